@@ -1,0 +1,1 @@
+"""Fusion networks, the physics they share, and their compiled forms."""

@@ -1,0 +1,60 @@
+"""What every fusion engine is: registered frames in, fused frame and the two physical maps out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Pixels = npt.NDArray[np.uint8]
+Strength = float | Literal["auto"]
+"""0 to 1, or `auto`: chosen by the engine from its own haze density or illumination map."""
+
+
+class EngineError(Exception):
+    """An engine cannot be built or used. One line: which engine, what is wrong, what to do."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fused:
+    """What an engine returns for one pair. All arrays uint8 and owned by the caller.
+
+    image: (H, W, 3) RGB, the fused frame.
+    restored: (H, W, 3) RGB, the visible frame without haze and darkness.
+    haze_density: (h, w), H = 1 - t times 255, t the transmission; may be smaller than the frame.
+    illumination: (h, w), Retinex illumination L of the visible frame times 255; may be smaller than the frame.
+    """
+
+    image: Pixels
+    restored: Pixels
+    haze_density: Pixels
+    illumination: Pixels
+
+    @property
+    def haze(self) -> float:
+        """Mean haze density, 0 (clear) to 1."""
+        return float(self.haze_density.mean()) / 255
+
+    @property
+    def light(self) -> float:
+        """Mean illumination, 0 (black) to 1."""
+        return float(self.illumination.mean()) / 255
+
+
+class FusionEngine(Protocol):
+    """A fusion method on one backend."""
+
+    @property
+    def name(self) -> str:
+        """NAME:BACKEND:PRECISION, for example `physics:openvino:f32`."""
+        ...
+
+    def fuse(self, visible: Pixels, infrared: Pixels, coverage: Pixels) -> Fused:
+        """Fuse one registered pair of any size from 160x120 up, odd sizes too.
+
+        visible: (H, W, 3) uint8 RGB. infrared: (H, W) uint8. coverage: (H, W) uint8, 255 where infrared is
+        valid, 0 where the result must be the visible frame alone. Raises EngineError on other shapes or dtypes.
+        """
+        ...

@@ -1,0 +1,145 @@
+"""The run's configuration: one YAML file, validated, unknown keys refused. The command line overrides it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from .errors import InputError
+
+Strength = Annotated[float, Field(ge=0, le=1)] | Literal["auto"]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class ThermalConfig(_Section):
+    """How 16-bit infrared becomes 8-bit."""
+
+    range: tuple[float, float] | None = Field(None, description="fixed [low, high] in raw counts; none: by percentiles")
+    percentiles: tuple[float, float] = Field((0.5, 99.5), description="shown range when no fixed one is given")
+    smoothing_s: float = Field(1.0, ge=0, description="time constant of the percentiles, so that video does not pump")
+
+
+class SourceConfig(_Section):
+    """Where the two cameras' frames come from."""
+
+    ir: str | None = None
+    vis: str | None = None
+    fps: float = Field(25.0, gt=0, description="frame rate given to image folders, which have none")
+    thermal: ThermalConfig = ThermalConfig()
+    camera_format: str | None = Field(None, description="V4L2 pixel format of cameras, e.g. mjpeg, yuyv422, gray16le")
+    camera_size: str | None = Field(None, pattern=r"^\d+x\d+$", description="WIDTHxHEIGHT asked of cameras")
+    camera_fps: float | None = Field(None, gt=0, description="frame rate asked of cameras")
+    open_timeout_s: float = Field(10.0, gt=0, description="how long a camera or network stream may take to answer")
+
+
+class SyncConfig(_Section):
+    """How frames of the two cameras are paired."""
+
+    offset_ms: float | Literal["auto"] = Field("auto", description="added to infrared times; auto: measured")
+    tolerance_ms: float | None = Field(None, gt=0, description="largest skew; none: 0.55 of the slower camera's period")
+
+
+class EngineConfig(_Section):
+    """Which fusion engine, and how far it goes."""
+
+    name: str = "physics"
+    dehaze: Strength = "auto"
+    lift: Strength = "auto"
+
+
+class DetectorConfig(_Section):
+    """Detection on the fused frames."""
+
+    enabled: bool | None = Field(None, description="none: on when weights are given")
+    weights: Path | None = None
+    confidence: float = Field(0.25, gt=0, lt=1)
+    classes: list[str] | None = Field(None, description="keep these only")
+
+
+class OverlayConfig(_Section):
+    """What is drawn on the output."""
+
+    enabled: bool | None = Field(None, description="none: on for video and window, off for image folders")
+    inset: bool = Field(False, description="the two inputs, small, in a corner")
+
+
+class OutputConfig(_Section):
+    """Where results go."""
+
+    out: Path | None = None
+    show: bool = False
+    report: Path | None = None
+    frame_latencies: bool = Field(False, description="also write per-frame latencies into the report")
+    crf: int = Field(20, ge=0, le=51, description="H.264 quality, lower is better")
+    preset: str = Field("veryfast", description="x264 speed preset")
+
+
+class RunConfig(_Section):
+    """Everything one run needs."""
+
+    sources: SourceConfig = SourceConfig()
+    rig: Path | None = None
+    distance: float | None = Field(None, gt=0, description="metres of the plane on which the images are aligned")
+    sync: SyncConfig = SyncConfig()
+    engine: EngineConfig = EngineConfig()
+    detector: DetectorConfig = DetectorConfig()
+    overlay: OverlayConfig = OverlayConfig()
+    output: OutputConfig = OutputConfig()
+    max_frames: int | None = Field(None, gt=0)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> RunConfig:
+        if self.detector.enabled and self.detector.weights is None:
+            raise ValueError("detection needs weights: give --weights FILE (any Ultralytics detector), or --no-detect")
+        return self
+
+
+def load(path: Path | None, overrides: dict[str, Any] | None = None) -> RunConfig:
+    """Read a YAML run file and lay the command line's `overrides` (nested dicts) over it.
+
+    Raises InputError naming the file and the key.
+    """
+    data: Any = {}
+    if path is not None:
+        try:
+            data = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        except OSError as e:
+            raise InputError(f"{path}: cannot be read: {e.strerror}") from e
+        except (yaml.YAMLError, UnicodeDecodeError) as e:
+            raise InputError(f"{path}: not valid YAML: {' '.join(str(e).split())}") from e
+        if not isinstance(data, dict):
+            raise InputError(f"{path}: a run file is a mapping of settings, this holds a {type(data).__name__}")
+    try:
+        return RunConfig.model_validate(_merge(data, overrides or {}))
+    except ValidationError as e:
+        raise InputError(f"{path or 'command line'}: {_explain(e)}") from e
+
+
+def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        below = merged.get(key)
+        merged[key] = _merge(below, value) if isinstance(value, dict) and isinstance(below, dict) else value
+    return merged
+
+
+def _explain(error: ValidationError) -> str:
+    """Every problem of a validation error on one line, unknown keys with what is known there."""
+    return "; ".join(_explain_one(dict(problem)) for problem in error.errors())
+
+
+def _explain_one(problem: dict[str, Any]) -> str:
+    where = ".".join(str(part) for part in problem["loc"] if not str(part).startswith(("function-", "literal[")))
+    if problem["type"] == "extra_forbidden":
+        section: Any = RunConfig
+        for part in problem["loc"][:-1]:
+            section = section.model_fields[part].annotation
+        return f"unknown key '{where}'; known there: {', '.join(section.model_fields)}"
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    return f"{where}: {message}" if where else message

@@ -1,0 +1,77 @@
+"""What travels along the pipeline: a camera's frame, two frames paired in time, and the pair registered.
+
+Colour is RGB everywhere; infrared is one channel. Times are integer nanoseconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Pixels: TypeAlias = npt.NDArray[np.uint8]
+Camera = Literal["visible", "infrared"]
+Clock = Literal["media", "monotonic", "index"]
+"""What a capture time counts from: `media` the start of a file, `monotonic` the host's CLOCK_MONOTONIC,
+`index` the position in a folder of images divided by a nominal frame rate."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """One image of one camera.
+
+    pixels: uint8, (H, W, 3) RGB for the visible camera, (H, W) for the infrared one.
+    time_ns: capture time on `clock`. Strictly increasing within a source.
+    sequence: position in the source, from 0, no gaps for frames that the source delivered.
+    pts, time_base: the presentation time as stored (`pts * time_base` seconds), kept so that an output
+        video can carry it unchanged; None where the source has none (image folders).
+    name: file stem for images, else None.
+    arrival_ns: CLOCK_MONOTONIC when the frame was decoded and handed over, from which its age is counted.
+    """
+
+    pixels: Pixels
+    time_ns: int
+    clock: Clock
+    sequence: int
+    camera: Camera
+    pts: int | None = None
+    time_base: Fraction | None = None
+    name: str | None = None
+    arrival_ns: int = 0
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) in pixels."""
+        return self.pixels.shape[1], self.pixels.shape[0]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FramePair:
+    """A visible frame and the infrared frame nearest to it in time.
+
+    infrared: None where no infrared frame lies within the tolerance: the chain goes on with visible alone.
+    skew_ns: infrared minus visible capture time, after offset and drift were removed; 0 without infrared.
+    """
+
+    visible: Frame
+    infrared: Frame | None
+    skew_ns: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RegisteredPair:
+    """A pair on the visible camera's pixel grid, as the fusion engines take it.
+
+    visible: (H, W, 3) uint8 RGB.
+    infrared: (H, W) uint8, warped onto the visible grid.
+    coverage: (H, W) uint8, 255 where infrared is valid, 0 where the infrared camera does not look,
+        with a smooth ramp inside its border so that no seam shows. All 0 without an infrared frame.
+    """
+
+    pair: FramePair
+    visible: Pixels
+    infrared: Pixels
+    coverage: Pixels

@@ -1,0 +1,1 @@
+"""Where results go: video, images, JSON lines, a window."""

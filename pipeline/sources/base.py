@@ -1,0 +1,56 @@
+"""What every source is: an iterator of frames with true capture times, that counts whatever it could not deliver."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Literal, Protocol
+
+from ..frames import Camera, Clock, Frame
+
+Kind = Literal["video", "images", "camera", "network", "pipe"]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceInfo:
+    """What is known of a source when it opens.
+
+    spec: what the user wrote. width, height: of the first frame. rate: nominal frames per second, None if unknown.
+    frames: how many to expect, None if unknown (live, pipes, files without an index). live: frames are lost when
+    not taken in time. names: file stems of an image folder in order, else None.
+    """
+
+    spec: str
+    kind: Kind
+    camera: Camera
+    width: int
+    height: int
+    rate: Fraction | None
+    frames: int | None
+    live: bool
+    clock: Clock
+    names: tuple[str, ...] | None = None
+
+
+@dataclass(slots=True)
+class SourceHealth:
+    """Monotonic counters, and one line for each kind of trouble met (not one for each frame)."""
+
+    delivered: int = 0
+    corrupt: int = 0
+    retimed: int = 0
+    warnings: list[str] = field(default_factory=list)
+
+
+class Source(Protocol):
+    """A camera, file, folder or stream. Iterate once; `close` may be called from another thread and ends it."""
+
+    info: SourceInfo
+    health: SourceHealth
+
+    def __iter__(self) -> Iterator[Frame]: ...
+
+    def close(self) -> None:
+        """Release the device or file. Safe to call twice."""
+        ...

@@ -1,1 +1,73 @@
 """Where results go: video, images, JSON lines, a window."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..config import OutputConfig
+from ..errors import InputError
+from ..sources.base import SourceInfo
+from .base import Sink, SinkHealth, StopRequested, close_all
+from .images import ImagesSink
+from .jsonl import JsonLinesSink
+from .resize import FirstSize
+from .video import FORMATS, VideoSink
+from .window import WindowSink
+
+__all__ = ["Sink", "SinkHealth", "StopRequested", "close_all", "is_video", "open_sinks"]
+
+
+def is_video(out: Path) -> bool:
+    """Whether an output of this name is a video (True) or a folder of images (False).
+
+    Raises InputError for a name that is neither.
+    """
+    if out.is_dir():
+        if out.suffix.lower() in FORMATS:
+            raise InputError(f"{out}: is a folder; give the name of a file, or a folder without a video's suffix")
+        return False
+    if out.suffix.lower() in FORMATS:
+        return True
+    if out.suffix:
+        raise InputError(
+            f"{out}: '{out.suffix}' is not supported; use {', '.join(FORMATS)} for a video, "
+            "no suffix or an existing folder for images"
+        )
+    return False
+
+
+def open_sinks(config: OutputConfig, visible: SourceInfo, inputs: Sequence[str] = ()) -> list[Sink]:
+    """The sinks that `config.out` and `config.show` ask for, opened; [] for none.
+
+    `out` with a video's suffix: VideoSink; without a suffix, or an existing folder: ImagesSink. Both with JSON lines
+    beside them: `out` without the video's suffix, plus `.jsonl`.
+    visible: the source whose frames come; its rate and image names are used. inputs: further sources as the user
+    wrote them; an output in the place of a source is an InputError.
+    """
+    sinks: list[Sink] = []
+    try:
+        if config.out is not None:
+            _spare(config.out, [visible.spec, *inputs])
+            if is_video(config.out):
+                # The video is closed first: its trailer is what a full disk refuses, and then no lines stay either.
+                sinks.append(VideoSink(config.out, config, visible.rate))
+                sinks.append(JsonLinesSink(config.out.with_suffix(".jsonl")))
+                sinks = [FirstSize(sinks)]
+            else:
+                sinks.append(ImagesSink(config.out, visible.names))
+                sinks.append(JsonLinesSink(config.out.resolve().with_name(config.out.resolve().name + ".jsonl")))
+        if config.show:
+            sinks.append(WindowSink())
+    except InputError:
+        close_all(sinks, complete=False)
+        raise
+    return sinks
+
+
+def _spare(out: Path, inputs: Sequence[str]) -> None:
+    place = out.resolve()
+    for spec in inputs:
+        source = Path(spec).resolve()
+        if place == source or (place == source.parent and any(sign in source.name for sign in "*?[")):
+            raise InputError(f"{out}: is also the input '{spec}'; choose another place with --out")

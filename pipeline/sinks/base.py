@@ -1,0 +1,57 @@
+"""What every sink is: takes results in order, and leaves a whole output or none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from ..errors import InputError
+from ..result import Result
+
+
+class StopRequested(Exception):
+    """The person at the window wants the run to end. Not an error: close the sinks with complete=True."""
+
+
+@dataclass(slots=True)
+class SinkHealth:
+    """Monotonic counters, and one line for each kind of trouble met (not one for each frame).
+
+    written: frames taken. resized: frames brought to the first frame's size. retimed: frames whose presentation time
+    could not be kept because it did not increase.
+    """
+
+    written: int = 0
+    resized: int = 0
+    retimed: int = 0
+    warnings: list[str] = field(default_factory=list)
+
+
+class Sink(Protocol):
+    """A place where results go. Used from one thread; a sink that raised takes only `close(complete=False)`."""
+
+    @property
+    def health(self) -> SinkHealth:
+        """What has been written, and what was not as it came."""
+        ...
+
+    def write(self, result: Result) -> None:
+        """Take the next result. Raises InputError when the output cannot be written."""
+        ...
+
+    def close(self, complete: bool) -> None:
+        """End the output: put it in place when complete, else remove what is unfinished. Safe to call twice."""
+        ...
+
+
+def close_all(sinks: Sequence[Sink], complete: bool) -> None:
+    """Close every sink, even when one fails; after a failure the rest close as incomplete. Raises the first error."""
+    failure: InputError | None = None
+    for sink in sinks:
+        try:
+            sink.close(complete and failure is None)
+        except InputError as e:
+            failure = failure or e
+    if failure:
+        raise failure

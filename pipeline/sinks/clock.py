@@ -1,0 +1,78 @@
+"""The output's presentation times: which ticks per second, and which tick each frame gets."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from ..errors import InputError
+from ..frames import Frame
+from .base import SinkHealth
+
+_FINEST = 2**31 - 1  # ticks per second that mp4 and FFmpeg's rationals can hold
+_COARSEST = 10_000  # below, mp4's edit list (whole movie ticks) rounds the first or the last frame away
+_NANOSECOND = Fraction(1, 1_000_000_000)
+_MICROSECOND = Fraction(1, 1_000_000)
+
+
+class OutputClock:
+    """Maps visible frames to strictly increasing ticks of `1 / timescale` seconds.
+
+    Frames with `pts` keep `pts * time_base` exactly. Frames of an image folder get sequence / `rate`. Live cameras
+    start at 0 and follow their capture times. What remains (media without pts) follows `time_ns`.
+    A clip that begins before 0 is shifted to 0, with a warning. A frame whose time does not increase is put after the
+    one before it by the difference of their `time_ns`, one tick at least, and counted in `health.retimed`.
+
+    timescale: fixed ticks per second of the container, None where the container takes any. With a fixed one, times
+    that fall between its ticks are an InputError that names `output`, except for live cameras, which are rounded.
+    """
+
+    def __init__(
+        self, first: Frame, rate: Fraction | None, health: SinkHealth, output: str, timescale: int | None = None
+    ) -> None:
+        self._rate = rate
+        self._health = health
+        self._live = first.clock == "monotonic"
+        step = self._step(first)
+        if timescale is None:
+            timescale = step.denominator * -(-_COARSEST // step.denominator)
+        elif not self._live and (step * timescale).denominator != 1:
+            raise InputError(
+                f"{output}: this format counts in steps of 1/{timescale} s and cannot carry times in steps of "
+                f"{step} s exactly; write .mp4 or .mov"
+            )
+        self.timescale = timescale
+        start = self._moment(first)
+        self._origin = start if self._live or start < 0 else Fraction(0)
+        if start < 0:
+            health.warnings.append(f"{output}: the clip begins at {float(start):.3f} s; its times were shifted to 0")
+        self._last: tuple[int, int] | None = None
+
+    def tick(self, frame: Frame) -> int:
+        """The presentation time of the next frame."""
+        tick = round((self._moment(frame) - self._origin) * self.timescale)
+        if self._last is not None and tick <= self._last[0]:
+            last_tick, last_ns = self._last
+            tick = last_tick + max(1, round((frame.time_ns - last_ns) * _NANOSECOND * self.timescale))
+            if self._health.retimed == 0:
+                self._health.warnings.append(f"frame {frame.sequence}: its time does not increase; retimed")
+            self._health.retimed += 1
+        self._last = tick, frame.time_ns
+        return tick
+
+    def _step(self, frame: Frame) -> Fraction:
+        if self._live:
+            return _MICROSECOND
+        if frame.pts is not None and frame.time_base is not None and frame.time_base.denominator <= _FINEST:
+            return frame.time_base
+        if frame.clock == "index" and self._rate is not None:
+            return 1 / self._rate
+        return _NANOSECOND
+
+    def _moment(self, frame: Frame) -> Fraction:
+        """Seconds."""
+        if not self._live:
+            if frame.pts is not None and frame.time_base is not None:
+                return frame.pts * frame.time_base
+            if frame.clock == "index" and self._rate is not None:
+                return frame.sequence / self._rate
+        return frame.time_ns * _NANOSECOND

@@ -1,0 +1,57 @@
+"""A folder of PNG images, one for each output frame."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+
+from ..errors import InputError
+from ..result import Result
+from .aside import errors_naming, write_aside
+from .base import SinkHealth
+
+_COMPRESSION = 1  # zlib's quickest
+
+
+class ImagesSink:
+    """Writes `folder/NAME.png` (8-bit RGB, lossless), NAME the visible frame's name, else its index as 000042.
+
+    Every image is whole or not there. Images of an earlier run are overwritten; two frames of one name in the same
+    run are an InputError, at the opening where `names`, the names to come, are known. A run that ends early keeps the
+    images it has finished.
+    """
+
+    def __init__(self, folder: Path, names: Sequence[str] | None = None) -> None:
+        self.health = SinkHealth()
+        self._folder = folder
+        self._taken: set[str] = set()
+        for name, times in Counter(names or ()).items():
+            if times > 1:
+                raise self._collision(name)
+        if folder.exists() and not folder.is_dir():
+            raise InputError(f"{folder}: is a file; images need a folder")
+        with errors_naming(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise InputError(f"{folder}: this folder cannot be written to; choose another place with --out")
+
+    def write(self, result: Result) -> None:
+        """Store one image."""
+        name = result.pair.visible.name or f"{result.index:06d}"
+        if name in self._taken:
+            raise self._collision(name)
+        self._taken.add(name)
+        bgr = cv2.cvtColor(result.image, cv2.COLOR_RGB2BGR)
+        _, encoded = cv2.imencode(".png", bgr, [cv2.IMWRITE_PNG_COMPRESSION, _COMPRESSION])
+        write_aside(self._folder / f"{name}.png", encoded.tobytes(), durable=False)
+        self.health.written += 1
+
+    def close(self, complete: bool) -> None:
+        """Nothing is pending: every image was finished when it was written."""
+
+    def _collision(self, name: str) -> InputError:
+        return InputError(f"{self._folder / name}.png: two frames have the name '{name}'; rename one of the inputs")

@@ -1,0 +1,67 @@
+"""Detections as JSON lines, one for each output frame."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from ..detect import Detection
+from ..result import Result
+from .aside import AsideFile, errors_naming
+from .base import SinkHealth
+
+
+class JsonLinesSink:
+    """Writes `target`, one object to the line:
+
+    `{"frame": 0, "time": 12.345, "skew_ms": 3.1, "haze": 0.41, "illumination": 0.22, "detections": [...]}` with
+    detections `{"class": "person", "score": 0.91, "box": [x1, y1, x2, y2], "track": 7}`. Seconds for `time`; `skew_ms`
+    is null without an infrared partner; boxes in pixels of the output; `track` only when tracked. A number that is
+    not finite becomes null.
+    """
+
+    def __init__(self, target: Path) -> None:
+        self.health = SinkHealth()
+        self._aside = AsideFile(target)
+
+    def write(self, result: Result) -> None:
+        """Append one line."""
+        line = json.dumps(_record(result), allow_nan=False)
+        with errors_naming(self._aside.target):
+            self._aside.file.write(line.encode() + b"\n")
+        self.health.written += 1
+
+    def close(self, complete: bool) -> None:
+        """Rename the finished file into place, or remove it."""
+        if complete and not self._aside.file.closed:
+            self._aside.commit()
+        self._aside.discard()
+
+
+def _record(result: Result) -> dict[str, Any]:
+    return {
+        "frame": result.index,
+        "time": round(result.time, 6),
+        "skew_ms": None if result.pair.infrared is None else round(result.pair.skew_ns / 1e6, 3),
+        "haze": _rounded(result.fused.haze, 4),
+        "illumination": _rounded(result.fused.light, 4),
+        "detections": [_detection(found) for found in result.detections],
+    }
+
+
+def _detection(found: Detection) -> dict[str, Any]:
+    record: dict[str, Any] = {
+        "class": found.label,
+        "score": _rounded(found.score, 4),
+        "box": [_rounded(edge, 1) for edge in found.box],
+    }
+    if found.track is not None:
+        record["track"] = int(found.track)
+    return record
+
+
+def _rounded(value: float, digits: int) -> float | None:
+    number = float(value)
+    return round(number, digits) + 0.0 if math.isfinite(number) else None  # + 0.0: no "-0.0"

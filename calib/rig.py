@@ -7,18 +7,30 @@ or a homography. Conventions are OpenCV's: pixel centres at integers, x right, y
 
 from __future__ import annotations
 
+import contextlib
+import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from .lens import distort, undistort
 
 Array = npt.NDArray[np.float64]
-Vector3 = tuple[float, float, float]
+Map = npt.NDArray[np.float32]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Vector3 = tuple[Number, Number, Number]
 Matrix3 = tuple[Vector3, Vector3, Vector3]
+Side = Annotated[int, Field(gt=0, le=16384)]  # the maps are fixed-point with 16-bit integer parts
+
+OUTSIDE = -1e4
+"""What a map holds, in x and in y, for pixels that the infrared camera cannot see."""
+
+_FULL = ("rotation", "translation", "distance")
+_STRIP = 1 << 18  # pixels mapped at once, so that a 4K map does not need half a gigabyte of intermediate results
 
 
 class RigError(Exception):
@@ -33,15 +45,37 @@ class CameraModel(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    width: int = Field(gt=0)
-    height: int = Field(gt=0)
-    intrinsics: tuple[float, float, float, float] | None = None
-    distortion: Annotated[tuple[float, ...], Field(max_length=8)] = ()
+    width: Side
+    height: Side
+    intrinsics: tuple[Number, Number, Number, Number] | None = None
+    distortion: tuple[Number, ...] = ()
 
     @property
     def size(self) -> tuple[int, int]:
         """(width, height)."""
         return self.width, self.height
+
+    @field_validator("intrinsics")
+    @classmethod
+    def _focal(cls, value: tuple[float, float, float, float] | None) -> tuple[float, float, float, float] | None:
+        if value is not None and min(value[:2]) <= 0:
+            raise ValueError(
+                "fx and fy are focal lengths in pixels and must be positive; the order is [fx, fy, cx, cy]"
+            )
+        return value
+
+    @field_validator("distortion")
+    @classmethod
+    def _count(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if len(value) not in (0, 4, 5, 8):
+            raise ValueError(f"{len(value)} numbers; OpenCV's models have 4, 5 or 8: k1 k2 p1 p2 [k3 [k4 k5 k6]]")
+        return value
+
+    @model_validator(mode="after")
+    def _lens(self) -> CameraModel:
+        if any(self.distortion) and self.intrinsics is None:
+            raise ValueError("distortion needs intrinsics: give [fx, fy, cx, cy], or leave distortion out")
+        return self
 
 
 class Rig(BaseModel):
@@ -54,6 +88,195 @@ class Rig(BaseModel):
     infrared: CameraModel
     rotation: Matrix3 | None = None
     translation: Vector3 | None = None
-    distance: float | None = Field(None, gt=0, description="metres from the visible camera to the aligned plane")
+    distance: Number | None = Field(None, gt=0, description="metres from the visible camera to the aligned plane")
     homography: Matrix3 | None = Field(None, description="visible pixel to infrared pixel")
-    time_offset_ms: float | None = Field(None, description="added to infrared times gives visible times")
+    time_offset_ms: Number | None = Field(None, description="added to infrared times gives visible times")
+
+    @field_validator("rotation")
+    @classmethod
+    def _rotates(cls, value: Matrix3 | None) -> Matrix3 | None:
+        if value is None:
+            return value
+        r = np.array(value)
+        error = float(np.abs(r @ r.T - np.eye(3)).max())
+        if error > 1e-3:
+            raise ValueError(f"rows are not orthonormal (off by {error:.2g}); give a rotation matrix")
+        if np.linalg.det(r) < 0:
+            raise ValueError("determinant is -1, a mirror image; give a rotation matrix (determinant +1)")
+        return value
+
+    @field_validator("homography")
+    @classmethod
+    def _inverts(cls, value: Matrix3 | None) -> Matrix3 | None:
+        if value is not None:
+            h = np.array(value)
+            scale = np.abs(h).max()
+            singular = np.linalg.svd(h / scale, compute_uv=False) if scale else np.zeros(3)
+            if singular[2] < 1e-12:
+                raise ValueError("not invertible; give the 3x3 matrix that takes visible pixels to infrared pixels")
+        return value
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Rig:
+        given = [name for name in _FULL if getattr(self, name) is not None]
+        given += [f"{c}.intrinsics" for c in ("visible", "infrared") if getattr(self, c).intrinsics is not None]
+        if self.homography is not None:
+            if given:
+                raise ValueError(f"homography stands alone, yet {', '.join(given)} is given too; keep one of the two")
+            if abs(self._depth_at_centre()) < 1e-9:
+                raise ValueError("homography: sends the visible image's centre to infinity; calibrate again")
+            return self
+        wanted = ("visible.intrinsics", "infrared.intrinsics", *_FULL)
+        missing = [name for name in wanted if name not in given]
+        if missing:
+            either = "or give a homography alone" if given else f"give {', '.join(wanted)}, or a homography alone"
+            raise ValueError(f"{', '.join(missing)} missing; {either}")
+        return self
+
+    def for_sizes(self, visible_size: tuple[int, int], infrared_size: tuple[int, int]) -> Rig:
+        """The rig for the same cameras at another image size, both as (width, height).
+
+        Pixel centres lie at integers, so c' = (c + ½) s - ½. Raises RigError where a size has another aspect ratio
+        than the rig's (beyond two pixels' rounding), since then it is not known what was cropped.
+        """
+        if visible_size == self.visible.size and infrared_size == self.infrared.size:
+            return self
+        visible = _resized(self.visible, visible_size, "visible")
+        infrared = _resized(self.infrared, infrared_size, "infrared")
+        update: dict[str, Any] = {"visible": visible, "infrared": infrared}
+        if self.homography is not None:
+            h = _scaling(self.infrared, infrared_size) @ np.array(self.homography)
+            update["homography"] = _rows(h @ np.linalg.inv(_scaling(self.visible, visible_size)))
+        return self.model_copy(update=update)
+
+    def at_distance(self, metres: float) -> Rig:
+        """The same rig aligned at `metres` from the visible camera. Raises RigError for a homography rig."""
+        if self.homography is not None:
+            raise RigError("distance: a homography is aligned at one distance only; use a rig with intrinsics and pose")
+        if not (np.isfinite(metres) and metres > 0):
+            raise RigError(f"distance: {metres:g} m is not a distance; give metres above 0")
+        return self.model_copy(update={"distance": float(metres)})
+
+    def map(self) -> tuple[Map, Map]:
+        """For every visible pixel the infrared pixel: two float32 arrays (H, W) of the visible size, for cv2.remap.
+
+        Full rig: x = project(R (Z undistort(p)) + t), Z the distance of the plane. Pixels whose point lies behind the
+        infrared camera, beyond a lens model's valid radius, or more than an image size outside hold OUTSIDE in both.
+        """
+        width, height = self.visible.size
+        map_x, map_y = np.empty((height, width), np.float32), np.empty((height, width), np.float32)
+        rows = max(1, _STRIP // width)
+        for top in range(0, height, rows):
+            bottom = min(top + rows, height)
+            v, u = np.mgrid[top:bottom, 0:width].astype(np.float64)
+            x, y = self._through_plane(u, v) if self.homography is not None else self._through_pose(u, v)
+            w, h = self.infrared.size
+            with np.errstate(invalid="ignore"):
+                near = (np.abs(x - w / 2) < 1.5 * w) & (np.abs(y - h / 2) < 1.5 * h)
+            map_x[top:bottom] = np.where(near, x, OUTSIDE)
+            map_y[top:bottom] = np.where(near, y, OUTSIDE)
+        return map_x, map_y
+
+    def parallax_px(self, z: float) -> float:
+        """How far, in infrared pixels, a thing `z` metres away is off when images are aligned at `distance`.
+
+        Taken on the ray through the visible image's centre; for parallel cameras it is e = f B |1/z - 1/distance|.
+        NaN where the infrared camera does not see it. Raises RigError for a homography rig, which has no distances.
+        """
+        if self.homography is not None:
+            raise RigError("homography: parallax needs a rig with intrinsics, rotation, translation and distance")
+        u, v = np.array([(self.visible.width - 1) / 2]), np.array([(self.visible.height - 1) / 2])
+        x, y = self._through_pose(u, v)
+        x_z, y_z = self.at_distance(z)._through_pose(u, v)
+        return float(np.hypot(x_z - x, y_z - y)[0])
+
+    def _depth_at_centre(self) -> float:
+        h = np.array(self.homography)
+        u, v = (self.visible.width - 1) / 2, (self.visible.height - 1) / 2
+        return float(h[2] @ (u, v, 1.0) / np.abs(h).max())
+
+    def _through_plane(self, u: Array, v: Array) -> tuple[Array, Array]:
+        h = np.array(self.homography) * np.sign(self._depth_at_centre())  # a homography's own sign means nothing
+        z = h[2, 0] * u + h[2, 1] * v + h[2, 2]
+        z = np.where(z > 0, z, np.nan)
+        return (h[0, 0] * u + h[0, 1] * v + h[0, 2]) / z, (h[1, 0] * u + h[1, 1] * v + h[1, 2]) / z
+
+    def _through_pose(self, u: Array, v: Array) -> tuple[Array, Array]:
+        assert self.visible.intrinsics and self.infrared.intrinsics and self.distance  # held by the validator
+        fx, fy, cx, cy = self.visible.intrinsics
+        x, y = undistort((u - cx) / fx, (v - cy) / fy, self.visible.distortion)
+        r, t = np.array(self.rotation), np.array(self.translation) / self.distance
+        z = r[2, 0] * x + r[2, 1] * y + r[2, 2] + t[2]
+        z = np.where(z > 1e-6, z, np.nan)
+        x, y = (r[0, 0] * x + r[0, 1] * y + r[0, 2] + t[0]) / z, (r[1, 0] * x + r[1, 1] * y + r[1, 2] + t[1]) / z
+        x, y = distort(x, y, self.infrared.distortion)
+        fx, fy, cx, cy = self.infrared.intrinsics
+        return fx * x + cx, fy * y + cy
+
+
+def load_rig(path: Path) -> Rig:
+    """Read a rig file. Raises RigError, one line, naming the file and the field."""
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as e:
+        raise RigError(f"{path}: cannot be read: {e.strerror}; give a rig file made by the calibration") from e
+    except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as e:
+        raise RigError(f"{path}: not valid YAML: {' '.join(str(e).split())}") from e
+    if not isinstance(data, dict):
+        raise RigError(f"{path}: a rig file is a mapping of settings, this holds a {type(data).__name__}")
+    try:
+        return Rig.model_validate(data)
+    except ValidationError as e:
+        raise RigError(f"{path}: {'; '.join(_explain(dict(problem)) for problem in e.errors())}") from e
+
+
+def save_rig(rig: Rig, path: Path) -> None:
+    """Write a rig file, aside first and then renamed. Raises RigError where the place cannot be written."""
+    text = (
+        "# Visible and infrared camera. OpenCV conventions, metres; x_infrared = rotation @ x_visible + translation\n"
+    )
+    text += yaml.dump(
+        rig.model_dump(mode="json", exclude_none=True), sort_keys=False, default_flow_style=None, width=100
+    )
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        aside.write_text(text, encoding="utf-8")
+        aside.replace(path)
+    except OSError as e:
+        with contextlib.suppress(OSError):
+            aside.unlink(missing_ok=True)
+        raise RigError(f"{path}: cannot be written: {e.strerror}; choose another place") from e
+
+
+def _rows(matrix: Array) -> Matrix3:
+    a, b, c = (tuple(float(x) for x in row) for row in matrix)
+    return a, b, c  # type: ignore[return-value]  # rows of a 3x3 matrix
+
+
+def _scaling(camera: CameraModel, size: tuple[int, int]) -> Array:
+    sx, sy = size[0] / camera.width, size[1] / camera.height
+    return np.array([[sx, 0, (sx - 1) / 2], [0, sy, (sy - 1) / 2], [0, 0, 1]])
+
+
+def _resized(camera: CameraModel, size: tuple[int, int], name: str) -> CameraModel:
+    width, height = size
+    if abs(width - camera.width * height / camera.height) > 2:
+        raise RigError(
+            f"rig: the {name} camera was calibrated at {camera.width}x{camera.height}, frames are {width}x{height}: "
+            "another aspect ratio; calibrate at that size"
+        )
+    update: dict[str, Any] = {"width": width, "height": height}
+    if camera.intrinsics is not None:
+        fx, fy, cx, cy = camera.intrinsics
+        sx, sy = width / camera.width, height / camera.height
+        update["intrinsics"] = (fx * sx, fy * sy, (cx + 0.5) * sx - 0.5, (cy + 0.5) * sy - 0.5)
+    return camera.model_copy(update=update)
+
+
+def _explain(problem: dict[str, Any]) -> str:
+    where = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        section = CameraModel if len(problem["loc"]) > 1 else Rig
+        return f"unknown key '{where}'; known there: {', '.join(section.model_fields)}"
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    return f"{where}: {message}" if where else message

@@ -1,0 +1,102 @@
+"""Joint dehazing, lifting and fusion by published physics alone, without learned weights.
+
+Heavy work runs on the frame reduced by 4; the full-size work is point-wise on coefficients brought up bilinearly.
+Nothing is thresholded hard and the global quantities are means, so that video does not pump.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from .. import physics
+from .io import from_gray, from_rgb, luma, to_gray, to_rgb
+
+FACTOR = 4
+
+
+class PhysicsFusion(nn.Module):
+    """The engine `physics`.
+
+    1. Haze (dark-channel prior, IASSF eq. 3-4): H and airlight A give the restored J = (V - A) / max(t, t0) + A.
+    2. Light (Retinex): L of J gives the lift, J times a gain that is bounded where there is no light.
+    3. Fusion on luma Y in two scales. Base: where infrared stands out hot, S max(I - Y, 0) is added. Detail: infrared
+       detail is added as far as it is stronger than the visible one, more where haze is dense (IASSF eq. 5's idea).
+       Chroma is that of the restored frame.
+    """
+
+    def forward(
+        self, visible: Tensor, infrared: Tensor, coverage: Tensor, strengths: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Fuse one pair.
+
+        visible: (1, H, W, 3) uint8 RGB. infrared, coverage: (1, H, W) uint8. strengths: (2,) float32, dehaze and lift,
+        0 to 1, or negative: chosen from the measured maps. Returns fused (1, H, W, 3), restored (1, H, W, 3), haze
+        density (1, h, w), illumination (1, h, w) with h = ⌈H/4⌉, w = ⌈W/4⌉; all uint8.
+        """
+        colour, thermal, valid = from_rgb(visible), from_gray(infrared), from_gray(coverage)
+        small, small_thermal, small_valid = (physics.reduce(x, FACTOR) for x in (colour, thermal, valid))
+        asked_dehaze, asked_lift = strengths.reshape(2, 1, 1, 1, 1).unbind(0)
+
+        # haze: the refined transmission is linear in the gray frame, t = a Y + b
+        gray, small_gray = luma(colour), luma(small)
+        air = physics.airlight(small, physics.dark_channel(small, 3))
+        rough = physics.transmission(small, air, window=3)
+        a, b = physics.guided_coefficients(small_gray, rough, 15, 1e-3)
+        small_t = (a * small_gray + b).clamp(0, 1)
+        haze = 1 - small_t
+        dehaze = torch.where(asked_dehaze < 0, self.dehaze_strength(haze), asked_dehaze.clamp(max=1))
+        small_clear = physics.recover(small, 1 - dehaze * haze, air).clamp(0, 1)
+
+        # light, of the dehazed frame
+        peak = small_clear.amax(dim=1, keepdim=True)
+        light = physics.guided_filter(peak, peak, 15, 4e-3).clamp(0, 1)
+        lift = torch.where(asked_lift < 0, self.lift_strength(light), asked_lift.clamp(max=1))
+        gain = physics.lift_gain(light, lift)
+        small_luma = luma(small_clear) * gain
+
+        # infrared: what is hot against its surroundings, and where its detail is the stronger one
+        mean_thermal = (small_thermal * small_valid).mean((2, 3), True) / small_valid.mean((2, 3), True).clamp(min=1e-2)
+        inside = mean_thermal + small_valid * (small_thermal - mean_thermal)
+        hottest = physics.brightest(inside, 5e-3)
+        contrast = (hottest - mean_thermal).clamp(min=0.12)
+        around = torch.maximum(physics.box(inside, 31), mean_thermal)
+        base_thermal, base_luma = physics.box(inside, 5), physics.box(small_luma, 5)
+        energy_thermal = physics.box((inside - base_thermal).abs(), 5) * (1 + 2 * dehaze * haze)
+        energy_luma = physics.box((small_luma - base_luma).abs(), 5)
+        pick = small_valid * energy_thermal / (energy_thermal + energy_luma + 4e-3)
+
+        maps = torch.cat([a, b, gain, base_thermal, around, pick], dim=1)
+        a, b, gain, base_thermal, around, pick = physics.enlarge(maps, FACTOR, gray).chunk(6, dim=1)
+
+        t = 1 - dehaze * (1 - (a * gray + b).clamp(0, 1))
+        restored = physics.recover(colour, t, air).clamp(0, 1) * gain
+        bright = luma(restored)
+        hot = valid * _smooth((thermal - around) / contrast, 0.15, 0.65)
+        boosted = thermal * (0.85 / hottest.clamp(min=0.05)).clamp(1, 1.6)
+        fused = bright + hot * (boosted - bright).clamp(min=0) + (1 - hot) * pick * (thermal - base_thermal)
+        fused = fused.clamp(0, 1)
+        chroma = ((fused + 0.1) / (bright + 0.1)).clamp(max=1.3)
+        return (
+            to_rgb(fused + chroma * (restored - bright)),
+            to_rgb(restored),
+            to_gray(haze),
+            to_gray(light),
+        )
+
+    @staticmethod
+    def dehaze_strength(haze: Tensor) -> Tensor:
+        """Strength from the haze density (1, 1, h, w): of its mean and soft minimum; 0 below .27, 1 above .47."""
+        least = -0.1 * torch.exp(-10 * haze).mean((2, 3), True).clamp(min=1e-4).log()
+        return _smooth((haze.mean((2, 3), True) + least) / 2, 0.27, 0.47)
+
+    @staticmethod
+    def lift_strength(light: Tensor) -> Tensor:
+        """Strength from the illumination (1, 1, h, w): 0 for a mean above .35, 1 below .1."""
+        return _smooth(-light.mean((2, 3), True), -0.35, -0.1)
+
+
+def _smooth(x: Tensor, low: float, high: float) -> Tensor:
+    """Smooth step: 0 at `low`, 1 at `high`, 3u² - 2u³ between."""
+    u = ((x - low) * (1 / (high - low))).clamp(0, 1)
+    return u * u * (3 - 2 * u)

@@ -1,0 +1,91 @@
+"""Engines on OpenVINO: a torch network converted once, compiled for each frame size."""
+
+from __future__ import annotations
+
+import warnings
+from collections import OrderedDict
+from typing import Any, Literal
+
+import numpy as np
+import openvino as ov
+import torch
+from torch import nn
+
+from .base import EngineError, Fused, Pixels
+from .inputs import check_pair
+
+Precision = Literal["f32", "bf16"]
+SIZES_KEPT = 4
+"""Compiled frame sizes kept ready. Compiling one takes a fraction of a second; each holds its buffers in memory."""
+
+
+class OpenVinoEngine:
+    """A network on the CPU through OpenVINO, with static shapes and buffers that are reused between frames.
+
+    The conversion is dynamic in height and width; each new frame size is then made static and compiled, because static
+    shapes run about twice as fast. The last few sizes stay compiled, so a folder of mixed images does not recompile for
+    every image. One thread at a time.
+    """
+
+    def __init__(
+        self,
+        network_name: str,
+        module: nn.Module,
+        precision: Precision = "f32",
+        threads: int | None = None,
+        dehaze: float = -1.0,
+        lift: float = -1.0,
+    ) -> None:
+        """Convert `module`; EngineError if it cannot be.
+
+        network_name: for the engine's name. module: as in `networks`. threads: None for all cores.
+        dehaze, lift: 0 to 1, negative for auto.
+        """
+        self._name = f"{network_name}:openvino:{precision}"
+        self._core = ov.Core()
+        self._settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
+        if threads is not None:
+            self._settings["INFERENCE_NUM_THREADS"] = threads
+        self._strengths = np.array([dehaze, lift], np.float32)
+        self._requests: OrderedDict[tuple[int, int], ov.InferRequest] = OrderedDict()
+        example = (torch.zeros(1, 120, 160, 3, dtype=torch.uint8), *torch.zeros(2, 1, 120, 160, dtype=torch.uint8))
+        try:
+            with warnings.catch_warnings(), torch.no_grad():
+                warnings.simplefilter("ignore")  # openvino's own use of torch.jit.trace is deprecated there
+                self._model = ov.convert_model(module.eval(), example_input=(*example, torch.zeros(2)))
+        except Exception as e:
+            raise EngineError(f"{self._name}: cannot be converted: {_one_line(e)}; use {network_name}:torch") from e
+
+    @property
+    def name(self) -> str:
+        """NAME:BACKEND:PRECISION."""
+        return self._name
+
+    def fuse(self, visible: Pixels, infrared: Pixels, coverage: Pixels) -> Fused:
+        """See `FusionEngine.fuse`. The first frame of a size also compiles for it."""
+        request = self._request(check_pair(self._name, visible, infrared, coverage))
+        for index, frame in enumerate((visible, infrared, coverage)):
+            np.copyto(request.get_input_tensor(index).data[0], frame)
+        request.infer()
+        return Fused(*(request.get_output_tensor(index).data[0].copy() for index in range(4)))
+
+    def _request(self, size: tuple[int, int]) -> ov.InferRequest:
+        request = self._requests.pop(size, None) or self._compile(*size)
+        self._requests[size] = request
+        if len(self._requests) > SIZES_KEPT:
+            self._requests.popitem(last=False)
+        return request
+
+    def _compile(self, height: int, width: int) -> ov.InferRequest:
+        try:
+            model = self._model.clone()
+            model.reshape({0: [1, height, width, 3], 1: [1, height, width], 2: [1, height, width], 3: [2]})
+            request = self._core.compile_model(model, "CPU", self._settings).create_infer_request()
+        except RuntimeError as e:
+            raise EngineError(f"{self._name}: cannot be compiled for {width}x{height}: {_one_line(e)}") from e
+        request.get_input_tensor(3).data[:] = self._strengths
+        return request
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]

@@ -1,0 +1,80 @@
+"""Engines by name: NAME[:BACKEND[:PRECISION]]."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from .base import EngineError, FusionEngine, Strength
+from .inputs import strength
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from .openvino import Precision
+
+NETWORKS = {
+    "physics": "dark-channel dehazing, Retinex lift and two-scale fusion; no weights",
+    "average": "mean of both cameras; the floor",
+}
+BACKENDS = {
+    "openvino": ("f32", "bf16"),
+    "torch": ("f32",),
+}
+"""Precisions of each backend, the default first. The first backend is the default one."""
+
+
+def available() -> list[tuple[str, str]]:
+    """Every engine as (specification, one-line description), best first."""
+    where = {"openvino": "OpenVINO on the CPU", "torch": "plain torch on the CPU, for reference"}
+    return [
+        (f"{name}:{backend}:{precision}", f"{what}; {where[backend]}, {precision}")
+        for name, what in NETWORKS.items()
+        for backend, precisions in BACKENDS.items()
+        for precision in precisions
+    ]
+
+
+def create_engine(spec: str = "physics", dehaze: Strength = "auto", lift: Strength = "auto") -> FusionEngine:
+    """Make an engine; takes some seconds, most of them torch's import.
+
+    spec: NAME[:BACKEND[:PRECISION]], for example `physics` or `physics:openvino:bf16`; see `available`.
+    dehaze, lift: 0 (leave as it is) to 1 (fully), or `auto`: chosen per frame from its haze density and illumination.
+    Raises EngineError for an unknown name or a strength out of range.
+    """
+    name, backend, precision = parse(spec)
+    strengths = strength(spec, "dehaze", dehaze), strength(spec, "lift", lift)
+    module = _network(name)
+    if backend == "torch":
+        from .eager import EagerEngine
+
+        return EagerEngine(name, module, *strengths)
+    from .openvino import OpenVinoEngine
+
+    return OpenVinoEngine(name, module, cast("Precision", precision), None, *strengths)
+
+
+def parse(spec: str) -> tuple[str, str, str]:
+    """Name, backend and precision of a specification, defaults filled in. EngineError says what exists."""
+    name, _, rest = spec.partition(":")
+    backend, _, precision = rest.partition(":")
+    if name not in NETWORKS:
+        raise EngineError(f"engine {spec!r}: unknown name {name!r}; known: {', '.join(NETWORKS)}")
+    backend = backend or next(iter(BACKENDS))
+    if backend not in BACKENDS:
+        raise EngineError(f"engine {spec!r}: unknown backend {backend!r}; known: {', '.join(BACKENDS)}")
+    precision = precision or BACKENDS[backend][0]
+    if precision not in BACKENDS[backend]:
+        raise EngineError(
+            f"engine {spec!r}: {backend} has no precision {precision!r}; known: {', '.join(BACKENDS[backend])}"
+        )
+    return name, backend, precision
+
+
+def _network(name: str) -> nn.Module:
+    if name == "average":
+        from .networks.average import Average
+
+        return Average()
+    from .networks.physics_fusion import PhysicsFusion
+
+    return PhysicsFusion()

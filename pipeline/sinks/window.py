@@ -3,52 +3,100 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
+import threading
+from contextlib import suppress
+from pathlib import Path
 
-import cv2
+import numpy as np
 
 from ..errors import InputError
+from ..frames import Pixels
 from ..result import Result
+from . import viewer
 from .base import SinkHealth, StopRequested
 
-_QUIT = {ord("q"), ord("Q"), 27}  # 27: Esc
+_OPENING_S = 20.0
+_CLOSING_S = 5.0
 
 
 class WindowSink:
-    """Shows every frame in a resizable window. Write and close from one thread, the main one on macOS.
+    """Shows the newest frame in a resizable window. `write` raises StopRequested once q or Esc was pressed or the
+    window was closed or lost.
 
-    `write` raises StopRequested when q or Esc was pressed or the window was closed.
+    The window is a process of its own: it stays responsive while frames take long, any thread may write, and where Qt
+    finds no display it aborts that process and not this one. `write` only leaves the frame for a thread that sends
+    it; frames that come faster than the screen takes them replace each other.
     """
 
     def __init__(self, title: str = "fusecam") -> None:
         if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-            # Qt would abort the whole process.
             raise InputError("--show: this machine has no display (DISPLAY is not set); leave --show out")
         self.health = SinkHealth()
-        self._title = title
-        self._shown = False
+        self._viewer = subprocess.Popen(
+            [sys.executable, "-P", str(Path(viewer.__file__)), title],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,  # Qt complains about its fonts
+            start_new_session=True,  # Ctrl-C is for the run, which closes the window
+        )
+        assert self._viewer.stdin is not None and self._viewer.stdout is not None
+        self._input, self._output = self._viewer.stdin, self._viewer.stdout
+        impatience = threading.Timer(_OPENING_S, self._viewer.kill)
+        impatience.start()
+        stands = self._output.read(1)
+        impatience.cancel()
+        if not stands:
+            self._reap()
+            raise InputError("--show: no window can be opened on this display; check DISPLAY, or leave --show out")
+        self._changed = threading.Condition()
+        self._newest: Pixels | None = None
+        self._closing = False
+        self._sender = threading.Thread(target=self._send, name="window", daemon=True)
+        self._sender.start()
 
     def write(self, result: Result) -> None:
-        """Show one image at once; the picture before it is replaced."""
-        try:
-            if not self._shown:
-                height, width = result.image.shape[:2]
-                cv2.namedWindow(self._title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
-                cv2.resizeWindow(self._title, width, height)
-                self._shown = True
-            elif cv2.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) < 1:
-                raise StopRequested
-            cv2.imshow(self._title, cv2.cvtColor(result.image, cv2.COLOR_RGB2BGR))
-            key = cv2.waitKey(1)
-        except cv2.error as e:
-            raise InputError(f"--show: no window can be opened: {' '.join(str(e).split())}; leave --show out") from e
-        self.health.written += 1
-        if key & 0xFF in _QUIT:
+        """Show one image: `result.image`, (H, W, 3) uint8 RGB."""
+        code = self._viewer.poll()
+        if code is not None:
+            if code != viewer.QUIT:
+                self.health.warnings.append("--show: the window was lost; the run was ended there")
             raise StopRequested
+        with self._changed:
+            self._newest = result.image
+            self._changed.notify()
+        self.health.written += 1
 
     def close(self, complete: bool) -> None:
-        """Take the window away."""
-        if self._shown:
-            self._shown = False
-            cv2.destroyWindow(self._title)
-            cv2.waitKey(1)
+        """Take the window away, once it has shown the last image."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        self._sender.join(_CLOSING_S)
+        self._reap()
+
+    def _send(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._closing or self._newest is not None)
+                image, self._newest = self._newest, None
+            if image is None:
+                break
+            try:
+                self._input.write(viewer.HEADER.pack(*image.shape[:2]))
+                self._input.write(np.ascontiguousarray(image).data)
+                self._input.flush()
+            except BrokenPipeError:  # the window is gone: `write` says why
+                break
+
+    def _reap(self) -> None:
+        """End the process, by its end of input if it listens."""
+        with suppress(OSError):
+            self._input.close()
+        try:
+            self._viewer.wait(_CLOSING_S)
+        except subprocess.TimeoutExpired:
+            self._viewer.kill()
+            self._viewer.wait()
+        self._output.close()

@@ -72,7 +72,7 @@ def check_accounts(sync: Synchronizer, pairs: list[FramePair], visible: int, inf
 
 
 @given(streams(), streams(), st.integers(-300, 300), st.sampled_from([0, 500, -500]), st.sampled_from([0, 5, 20, 500]))
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 def test_recordings_pair_as_by_brute_force(
     visible: list[int], infrared: list[int], offset: int, ppm: int, tolerance: int
 ) -> None:
@@ -90,7 +90,7 @@ def test_recordings_pair_as_by_brute_force(
 
 
 @given(streams(), streams(), st.data(), st.booleans())
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=100)
 def test_any_order_of_pushing(visible: list[int], infrared: list[int], data: st.DataObject, live: bool) -> None:
     """Pushed in any interleaving, live or not, with or without ends: once each, in order, accounts balanced."""
     sync = Synchronizer(tolerance_ns=30 * MS, live=live)

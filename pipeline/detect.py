@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import importlib
+import math
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Protocol
+from pathlib import Path
+from typing import Any, Protocol
 
+import cv2
+import numpy as np
+
+from .errors import InputError
 from .frames import Pixels
 
 Box = tuple[float, float, float, float]
+_EXPORT = "_openvino_model"
+_TASKS = ("detect", "segment", "pose")  # the tasks whose results have upright boxes
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,3 +47,116 @@ class Detector(Protocol):
     def detect(self, image: Pixels) -> list[Detection]:
         """image: (H, W, 3) uint8 RGB. Best score first."""
         ...
+
+
+class UltralyticsDetector:
+    """Any Ultralytics detection, segmentation or pose model, from its `.pt` file or its OpenVINO export folder.
+
+    confidence: lowest score kept, above 0 and below 1. classes: names of the classes kept, None for all.
+    Nothing is downloaded, reported or installed. A `.pt` file is a Python pickle, which can run code of its author's
+    choosing when it is read; Ultralytics is told to build nothing but its own model classes from it, where its
+    version can (`ULTRALYTICS_SAFE_LOAD=0` in the environment lifts that). Use weights that you trust.
+    Raises InputError for weights that cannot be used and for class names that the model does not have.
+    """
+
+    def __init__(self, weights: Path, confidence: float = 0.25, classes: Sequence[str] | None = None) -> None:
+        if not weights.exists():
+            raise InputError(f"{weights}: no such weights; give a file with --weights, or --no-detect")
+        if not (weights.is_dir() and weights.name.endswith(_EXPORT)) and not (
+            weights.is_file() and weights.suffix.lower() == ".pt"
+        ):
+            raise InputError(
+                f"{weights}: not weights for the detector; give an Ultralytics .pt file, or the NAME{_EXPORT} folder "
+                "that `yolo export format=openvino` makes of one"
+            )
+        with _threads_kept():
+            self._predictor, names = _load(weights, confidence)
+        self._names = names
+        self._predictor.args.classes = None if classes is None else _ids(weights, names, classes)
+
+    @property
+    def names(self) -> list[str]:
+        """The model's classes."""
+        return list(self._names.values())
+
+    def detect(self, image: Pixels) -> list[Detection]:
+        """image: (H, W, 3) uint8 RGB. Best score first."""
+        found = self._predictor(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[0].boxes
+        rows = zip(found.xyxy.tolist(), found.conf.tolist(), found.cls.tolist(), strict=True)
+        detections = [
+            Detection(self._names[int(label)], score, (x1, y1, x2, y2))
+            for (x1, y1, x2, y2), score, label in rows
+            if all(map(math.isfinite, (x1, y1, x2, y2, score)))
+        ]
+        return sorted(detections, key=lambda detection: -detection.score)
+
+
+def _load(weights: Path, confidence: float) -> tuple[Any, dict[int, str]]:
+    """Ultralytics' predictor for one model, set up and warm, and the model's class names."""
+    yolo = _ultralytics().YOLO
+    task = None if weights.is_file() else _exported_task(weights)
+    try:
+        model = yolo(str(weights), task=task)
+        task = str(model.task)
+        if task in _TASKS:
+            model.predict(np.zeros((64, 64, 3), np.uint8), conf=confidence, save=False, verbose=False)
+            return model.predictor, {int(key): str(name) for key, name in model.predictor.model.names.items()}
+    except Exception as e:  # unpickling a file that is no model can raise anything
+        reason = " ".join(str(e).replace(str(weights), "").replace("ERROR ❌️", "").split())
+        if "outside the supported" in reason:
+            raise InputError(
+                f"{weights}: holds more than an Ultralytics model, which may run code when it is read, or none at all; "
+                "if you trust it, set ULTRALYTICS_SAFE_LOAD=0 in the environment"
+            ) from e
+        raise InputError(
+            f"{weights}: damaged or no Ultralytics model ({type(e).__name__}: {reason[:120]}); get or export it again"
+        ) from e
+    raise InputError(f"{weights}: is a model for '{task}'; give one for {', '.join(_TASKS)}, which have boxes")
+
+
+def _exported_task(folder: Path) -> str:
+    import yaml
+
+    try:
+        return str(yaml.safe_load((folder / "metadata.yaml").read_text(encoding="utf-8"))["task"])
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, TypeError, KeyError) as e:
+        raise InputError(f"{folder}: no usable metadata.yaml; export the model again with Ultralytics") from e
+
+
+def _ids(weights: Path, names: dict[int, str], wanted: Sequence[str]) -> list[int]:
+    known = {name: key for key, name in names.items()}
+    missing = [name for name in wanted if name not in known]
+    if missing or not wanted:
+        unknown = f"no class '{missing[0]}'" if missing else "detector.classes is empty"
+        raise InputError(f"{weights}: {unknown}; its classes are {', '.join(known)}")
+    return [known[name] for name in wanted]
+
+
+def _ultralytics() -> Any:
+    """Ultralytics, imported so that it stays offline and quiet."""
+    for name, value in {
+        "YOLO_OFFLINE": "true",  # no update checks, telemetry or downloads
+        "YOLO_AUTOINSTALL": "false",
+        "YOLO_VERBOSE": "false",
+        "ULTRALYTICS_SAFE_LOAD": "true",
+    }.items():
+        os.environ.setdefault(name, value)
+    return importlib.import_module("ultralytics")
+
+
+@contextmanager
+def _threads_kept() -> Iterator[None]:
+    """Undo what importing and starting Ultralytics does to the process: one thread for OpenCV and OpenMP, fewer for
+    torch, and other print options for arrays."""
+    import torch
+
+    opencv, own, openmp = cv2.getNumThreads(), torch.get_num_threads(), os.environ.get("OMP_NUM_THREADS")
+    printing = np.get_printoptions()
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(opencv)
+        torch.set_num_threads(own)
+        np.set_printoptions(**printing)
+        if openmp is None:
+            os.environ.pop("OMP_NUM_THREADS", None)

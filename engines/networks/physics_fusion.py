@@ -13,6 +13,13 @@ from .. import physics
 from .io import from_gray, from_rgb, luma, to_gray, to_rgb
 
 FACTOR = 4
+"""The reduced grid's step in pixels."""
+T_LEAST = 0.1
+"""Least transmission that is still divided by."""
+AIR_GRAYNESS = 0.7
+"""How far airlight is drawn to gray: fog is nearly gray, but by night the brightest pixels take a lamp's colour."""
+NOISE = 0.004
+"""Mean absolute sensor noise of luma on the reduced grid."""
 
 
 class PhysicsFusion(nn.Module):
@@ -41,59 +48,65 @@ class PhysicsFusion(nn.Module):
         # haze: the refined transmission is linear in the gray frame, t = a Y + b
         gray, small_gray = luma(colour), luma(small)
         air = physics.airlight(small, physics.dark_channel(small, 3))
+        air = air + AIR_GRAYNESS * (air.mean(dim=1, keepdim=True) - air)
         rough = physics.transmission(small, air, window=3)
         a, b = physics.guided_coefficients(small_gray, rough, 15, 1e-3)
-        small_t = (a * small_gray + b).clamp(0, 1)
-        haze = 1 - small_t
+        haze = 1 - (a * small_gray + b).clamp(0, 1)
         dehaze = torch.where(asked_dehaze < 0, self.dehaze_strength(haze), asked_dehaze.clamp(max=1))
-        small_clear = physics.recover(small, 1 - dehaze * haze, air).clamp(0, 1)
+        small_t = (1 - dehaze * haze).clamp(min=T_LEAST)
+        small_clear = physics.recover(small, small_t, air, T_LEAST).clamp(0, 1)
 
         # light, of the dehazed frame
         peak = small_clear.amax(dim=1, keepdim=True)
         light = physics.guided_filter(peak, peak, 15, 4e-3).clamp(0, 1)
-        lift = torch.where(asked_lift < 0, self.lift_strength(light), asked_lift.clamp(max=1))
+        # what haze is left would be lifted too, so less lift where much was taken away
+        lift = torch.where(asked_lift < 0, self.lift_strength(light) * (1 - 0.4 * dehaze), asked_lift.clamp(max=1))
         gain = physics.lift_gain(light, lift)
-        small_luma = luma(small_clear) * gain
 
-        # infrared: what is hot against its surroundings, and where its detail is the stronger one
+        # noise: where amplified noise would be stronger than structure, detail and chroma are held back
+        base = luma(small_clear) * gain
+        energy = physics.box((base - physics.box(base, 5)).abs(), 5)
+        noise = NOISE * (gain / small_t - 1)
+        trust = 1 - noise * noise / (energy * energy + noise * noise + 1e-4)
+        vivid = (0.4 + 0.6 * trust) * gain.pow(-0.25)
+
+        # infrared: what is hot against its surroundings, and where the detail of the rest is the stronger one
         mean_thermal = (small_thermal * small_valid).mean((2, 3), True) / small_valid.mean((2, 3), True).clamp(min=1e-2)
         inside = mean_thermal + small_valid * (small_thermal - mean_thermal)
-        hottest = physics.brightest(inside, 5e-3)
-        contrast = (hottest - mean_thermal).clamp(min=0.12)
-        around = torch.maximum(physics.box(inside, 31), mean_thermal)
-        base_thermal, base_luma = physics.box(inside, 5), physics.box(small_luma, 5)
-        energy_thermal = physics.box((inside - base_thermal).abs(), 5) * (1 + 2 * dehaze * haze)
-        energy_luma = physics.box((small_luma - base_luma).abs(), 5)
-        pick = small_valid * energy_thermal / (energy_thermal + energy_luma + 4e-3)
+        contrast = (physics.brightest(inside, 5e-3) - mean_thermal).clamp(min=0.12)
+        spread = (inside - mean_thermal).abs().mean((2, 3), True)
+        around = torch.maximum(physics.box(inside, 31), mean_thermal) + 0.6 * spread
+        cool = torch.minimum(inside, around + 0.15 * contrast)
+        base_cool = physics.box(cool, 5)
+        energy_cool = physics.box((cool - base_cool).abs(), 5) * (1 + 2 * dehaze * haze)
+        pick = small_valid * energy_cool / (energy_cool + energy + 4e-3)
 
-        maps = torch.cat([a, b, gain, base_thermal, around, pick], dim=1)
-        a, b, gain, base_thermal, around, pick = physics.enlarge(maps, FACTOR, gray).chunk(6, dim=1)
+        maps = torch.cat([a, b, gain, base, trust, vivid, base_cool, around, pick], dim=1)
+        a, b, gain, base, trust, vivid, base_cool, around, pick = physics.enlarge(maps, FACTOR, gray).chunk(9, dim=1)
 
         t = 1 - dehaze * (1 - (a * gray + b).clamp(0, 1))
-        restored = physics.recover(colour, t, air).clamp(0, 1) * gain
-        bright = luma(restored)
-        hot = valid * _smooth((thermal - around) / contrast, 0.15, 0.65)
-        boosted = thermal * (0.85 / hottest.clamp(min=0.05)).clamp(1, 1.6)
-        fused = bright + hot * (boosted - bright).clamp(min=0) + (1 - hot) * pick * (thermal - base_thermal)
-        fused = fused.clamp(0, 1)
-        chroma = ((fused + 0.1) / (bright + 0.1)).clamp(max=1.3)
-        return (
-            to_rgb(fused + chroma * (restored - bright)),
-            to_rgb(restored),
-            to_gray(haze),
-            to_gray(light),
-        )
+        lifted = physics.recover(colour, t, air, T_LEAST).clamp(0, 1) * gain
+        bright = luma(lifted)
+        chroma = vivid * (lifted - bright)
+        calm = base + trust * (bright - base)
+
+        hot = valid * _smooth((thermal - around) / contrast, 0.0, 0.5)
+        glow = thermal * (0.85 / (mean_thermal + contrast)).clamp(1, 1.6)
+        detail = pick * (torch.minimum(thermal, around + 0.15 * contrast) - base_cool)
+        fused = (calm + hot * (glow - calm).clamp(min=0) + (1 - hot) * detail).clamp(0, 1)
+        follow = ((fused + 0.1) / (calm + 0.1)).clamp(max=1.3)
+        return to_rgb(fused + follow * chroma), to_rgb(calm + chroma), to_gray(haze), to_gray(light)
 
     @staticmethod
     def dehaze_strength(haze: Tensor) -> Tensor:
-        """Strength from the haze density (1, 1, h, w): of its mean and soft minimum; 0 below .27, 1 above .47."""
+        """Strength from the haze density (1, 1, h, w): of its mean and soft minimum; 0 below .3, 1 above .6."""
         least = -0.1 * torch.exp(-10 * haze).mean((2, 3), True).clamp(min=1e-4).log()
-        return _smooth((haze.mean((2, 3), True) + least) / 2, 0.27, 0.47)
+        return _smooth((haze.mean((2, 3), True) + least) / 2, 0.3, 0.6)
 
     @staticmethod
     def lift_strength(light: Tensor) -> Tensor:
-        """Strength from the illumination (1, 1, h, w): 0 for a mean above .35, 1 below .1."""
-        return _smooth(-light.mean((2, 3), True), -0.35, -0.1)
+        """Strength from the illumination (1, 1, h, w): 0 for a mean above .38, 1 below .08."""
+        return 1 - _smooth(light.mean((2, 3), True), 0.08, 0.38)
 
 
 def _smooth(x: Tensor, low: float, high: float) -> Tensor:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 
 from ..config import OutputConfig
 from ..errors import InputError
-from ..sources.base import SourceInfo
 from .base import Sink, SinkHealth, StopRequested, close_all
 from .images import ImagesSink
 from .jsonl import JsonLinesSink
@@ -37,25 +37,30 @@ def is_video(out: Path) -> bool:
     return False
 
 
-def open_sinks(config: OutputConfig, visible: SourceInfo, inputs: Sequence[str] = ()) -> list[Sink]:
+def open_sinks(
+    config: OutputConfig,
+    rate: Fraction | None = None,
+    names: Sequence[str] | None = None,
+    inputs: Sequence[str] = (),
+) -> list[Sink]:
     """The sinks that `config.out` and `config.show` ask for, opened; [] for none.
 
     `out` with a video's suffix: VideoSink; without a suffix, or an existing folder: ImagesSink. Both with JSON lines
     beside them: `out` without the video's suffix, plus `.jsonl`.
-    visible: the source whose frames come; its rate and image names are used. inputs: further sources as the user
-    wrote them; an output in the place of a source is an InputError.
+    rate: the visible source's nominal frame rate, if known. names: its images' names, if it is a folder.
+    inputs: the sources as the user wrote them; an output in the place of one is an InputError.
     """
     sinks: list[Sink] = []
     try:
         if config.out is not None:
-            _spare(config.out, [visible.spec, *inputs])
+            _spare(config.out, inputs)
             if is_video(config.out):
                 # The video is closed first: its trailer is what a full disk refuses, and then no lines stay either.
-                sinks.append(VideoSink(config.out, config, visible.rate))
+                sinks.append(VideoSink(config.out, config, rate))
                 sinks.append(JsonLinesSink(config.out.with_suffix(".jsonl")))
                 sinks = [FirstSize(sinks)]
             else:
-                sinks.append(ImagesSink(config.out, visible.names))
+                sinks.append(ImagesSink(config.out, names))
                 sinks.append(JsonLinesSink(config.out.resolve().with_name(config.out.resolve().name + ".jsonl")))
         if config.show:
             sinks.append(WindowSink())

@@ -1,0 +1,95 @@
+"""Both cameras at work: one visible exposure with its truth, one infrared exposure, at any instant."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from fusecam.calib.rig import Rig
+
+from . import light, sensor
+from .draw import draw
+from .lens import Lens
+from .textures import COLDEST, DEGREES_PER_STEP, Array
+from .truth import Box, boxes
+from .world import World
+
+VISIBLE_RATE = 25
+_DEGREES = (COLDEST + DEGREES_PER_STEP * np.arange(256)).astype(np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Exposure:
+    """One visible frame.
+
+    visible, clear: (h, w, 3) uint8 RGB, with and without fog and noise. depth: (h, w) float32 metres along the
+    optical axis at each pixel's centre, inf for the sky. ids: (h, w) object id seen there, 0 for the street.
+    """
+
+    visible: Array
+    clear: Array
+    depth: Array
+    ids: Array
+    boxes: list[Box]
+
+
+class Cameras:
+    """The rig in a world."""
+
+    def __init__(self, world: World, rig: Rig) -> None:
+        """The rig must be a full one."""
+        self.world, self.rig = world, rig
+        self._visible, self._infrared = Lens(rig.visible), Lens(rig.infrared)
+        self._mount = np.array(rig.rotation, float), np.array(rig.translation, float)
+        self._thermal = sensor.ThermalSensor(rig.infrared.size, world.scene.seed)
+
+    def visible(self, frame: int) -> Exposure:
+        """The visible camera's frame number `frame`, taken at frame / 25 seconds."""
+        scene, lens = self.world.scene, self._visible
+        time = frame / VISIBLE_RATE
+        snapshot = self.world.at(time)
+        view = self.world.view(time, (np.eye(3), np.zeros(3)), lens.intrinsics, lens.pinhole_size)
+        buffers = draw(snapshot.mesh, view, thermal=False, cover=True)
+        clear = lens.expose(light.radiance(self.world, snapshot, view, buffers, lens))
+        with np.errstate(divide="ignore"):
+            depth = 1 / buffers.inverse_depth
+        # Fog between here and a lit sky is as deep as the sky is far: it hides all of it, as it should.
+        far = 2000.0 if scene.air.beta_visible > 0.01 else 0.0
+        transmission = lens.expose(
+            np.exp(-scene.air.beta_visible * np.where(np.isinf(depth), far, depth)).astype(np.float32)
+        )
+        hazy = sensor.scatter(clear, transmission, scene)
+        reference = clear + sensor.halo(clear, fog=False) if scene.night else clear
+        owners = np.array([*snapshot.mesh.owners, 0], np.uint8)
+        ids = owners[lens.sample(buffers.quad)]
+        return Exposure(
+            visible=sensor.photograph(hazy, scene.night, np.random.default_rng([scene.seed, 1, frame])),
+            clear=sensor.photograph(reference, scene.night, None),
+            depth=lens.sample(depth),
+            ids=ids,
+            boxes=boxes(self.world.actors, ids, lens.sample(buffers.covered), snapshot.positions, view),
+        )
+
+    def infrared_time(self, frame: int) -> float:
+        """When infrared frame number `frame` is taken, in seconds on the visible camera's clock."""
+        return frame / self.world.scene.infrared_rate + self.world.scene.time_offset_ms / 1000
+
+    def infrared(self, frame: int) -> Array:
+        """The infrared camera's frame number `frame`, (h, w) uint8."""
+        scene, lens = self.world.scene, self._infrared
+        time = self.infrared_time(frame)
+        snapshot = self.world.at(time)
+        view = self.world.view(time, self._mount, lens.intrinsics, lens.pinhole_size)
+        buffers = draw(snapshot.mesh, view, thermal=True)
+        celsius = cv2.LUT(buffers.layer, _DEGREES)
+        with np.errstate(divide="ignore"):
+            depth = 1 / buffers.inverse_depth
+        nothing = buffers.quad < 0
+        if nothing.any():
+            sky = light.sky_temperature(self.world, view, lens)
+            height, width = nothing.shape
+            np.copyto(celsius, cv2.resize(sky, (width, height), interpolation=cv2.INTER_LINEAR), where=nothing)
+        celsius = sensor.thermal_through_air(celsius, depth, scene.air)
+        return self._thermal.read(lens.expose(celsius), np.random.default_rng([scene.seed, 2, frame + 1000]))

@@ -1,0 +1,66 @@
+"""Writing and reading the sample clips with PyAV: H.264, exact presentation times, gray or RGB."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+
+import av
+import numpy as np
+
+from .textures import Array
+
+
+class ClipWriter:
+    """An mp4 whose frame n is presented at exactly n / rate seconds. Use as a context manager.
+
+    The file grows beside its final name as `NAME.partial` and takes it when the block ends without an error.
+    """
+
+    def __init__(self, path: Path, size: tuple[int, int], rate: int, quality: int) -> None:
+        """`size` (width, height), both even; `quality` is x264's constant rate factor, lower is better."""
+        self._path, self._partial = path, path.with_name(path.name + ".partial")
+        options = {"movflags": "+faststart", "fflags": "+bitexact"}
+        self._container = av.open(str(self._partial), "w", format="mp4", options=options)
+        self._stream = self._container.add_stream("libx264", rate=rate)
+        self._stream.width, self._stream.height = size
+        self._stream.pix_fmt = "yuv420p"
+        self._stream.time_base = Fraction(1, rate)
+        # One thread: the same frames give the same file on any machine with this encoder.
+        self._stream.options = {"crf": str(quality), "preset": "slow", "threads": "1", "flags": "+bitexact"}
+        self._time_base = Fraction(1, rate)
+        self._count = 0
+
+    def __enter__(self) -> ClipWriter:
+        return self
+
+    def write(self, image: Array) -> None:
+        """Append (h, w, 3) RGB or (h, w) gray, uint8."""
+        frame = av.VideoFrame.from_ndarray(image, format="rgb24" if image.ndim == 3 else "gray")
+        frame = frame.reformat(format="yuv420p")
+        frame.pts, frame.time_base = self._count, self._time_base
+        self._count += 1
+        self._container.mux(self._stream.encode(frame))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self._container.mux(self._stream.encode(None))
+        self._container.close()
+        if kind is None:
+            self._partial.replace(self._path)
+        else:
+            self._partial.unlink(missing_ok=True)
+
+
+def read_clip(path: Path, gray: bool) -> Iterator[tuple[Fraction, Array]]:
+    """Presentation time in seconds and pixels, (h, w) or (h, w, 3) RGB uint8, of each frame in turn."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        for frame in container.decode(stream):
+            assert frame.pts is not None and frame.time_base is not None
+            pixels = frame.to_ndarray(format="gray" if gray else "rgb24")
+            yield frame.pts * Fraction(frame.time_base), np.asarray(pixels)

@@ -1,0 +1,133 @@
+"""The renderer's command: `python -m fusecam.samples.render --out DIR [--scene NAME] [--seconds S]`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import cv2
+import yaml
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from fusecam.calib.rig import Rig
+from fusecam.calib.rig import load_rig as read_rig
+
+from .camera import VISIBLE_RATE, Cameras
+from .clips import ClipWriter
+from .scene import SCENES, Scene
+from .sensor import COLD, HOT
+from .truth import DEPTH_FAR, DEPTH_NEAR, SKY, encode_depth
+from .world import World
+
+RIG_FILE = Path(__file__).parent / "rig.yaml"
+SECONDS = 7.0
+_QUALITY = {"vis": 26, "clear": 30, "ir": 24, "depth": 24}
+
+
+def load_rig() -> Rig:
+    """The samples' own rig, as committed."""
+    return read_rig(RIG_FILE)
+
+
+def render_scene(scene: Scene, rig: Rig, out: Path, seconds: float, progress: Progress) -> None:
+    """Write one scene's four clips and its truth file into `out`."""
+    visible_count, infrared_count = round(seconds * VISIBLE_RATE), round(seconds * scene.infrared_rate)
+    task = progress.add_task(scene.name, total=visible_count + infrared_count)
+    cameras = Cameras(World(scene), rig)
+    with ExitStack() as stack:
+
+        def clip(kind: str, size: tuple[int, int], rate: int) -> ClipWriter:
+            return stack.enter_context(ClipWriter(out / f"{scene.name}_{kind}.mp4", size, rate, _QUALITY[kind]))
+
+        visible, clear, depth = (clip(kind, rig.visible.size, VISIBLE_RATE) for kind in ("vis", "clear", "depth"))
+        lines = []
+        for number in range(visible_count):
+            exposure = cameras.visible(number)
+            visible.write(exposure.visible)
+            clear.write(exposure.clear)
+            depth.write(encode_depth(exposure.depth))
+            objects = [box.record() for box in exposure.boxes]
+            lines.append(json.dumps({"frame": number, "time": number / VISIBLE_RATE, "objects": objects}))
+            progress.advance(task)
+        infrared = clip("ir", rig.infrared.size, scene.infrared_rate)
+        for number in range(infrared_count):
+            infrared.write(cameras.infrared(number))
+            progress.advance(task)
+    (out / f"{scene.name}_truth.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def truth_of(scene: Scene) -> dict[str, Any]:
+    """What `truth.yaml` says about one scene."""
+    air = scene.air
+    return {
+        "time_offset_ms": scene.time_offset_ms,
+        "visible_rate": VISIBLE_RATE,
+        "infrared_rate": scene.infrared_rate,
+        "night": scene.night,
+        "fog": {
+            "beta_visible": air.beta_visible,
+            "beta_infrared": air.beta_infrared,
+            "airlight_linear_rgb": list(air.airlight),
+            "airlight_rgb8": [round(255 * value ** (1 / 2.2)) for value in air.airlight],
+            "air_celsius": air.celsius,
+        },
+        "seed": scene.seed,
+        "zebra_at_m": scene.zebra,
+    }
+
+
+def write_truth(out: Path) -> None:
+    """Write `truth.yaml` for all scenes and the rig beside it."""
+    content = {
+        "convention": "time_offset_ms added to infrared times gives visible times",
+        "depth": {
+            "near_m": DEPTH_NEAR,
+            "far_m": DEPTH_FAR,
+            "sky_level": SKY,
+            "formula": "near * (far / near) ** (level / 254)",
+        },
+        "infrared_range_celsius": [COLD, HOT],
+        "scenes": {name: truth_of(scene) for name, scene in SCENES.items()},
+    }
+    (out / "truth.yaml").write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+    if out.resolve() != RIG_FILE.parent:
+        shutil.copyfile(RIG_FILE, out / RIG_FILE.name)
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0.2 <= value <= 8.0:
+        raise argparse.ArgumentTypeError(f"{text}: a scene lasts from 0.2 to 8 seconds")
+    return value
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Render the sample clips."""
+    parser = argparse.ArgumentParser(
+        prog="python -m fusecam.samples.render",
+        description="Render fusecam's sample clips: visible, infrared, fog-free reference, depth and ground truth.",
+        epilog="example: python -m fusecam.samples.render --out /tmp/clips --scene fog_day --seconds 2",
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write into (made if absent)")
+    parser.add_argument("--scene", choices=list(SCENES), help="one scene only (default: all three)")
+    parser.add_argument("--seconds", type=_seconds, default=SECONDS, metavar="S", help="length, 0.2 to 8 (default: 7)")
+    options = parser.parse_args(arguments)
+    try:
+        options.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        parser.error(f"--out {options.out}: cannot be made ({error.strerror}); choose a folder you can write to")
+    cv2.setNumThreads(1)
+    chosen = [SCENES[options.scene]] if options.scene else list(SCENES.values())
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns) as progress:
+        for scene in chosen:
+            render_scene(scene, load_rig(), options.out, options.seconds, progress)
+    write_truth(options.out)
+
+
+if __name__ == "__main__":
+    main()

@@ -73,7 +73,7 @@ class OutputConfig(_Section):
     """Where results go."""
 
     out: Path | None = None
-    show: bool = False
+    show: bool | None = Field(None, description="none: on when nothing else is asked for and there is a display")
     report: Path | None = None
     frame_latencies: bool = Field(False, description="also write per-frame latencies into the report")
     crf: int = Field(20, ge=0, le=51, description="H.264 quality, lower is better")

@@ -125,7 +125,7 @@ def _visible(found: Detection, image: Pixels) -> tuple[int, int, int, int] | Non
 
 
 def _line_width(image: Pixels) -> int:
-    return max(1, round(image.shape[0] / 420))
+    return int(max(1, round(image.shape[0] / 420)))
 
 
 def _draw_label(image: Pixels, found: Detection, x1: int, y1: int, size: int, ceiling: int) -> None:
@@ -170,7 +170,7 @@ def _figure(value: float | None, sign: str = "") -> str:
 
 
 def _line_height(size: int) -> int:
-    return text_mask("0", size).shape[0] + max(2, size // 3)
+    return int(text_mask("0", size).shape[0]) + max(2, size // 3)
 
 
 @lru_cache(maxsize=64)

@@ -1,0 +1,141 @@
+"""From a run's configuration to the objects that run it: sources opened, streams aligned in time, engine built."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from ..calib.rig import Rig, load_rig
+from ..engines import create_engine
+from ..engines.base import FusionEngine
+from .config import DetectorConfig, EngineConfig, RunConfig, SourceConfig
+from .detect import Detector, UltralyticsDetector
+from .errors import InputError
+from .frames import Camera
+from .register import Registrar
+from .sources import Source, open_source
+from .sync import Synchronizer
+
+
+@dataclass(slots=True)
+class Tools:
+    """What takes time to build and can serve one run after another."""
+
+    engine: FusionEngine
+    detector: Detector | None
+
+
+def build_tools(engine: EngineConfig, detector: DetectorConfig) -> Tools:
+    """Build the fusion engine and, when there are weights, the detector. Raises EngineError and InputError."""
+    wanted = detector.enabled if detector.enabled is not None else detector.weights is not None
+    found = None
+    if wanted and detector.weights is not None:
+        found = UltralyticsDetector(detector.weights, detector.confidence, detector.classes)
+    return Tools(create_engine(engine.name, dehaze=engine.dehaze, lift=engine.lift), found)
+
+
+@dataclass(frozen=True, slots=True)
+class Alignment:
+    """How infrared times become visible times: time + offset_ms + drift_ppm of the time since the first frame.
+
+    origin: where that comes from, in words. confidence: of a measured offset, else None.
+    """
+
+    offset_ms: float
+    drift_ppm: float
+    origin: str
+    confidence: float | None = None
+
+
+@dataclass(slots=True)
+class Streams:
+    """Both sources open, on one clock and on one pixel grid. notes: the stated fallbacks taken on the way."""
+
+    infrared: Source
+    visible: Source
+    registrar: Registrar
+    synchronizer: Synchronizer
+    alignment: Alignment
+    notes: list[str] = field(default_factory=list)
+
+    def close(self) -> None:
+        """Close both sources."""
+        self.infrared.close()
+        self.visible.close()
+
+
+def open_streams(config: RunConfig) -> Streams:
+    """Open both sources, load the rig, settle the time offset. Raises InputError and RigError."""
+    rig = _load_rig(config)
+    infrared, visible = _open_both(config.sources)
+    try:
+        _check_clocks(infrared, visible)
+        registrar = Registrar(rig)
+        registrar.coverage((visible.info.width, visible.info.height), (infrared.info.width, infrared.info.height))
+        notes: list[str] = []
+        alignment = _align(config, rig, infrared, visible, registrar, notes)
+        tolerance_ms = config.sync.tolerance_ms
+        synchronizer = Synchronizer(
+            offset_ns=round(alignment.offset_ms * 1e6),
+            drift_ppm=alignment.drift_ppm,
+            tolerance_ns=None if tolerance_ms is None else round(tolerance_ms * 1e6),
+            live=visible.info.live,
+        )
+    except BaseException:
+        infrared.close()
+        visible.close()
+        raise
+    return Streams(infrared, visible, registrar, synchronizer, alignment, notes)
+
+
+def _load_rig(config: RunConfig) -> Rig | None:
+    if config.rig is None:
+        if config.distance is not None:
+            raise InputError("--distance needs --rig: without a rig file there is nothing to move")
+        return None
+    rig = load_rig(config.rig)
+    return rig if config.distance is None else rig.at_distance(config.distance)
+
+
+def _open_both(config: SourceConfig) -> tuple[Source, Source]:
+    """Open infrared and visible at the same time: two pipes fed by one writer would otherwise wait for each other."""
+    missing = [option for option, spec in (("--ir", config.ir), ("--vis", config.vis)) if not spec]
+    if missing:
+        raise InputError(f"{' and '.join(missing)} missing: give both cameras, e.g. --ir dev0 --vis dev1")
+    if config.ir == config.vis:
+        raise InputError(f"{config.ir}: given as --ir and as --vis; two different sources are needed")
+    cameras: tuple[Camera, Camera] = ("infrared", "visible")
+    with ThreadPoolExecutor(2) as pool:
+        opening = [
+            pool.submit(open_source, spec or "", camera, config)
+            for spec, camera in zip((config.ir, config.vis), cameras, strict=True)
+        ]
+    failures = [job.exception() for job in opening]
+    failure = next((error for error in failures if error is not None), None)
+    if failure is not None:
+        for job, error in zip(opening, failures, strict=True):
+            if error is None:
+                job.result().close()
+        raise failure
+    infrared, visible = (job.result() for job in opening)
+    return infrared, visible
+
+
+def _check_clocks(infrared: Source, visible: Source) -> None:
+    if infrared.info.live != visible.info.live:
+        live, recorded = (infrared, visible) if infrared.info.live else (visible, infrared)
+        raise InputError(
+            f"{recorded.info.spec}: a recording cannot be paired in time with the live source {live.info.spec}; "
+            "give two live sources or two recordings"
+        )
+
+
+def _align(
+    config: RunConfig, rig: Rig | None, infrared: Source, visible: Source, registrar: Registrar, notes: list[str]
+) -> Alignment:
+    """Given offset, else the rig's, else names for folders, else measured from two recordings, else none."""
+    if config.sync.offset_ms != "auto":
+        return Alignment(config.sync.offset_ms, 0.0, "given")
+    if rig is not None and rig.time_offset_ms is not None:
+        return Alignment(rig.time_offset_ms, 0.0, f"from {config.rig}")
+    return Alignment(0.0, 0.0, "none")

@@ -1,0 +1,197 @@
+"""`fusecam batch`: folders of clips, one after the other, each finished whole or not at all, none done twice."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import json
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from .assemble import Tools, build_tools, open_streams
+from .config import RunConfig
+from .errors import InputError, expected_errors
+from .names import pair_clips
+from .report import write_report
+from .session import INTERRUPTED, interruptible, run_streams
+
+VIDEO_SUFFIXES = (
+    ".mp4",
+    ".mkv",
+    ".mov",
+    ".avi",
+    ".ts",
+    ".m4v",
+    ".mpg",
+    ".mpeg",
+    ".webm",
+    ".wmv",
+    ".m2ts",
+    ".mts",
+    ".nut",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """One pair of clips and where its results go. The report is written last: where it is, the clip is finished."""
+
+    name: str
+    infrared: Path
+    visible: Path
+    folder: Path
+
+    @property
+    def video(self) -> Path:
+        """The fused video."""
+        return self.folder / f"{self.name}.mp4"
+
+    @property
+    def report(self) -> Path:
+        """The mark of a finished clip, with its settings and figures."""
+        return self.folder / f"{self.name}.report.json"
+
+    def fingerprint(self, config: RunConfig) -> str:
+        """Changes with the two clips (path, size, modification time), the rig file and the settings."""
+        parts: list[Any] = [config.model_dump(mode="json")]
+        for path in (self.infrared, self.visible, config.rig, config.detector.weights):
+            if path is not None:
+                status = path.stat()
+                parts.append((str(path.resolve()), status.st_size, status.st_mtime_ns))
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(slots=True)
+class Row:
+    """One line of the summary table. status: done, kept (finished earlier), failed, interrupted."""
+
+    name: str
+    status: str
+    report: dict[str, Any] | None = None
+    remark: str = ""
+
+
+def run_batch(ir_source: str, vis_source: str, out: Path, config: RunConfig, force: bool, console: Console) -> int:
+    """Run every pair of clips; returns the exit code: 0 all done, 1 something failed or had no partner, 130 Ctrl-C.
+
+    A clip that fails is reported and the others go on. Raises InputError when there is nothing to run.
+    """
+    config = config.model_copy(
+        update={"overlay": config.overlay.model_copy(update={"enabled": bool(config.overlay.enabled)})}
+    )
+    clips, alone = find_clips(ir_source, vis_source, out)
+    for path in alone:
+        console.print(f"[yellow]no partner:[/] {escape(str(path))}", highlight=False)
+    with console.status("building the engine"):
+        tools = build_tools(config.engine, config.detector)
+    rows: list[Row] = []
+    with interruptible() as stop:
+        for number, clip in enumerate(clips, 1):
+            row = _run_clip(clip, config, tools, force, stop, console, f"{number}/{len(clips)} {clip.name}")
+            rows.append(row)
+            console.print(_line(row), highlight=False)
+            if stop.is_set():
+                break
+    console.print(summary(rows, len(clips), len(alone)))
+    if stop.is_set():
+        return INTERRUPTED
+    return 1 if alone or any(row.status == "failed" for row in rows) else 0
+
+
+def find_clips(ir_source: str, vis_source: str, out: Path) -> tuple[list[Clip], list[Path]]:
+    """Pairs of clips by the name rule, and the clips that have no partner. Raises InputError when no pair is found."""
+    pairs, alone = pair_clips(_clips(ir_source), _clips(vis_source))
+    if not pairs:
+        raise InputError(
+            f"{ir_source}, {vis_source}: no two clips belong together; name them like a_ir.mp4 and a_vis.mp4, "
+            "or equally in two folders"
+        )
+    return [Clip(pair.name, pair.infrared, pair.visible, out) for pair in pairs], alone
+
+
+def _clips(source: str) -> list[Path]:
+    path = Path(source)
+    if path.is_dir():
+        found = [p for p in sorted(path.iterdir()) if p.suffix.lower() in VIDEO_SUFFIXES and not p.name.startswith(".")]
+        if not found:
+            raise InputError(
+                f"{source}: no video clips in this folder (for images: fusecam --ir DIR --vis DIR --out DIR)"
+            )
+        return found
+    if path.is_file():
+        return [path]
+    found = [Path(p) for p in sorted(glob.glob(source, recursive=True)) if Path(p).is_file()]  # noqa: PTH207  (absolute patterns)
+    if not found:
+        raise InputError(f"{source}: no such folder or file, and no file matches it as a pattern")
+    return found
+
+
+def _run_clip(
+    clip: Clip, config: RunConfig, tools: Tools, force: bool, stop: threading.Event, console: Console, title: str
+) -> Row:
+    """Run one clip, or keep it if it is finished. Expected errors end this clip only."""
+    try:
+        mark = clip.fingerprint(config)
+        if not force and (report := _finished(clip, mark)) is not None:
+            return Row(clip.name, "kept", report)
+        clip.report.unlink(missing_ok=True)
+        update = {"output": config.output.model_copy(update={"out": clip.video, "show": False, "report": None})}
+        update["sources"] = config.sources.model_copy(update={"ir": str(clip.infrared), "vis": str(clip.visible)})
+        settings = config.model_copy(update=update)
+        finished = run_streams(settings, open_streams(settings), tools, stop, console, title=title, keep_partial=False)
+        if finished.outcome.failure is not None:
+            raise finished.outcome.failure
+        if finished.outcome.ended == "interrupted":
+            return Row(clip.name, "interrupted")
+        write_report(finished.report | {"fingerprint": mark}, clip.report)
+    except (*expected_errors(), OSError) as error:
+        return Row(clip.name, "failed", remark=str(error))
+    return Row(clip.name, "done", finished.report, "; ".join(finished.report["warnings"]))
+
+
+def _finished(clip: Clip, mark: str) -> dict[str, Any] | None:
+    """The report of an earlier run of the same clip with the same settings, None if it has to be run."""
+    try:
+        report = json.loads(clip.report.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    same = isinstance(report, dict) and report.get("fingerprint") == mark
+    return report if same and clip.video.exists() else None
+
+
+def _line(row: Row) -> str:
+    colour = {"done": "green", "kept": "cyan", "failed": "bold red", "interrupted": "yellow"}[row.status]
+    return f"[{colour}]{row.status}[/] {escape(row.name)}" + (f": {escape(row.remark)}" if row.remark else "")
+
+
+def summary(rows: Sequence[Row], clips: int, alone: int) -> Table:
+    """All clips that were looked at, one line each; the caption counts."""
+    table = Table(title="batch", title_justify="left", caption_justify="left")
+    for column in ("clip", "status"):
+        table.add_column(column)
+    for column in ("frames", "fps", "with infrared", "offset ms", "warnings"):
+        table.add_column(column, justify="right")
+    for row in rows:
+        figures = [""] * 5
+        if row.report is not None:
+            sync = row.report["sync"]
+            share = sync["paired"] / max(row.report["frames"], 1)
+            figures = [
+                str(row.report["frames"]),
+                f"{row.report['latency']['fps']:.1f}",
+                f"{share:.1%}",
+                f"{sync['offset_ms']:+.1f}",
+                str(len(row.report["warnings"])),
+            ]
+        table.add_row(escape(row.name), row.status, *figures)
+    counts = {status: sum(row.status == status for row in rows) for status in ("done", "kept", "failed", "interrupted")}
+    counts |= {"not reached": clips - len(rows), "without partner": alone}
+    table.caption = ", ".join(f"{number} {what}" for what, number in counts.items() if number)
+    return table

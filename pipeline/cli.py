@@ -1,0 +1,216 @@
+"""The command `fusecam`: options in, runs out, every expected error as one line on stderr.
+
+Modules that load OpenCV, PyAV or a network are imported inside the commands, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from . import options
+from .errors import InputError, expected_errors
+
+EXAMPLES = """
+[bold]Examples[/bold]
+
+fusecam demo                                                    the sample clips, no camera needed
+
+fusecam --ir dev0 --vis dev1 --rig rig.yaml                     two cameras, the result in a window
+
+fusecam --ir ir.mp4 --vis vis.mp4 --out fused.mp4               two files
+
+fusecam --ir IR_DIR --vis VIS_DIR --out FUSED_DIR               image folders, paired by name
+
+fusecam --ir rtsp://HOST/ir --vis rtsp://HOST/rgb --out x.mkv   two network cameras
+
+fusecam batch DRIVES DRIVES --out FUSED                         every x_ir.mp4 with its x_vis.mp4
+"""
+BATCH_EXAMPLES = """
+[bold]Examples[/bold]
+
+fusecam batch drives drives --out fused                  drives/a_ir.mp4 with drives/a_vis.mp4, and so on
+
+fusecam batch ir_clips vis_clips --out fused             ir_clips/a.mp4 with vis_clips/a.mp4
+
+fusecam batch 'day*/ir/*.mkv' 'day*/vis/*.mkv' --out fused --rig rig.yaml
+"""
+
+app = typer.Typer(
+    name="fusecam",
+    epilog=EXAMPLES,
+    rich_markup_mode="rich",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+console = Console(stderr=True)
+
+Source = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SOURCE",
+        rich_help_panel=options.RUN,
+        show_default=False,
+        help="Camera (dev0, 0, /dev/video0), video file, folder or glob of images, rtsp:// or http:// address, "
+        "named pipe, or - for standard input.",
+    ),
+]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from .machine import version
+
+        typer.echo(f"fusecam {version('fusecam')}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def run(
+    context: typer.Context,
+    ir: Source = None,
+    vis: Source = None,
+    config: options.Config = None,
+    max_frames: options.MaxFrames = None,
+    rig: options.Rig = None,
+    distance: options.Distance = None,
+    offset_ms: options.OffsetMs = None,
+    engine: options.Engine = None,
+    dehaze: options.Dehaze = None,
+    lift: options.Lift = None,
+    detect: options.Detect = None,
+    weights: options.Weights = None,
+    out: options.Out = None,
+    show: options.Show = None,
+    overlay: options.OverlayOn = None,
+    inset: options.Inset = None,
+    report: options.Report = None,
+    frame_latencies: options.FrameLatencies = None,
+    version: Annotated[
+        bool | None, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = None,
+) -> None:
+    """Fuse an infrared and a visible camera: paired in time, registered, freed of haze and darkness, detected on."""
+    overrides = options.overrides(
+        ir=ir, vis=vis, dehaze=dehaze, lift=lift, engine=engine, detect=detect, weights=weights, overlay=overlay,
+        inset=inset, offset_ms=offset_ms, out=out, show=show, report=report, frame_latencies=frame_latencies,
+        rig=rig, distance=distance, max_frames=max_frames,
+    )  # fmt: skip
+    given = [name for name in ("--ir", "--vis", "--config") if context.params[name.strip("-")] is not None]
+    if context.invoked_subcommand is not None:
+        if any(overrides.values()) or config is not None:
+            raise InputError(
+                f"options stand before '{context.invoked_subcommand}': put its own options after it "
+                f"(fusecam {context.invoked_subcommand} --help lists them)"
+            )
+        return
+    if not given and not any(overrides.values()):
+        typer.echo(context.get_help())
+        return
+
+    from .config import load
+    from .session import run_session
+
+    raise typer.Exit(run_session(load(config, overrides), console))
+
+
+@app.command(epilog=BATCH_EXAMPLES)
+def batch(
+    ir_source: Annotated[
+        str, typer.Argument(help="Folder, glob or single file of infrared clips.", show_default=False)
+    ],
+    vis_source: Annotated[str, typer.Argument(help="The visible clips; may be the same folder.", show_default=False)],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="DIR",
+            rich_help_panel=options.OUTPUT,
+            help="Folder for the results.",
+            show_default=False,
+        ),
+    ],
+    force: Annotated[
+        bool, typer.Option("--force", rich_help_panel=options.RUN, help="Redo clips that are already finished.")
+    ] = False,
+    config: options.Config = None,
+    max_frames: options.MaxFrames = None,
+    rig: options.Rig = None,
+    distance: options.Distance = None,
+    offset_ms: options.OffsetMs = None,
+    engine: options.Engine = None,
+    dehaze: options.Dehaze = None,
+    lift: options.Lift = None,
+    detect: options.Detect = None,
+    weights: options.Weights = None,
+    overlay: options.OverlayOn = None,
+    inset: options.Inset = None,
+    frame_latencies: options.FrameLatencies = None,
+) -> None:
+    """Fuse folders of clips, one after the other; finished clips are not redone after an interruption.
+
+    Infrared and visible clips belong together when their names are equal once the camera's marker
+    (ir, infrared, thermal, lwir; vis, visible, rgb) is taken off: a_ir.mp4 with a_vis.mp4, or a.mp4 in two folders.
+    The results are DIR/a.mp4, DIR/a.jsonl and DIR/a.report.json, with the frames and times of the visible clip.
+    """
+    from .batch import run_batch
+    from .config import load
+
+    overrides = options.overrides(
+        dehaze=dehaze, lift=lift, engine=engine, detect=detect, weights=weights, overlay=overlay, inset=inset,
+        offset_ms=offset_ms, frame_latencies=frame_latencies, rig=rig, distance=distance, max_frames=max_frames,
+    )  # fmt: skip
+    raise typer.Exit(run_batch(ir_source, vis_source, out, load(config, overrides), force, console))
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the results.")] = Path(
+        "fusecam-demo"
+    ),
+    weights: options.Weights = None,
+) -> None:
+    """Run the sample clips (fog by day, clear night, fog by night): videos, contact sheet, latency table.
+
+    Needs no camera, no network and no GPU.
+    """
+    from .demo import run_demo
+
+    raise typer.Exit(run_demo(out, weights, console))
+
+
+@app.command()
+def doctor() -> None:
+    """Show what this machine has, what fusecam will use, and why."""
+    from .doctor import run_doctor
+
+    run_doctor(Console())
+
+
+def main() -> None:
+    """Console entry point. Exit codes: 0 done, 1 failed, 2 wrong options, 130 interrupted."""
+    try:
+        app()
+    except expected_errors() as error:
+        fail(error)
+    except ImportError as error:
+        if "libGL" not in str(error) and "libglib" not in str(error):
+            raise
+        fail(f"OpenCV needs a system library ({error}): install it, e.g. apt-get install libgl1 libglib2.0-0")
+    except BrokenPipeError:  # the reader of our output went away, as in `fusecam doctor | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+def fail(error: object) -> NoReturn:
+    """Say what is wrong on one line of stderr and leave with exit code 1."""
+    console.print(f"[bold red]fusecam: error:[/] {escape(str(error))}", soft_wrap=True, highlight=False)
+    sys.exit(1)

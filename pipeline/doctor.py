@@ -1,0 +1,73 @@
+"""`fusecam doctor`: what this machine has, what fusecam will use, and why."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import av
+from rich.console import Console
+from rich.table import Table
+
+from ..engines import available
+from . import machine
+from .config import EngineConfig
+from .sources.camera import list_cameras
+
+CODECS = ("h264", "hevc", "mpeg4", "mjpeg", "ffv1", "vp9", "av1")
+
+
+def run_doctor(console: Console) -> None:
+    """Print the machine, its cameras, codecs and engines, and the choices that follow from them."""
+    about = machine.describe()
+    console.print(_facts(about))
+    console.print(_engines())
+    for line in _choices(about):
+        console.print(f"[bold]{line[0]}[/bold]: {line[1]}", highlight=False)
+
+
+def _facts(about: dict[str, Any]) -> Table:
+    table = Table(title=f"fusecam {about['libraries']['fusecam']}", title_justify="left", show_header=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    cpu = about["cpu"]
+    table.add_row(
+        "processor", f"{cpu['model']}, {cpu['cores']} cores, {', '.join(cpu['features']) or 'no vector units known'}"
+    )
+    table.add_row("memory", f"{about['memory_gib']} GiB")
+    gpus = [f"{gpu['name']}, {gpu['memory.total']}, driver {gpu['driver_version']}" for gpu in about["gpus"]]
+    table.add_row("NVIDIA GPUs", "\n".join(gpus) or "none")
+    table.add_row("system", f"{about['system']}, Python {about['python']}")
+    table.add_row(
+        "libraries", ", ".join(f"{name} {v}" for name, v in about["libraries"].items() if v and name != "fusecam")
+    )
+    cameras = [f"{path}  {name}" for path, name in list_cameras()]
+    table.add_row("cameras", "\n".join(cameras) or "none found (V4L2 devices, /dev/video*)")
+    table.add_row("decoders", ", ".join(name for name in CODECS if name in av.codecs_available))
+    table.add_row("H.264 encoder", "libx264" if "libx264" in av.codecs_available else "missing: video output will fail")
+    table.add_row("display", "yes" if machine.has_display() else "none: no window, use --out")
+    return table
+
+
+def _engines() -> Table:
+    table = Table(title="fusion engines", title_justify="left")
+    table.add_column("--engine")
+    table.add_column("what it is")
+    for name, what in available():
+        table.add_row(name, what)
+    return table
+
+
+def _choices(about: dict[str, Any]) -> list[tuple[str, str]]:
+    """What a plain run uses, and why."""
+    default = EngineConfig().name
+    gpus = about["gpus"]
+    reason = (
+        "there is no NVIDIA GPU here"
+        if not gpus
+        else f"{gpus[0]['name']} is not used: GPU engines are not built in yet"
+    )
+    return [
+        ("engine", f"{default}, by OpenVINO on the CPU with {about['cpu']['cores']} threads: {reason}"),
+        ("detector", "none unless --weights names an Ultralytics model; runs on the CPU"),
+        ("output", "H.264 by libx264, presentation times of the visible clip"),
+    ]

@@ -1,0 +1,79 @@
+"""What this machine is: written into every report, shown by `fusecam doctor`."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+LIBRARIES = ("fusecam", "torch", "openvino", "av", "opencv-python", "numpy", "ultralytics")
+CPU_FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "avx_vnni", "neon", "asimd", "bf16")
+
+
+def version(package: str) -> str | None:
+    """Installed version of a distribution, None if it is not installed."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def cpu() -> dict[str, Any]:
+    """Model name, cores that this process may use, and the vector features that matter to inference."""
+    lines: list[str] = []
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        lines = info.read_text().splitlines()
+    fields = {k.strip(): v.strip() for k, _, v in (line.partition(":") for line in lines)}
+    flags = set((fields.get("flags") or fields.get("Features") or "").split())
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {
+        "model": fields.get("model name") or platform.processor() or platform.machine(),
+        "cores": cores,
+        "features": [name for name in CPU_FEATURES if name in flags],
+    }
+
+
+def gpus() -> list[dict[str, str]]:
+    """NVIDIA GPUs as the driver reports them: name, memory, driver, compute capability. Empty without a driver."""
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return []
+    fields = ("name", "memory.total", "driver_version", "compute_cap")
+    try:
+        answer = subprocess.run(
+            [tool, f"--query-gpu={','.join(fields)}", "--format=csv,noheader"],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (subprocess.SubprocessError, OSError):
+        return []
+    rows = (line.split(", ") for line in answer.stdout.strip().splitlines())
+    return [dict(zip(fields, row, strict=False)) for row in rows]
+
+
+def describe() -> dict[str, Any]:
+    """Machine metadata for reports: processor, memory in GiB, GPUs, system and library versions."""
+    return {
+        "cpu": cpu(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "gpus": gpus(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "libraries": {name: version(name) for name in LIBRARIES},
+    }
+
+
+def has_display() -> bool:
+    """Whether a window can be opened."""
+    if platform.system() != "Linux":
+        return True
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

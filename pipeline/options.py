@@ -1,0 +1,132 @@
+"""The options that `fusecam` and `fusecam batch` share, declared once, and how they become configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .errors import InputError
+
+RUN, HOW, OUTPUT = "What to run", "How", "Where it goes"
+
+
+def _option(*names: str, panel: str = HOW, metavar: str | None = None, **more: Any) -> Any:
+    return typer.Option(*names, rich_help_panel=panel, metavar=metavar, show_default=False, **more)
+
+
+Config = Annotated[
+    Path | None, _option(panel=RUN, metavar="YAML", help="Run file with any setting; options given here override it.")
+]
+MaxFrames = Annotated[int | None, _option(panel=RUN, metavar="N", min=1, help="Stop after N output frames.")]
+Rig = Annotated[
+    Path | None,
+    _option(metavar="YAML", help="How the cameras stand to each other. Without it infrared is scaled onto visible."),
+]
+Distance = Annotated[
+    float | None, _option(metavar="METRES", help="Distance at which the two images coincide. Needs a full rig file.")
+]
+OffsetMs = Annotated[
+    float | None,
+    _option(metavar="X", help="Added to infrared times, in milliseconds. Without it: from the rig file, or measured."),
+]
+Engine = Annotated[
+    str | None, _option(metavar="NAME", help="NAME[:BACKEND[:PRECISION]]. 'fusecam doctor' lists what is here.")
+]
+Dehaze = Annotated[str | None, _option(metavar="0..1|auto", help="How much haze to remove. Default: auto.")]
+Lift = Annotated[
+    str | None, _option(metavar="0..1|auto", help="How far to lift darkness; 0 keeps a night dark. Default: auto.")
+]
+Detect = Annotated[
+    bool | None,
+    _option("--detect/--no-detect", help="Detect on the fused frames. Default: on when --weights is given."),
+]
+Weights = Annotated[
+    Path | None,
+    _option(metavar="FILE", help="Ultralytics detector. A .pt file is a pickle: load only files that you trust."),
+]
+OverlayOn = Annotated[
+    bool | None,
+    _option(
+        "--overlay/--no-overlay",
+        panel=OUTPUT,
+        help="Boxes and head-up line. Default: on for a video or window, off for image folders and batch.",
+    ),
+]
+Inset = Annotated[
+    bool | None,
+    _option("--inset/--no-inset", panel=OUTPUT, help="Show both inputs, small, in a corner of the overlay."),
+]
+Report = Annotated[
+    Path | None, _option(panel=OUTPUT, metavar="JSON", help="Write latencies, counts, time offset and machine.")
+]
+FrameLatencies = Annotated[
+    bool | None, _option("--frame-latencies", panel=OUTPUT, help="Add the latencies of every frame to --report.")
+]
+Out = Annotated[
+    Path | None,
+    _option(
+        "--out",
+        "-o",
+        panel=OUTPUT,
+        metavar="FILE|DIR",
+        help="A video (.mp4, .mkv, .mov) or a folder of PNG images. Detections go beside it as .jsonl.",
+    ),
+]
+Show = Annotated[
+    bool | None,
+    _option(
+        "--show/--no-show", panel=OUTPUT, help="Window; q closes it. Default: on without --out, if there is a display."
+    ),
+]
+
+
+def overrides(
+    *,
+    ir: str | None = None,
+    vis: str | None = None,
+    dehaze: str | None = None,
+    lift: str | None = None,
+    engine: str | None = None,
+    detect: bool | None = None,
+    weights: Path | None = None,
+    overlay: bool | None = None,
+    inset: bool | None = None,
+    offset_ms: float | None = None,
+    out: Path | None = None,
+    show: bool | None = None,
+    report: Path | None = None,
+    frame_latencies: bool | None = None,
+    rig: Path | None = None,
+    distance: float | None = None,
+    max_frames: int | None = None,
+) -> dict[str, Any]:
+    """Options as nested settings for `config.load`; those not given (None) are left out."""
+    if detect is False and weights is not None:
+        raise InputError("--no-detect and --weights contradict each other: leave one of them out")
+    return {
+        "sources": _given(ir=ir, vis=vis),
+        "engine": _given(name=engine, dehaze=_strength("--dehaze", dehaze), lift=_strength("--lift", lift)),
+        "detector": _given(enabled=detect, weights=weights),
+        "overlay": _given(enabled=overlay, inset=inset),
+        "sync": _given(offset_ms=offset_ms),
+        "output": _given(out=out, show=show, report=report, frame_latencies=frame_latencies),
+        **_given(rig=rig, distance=distance, max_frames=max_frames),
+    }
+
+
+def _given(**values: Any) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def _strength(option: str, text: str | None) -> float | str | None:
+    if text is None or text == "auto":
+        return text
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1
+    if not 0 <= value <= 1:
+        raise InputError(f"{option} {text}: give a number from 0 to 1, or auto")
+    return value

@@ -1,0 +1,88 @@
+"""What a run tells afterwards: a JSON report, and a few lines and a table for the terminal."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+from . import machine
+from .assemble import Streams, Tools
+from .config import RunConfig
+from .latency import LatencyRecorder
+from .runner import Outcome
+from .sinks import Sink
+from .sinks.aside import write_aside
+from .sources.base import Source
+
+
+def build_report(
+    config: RunConfig, streams: Streams, tools: Tools, outcome: Outcome, recorder: LatencyRecorder, sinks: list[Sink]
+) -> dict[str, Any]:
+    """Everything known of a finished run, ready for JSON. Times in ms, haze and illumination as means over frames."""
+    frames = max(outcome.frames, 1)
+    return {
+        "ended": outcome.ended,
+        "failure": None if outcome.failure is None else str(outcome.failure),
+        "frames": outcome.frames,
+        "seconds": round(outcome.seconds, 3),
+        "engine": tools.engine.name,
+        "haze": round(outcome.haze / frames, 4),
+        "illumination": round(outcome.illumination / frames, 4),
+        "detections": dict(outcome.detections) if tools.detector is not None else None,
+        "sources": {source.info.camera: _source(source, outcome) for source in (streams.infrared, streams.visible)},
+        "sync": asdict(streams.alignment) | asdict(streams.synchronizer.stats),
+        "latency": recorder.as_dict(),
+        "warnings": warnings(streams, sinks),
+        "machine": machine.describe(),
+        "config": config.model_dump(mode="json"),
+    }
+
+
+def _source(source: Source, outcome: Outcome) -> dict[str, Any]:
+    info, health = source.info, source.health
+    return {
+        "source": info.spec,
+        "kind": info.kind,
+        "size": [info.width, info.height],
+        "rate": None if info.rate is None else float(info.rate),
+        "delivered": health.delivered,
+        "corrupt": health.corrupt,
+        "retimed": health.retimed,
+        "dropped_queue": outcome.dropped_queue.get(info.camera, 0),
+        "unprocessed": outcome.unprocessed.get(info.camera, 0),
+    }
+
+
+def warnings(streams: Streams, sinks: list[Sink]) -> list[str]:
+    """Every stated fallback that the run took, once each."""
+    found = [*streams.notes, *streams.registrar.warnings]
+    for part in (streams.infrared, streams.visible, *sinks):
+        found += part.health.warnings
+    return list(dict.fromkeys(found))
+
+
+def write_report(report: dict[str, Any], path: Path) -> None:
+    """Write the report as JSON, whole or not at all. Raises InputError naming the file."""
+    write_aside(path, (json.dumps(report, indent=2, allow_nan=False) + "\n").encode())
+
+
+def print_summary(report: dict[str, Any], recorder: LatencyRecorder, config: RunConfig, console: Console) -> None:
+    """The latency table, what happened to the frames, and every warning."""
+    console.print(recorder.table())
+    sync = report["sync"]
+    console.print(
+        f"{report['frames']} frames out ({report['ended']}); infrared paired {sync['paired']}, "
+        f"visible alone {sync['visible_alone']}, infrared unused {sync['infrared_unused']}; "
+        f"offset {sync['offset_ms']:+.1f} ms ({sync['origin']})",
+        highlight=False,
+        soft_wrap=True,
+    )
+    for line in report["warnings"]:
+        console.print(f"[yellow]warning:[/] {escape(line)}", highlight=False, soft_wrap=True)
+    if config.output.out is not None and report["failure"] is None and report["frames"]:
+        console.print(f"wrote [bold]{escape(str(config.output.out))}[/]", highlight=False, soft_wrap=True)

@@ -1,0 +1,249 @@
+"""One run: two capture threads, the working thread (the caller's), one output thread.
+
+    capture visible  --\\
+                        Inbox --> pair, register, fuse, detect --> queue --> overlay, sinks
+    capture infrared --/
+
+Files are lossless: every queue waits. Live sources keep the latest frames and count the ones that gave way.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from ..engines.base import FusionEngine
+from .detect import Detection, Detector
+from .errors import InputError
+from .frames import Camera, Frame, FramePair
+from .inbox import Inbox
+from .latency import LatencyRecorder
+from .overlay import Overlay
+from .register import Registrar
+from .result import Result
+from .sinks.base import Sink, StopRequested, close_all
+from .sources.base import Source
+from .sync import Synchronizer, Wants
+
+POLL_S = 0.05  # how soon a waiting thread notices a stop request
+LIVE_QUEUE = 2  # frames per camera: one being exposed to the pairing, one arriving
+FILE_QUEUE = 16
+DECODE: dict[Camera, str] = {"visible": "decode vis", "infrared": "decode ir"}
+WHOLE = ("end of stream", "frame limit reached")  # ways to end that leave a whole output
+
+
+@dataclass(slots=True)
+class Stages:
+    """The objects that a run passes its frames through. `overlay` and `detector` may be absent."""
+
+    infrared: Source
+    visible: Source
+    synchronizer: Synchronizer
+    registrar: Registrar
+    engine: FusionEngine
+    detector: Detector | None
+    overlay: Overlay | None
+    sinks: Sequence[Sink]
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a run did. `ended` says why it stopped; `failure` is the error that ended it, if one did."""
+
+    frames: int = 0
+    ended: str = "end of stream"
+    failure: Exception | None = None
+    seconds: float = 0.0
+    dropped_queue: dict[Camera, int] = field(default_factory=dict)
+    unprocessed: dict[Camera, int] = field(default_factory=dict)
+    detections: Counter[str] = field(default_factory=Counter)
+    haze: float = 0.0
+    illumination: float = 0.0
+
+
+class Runner:
+    """Runs frames through the stages until the visible stream ends, `stop` is set, or something breaks."""
+
+    def __init__(
+        self,
+        stages: Stages,
+        recorder: LatencyRecorder,
+        stop: threading.Event,
+        max_frames: int | None = None,
+        on_frame: Callable[[int], None] | None = None,
+        keep_partial: bool = True,
+    ) -> None:
+        self.stop = stop
+        self.recorder = recorder
+        self._stages = stages
+        self._max_frames = max_frames
+        self._on_frame = on_frame
+        self._keep_partial = keep_partial
+        self._output_failed = False
+        self._live = stages.visible.info.live or stages.infrared.info.live
+        self._inbox = Inbox(LIVE_QUEUE if self._live else FILE_QUEUE, lossless=not self._live)
+        self._output: queue.Queue[Result | None] = queue.Queue(maxsize=2 if self._live else 8)
+        self._outcome = Outcome()
+        self._failed = threading.Event()
+
+    def run(self) -> Outcome:
+        """Run to the end. Threads are joined, sources and sinks closed, whatever happens.
+
+        Sinks finish their files unless the output itself failed; the failure is in the outcome, not raised.
+        """
+        stages, outcome = self._stages, self._outcome
+        started = time.perf_counter()
+        captures = [
+            threading.Thread(target=self._capture, args=(source,), name=f"capture-{source.info.camera}", daemon=True)
+            for source in (stages.infrared, stages.visible)
+        ]
+        writer = threading.Thread(target=self._write, name="output", daemon=True)
+        for thread in (*captures, writer):
+            thread.start()
+        try:
+            self._work()
+            if self.stop.is_set():
+                outcome.ended = "interrupted"
+        except Exception as error:  # kept for the caller: sources and sinks must be closed first
+            self._fail(error)
+        finally:
+            self._inbox.close()
+            self._output.put(None)  # the output thread always empties its queue, so this cannot block for good
+            for source in (stages.infrared, stages.visible):
+                source.close()
+            for thread in (*captures, writer):
+                thread.join()
+            outcome.dropped_queue = self._inbox.dropped
+            for camera, left in self._inbox.left().items():
+                outcome.unprocessed[camera] = outcome.unprocessed.get(camera, 0) + left
+            self._close_sinks()
+            outcome.seconds = time.perf_counter() - started
+        return outcome
+
+    def _capture(self, source: Source) -> None:
+        camera = source.info.camera
+        frames = iter(source)
+        since = time.monotonic_ns()
+        try:
+            while not self.stop.is_set() and not self._failed.is_set():
+                began = time.perf_counter_ns()
+                frame = next(frames, None)
+                if frame is None:
+                    break
+                if source.info.live and frame.arrival_ns < since:
+                    self.recorder.count("dropped stale")  # decoded while the engine was being built
+                    continue
+                if not source.info.live:  # a live source's time is mostly waiting for the camera
+                    self.recorder.add(DECODE[camera], time.perf_counter_ns() - began)
+                if not self._inbox.put(frame):
+                    break
+        except InputError as error:
+            source.health.warnings.append(str(error))
+            if camera == "visible":  # infrared may be lost, the visible camera carries the run
+                self._fail(error)
+        except Exception as error:  # a thread must not die silently
+            self._fail(error)
+        finally:
+            self._inbox.end(camera)
+
+    def _work(self) -> None:
+        """Feed the synchronizer and pass on what it pairs, until every visible frame has gone through."""
+        synchronizer, inbox = self._stages.synchronizer, self._inbox
+        infrared_open = visible_open = True
+        while not self._failed.is_set() and not self.stop.is_set():
+            pairs: list[FramePair] = []
+            if infrared_open and inbox.finished("infrared"):
+                infrared_open = False
+                pairs = synchronizer.end_infrared()
+            elif visible_open and inbox.finished("visible"):
+                visible_open = False
+                pairs = synchronizer.end_visible()
+            elif not visible_open and synchronizer.stats.visible_pending == 0:
+                return
+            else:
+                pairs = self._push(inbox.take(self._wanted(infrared_open, visible_open), POLL_S))
+            if not self._process(pairs):
+                return
+
+    def _wanted(self, infrared_open: bool, visible_open: bool) -> Wants:
+        if not (infrared_open and visible_open):
+            return "visible" if visible_open else "infrared"
+        return self._stages.synchronizer.wants
+
+    def _push(self, frame: Frame | None) -> list[FramePair]:
+        synchronizer = self._stages.synchronizer
+        if frame is None:
+            return synchronizer.expire(time.monotonic_ns()) if self._live else []
+        return synchronizer.push_visible(frame) if frame.camera == "visible" else synchronizer.push_infrared(frame)
+
+    def _process(self, pairs: list[FramePair]) -> bool:
+        """Register, fuse and detect each pair. False when the run is to end."""
+        stages, outcome, recorder = self._stages, self._outcome, self.recorder
+        for number, pair in enumerate(pairs):
+            if self.stop.is_set() or self._failed.is_set() or outcome.frames == self._max_frames:
+                outcome.unprocessed["visible"] = len(pairs) - number
+                return False
+            index = outcome.frames
+            recorder.add("pair", time.monotonic_ns() - pair.visible.arrival_ns, index)
+            with recorder.stage("register", index):
+                registered = stages.registrar.register(pair)
+            with recorder.stage("fuse", index):
+                fused = stages.engine.fuse(registered.visible, registered.infrared, registered.coverage)
+            detections: list[Detection] = []
+            if stages.detector is not None:
+                with recorder.stage("detect", index):
+                    detections = stages.detector.detect(fused.image)
+            outcome.detections.update(detection.label for detection in detections)
+            outcome.haze += fused.haze
+            outcome.illumination += fused.light
+            with recorder.stage("output queue", index):
+                self._output.put(Result(index, pair, fused, fused.image, detections))
+            outcome.frames += 1
+        if outcome.frames == self._max_frames:
+            outcome.ended = "frame limit reached"
+            return False
+        return True
+
+    def _write(self) -> None:
+        while (result := self._output.get()) is not None:
+            if self._failed.is_set():
+                continue  # keep emptying so that the working thread never blocks
+            try:
+                self._write_one(result)
+            except StopRequested:
+                self.stop.set()
+            except Exception as error:  # disk full, say: ends the run, reported by the caller
+                self._output_failed = True
+                self._fail(error)
+
+    def _write_one(self, result: Result) -> None:
+        stages, recorder = self._stages, self.recorder
+        if stages.overlay is not None:
+            with recorder.stage("overlay", result.index):
+                result = stages.overlay.draw(result, recorder)
+        with recorder.stage("write", result.index):
+            for sink in stages.sinks:
+                sink.write(result)
+        recorder.add("age", time.monotonic_ns() - result.pair.visible.arrival_ns, result.index)
+        recorder.output()
+        if self._on_frame is not None:
+            self._on_frame(result.index + 1)
+
+    def _close_sinks(self) -> None:
+        """Finish the outputs. Frames written before a camera or an engine failed are worth keeping, if asked for;
+        an output that failed itself is not."""
+        kept = self._keep_partial or self._outcome.ended in WHOLE
+        try:
+            close_all(self._stages.sinks, complete=kept and not self._output_failed)
+        except Exception as error:  # a full disk may show only when the file is finished
+            self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        if self._outcome.failure is None:
+            self._outcome.failure = error
+            self._outcome.ended = "failed"
+        self._failed.set()

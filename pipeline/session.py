@@ -1,0 +1,144 @@
+"""One run from configuration to report, with progress in the terminal and Ctrl-C that finishes the files."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+
+from .assemble import Streams, Tools, build_tools, open_streams
+from .config import RunConfig
+from .errors import InputError
+from .latency import LatencyRecorder
+from .machine import has_display
+from .overlay import Overlay
+from .report import build_report, print_summary, write_report
+from .runner import Outcome, Runner, Stages
+from .sinks import Sink, is_video, open_sinks
+
+INTERRUPTED = 130
+
+
+@dataclass(slots=True)
+class Finished:
+    """A run that is over: what happened, and everything to be told about it."""
+
+    outcome: Outcome
+    report: dict[str, Any]
+    recorder: LatencyRecorder
+
+
+@contextmanager
+def interruptible() -> Iterator[threading.Event]:
+    """Ctrl-C or SIGTERM sets the event instead of raising; a second Ctrl-C raises KeyboardInterrupt as usual."""
+    stop = threading.Event()
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def run_session(config: RunConfig, console: Console) -> int:
+    """The plain `fusecam` command. Returns the exit code. Raises the expected errors of the stages."""
+    config = _with_window_decided(config)
+    try:
+        with console.status("opening both cameras") as status:
+            streams = open_streams(config)
+            status.update("building the engine")
+            tools = build_tools(config.engine, config.detector)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    with interruptible() as stop:
+        finished = run_streams(config, streams, tools, stop, console)
+    if config.output.report is not None:
+        write_report(finished.report, config.output.report)
+    print_summary(finished.report, finished.recorder, config, console)
+    if finished.outcome.failure is not None:
+        raise finished.outcome.failure
+    return INTERRUPTED if finished.outcome.ended == "interrupted" else 0
+
+
+def run_streams(
+    config: RunConfig,
+    streams: Streams,
+    tools: Tools,
+    stop: threading.Event,
+    console: Console,
+    *,
+    title: str = "fusing",
+    more_sinks: Sequence[Sink] = (),
+    keep_partial: bool = True,
+) -> Finished:
+    """Open the outputs, run to the end under a progress bar, close everything.
+
+    keep_partial: a run that was interrupted, or lost a camera, keeps the frames it has as a whole, playable output.
+    """
+    visible = streams.visible.info
+    try:
+        names = visible.names
+        inputs = [streams.infrared.info.spec, visible.spec]
+        sinks = [*open_sinks(config.output, visible.rate, names, inputs), *more_sinks]
+    except BaseException:
+        streams.close()
+        raise
+    recorder = LatencyRecorder(frame_log=config.output.frame_latencies)
+    stages = Stages(
+        streams.infrared,
+        streams.visible,
+        streams.synchronizer,
+        streams.registrar,
+        tools.engine,
+        tools.detector,
+        Overlay(config.overlay) if _draws_overlay(config) else None,
+        sinks,
+    )
+    total = min((n for n in (visible.frames, config.max_frames) if n is not None), default=None)
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, TextColumn("{task.fields[rate]}"), console=console, transient=True) as progress:
+        task = progress.add_task(escape(title), total=total, rate="")
+
+        def on_frame(done: int) -> None:
+            progress.update(task, completed=done, rate=f"{recorder.fps(2.0):.0f} fps")
+
+        runner = Runner(stages, recorder, stop, config.max_frames, on_frame, keep_partial)
+        outcome = runner.run()
+    report = build_report(config, streams, tools, outcome, recorder, sinks)
+    return Finished(outcome, report, recorder)
+
+
+def _with_window_decided(config: RunConfig) -> RunConfig:
+    """Without any output asked for, the result goes to a window; without a display that is an error."""
+    output = config.output
+    if output.show is not None or output.out is not None or output.report is not None:
+        return config
+    if not has_display():
+        raise InputError("nowhere to show the result: there is no display, so give --out FILE (or --report FILE)")
+    return config.model_copy(update={"output": output.model_copy(update={"show": True})})
+
+
+def _draws_overlay(config: RunConfig) -> bool:
+    if config.overlay.enabled is not None:
+        return config.overlay.enabled
+    return config.output.out is None or is_video(config.output.out)

@@ -18,8 +18,10 @@ T_LEAST = 0.1
 """Least transmission that is still divided by."""
 AIR_GRAYNESS = 0.7
 """How far airlight is drawn to gray: fog is nearly gray, but by night the brightest pixels take a lamp's colour."""
+AIR_GLOW = (0.15, 0.35)
+"""Airlight below which there is no haze and above which all is believed: haze scatters light, a dark frame has none."""
 NOISE = 0.004
-"""Mean absolute sensor noise of luma on the reduced grid."""
+"""Mean absolute noise of both cameras on the reduced grid."""
 
 
 class PhysicsFusion(nn.Module):
@@ -51,6 +53,8 @@ class PhysicsFusion(nn.Module):
         air = air + AIR_GRAYNESS * (air.mean(dim=1, keepdim=True) - air)
         rough = physics.transmission(small, air, window=3)
         a, b = physics.guided_coefficients(small_gray, rough, 15, 1e-3)
+        glowing = _smooth(air.mean(dim=1, keepdim=True), *AIR_GLOW)
+        a, b = a * glowing, 1 - glowing + b * glowing
         haze = 1 - (a * small_gray + b).clamp(0, 1)
         dehaze = torch.where(asked_dehaze < 0, self.dehaze_strength(haze), asked_dehaze.clamp(max=1))
         small_t = (1 - dehaze * haze).clamp(min=T_LEAST)
@@ -67,7 +71,7 @@ class PhysicsFusion(nn.Module):
         base = luma(small_clear) * gain
         energy = physics.box((base - physics.box(base, 5)).abs(), 5)
         noise = NOISE * (gain / small_t - 1)
-        trust = 1 - noise * noise / (energy * energy + noise * noise + 1e-4)
+        trust = (energy.square() + 1e-5) / (energy.square() + noise.square() + 1e-5)
         vivid = (0.4 + 0.6 * trust) * gain.pow(-0.25)
 
         # infrared: what is hot against its surroundings, and where the detail of the rest is the stronger one
@@ -78,7 +82,7 @@ class PhysicsFusion(nn.Module):
         around = torch.maximum(physics.box(inside, 31), mean_thermal) + 0.6 * spread
         cool = torch.minimum(inside, around + 0.15 * contrast)
         base_cool = physics.box(cool, 5)
-        energy_cool = physics.box((cool - base_cool).abs(), 5) * (1 + 2 * dehaze * haze)
+        energy_cool = (physics.box((cool - base_cool).abs(), 5) - NOISE).clamp(min=0) * (1 + 2 * dehaze * haze)
         pick = small_valid * energy_cool / (energy_cool + energy + 4e-3)
 
         maps = torch.cat([a, b, gain, base, trust, vivid, base_cool, around, pick], dim=1)

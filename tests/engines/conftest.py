@@ -11,7 +11,7 @@ def make_street(height: int, width: int, seed: int = 0) -> tuple[np.ndarray, np.
     """A street-like visible frame (H, W, 3) and infrared frame (H, W), uint8: boxes, a road, texture, one warm body."""
     random = np.random.default_rng(seed)
     rows = np.linspace(0, 1, height)[:, None, None]
-    visible = np.broadcast_to(90 + 60 * rows * np.array([1.0, 0.9, 0.8]), (height, width, 3)).copy()
+    visible = np.broadcast_to(45 + 60 * rows * np.array([1.0, 0.9, 0.8]), (height, width, 3)).copy()
     infrared = np.full((height, width), 35.0)
     for _ in range(12):
         x, y = (int(random.integers(0, side)) for side in (width, height))
@@ -66,3 +66,10 @@ def adversarial() -> Callable[[int, int], dict[str, np.ndarray]]:
         }
 
     return make
+
+
+@pytest.fixture
+def frame() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Visible, infrared and full coverage of one street-like pair, 160x120."""
+    visible, infrared = make_street(120, 160)
+    return visible, infrared, np.full_like(infrared, 255)

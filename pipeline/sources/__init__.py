@@ -1,1 +1,7 @@
 """Where frames come from: files, folders, cameras, network streams, pipes."""
+
+from .base import Source, SourceHealth, SourceInfo
+from .camera import list_cameras
+from .opening import open_source
+
+__all__ = ["Source", "SourceHealth", "SourceInfo", "list_cameras", "open_source"]

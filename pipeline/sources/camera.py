@@ -1,0 +1,129 @@
+"""Cameras of this machine through Video4Linux2, with the kernel's capture times."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import re
+import stat
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import av.error
+
+from ..config import SourceConfig
+from ..errors import InputError
+from ..frames import Camera
+from .live import LiveSource
+from .timing import CameraTimes
+from .video import VideoSource, VideoTraits
+
+_SYSFS = Path("/sys/class/video4linux")
+_DEV = Path("/dev")
+_VIDIOC_QUERYCAP = 0x80685600
+_CAP_VIDEO_CAPTURE = 0x1
+_CAP_DEVICE_CAPS = 0x80000000
+_FOURCC = {"mjpg": "mjpeg", "yuyv": "yuyv422", "uyvy": "uyvy422", "grey": "gray", "y8": "gray", "y16": "gray16le"}
+
+
+def camera_device(spec: str) -> str | None:
+    """The device that `0`, `dev0`, `/dev/video0` or `/dev/v4l/...` means; None when it is not a camera's name."""
+    if numbered := re.fullmatch(r"(?:dev)?(\d+)", spec):
+        return f"/dev/video{int(numbered[1])}"
+    return spec if re.match(r"/dev/(video\d|v4l/)", spec) else None
+
+
+def list_cameras(sysfs: Path = _SYSFS, dev: Path = _DEV) -> list[tuple[str, str]]:
+    """(device, name) of every V4L2 device that captures video, in the order of their numbers.
+
+    A UVC camera shows a second device for its metadata: the driver tells them apart where the device may be opened,
+    else its index does (0 is the picture).
+    """
+    found = []
+    for entry in sorted(sysfs.glob("video*"), key=lambda e: int(re.sub(r"\D", "", e.name) or 0)):
+        device = dev / entry.name
+        captures = _captures(device)
+        if captures if captures is not None else _read(entry / "index") in ("0", ""):
+            found.append((str(device), _read(entry / "name") or entry.name))
+    return found
+
+
+def camera_options(config: SourceConfig) -> dict[str, str]:
+    """libavdevice's v4l2 options. `timestamps=default` keeps the driver's own buffer times, on CLOCK_MONOTONIC."""
+    options = {"timestamps": "default"}
+    if config.camera_format:
+        name = config.camera_format.lower()
+        options["input_format"] = _FOURCC.get(name, name)
+    if config.camera_size:
+        options["video_size"] = config.camera_size
+    if config.camera_fps:
+        options["framerate"] = f"{config.camera_fps:g}"
+    return options
+
+
+def open_camera(spec: str, device: str, camera: Camera, config: SourceConfig) -> LiveSource:
+    """Open a V4L2 device. Raises InputError: no such camera (and which there are), not permitted, in use, format."""
+    if sys.platform != "linux":
+        raise InputError(f"{spec}: cameras are read through Video4Linux, on Linux only: give a file or stream address")
+    try:
+        if not stat.S_ISCHR(Path(device).stat().st_mode):
+            raise InputError(f"{spec}: {device} is not a camera device")
+        os.close(os.open(device, os.O_RDWR | os.O_NONBLOCK))
+    except OSError as e:
+        raise InputError(f"{spec}: {explain(e.errno, device, config)}") from e
+
+    def opener(cancelled: Callable[[], bool]) -> VideoSource:
+        limit = config.open_timeout_s
+        traits = VideoTraits("camera", "monotonic", True, CameraTimes, patience_s=limit, cancelled=cancelled)
+        try:
+            container = av.open(device, "r", format="v4l2", options=camera_options(config), timeout=limit)
+            return VideoSource(container, spec, camera, config.thermal, traits)
+        except av.error.FFmpegError as e:
+            raise InputError(f"{spec}: {explain(e.errno, device, config)}") from e
+
+    return LiveSource(spec, config.open_timeout_s, opener)
+
+
+def explain(code: int | None, device: str, config: SourceConfig) -> str:
+    """What an errno from opening a camera means for the user, and what to do."""
+    if code in (errno.ENOENT, errno.ENODEV, errno.ENXIO):
+        there = ", ".join(f"{path} ({name})" for path, name in list_cameras())
+        return f"no such camera ({device}): " + (f"there are {there}" if there else "this machine has none")
+    if code in (errno.EACCES, errno.EPERM):
+        return f"no permission for {device}: run `sudo usermod -aG video $USER` and log in again"
+    if code == errno.EBUSY:
+        return f"{device} is in use: close the other program that reads it"
+    if code == errno.EINVAL:
+        asked = ", ".join(f"{key}={value}" for key, value in camera_options(config).items() if key != "timestamps")
+        return f"{device} does not offer {asked or 'a usable format'}: see `v4l2-ctl -d {device} --list-formats-ext`"
+    if code == errno.ENOTTY:
+        return f"{device} is not a camera that captures video"
+    return f"{device} cannot be opened: {os.strerror(code) if code else 'unknown error'}"
+
+
+def _captures(device: Path) -> bool | None:
+    """Whether the driver says that the device captures video; None when it cannot be asked."""
+    answer = bytearray(104)  # struct v4l2_capability
+    try:
+        descriptor = os.open(device, os.O_RDONLY | os.O_NONBLOCK)
+    except OSError:
+        return None
+    try:
+        fcntl.ioctl(descriptor, _VIDIOC_QUERYCAP, answer)
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
+    of_driver = int.from_bytes(answer[84:88], sys.byteorder)
+    of_device = int.from_bytes(answer[88:92], sys.byteorder) if of_driver & _CAP_DEVICE_CAPS else of_driver
+    return bool(of_device & _CAP_VIDEO_CAPTURE)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""

@@ -1,0 +1,57 @@
+"""What an opened container says about its video."""
+
+from __future__ import annotations
+
+import av
+import av.container
+import av.error
+from av.video.stream import VideoStream
+
+from ..errors import InputError
+
+_TEXT_CODECS = {"ansi", "bintext", "xbin", "idf"}
+"""FFmpeg renders text as video: never what a camera's file is."""
+
+
+def video_stream(container: av.container.InputContainer, spec: str) -> VideoStream:
+    """The video to read: the best stream that is no cover picture. Raises InputError when there is none."""
+    videos = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
+    if not videos:
+        kinds = sorted({s.type for s in container.streams})
+        held = f"only {' and '.join(kinds)}" if kinds else "nothing that can be read"
+        raise InputError(f"{spec}: has no video stream, it holds {held}: give a video file")
+    best = container.streams.best("video")
+    stream = best if isinstance(best, VideoStream) and best in videos else videos[0]
+    if stream.codec_context is None:
+        raise InputError(f"{spec}: its video codec is unknown to this FFmpeg: convert it, for example to H.264")
+    if stream.codec_context.name in _TEXT_CODECS:
+        raise InputError(f"{spec}: is a text file, not a video")
+    return stream
+
+
+def stated_frames(container: av.container.InputContainer, stream: VideoStream) -> int | None:
+    """How many frames the container's index promises, without those that an edit list cuts off."""
+    entries = stream.index_entries
+    if stream.frames and "mov" in container.format.name and len(entries) == stream.frames:
+        return sum(not entry.is_discard for entry in entries)
+    return stream.frames or None
+
+
+def stated_end(container: av.container.InputContainer, stream: VideoStream) -> float | None:
+    """Seconds on the stream's own clock at which it should end."""
+    if "matroska" in container.format.name:  # its durations count from zero, not from the first frame
+        hours, _, rest = stream.metadata.get("DURATION", "").partition(":")
+        minutes, _, seconds = rest.partition(":")
+        try:
+            return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+        except ValueError:
+            alone = len(container.streams) == 1 and container.duration
+            return container.duration / av.time_base if alone and container.duration else None
+    if stream.duration is None or stream.time_base is None:
+        return None
+    return float((stream.duration + (stream.start_time or 0)) * stream.time_base)
+
+
+def plain(error: av.error.FFmpegError) -> str:
+    """An FFmpeg error in a few words."""
+    return (error.strerror or str(error)).rstrip(".").lower()

@@ -1,0 +1,55 @@
+"""Video files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+import av.error
+
+from ..config import SourceConfig
+from ..errors import InputError
+from ..frames import Camera
+from .video import VideoSource, VideoTraits
+
+
+def open_file(spec: str, path: Path, camera: Camera, config: SourceConfig) -> VideoSource:
+    """Open an existing file. Raises InputError saying why it is no usable video."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(64)
+    except OSError as e:
+        raise InputError(f"{spec}: cannot be read: {e.strerror}") from e
+    if not head:
+        raise InputError(f"{spec}: is an empty file: record or copy it again")
+    try:
+        container = av.open(str(path.absolute()), "r")
+        return VideoSource(container, spec, camera, config.thermal, VideoTraits(kind="video"))
+    except av.error.FFmpegError as e:
+        raise InputError(f"{spec}: {_why_not(path, head)}") from e
+
+
+def _why_not(path: Path, head: bytes) -> str:
+    if head[4:8] == b"ftyp" and b"moov" not in _top_level_boxes(path):
+        return "was cut short: an mp4 without its index (no moov box) cannot be played: record or copy it again"
+    if b"\0" not in head and head.isascii():
+        return "is a text file, not a video"
+    return "is not a video that can be read: give a video file, a folder of images or a stream address"
+
+
+def _top_level_boxes(path: Path) -> set[bytes]:
+    """Types of an ISO media file's outermost boxes, as far as they are whole."""
+    found: set[bytes] = set()
+    size_of_file = path.stat().st_size
+    with path.open("rb") as file:
+        at = 0
+        while len(header := file.read(16)) >= 8:
+            size = int.from_bytes(header[:4], "big")
+            if size == 1:
+                size = int.from_bytes(header[8:16], "big")
+            if size < 8 or at + size > size_of_file:
+                break
+            found.add(header[4:8])
+            at += size
+            file.seek(at)
+    return found

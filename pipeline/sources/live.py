@@ -1,0 +1,95 @@
+"""A source that may block for as long as its camera or network likes, kept away from the caller's thread."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+
+from ..errors import InputError
+from ..frames import Frame
+from .video import VideoSource
+
+Opener = Callable[[Callable[[], bool]], VideoSource]
+"""Opens the device or address; is given a function that says whether to give up."""
+
+
+class LiveSource:
+    """Runs a VideoSource in one thread of its own that opens, reads and frees it; nobody else enters FFmpeg with it.
+
+    Neither a name server, nor a silent server, nor a camera driver can then hold up the caller: opening gives up
+    after `timeout_s`, and `close` ends an iteration at once. The thread hands over one frame at a time and reads the
+    next meanwhile, so nothing queues up here. It ends with the read it is in: for RTSP within half a second, else with
+    the next packet or the read timeout. It is a daemon, so that a driver that never returns cannot stop the process.
+    """
+
+    def __init__(self, spec: str, timeout_s: float, opener: Opener) -> None:
+        self._changed = threading.Condition()
+        self._frame: Frame | None = None
+        self._source: VideoSource | None = None
+        self._error: BaseException | None = None
+        self._ended = False
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, args=(opener,), name=f"source {spec}", daemon=True)
+        self._thread.start()
+        with self._changed:
+            self._changed.wait_for(lambda: self._source is not None or self._ended, timeout_s)
+            if self._error is not None:
+                raise self._error
+            if self._source is None:
+                self._closed = True
+                raise InputError(
+                    f"{spec}: no picture within {timeout_s:g} s: check that it is switched on and reachable, "
+                    "or raise sources.open_timeout_s"
+                )
+            self.info = self._source.info
+            self.health = self._source.health
+
+    def __iter__(self) -> Iterator[Frame]:
+        try:
+            while True:
+                with self._changed:
+                    self._changed.wait_for(lambda: self._frame is not None or self._ended or self._closed)
+                    if self._closed:
+                        return
+                    frame, self._frame = self._frame, None
+                    self._changed.notify_all()
+                if frame is None:
+                    if self._error is not None:
+                        raise self._error
+                    return
+                yield frame
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """End the iteration at once and wait up to a second for the thread. Safe to call twice and from any thread."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        self._thread.join(1.0)
+
+    def _run(self, opener: Opener) -> None:
+        try:
+            source = opener(lambda: self._closed)
+            try:
+                with self._changed:
+                    self._source = source
+                    self._changed.notify_all()
+                self._hand_over(source)
+            finally:
+                source.close()
+        except BaseException as error:  # raised again where the caller waits
+            self._error = error
+        finally:
+            with self._changed:
+                self._ended = True
+                self._changed.notify_all()
+
+    def _hand_over(self, source: VideoSource) -> None:
+        for frame in source:
+            with self._changed:
+                self._changed.wait_for(lambda: self._frame is None or self._closed)
+                if self._closed:
+                    return
+                self._frame = frame
+                self._changed.notify_all()

@@ -1,0 +1,102 @@
+"""Streams from the network: RTSP, HTTP, UDP, TCP, SRT, RTMP."""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+import av
+import av.error
+
+from ..config import SourceConfig
+from ..errors import InputError
+from ..frames import Camera
+from .live import LiveSource
+from .timing import NetworkTimes
+from .video import VideoSource, VideoTraits
+
+SCHEMES = ("rtsp", "rtsps", "http", "https", "udp", "tcp", "srt", "rtmp")
+_RTSP_READ_S = 0.5
+_GEN_PTS = 0x1  # AVFMT_FLAG_GENPTS
+
+
+def open_network(spec: str, camera: Camera, config: SourceConfig) -> LiveSource:
+    """Open an address of one of SCHEMES, within `open_timeout_s`; later, a silence of that length ends the stream.
+
+    RTSP asks for its media over the RTSP connection (TCP: nothing lost, no ports to open) and takes UDP where the
+    server refuses that. HTTP files of known length are read like files, lossless and with their own times; everything
+    else is live and timed on the host's monotonic clock. Passwords in the address are masked in what is reported.
+    """
+    shown = mask_password(spec)
+    parts = urlsplit(spec)
+    if not parts.hostname and parts.scheme != "udp":
+        raise InputError(f"{shown}: names no host: write {parts.scheme}://HOST/PATH")
+
+    def opener(cancelled: Callable[[], bool]) -> VideoSource:
+        return _open(spec, shown, camera, config, cancelled)
+
+    return LiveSource(shown, config.open_timeout_s, opener)
+
+
+def mask_password(url: str) -> str:
+    """The address with `***` for the password in it, if any."""
+    return re.sub(r"(://[^/@:]*):[^/]*@", r"\1:***@", url)
+
+
+def network_options(scheme: str) -> dict[str, str]:
+    """FFmpeg's options for a scheme. analyzeduration: microseconds of stream looked at before the first frame."""
+    if scheme in ("rtsp", "rtsps"):
+        return {"rtsp_flags": "prefer_tcp", "analyzeduration": "1000000", "fpsprobesize": "4"}
+    if scheme in ("udp", "tcp", "srt", "rtmp"):
+        return {"analyzeduration": "1000000", "fpsprobesize": "4"}
+    return {}
+
+
+def _open(spec: str, shown: str, camera: Camera, config: SourceConfig, cancelled: Callable[[], bool]) -> VideoSource:
+    scheme = urlsplit(spec).scheme
+    # RTSP reads can be interrupted and resumed; the other protocols take a timeout for the end of the stream.
+    read_s = min(_RTSP_READ_S, config.open_timeout_s) if scheme in ("rtsp", "rtsps") else config.open_timeout_s
+    try:
+        container = av.open(spec, "r", options=network_options(scheme), timeout=(config.open_timeout_s, read_s))
+        live = not scheme.startswith("http") or container.duration is None
+        traits = VideoTraits(
+            kind="network",
+            clock="monotonic" if live else "media",
+            live=live,
+            stamper=NetworkTimes if live else None,
+            patience_s=config.open_timeout_s,
+            cancelled=cancelled,
+            first_pts=0 if scheme.startswith("rtsp") else None,  # its times count from the first packet
+        )
+        if live:
+            container.flags &= ~_GEN_PTS  # it would wait for later packets
+        return VideoSource(container, shown, camera, config.thermal, traits)
+    except av.error.FFmpegError as e:
+        raise InputError(f"{shown}: {_why_not(e, spec, config.open_timeout_s)}") from e
+
+
+def _why_not(error: av.error.FFmpegError, spec: str, timeout_s: float) -> str:
+    parts = urlsplit(spec)
+    if isinstance(error, av.error.HTTPUnauthorizedError):
+        return f"asks for a password: write {parts.scheme}://USER:PASSWORD@HOST/PATH"
+    if isinstance(error, av.error.HTTPForbiddenError):
+        return "refuses access (403): check the user's rights on the camera"
+    if isinstance(error, av.error.HTTPNotFoundError):
+        return "has no such stream (404): check the path in the address"
+    if isinstance(error, av.error.HTTPError):
+        return f"answers with an error: {error.strerror}"
+    if isinstance(error, ConnectionRefusedError):
+        return "nothing listens there: check host and port, and that the stream is running"
+    if isinstance(error, av.error.ExitError | TimeoutError):
+        return f"no answer within {timeout_s:g} s: check the address, or raise sources.open_timeout_s"
+    if isinstance(error, av.error.ProtocolNotFoundError):
+        return f"this FFmpeg was built without {parts.scheme}: use rtsp, http, tcp or udp"
+    if isinstance(error, av.error.InvalidDataError):
+        return "answers, but not with video: check the path in the address"
+    try:
+        socket.getaddrinfo(parts.hostname, None)
+    except OSError:
+        return f"host {parts.hostname} is not known: check the name"
+    return f"cannot be opened: {error.strerror}"

@@ -1,0 +1,68 @@
+"""From what the user wrote to the source that it means."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+from ..config import SourceConfig
+from ..errors import InputError
+from ..frames import Camera
+from .base import Source
+from .camera import camera_device, list_cameras, open_camera
+from .file import open_file
+from .images import ImageSource, find_images, is_image
+from .network import SCHEMES, open_network
+from .pipe import open_pipe
+
+
+def open_source(spec: str, camera: Camera, config: SourceConfig) -> Source:
+    """Open a camera, file, folder or stream, with its first frame already decoded.
+
+    spec: `0`, `dev0` or `/dev/video0` (camera); an address such as rtsp://HOST/PATH; `-` (standard input) or a named
+    pipe; a folder, a glob pattern or one image; else a video file. A file that is called like a camera needs ./ before
+    it. camera: which of the two it is, from which follow the pixels: (H, W, 3) RGB or (H, W).
+
+    Raises InputError, one line: what is wrong with `spec`, what to do. Returns within about `config.open_timeout_s`
+    even when nothing answers. Times of files and pipes are those stored in them (clock "media"), of folders index / fps
+    ("index"), of cameras and live streams capture times on CLOCK_MONOTONIC ("monotonic").
+    """
+    if not spec.strip() or "\0" in spec:
+        raise InputError(f"{spec!r}: is no source: give a camera, a video file, a folder of images or an address")
+    if device := camera_device(spec):
+        return open_camera(spec, device, camera, config)
+    scheme, separator, _ = spec.partition("://")
+    if separator:
+        if scheme.lower() not in SCHEMES:
+            raise InputError(f"{spec}: unknown kind of address {scheme}://: use one of {', '.join(SCHEMES)}, or a path")
+        return open_network(scheme.lower() + spec[len(scheme) :], camera, config)
+    if spec == "-":
+        return open_pipe(spec, camera, config)
+    return _open_path(spec, camera, config)
+
+
+def _open_path(spec: str, camera: Camera, config: SourceConfig) -> Source:
+    try:
+        path = Path(spec).expanduser()
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        if any(sign in spec for sign in "*?["):
+            return ImageSource(spec, find_images(spec, path), camera, config)
+        raise InputError(f"{spec}: no such file or folder{_nearby(path)}") from None
+    except RuntimeError:
+        raise InputError(f"{spec}: names a home folder that does not exist") from None
+    except OSError as e:
+        raise InputError(f"{spec}: cannot be read: {e.strerror}") from e
+    if stat.S_ISFIFO(mode):
+        return open_pipe(str(path), camera, config)
+    if stat.S_ISDIR(mode) or is_image(path):
+        return ImageSource(spec, find_images(spec, path), camera, config)
+    if not stat.S_ISREG(mode):
+        there = ", ".join(device for device, _ in list_cameras())
+        raise InputError(f"{spec}: is a device, but no camera" + (f": cameras here are {there}" if there else ""))
+    return open_file(spec, path, camera, config)
+
+
+def _nearby(path: Path) -> str:
+    folder = path.parent
+    return "" if folder.exists() else f": the folder {folder} does not exist either"

@@ -1,0 +1,157 @@
+"""Stored timestamps to capture times that strictly increase, with a count of every one that had to be changed."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from fractions import Fraction
+from typing import NamedTuple, Protocol
+
+from .base import SourceHealth
+from .clock import ClockMapper
+
+_RESTART_S = 1
+_NEAR_NS = 60_000_000_000
+
+
+class Stamp(NamedTuple):
+    """time_ns on the source's clock; pts as stored, or as repaired where that could not stand."""
+
+    time_ns: int
+    pts: int
+
+
+class Stamper(Protocol):
+    """Gives each frame of one source its capture time."""
+
+    def stamp(self, pts: int | None, dts: int | None, time_base: Fraction, arrival_ns: int) -> Stamp:
+        """Of the next frame, in order of presentation."""
+        ...
+
+    def observe(self, pts: int, time_base: Fraction, arrival_ns: int) -> None:
+        """Learn from a frame that will be stamped later."""
+        ...
+
+
+def to_ns(ticks: int, time_base: Fraction) -> int:
+    """`ticks * time_base` seconds in whole nanoseconds, rounded to nearest without going through floats."""
+    scaled = ticks * time_base.numerator * 1_000_000_000
+    return (2 * scaled + time_base.denominator) // (2 * time_base.denominator)
+
+
+class MediaTimes:
+    """Times as stored in the file, not moved to zero.
+
+    A missing timestamp is replaced by the decoding one, else by the predecessor's plus a period. One that repeats or
+    steps back by up to 1 s becomes its predecessor's plus one tick. One that steps back further is taken for a
+    restart (files joined end to end): it continues one period after its predecessor, and what follows shifts along.
+    Each frame changed is counted in `health.retimed`; each kind of change is told once in `health.warnings`.
+    """
+
+    def __init__(self, spec: str, rate: Fraction | None, health: SourceHealth) -> None:
+        self._spec = spec
+        self._rate = rate
+        self._health = health
+        self._last: int | None = None
+        self._step = 0
+        self._shift = 0
+        self._told: set[str] = set()
+
+    def stamp(self, pts: int | None, dts: int | None, time_base: Fraction, arrival_ns: int) -> Stamp:
+        """See the class. `arrival_ns` is not looked at."""
+        last = self._last
+        stored = dts if pts is None else pts
+        guessed = 0 if last is None else last + self._period(time_base)
+        ticks = guessed if stored is None else stored + self._shift
+        trouble = "missing" if pts is None else ("shifted" if self._shift else None)
+        if last is not None and ticks <= last:
+            if (last - ticks) * time_base > _RESTART_S:
+                moved = last + self._period(time_base)
+                self._shift += moved - ticks
+                ticks, trouble = moved, "restart"
+            else:
+                ticks, trouble = last + 1, "repeated"
+        if trouble:
+            self._health.retimed += 1
+            self._tell(trouble, ticks * time_base)
+        if last is not None:
+            self._step = ticks - last
+        self._last = ticks
+        return Stamp(to_ns(ticks, time_base), ticks)
+
+    def observe(self, pts: int, time_base: Fraction, arrival_ns: int) -> None:
+        """Nothing to learn: stored times stand."""
+
+    def _period(self, time_base: Fraction) -> int:
+        return max(1, round(1 / (self._rate * time_base)) if self._rate else self._step)
+
+    def _tell(self, trouble: str, at: Fraction) -> None:
+        text = {
+            "missing": "has frames without a timestamp: timed by decoding order and frame rate",
+            "repeated": "has timestamps that repeat or go back: those frames are timed one tick after the one before",
+            "restart": "has timestamps that start again: what follows is timed as if it continued",
+        }.get(trouble)
+        if text and trouble not in self._told:
+            self._told.add(trouble)
+            self._health.warnings.append(f"{self._spec}: {text} (first at {float(at):.3f} s)")
+
+
+class NetworkTimes:
+    """The sender's times mapped onto this host's CLOCK_MONOTONIC by the lower envelope of the arrival delays."""
+
+    def __init__(self, media: MediaTimes) -> None:
+        self._media = media
+        self.mapper = ClockMapper()
+        self._observed: deque[tuple[int, int]] = deque()
+
+    def stamp(self, pts: int | None, dts: int | None, time_base: Fraction, arrival_ns: int) -> Stamp:
+        """See the class."""
+        repaired = self._media.stamp(pts, dts, time_base, arrival_ns)
+        if pts is None:
+            return Stamp(self.mapper.place_untimed(arrival_ns), repaired.pts)
+        sender = to_ns(pts, time_base)
+        if self._observed and self._observed[0] == (sender, arrival_ns):
+            self._observed.popleft()
+        else:
+            self.mapper.observe(sender, arrival_ns)
+        return Stamp(self.mapper.place(sender), repaired.pts)
+
+    def observe(self, pts: int, time_base: Fraction, arrival_ns: int) -> None:
+        """Let the envelope know a frame's delay before frames ahead of it are stamped."""
+        self._observed.append((to_ns(pts, time_base), arrival_ns))
+        self.mapper.observe(*self._observed[-1])
+
+
+class CameraTimes:
+    """A V4L2 driver's buffer times on CLOCK_MONOTONIC.
+
+    Which clock the driver stamps with is seen on the first frame: monotonic (most drivers) is taken as it is, wall
+    clock is moved by the present distance of the two clocks, and any other is mapped like a network sender's.
+    """
+
+    def __init__(self, media: MediaTimes) -> None:
+        self._network = NetworkTimes(media)
+        self._clock: str | None = None
+        self._last: int | None = None
+
+    def stamp(self, pts: int | None, dts: int | None, time_base: Fraction, arrival_ns: int) -> Stamp:
+        """See the class."""
+        mapped = self._network.stamp(pts, dts, time_base, arrival_ns)
+        if pts is None:
+            stamped = mapped.time_ns
+        else:
+            stored = to_ns(pts, time_base)
+            wall = time.time_ns() - time.monotonic_ns()
+            if self._clock is None:
+                near = {"monotonic": abs(arrival_ns - stored), "wall": abs(arrival_ns + wall - stored)}
+                nearest = min(near, key=lambda clock: near[clock])
+                self._clock = nearest if near[nearest] < _NEAR_NS else "unknown"
+            stamped = {"monotonic": stored, "wall": stored - wall, "unknown": mapped.time_ns}[self._clock]
+        if self._last is not None:
+            stamped = max(stamped, self._last + 1)
+        self._last = stamped
+        return Stamp(stamped, mapped.pts)
+
+    def observe(self, pts: int, time_base: Fraction, arrival_ns: int) -> None:
+        """As for a network sender, in case the driver's clock turns out to be unknown."""
+        self._network.observe(pts, time_base, arrival_ns)

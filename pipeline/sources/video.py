@@ -1,0 +1,280 @@
+"""Frames out of anything PyAV can demux: decoding, timing, and a count of what could not be decoded."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+
+import av
+import av.container
+import av.error
+from av.video.stream import VideoStream
+
+from ..config import ThermalConfig
+from ..errors import InputError
+from ..frames import Camera, Clock, Frame
+from .base import Kind, SourceHealth, SourceInfo
+from .container import plain, stated_end, stated_frames, video_stream
+from .pixels import PixelReader
+from .timing import MediaTimes, Stamp, Stamper, to_ns
+
+_DEMUX_FAILURES = 8
+_GAP_PERIODS = 10
+_MOST_HELD = 100
+
+
+@dataclass(frozen=True, slots=True)
+class VideoTraits:
+    """How one kind of source differs from the others.
+
+    stamper: makes the source's clock from the stored times. patience_s: how long reads that time out are tried again
+    before the stream counts as dead. cancelled: asked between reads. interrupt: unblocks a read in progress.
+    release: called once the container is closed. first_pts: what a first frame without a timestamp has by definition.
+    """
+
+    kind: Kind
+    clock: Clock = "media"
+    live: bool = False
+    stamper: Callable[[MediaTimes], Stamper] | None = None
+    patience_s: float = 0.0
+    first_pts: int | None = None
+    cancelled: Callable[[], bool] = lambda: False
+    interrupt: Callable[[], None] = lambda: None
+    release: Callable[[], None] = lambda: None
+
+
+class VideoSource:
+    """A container's best video stream as a Source. Opening decodes the first frame.
+
+    The thread that iterates is the only one inside FFmpeg: `close` from another thread asks it to stop, unblocks it
+    where `traits.interrupt` can, and frees the container once it is out. A packet that cannot be decoded is skipped and
+    counted. Raises InputError when there is no video or none of it can be decoded; the container is closed then.
+    """
+
+    def __init__(
+        self,
+        container: av.container.InputContainer,
+        spec: str,
+        camera: Camera,
+        thermal: ThermalConfig,
+        traits: VideoTraits,
+    ) -> None:
+        self.health = SourceHealth()
+        self._spec = spec
+        self._camera = camera
+        self._traits = traits
+        self._container = container
+        self._inside = threading.Lock()
+        self._closed = False
+        self._freed = False
+        self._sequence = 0
+        self._last: Stamp | None = None
+        self._gap_told = False
+        self._ended_early = False
+        self._failure: str | None = None
+        try:
+            self._stream = video_stream(container, spec)
+            self._configure_decoder()
+            rate = self._stream.average_rate or self._stream.guessed_rate or None
+            media = MediaTimes(spec, rate, self.health)
+            self._stamper: Stamper = traits.stamper(media) if traits.stamper else media
+            self._pixels = PixelReader(spec, camera, thermal, self.health)
+            self._decoded = self._catch_up() if traits.live else self._arrivals()
+            self._next = self._advance()
+            if self._next is None:
+                raise InputError(f"{spec}: {self._failure or 'its video stream holds no frame that can be decoded'}")
+            width, height = self._next.size
+            frames = None if traits.live else stated_frames(container, self._stream)
+            self.info = SourceInfo(
+                spec, traits.kind, camera, width, height, rate, frames, live=traits.live, clock=traits.clock
+            )
+        except BaseException:
+            self.close()
+            raise
+
+    def __iter__(self) -> Iterator[Frame]:
+        try:
+            while True:
+                with self._inside:
+                    if self._closed:
+                        return
+                    frame = self._next or self._advance()
+                    self._next = None
+                if frame is None:
+                    break
+                self.health.delivered += 1
+                yield frame
+            self._check_end()
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """End the iteration, wherever it runs, and free the container. Safe to call twice and from any thread."""
+        self._closed = True
+        self._traits.interrupt()
+        with self._inside:
+            if not self._freed:
+                self._freed = True
+                self._container.close()
+                self._traits.release()
+
+    def _configure_decoder(self) -> None:
+        context = self._stream.codec_context
+        # Frame threads would hold back one frame each, cost 10 % more CPU at 640x480 (the two cameras are read in
+        # parallel anyway), and lose without an error the good frames that precede a damaged end.
+        context.thread_type = "SLICE"
+        if self._traits.live:
+            context.flags |= av.codec.context.Flags.low_delay
+        for stream in self._container.streams:
+            if stream.index != self._stream.index:
+                stream.discard = av.stream.Discard.all
+
+    def _advance(self) -> Frame | None:
+        for decoded, arrival in self._decoded:
+            if self._closed:
+                break
+            try:
+                return self._frame(decoded, arrival)
+            except (av.error.FFmpegError, ValueError) as error:  # a pixel format that cannot be converted
+                self._count_corrupt(str(error))
+        return None
+
+    def _frame(self, decoded: av.VideoFrame, arrival: int) -> Frame:
+        time_base = self._time_base(decoded)
+        pts = self._traits.first_pts if decoded.pts is None and self._last is None else decoded.pts
+        stamp = self._stamper.stamp(pts, decoded.dts, time_base, arrival)
+        self._watch_gap(stamp)
+        self._last = stamp
+        frame = Frame(
+            pixels=self._pixels.read(decoded, stamp.time_ns),
+            time_ns=stamp.time_ns,
+            clock=self._traits.clock,
+            sequence=self._sequence,
+            camera=self._camera,
+            pts=stamp.pts,
+            time_base=time_base,
+            arrival_ns=arrival,
+        )
+        self._sequence += 1
+        return frame
+
+    def _time_base(self, decoded: av.VideoFrame) -> Fraction:
+        return decoded.time_base or self._stream.time_base or Fraction(1, 1_000_000)
+
+    def _arrivals(self) -> Iterator[tuple[av.VideoFrame, int]]:
+        for decoded in self._decode():
+            yield decoded, time.monotonic_ns()
+
+    def _catch_up(self) -> Iterator[tuple[av.VideoFrame, int]]:
+        """What arrived while FFmpeg probed a live stream comes at once, late by up to the whole probing. It is held
+        until frames come at the pace of their timestamps, so that the clock knows the true delay before it stamps.
+        """
+        arrivals = self._arrivals()
+        held: list[tuple[av.VideoFrame, int]] = []
+        for decoded, arrival in arrivals:
+            if decoded.pts is not None:
+                self._stamper.observe(decoded.pts, self._time_base(decoded), arrival)
+            held.append((decoded, arrival))
+            if len(held) == _MOST_HELD or (len(held) > 1 and self._on_pace(*held[-2:])):
+                break
+        yield from held
+        yield from arrivals
+
+    def _on_pace(self, before: tuple[av.VideoFrame, int], after: tuple[av.VideoFrame, int]) -> bool:
+        if before[0].pts is None or after[0].pts is None:
+            return False
+        spacing = to_ns(after[0].pts - before[0].pts, self._time_base(after[0]))
+        return after[1] - before[1] >= spacing / 2
+
+    def _decode(self) -> Iterator[av.VideoFrame]:
+        for packet in self._packets():
+            try:
+                frames = packet.decode() if packet else self._stream.codec_context.decode(None)
+            except av.error.EOFError:
+                continue
+            except av.error.FFmpegError as error:
+                self._count_corrupt(plain(error))
+                continue
+            for frame in frames:
+                if isinstance(frame, av.VideoFrame):
+                    if frame.is_corrupt:
+                        self._count_corrupt("frame damaged")
+                    yield frame
+
+    def _packets(self) -> Iterator[av.Packet[VideoStream] | None]:
+        """Packets to the end or to the first trouble that lasts; then None, for the decoder to give what it holds."""
+        heard = time.monotonic()
+        failures = 0
+        while not self._stopped():
+            try:
+                for packet in self._container.demux(self._stream):
+                    if self._stopped():
+                        return
+                    yield packet
+                    heard, failures = time.monotonic(), 0
+                return
+            except av.error.ExitError:  # a read timed out: PyAV's interrupt
+                if time.monotonic() - heard >= self._traits.patience_s:
+                    self._end_early(f"no data for {time.monotonic() - heard:.0f} s: the stream was given up")
+                    break
+            except av.error.FFmpegError as error:
+                failures += 1
+                if isinstance(error, OSError) or failures >= _DEMUX_FAILURES:
+                    self._end_early(f"reading broke off: {plain(error)}")
+                    break
+                self._count_corrupt(plain(error))
+        if not self._stopped():
+            yield None
+
+    def _stopped(self) -> bool:
+        return self._closed or self._traits.cancelled()
+
+    def _count_corrupt(self, reason: str) -> None:
+        self.health.corrupt += 1
+        self._failure = f"its video cannot be decoded ({reason})"
+        if self.health.corrupt == 1:
+            at = f" after {self._last.time_ns / 1e9:.3f} s" if self._last and not self._traits.live else ""
+            self.health.warnings.append(f"{self._spec}: damaged data skipped{at} ({reason})")
+
+    def _end_early(self, reason: str) -> None:
+        self._failure = reason
+        self._ended_early = True
+        self.health.warnings.append(f"{self._spec}: {reason} after {self._sequence} frames")
+
+    def _watch_gap(self, stamp: Stamp) -> None:
+        """Demuxers step over damage without a word: the hole in the timestamps is all there is to see of it."""
+        rate = self._stream.average_rate
+        if self._last is None or self._traits.live or self._gap_told or not rate:
+            return
+        missing = stamp.time_ns - self._last.time_ns
+        if missing > max(1_000_000_000, _GAP_PERIODS * 1e9 / rate):
+            self._gap_told = True
+            start, end = self._last.time_ns / 1e9, stamp.time_ns / 1e9
+            self.health.warnings.append(f"{self._spec}: no frames from {start:.3f} to {end:.3f} s")
+
+    def _check_end(self) -> None:
+        """Compare what came with what the container promised."""
+        info = self.info
+        if self._stopped():
+            return
+        if info.live:
+            if not self._ended_early:
+                self._end_early("the other side ended the stream")
+            return
+        came = self.health.delivered + self.health.corrupt
+        if info.frames is not None:
+            if came < info.frames:
+                self._warn_short(f"{self.health.delivered} frames", f"{info.frames}")
+            return
+        promised = stated_end(self._container, self._stream)
+        if promised is None or self._last is None or not info.rate:
+            return
+        got = self._last.time_ns / 1e9 + 1 / float(info.rate)
+        if got < promised - 3 / float(info.rate):
+            self._warn_short(f"{got:.2f} s", f"{promised:.2f} s")
+
+    def _warn_short(self, got: str, promised: str) -> None:
+        self.health.warnings.append(f"{self._spec}: ends after {got}, its header promises {promised}: it was cut short")

@@ -1,0 +1,92 @@
+"""Runs the command as a person would, in this process where that is enough, in another where signals matter."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+from fusecam.pipeline import cli
+
+from ..pipeline.clips import write_video
+
+COMMAND = [sys.executable, "-c", "from fusecam.pipeline.cli import main; main()"]
+QUICK = ("--engine", "average")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Exit code and what stood on stderr."""
+
+    code: int
+    said: str
+
+
+def fusecam(*arguments: object, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Answer:
+    """Run the command in this process."""
+    monkeypatch.setattr(sys, "argv", ["fusecam", *map(str, arguments)])
+    monkeypatch.setenv("COLUMNS", "400")
+    monkeypatch.delenv("DISPLAY", raising=False)
+    capfd.readouterr()
+    code = 0
+    try:
+        cli.main()
+    except SystemExit as leaving:
+        code = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
+    return Answer(code, capfd.readouterr().err)
+
+
+def start(*arguments: object) -> subprocess.Popen[str]:
+    """Start the command in a process of its own."""
+    return subprocess.Popen(
+        [*COMMAND, *map(str, arguments)], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+    )
+
+
+def street(index: int, width: int = 160, height: int = 120) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """A picture with something moving in it, so that frames differ."""
+    y, x = np.mgrid[0:height, 0:width]
+    grey = (96 + 60 * np.sin(x / 9) * np.cos(y / 7)).astype(np.uint8)
+    image = np.stack([grey, grey // 2 + 60, 255 - grey], axis=2)
+    left = index * 5 % (width - 20)
+    image[height // 3 : height // 2, left : left + 20] = (240, 230, 200)
+    return image
+
+
+def pair_of_clips(
+    folder: Path, frames: int = 30, name: str = "a", suffix: str = ".mp4", times: Sequence[int] | None = None,
+    infrared_frames: int | None = None, size: tuple[int, int] = (160, 120), time_base: Fraction = Fraction(1, 25),
+) -> tuple[Path, Path]:  # fmt: skip
+    """NAME_ir and NAME_vis in `folder`: the same scene at the same times unless said otherwise."""
+    folder.mkdir(parents=True, exist_ok=True)
+    times = list(range(frames)) if times is None else list(times)
+    paths = []
+    for camera, count in (("ir", infrared_frames or len(times)), ("vis", len(times))):
+        pictures = [street(i, *size) for i in range(count)]
+        paths.append(write_video(folder / f"{name}_{camera}{suffix}", times[:count], time_base, pictures=pictures))
+    return paths[0], paths[1]
+
+
+def presentation_times(path: Path) -> list[Fraction]:
+    """When each frame of a video is shown, in seconds."""
+    with av.open(str(path)) as clip:
+        return [frame.pts * frame.time_base for frame in clip.decode(video=0)]
+
+
+def json_lines(path: Path) -> list[dict[str, Any]]:
+    """The lines beside an output."""
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def leftovers(folder: Path) -> list[str]:
+    """Files that should have been renamed or removed."""
+    return [path.name for path in folder.rglob("*.partial*")]

@@ -1,0 +1,138 @@
+"""`fusecam --ir A --vis B` on files and folders: what comes out is whole, complete and on time."""
+
+import json
+import os
+import signal
+import time
+from fractions import Fraction
+from functools import partial
+
+import cv2
+import numpy as np
+import pytest
+
+from ..pipeline.clips import write_video
+from .command import QUICK, fusecam, json_lines, leftovers, pair_of_clips, presentation_times, start, street
+
+VARIABLE = [0, 3, 4, 9, 20, 21, 22, 40, 41, 55]
+
+
+@pytest.fixture
+def run(monkeypatch, capfd):
+    return partial(fusecam, monkeypatch=monkeypatch, capfd=capfd)
+
+
+@pytest.mark.parametrize(
+    ("times", "time_base", "suffix"),
+    [
+        (range(20), Fraction(1, 25), ".mp4"),
+        (VARIABLE, Fraction(1, 30), ".mp4"),
+        ([t * 1001 for t in range(12)], Fraction(1, 30000), ".mp4"),
+        ([t + 1000 for t in VARIABLE], Fraction(1, 90), ".mkv"),
+    ],
+    ids=["steady", "variable rate", "ntsc", "late start in mkv"],
+)
+def test_every_visible_frame_comes_out_at_its_time(tmp_path, run, times, time_base, suffix):
+    ir, vis = pair_of_clips(tmp_path, times=times, time_base=time_base, suffix=suffix)
+    answer = run("--ir", ir, "--vis", vis, "--out", tmp_path / "out.mp4", "--offset-ms", "0", *QUICK)
+    assert answer.code == 0, answer.said
+    assert presentation_times(tmp_path / "out.mp4") == presentation_times(vis)
+    assert [line["frame"] for line in json_lines(tmp_path / "out.jsonl")] == list(range(len(times)))
+    assert leftovers(tmp_path) == []
+
+
+def test_json_lines_and_report_say_what_the_issue_promises(tmp_path, run):
+    ir, vis = pair_of_clips(tmp_path)
+    report = tmp_path / "report.json"
+    answer = run("--ir", ir, "--vis", vis, "--out", tmp_path / "o.mp4", "--report", report, "--frame-latencies", *QUICK)
+    assert answer.code == 0, answer.said
+    line = json_lines(tmp_path / "o.jsonl")[3]
+    assert set(line) == {"frame", "time", "skew_ms", "haze", "illumination", "detections"}
+    assert line["time"] == pytest.approx(0.12)
+    assert line["skew_ms"] == pytest.approx(0, abs=0.01)
+    written = json.loads(report.read_text())
+    assert written["frames"] == 30
+    assert written["sync"]["paired"] == 30
+    assert {"register", "fuse", "write", "age"} <= set(written["latency"]["stages"])
+    assert len(written["latency"]["frame_latencies"]) == 30
+    assert written["sources"]["visible"]["delivered"] == 30
+    assert written["machine"]["cpu"]["cores"] >= 1
+
+
+def test_image_folders_pair_by_name_and_keep_size_and_name(tmp_path, run):
+    for camera, names in (("ir", ["b", "c", "d", "x"]), ("vis", ["a", "b", "d", "c"])):
+        (tmp_path / camera).mkdir()
+        for name in names:
+            value = 40 * (ord(name) - 96) if name != "x" else 250
+            cv2.imwrite(str(tmp_path / camera / f"{name}.png"), np.full((122, 163, 3), value, np.uint8))
+    answer = run("--ir", tmp_path / "ir", "--vis", tmp_path / "vis", "--out", tmp_path / "fused", *QUICK)
+    assert answer.code == 0, answer.said
+    made = {path.stem: cv2.imread(str(path)) for path in (tmp_path / "fused").iterdir()}
+    assert sorted(made) == ["a", "b", "c", "d"]
+    for name, image in made.items():  # partners have equal grey levels, so their mean is that level
+        assert image.shape == (122, 163, 3)
+        assert np.abs(image.astype(int) - 40 * (ord(name) - 96)).max() <= 2, name
+    skews = {line["frame"]: line["skew_ms"] for line in json_lines(tmp_path / "fused.jsonl")}
+    assert skews == {0: None, 1: 0.0, 2: 0.0, 3: 0.0}
+    assert "1 infrared" in answer.said
+
+
+def test_images_of_mixed_sizes_keep_each_its_own(tmp_path, run):
+    sizes = [(160, 120), (201, 133), (160, 120)]
+    for camera in ("ir", "vis"):
+        (tmp_path / camera).mkdir()
+        for index, size in enumerate(sizes):
+            cv2.imwrite(str(tmp_path / camera / f"{index}.png"), street(index, *size))
+    answer = run("--ir", tmp_path / "ir", "--vis", tmp_path / "vis", "--out", tmp_path / "fused", *QUICK)
+    assert answer.code == 0, answer.said
+    assert [cv2.imread(str(tmp_path / f"fused/{i}.png")).shape[1::-1] for i in range(3)] == sizes
+
+
+def test_infrared_at_another_rate_and_ending_early_is_counted(tmp_path, run):
+    _, vis = pair_of_clips(tmp_path, frames=50)
+    ir = write_video(tmp_path / "slow.mp4", range(9), Fraction(1, 9), pictures=[street(i) for i in range(9)])
+    report = tmp_path / "report.json"
+    answer = run("--ir", ir, "--vis", vis, "--out", tmp_path / "o.mp4", "--offset-ms", 0, "--report", report, *QUICK)
+    assert answer.code == 0, answer.said
+    sync = json.loads(report.read_text())["sync"]
+    assert len(presentation_times(tmp_path / "o.mp4")) == 50
+    assert sync["paired"] + sync["visible_alone"] == 50
+    assert sync["visible_alone"] == 26  # the last infrared frame, at 8/9 s, reaches 0.55 / 9 s further: frame 23
+    assert "visible alone" in answer.said
+
+
+def test_max_frames_and_detections_off_by_default(tmp_path, run):
+    ir, vis = pair_of_clips(tmp_path)
+    answer = run("--ir", ir, "--vis", vis, "--out", tmp_path / "o.mp4", "--max-frames", 7, *QUICK)
+    assert answer.code == 0, answer.said
+    assert len(presentation_times(tmp_path / "o.mp4")) == 7
+
+
+def test_run_file_is_used_and_overridden_by_options(tmp_path, run):
+    ir, vis = pair_of_clips(tmp_path)
+    settings = tmp_path / "run.yaml"
+    settings.write_text(
+        f"sources: {{ir: {ir}, vis: {vis}}}\nengine: {{name: average}}\nmax_frames: 3\nsync: {{offset_ms: 0}}\n"
+    )
+    assert run("--config", settings, "--out", tmp_path / "o.mp4", "--max-frames", 5).code == 0
+    assert len(presentation_times(tmp_path / "o.mp4")) == 5
+
+
+@pytest.mark.parametrize("interrupt", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_run_leaves_a_playable_video(tmp_path, interrupt):
+    ir, vis = pair_of_clips(tmp_path, frames=1500)
+    out = tmp_path / "o.mp4"
+    process = start("--ir", ir, "--vis", vis, "--out", out, "--offset-ms", 0, *QUICK)
+    deadline = time.monotonic() + 60
+    while not any(path.stat().st_size > 20_000 for path in tmp_path.glob("o*.partial*")):
+        assert time.monotonic() < deadline and process.poll() is None, "the run did not get going"
+        time.sleep(0.01)
+    os.kill(process.pid, interrupt)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 130, said
+    shown = presentation_times(out)
+    assert 0 < len(shown) < 1500
+    assert shown == [Fraction(i, 25) for i in range(len(shown))]
+    assert len(json_lines(tmp_path / "o.jsonl")) == len(shown)
+    assert leftovers(tmp_path) == []
+    assert "Traceback" not in said

@@ -9,6 +9,7 @@ from ..frames import Frame
 from .base import SinkHealth
 
 _FINEST = 2**31 - 1  # ticks per second that mp4 and FFmpeg's rationals can hold
+_LONGEST = 2_000_000_000  # ticks from one frame to the next; FFmpeg's mp4 muxer refuses somewhat more
 _COARSEST = 10_000  # below, mp4's edit list (whole movie ticks) rounds the first or the last frame away
 _NANOSECOND = Fraction(1, 1_000_000_000)
 _MICROSECOND = Fraction(1, 1_000_000)
@@ -18,7 +19,8 @@ class OutputClock:
     """Maps visible frames to strictly increasing ticks of `1 / timescale` seconds.
 
     Frames with `pts` keep `pts * time_base` exactly. Frames of an image folder get sequence / `rate`. Live cameras
-    start at 0 and follow their capture times. What remains (media without pts) follows `time_ns`.
+    start at 0 and follow their capture times. What remains (media without pts) follows `time_ns`, in microseconds
+    like live cameras.
     A clip that begins before 0 is shifted to 0, with a warning. A frame whose time does not increase is put after the
     one before it by the difference of their `time_ns`, one tick at least, and counted in `health.retimed`.
 
@@ -31,6 +33,7 @@ class OutputClock:
     ) -> None:
         self._rate = rate
         self._health = health
+        self._output = output
         self._live = first.clock == "monotonic"
         step = self._step(first)
         if timescale is None:
@@ -56,6 +59,12 @@ class OutputClock:
             if self._health.retimed == 0:
                 self._health.warnings.append(f"frame {frame.sequence}: its time does not increase; retimed")
             self._health.retimed += 1
+        elif self._last is not None and tick - self._last[0] > _LONGEST:
+            gap = (tick - self._last[0]) / self.timescale
+            raise InputError(
+                f"{self._output}: frame {frame.sequence} comes {gap:.0f} s after the one before it, too long a gap for "
+                f"steps of 1/{self.timescale} s; cut the clip there"
+            )
         self._last = tick, frame.time_ns
         return tick
 
@@ -66,7 +75,7 @@ class OutputClock:
             return frame.time_base
         if frame.clock == "index" and self._rate is not None:
             return 1 / self._rate
-        return _NANOSECOND
+        return _MICROSECOND
 
     def _moment(self, frame: Frame) -> Fraction:
         """Seconds."""

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import warnings
 from collections import OrderedDict
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import openvino as ov
-import torch
-from torch import nn
 
+from . import cache
 from .base import EngineError, Fused, Pixels
 from .inputs import check_pair
+
+if TYPE_CHECKING:
+    from torch import nn
 
 Precision = Literal["f32", "bf16"]
 SIZES_KEPT = 4
@@ -30,16 +33,18 @@ class OpenVinoEngine:
     def __init__(
         self,
         network_name: str,
-        module: nn.Module,
+        make: Callable[[], nn.Module],
         precision: Precision = "f32",
         threads: int | None = None,
         dehaze: float = -1.0,
         lift: float = -1.0,
+        fingerprint: str | None = None,
     ) -> None:
-        """Convert `module`; EngineError if it cannot be.
+        """Convert the network; EngineError if it cannot be.
 
-        network_name: for the engine's name. module: as in `networks`. threads: None for all cores.
-        dehaze, lift: 0 to 1, negative for auto.
+        network_name: for the engine's name. make: gives the module, as in `networks`; it is not called, and torch not
+        imported, where the conversion is on disk. threads: None for all cores. dehaze, lift: 0 to 1, negative for auto.
+        fingerprint: of all that the conversion depends on (code, weights, versions); None: never keep it on disk.
         """
         self._name = f"{network_name}:openvino:{precision}"
         self._core = ov.Core()
@@ -48,11 +53,10 @@ class OpenVinoEngine:
             self._settings["INFERENCE_NUM_THREADS"] = threads
         self._strengths = np.array([dehaze, lift], np.float32)
         self._requests: OrderedDict[tuple[int, int], ov.InferRequest] = OrderedDict()
-        example = (torch.zeros(1, 120, 160, 3, dtype=torch.uint8), *torch.zeros(2, 1, 120, 160, dtype=torch.uint8))
         try:
-            with warnings.catch_warnings(), torch.no_grad():
-                warnings.simplefilter("ignore")  # openvino's own use of torch.jit.trace is deprecated there
-                self._model = ov.convert_model(module.eval(), example_input=(*example, torch.zeros(2)))
+            self._model = (
+                _convert(make) if fingerprint is None else cache.converted(fingerprint, lambda: _convert(make))
+            )
         except Exception as e:
             raise EngineError(f"{self._name}: cannot be converted: {_one_line(e)}; use {network_name}:torch") from e
 
@@ -85,6 +89,16 @@ class OpenVinoEngine:
             raise EngineError(f"{self._name}: cannot be compiled for {width}x{height}: {_one_line(e)}") from e
         request.get_input_tensor(3).data[:] = self._strengths
         return request
+
+
+def _convert(make: Callable[[], nn.Module]) -> ov.Model:
+    """The network as an OpenVINO model, dynamic in height and width."""
+    import torch
+
+    frames = (torch.zeros(1, 120, 160, *tail, dtype=torch.uint8) for tail in ((3,), (), ()))
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # openvino's own use of torch.jit.trace is deprecated there
+        return ov.convert_model(make().eval(), example_input=(*frames, torch.zeros(2)))
 
 
 def _one_line(error: Exception) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from .base import EngineError, FusionEngine, Strength
@@ -16,6 +18,8 @@ NETWORKS = {
     "physics": "dark-channel dehazing, Retinex lift and two-scale fusion; no weights",
     "average": "mean of both cameras; the floor",
 }
+FILES = {"physics": "physics_fusion", "average": "average"}
+"""Each network's file in `networks`."""
 BACKENDS = {
     "openvino": ("f32", "bf16"),
     "torch": ("f32",),
@@ -35,7 +39,7 @@ def available() -> list[tuple[str, str]]:
 
 
 def create_engine(spec: str = "physics", dehaze: Strength = "auto", lift: Strength = "auto") -> FusionEngine:
-    """Make an engine; takes some seconds, most of them torch's import.
+    """Make an engine. The first time takes some seconds, for torch's import and the conversion, which is then kept.
 
     spec: NAME[:BACKEND[:PRECISION]], for example `physics` or `physics:openvino:bf16`; see `available`.
     dehaze, lift: 0 (leave as it is) to 1 (fully), or `auto`: chosen per frame from its haze density and illumination.
@@ -43,14 +47,15 @@ def create_engine(spec: str = "physics", dehaze: Strength = "auto", lift: Streng
     """
     name, backend, precision = parse(spec)
     strengths = strength(spec, "dehaze", dehaze), strength(spec, "lift", lift)
-    module = _network(name)
     if backend == "torch":
         from .eager import EagerEngine
 
-        return EagerEngine(name, module, *strengths)
+        return EagerEngine(name, _network(name), *strengths)
     from .openvino import OpenVinoEngine
 
-    return OpenVinoEngine(name, module, cast("Precision", precision), None, *strengths)
+    return OpenVinoEngine(
+        name, lambda: _network(name), cast("Precision", precision), None, *strengths, fingerprint=_fingerprint(name)
+    )
 
 
 def parse(spec: str) -> tuple[str, str, str]:
@@ -68,6 +73,16 @@ def parse(spec: str) -> tuple[str, str, str]:
             f"engine {spec!r}: {backend} has no precision {precision!r}; known: {', '.join(BACKENDS[backend])}"
         )
     return name, backend, precision
+
+
+def _fingerprint(name: str) -> str:
+    import openvino
+
+    from . import cache
+
+    here = Path(__file__).parent
+    names = ["openvino.py", "physics.py", "networks/io.py", f"networks/{FILES[name]}.py"]
+    return cache.fingerprint(name, openvino.__version__, version("torch"), files=[here / file for file in names])
 
 
 def _network(name: str) -> nn.Module:

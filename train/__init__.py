@@ -1,0 +1,1 @@
+"""Training and evaluation of the fusion networks. Nothing imports this package at run time."""

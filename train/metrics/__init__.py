@@ -1,0 +1,59 @@
+"""Image quality metrics on numpy and OpenCV alone: of fused images, and of restored images against a clear reference.
+
+Three lines suffice: `from fusecam.train.metrics import fusion_scores, gray`, read three images of one size, and
+`fusion_scores(infrared, gray(visible), gray(fused))` is a dictionary of all figures.
+"""
+
+from .arrays import Colour, Gray, gray
+from .colour import chroma_shift, ciede2000, lab, non_thermal
+from .niqe import niqe
+from .noise import flat_areas, noise_deviation, noise_ratio
+from .perception import qabf, qcv
+from .scores import LOWER_IS_BETTER, RANKED, fusion_scores, mean_ranks
+from .statistics import (
+    average_gradient,
+    correlation_coefficient,
+    entropy,
+    mean_level,
+    mutual_information,
+    spatial_frequency,
+    standard_deviation,
+    sum_of_correlations_of_differences,
+)
+from .structure import fusion_ms_ssim, fusion_psnr, fusion_ssim, fusion_vif, ms_ssim, psnr, ssim, vif
+
+__all__ = [
+    "LOWER_IS_BETTER",
+    "RANKED",
+    "Colour",
+    "Gray",
+    "average_gradient",
+    "chroma_shift",
+    "ciede2000",
+    "correlation_coefficient",
+    "entropy",
+    "flat_areas",
+    "fusion_ms_ssim",
+    "fusion_psnr",
+    "fusion_scores",
+    "fusion_ssim",
+    "fusion_vif",
+    "gray",
+    "lab",
+    "mean_level",
+    "mean_ranks",
+    "ms_ssim",
+    "mutual_information",
+    "niqe",
+    "noise_deviation",
+    "noise_ratio",
+    "non_thermal",
+    "psnr",
+    "qabf",
+    "qcv",
+    "spatial_frequency",
+    "ssim",
+    "standard_deviation",
+    "sum_of_correlations_of_differences",
+    "vif",
+]

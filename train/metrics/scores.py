@@ -1,0 +1,72 @@
+"""All figures of one fused image by their usual short names, and ranks over several methods."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from .arrays import Gray
+from .niqe import niqe
+from .perception import qabf, qcv
+from .statistics import (
+    average_gradient,
+    correlation_coefficient,
+    entropy,
+    mean_level,
+    mutual_information,
+    spatial_frequency,
+    standard_deviation,
+    sum_of_correlations_of_differences,
+)
+from .structure import fusion_ms_ssim, fusion_psnr, fusion_ssim, fusion_vif
+
+RANKED = ("Qabf", "QCV", "SCD", "VIF", "MI", "SF")
+"""The figures that the mean rank is taken over."""
+LOWER_IS_BETTER = frozenset({"QCV", "NIQE", "chroma", "chroma non-thermal", "noise"})
+
+OF_THE_FUSED = {
+    "EN": entropy,
+    "SD": standard_deviation,
+    "SF": spatial_frequency,
+    "AG": average_gradient,
+    "NIQE": niqe,
+    "mean": mean_level,
+}
+AGAINST_THE_SOURCES = {
+    "MI": mutual_information,
+    "VIF": fusion_vif,
+    "Qabf": qabf,
+    "QCV": qcv,
+    "SCD": sum_of_correlations_of_differences,
+    "CC": correlation_coefficient,
+    "SSIM": fusion_ssim,
+    "MS-SSIM": fusion_ms_ssim,
+    "PSNR01": fusion_psnr,
+}
+
+
+def fusion_scores(infrared: Gray, visible: Gray, fused: Gray) -> dict[str, float]:
+    """Every fusion metric of one fused image; `mean` is its mean grey level.
+
+    infrared, visible, fused: (H, W) uint8 of one size, `visible` the clear one where the fused image was made from a
+    hazy one. NaN where a metric is not defined for the size. Raises ValueError for other arrays.
+    """
+    scores = {name: metric(fused) for name, metric in OF_THE_FUSED.items()}
+    return scores | {name: metric(infrared, visible, fused) for name, metric in AGAINST_THE_SOURCES.items()}
+
+
+def mean_ranks(rows: Sequence[Mapping[str, float]], names: Sequence[str] = RANKED) -> list[float]:
+    """Mean rank of each row among all rows over the named figures: 1 is best, equal values share their mean rank.
+
+    A figure that is not finite in some row is left out for all; NaN if none is left.
+    """
+    ranks = []
+    for name in names:
+        column = np.array([row.get(name, np.nan) for row in rows], float)
+        if np.isfinite(column).all():
+            column = column if name in LOWER_IS_BETTER else -column
+            better = (column[None, :] < column[:, None]).sum(axis=1)
+            equal = (column[None, :] == column[:, None]).sum(axis=1)
+            ranks.append(better + (equal + 1) / 2)
+    return [float(each) for each in np.mean(ranks, axis=0)] if ranks else [float("nan")] * len(rows)

@@ -32,7 +32,7 @@ def video_stream(container: av.container.InputContainer, spec: str) -> VideoStre
 def stated_frames(container: av.container.InputContainer, stream: VideoStream) -> int | None:
     """How many frames the container's index promises, without those that an edit list cuts off."""
     entries = stream.index_entries
-    if stream.frames and "mov" in container.format.name and len(entries) == stream.frames:
+    if "mov" in container.format.name and 0 < len(entries) <= stream.frames:
         return sum(not entry.is_discard for entry in entries)
     return stream.frames or None
 

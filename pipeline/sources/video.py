@@ -190,7 +190,11 @@ class VideoSource:
         return after[1] - before[1] >= spacing / 2
 
     def _decode(self) -> Iterator[av.VideoFrame]:
+        damaged = 0
         for packet in self._packets():
+            if packet and packet.is_corrupt:
+                damaged += 1
+                self._count_corrupt("packet damaged")
             try:
                 frames = packet.decode() if packet else self._stream.codec_context.decode(None)
             except av.error.EOFError:
@@ -200,7 +204,9 @@ class VideoSource:
                 continue
             for frame in frames:
                 if isinstance(frame, av.VideoFrame):
-                    if frame.is_corrupt:
+                    if frame.is_corrupt and damaged:  # counted with its packet
+                        damaged -= 1
+                    elif frame.is_corrupt:
                         self._count_corrupt("frame damaged")
                     yield frame
 

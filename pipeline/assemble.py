@@ -12,8 +12,10 @@ from .config import DetectorConfig, EngineConfig, RunConfig, SourceConfig
 from .detect import Detector, UltralyticsDetector
 from .errors import InputError
 from .frames import Camera
+from .names import NamePairs, pair_names
 from .register import Registrar
 from .sources import Source, open_source
+from .sources.images import ImageSource
 from .sync import Synchronizer
 
 
@@ -70,11 +72,17 @@ def open_streams(config: RunConfig) -> Streams:
     infrared, visible = _open_both(config.sources)
     try:
         _check_clocks(infrared, visible)
+        notes: list[str] = []
+        names = _pair_images(infrared, visible)
+        if names is not None and isinstance(infrared, ImageSource):
+            infrared = infrared.arranged([partner for _, partner in names.pairs])
         registrar = Registrar(rig)
         registrar.coverage((visible.info.width, visible.info.height), (infrared.info.width, infrared.info.height))
-        notes: list[str] = []
-        alignment = _align(config, rig, infrared, visible, registrar, notes)
-        tolerance_ms = config.sync.tolerance_ms
+        alignment = Alignment(0.0, 0.0, names.summary) if names else _align(config, rig, infrared, visible, registrar)
+        if names and (names.unused_infrared or any(partner is None for _, partner in names.pairs)):
+            notes.append(names.summary)
+        # Partners by name share their time exactly: whatever is nearest otherwise is another image.
+        tolerance_ms = 1.0 if names else config.sync.tolerance_ms
         synchronizer = Synchronizer(
             offset_ns=round(alignment.offset_ms * 1e6),
             drift_ppm=alignment.drift_ppm,
@@ -130,10 +138,15 @@ def _check_clocks(infrared: Source, visible: Source) -> None:
         )
 
 
-def _align(
-    config: RunConfig, rig: Rig | None, infrared: Source, visible: Source, registrar: Registrar, notes: list[str]
-) -> Alignment:
-    """Given offset, else the rig's, else names for folders, else measured from two recordings, else none."""
+def _pair_images(infrared: Source, visible: Source) -> NamePairs | None:
+    """Two folders pair by name, not by time. None unless both are folders."""
+    if infrared.info.names is None or visible.info.names is None:
+        return None
+    return pair_names(visible.info.names, infrared.info.names)
+
+
+def _align(config: RunConfig, rig: Rig | None, infrared: Source, visible: Source, registrar: Registrar) -> Alignment:
+    """The given offset, else the rig's, else measured from two recordings, else none."""
     if config.sync.offset_ms != "auto":
         return Alignment(config.sync.offset_ms, 0.0, "given")
     if rig is not None and rig.time_offset_ms is not None:

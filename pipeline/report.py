@@ -84,5 +84,5 @@ def print_summary(report: dict[str, Any], recorder: LatencyRecorder, config: Run
     )
     for line in report["warnings"]:
         console.print(f"[yellow]warning:[/] {escape(line)}", highlight=False, soft_wrap=True)
-    if config.output.out is not None and report["failure"] is None and report["frames"]:
+    if config.output.out is not None and report["frames"]:
         console.print(f"wrote [bold]{escape(str(config.output.out))}[/]", highlight=False, soft_wrap=True)

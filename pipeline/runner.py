@@ -14,7 +14,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..engines.base import FusionEngine
 from .detect import Detection, Detector
@@ -52,9 +52,13 @@ class Stages:
 
 @dataclass(slots=True)
 class Outcome:
-    """What a run did. `ended` says why it stopped; `failure` is the error that ended it, if one did."""
+    """What a run did. `ended` says why it stopped; `failure` is the error that ended it, if one did.
+
+    kept: whether the outputs were finished and put in place.
+    """
 
     frames: int = 0
+    kept: bool = False
     ended: str = "end of stream"
     failure: Exception | None = None
     seconds: float = 0.0
@@ -134,9 +138,11 @@ class Runner:
                 frame = next(frames, None)
                 if frame is None:
                     break
-                if source.info.live and frame.arrival_ns < since:
-                    self.recorder.count("dropped stale")  # decoded while the engine was being built
-                    continue
+                if frame.arrival_ns < since:  # decoded at opening, before the engine was built
+                    if source.info.live:
+                        self.recorder.count("dropped stale")
+                        continue
+                    frame = replace(frame, arrival_ns=since)
                 if not source.info.live:  # a live source's time is mostly waiting for the camera
                     self.recorder.add(DECODE[camera], time.perf_counter_ns() - began)
                 if not self._inbox.put(frame):
@@ -236,9 +242,10 @@ class Runner:
     def _close_sinks(self) -> None:
         """Finish the outputs. Frames written before a camera or an engine failed are worth keeping, if asked for;
         an output that failed itself is not."""
-        kept = self._keep_partial or self._outcome.ended in WHOLE
+        kept = (self._keep_partial or self._outcome.ended in WHOLE) and not self._output_failed
         try:
-            close_all(self._stages.sinks, complete=kept and not self._output_failed)
+            close_all(self._stages.sinks, complete=kept)
+            self._outcome.kept = kept
         except Exception as error:  # a full disk may show only when the file is finished
             self._fail(error)
 

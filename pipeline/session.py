@@ -68,7 +68,8 @@ def run_session(config: RunConfig, console: Console) -> int:
         finished = run_streams(config, streams, tools, stop, console)
     if config.output.report is not None:
         write_report(finished.report, config.output.report)
-    print_summary(finished.report, finished.recorder, config, console)
+    if finished.outcome.kept:
+        print_summary(finished.report, finished.recorder, config, console)
     if finished.outcome.failure is not None:
         raise finished.outcome.failure
     return INTERRUPTED if finished.outcome.ended == "interrupted" else 0

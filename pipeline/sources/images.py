@@ -64,10 +64,20 @@ class ImageSource:
     Raises InputError when not one of them can be read.
     """
 
-    def __init__(self, spec: str, files: Sequence[Path], camera: Camera, config: SourceConfig) -> None:
+    def __init__(
+        self,
+        spec: str,
+        files: Sequence[Path],
+        camera: Camera,
+        config: SourceConfig,
+        positions: Sequence[int] | None = None,
+    ) -> None:
+        """positions: of each file in time, strictly increasing; None: 0, 1, 2, ..."""
         self.health = SourceHealth()
         self._spec = spec
         self._files = files
+        self._positions = range(len(files)) if positions is None else positions
+        self._config = config
         self._camera: Camera = camera
         self._rate = Fraction(config.fps).limit_denominator(100_000)
         self._thermal = ThermalMapper(config.thermal)
@@ -106,9 +116,15 @@ class ImageSource:
         """End the iteration after the image in hand. Safe to call twice and from any thread."""
         self._closed.set()
 
+    def arranged(self, order: Sequence[int | None]) -> ImageSource:
+        """A fresh source whose image at position k is file `order[k]` of this one; None leaves the position empty."""
+        taken = [(position, index) for position, index in enumerate(order) if index is not None]
+        files = [self._files[index] for _, index in taken]
+        return ImageSource(self._spec, files, self._camera, self._config, [position for position, _ in taken])
+
     def _read_all(self) -> Iterator[Frame]:
-        for index, file in enumerate(self._files):
-            time_ns = to_ns(index, 1 / self._rate)
+        for position, file in zip(self._positions, self._files, strict=True):
+            time_ns = to_ns(position, 1 / self._rate)
             try:
                 pixels = self._read(file, time_ns)
             except Exception as e:  # Pillow's plugins raise whatever they trip over in a damaged file

@@ -1,0 +1,238 @@
+"""Bad input: one line that names the culprit and exit code 1, or a stated fallback. Never a traceback or a leftover."""
+
+import os
+import subprocess
+from fractions import Fraction
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from ..pipeline.clips import remux, write_audio, write_video
+from .command import QUICK, fusecam, json_lines, leftovers, pair_of_clips, presentation_times, street
+
+RIG = """
+version: 1
+visible: {width: %d, height: %d}
+infrared: {width: 160, height: 120}
+homography: [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
+"""
+
+
+@pytest.fixture
+def run(monkeypatch, capfd):
+    return partial(fusecam, monkeypatch=monkeypatch, capfd=capfd)
+
+
+@pytest.fixture
+def clips(tmp_path):
+    return pair_of_clips(tmp_path)
+
+
+def missing(folder: Path) -> Path:
+    return folder / "nowhere.mp4"
+
+
+def empty_folder(folder: Path) -> Path:
+    (folder / "empty").mkdir()
+    return folder / "empty"
+
+
+def empty_file(folder: Path) -> Path:
+    (folder / "empty.mp4").touch()
+    return folder / "empty.mp4"
+
+
+def text_file(folder: Path) -> Path:
+    (folder / "notes.mp4").write_text("not a video at all\n" * 50)
+    return folder / "notes.mp4"
+
+
+def truncated(folder: Path) -> Path:
+    whole = write_video(folder / "whole.mp4", range(30), pictures=[street(i) for i in range(30)])
+    (folder / "cut.mp4").write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    return folder / "cut.mp4"
+
+
+def audio_only(folder: Path) -> Path:
+    return write_audio(folder / "sound.mp4")
+
+
+@pytest.mark.parametrize("bad", [missing, empty_folder, empty_file, text_file, truncated, audio_only])
+@pytest.mark.parametrize("camera", ["--ir", "--vis"])
+def test_source_that_cannot_be_read(tmp_path, run, clips, bad, camera):
+    culprit = bad(tmp_path)
+    ir, vis = (culprit, clips[1]) if camera == "--ir" else (clips[0], culprit)
+    answer = run("--ir", ir, "--vis", vis, "--out", tmp_path / "o.mp4", *QUICK)
+    assert answer.code == 1
+    assert str(culprit) in answer.said
+    assert_one_line(answer.said)
+    assert not (tmp_path / "o.mp4").exists()
+    assert leftovers(tmp_path) == []
+
+
+def assert_one_line(said: str) -> None:
+    lines = [line for line in said.splitlines() if line.strip()]
+    assert len(lines) == 1, said
+    assert lines[0].startswith("fusecam: error: "), said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--vis", "VIS", "--out", "OUT"], "--ir missing"),
+        (["--ir", "IR", "--out", "OUT"], "--vis missing"),
+        (["--ir", "VIS", "--vis", "VIS", "--out", "OUT"], "two different sources"),
+        (["--ir", "IR", "--vis", "VIS"], "--out"),
+        (["--ir", "IR", "--vis", "VIS", "--out", "OUT", "--engine", "magic"], "magic"),
+        (["--ir", "IR", "--vis", "VIS", "--out", "OUT", "--lift", "2"], "--lift 2"),
+        (["--ir", "IR", "--vis", "VIS", "--out", "OUT", "--detect"], "--weights"),
+        (["--ir", "IR", "--vis", "VIS", "--out", "OUT", "--no-detect", "--weights", "x.pt"], "contradict"),
+        (["--ir", "IR", "--vis", "VIS", "--out", "OUT", "--weights", "nowhere.pt"], "nowhere.pt"),
+        (["--ir", "IR", "--vis", "VIS", "--out", "OUT", "--distance", "8"], "--rig"),
+        (["--ir", "IR", "--vis", "VIS", "--out", "OUT", "--rig", "nowhere.yaml"], "nowhere.yaml"),
+        (["--ir", "IR", "--vis", "VIS", "--out", "OUT", "--config", "nowhere.yaml"], "nowhere.yaml"),
+        (["--ir", "IR", "--vis", "VIS", "--out", "o.gif"], "o.gif"),
+        (["--ir", "IR", "--vis", "VIS", "--out", "VIS"], "input"),
+        (["--ir", "IR", "--vis", "VIS", "--out", "/proc/fusecam/o.mp4"], "/proc/fusecam"),
+        (["--ir", "IR", "--vis", "VIS", "--out", "IR/o.mp4"], "IR/o.mp4"),
+        (["--ir", "IR", "--vis", "VIS", "--out", "OUT", "--show"], "display"),
+        (["--ir", "dev77", "--vis", "VIS", "--out", "OUT"], "dev77"),
+        (["--ir", "gopher://x/y", "--vis", "VIS", "--out", "OUT"], "gopher"),
+        (["--ir", "rtsp://127.0.0.1:9/x", "--vis", "VIS", "--out", "OUT"], "rtsp://127.0.0.1:9/x"),
+    ],
+)
+def test_options_that_cannot_be_met(tmp_path, run, clips, arguments, named):
+    places = {
+        "IR": str(clips[0]),
+        "VIS": str(clips[1]),
+        "OUT": str(tmp_path / "o.mp4"),
+        "IR/o.mp4": f"{clips[0]}/o.mp4",
+    }
+    answer = run(*[places.get(word, word) for word in arguments])
+    assert answer.code == 1
+    assert places.get(named, named) in answer.said
+    assert_one_line(answer.said)
+    assert leftovers(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("engin: {name: average}", "engin"),
+        ("engine: {nam: average}", "engine.nam"),
+        ("engine: [1, 2", "YAML"),
+        ("- a list", "mapping"),
+        ("max_frames: -3", "max_frames"),
+        ("engine: {dehaze: 7}", "engine.dehaze"),
+    ],
+)
+def test_run_file_that_is_wrong(tmp_path, run, clips, text, named):
+    settings = tmp_path / "run.yaml"
+    settings.write_text(text)
+    answer = run("--ir", clips[0], "--vis", clips[1], "--out", tmp_path / "o.mp4", "--config", settings)
+    assert answer.code == 1
+    assert "run.yaml" in answer.said
+    assert named in answer.said
+    assert_one_line(answer.said)
+
+
+def test_rig_for_another_size_is_refused_and_for_the_same_shape_scaled(tmp_path, run, clips):
+    rig = tmp_path / "rig.yaml"
+    rig.write_text(RIG % (640, 512))
+    answer = run("--ir", clips[0], "--vis", clips[1], "--out", tmp_path / "o.mp4", "--rig", rig, *QUICK)
+    assert answer.code == 1
+    assert "640x512" in answer.said
+    assert "160x120" in answer.said
+    assert_one_line(answer.said)
+    rig.write_text(RIG % (640, 480))
+    answer = run("--ir", clips[0], "--vis", clips[1], "--out", tmp_path / "o.mp4", "--rig", rig, *QUICK)
+    assert answer.code == 0, answer.said
+
+
+def test_times_that_run_back_are_put_right_and_counted(tmp_path, run):
+    ir, vis = pair_of_clips(tmp_path, frames=40, suffix=".mkv")
+    odd = remux(vis, tmp_path / "odd.mkv", times=[300 if i == 20 else 40 * i for i in range(40)])
+    answer = run("--ir", ir, "--vis", odd, "--out", tmp_path / "o.mp4", "--offset-ms", 0, *QUICK)
+    assert answer.code == 0, answer.said
+    shown = presentation_times(tmp_path / "o.mp4")
+    assert len(shown) == 40
+    assert all(a < b for a, b in pairwise(shown))
+    assert "odd.mkv" in answer.said
+
+
+def test_size_change_in_mid_stream_keeps_every_frame(tmp_path, run):
+    ir, _ = pair_of_clips(tmp_path, frames=40)
+    changing = tmp_path / "changing.ts"
+    with changing.open("wb") as joined:
+        for first, (width, height) in ((0, (160, 120)), (20, (192, 144))):
+            part = tmp_path / f"{width}.ts"
+            write_video(part, range(first, first + 20), pictures=[street(i, width, height) for i in range(20)])
+            joined.write(part.read_bytes())
+    answer = run("--ir", ir, "--vis", changing, "--out", tmp_path / "o.mp4", "--offset-ms", 0, *QUICK)
+    assert answer.code == 0, answer.said
+    assert len(presentation_times(tmp_path / "o.mp4")) == 40
+    assert len(json_lines(tmp_path / "o.jsonl")) == 40
+    assert "size" in answer.said
+
+
+def test_sixteen_bit_infrared_video(tmp_path, run):
+    _, vis = pair_of_clips(tmp_path)
+    counts = [(7000 + street(i)[..., 0].astype(np.uint16) * 4) for i in range(30)]
+    ir = write_video(
+        tmp_path / "raw.mkv", range(30), codec="ffv1", pix_fmt="gray16le", pictures=counts, layout="gray16le"
+    )
+    answer = run("--ir", ir, "--vis", vis, "--out", tmp_path / "o.mp4", "--offset-ms", 0, *QUICK)
+    assert answer.code == 0, answer.said
+    with_infrared = cv2.VideoCapture(str(tmp_path / "o.mp4"))
+    spread = with_infrared.read()[1].std()
+    assert spread > 10  # 1000 counts out of 65,536 were stretched, not cut to a flat grey
+
+
+def test_false_colour_infrared_is_told(tmp_path, run, clips):
+    answer = run("--ir", clips[1], "--vis", clips[0], "--out", tmp_path / "o.mp4", "--offset-ms", 0, *QUICK)
+    assert answer.code == 0, answer.said
+    assert "colour" in answer.said
+
+
+def test_truncated_recording_gives_its_frames_and_says_so(tmp_path, run):
+    ir, vis = pair_of_clips(tmp_path, frames=60, suffix=".mkv")
+    cut = tmp_path / "cut.mkv"
+    cut.write_bytes(vis.read_bytes()[: vis.stat().st_size * 2 // 3])
+    answer = run("--ir", ir, "--vis", cut, "--out", tmp_path / "o.mp4", "--offset-ms", 0, *QUICK)
+    assert answer.code == 0, answer.said
+    assert 10 < len(presentation_times(tmp_path / "o.mp4")) < 60
+    assert "cut.mkv" in answer.said
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small tmpfs needs root")
+@pytest.mark.parametrize("name", ["o.mp4", "images"])
+def test_full_disk_leaves_nothing_half_written(tmp_path, run, name):
+    ir, vis = pair_of_clips(tmp_path, frames=80, size=(320, 240))
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", disk], check=False).returncode:
+        pytest.skip("tmpfs cannot be mounted here")
+    try:
+        answer = run("--ir", ir, "--vis", vis, "--out", disk / name, "--offset-ms", 0, *QUICK)
+        assert answer.code == 1
+        assert "No space left on device" in answer.said
+        assert str(disk) in answer.said
+        assert_one_line(answer.said)
+        assert leftovers(disk) == []
+        assert not (disk / "o.mp4").exists()
+        for image in disk.glob("images/*.png"):
+            assert cv2.imread(str(image)) is not None
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+def test_frame_rates_that_differ_pair_by_time(tmp_path, run):
+    _, vis = pair_of_clips(tmp_path, frames=25)
+    ir = write_video(tmp_path / "fast.mp4", range(60), Fraction(1, 60), pictures=[street(i) for i in range(60)])
+    answer = run("--ir", ir, "--vis", vis, "--out", tmp_path / "o.mp4", "--offset-ms", 0, *QUICK)
+    assert answer.code == 0, answer.said
+    assert all(abs(line["skew_ms"]) <= 8.4 for line in json_lines(tmp_path / "o.jsonl"))

@@ -94,7 +94,7 @@ class PhysicsFusion(nn.Module):
         chroma = vivid * (lifted - bright)
         calm = base + trust * (bright - base)
 
-        hot = valid * _smooth((thermal - around) / contrast, 0.0, 0.5)
+        hot = valid * _smooth((thermal - around) / contrast, 0.0, 0.35)
         glow = thermal * (0.85 / (mean_thermal + contrast)).clamp(1, 1.6)
         detail = pick * (torch.minimum(thermal, around + 0.15 * contrast) - base_cool)
         fused = (calm + hot * (glow - calm).clamp(min=0) + (1 - hot) * detail).clamp(0, 1)
@@ -109,8 +109,8 @@ class PhysicsFusion(nn.Module):
 
     @staticmethod
     def lift_strength(light: Tensor) -> Tensor:
-        """Strength from the illumination (1, 1, h, w): 0 for a mean above .38, 1 below .08."""
-        return 1 - _smooth(light.mean((2, 3), True), 0.08, 0.38)
+        """Strength from the illumination (1, 1, h, w): 0 for a mean above .34, 1 below .08."""
+        return 1 - _smooth(light.mean((2, 3), True), 0.08, 0.34)
 
 
 def _smooth(x: Tensor, low: float, high: float) -> Tensor:

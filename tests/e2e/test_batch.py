@@ -1,0 +1,105 @@
+"""`fusecam batch`: every clip whole or absent, finished ones not done again, failures told by the exit code."""
+
+import json
+import os
+import signal
+import time
+from fractions import Fraction
+from functools import partial
+
+import pytest
+
+from .command import QUICK, fusecam, leftovers, pair_of_clips, presentation_times, start
+
+VARIABLE = [0, 3, 4, 9, 20, 21, 22, 40, 41, 55]
+COMMON = ("--offset-ms", "0", *QUICK)
+
+
+@pytest.fixture
+def run(monkeypatch, capfd):
+    return partial(fusecam, "batch", monkeypatch=monkeypatch, capfd=capfd)
+
+
+def test_all_clips_with_their_exact_times_then_nothing_again(tmp_path, run):
+    drives, out = tmp_path / "drives", tmp_path / "out"
+    clips = {
+        "a": pair_of_clips(drives, name="a"),
+        "b": pair_of_clips(drives, name="b", times=VARIABLE, time_base=Fraction(1, 30)),
+    }
+    answer = run(drives, drives, "--out", out, *COMMON)
+    assert answer.code == 0, answer.said
+    for name, (_, vis) in clips.items():
+        assert presentation_times(out / f"{name}.mp4") == presentation_times(vis)
+        assert json.loads((out / f"{name}.report.json").read_text())["frames"] == len(presentation_times(vis))
+        assert (out / f"{name}.jsonl").exists()
+    written = {path: path.stat().st_mtime_ns for path in out.iterdir()}
+    again = run(drives, drives, "--out", out, *COMMON)
+    assert again.code == 0
+    assert "2 kept" in again.said
+    assert {path: path.stat().st_mtime_ns for path in out.iterdir()} == written
+
+
+def test_changed_settings_inputs_or_force_redo_a_clip(tmp_path, run):
+    drives, out = tmp_path / "drives", tmp_path / "out"
+    pair_of_clips(drives)
+    assert "1 done" in run(drives, drives, "--out", out, *COMMON).said
+    assert "1 kept" in run(drives, drives, "--out", out, *COMMON).said
+    assert "1 done" in run(drives, drives, "--out", out, "--overlay", *COMMON).said
+    assert "1 done" in run(drives, drives, "--out", out, "--overlay", "--force", *COMMON).said
+    pair_of_clips(drives, frames=12)
+    assert "1 done" in run(drives, drives, "--out", out, "--overlay", *COMMON).said
+    assert len(presentation_times(out / "a.mp4")) == 12
+
+
+def test_one_bad_clip_does_not_stop_the_others(tmp_path, run):
+    drives, out = tmp_path / "drives", tmp_path / "out"
+    pair_of_clips(drives, name="good")
+    _, bad = pair_of_clips(drives, name="bad")
+    bad.write_bytes(bad.read_bytes()[:200])
+    answer = run(drives, drives, "--out", out, *COMMON)
+    assert answer.code == 1
+    assert "bad_vis.mp4" in answer.said
+    assert "1 done, 1 failed" in answer.said
+    assert sorted(path.name for path in out.iterdir()) == ["good.jsonl", "good.mp4", "good.report.json"]
+
+
+def test_a_clip_without_a_partner_is_told(tmp_path, run):
+    drives = tmp_path / "drives"
+    pair_of_clips(drives, name="a")
+    pair_of_clips(drives, name="b")[0].unlink()
+    answer = run(drives, drives, "--out", tmp_path / "out", *COMMON)
+    assert answer.code == 1
+    assert "b_vis.mp4" in answer.said
+    assert "1 without partner" in answer.said
+
+
+@pytest.mark.parametrize("source", ["nowhere", "empty", "*.xyz"])
+def test_nothing_to_run_is_one_line(tmp_path, run, source):
+    (tmp_path / "empty").mkdir()
+    answer = run(tmp_path / source, tmp_path / source, "--out", tmp_path / "out", *COMMON)
+    assert answer.code == 1
+    assert len(answer.said.strip().splitlines()) == 1
+    assert source in answer.said
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_interrupted_batch_resumes_to_the_same_result(tmp_path, run, number):
+    drives, out = tmp_path / "drives", tmp_path / "out"
+    pair_of_clips(drives, name="a", frames=10)
+    _, vis = pair_of_clips(drives, name="b", frames=1200)
+    process = start("batch", drives, drives, "--out", out, *COMMON)
+    deadline = time.monotonic() + 60
+    while not any(path.stat().st_size > 20_000 for path in out.glob("b*.partial*")):
+        assert time.monotonic() < deadline and process.poll() is None, "the second clip did not get going"
+        time.sleep(0.01)
+    os.kill(process.pid, number)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == (130 if number == signal.SIGINT else -signal.SIGKILL), said
+    assert not (out / "b.mp4").exists()
+    first = (out / "a.mp4").stat().st_mtime_ns
+    answer = run(drives, drives, "--out", out, *COMMON)
+    assert answer.code == 0, answer.said
+    assert "1 done, 1 kept" in answer.said
+    assert (out / "a.mp4").stat().st_mtime_ns == first
+    assert presentation_times(out / "b.mp4") == presentation_times(vis)
+    assert leftovers(out) == []

@@ -141,7 +141,8 @@ def _ultralytics() -> Any:
         "ULTRALYTICS_SAFE_LOAD": "true",
     }.items():
         os.environ.setdefault(name, value)
-    return importlib.import_module("ultralytics")
+    with _threads_kept():
+        return importlib.import_module("ultralytics")
 
 
 @contextmanager

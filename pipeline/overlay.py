@@ -182,7 +182,7 @@ def _strip(segments: tuple[tuple[str, str], ...], alert: str, size: int, width: 
     right = width - gap // 2
     if alert:
         mask = text_mask(alert, size)
-        right -= mask.shape[1]
+        right = max(0, right - mask.shape[1])
         _lay(strip, mask, ALERT, right, top)
         right -= gap
     x = gap // 2

@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fusecam.pipeline.config import OverlayConfig
+from fusecam.pipeline.detect import Detection
+from fusecam.pipeline.latency import LatencyRecorder
+from fusecam.pipeline.overlay import ALERT, PALETTE, Hud, Overlay, class_colour
+from fusecam.pipeline.text import LONGEST, text_mask
+
+from .make_results import picture, result
+
+HUD = Hud(24.9, (12.3, 20.1), 3.1, 0.41, 0.22)
+
+
+def grey(width: int = 640, height: int = 480) -> np.ndarray:
+    return np.full((height, width, 3), 90, np.uint8)
+
+
+def painted(detections: list[Detection], hud: Hud | None = None, width: int = 640, height: int = 480) -> np.ndarray:
+    image = grey(width, height)
+    Overlay(OverlayConfig()).paint(image, detections, hud)
+    return image
+
+
+def changed(image: np.ndarray) -> np.ndarray:
+    return np.asarray((image != 90).any(axis=2))
+
+
+def test_a_box_is_drawn_where_it_is_in_its_class_colour() -> None:
+    image = painted([Detection("person", 0.9, (100, 200, 180, 400))])
+    for x, y in [(140, 200), (140, 400), (100, 300), (180, 300)]:
+        assert tuple(image[y, x]) == class_colour("person")
+    mask = changed(image)
+    assert not mask[203:398, 103:178].any()  # the inside stays free
+    assert not mask[:170].any()
+    assert mask[184:199, 100:180].all()  # the label's backing
+
+
+def test_the_label_tells_class_track_and_score() -> None:
+    def label(detection: Detection) -> np.ndarray:
+        return painted([detection])[170:200].copy()
+
+    base = Detection("car", 0.8, (100, 200, 400, 400))
+    shown = [label(d) for d in (base, replace(base, track=7), replace(base, score=0.7), replace(base, label="cat"))]
+    for one, other in itertools.combinations(shown, 2):
+        assert (one != other).any()
+
+
+BOXES = [
+    (0, 0, 10, 10), (600, 0, 640, 30), (-50, -50, 30, 30), (620, 460, 900, 900), (-1e12, -1e12, 1e12, 1e12),
+    (639, 100, 640, 200), (300, 479, 400, 480),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("box", BOXES)
+@pytest.mark.parametrize("hud", [None, HUD])
+def test_labels_stay_inside_and_below_the_line(box: tuple[float, float, float, float], hud: Hud | None) -> None:
+    label = Detection("traffic light", 0.5, box, 12)
+    image, bare = painted([label], hud), painted([], hud)
+    drawn = (image != bare).any(axis=2)
+    if min(box[2], 639) - max(box[0], 0) < 1 or min(box[3], 479) - max(box[1], 0) < 1:
+        assert not drawn.any()
+        return
+    rows = np.flatnonzero((image[..., :] > 200).all(axis=2).sum(axis=1) > (bare > 200).all(axis=2).sum(axis=1))
+    assert rows.size >= 5  # bright text was added
+    if hud is not None:
+        assert rows.min() >= 19
+
+
+@pytest.mark.parametrize(
+    "box", [(math.nan, 0, 1, 1), (0, 0, math.inf, 9), (50, 50, 50, 90), (90, 90, 50, 50), (700, 10, 800, 90)]
+)
+def test_boxes_that_are_none_are_left_out(box: tuple[float, float, float, float]) -> None:
+    assert not changed(painted([Detection("person", 0.5, box)])).any()
+
+
+def test_the_head_up_line_shows_every_figure() -> None:
+    base = painted([], HUD)
+    assert (base[:15] < 90).any(axis=2).mean() > 0.8  # the shaded strip, from edge to edge, text on it
+    assert (base[:15, [0, -1]] < 90).all()
+    assert not changed(base)[30:].any()
+    for other in (
+        replace(HUD, fps=12),
+        replace(HUD, latency_ms=(12.3, 33.3)),
+        replace(HUD, latency_ms=None),
+        replace(HUD, skew_ms=-3.1),
+        replace(HUD, skew_ms=None),
+        replace(HUD, haze=0.5),
+        replace(HUD, illumination=0.5),
+        replace(HUD, alert="IR LOST"),
+    ):
+        assert (painted([], other) != base).any(), other
+
+
+def test_the_alert_is_shown_at_every_width() -> None:
+    for width in (160, 240, 640, 1920):
+        image = painted([], replace(HUD, alert="IR LOST"), width=width, height=width * 3 // 4)
+        red_minus_blue = image[..., 0].astype(int) - image[..., 2]
+        assert red_minus_blue.max() > (ALERT[0] - ALERT[2]) * 0.8
+
+
+def test_text_grows_with_the_image() -> None:
+    heights = [
+        int(changed(painted([], HUD, width, height)).any(axis=1).sum())
+        for width, height in [(640, 480), (1280, 960), (2560, 1920)]
+    ]
+    assert heights[1] / heights[0] == pytest.approx(2, rel=0.2)
+    assert heights[2] / heights[0] == pytest.approx(4, rel=0.2)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    width=st.integers(1, 400),
+    height=st.integers(1, 400),
+    inset=st.booleans(),
+    infrared=st.booleans(),
+    label=st.text(max_size=100),
+    boxes=st.lists(st.tuples(*[st.floats(allow_nan=True)] * 4), max_size=4),
+)
+def test_no_size_label_or_box_breaks_it(
+    width: int, height: int, inset: bool, infrared: bool, label: str, boxes: list[tuple[float, float, float, float]]
+) -> None:
+    detections = [Detection(label, 0.5, box, 3) for box in boxes]
+    source = result(0, picture(max(width, 5), height), infrared=infrared, detections=detections)
+    before = source.image.copy()
+    drawn = Overlay(OverlayConfig(inset=inset)).draw(source, LatencyRecorder())
+    assert drawn.image.shape == before.shape
+    np.testing.assert_array_equal(source.image, before)  # drawn on a copy
+
+
+def test_the_inset_shows_both_inputs() -> None:
+    source = result(0, grey())
+    assert source.pair.infrared is not None
+    visible = replace(source.pair.visible, pixels=np.full((480, 640, 3), (10, 200, 30), np.uint8))
+    infrared = replace(source.pair.infrared, pixels=np.full((256, 320), 250, np.uint8))
+    both = replace(source, pair=replace(source.pair, visible=visible, infrared=infrared))
+    image = Overlay(OverlayConfig(inset=True)).draw(both, LatencyRecorder()).image
+    assert (image[300:] == (10, 200, 30)).all(axis=2).sum() > 10_000
+    assert (image[300:] == 250).all(axis=2).sum() > 10_000
+    without = Overlay(OverlayConfig(inset=False)).draw(both, LatencyRecorder()).image
+    assert not changed(without)[300:].any()
+
+
+def test_lost_infrared_is_told_from_a_single_missing_frame() -> None:
+    overlay, recorder = Overlay(OverlayConfig()), LatencyRecorder()
+
+    def alert(ms: int, infrared: bool) -> str | None:
+        return overlay.hud(result(0, time_ns=ms * 10**6, infrared=infrared), recorder).alert
+
+    assert alert(0, False) == "VIS ONLY"
+    assert alert(40, True) is None
+    assert alert(80, False) == "VIS ONLY"
+    assert alert(1041, False) == "IR LOST"
+    assert alert(1080, True) is None
+    assert alert(2000, False) == "VIS ONLY"
+
+
+def test_infrared_that_never_comes_is_lost_after_a_second() -> None:
+    overlay, recorder = Overlay(OverlayConfig()), LatencyRecorder()
+    alerts = [overlay.hud(result(0, time_ns=at * 10**9, infrared=False), recorder).alert for at in (0, 1, 2)]
+    assert alerts == ["VIS ONLY", "VIS ONLY", "IR LOST"]
+
+
+def test_classes_have_lasting_colours() -> None:
+    assert len({class_colour(label) for label in ("person", "car", "bicycle")}) == 3
+    assert all(class_colour(label) in PALETTE for label in ("truck", "", "\ud800"))
+
+
+def test_long_and_strange_text_is_one_short_line() -> None:
+    assert text_mask("x" * 500, 14).shape[1] < text_mask("x" * (LONGEST + 1), 14).shape[1] + 1
+    assert text_mask("a\nb\tc\x00", 14).shape[0] == text_mask("abc", 14).shape[0]
+    assert text_mask("", 14).shape[1] == 1

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fusecam.pipeline.errors import InputError
+from fusecam.pipeline.sinks.base import StopRequested
+from fusecam.pipeline.sinks.window import WindowSink
+
+from .make_results import picture, result
+
+
+@pytest.fixture(scope="module")
+def display(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    if shutil.which("Xvfb") is None:
+        pytest.skip("no Xvfb: a window cannot be tested here")
+    reading, writing = os.pipe()
+    server = subprocess.Popen(
+        ["Xvfb", "-displayfd", str(writing), "-screen", "0", "800x600x24"],
+        pass_fds=[writing],
+        stderr=subprocess.DEVNULL,
+    )
+    os.close(writing)
+    with os.fdopen(reading) as number:
+        shown = number.readline().strip()
+    yield f":{shown}"
+    server.terminate()
+    server.wait()
+
+
+@pytest.fixture
+def window(display: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[WindowSink]:
+    monkeypatch.setenv("DISPLAY", display)
+    sink = WindowSink("fusecam test")
+    yield sink
+    sink.close(complete=False)
+
+
+def test_no_display(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    with pytest.raises(InputError, match=r"--show: this machine has no display"):
+        WindowSink()
+
+
+def test_a_display_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    monkeypatch.setenv("DISPLAY", ":9")
+    if Path("/tmp/.X11-unix/X9").exists():
+        pytest.skip("display :9 is in use")
+    with pytest.raises(InputError, match=r"--show: no window can be opened"):
+        WindowSink()
+
+
+def test_frames_of_any_size_are_shown(window: WindowSink) -> None:
+    for index in range(20):
+        window.write(result(index, picture(64 + index, 48)))
+    window.close(complete=True)
+    window.close(complete=True)
+    assert window.health.written == 20
+    assert window.health.warnings == []
+
+
+def press(window: WindowSink, *command: str) -> None:
+    """Wait until the window is mapped, then act on it."""
+    if shutil.which("xdotool") is None:
+        pytest.skip("no xdotool: keys cannot be pressed here")
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        window.write(result())
+        search = ["xdotool", "search", "--onlyvisible", "--name", "fusecam test"]
+        found = subprocess.run(search, capture_output=True, text=True, check=False).stdout.split()
+        if found:
+            subprocess.run(["xdotool", *(part.format(found[-1]) for part in command)], check=True)
+            return
+    raise AssertionError("the window never appeared")
+
+
+def write_until_stopped(window: WindowSink) -> None:
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        window.write(result())
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("key", ["q", "Escape"])
+def test_a_key_stops_the_run(window: WindowSink, key: str) -> None:
+    press(window, "windowfocus", "{}", "key", key)
+    with pytest.raises(StopRequested):
+        write_until_stopped(window)
+    assert window.health.warnings == []
+
+
+def test_a_lost_window_stops_the_run(window: WindowSink) -> None:
+    press(window, "windowkill", "{}")
+    with pytest.raises(StopRequested):
+        write_until_stopped(window)
+    assert len(window.health.warnings) == 1

@@ -25,7 +25,7 @@ class OutputClock:
     one before it by the difference of their `time_ns`, one tick at least, and counted in `health.retimed`.
 
     timescale: fixed ticks per second of the container, None where the container takes any. With a fixed one, times
-    that fall between its ticks are an InputError that names `output`, except for live cameras, which are rounded.
+    that fall between its ticks are rounded, with a warning unless they are a live camera's.
     """
 
     def __init__(
@@ -38,21 +38,24 @@ class OutputClock:
         step = self._step(first)
         if timescale is None:
             timescale = step.denominator * -(-_COARSEST // step.denominator)
-        elif not self._live and (step * timescale).denominator != 1:
-            raise InputError(
-                f"{output}: this format counts in steps of 1/{timescale} s and cannot carry times in steps of "
-                f"{step} s exactly; write .mp4 or .mov"
-            )
         self.timescale = timescale
         start = self._moment(first)
         self._origin = start if self._live or start < 0 else Fraction(0)
         if start < 0:
             health.warnings.append(f"{output}: the clip begins at {float(start):.3f} s; its times were shifted to 0")
         self._last: tuple[int, int] | None = None
+        self._rounded = False
 
     def tick(self, frame: Frame) -> int:
         """The presentation time of the next frame."""
-        tick = round((self._moment(frame) - self._origin) * self.timescale)
+        exact = (self._moment(frame) - self._origin) * self.timescale
+        tick = round(exact)
+        if exact != tick and not self._live and not self._rounded:
+            self._rounded = True
+            self._health.warnings.append(
+                f"{self._output}: presentation times are rounded to 1/{self.timescale} s, all that this format can "
+                "carry; write .mp4 to keep them exactly"
+            )
         if self._last is not None and tick <= self._last[0]:
             last_tick, last_ns = self._last
             tick = last_tick + max(1, round((frame.time_ns - last_ns) * _NANOSECOND * self.timescale))

@@ -91,13 +91,23 @@ def test_matroska_keeps_milliseconds(tmp_path: Path) -> None:
     assert times(tmp_path / "out.mkv") == [Fraction(tick, 1000) for tick in pts]
 
 
-@pytest.mark.parametrize("time_base", [Fraction(1, 90000), Fraction(1001, 30000), Fraction(1, 12800)])
-def test_matroska_refuses_finer_times_and_leaves_nothing(tmp_path: Path, time_base: Fraction) -> None:
+@pytest.mark.parametrize(
+    ("pts", "time_base", "exact"),
+    [
+        ([0, 512, 1024, 2560], Fraction(1, 12800), True),  # 25 fps as mp4 counts it
+        ([0, 1, 2, 7], Fraction(1001, 30000), False),
+        ([1, 3754, 90001], Fraction(1, 90000), False),
+    ],
+)
+def test_matroska_rounds_finer_times_and_says_so(
+    tmp_path: Path, pts: list[int], time_base: Fraction, exact: bool
+) -> None:
     sink = VideoSink(tmp_path / "out.mkv", FAST)
-    with pytest.raises(InputError, match=r"out\.mkv.*\.mp4"):
-        sink.write(result(0, pts=0, time_base=time_base))
-    sink.close(complete=False)
-    assert list(tmp_path.iterdir()) == []
+    for index, tick in enumerate(pts):
+        sink.write(result(index, pts=tick, time_base=time_base))
+    sink.close(complete=True)
+    assert times(tmp_path / "out.mkv") == [Fraction(round(tick * time_base * 1000), 1000) for tick in pts]
+    assert [".mp4" in line for line in sink.health.warnings] == ([] if exact else [True])
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,9 @@ class RtspServer:
             client.end()
 
     def stop(self) -> None:
-        """End the server and its threads."""
+        """End the server and its threads. Safe to call twice."""
+        if not self.running:
+            return
         self.running = False
         self.flowing.set()
         self._listener.shutdown(socket.SHUT_RDWR)

@@ -1,0 +1,93 @@
+"""Live streams and pipes through the whole command: paired by capture time, latest frames, whole output."""
+
+import json
+import os
+import shutil
+import threading
+from functools import partial
+
+import pytest
+
+from ..pipeline.rtsp_server import RtspServer
+from .command import QUICK, fusecam, json_lines, leftovers, pair_of_clips, presentation_times, street
+
+
+@pytest.fixture
+def run(monkeypatch, capfd):
+    return partial(fusecam, monkeypatch=monkeypatch, capfd=capfd)
+
+
+@pytest.fixture
+def cameras():
+    pictures = [street(i) for i in range(25)]
+    servers = [RtspServer(pictures, fps=15), RtspServer(pictures, fps=25)]
+    yield servers
+    for server in servers:
+        server.stop()
+
+
+def test_two_rtsp_cameras(tmp_path, run, cameras):
+    ir, vis = cameras
+    out, report = tmp_path / "o.mp4", tmp_path / "r.json"
+    answer = run("--ir", ir.url, "--vis", vis.url, "--out", out, "--report", report, "--max-frames", 50, *QUICK)
+    assert answer.code == 0, answer.said
+    times = presentation_times(out)
+    assert len(times) == 50
+    assert times[0] == 0
+    assert 1.5 < times[-1] < 20  # real time: 49 periods of 1/25 s, more where frames were dropped
+    written = json.loads(report.read_text())
+    assert written["sync"]["paired"] > 25
+    assert all(abs(line["skew_ms"] or 0) < 40 for line in json_lines(tmp_path / "o.jsonl"))
+    assert leftovers(tmp_path) == []
+
+
+def test_a_lost_infrared_camera_leaves_the_visible_one_running(tmp_path, run, cameras):
+    ir, vis = cameras
+    timer = threading.Timer(2.5, ir.stop)
+    timer.start()
+    out = tmp_path / "o.mp4"
+    answer = run("--ir", ir.url, "--vis", vis.url, "--out", out, "--max-frames", 150, *QUICK)
+    timer.join()
+    assert answer.code == 0, answer.said
+    assert len(presentation_times(out)) == 150
+    assert json_lines(tmp_path / "o.jsonl")[-1]["skew_ms"] is None
+    assert ir.url in answer.said
+
+
+def test_a_lost_visible_camera_ends_the_run_with_its_frames_kept(tmp_path, run, cameras):
+    ir, vis = cameras
+    timer = threading.Timer(2.5, vis.stop)
+    timer.start()
+    out = tmp_path / "o.mp4"
+    answer = run("--ir", ir.url, "--vis", vis.url, "--out", out, *QUICK)
+    timer.join()
+    assert "Traceback" not in answer.said
+    assert vis.url in answer.said
+    assert len(presentation_times(out)) > 3
+    assert leftovers(tmp_path) == []
+
+
+def test_a_recording_does_not_pair_with_a_live_camera(tmp_path, run, cameras):
+    _, recorded = pair_of_clips(tmp_path)
+    answer = run("--ir", cameras[0].url, "--vis", recorded, "--out", tmp_path / "o.mp4", *QUICK)
+    assert answer.code == 1
+    assert str(recorded) in answer.said
+    assert len(answer.said.strip().splitlines()) == 1
+
+
+def test_two_named_pipes_fed_at_once(tmp_path, run):
+    clips = pair_of_clips(tmp_path, frames=40, suffix=".ts")
+    pipes = []
+    for clip in clips:
+        pipe = tmp_path / f"{clip.stem}.pipe"
+        os.mkfifo(pipe)
+        pipes.append(pipe)
+
+        def feed(clip=clip, pipe=pipe):
+            with clip.open("rb") as source, pipe.open("wb") as target:
+                shutil.copyfileobj(source, target)
+
+        threading.Thread(target=feed, daemon=True).start()
+    answer = run("--ir", pipes[0], "--vis", pipes[1], "--out", tmp_path / "o.mp4", *QUICK)
+    assert answer.code == 0, answer.said
+    assert len(presentation_times(tmp_path / "o.mp4")) == 40

@@ -137,12 +137,15 @@ def _run_clip(
     clip: Clip, config: RunConfig, tools: Tools, force: bool, stop: threading.Event, console: Console, title: str
 ) -> Row:
     """Run one clip, or keep it if it is finished. Expected errors end this clip only."""
+    expected = (*expected_errors(), OSError)
     try:
         mark = clip.fingerprint(config)
         if not force and (report := _finished(clip, mark)) is not None:
             return Row(clip.name, "kept", report)
         clip.report.unlink(missing_ok=True)
-        update = {"output": config.output.model_copy(update={"out": clip.video, "show": False, "report": None})}
+        update: dict[str, Any] = {
+            "output": config.output.model_copy(update={"out": clip.video, "show": False, "report": None})
+        }
         update["sources"] = config.sources.model_copy(update={"ir": str(clip.infrared), "vis": str(clip.visible)})
         settings = config.model_copy(update=update)
         finished = run_streams(settings, open_streams(settings), tools, stop, console, title=title, keep_partial=False)
@@ -151,7 +154,7 @@ def _run_clip(
         if finished.outcome.ended == "interrupted":
             return Row(clip.name, "interrupted")
         write_report(finished.report | {"fingerprint": mark}, clip.report)
-    except (*expected_errors(), OSError) as error:
+    except expected as error:
         return Row(clip.name, "failed", remark=str(error))
     return Row(clip.name, "done", finished.report, "; ".join(finished.report["warnings"]))
 

@@ -61,7 +61,8 @@ def run_demo(out: Path, weights: Path | None, console: Console) -> int:
 
 
 def _as_text(tables: Sequence[Table]) -> str:
-    page = Console(file=StringIO(), width=120, color_system=None)
+    text = StringIO()
+    page = Console(file=text, width=120, color_system=None)
     for table in tables:
         page.print(table)
-    return page.file.getvalue()  # type: ignore[attr-defined]
+    return text.getvalue()

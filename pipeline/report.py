@@ -61,8 +61,8 @@ def _source(source: Source, outcome: Outcome) -> dict[str, Any]:
 def warnings(streams: Streams, sinks: list[Sink]) -> list[str]:
     """Every stated fallback that the run took, once each."""
     found = [*streams.notes, *streams.registrar.warnings]
-    for part in (streams.infrared, streams.visible, *sinks):
-        found += part.health.warnings
+    for health in (streams.infrared.health, streams.visible.health, *(sink.health for sink in sinks)):
+        found += health.warnings
     return list(dict.fromkeys(found))
 
 

@@ -41,7 +41,7 @@ class ContactSheet:
         self.rows.append(
             [
                 registered.visible,
-                cv2.cvtColor(registered.infrared, cv2.COLOR_GRAY2RGB),
+                np.repeat(registered.infrared[..., None], 3, axis=2),
                 fused.restored,
                 result.image,
                 _coloured(fused.haze_density, cv2.COLORMAP_VIRIDIS),
@@ -84,4 +84,4 @@ def _captioned(text: str, image: Pixels) -> Pixels:
 
 
 def _coloured(values: Pixels, palette: int) -> Pixels:
-    return cv2.cvtColor(cv2.applyColorMap(values, palette), cv2.COLOR_BGR2RGB)
+    return np.asarray(cv2.applyColorMap(values, palette)[..., ::-1], np.uint8)

@@ -137,7 +137,7 @@ def _run_clip(
     clip: Clip, config: RunConfig, tools: Tools, force: bool, stop: threading.Event, console: Console, title: str
 ) -> Row:
     """Run one clip, or keep it if it is finished. Expected errors end this clip only."""
-    expected = (*expected_errors(), OSError)
+    expected: tuple[type[Exception], ...] = (*expected_errors(), OSError)
     try:
         mark = clip.fingerprint(config)
         if not force and (report := _finished(clip, mark)) is not None:

@@ -61,8 +61,9 @@ def _source(source: Source, outcome: Outcome) -> dict[str, Any]:
 def warnings(streams: Streams, sinks: list[Sink]) -> list[str]:
     """Every stated fallback that the run took, once each."""
     found = [*streams.notes, *streams.registrar.warnings]
-    for health in (streams.infrared.health, streams.visible.health, *(sink.health for sink in sinks)):
-        found += health.warnings
+    found += streams.infrared.health.warnings + streams.visible.health.warnings
+    for sink in sinks:
+        found += sink.health.warnings
     return list(dict.fromkeys(found))
 
 

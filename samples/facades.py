@@ -13,6 +13,14 @@ PLASTER: tuple[Colour, ...] = (
 )  # fmt: skip
 _CURTAINS: tuple[Colour, ...] = ((230, 205, 160), (240, 225, 195), (205, 170, 120), (215, 215, 225))
 _STOREY = 3.1
+# Holes that make letters of blocks 0.2 m wide and 0.26 m high: left and top of each, in metres.
+_STROKES = (
+    ((0.07, 0.08),),
+    ((0.07, 0.05), (0.07, 0.16), (0.14, 0.1)),
+    ((0.06, 0.19), (0.06, 0.05)),
+    ((0.12, 0.0), (0.12, 0.07), (0.12, 0.12)),
+    ((0.06, 0.0), (0.06, 0.19)),
+)
 
 
 @dataclass(frozen=True)
@@ -161,7 +169,9 @@ def _street_level(canvas: Canvas, house: House, rng: np.random.Generator) -> Non
     for x in np.arange(house.width * 0.25, house.width * 0.75, 0.3):
         if rng.random() < 0.85:
             canvas.rect(x, ground - 3.0, x + 0.2, ground - 2.74, letters, 12.5, 1.4 if open_late else 0.0)
-            canvas.rect(x + 0.07, ground - 2.93, x + 0.2, ground - 2.86, sign, 12.5)
+            for left, top in _STROKES[int(x * 10) % len(_STROKES)]:
+                at, above = x + left, ground - 3.0 + top
+                canvas.rect(at, above, at + 0.08, above + 0.07, sign, 12.5)
     door = house.width * 0.5
     canvas.rect(door - 0.6, ground - 2.55, door + 0.6, ground, (40, 38, 38), 14.0)
     canvas.rect(door - 0.45, ground - 2.4, door + 0.45, ground - 0.25, (86, 100, 112), 13.5, 0.25 if open_late else 0.0)

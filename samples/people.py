@@ -88,8 +88,7 @@ def pedestrian(mesh: Mesh, owner: int, look: Look, stance: Stance, phase: float)
     if look.skirt:
         hem = pelvis - UP * 0.42 * scale
         mesh.limb(pelvis + UP * 0.08, hem, (0.15 * scale, 0.22 * scale), surfaces.limb(look.trousers, trouser), owner)
-    across = np.array([0.42, 0.0, 0.0])
-    mesh.shadow(stance.at, np.array([0.0, 0.0, 0.36]), across, 0.62)
+    mesh.shadow(stance.at, np.array([0.0, 0.0, 0.5]), np.array([0.5, 0.0, 0.0]), 0.85)
 
 
 def _upper_body(mesh: Mesh, owner: int, look: Look, stance: Stance, pelvis: Array, lean: Array, cloth: float) -> None:
@@ -186,12 +185,8 @@ def cyclist(mesh: Mesh, rider: int, bicycle: int, look: Look, stance: Stance, tr
         joint, hand = shoulder + right * 0.19 * sign, bar + right * 0.24 * sign
         elbow = (joint + hand) / 2 + right * 0.06 * sign - UP * 0.05
         _arm(mesh, rider, look, (joint, elbow, hand), cloth, 1.0)
-    mesh.shadow(
-        ground,
-        f * 0.95 if abs(f[2]) > 0.5 else UP * 0 + np.array([0, 0, 0.35]),
-        right * 0.32 if abs(f[2]) > 0.5 else f * 0.95,
-        0.55,
-    )
+    beside = np.array([f[2], 0.0, -f[0]])
+    mesh.shadow(ground, f * 1.0, beside * 0.42, 0.8)
 
 
 def _knee(hip: Array, foot: Array, thigh: float, shin: float, forward: Array) -> Array:

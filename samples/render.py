@@ -25,7 +25,8 @@ from .world import World
 
 RIG_FILE = Path(__file__).parent / "rig.yaml"
 SECONDS = 7.0
-_QUALITY = {"vis": 26, "clear": 30, "ir": 24, "depth": 24}
+_QUALITY = {"vis": 23, "clear": 27, "ir": 20, "depth": 24}
+_NIGHT_QUALITY = _QUALITY | {"vis": 25}  # noise is most of a night clip; finer, it would fill the 8 MB alone
 
 
 def load_rig() -> Rig:
@@ -38,10 +39,11 @@ def render_scene(scene: Scene, rig: Rig, out: Path, seconds: float, progress: Pr
     visible_count, infrared_count = round(seconds * VISIBLE_RATE), round(seconds * scene.infrared_rate)
     task = progress.add_task(scene.name, total=visible_count + infrared_count)
     cameras = Cameras(World(scene), rig)
+    quality = _NIGHT_QUALITY if scene.night else _QUALITY
     with ExitStack() as stack:
 
         def clip(kind: str, size: tuple[int, int], rate: int) -> ClipWriter:
-            return stack.enter_context(ClipWriter(out / f"{scene.name}_{kind}.mp4", size, rate, _QUALITY[kind]))
+            return stack.enter_context(ClipWriter(out / f"{scene.name}_{kind}.mp4", size, rate, quality[kind]))
 
         visible, clear, depth = (clip(kind, rig.visible.size, VISIBLE_RATE) for kind in ("vis", "clear", "depth"))
         lines = []
@@ -99,7 +101,10 @@ def write_truth(out: Path) -> None:
 
 
 def _seconds(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
     if not 0.2 <= value <= 8.0:
         raise argparse.ArgumentTypeError(f"{text}: a scene lasts from 0.2 to 8 seconds")
     return value
@@ -116,17 +121,19 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--scene", choices=list(SCENES), help="one scene only (default: all three)")
     parser.add_argument("--seconds", type=_seconds, default=SECONDS, metavar="S", help="length, 0.2 to 8 (default: 7)")
     options = parser.parse_args(arguments)
-    try:
-        options.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        parser.error(f"--out {options.out}: cannot be made ({error.strerror}); choose a folder you can write to")
     cv2.setNumThreads(1)
     chosen = [SCENES[options.scene]] if options.scene else list(SCENES.values())
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns) as progress:
-        for scene in chosen:
-            render_scene(scene, load_rig(), options.out, options.seconds, progress)
-    write_truth(options.out)
+    try:
+        options.out.mkdir(parents=True, exist_ok=True)
+        with Progress(*columns) as progress:
+            for scene in chosen:
+                render_scene(scene, load_rig(), options.out, options.seconds, progress)
+        write_truth(options.out)
+    except OSError as error:
+        parser.error(f"--out {options.out}: cannot write ({error.strerror}); choose a folder you can write to")
+    except KeyboardInterrupt:
+        parser.exit(130, "interrupted; the scene in progress was discarded\n")
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ def halo(image: Array, fog: bool) -> Array:
     )
     spread = np.zeros_like(small)
     for sigma, share in ((1.2, 0.30), (4.0, 0.22), (12.0, 0.20)) if not fog else ((1.5, 0.8), (5.0, 1.4), (16.0, 2.6)):
-        spread += share * cv2.GaussianBlur(small, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
+        spread += share * cv2.GaussianBlur(small, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
     return np.asarray(cv2.resize(spread, (width, height), interpolation=cv2.INTER_CUBIC))
 
 

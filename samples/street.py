@@ -40,17 +40,17 @@ def build(rng: np.random.Generator, zebra: float, night: bool) -> Street:
     return Street(mesh, np.array(lamps))
 
 
-def traffic_light(mesh: Mesh, zebra: float, red: bool) -> None:
-    """Add the lit discs of the traffic light; everything else of it stands in the street."""
+def traffic_light(mesh: Mesh, zebra: float) -> None:
+    """Add the discs of the traffic light, showing red; everything else of it stands in the street."""
     x, z = 5.85, zebra - 0.92
     for height, colour, on in (
-        (3.18, (255, 36, 24), red),
+        (3.18, (255, 36, 24), True),
         (2.91, (255, 190, 40), False),
-        (2.64, (60, 255, 130), not red),
+        (2.64, (60, 255, 130), False),
     ):
         lamp: Colour = colour if on else (colour[0] // 6, colour[1] // 6, colour[2] // 6)
         centre = point(x, height, z)
-        texture = _disc(lamp, 18.0 if on else 11.0, 9.0 if on else 0.0)
+        texture = _disc(lamp, 18.0 if on else 11.0, 4.5 if on else 0.0)
         mesh.limb(centre + upright(0.1), centre - upright(0.1), (0.1, 0.1), texture)
 
 

@@ -54,7 +54,7 @@ class World:
         positions: dict[int, Array] = {}
         beams: list[tuple[Array, Array]] = []
         mesh.extend(self.street.mesh)
-        street.traffic_light(mesh, scene.zebra, red=True)
+        street.traffic_light(mesh, scene.zebra)
         owner = 1
         for walker in scene.walkers:
             where, heading, speed = _moved(walker.start, walker.velocity, walker.heading, time)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 import pytest
 import yaml
@@ -101,3 +102,38 @@ def test_truth_file_agrees_with_the_scenes() -> None:
         frames = truth["scenes"][name]["time_offset_ms"] * scene.infrared_rate / 1000
         assert abs(frames - round(frames)) > 0.05
     assert load_rig().time_offset_ms is None
+
+
+def blob(image: Any, expected: Any, level: int, width: float) -> Any:
+    """Centre of the bright patch within 12 pixels of where it is expected, None where a tree hides some of it."""
+    x, y = (round(float(value)) for value in expected)
+    patch = image[y - 12 : y + 13, x - 12 : x + 13].astype(float)
+    weight = np.maximum(patch - level, 0)
+    if np.count_nonzero(weight.any(axis=0)) < width:
+        return None
+    rows, columns = np.indices(weight.shape)
+    return np.array([(columns * weight).sum(), (rows * weight).sum()]) / weight.sum() + [x - 12, y - 12]
+
+
+@pytest.mark.parametrize("name", ["clear_night", "fog_night"])
+def test_street_lamps_in_the_infrared_clip_stand_where_rig_offset_and_motion_put_them(name: str) -> None:
+    world, rig = World(SCENES[name]), load_rig()
+    cameras = Cameras(world, rig)
+    assert rig.infrared.intrinsics is not None
+    fx, fy, cx, cy = rig.infrared.intrinsics
+    matrix, lens = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1.0]]), np.array(rig.infrared.distortion)
+    mount = np.array(rig.rotation), np.array(rig.translation)
+    bulbs = world.street.lamps - [0, 0.08, 0]
+    errors = []
+    for number, (_, image) in enumerate(read_clip(FOLDER / f"{name}_ir.mp4", True)):
+        rotation, translation = world.pose(cameras.infrared_time(number), *mount)
+        depth = (bulbs @ rotation.T + translation)[:, 2]
+        pixels, _ = cv2.projectPoints(bulbs, cv2.Rodrigues(rotation)[0], translation, matrix, lens)
+        for (x, y), z in zip(pixels.reshape(-1, 2), depth, strict=True):
+            if 9 < z < 22 and 16 < x < 368 and 16 < y < 272:
+                seen = blob(image, (x, y), 170, 0.56 * fx / z)
+                if seen is not None:
+                    errors.append(seen - (x, y))
+    assert len(errors) > 25
+    assert np.abs(np.median(errors, axis=0)).max() < 0.5
+    assert np.median(np.linalg.norm(errors, axis=1)) < 0.5

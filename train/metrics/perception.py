@@ -34,9 +34,10 @@ def qcv(infrared: Gray, visible: Gray, fused: Gray) -> float:
     Lower is better. Each image is first scaled so that its extremes are 0 and 255, and rounded, ties to even (a
     constant image becomes 0). W are 16x16 blocks (the last ones filled up with zeros), λ = Σ_W g⁵ the saliency, g Sobel
     strength (zero outside the image), D = mean_W of ((A - F) filtered)². The filter is the contrast sensitivity of
-    Mannos and Sakrison, 2.6 (0.0192 + 0.144 r) exp(-(0.144 r)^1.1), r = sqrt(k_x² + k_y²) / 4, k cycles per image. Without any edge in the
-    sources all blocks weigh the same. Chen and Varshney, "A human perception inspired quality metric for image fusion
-    based on regional information", Information Fusion 8, 2007, with the constants of the VIFB toolbox.
+    Mannos and Sakrison, 2.6 (0.0192 + 0.144 r) exp(-(0.144 r)^1.1), r = sqrt(k_x² + k_y²) / 4, k cycles per image.
+    Without any edge in the sources all blocks weigh the same. Chen and Varshney, "A human perception inspired quality
+    metric for image fusion based on regional information", Information Fusion 8, 2007, with the constants of the VIFB
+    toolbox.
     """
     a, b, f = (_stretched(image) for image in values(infrared, visible, fused))
     height, width = f.shape

@@ -1,0 +1,158 @@
+"""The command `fusecam eval`. Only typer is imported until it runs, so that registering it costs nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+INPUT, HOW, OUTPUT = "What to evaluate", "How", "Where it goes"
+
+
+def _option(*names: str, panel: str, metavar: str | None = None, default: bool = False, **more: Any) -> Any:
+    return typer.Option(*names, rich_help_panel=panel, metavar=metavar, show_default=default, **more)
+
+
+def evaluate(
+    ir: Annotated[Path, _option(panel=INPUT, metavar="DIR", help="Infrared images, registered onto the visible ones.")],
+    vis: Annotated[Path, _option(panel=INPUT, metavar="DIR", help="Visible images as they were fed to the fusion.")],
+    fused: Annotated[
+        list[str] | None,
+        _option(panel=INPUT, metavar="[NAME=]DIR", help="Fused images of a method; may be given several times."),
+    ] = None,
+    engine: Annotated[
+        str | None,
+        _option(panel=INPUT, metavar="NAME", help="Fuse with this engine, NAME[:BACKEND[:PRECISION]], and score it."),
+    ] = None,
+    reference: Annotated[
+        Path | None,
+        _option(panel=INPUT, metavar="DIR", help="Clear visible images to score against. Default: those of --vis."),
+    ] = None,
+    restored_reference: Annotated[
+        Path | None,
+        _option(
+            panel=INPUT,
+            metavar="DIR",
+            help="What the engine's restored visible images should be. Default: those of --reference.",
+        ),
+    ] = None,
+    dehaze: Annotated[
+        str, _option(panel=HOW, metavar="0..1|auto", default=True, help="How much haze the engine removes.")
+    ] = "auto",
+    lift: Annotated[
+        str,
+        _option(
+            panel=HOW, metavar="0..1|auto", default=True, help="How far the engine lifts darkness; 0 keeps it dark."
+        ),
+    ] = "auto",
+    every: Annotated[
+        int, _option(panel=HOW, metavar="N", min=1, default=True, help="Take every Nth scene by name, from the first.")
+    ] = 1,
+    split: Annotated[
+        str | None,
+        _option(
+            panel=HOW,
+            metavar="RULE",
+            help="Tables by name ending too: D=day,N=night; 'msrs' is short for that.",
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        _option(panel=HOW, metavar="N", min=1, help="Processes that score. Default: one per core, 8 at most."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        _option(
+            "--out",
+            "-o",
+            panel=OUTPUT,
+            metavar="DIR",
+            help="Write per_image.csv, summary.csv, summary.json, violins.png and worst.png (the worst ten images).",
+        ),
+    ] = None,
+) -> None:
+    """Score fused images against their sources, and show where they fail.
+
+    Images of one scene have one name in every folder, suffix apart. Rows for
+    infrared only, visible only, average and maximum always stand beside yours.
+
+    Metrics: EN, SD, SF, AG, MI, VIF, Qabf, QCV, SCD, CC, SSIM, MS-SSIM, PSNR,
+    NIQE, CIEDE2000 chroma shift, noise in flat areas; with --engine also the
+    restored visible image against the clear one.
+
+    [bold]Examples[/bold]
+
+    fusecam eval --fused RESULTS --ir IR --vis VIS
+
+    fusecam eval --fused ours=A --fused theirs=B --ir IR --vis VIS --out REPORT
+
+    fusecam eval --engine physics --ir IR --vis HAZY --reference CLEAR --lift 0
+    """
+    from rich.console import Console
+    from rich.markup import escape
+
+    from ...engines import EngineError
+    from ..errors import TrainError
+    from .evaluate import default_workers
+    from .run import Settings, run_evaluation
+
+    errors = Console(stderr=True)
+    try:
+        settings = Settings(
+            ir,
+            vis,
+            reference,
+            restored_reference,
+            _methods(fused or []),
+            engine,
+            _strength("--dehaze", dehaze),
+            _strength("--lift", lift),
+            every,
+            split,
+            out,
+            workers or default_workers(),
+        )
+        run_evaluation(settings, Console(), errors)
+    except (TrainError, EngineError) as error:
+        message = str(error)
+    except ModuleNotFoundError as error:
+        if error.name != "matplotlib":
+            raise
+        message = (
+            "--out draws with matplotlib, which is not installed: pip install 'fusecam[train]', or leave --out away"
+        )
+    else:
+        return
+    errors.print(f"[bold red]fusecam: error:[/] {escape(message)}", soft_wrap=True, highlight=False)
+    raise typer.Exit(1)
+
+
+def _methods(given: list[str]) -> dict[str, Path]:
+    from ..errors import TrainError
+
+    methods: dict[str, Path] = {}
+    for text in given:
+        name, equals, folder = text.partition("=")
+        if not equals or Path(text).exists():
+            name, folder = Path(text).resolve().name, text
+        if not name or not folder:
+            raise TrainError(f"--fused {text}: give DIR or NAME=DIR")
+        if name in methods:
+            raise TrainError(f"--fused {text}: there is another method called {name}: give NAME=DIR")
+        methods[name] = Path(folder)
+    return methods
+
+
+def _strength(option: str, text: str) -> float | Literal["auto"]:
+    from ..errors import TrainError
+
+    if text == "auto":
+        return "auto"
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1
+    if not 0 <= value <= 1:
+        raise TrainError(f"{option} {text}: give a number from 0 to 1, or auto")
+    return value

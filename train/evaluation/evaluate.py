@@ -1,0 +1,166 @@
+"""Score scenes: the two sources, their average and maximum, and every method, on several processes."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+
+from ...engines.base import FusionEngine
+from ..errors import TrainError
+from ..metrics import (
+    Colour,
+    Gray,
+    chroma_shift,
+    flat_areas,
+    fusion_scores,
+    gray,
+    noise_ratio,
+    non_thermal,
+    psnr,
+    ssim,
+)
+from .scenes import Images, Scene, fits, read_image, read_sources
+
+BASELINES = ("infrared only", "visible only", "average", "maximum")
+Scores = dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class SceneScores:
+    """What was measured on one scene, by row: BASELINES, then the methods.
+
+    fused: the metrics of `fusion_scores`, `noise` (see `noise_ratio`) and, for colour images, `chroma` and `chroma
+    non-thermal` (see `chroma_shift`), all against infrared and the reference.
+    restored: `PSNR` over RGB and `SSIM` of luma against the restored reference, and the `mean` grey level, of the
+    visible image as fed (row "visible only") and of what the engines restored from it.
+    """
+
+    name: str
+    fused: dict[str, Scores]
+    restored: dict[str, Scores] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Made:
+    """What an engine made of a scene, both (H, W, 3) uint8 RGB."""
+
+    fused: Colour
+    restored: Colour
+
+
+def default_workers() -> int:
+    """As many processes as this one may use cores, at most 8."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, 8)
+
+
+def evaluate_scenes(
+    scenes: Sequence[Scene],
+    engines: Mapping[str, FusionEngine] | None = None,
+    workers: int = 1,
+    done: Callable[[], None] = lambda: None,
+) -> list[SceneScores]:
+    """Score every scene; the order is that of `scenes`.
+
+    engines: by row; each fuses every scene, in this process, and is scored as one more method. workers: processes that
+    score; 1 scores in this one. done: called after every scene. Raises TrainError naming the file at the first image
+    that cannot be scored, and EngineError from an engine.
+    """
+    if workers <= 1 or len(scenes) == 1:
+        results = []
+        for scene in scenes:
+            results.append(score_scene(scene, _make(engines, scene)))
+            done()
+        return results
+    scored: dict[str, SceneScores] = {}
+    # spawned, since a fork of a process in which an engine runs threads may hang
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+        waiting: set[Future[SceneScores]] = set()
+        try:
+            for scene in scenes:
+                made = _make(engines, scene)
+                waiting.add(pool.submit(score_scene, scene, made))
+                if len(waiting) >= 2 * workers:  # so that frames do not pile up in memory
+                    waiting -= _collect(waiting, scored, done)
+            while waiting:
+                waiting -= _collect(waiting, scored, done)
+        except BrokenProcessPool as error:
+            raise TrainError("a scoring process was killed, perhaps for want of memory: try --workers 1") from error
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+    return [scored[scene.name] for scene in scenes]
+
+
+def fuse_scene(engine: FusionEngine, images: Images) -> Made:
+    """Fuse one registered pair, infrared valid everywhere."""
+    fused = engine.fuse(images.visible, images.infrared, np.full_like(images.infrared, 255))
+    return Made(fused.image, fused.restored)
+
+
+def score_scene(scene: Scene, made: Mapping[str, Made]) -> SceneScores:
+    """Score the sources, the baselines and the methods of one scene; `made` adds what engines made of it."""
+    images = read_sources(scene)
+    reference, visible = gray(images.reference), gray(images.visible)
+    average = ((visible.astype(np.uint16) + images.infrared) // 2).astype(np.uint8)
+    rows: dict[str, Gray | Colour] = {
+        "infrared only": images.infrared,
+        "visible only": images.visible,
+        "average": average,
+        "maximum": np.maximum(visible, images.infrared),
+    }
+    for method, path in scene.fused.items():
+        rows[method] = read_image(path)
+        fits(rows[method], path, visible, scene.visible)
+    rows |= {method: each.fused for method, each in made.items()}
+
+    flat, cool = flat_areas(reference, images.infrared), non_thermal(images.infrared)
+    fused = {}
+    for row, image in rows.items():
+        luma = gray(image)
+        fused[row] = fusion_scores(images.infrared, reference, luma)
+        fused[row]["noise"] = noise_ratio(visible, luma, flat)
+        if _coloured(image):
+            fused[row]["chroma"] = chroma_shift(images.reference, image)
+            fused[row]["chroma non-thermal"] = chroma_shift(images.reference, image, cool)
+
+    clear = images.restored_reference
+    restored = {"visible only": images.visible} | {method: each.restored for method, each in made.items()}
+    return SceneScores(
+        scene.name,
+        fused,
+        {
+            row: {"PSNR": psnr(clear, image), "SSIM": ssim(gray(clear), gray(image)), "mean": float(gray(image).mean())}
+            for row, image in restored.items()
+        },
+    )
+
+
+def _make(engines: Mapping[str, FusionEngine] | None, scene: Scene) -> dict[str, Made]:
+    if not engines:
+        return {}
+    images = read_sources(scene)
+    return {row: fuse_scene(engine, images) for row, engine in engines.items()}
+
+
+def _collect(
+    waiting: set[Future[SceneScores]], scored: dict[str, SceneScores], done: Callable[[], None]
+) -> set[Future[SceneScores]]:
+    finished, _ = wait(waiting, return_when=FIRST_COMPLETED)
+    for future in finished:
+        result = future.result()
+        scored[result.name] = result
+        done()
+    return finished
+
+
+def _coloured(image: Gray | Colour) -> bool:
+    """Whether an image has any chroma at all; a gray fused image has no colours to judge."""
+    return image.ndim == 3 and bool((image != image[..., :1]).any())

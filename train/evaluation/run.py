@@ -1,0 +1,152 @@
+"""One whole evaluation: find the scenes, score them, print the tables, write the files."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ...engines import Strength, create_engine
+from ...engines.base import FusionEngine
+from ..errors import TrainError
+from ..metrics import RANKED, Colour, Gray
+from .evaluate import BASELINES, SceneScores, evaluate_scenes, fuse_scene
+from .scenes import Scene, find_scenes, read_image, read_sources
+from .summary import Group, split_rule, summarise, whole, worst, write_files
+from .tables import LEGEND, tables
+
+Engines = Mapping[str, FusionEngine]
+"""By the name that the user gave."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What to evaluate. `fused` maps a method's name to its folder; `engine` may be scored beside it."""
+
+    infrared: Path
+    visible: Path
+    reference: Path | None = None
+    restored_reference: Path | None = None
+    fused: Mapping[str, Path] = field(default_factory=dict)
+    engine: str | None = None
+    dehaze: Strength = "auto"
+    lift: Strength = "auto"
+    every: int = 1
+    split: str | None = None
+    out: Path | None = None
+    workers: int = 1
+
+
+def run_evaluation(settings: Settings, console: Console, progress: Console) -> list[Group]:
+    """Evaluate, print the tables on `console` and progress and notes on `progress`, write files if `out` is set.
+
+    Returns the means by group. Raises TrainError or EngineError, both meant for the user, before anything is written.
+    """
+    if not settings.fused and settings.engine is None:
+        raise TrainError("nothing to evaluate: give --fused DIR, --engine NAME, or both")
+    if settings.fused and settings.engine is None and settings.restored_reference is not None:
+        raise TrainError(
+            "--restored-reference scores what an engine restores: give --engine NAME with it, or leave it out"
+        )
+    taken = [name for name in settings.fused if name in (*BASELINES, settings.engine)]
+    if taken:
+        raise TrainError(f"--fused {taken[0]}: there is another row of that name: give NAME=DIR")
+    rule = split_rule(settings.split)
+
+    def note(line: str) -> None:
+        progress.print(f"note: {line}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+
+    scenes = find_scenes(
+        settings.infrared,
+        settings.visible,
+        settings.reference,
+        settings.restored_reference,
+        settings.fused,
+        settings.every,
+        note,
+    )
+    if settings.out is not None:
+        from . import pictures  # noqa: F401  matplotlib is missing? better now than after the work
+
+        _check_writable(settings.out)
+    engines: dict[str, FusionEngine] = {}
+    if settings.engine is not None:
+        engines[settings.engine] = create_engine(settings.engine, settings.dehaze, settings.lift)
+    results = _score(scenes, engines, settings.workers, progress)
+    groups = summarise(results, rule)
+    for group in groups:
+        for table in tables(group):
+            console.print(table)
+            console.print()
+    console.print(LEGEND, style="dim")
+    if settings.out is not None:
+        paths = write_files(settings.out, results, groups, rule, _described(settings, engines))
+        paths += _draw(settings.out, scenes, results, engines)
+        console.print(
+            "\n".join(["", *(f"wrote {path}" for path in paths)]), markup=False, highlight=False, soft_wrap=True
+        )
+    return groups
+
+
+def _score(scenes: list[Scene], engines: Engines, workers: int, progress: Console) -> list[SceneScores]:
+    columns = TextColumn("scoring"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=progress, transient=True, disable=not progress.is_terminal) as bar:
+        task = bar.add_task("", total=len(scenes))
+        return evaluate_scenes(scenes, engines, workers, lambda: bar.advance(task))
+
+
+def _draw(folder: Path, scenes: list[Scene], results: list[SceneScores], engines: Engines) -> list[Path]:
+    from .pictures import contact_sheet, violins
+
+    by_name = {scene.name: scene for scene in scenes}
+    method = [row for row in results[0].fused if row not in BASELINES][-1]
+    paths = [folder / "violins.png", folder / "worst.png"]
+    with whole(paths[0]) as partial:
+        violins(results, partial)
+    rows = []
+    for each in worst(results, method):
+        figures = "  ".join(f"{metric} {each.fused[method][metric]:.4g}" for metric in RANKED)
+        rows.append((f"{each.name}   {figures}", _cells(by_name[each.name], method, engines)))
+    with whole(paths[1]) as partial:
+        contact_sheet(rows, partial)
+    return paths
+
+
+def _cells(scene: Scene, method: str, engines: Engines) -> list[tuple[str, Gray | Colour]]:
+    images = read_sources(scene)
+    cells: list[tuple[str, Gray | Colour]] = [("visible", images.visible), ("infrared", images.infrared)]
+    if scene.reference != scene.visible:
+        cells.append(("reference", images.reference))
+    if method in engines:
+        made = fuse_scene(engines[method], images)
+        return [*cells, ("restored", made.restored), (method, made.fused)]
+    return [*cells, (method, read_image(scene.fused[method]))]
+
+
+def _described(settings: Settings, engines: Engines) -> dict[str, object]:
+    return {
+        "infrared": str(settings.infrared),
+        "visible": str(settings.visible),
+        "reference": str(settings.reference or settings.visible),
+        "restored_reference": str(settings.restored_reference or settings.reference or settings.visible),
+        "fused": {name: str(folder) for name, folder in settings.fused.items()},
+        "engine": next((engine.name for engine in engines.values()), None),
+        "dehaze": settings.dehaze if engines else None,
+        "lift": settings.lift if engines else None,
+        "every": settings.every,
+        "split": settings.split,
+    }
+
+
+def _check_writable(folder: Path) -> None:
+    """Find out before the work whether its results can be kept."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise TrainError(f"{folder}: cannot be written: {error.strerror or error}: choose another --out") from error

@@ -1,0 +1,167 @@
+"""The images of one evaluation: found in folders by name, read, and checked to fit each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from ..errors import TrainError
+from ..metrics import Colour, Gray, gray
+
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"})
+EIGHT_BITS = {"L": "L", "1": "L", "LA": "L", "P": "RGB", "RGB": "RGB", "RGBA": "RGB", "CMYK": "RGB", "YCbCr": "RGB"}
+"""Pillow's modes of 8 bits and less, and what they are read as."""
+SMALLEST = 32
+"""Least width and height in pixels that is scored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """The files of one scene. `fused` maps the name of a method to the image that it made."""
+
+    name: str
+    infrared: Path
+    visible: Path
+    reference: Path
+    restored_reference: Path
+    fused: Mapping[str, Path] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Images:
+    """The sources of one scene: infrared (H, W) uint8, the others (H, W, 3) uint8 RGB, all of one size."""
+
+    infrared: Gray
+    visible: Colour
+    reference: Colour
+    restored_reference: Colour
+
+
+def find_scenes(
+    infrared: Path,
+    visible: Path,
+    reference: Path | None = None,
+    restored_reference: Path | None = None,
+    fused: Mapping[str, Path] | None = None,
+    every: int = 1,
+    note: Callable[[str], None] = lambda line: None,
+) -> list[Scene]:
+    """Scenes of equal file names (without suffix) in the folders, sorted by name; of these the 1st, (1 + every)th, ...
+
+    reference: folder of the clear visible images, default `visible`. restored_reference: what a restored visible image
+    should be, default the reference. fused: folder by method; scenes that one of them lacks are left out for all, with
+    a line to `note`, as are images that only some of the other folders have. TrainError for a missing folder or
+    nothing in common.
+    """
+    folders = {"infrared": infrared, "visible": visible}
+    if reference is not None:
+        folders["reference"] = reference
+    if restored_reference is not None:
+        folders["restored reference"] = restored_reference
+    found = {role: list_images(folder) for role, folder in folders.items()}
+    common = sorted(set.intersection(*(set(files) for files in found.values())))
+    if not common:
+        others = ", ".join(str(folder) for role, folder in folders.items() if role != "visible")
+        raise TrainError(f"{visible}: no name that is also in {others}: images of one scene must have one name")
+    spare = sum(len(files) - len(common) for files in found.values())
+    if spare:
+        note(f"{spare} images have no counterpart of their name in every source folder and are left out")
+
+    chosen = common[::every]
+    made = {method: list_images(folder) for method, folder in (fused or {}).items()}
+    for method, files in made.items():
+        missing = [name for name in chosen if name not in files]
+        if len(missing) == len(chosen):
+            raise TrainError(f"{(fused or {})[method]}: no image has the name of a scene, such as {chosen[0]}")
+        if missing:
+            note(f"{method} lacks {len(missing)} of {len(chosen)} scenes, {missing[0]} first: left out for all methods")
+            chosen = [name for name in chosen if name in files]
+    return [
+        Scene(
+            name,
+            found["infrared"][name],
+            found["visible"][name],
+            found.get("reference", found["visible"])[name],
+            found.get("restored reference", found.get("reference", found["visible"]))[name],
+            {method: files[name] for method, files in made.items()},
+        )
+        for name in chosen
+    ]
+
+
+def list_images(folder: Path) -> dict[str, Path]:
+    """The image files of a folder (not of its subfolders) by name without suffix. TrainError if there are none."""
+    if not folder.is_dir():
+        raise TrainError(
+            f"{folder}: {'not a folder' if folder.exists() else 'no such folder'}: give a folder of images"
+        )
+    images: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() in SUFFIXES and path.is_file() and not path.name.startswith("."):
+            if path.stem in images:
+                raise TrainError(f"{path}: {images[path.stem].name} has the same name: keep one of them")
+            images[path.stem] = path
+    if not images:
+        raise TrainError(f"{folder}: no images in it ({', '.join(sorted(SUFFIXES))})")
+    return images
+
+
+def read_image(path: Path) -> Gray | Colour:
+    """Read an 8-bit image as it was stored: (H, W), or (H, W, 3) uint8 RGB; transparency is dropped. TrainError if not.
+
+    Pillow reads it, since OpenCV returns the rest of a truncated JPEG as gray without a word.
+    """
+    try:
+        with Image.open(path) as file:
+            if file.mode not in EIGHT_BITS:
+                raise TrainError(
+                    f"{path}: values of more than 8 bits ({file.mode}): metrics are defined on 8, convert it first"
+                )
+            image = np.asarray(file.convert(EIGHT_BITS[file.mode]))
+    except FileNotFoundError as error:
+        raise TrainError(f"{path}: no such file") from error
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise TrainError(f"{path}: not an image that can be read ({_reason(error)}): replace or remove it") from error
+    if min(image.shape[:2]) < SMALLEST:
+        raise TrainError(f"{path}: {_size(image)}: too small to be scored, at least {SMALLEST}x{SMALLEST} pixels")
+    return image
+
+
+def read_sources(scene: Scene) -> Images:
+    """Read the sources of a scene. TrainError where one is not an image or differs in size from the visible one."""
+    read: dict[Path, Gray | Colour] = {}
+    for path in (scene.visible, scene.infrared, scene.reference, scene.restored_reference):
+        if path not in read:
+            read[path] = read_image(path)
+            fits(read[path], path, read[scene.visible], scene.visible)
+    return Images(
+        gray(read[scene.infrared]),
+        *(_colour(read[path]) for path in (scene.visible, scene.reference, scene.restored_reference)),
+    )
+
+
+def fits(image: Gray | Colour, path: Path, visible: Gray | Colour, visible_path: Path) -> None:
+    """Raise TrainError where an image is not of the visible one's size."""
+    if image.shape[:2] != visible.shape[:2]:
+        raise TrainError(
+            f"{path}: {_size(image)}, but {visible_path} is {_size(visible)}: metrics compare pixel by pixel, "
+            "so register or resize it first"
+        )
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        return "unknown or damaged format"
+    return (getattr(error, "strerror", None) or str(error) or type(error).__name__).splitlines()[0]
+
+
+def _size(image: Gray | Colour) -> str:
+    return f"{image.shape[1]}x{image.shape[0]}"
+
+
+def _colour(image: Gray | Colour) -> Colour:
+    return image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2)

@@ -1,0 +1,164 @@
+"""Means over images, day and night apart if asked, ranks, and the files that keep them."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import TrainError
+from ..metrics import LOWER_IS_BETTER, RANKED, mean_ranks
+from .evaluate import SceneScores, Scores
+
+ALL, OTHER = "all", "other"
+PRESETS = {"msrs": "D=day,N=night"}
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Means over the images of one group. `fused` has a `rank` in each row, the mean rank over RANKED."""
+
+    name: str
+    images: int
+    fused: dict[str, Scores]
+    restored: dict[str, Scores]
+
+
+def split_rule(text: str | None) -> dict[str, str]:
+    """Group by the ending of a name: `D=day,N=night`, or a preset's name, as {ending: group}. TrainError if not."""
+    rule = {}
+    for part in PRESETS.get(text, text).split(",") if text else ():
+        ending, equals, group = part.strip().partition("=")
+        if not (ending and equals and group):
+            raise TrainError(
+                f"--split {text}: give ENDING=GROUP,ENDING=GROUP, for example D=day,N=night, or {', '.join(PRESETS)}"
+            )
+        if group in (ALL, OTHER):
+            raise TrainError(f"--split {text}: a group cannot be called {group}")
+        rule[ending] = group
+    return rule
+
+
+def group_of(name: str, rule: Mapping[str, str]) -> str:
+    """The group of an image by the longest ending that its name has; `other` if it has none."""
+    endings = [ending for ending in rule if name.endswith(ending)]
+    return rule[max(endings, key=len)] if endings else OTHER
+
+
+def summarise(results: Sequence[SceneScores], rule: Mapping[str, str]) -> list[Group]:
+    """Means over all images, then over each group of the rule that has images."""
+    groups = [_group(ALL, results)]
+    if rule:
+        for name in (*dict.fromkeys(rule.values()), OTHER):
+            members = [each for each in results if group_of(each.name, rule) == name]
+            if members:
+                groups.append(_group(name, members))
+    return groups
+
+
+def worst(results: Sequence[SceneScores], method: str, count: int = 10) -> list[SceneScores]:
+    """The images on which a method is worst: highest mean rank over RANKED among all its images, the worst first."""
+    ranks = mean_ranks([each.fused[method] for each in results])
+    order = sorted(range(len(results)), key=lambda i: (-ranks[i], results[i].name))
+    return [results[i] for i in order[:count]]
+
+
+def write_files(
+    folder: Path,
+    results: Sequence[SceneScores],
+    groups: Sequence[Group],
+    rule: Mapping[str, str],
+    settings: dict[str, Any],
+) -> list[Path]:
+    """Write per_image.csv, summary.csv and summary.json; returns their paths. Values that are not numbers stay empty.
+
+    per_image.csv has a line for every image and row, summary.csv for every group and row. An infinite PSNR is `inf`.
+    """
+    per_image: list[dict[str, Any]] = [
+        {"image": each.name, "group": group_of(each.name, rule) if rule else ALL, "row": row}
+        | scores
+        | _prefixed(each.restored.get(row, {}))
+        for each in results
+        for row, scores in each.fused.items()
+    ]
+    summary: list[dict[str, Any]] = [
+        {"group": group.name, "images": group.images, "row": row} | scores | _prefixed(group.restored.get(row, {}))
+        for group in groups
+        for row, scores in group.fused.items()
+    ]
+    content = {
+        "settings": settings,
+        "ranked": list(RANKED),
+        "lower_is_better": sorted(LOWER_IS_BETTER),
+        "groups": {
+            group.name: {"images": group.images, "fused": group.fused, "restored": group.restored} for group in groups
+        },
+        "names": [each.name for each in results],
+    }
+    paths = [folder / name for name in ("per_image.csv", "summary.csv", "summary.json")]
+    for path, lines in zip(paths, (per_image, summary), strict=False):
+        with whole(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(dict.fromkeys(key for line in lines for key in line)))
+            writer.writeheader()
+            writer.writerows({key: _cell(value) for key, value in line.items()} for line in lines)
+    with whole(paths[2]) as partial:
+        partial.write_text(json.dumps(_plain(content), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    return paths
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A path beside `path` to write to, which takes its place when the block succeeds. TrainError if it cannot."""
+    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
+    try:
+        yield partial
+        partial.replace(path)
+    except OSError as error:
+        raise TrainError(f"{path}: cannot be written: {error.strerror or error}: choose another --out") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _group(name: str, results: Sequence[SceneScores]) -> Group:
+    fused = {row: _means([each.fused[row] for each in results]) for row in results[0].fused}
+    for row, rank in zip(fused, mean_ranks(list(fused.values())), strict=True):
+        fused[row]["rank"] = rank
+    restored = {row: _means([each.restored[row] for each in results]) for row in results[0].restored}
+    return Group(name, len(results), fused, restored)
+
+
+def _means(scores: Sequence[Scores]) -> Scores:
+    """Mean of each metric over the images in which it is defined; NaN where it is defined in none."""
+    means = {}
+    for metric in dict.fromkeys(name for each in scores for name in each):
+        values = [each[metric] for each in scores if not math.isnan(each.get(metric, math.nan))]
+        means[metric] = float(np.mean(values)) if values else math.nan
+    return means
+
+
+def _prefixed(restored: Scores) -> Scores:
+    return {f"restored {metric}": value for metric, value in restored.items()}
+
+
+def _cell(value: Any) -> Any:
+    if not isinstance(value, float):
+        return value
+    return "" if math.isnan(value) else f"{value:.6g}"
+
+
+def _plain(value: Any) -> Any:
+    """JSON has no NaN and no infinity: null and "inf"."""
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(each) for each in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else "inf"
+    return value

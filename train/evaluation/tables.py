@@ -1,0 +1,61 @@
+"""The tables that `fusecam eval` prints."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from ..metrics import LOWER_IS_BETTER
+from .evaluate import Scores
+from .summary import Group
+
+FIRST = ("rank", "Qabf", "QCV", "SCD", "VIF", "MI", "SF", "SSIM", "AG", "mean")
+SECOND = ("EN", "SD", "CC", "MS-SSIM", "PSNR01", "NIQE", "chroma", "chroma non-thermal", "noise")
+RESTORED = ("PSNR", "SSIM", "mean")
+HEADINGS = {"chroma": "ΔE", "chroma non-thermal": "ΔE cool", "PSNR": "PSNR dB"}
+DIGITS = {"QCV": 0, "mean": 1, "SD": 1} | dict.fromkeys(
+    ("rank", "SF", "AG", "EN", "PSNR01", "PSNR", "NIQE", "chroma", "chroma non-thermal", "noise"), 2
+)
+"""After the point; 3 for the others."""
+UNJUDGED = frozenset({"mean"})
+LEGEND = (
+    "Lower is better: QCV, NIQE, ΔE, noise, rank (mean rank over Qabf, QCV, SCD, VIF, MI, SF among these rows). mean: "
+    "grey level, no judgement. ΔE: CIEDE2000 chroma shift against the reference at equal lightness; cool: where "
+    "infrared is not bright. noise: standard deviation in flat areas over that of the visible image as fed."
+)
+
+
+def tables(group: Group) -> list[Table]:
+    """The tables of one group: fusion, further figures, and restoration if an engine ran."""
+    title = f"{group.name}, {group.images} image{'s' if group.images != 1 else ''}"
+    made = [_table(f"Fusion: {title}", group.fused, FIRST), _table(f"Fusion, further: {title}", group.fused, SECOND)]
+    if len(group.restored) > 1:
+        made.append(_table(f"Restored visible: {title}", group.restored, RESTORED))
+    return made
+
+
+def _table(title: str, rows: Mapping[str, Scores], metrics: Sequence[str]) -> Table:
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+    table.add_column("")
+    for metric in metrics:
+        table.add_column(HEADINGS.get(metric, metric), justify="right", no_wrap=True)
+    best = {metric: _best(metric, [row.get(metric, math.nan) for row in rows.values()]) for metric in metrics}
+    for name, row in rows.items():
+        cells = []
+        for metric in metrics:
+            value = row.get(metric, math.nan)
+            text = "-" if math.isnan(value) else f"{value:.{DIGITS.get(metric, 3)}f}"
+            cells.append(Text(text, style="bold" if value == best[metric] else ""))
+        table.add_row(Text(name), *cells)
+    return table
+
+
+def _best(metric: str, values: Sequence[float]) -> float:
+    known = [value for value in values if not math.isnan(value)]
+    if metric in UNJUDGED or not known:
+        return math.nan
+    return min(known) if metric in LOWER_IS_BETTER or metric == "rank" else max(known)

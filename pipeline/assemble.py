@@ -68,6 +68,7 @@ class Streams:
 
 def open_streams(config: RunConfig) -> Streams:
     """Open both sources, load the rig, settle the time offset. Raises InputError and RigError."""
+    check_sources(config.sources)
     rig = _load_rig(config)
     infrared, visible = _open_both(config.sources)
     try:
@@ -96,6 +97,15 @@ def open_streams(config: RunConfig) -> Streams:
     return Streams(infrared, visible, registrar, synchronizer, alignment, notes)
 
 
+def check_sources(config: SourceConfig) -> None:
+    """See that two different sources are named. Raises InputError."""
+    missing = [option for option, spec in (("--ir", config.ir), ("--vis", config.vis)) if not spec]
+    if missing:
+        raise InputError(f"{' and '.join(missing)} missing: give both cameras, e.g. --ir dev0 --vis dev1")
+    if config.ir == config.vis:
+        raise InputError(f"{config.ir}: given as --ir and as --vis; two different sources are needed")
+
+
 def _load_rig(config: RunConfig) -> Rig | None:
     if config.rig is None:
         if config.distance is not None:
@@ -107,11 +117,6 @@ def _load_rig(config: RunConfig) -> Rig | None:
 
 def _open_both(config: SourceConfig) -> tuple[Source, Source]:
     """Open infrared and visible at the same time: two pipes fed by one writer would otherwise wait for each other."""
-    missing = [option for option, spec in (("--ir", config.ir), ("--vis", config.vis)) if not spec]
-    if missing:
-        raise InputError(f"{' and '.join(missing)} missing: give both cameras, e.g. --ir dev0 --vis dev1")
-    if config.ir == config.vis:
-        raise InputError(f"{config.ir}: given as --ir and as --vis; two different sources are needed")
     cameras: tuple[Camera, Camera] = ("infrared", "visible")
     with ThreadPoolExecutor(2) as pool:
         opening = [

@@ -20,28 +20,27 @@ from .errors import InputError, expected_errors
 EXAMPLES = """
 [bold]Examples[/bold]
 
-fusecam demo                                                    the sample clips, no camera needed
+fusecam demo                                    [dim]the sample clips[/dim]
 
-fusecam --ir dev0 --vis dev1 --rig rig.yaml                     two cameras, the result in a window
+fusecam --ir dev0 --vis dev1 --rig rig.yaml     [dim]two cameras, in a window[/dim]
 
-fusecam --ir ir.mp4 --vis vis.mp4 --out fused.mp4               two files
+fusecam --ir ir.mp4 --vis vis.mp4 -o fused.mp4  [dim]two files[/dim]
 
-fusecam --ir IR_DIR --vis VIS_DIR --out FUSED_DIR               image folders, paired by name
+fusecam --ir IR_DIR --vis VIS_DIR -o FUSED_DIR  [dim]images, paired by name[/dim]
 
-fusecam --ir rtsp://HOST/ir --vis rtsp://HOST/rgb --out x.mkv   two network cameras
+fusecam --ir rtsp://H/ir --vis rtsp://H/rgb     [dim]two network cameras[/dim]
 
-fusecam batch DRIVES DRIVES --out FUSED                         every x_ir.mp4 with its x_vis.mp4
+fusecam batch DRIVES DRIVES -o FUSED            [dim]x_ir.mp4 with x_vis.mp4, ...[/dim]
 """
 BATCH_EXAMPLES = """
 [bold]Examples[/bold]
 
-fusecam batch drives drives --out fused                  drives/a_ir.mp4 with drives/a_vis.mp4, and so on
+fusecam batch drives drives -o fused         [dim]drives/a_ir.mp4 with drives/a_vis.mp4[/dim]
 
-fusecam batch ir_clips vis_clips --out fused             ir_clips/a.mp4 with vis_clips/a.mp4
+fusecam batch irs viss -o fused              [dim]irs/a.mp4 with viss/a.mp4[/dim]
 
-fusecam batch 'day*/ir/*.mkv' 'day*/vis/*.mkv' --out fused --rig rig.yaml
+fusecam batch 'd*/ir/*.mkv' 'd*/vis/*.mkv' -o fused --rig rig.yaml
 """
-
 app = typer.Typer(
     name="fusecam",
     epilog=EXAMPLES,

@@ -31,7 +31,7 @@ from .sync import Synchronizer, Wants
 
 POLL_S = 0.05  # how soon a waiting thread notices a stop request
 LIVE_QUEUE = 2  # frames per camera: one being exposed to the pairing, one arriving
-FILE_QUEUE = 16
+FILE_QUEUE = 4  # decoding is quick; a longer queue only makes frames older at the output
 DECODE: dict[Camera, str] = {"visible": "decode vis", "infrared": "decode ir"}
 WHOLE = ("end of stream", "frame limit reached")  # ways to end that leave a whole output
 
@@ -90,7 +90,7 @@ class Runner:
         self._output_failed = False
         self._live = stages.visible.info.live or stages.infrared.info.live
         self._inbox = Inbox(LIVE_QUEUE if self._live else FILE_QUEUE, lossless=not self._live)
-        self._output: queue.Queue[Result | None] = queue.Queue(maxsize=2 if self._live else 8)
+        self._output: queue.Queue[Result | None] = queue.Queue(maxsize=2)
         self._outcome = Outcome()
         self._failed = threading.Event()
 

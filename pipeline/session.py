@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
-from .assemble import Streams, Tools, build_tools, open_streams
+from .assemble import Streams, Tools, build_tools, check_sources, open_streams
 from .config import RunConfig
 from .errors import InputError
 from .latency import LatencyRecorder
@@ -56,6 +56,7 @@ def interruptible() -> Iterator[threading.Event]:
 
 def run_session(config: RunConfig, console: Console) -> int:
     """The plain `fusecam` command. Returns the exit code. Raises the expected errors of the stages."""
+    check_sources(config.sources)
     config = _with_window_decided(config)
     try:
         with console.status("opening both cameras") as status:

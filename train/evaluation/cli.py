@@ -68,8 +68,8 @@ def evaluate(
             "-o",
             panel=OUTPUT,
             metavar="DIR",
-            help="Write per_image.csv, summary.csv, summary.json, violins.png and worst.png (the ten worst images of the "
-            "engine, or of the last method).",
+            help="Write per_image.csv, summary.csv, summary.json, violins.png and worst.png: the ten worst images "
+            "of the engine, or of the last method.",
         ),
     ] = None,
 ) -> None:

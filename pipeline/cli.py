@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -192,6 +193,10 @@ def doctor() -> None:
     from .doctor import run_doctor
 
     run_doctor(Console())
+
+
+for command in entry_points(group="fusecam.commands"):  # training and evaluation, which nothing here depends on
+    app.command(command.name)(command.load())
 
 
 def main() -> None:

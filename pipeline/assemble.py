@@ -13,8 +13,10 @@ from .detect import Detector, UltralyticsDetector
 from .errors import InputError
 from .frames import Camera
 from .names import NamePairs, pair_names
+from .offset import measure_drift
 from .register import Registrar
 from .sources import Source, open_source
+from .sources.base import SourceInfo
 from .sources.images import ImageSource
 from .sync import Synchronizer
 
@@ -79,7 +81,9 @@ def open_streams(config: RunConfig) -> Streams:
             infrared = infrared.arranged([partner for _, partner in names.pairs])
         registrar = Registrar(rig)
         registrar.coverage((visible.info.width, visible.info.height), (infrared.info.width, infrared.info.height))
-        alignment = Alignment(0.0, 0.0, names.summary) if names else _align(config, rig, infrared, visible, registrar)
+        alignment = (
+            Alignment(0.0, 0.0, names.summary) if names else _align(config, rig, infrared, visible, registrar, notes)
+        )
         if names and (names.unused_infrared or any(partner is None for _, partner in names.pairs)):
             notes.append(names.summary)
         # Partners by name share their time exactly: whatever is nearest otherwise is another image.
@@ -150,10 +154,40 @@ def _pair_images(infrared: Source, visible: Source) -> NamePairs | None:
     return pair_names(visible.info.names, infrared.info.names)
 
 
-def _align(config: RunConfig, rig: Rig | None, infrared: Source, visible: Source, registrar: Registrar) -> Alignment:
+def _align(
+    config: RunConfig, rig: Rig | None, infrared: Source, visible: Source, registrar: Registrar, notes: list[str]
+) -> Alignment:
     """The given offset, else the rig's, else measured from two recordings, else none."""
     if config.sync.offset_ms != "auto":
         return Alignment(config.sync.offset_ms, 0.0, "given")
     if rig is not None and rig.time_offset_ms is not None:
         return Alignment(rig.time_offset_ms, 0.0, f"from {config.rig}")
-    return Alignment(0.0, 0.0, "none")
+    if infrared.info.kind != "video" or visible.info.kind != "video":
+        return Alignment(0.0, 0.0, "capture times as they are")
+    return _measure(config.sources, infrared.info, visible.info, registrar, notes)
+
+
+def _measure(
+    config: SourceConfig, infrared: SourceInfo, visible: SourceInfo, registrar: Registrar, notes: list[str]
+) -> Alignment:
+    """Offset and drift from what moves in both recordings; 0, with a note, where that cannot be told."""
+    found = measure_drift(
+        lambda start_s: open_source(visible.spec, "visible", config, start_s),
+        lambda start_s: open_source(infrared.spec, "infrared", config, start_s),
+        min(_duration_s(infrared), _duration_s(visible)),
+        registrar,
+    )
+    if not found.ok:
+        notes.append(
+            f"time offset not measured ({found.reason}): taken as 0; give --offset-ms if the recordings did not start "
+            "together"
+        )
+        return Alignment(0.0, 0.0, f"not measured: {found.reason}")
+    first = next(estimate for _, estimate in found.windows if estimate.ok)
+    if found.ppm == 0 and abs(found.offset_ms) < 2 * first.error_ms:
+        return Alignment(0.0, 0.0, f"{found.reason}: none", first.confidence)
+    return Alignment(round(found.offset_ms, 3), round(found.ppm, 3), found.reason, first.confidence)
+
+
+def _duration_s(info: SourceInfo) -> float:
+    return float(info.frames / info.rate) if info.frames and info.rate else 0.0

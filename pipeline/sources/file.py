@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import av
@@ -13,8 +14,11 @@ from ..frames import Camera
 from .video import VideoSource, VideoTraits
 
 
-def open_file(spec: str, path: Path, camera: Camera, config: SourceConfig) -> VideoSource:
-    """Open an existing file. Raises InputError saying why it is no usable video."""
+def open_file(spec: str, path: Path, camera: Camera, config: SourceConfig, start_s: float = 0.0) -> VideoSource:
+    """Open an existing file, at the key frame before `start_s` where it can be sought.
+
+    Raises InputError saying why it is no usable video.
+    """
     try:
         with path.open("rb") as file:
             head = file.read(64)
@@ -24,6 +28,9 @@ def open_file(spec: str, path: Path, camera: Camera, config: SourceConfig) -> Vi
         raise InputError(f"{spec}: is an empty file: record or copy it again")
     try:
         container = av.open(str(path.absolute()), "r")
+        if start_s > 0:
+            with suppress(av.error.FFmpegError):  # formats without an index are read from their start
+                container.seek(round(start_s * 1e6) + (container.start_time or 0))
         return VideoSource(container, spec, camera, config.thermal, VideoTraits(kind="video"))
     except av.error.FFmpegError as e:
         raise InputError(f"{spec}: {_why_not(path, head)}") from e

@@ -16,12 +16,13 @@ from .network import SCHEMES, open_network
 from .pipe import open_pipe
 
 
-def open_source(spec: str, camera: Camera, config: SourceConfig) -> Source:
+def open_source(spec: str, camera: Camera, config: SourceConfig, start_s: float = 0.0) -> Source:
     """Open a camera, file, folder or stream, with its first frame already decoded.
 
     spec: `0`, `dev0` or `/dev/video0` (camera); an address such as rtsp://HOST/PATH; `-` (standard input) or a named
     pipe; a folder, a glob pattern or one image; else a video file. A file that is called like a camera needs ./ before
-    it. camera: which of the two it is, from which follow the pixels: (H, W, 3) RGB or (H, W).
+    it. start_s: of a video file, seconds after its start from where (or somewhat before) to read; times stay those
+    stored. camera: which of the two it is, from which follow the pixels: (H, W, 3) RGB or (H, W).
 
     Raises InputError, one line: what is wrong with `spec`, what to do. Returns within about `config.open_timeout_s`
     even when nothing answers. Times of files and pipes are those stored in them (clock "media"), of folders index / fps
@@ -38,10 +39,10 @@ def open_source(spec: str, camera: Camera, config: SourceConfig) -> Source:
         return open_network(scheme.lower() + spec[len(scheme) :], camera, config)
     if spec == "-":
         return open_pipe(spec, camera, config)
-    return _open_path(spec, camera, config)
+    return _open_path(spec, camera, config, start_s)
 
 
-def _open_path(spec: str, camera: Camera, config: SourceConfig) -> Source:
+def _open_path(spec: str, camera: Camera, config: SourceConfig, start_s: float) -> Source:
     try:
         path = Path(spec).expanduser()
         mode = path.stat().st_mode
@@ -60,7 +61,7 @@ def _open_path(spec: str, camera: Camera, config: SourceConfig) -> Source:
     if not stat.S_ISREG(mode):
         there = ", ".join(device for device, _ in list_cameras())
         raise InputError(f"{spec}: is a device, but no camera" + (f": cameras here are {there}" if there else ""))
-    return open_file(spec, path, camera, config)
+    return open_file(spec, path, camera, config, start_s)
 
 
 def _nearby(path: Path) -> str:

@@ -1,0 +1,272 @@
+"""The real-time fusion network: dehazes, lifts and fuses in one pass, learned on top of the shared physics.
+
+Three parts, each usable alone:
+
+    core    physics on the frame reduced by 4, and a U-Net on 1/8, 1/16 and 1/32 that corrects it: transmission,
+            airlight, illumination, fusion weight
+    fuse    at full size: the scattering model and Retinex, inverted point-wise with the maps brought up along edges
+    head    at full size: restored and fused luma refined from both cameras
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .. import physics
+from .io import from_gray, from_rgb, luma, to_gray, to_rgb
+
+FACTOR = 4
+"""The core's grid step in pixels."""
+T_LEAST = 0.04
+"""Least transmission that is still divided by."""
+WINDOW = 5
+"""Dark-channel window on the core's grid: the paper's 15 pixels, at 640x480."""
+AIR_RANGE = 0.35
+"""How far the learned airlight may leave the dark-channel one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Widths and branches of the network; the branches are switched off only for ablations.
+
+    widths: channels at 1/8, 1/16 and 1/32. infrared: of the infrared features. head: of the full-size head, 0 for none.
+    haze: dark-channel features and transmission start. light: learned illumination. gate: infrared features enter where
+    haze is dense (IASSF eq. 5); without it they enter everywhere alike.
+    """
+
+    widths: tuple[int, int, int] = (24, 48, 64)
+    infrared: int = 8
+    head: int = 16
+    haze: bool = True
+    light: bool = True
+    gate: bool = True
+
+
+PROFILES = {"realtime": Profile(), "tiny": Profile(widths=(12, 20, 28), infrared=4, head=8)}
+
+
+class Maps(NamedTuple):
+    """What the core finds in a frame, on the frame's own grid (reduced by 4 in use). All in [0, 1]."""
+
+    t: Tensor
+    """Transmission, (N, 1, h, w)."""
+    slope: Tensor
+    """Of transmission along the frame's luma Y, (N, 1, h, w): t = slope Y + offset, between the grid's points too."""
+    offset: Tensor
+    air: Tensor
+    """Airlight at every point, (N, 3, h, w): a global colour times a smooth field."""
+    light: Tensor
+    """Retinex illumination L of the frame without haze, (N, 1, h, w)."""
+    hot: Tensor
+    """Weight of infrared where it is brighter than the visible luma, (N, 1, h, w)."""
+
+
+class Core(nn.Module):
+    """Haze, light and fusion weights from the reduced frame."""
+
+    def __init__(self, profile: Profile) -> None:
+        super().__init__()
+        self.profile = profile
+        fine, middle, coarse = profile.widths
+        self.visible = nn.Conv2d(8, fine, 3, stride=2, padding=1)
+        self.infrared = nn.Conv2d(2, profile.infrared, 3, stride=2, padding=1)
+        self.candidate = nn.Conv2d(fine + profile.infrared, fine, 3, padding=1)
+        self.down1 = nn.Conv2d(fine, middle, 3, stride=2, padding=1)
+        self.mix1 = nn.Conv2d(middle, middle, 3, padding=1)
+        self.down2 = nn.Conv2d(middle, coarse, 3, stride=2, padding=1)
+        self.mix2 = nn.ModuleList(nn.Conv2d(coarse, coarse, 3, padding=1) for _ in range(2))
+        self.attention = nn.Conv2d(coarse, 1, 1)
+        self.pooled = nn.Linear(2 * coarse + 3, coarse)
+        self.air = nn.Linear(coarse, 3)
+        self.air_field = nn.Conv2d(coarse, 1, 1)
+        self.up1 = nn.Conv2d(coarse, middle, 1)
+        self.join1 = nn.Conv2d(middle, middle, 3, padding=1)
+        self.up0 = nn.Conv2d(middle, fine, 1)
+        self.join0 = nn.Conv2d(fine, fine, 3, padding=1)
+        self.maps = nn.Conv2d(fine, 4, 3, padding=1)
+        _start_at_zero(self.air, self.air_field, self.maps)
+
+    def forward(self, colour: Tensor, thermal: Tensor, valid: Tensor) -> Maps:
+        """colour: (N, 3, h, w). thermal, valid: (N, 1, h, w). All in [0, 1]."""
+        # the dark-channel prior, from which learning starts
+        gray = luma(colour)
+        dark = physics.dark_channel(colour, WINDOW)
+        first_air = physics.airlight(colour, dark)
+        a, b = physics.guided_coefficients(gray, physics.transmission(colour, first_air, window=WINDOW), 15, 1e-3)
+        if not self.profile.haze:
+            dark, first_air = torch.zeros_like(dark), torch.full_like(first_air, 0.8)
+            a, b = torch.zeros_like(a), torch.full_like(b, 0.5)
+        first_t = (a * gray + b).clamp(0, 1)
+
+        level = first_air.mean(dim=1, keepdim=True)
+        seen = torch.cat([colour, gray / level.clamp(min=0.05), dark, first_t, level + 0 * dark, valid], dim=1)
+        visible = F.relu(self.visible(seen))
+        infrared = F.relu(self.infrared(torch.cat([thermal * valid, valid], dim=1)))
+        # IASSF eq. 5: where haze is dense, features that know the infrared; elsewhere the visible ones
+        candidate = F.relu(self.candidate(torch.cat([visible, infrared], dim=1)))
+        dense = 1 - physics.reduce(first_t, 2)
+        if not self.profile.gate:
+            dense = torch.full_like(dense, 0.5)
+        fine = candidate * dense + visible * (1 - dense) + visible
+
+        middle = F.relu(self.down1(fine))
+        middle = middle + F.relu(self.mix1(middle))
+        coarse = F.relu(self.down2(middle))
+        for mix in self.mix2:
+            coarse = coarse + F.relu(mix(coarse))
+        # global context: the mean, and the mean over where the network chooses to look
+        where = torch.softmax(self.attention(coarse).flatten(2), dim=-1)
+        looked = (coarse.flatten(2) * where).sum(dim=-1)
+        context = F.relu(self.pooled(torch.cat([coarse.mean(dim=(2, 3)), looked, first_air.flatten(1)], dim=1)))
+        coarse = coarse + context[:, :, None, None]
+        middle = middle + _twice(self.up1(coarse), middle)
+        middle = middle + F.relu(self.join1(middle))
+        fine = fine + _twice(self.up0(middle), fine)
+        fine = fine + F.relu(self.join0(fine))
+
+        # airlight: a global colour, nearly gray, times a smooth field
+        shift = self.air(context)
+        brighter, warmer, greener = shift[:, :1], 0.2 * shift[:, 1:2], 0.2 * shift[:, 2:]
+        shift = torch.cat([brighter + warmer, brighter + greener, brighter - warmer], dim=1)[:, :, None, None]
+        field = 0.2 * torch.tanh(physics.enlarge(self.air_field(coarse), 8, gray))
+        air = ((first_air + AIR_RANGE * torch.tanh(shift)) * (1 + field)).clamp(0, 1)
+
+        # transmission: the prior's, scaled and shifted
+        scale, shift, more_light, hot = physics.enlarge(self.maps(fine), 2, gray).chunk(4, dim=1)
+        scale = 2 * torch.sigmoid(scale)
+        a, b = scale * a, scale * b + shift
+        t = _clamp(a * gray + b, T_LEAST, 1)
+
+        peak = physics.recover(colour, t, air, T_LEAST).detach().clamp(0, 1).amax(dim=1, keepdim=True)
+        light = physics.guided_filter(peak, peak, 15, 4e-3)
+        if self.profile.light:
+            light = light * torch.exp(torch.tanh(more_light))
+        return Maps(t, a, b, air, light.clamp(0, 1), torch.sigmoid(hot + 3))
+
+
+class Head(nn.Module):
+    """Refines luma at full size; its features live on every second row and column, one position for four pixels."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.enter = nn.Conv2d(4, width, 4, stride=2, padding=1)
+        self.mix = nn.Conv2d(width, width, 3, padding=1)
+        self.bright = nn.Conv2d(width, 4, 3, padding=1)
+        self.fused = nn.Conv2d(width, 4, 3, padding=1)
+        _start_at_zero(self.bright, self.fused)
+
+    def forward(self, planes: Tensor) -> tuple[Tensor, Tensor]:
+        """planes: (N, 4, H, W), H and W even: restored luma, fused luma, infrared, noise gain.
+
+        Returns the corrections of restored and of fused luma, (N, 1, H, W).
+        """
+        x = F.relu(self.enter(planes))
+        x = x + F.relu(self.mix(x))
+        return F.pixel_shuffle(self.bright(x), 2), F.pixel_shuffle(self.fused(x), 2)
+
+
+class RealtimeFusion(nn.Module):
+    """The engines `realtime` and `tiny`.
+
+    Dehazing: J = (V - A) / max(t, t0) + A. Lift: J times the Retinex gain of L (`physics.lift_gain`). Fusion on luma:
+    F = Y + hot max(I - Y, 0), refined by the head; chroma is that of the restored frame.
+    """
+
+    def __init__(self, profile: Profile = PROFILES["realtime"]) -> None:
+        super().__init__()
+        self.core = Core(profile)
+        self.head = Head(profile.head) if profile.head else None
+
+    def forward(
+        self, visible: Tensor, infrared: Tensor, coverage: Tensor, strengths: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Fuse one pair.
+
+        visible: (1, H, W, 3) uint8 RGB. infrared, coverage: (1, H, W) uint8. strengths: (2,) float32, dehaze and lift,
+        0 to 1, or negative: chosen from the measured maps. Returns fused (1, H, W, 3), restored (1, H, W, 3), haze
+        density (1, h, w), illumination (1, h, w) with h = ⌈H/4⌉, w = ⌈W/4⌉; all uint8.
+        """
+        colour, thermal, valid = from_rgb(visible), from_gray(infrared), from_gray(coverage)
+        dehaze, lift = strengths.reshape(2, 1, 1, 1, 1).unbind(0)
+        fused, restored, maps = self.fuse(colour, thermal, valid, dehaze, lift)
+        return to_rgb(fused), to_rgb(restored), to_gray(1 - maps.t), to_gray(maps.light)
+
+    def fuse(
+        self, colour: Tensor, thermal: Tensor, valid: Tensor, dehaze: Tensor, lift: Tensor, factor: int = FACTOR
+    ) -> tuple[Tensor, Tensor, Maps]:
+        """`forward` on floating point: fused and restored, not clamped, and the maps.
+
+        colour: (N, 3, H, W) in [0, 1]. thermal, valid: (N, 1, H, W). dehaze, lift: (N, 1, 1, 1) or (1, 1, 1, 1).
+        factor: of the core's grid; 1 trains on frames that are already as small as that grid.
+        """
+        small, small_thermal, small_valid = colour, thermal, valid
+        if factor > 1:
+            small, small_thermal, small_valid = (physics.reduce(x, factor) for x in (colour, thermal, valid))
+        maps = self.core(small, small_thermal, small_valid)
+        dehaze = torch.where(dehaze < 0, dehaze_strength(maps.t), dehaze.clamp(max=1))
+        lift = torch.where(lift < 0, lift_strength(maps.light), lift.clamp(max=1))
+        gain = physics.lift_gain(maps.light, lift)
+
+        gray = luma(colour)
+        a, b, air, hot = maps.slope, maps.offset, maps.air, maps.hot
+        if factor > 1:
+            brought = physics.enlarge(torch.cat([a, b, gain, hot, air], dim=1), factor, gray)
+            a, b, gain, hot, *rest = brought.chunk(7, dim=1)
+            air = torch.cat(rest, dim=1)
+        t = a * gray + b
+        t = 1 - dehaze * (1 - _clamp(t, T_LEAST, 1))
+        restored = _clamp((colour - air) / t + air, 0, 1) * gain
+        bright = luma(restored)
+        fused = bright + valid * hot * (thermal - bright).clamp(min=0)
+        if self.head is not None:
+            more_bright, more_fused = self._head(torch.cat([bright, fused, thermal * valid, 0.2 * gain / t], dim=1))
+            more_fused = valid * more_fused + (1 - valid) * more_bright
+            restored, fused = restored + more_bright, fused + more_fused
+            return restored + (fused - bright - more_bright), restored, maps
+        return restored + (fused - bright), restored, maps
+
+    def _head(self, planes: Tensor) -> tuple[Tensor, Tensor]:
+        assert self.head is not None
+        height, width = planes.shape[-2], planes.shape[-1]
+        # one more row and column, so that odd sizes fold; even ones lose it again by the floor of the stride
+        more, other = self.head(F.pad(planes, (0, width % 2, 0, height % 2), mode="replicate"))
+        return more[:, :, :height, :width], other[:, :, :height, :width]
+
+
+def dehaze_strength(t: Tensor) -> Tensor:
+    """Strength from the transmission (N, 1, h, w): 0 for a mean haze density below .04, 1 above .12. (N, 1, 1, 1)."""
+    return _smooth((1 - t).mean((2, 3), True), 0.04, 0.12)
+
+
+def lift_strength(light: Tensor) -> Tensor:
+    """Strength from the illumination (N, 1, h, w): 0 for a mean above .38, 1 below .08. (N, 1, 1, 1)."""
+    return 1 - _smooth(light.mean((2, 3), True), 0.08, 0.38)
+
+
+def _smooth(x: Tensor, low: float, high: float) -> Tensor:
+    """Smooth step: 0 at `low`, 1 at `high`, 3u² - 2u³ between."""
+    u = ((x - low) * (1 / (high - low))).clamp(0, 1)
+    return u * u * (3 - 2 * u)
+
+
+def _clamp(x: Tensor, low: float, high: float) -> Tensor:
+    """Clamp; while learning, a fifth of the gradient passes where it bites, so that a wrong guess can come back."""
+    clamped = x.clamp(low, high)
+    return clamped + 0.2 * (x - x.detach()) if x.requires_grad else clamped
+
+
+def _twice(x: Tensor, like: Tensor) -> Tensor:
+    """Nearest-neighbour enlargement by 2, at the height and width of `like`."""
+    return F.interpolate(x, scale_factor=2.0, mode="nearest")[:, :, : like.shape[2], : like.shape[3]]
+
+
+def _start_at_zero(*layers: nn.Module) -> None:
+    """Learning starts from the physics alone."""
+    for layer in layers:
+        for parameter in layer.parameters():
+            nn.init.zeros_(parameter)

@@ -1,0 +1,119 @@
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from fusecam.train.data import PairDataset, find_pairs, split
+from fusecam.train.errors import TrainError
+from fusecam.train.recipe import read_recipe
+
+
+def write(path: Path, level: int = 100, size: tuple[int, int] = (40, 60), colour: bool = True) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), np.full((*size, 3) if colour else size, level, np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("visible", "infrared"),
+    [
+        ("vis/a.png", "ir/a.png"),
+        ("train/vi/a.png", "train/ir/a.png"),
+        ("visible/train/a.jpg", "infrared/train/a.jpg"),
+        ("crop_LR_visible/a.jpg", "cropinfrared/a.jpg"),
+        ("Vis/a.png", "Ir/a.png"),
+        ("set00/V000/visible/a.jpg", "set00/V000/lwir/a.jpg"),
+        ("vis/a.jpg", "ir/a.png"),
+    ],
+    ids=["here", "MSRS", "LLVIP", "RoadScene", "M3FD", "KAIST", "other suffix"],
+)
+def test_the_public_layouts_are_found(tmp_path: Path, visible: str, infrared: str) -> None:
+    write(tmp_path / visible)
+    write(tmp_path / infrared, colour=False)
+    assert find_pairs(tmp_path) == [(tmp_path / visible, tmp_path / infrared)]
+
+
+def test_pairs_without_partner_or_folder_are_one_line_errors(tmp_path: Path) -> None:
+    with pytest.raises(TrainError, match="no such folder"):
+        find_pairs(tmp_path / "absent")
+    with pytest.raises(TrainError, match="no pairs"):
+        find_pairs(tmp_path)
+    write(tmp_path / "vis/a.png")
+    with pytest.raises(TrainError, match=r"a\.png: no infrared file"):
+        find_pairs(tmp_path)
+
+
+@pytest.mark.parametrize("hold_out", [0, 3, 10])
+def test_held_and_trained_pairs_are_disjoint_and_complete(hold_out: int) -> None:
+    pairs = [(Path(f"{index}"), Path(f"{index}i")) for index in range(25)]
+    held, trained = split(pairs, hold_out, True), split(pairs, hold_out, False)
+    assert not set(held) & set(trained) and sorted(held + trained) == sorted(pairs)
+    assert len(held) == (0 if hold_out == 0 else -(-25 // hold_out))
+
+
+@pytest.mark.parametrize(("stored", "size"), [((40, 60), (30, 40)), ((128, 128), (120, 160)), ((20, 20), (32, 48))])
+@pytest.mark.parametrize("crop", [False, True])
+def test_frames_come_at_the_asked_size_in_rgb(tmp_path: Path, stored, size, crop: bool) -> None:
+    write(tmp_path / "ir/a.png", 30, stored, colour=False)
+    blue = np.zeros((*stored, 3), np.uint8)
+    blue[..., 0] = 200
+    write(tmp_path / "vis/a.png")
+    cv2.imwrite(str(tmp_path / "vis/a.png"), blue)
+    visible, infrared = PairDataset(find_pairs(tmp_path), size, crop)[0]
+    assert visible.shape == (3, *size) and infrared.shape == (1, *size)
+    assert visible.dtype == infrared.dtype == torch.uint8
+    assert visible[:, 0, 0].tolist() == [0, 0, 200] and infrared.unique().tolist() == [30]
+
+
+def test_mirroring_keeps_the_pair_registered(tmp_path: Path) -> None:
+    ramp = np.tile(np.arange(0, 240, 4, dtype=np.uint8), (40, 1))
+    write(tmp_path / "vis/a.png")
+    cv2.imwrite(str(tmp_path / "vis/a.png"), np.dstack([ramp] * 3))
+    write(tmp_path / "ir/a.png")
+    cv2.imwrite(str(tmp_path / "ir/a.png"), ramp)
+    torch.manual_seed(0)
+    frames = [PairDataset(find_pairs(tmp_path), (40, 60))[0] for _ in range(12)]
+    assert all(torch.equal(visible[:1], infrared) for visible, infrared in frames)
+    assert len({int(visible[0, 0, 0]) for visible, _ in frames}) == 2
+
+
+def test_unequal_or_broken_frames_are_one_line_errors(tmp_path: Path) -> None:
+    write(tmp_path / "vis/a.png", size=(40, 60))
+    write(tmp_path / "ir/a.png", size=(40, 50))
+    with pytest.raises(TrainError, match="register the pair first"):
+        PairDataset(find_pairs(tmp_path), (40, 60))
+    (tmp_path / "ir/a.png").write_bytes(b"not an image")
+    with pytest.raises(TrainError, match=r"a\.png: not an image"):
+        PairDataset(find_pairs(tmp_path), (40, 60))
+
+
+def test_recipes_of_the_project_are_valid() -> None:
+    recipes = sorted((Path(__file__).parents[2] / "train/recipes").glob("*.yaml"))
+    assert recipes
+    for path in recipes:
+        assert read_recipe(path).steps > 0
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("data: [{root: x}]\nstep: 3", "step: Extra inputs"),
+        ("data: []", "data: List should have at least 1 item"),
+        ("steps: 3", "data: Field required"),
+        ("data: [{root: x}]\nmixture: {fog: 1}", "mixture.fog"),
+        ("data: [", "not YAML"),
+        ("", "the whole file"),
+    ],
+)
+def test_wrong_recipes_are_one_line_errors(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(text)
+    with pytest.raises(TrainError, match=message) as caught:
+        read_recipe(path)
+    assert "\n" not in str(caught.value) and str(path) in str(caught.value)
+
+
+def test_absent_recipe_is_a_one_line_error(tmp_path: Path) -> None:
+    with pytest.raises(TrainError, match="cannot be read"):
+        read_recipe(tmp_path / "absent.yaml")

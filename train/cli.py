@@ -1,0 +1,55 @@
+"""The command `fusecam train`. Only typer is imported until it runs, so that registering it costs nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def train(
+    recipe: Annotated[
+        Path, typer.Argument(metavar="RECIPE", help="YAML recipe, for example train/recipes/realtime.yaml.")
+    ],
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", metavar="DIR", help="Checkpoints, weights, metrics and contact sheets go here."),
+    ] = Path("runs/realtime"),
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in --out.")] = False,
+    devices: Annotated[
+        str, typer.Option(metavar="N|auto", help="How many GPUs (or CPU processes) to train on.")
+    ] = "auto",
+) -> None:
+    """Train a fusion network by a recipe: data, degradations, losses and schedule are all in the one YAML file.
+
+    Writes weights.safetensors (fp16) after every epoch, with a contact sheet of held-out pairs.
+
+    [bold]Example[/bold]
+
+    fusecam train train/recipes/realtime.yaml --out runs/mine
+    """
+    from rich.console import Console
+    from rich.markup import escape
+
+    from .errors import TrainError
+
+    errors = Console(stderr=True)
+    try:
+        if devices != "auto" and not (devices.isdecimal() and int(devices) > 0):
+            raise TrainError(f"--devices {devices}: give a count from 1, or auto")
+        from .fit import fit
+        from .recipe import read_recipe
+
+        weights = fit(read_recipe(recipe), out, resume, devices)
+    except TrainError as error:
+        message = str(error)
+    except ModuleNotFoundError as error:
+        if error.name != "lightning":
+            raise
+        message = "training needs lightning, which is not installed: pip install 'fusecam[train]'"
+    else:
+        Console().print(f"wrote {weights}", markup=False, highlight=False, soft_wrap=True)
+        return
+    errors.print(f"[bold red]fusecam: error:[/] {escape(message)}", soft_wrap=True, highlight=False)
+    raise typer.Exit(1)

@@ -1,0 +1,198 @@
+"""Degradations made on the fly, on batches of clear pairs: haze, night, glare, and a weak or striped infrared.
+
+Images are (N, C, h, w) floating point in [0, 1] on any device. `random` is a torch.Generator on that device, so that a
+batch can be made again. Every function returns new tensors; what it drew is drawn for each batch item alone.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Generator, Tensor
+
+from ..engines import physics
+from ..engines.networks.io import luma
+
+
+class Mixture(BaseModel):
+    """How often each degradation is drawn (share of the batch items) and how strong it gets."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    haze: float = Field(0.75, ge=0, le=1)
+    t_least: float = Field(0.08, gt=0, lt=1)
+    """Least mean transmission."""
+    t_most: float = Field(0.85, gt=0, le=1)
+    air_least: float = Field(0.5, gt=0, le=1)
+    night: float = Field(0.2, ge=0, le=1)
+    glare: float = Field(0.05, ge=0, le=1)
+    weak_infrared: float = Field(0.15, ge=0, le=1)
+    stripes: float = Field(0.1, ge=0, le=1)
+    noise: float = Field(0.006, ge=0, le=0.1)
+    """Greatest standard deviation of the sensor's noise in full light."""
+
+
+class Degraded(NamedTuple):
+    """A degraded batch and what it was made from."""
+
+    visible: Tensor
+    """(N, 3, h, w), as a camera would give it, in steps of 1/255."""
+    infrared: Tensor
+    """(N, 1, h, w)."""
+    clear: Tensor
+    """(N, 3, h, w): without haze, glare and noise, as dark as the scene is."""
+    t: Tensor
+    """(N, 1, h, w), 1 where no haze was added."""
+
+
+def degrade(visible: Tensor, infrared: Tensor, mixture: Mixture, random: Generator) -> Degraded:
+    """Degrade a batch of clear pairs, (N, 3, h, w) and (N, 1, h, w)."""
+    n = visible.shape[0]
+    bright = luma(visible).mean(dim=(1, 2, 3)) > 0.2
+    clear = _choose(_drawn(n, mixture.night, random) & bright, darken(visible, random), visible)
+    glaring = _choose(_drawn(n, mixture.glare, random), glare(clear, random), clear)
+
+    t = transmission(luma(visible), mixture.t_least, mixture.t_most, random)
+    t = _choose(_drawn(n, mixture.haze, random), t, torch.ones_like(t))
+    hazy = haze(glaring, t, airlight(visible, mixture.air_least, random))
+    hazy = sensor_noise(hazy, mixture.noise * _uniform(n, 0, 1, random), random)
+
+    weak = _choose(_drawn(n, mixture.weak_infrared, random), weaken(infrared, random), infrared)
+    weak = _choose(_drawn(n, mixture.stripes, random), stripe(weak, random), weak)
+    return Degraded(quantise(hazy), quantise(weak), clear, t)
+
+
+def haze(image: Tensor, t: Tensor, air: Tensor) -> Tensor:
+    """The scattering model I = J t + A (1 - t). t: (N, 1, h, w). air: (N, 3, h, w) or (N, 3, 1, 1)."""
+    return image * t + air * (1 - t)
+
+
+def airlight(like: Tensor, least: float, random: Generator) -> Tensor:
+    """Airlight (N, 3, h, w): nearly gray, a slight tint, and for every third one a glow that varies over the frame."""
+    n = like.shape[0]
+    gray = least + (1 - least) * _uniform(n, 0, 1, random).sqrt()
+    tint = 0.015 * torch.randn(n, 3, 1, 1, generator=random, device=like.device)
+    glow = _choose(_drawn(n, 0.33, random), 0.12 * smooth_field(like, 3, random), torch.zeros_like(like[:, :1]))
+    return ((gray + tint) * (1 + glow)).clamp(0.3, 1)
+
+
+def transmission(gray: Tensor, least: float, most: float, random: Generator) -> Tensor:
+    """Transmission t = exp(-β d) of a made-up depth d, (N, 1, h, w); β is such that the mean of t is in [least, most].
+
+    The depth is a random mix of what scenes have: a road that runs to a horizon, a slope in any direction, smooth
+    fields, steps along the edges of the image's own tones, and boxes that stand nearer.
+    gray: (N, 1, h, w), whose edges the steps follow.
+    """
+    n, device = gray.shape[0], gray.device
+    down = torch.linspace(0, 1, gray.shape[2], device=device)[None, None, :, None].expand_as(gray)
+    across = torch.linspace(-1, 1, gray.shape[3], device=device)[None, None, None, :].expand_as(gray)
+    horizon = _uniform(n, 0.2, 0.6, random)
+    road = 0.15 / ((down - horizon).clamp(min=0) + 0.15)
+    angle = _uniform(n, 0, 6.2832, random)
+    slope = across * angle.cos() + (2 * down - 1) * angle.sin()
+    fields = [road, 0.5 * slope, 0.3 * smooth_field(gray, 3, random), 0.12 * smooth_field(gray, 8, random)]
+    fields += [0.7 * tone_steps(gray, random), boxes(gray, random)]
+    depth = torch.ones_like(gray)
+    for field in fields:
+        # most scenes have only some of these
+        weight = _uniform(n, 0, 1, random) * (_uniform(n, 0, 1, random) < 0.4)
+        depth = depth + weight * (field - field.mean(dim=(2, 3), keepdim=True))
+    depth = depth.clamp(min=0.05)
+    mean_t = least + (most - least) * _uniform(n, 0, 1, random) ** 1.5
+    return torch.exp(mean_t.log() * depth / depth.mean(dim=(2, 3), keepdim=True)).clamp(0.02, 1)
+
+
+def smooth_field(like: Tensor, cells: int, random: Generator) -> Tensor:
+    """A smooth random field of unit variance, about `cells` bumps across, (N, 1, h, w)."""
+    coarse = torch.randn(like.shape[0], 1, cells, cells + 1, generator=random, device=like.device)
+    return F.interpolate(coarse, size=like.shape[-2:], mode="bicubic", align_corners=False)
+
+
+def tone_steps(gray: Tensor, random: Generator) -> Tensor:
+    """A depth in [-0.5, 0.5] for each of eight gray tones of the smoothed image, so that it steps at its edges."""
+    n = gray.shape[0]
+    calm = physics.guided_filter(gray, gray, 9, 1e-2)
+    spread = calm.amax(dim=(2, 3), keepdim=True) - calm.amin(dim=(2, 3), keepdim=True)
+    tone = ((calm - calm.amin(dim=(2, 3), keepdim=True)) / spread.clamp(min=1e-3) * 7.99).long().clamp(0, 7)
+    levels = torch.rand(n, 8, generator=random, device=gray.device) - 0.5
+    return physics.box(levels.gather(1, tone.flatten(1)).reshape(gray.shape), 3)
+
+
+def boxes(like: Tensor, random: Generator) -> Tensor:
+    """Three upright boxes that stand nearer than what is behind them: 0 outside, down to -0.6 inside, (N, 1, h, w)."""
+    n, device = like.shape[0], like.device
+    down = torch.linspace(0, 1, like.shape[2], device=device)[None, None, :, None]
+    across = torch.linspace(0, 1, like.shape[3], device=device)[None, None, None, :]
+    nearer = torch.zeros_like(like)
+    for _ in range(3):
+        x, y = _uniform(n, 0, 1, random), _uniform(n, 0.3, 0.9, random)
+        width, height = _uniform(n, 0.03, 0.2, random), _uniform(n, 0.1, 0.35, random)
+        inside = ((across - x).abs() < width) & ((down - y).abs() < height)
+        nearer = torch.minimum(nearer, torch.where(inside, -_uniform(n, 0.1, 0.6, random), 0.0))
+    return nearer
+
+
+def darken(image: Tensor, random: Generator) -> Tensor:
+    """Night by Retinex: V = R L, the reflectance of the day and a dim L that varies over the frame and has lamps."""
+    n = image.shape[0]
+    dim = torch.exp(-_uniform(n, 0.9, 2.8, random))
+    field = torch.exp(0.4 * smooth_field(image, 3, random))
+    lamps = (smooth_field(image, 6, random) - 1.6).clamp(0, 1) * _uniform(n, 0, 2, random)
+    warmth = _uniform(n, -0.08, 0.08, random)
+    colour = torch.cat([1 + warmth, torch.ones_like(warmth), 1 - warmth], dim=1)
+    return (image * (dim * field + 0.5 * lamps * dim.sqrt()) * colour).clamp(0, 1)
+
+
+def glare(image: Tensor, random: Generator) -> Tensor:
+    """Local over-exposure: a round veil of light that saturates in its middle."""
+    n, device = image.shape[0], image.device
+    down = torch.linspace(0, 1, image.shape[2], device=device)[None, None, :, None]
+    across = torch.linspace(0, 1, image.shape[3], device=device)[None, None, None, :]
+    x, y, radius = _uniform(n, 0, 1, random), _uniform(n, 0, 0.7, random), _uniform(n, 0.04, 0.2, random)
+    distance = ((across - x) ** 2 + (down - y) ** 2) / (radius * radius)
+    return (image + _uniform(n, 0.3, 1.2, random) * torch.exp(-0.5 * distance)).clamp(0, 1)
+
+
+def sensor_noise(image: Tensor, sd: Tensor, random: Generator) -> Tensor:
+    """Noise of a sensor whose gain follows the scene: sd² = sd₀² (1 + 0.03 / mean light), so darkness is noisier.
+
+    sd: (N, 1, 1, 1), of full light.
+    """
+    light = image.mean(dim=(1, 2, 3), keepdim=True)
+    gain = (1 + 0.03 / light.clamp(min=5e-3)).sqrt()
+    noise = torch.randn(image.shape, generator=random, device=image.device)
+    return (image + sd * gain * noise).clamp(0, 1)
+
+
+def weaken(infrared: Tensor, random: Generator) -> Tensor:
+    """Low contrast: drawn towards a level, with a little noise."""
+    n = infrared.shape[0]
+    contrast, level = _uniform(n, 0.25, 0.8, random), _uniform(n, 0.1, 0.5, random)
+    noise = 0.01 * torch.randn(infrared.shape, generator=random, device=infrared.device)
+    return (level + contrast * (infrared - infrared.mean(dim=(2, 3), keepdim=True)) + noise).clamp(0, 1)
+
+
+def stripe(infrared: Tensor, random: Generator) -> Tensor:
+    """Fixed-pattern noise of uncooled sensors: every column has its own offset."""
+    offsets = torch.randn(infrared.shape[0], 1, 1, infrared.shape[3], generator=random, device=infrared.device)
+    return (infrared + _uniform(infrared.shape[0], 0.005, 0.03, random) * offsets).clamp(0, 1)
+
+
+def quantise(image: Tensor) -> Tensor:
+    """To steps of 1/255: what thin haze costs nothing costs dense haze its last contrast."""
+    return (image.clamp(0, 1) * 255).round() / 255
+
+
+def _uniform(n: int, low: float, high: float, random: Generator) -> Tensor:
+    return low + (high - low) * torch.rand(n, 1, 1, 1, generator=random, device=random.device)
+
+
+def _drawn(n: int, share: float, random: Generator) -> Tensor:
+    return torch.rand(n, generator=random, device=random.device) < share
+
+
+def _choose(where: Tensor, yes: Tensor, no: Tensor) -> Tensor:
+    return torch.where(where[:, None, None, None], yes, no)

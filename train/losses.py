@@ -1,0 +1,150 @@
+"""The losses of the papers, by name; a recipe weighs and adds them.
+
+All images are (N, C, h, w) floating point in [0, 1]; every loss returns a scalar, 0 at its best. "Sobel" is
+|Sobel_x| + |Sobel_y|, with the border repeated.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..engines import physics
+
+
+def sobel(image: Tensor) -> Tensor:
+    """|Sobel_x| + |Sobel_y| of every plane, (N, C, h, w)."""
+    padded = F.pad(image, (1, 1, 1, 1), mode="replicate")
+    across = padded[..., :, 2:] - padded[..., :, :-2]
+    down = padded[..., 2:, :] - padded[..., :-2, :]
+    across = across[..., :-2, :] + 2 * across[..., 1:-1, :] + across[..., 2:, :]
+    down = down[..., :, :-2] + 2 * down[..., :, 1:-1] + down[..., :, 2:]
+    return across.abs() + down.abs()
+
+
+def intensity(fused: Tensor, clear: Tensor, infrared: Tensor) -> Tensor:
+    """IASSF eq. 7: mean|F - max(G, I)|."""
+    return (fused - torch.maximum(clear, infrared)).abs().mean()
+
+
+def gradient(fused: Tensor, clear: Tensor, infrared: Tensor) -> Tensor:
+    """IASSF eq. 8: mean|Sobel(F) - max(Sobel(G), Sobel(I))|."""
+    return (sobel(fused) - torch.maximum(sobel(clear), sobel(infrared))).abs().mean()
+
+
+def restoration(restored: Tensor, clear: Tensor) -> Tensor:
+    """IASSF eq. 9: mean|V^ - G|."""
+    return (restored - clear).abs().mean()
+
+
+def squared_restoration(restored: Tensor, clear: Tensor) -> Tensor:
+    """mean (V^ - G)², which is what PSNR measures: a day taken for a night costs far more than by eq. 9."""
+    return ((restored - clear) ** 2).mean()
+
+
+def restored_gradient(restored: Tensor, clear: Tensor) -> Tensor:
+    """LURE's stage one: mean|Sobel(y^) - Sobel(y)|."""
+    return (sobel(restored) - sobel(clear)).abs().mean()
+
+
+def retinex(reflectance: Tensor, light: Tensor, visible: Tensor) -> Tensor:
+    """DFVO's reconstruction: mean|R ⊙ L - V|."""
+    return (reflectance * light - visible).abs().mean()
+
+
+def mutual_smoothness(light: Tensor, visible: Tensor) -> Tensor:
+    """DFVO's smoothness of illumination: 1.35 mean(|∂L| exp(-10 |∂L|)) + 1.55 mean(|∂L| / max(|∂V|, 0.01)).
+
+    The first term lets strong edges of L stand, the second only those that V has too. ∂ are forward differences;
+    visible is (N, 1, h, w).
+    """
+    total = light.new_zeros(())
+    for axis in (2, 3):
+        of_light, of_visible = light.diff(dim=axis).abs(), visible.diff(dim=axis).abs()
+        total = total + 1.35 * (of_light * torch.exp(-10 * of_light)).mean()
+        total = total + 1.55 * (of_light / of_visible.clamp(min=0.01)).mean()
+    return total
+
+
+def content(fused: Tensor, enhanced: Tensor, infrared: Tensor) -> Tensor:
+    """DFVO's content: w_V ||F - E||² + w_I ||F - I||², w the softmax of each source's mean Sobel strength, per item."""
+    strengths = torch.stack([sobel(enhanced).mean(dim=(1, 2, 3)), sobel(infrared).mean(dim=(1, 2, 3))])
+    of_visible, of_infrared = torch.softmax(strengths, dim=0).unbind(0)
+    far_visible = ((fused - enhanced) ** 2).mean(dim=(1, 2, 3))
+    far_infrared = ((fused - infrared) ** 2).mean(dim=(1, 2, 3))
+    return (of_visible * far_visible + of_infrared * far_infrared).mean()
+
+
+def structure(fused: Tensor, enhanced: Tensor, infrared: Tensor) -> Tensor:
+    """DFVO's structure: ||Sobel F - max(Sobel E, Sobel I)||², as a mean."""
+    return ((sobel(fused) - torch.maximum(sobel(enhanced), sobel(infrared))) ** 2).mean()
+
+
+def colour(image: Tensor, reference: Tensor) -> Tensor:
+    """DFVO's colour: 1 - cosine between RGB vectors, weighted by the reference's light so that black has no hue."""
+    cosine = F.cosine_similarity(image + 1e-2, reference + 1e-2, dim=1, eps=1e-4)
+    return ((1 - cosine) * reference.amax(dim=1)).mean()
+
+
+def chroma(image: Tensor, reference: Tensor) -> Tensor:
+    """The colour term of Text-IF, which LURE's stage two takes over: mean|CbCr(F) - CbCr(V)|, BT.601."""
+    blue = (_difference(image, 2) - _difference(reference, 2)).abs().mean()
+    red = (_difference(image, 0) - _difference(reference, 0)).abs().mean()
+    return blue + red
+
+
+def _difference(image: Tensor, channel: int) -> Tensor:
+    luma = 0.299 * image[:, 0] + 0.587 * image[:, 1] + 0.114 * image[:, 2]
+    return (image[:, channel] - luma) * (0.713 if channel == 0 else 0.564)
+
+
+def perceptual(image: Tensor, reference: Tensor, levels: int = 4) -> Tensor:
+    """LURE's perceptual term, on a Laplacian pyramid: L1 of band-pass contrast, relative to the reference's own.
+
+    The published term compares VGG features; those need downloaded weights, which this project does without. Contrast
+    relative to the surroundings is what the eye compares: each band is divided by the local level + 0.05.
+    """
+    total = image.new_zeros(())
+    for _ in range(levels):
+        base, base_reference = physics.box(image, 5), physics.box(reference, 5)
+        level = base_reference + 0.05
+        total = total + ((image - base) / level - (reference - base_reference) / level).abs().mean()
+        if min(image.shape[-2:]) < 16:
+            break
+        image, reference = physics.reduce(base, 2), physics.reduce(base_reference, 2)
+    return total / levels
+
+
+def dissimilarity(fused: Tensor, first: Tensor, second: Tensor) -> Tensor:
+    """1 - (SSIM(F, A) + SSIM(F, B)) / 2, over 7x7 windows."""
+    return 1 - (_ssim(fused, first) + _ssim(fused, second)) / 2
+
+
+def unshared_differences(fused: Tensor, clear: Tensor, infrared: Tensor) -> Tensor:
+    """2 - SCD: what F has beyond one source should correlate with the other, r(F - I, V) + r(F - V, I)."""
+    return 2 - (_correlation(fused - infrared, clear) + _correlation(fused - clear, infrared)).mean()
+
+
+def transmission(t: Tensor, truth: Tensor) -> Tensor:
+    """mean|log t - log t*|: the relative error of t is the relative error of the restored contrast."""
+    return (t.clamp(min=1e-2).log() - truth.clamp(min=1e-2).log()).abs().mean()
+
+
+def illumination(light: Tensor, truth: Tensor) -> Tensor:
+    """mean|√L - √L*|: the lift is a power of L, so dark levels count."""
+    return ((light + 1e-3).sqrt() - (truth + 1e-3).sqrt()).abs().mean()
+
+
+def _ssim(x: Tensor, y: Tensor) -> Tensor:
+    mean_x, mean_y = physics.box(x, 7), physics.box(y, 7)
+    var_x, var_y = physics.box((x - mean_x) ** 2, 7), physics.box((y - mean_y) ** 2, 7)
+    both = physics.box((x - mean_x) * (y - mean_y), 7)
+    alike = (2 * mean_x * mean_y + 1e-4) * (2 * both + 9e-4)
+    return (alike / ((mean_x**2 + mean_y**2 + 1e-4) * (var_x + var_y + 9e-4))).mean()
+
+
+def _correlation(x: Tensor, y: Tensor) -> Tensor:
+    x, y = x - x.mean(dim=(2, 3), keepdim=True), y - y.mean(dim=(2, 3), keepdim=True)
+    norm = ((x * x).mean(dim=(1, 2, 3)) * (y * y).mean(dim=(1, 2, 3)) + 1e-8).sqrt()
+    return (x * y).mean(dim=(1, 2, 3)) / norm

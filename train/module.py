@@ -1,0 +1,140 @@
+"""The Lightning module: steps, validation against the dark-channel prior, and a contact sheet per epoch."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import lightning
+import numpy as np
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from ..engines import physics
+from ..engines.networks.realtime import FACTOR, PROFILES, RealtimeFusion
+from .errors import TrainError
+from .objective import Example, Result, cost, make_example, run
+from .recipe import Recipe
+
+Batch = tuple[Tensor, Tensor, Tensor]
+SHEET_ROWS = 8
+
+
+def make_network(recipe: Recipe) -> RealtimeFusion:
+    """The recipe's network, from its start weights if it names some."""
+    asked = recipe.network
+    profile = replace(PROFILES[asked.profile], haze=asked.haze, light=asked.light, gate=asked.gate)
+    network = RealtimeFusion(profile)
+    if asked.start is not None:
+        try:
+            network.load_state_dict({name: value.float() for name, value in load_file(asked.start).items()})
+        except (OSError, RuntimeError) as error:
+            raise TrainError(
+                f"{asked.start}: not weights of {asked.profile}: {' '.join(str(error).split())}"
+            ) from error
+    return network
+
+
+def save_weights(network: RealtimeFusion, path: Path) -> None:
+    """Weights as fp16 safetensors, whole or not at all."""
+    partial = path.with_suffix(".partial")
+    save_file({name: value.detach().half().contiguous() for name, value in network.state_dict().items()}, partial)
+    partial.replace(path)
+
+
+class FusionModule(lightning.LightningModule):
+    """Trains `RealtimeFusion` by a recipe. Batches are (visible, infrared, factor), the first two uint8."""
+
+    def __init__(self, recipe: Recipe, folder: Path) -> None:
+        """folder: where contact sheets go."""
+        super().__init__()
+        self.recipe, self.folder = recipe, folder
+        self.network = make_network(recipe)
+
+    def training_step(self, batch: Batch, index: int) -> Tensor:
+        """One degraded batch; the total of the weighted losses."""
+        random = torch.Generator(self.device).manual_seed(
+            hash((self.recipe.seed, self.global_step, self.global_rank)) % 2**63
+        )
+        example, result = self._try(batch, random)
+        parts = cost(result, example, self.recipe.losses)
+        total = sum((getattr(self.recipe.losses, name) * value for name, value in parts.items()), torch.zeros(()))
+        self.log_dict({f"loss/{name}": value for name, value in parts.items()}, batch_size=1)
+        self.log("loss", total, prog_bar=True, batch_size=1)
+        return total
+
+    def validation_step(self, batch: Batch, index: int) -> None:
+        """PSNR of the restored frame, as fed and without any degradation, beside plain dark-channel dehazing."""
+        random = torch.Generator(self.device).manual_seed(index)
+        example, result = self._try(batch, random)
+        for name, value in cost(result, example, self.recipe.losses).items():
+            self.log(f"val/{name}", value, batch_size=len(batch[0]))
+        figures = {
+            "psnr": psnr(result.restored, example.target),
+            "dcp": psnr(dark_channel_prior(example), example.target),
+        }
+        hazy = example.given.t.amin(dim=(1, 2, 3)) < 1
+        for name, value in figures.items():
+            if hazy.any():
+                self.log(f"val/{name}", value[hazy].mean(), prog_bar=True, batch_size=int(hazy.sum()))
+        clear = example._replace(given=example.given._replace(visible=example.given.clear))
+        restored = run(self.network, clear, int(batch[2])).restored
+        self.log("val/clean", psnr(restored, example.target).mean(), prog_bar=True, batch_size=len(batch[0]))
+        if index == 0 and self.global_rank == 0:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_sheet(self.folder / f"{self.global_step:06d}.png", example, result)
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """AdamW; linear warm-up over 2 % of the steps, then a cosine to a hundredth."""
+        steps, warm = self.recipe.steps, max(1, self.recipe.steps // 50)
+
+        def rate(step: int) -> float:
+            if step < warm:
+                return (step + 1) / warm
+            return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warm) / max(1, steps - warm))))
+
+        optimiser = torch.optim.AdamW(self.parameters(), self.recipe.rate, betas=(0.9, 0.99), weight_decay=1e-3)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, rate)
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _try(self, batch: Batch, random: torch.Generator) -> tuple[Example, Result]:
+        visible, infrared, factor = batch
+        with torch.autocast(self.device.type, enabled=False):
+            example = make_example(visible, infrared, self.recipe.mixture, int(factor), random)
+        return example, run(self.network, example, int(factor))
+
+
+def psnr(image: Tensor, reference: Tensor) -> Tensor:
+    """PSNR in dB of every batch item, (N,), at most 60."""
+    error = ((image.float().clamp(0, 1) - reference) ** 2).mean(dim=(1, 2, 3))
+    return -10 * torch.log10(error.clamp(min=1e-6))
+
+
+def dark_channel_prior(example: Example) -> Tensor:
+    """What plain dark-channel dehazing makes of the example, lifted by the true illumination, (N, 3, h, w)."""
+    image = example.given.visible
+    window, guide = (5, 15) if example.infrared.shape == example.light.shape and image.shape[2] <= 160 else (15, 61)
+    density, air = physics.haze_density(image, window=window, guide_window=guide)
+    clear = physics.recover(image, 1 - density, air).clamp(0, 1)
+    return clear * physics.lift_gain(example.light, example.lift)
+
+
+def write_sheet(path: Path, example: Example, result: Result) -> None:
+    """Contact sheet, a row a pair: given, infrared, restored, target, fused, transmission, its truth, illumination."""
+    rows = []
+    for index in range(min(SHEET_ROWS, len(example.infrared))):
+        cells = [example.given.visible, example.given.infrared, result.restored, example.target, result.fused]
+        cells += [result.maps.t, example.given.t, result.maps.light]
+        rows.append(np.hstack([_cell(cell[index], example.infrared.shape[-2:]) for cell in cells]))
+    cv2.imwrite(str(path), np.vstack(rows))
+
+
+def _cell(planes: Tensor, size: torch.Size) -> np.ndarray:
+    if planes.shape[-2:] != size:
+        planes = physics.enlarge(planes[None], FACTOR, torch.empty(1, 1, *size))[0]
+    pixels = (planes.detach().float().clamp(0, 1) * 255).byte().cpu().expand(3, -1, -1)
+    return pixels.permute(1, 2, 0).flip(2).numpy()

@@ -1,0 +1,87 @@
+"""What one training batch costs: degrade it, run the network, weigh the losses."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Generator, Tensor
+
+from ..engines import physics
+from ..engines.networks.io import luma
+from ..engines.networks.realtime import FACTOR, Maps, RealtimeFusion
+from . import losses
+from .degrade import Degraded, Mixture, degrade
+from .recipe import Losses
+
+
+class Example(NamedTuple):
+    """A degraded batch, what it should become, and how far the light is to be lifted."""
+
+    given: Degraded
+    infrared: Tensor
+    """(N, 1, h, w), undegraded."""
+    target: Tensor
+    """(N, 3, h, w): the clear frame, lifted."""
+    light: Tensor
+    """(N, 1, h, w): its illumination."""
+    lift: Tensor
+    """(N, 1, 1, 1)."""
+
+
+class Result(NamedTuple):
+    """What the network made of an example."""
+
+    fused: Tensor
+    restored: Tensor
+    maps: Maps
+
+
+def make_example(visible: Tensor, infrared: Tensor, mixture: Mixture, factor: int, random: Generator) -> Example:
+    """From uint8 pairs (N, 3, h, w) and (N, 1, h, w); half of them stay as dark as they are (lift 0)."""
+    colour, thermal = visible.float() / 255, infrared.float() / 255
+    given = degrade(colour, thermal, mixture, random)
+    strength = torch.rand(colour.shape[0], 1, 1, 1, generator=random, device=random.device)
+    lift = (2 * strength - 1).clamp(min=0)
+    light = physics.illumination(given.clear, factor, 15, 4e-3)
+    target = (given.clear * physics.lift_gain(light, lift)).clamp(max=1)
+    return Example(given, thermal, target, light, lift)
+
+
+def run(network: RealtimeFusion, example: Example, factor: int) -> Result:
+    """Dehaze fully and lift as asked. factor: of the core's grid, 1 for frames as small as it."""
+    dehaze = torch.ones_like(example.lift)
+    valid = torch.ones_like(example.infrared)
+    return Result(*network.fuse(example.given.visible, example.given.infrared, valid, dehaze, example.lift, factor))
+
+
+def cost(result: Result, example: Example, weights: Losses) -> dict[str, Tensor]:
+    """Every loss that has a weight, unweighted, by name."""
+    fused, bright, target = luma(result.fused), luma(result.restored), luma(example.target)
+    t, light, truth = result.maps.t, result.maps.light, example.given.t
+    clear = example.given.clear
+    if t.shape != truth.shape:
+        truth, light_truth, clear = (physics.reduce(x, FACTOR) for x in (truth, example.light, clear))
+    else:
+        light_truth = example.light
+    peak = clear.amax(dim=1, keepdim=True)
+    thermal = example.infrared
+    every = {
+        "restoration": lambda: losses.restoration(result.restored, example.target),
+        "squared_restoration": lambda: losses.squared_restoration(result.restored, example.target),
+        "restored_gradient": lambda: losses.restored_gradient(bright, target),
+        "intensity": lambda: losses.intensity(fused, target, thermal),
+        "gradient": lambda: losses.gradient(fused, target, thermal),
+        "dissimilarity": lambda: losses.dissimilarity(fused, target, thermal),
+        "unshared_differences": lambda: losses.unshared_differences(fused, target, thermal),
+        "structure": lambda: losses.structure(fused, target, thermal),
+        "content": lambda: losses.content(fused, target, thermal),
+        "perceptual": lambda: losses.perceptual(bright, target),
+        "colour": lambda: losses.colour(result.restored, example.target),
+        "chroma": lambda: losses.chroma(result.restored, example.target),
+        "transmission": lambda: losses.transmission(t, truth),
+        "illumination": lambda: losses.illumination(light, light_truth),
+        "retinex": lambda: losses.retinex((peak / light_truth.clamp(min=0.02)).clamp(max=1), light, peak),
+        "mutual_smoothness": lambda: losses.mutual_smoothness(light, peak),
+    }
+    return {name: every[name]() for name, weight in weights if weight > 0}

@@ -1,0 +1,108 @@
+"""A training recipe: one YAML file that says data, degradations, network, losses and schedule."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from .degrade import Mixture
+from .errors import TrainError
+
+
+class Strict(BaseModel):
+    """Unknown keys are refused: a typo must not train."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Source(Strict):
+    """One folder of pairs and how it is seen.
+
+    grid `core`: whole frames that are already as small as the core's grid. grid `frame`: windows cut at the frames' own
+    scale, which go through the full-size path.
+    """
+
+    root: Path
+    grid: Literal["core", "frame"] = "core"
+    size: tuple[int, int] = (120, 160)
+    """Height and width."""
+    batch: int = Field(16, ge=1)
+    share: float = Field(1.0, gt=0)
+    """Of the steps, relative to the other sources."""
+    hold_out: int = Field(10, ge=0)
+    """Every how many-th pair validates instead of training; 0 for none."""
+
+
+class Network(Strict):
+    """Which network. The branches are switched off only for ablations."""
+
+    profile: Literal["realtime", "tiny"] = "realtime"
+    haze: bool = True
+    light: bool = True
+    gate: bool = True
+    start: Path | None = None
+    """Weights to start from, safetensors."""
+
+
+class Losses(Strict):
+    """Weight of every loss in `losses`; 0 leaves it out."""
+
+    restoration: float = Field(2, ge=0)
+    squared_restoration: float = Field(0, ge=0)
+    restored_gradient: float = Field(0.5, ge=0)
+    intensity: float = Field(1, ge=0)
+    gradient: float = Field(1, ge=0)
+    dissimilarity: float = Field(0, ge=0)
+    unshared_differences: float = Field(0, ge=0)
+    structure: float = Field(0, ge=0)
+    content: float = Field(0, ge=0)
+    perceptual: float = Field(0, ge=0)
+    colour: float = Field(0, ge=0)
+    chroma: float = Field(0, ge=0)
+    transmission: float = Field(0.1, ge=0)
+    illumination: float = Field(0.5, ge=0)
+    retinex: float = Field(0, ge=0)
+    mutual_smoothness: float = Field(0, ge=0)
+
+
+class Recipe(Strict):
+    """Everything a training run is made of."""
+
+    data: list[Source] = Field(min_length=1)
+    network: Network = Network()
+    mixture: Mixture = Mixture()
+    losses: Losses = Losses()
+    rate: float = Field(2e-3, gt=0)
+    """Greatest learning rate of AdamW; it warms up and falls as a cosine to a hundredth."""
+    steps: int = Field(6000, ge=1)
+    steps_per_epoch: int = Field(300, ge=1)
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    average: float = Field(0.995, ge=0, lt=1)
+    """Decay of the running mean of the weights, which is what is validated and exported."""
+    seed: int = 0
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Read and check a recipe; its relative folders count from the recipe's own. TrainError in one line."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise TrainError(
+            f"{path}: cannot be read: {error}; name a recipe such as train/recipes/realtime.yaml"
+        ) from error
+    try:
+        recipe = Recipe.model_validate(yaml.safe_load(text))
+    except yaml.YAMLError as error:
+        raise TrainError(f"{path}: not YAML: {' '.join(str(error).split())}; mend it") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the whole file"
+        raise TrainError(f"{path}: {where}: {first['msg']}; mend it") from error
+    data = [source.model_copy(update={"root": path.parent / source.root}) for source in recipe.data]
+    network = recipe.network
+    if network.start is not None:
+        network = network.model_copy(update={"start": path.parent / network.start})
+    return recipe.model_copy(update={"data": data, "network": network})

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from .errors import InputError
 from .frames import Pixels
@@ -141,8 +142,11 @@ def _ultralytics() -> Any:
         "ULTRALYTICS_SAFE_LOAD": "true",
     }.items():
         os.environ.setdefault(name, value)
+    image_open = Image.open
     with _threads_kept():
-        return importlib.import_module("ultralytics")
+        module = importlib.import_module("ultralytics")
+    Image.open = image_open  # Ultralytics' own wants to install a HEIF reader for every file that is no image
+    return module
 
 
 @contextmanager

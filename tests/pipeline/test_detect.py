@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from PIL import Image, UnidentifiedImageError
 
 from fusecam.pipeline import detect
 from fusecam.pipeline.detect import Detection, UltralyticsDetector
@@ -224,3 +225,10 @@ def test_importing_stays_quiet_offline_and_leaves_threads_alone(weights: Path, t
         check=False,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_reading_images_is_as_before(weights: Path, tmp_path: Path) -> None:
+    UltralyticsDetector(weights)
+    (tmp_path / "no.png").write_bytes(b"no image")
+    with pytest.raises(UnidentifiedImageError):
+        Image.open(tmp_path / "no.png")

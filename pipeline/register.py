@@ -50,8 +50,13 @@ class Registrar:
         self._rig = rig
         self._feather = feather
         self._warps: OrderedDict[tuple[Size, Size], _Warp | None] = OrderedDict()
-        self._fitted = False
+        self._fitted = self._stretched = False
         self._blank: Pixels | None = None
+
+    @property
+    def has_rig(self) -> bool:
+        """Whether infrared is truly registered, not just resized."""
+        return self._rig is not None
 
     def register(self, pair: FramePair) -> RegisteredPair:
         """Register one pair. `coverage` is shared between pairs and read-only; `infrared` is fresh unless all zero.
@@ -103,7 +108,8 @@ class Registrar:
         return warp
 
     def _plain(self, visible: Size, infrared: Size) -> _Warp:
-        if abs(infrared[0] - visible[0] * infrared[1] / visible[1]) > 0.02 * infrared[0] + 1:
+        if abs(infrared[0] - visible[0] * infrared[1] / visible[1]) > 0.02 * infrared[0] + 1 and not self._stretched:
+            self._stretched = True
             self._warn(
                 f"registration: infrared is {infrared[0]}x{infrared[1]}, visible {visible[0]}x{visible[1]}, "
                 "another aspect ratio: infrared is stretched; give a rig file"

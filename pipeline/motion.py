@@ -19,6 +19,7 @@ SMALL_WIDTH = 80
 """Width in pixels to which frames are reduced before they are given to a signature: five pixels to a cell."""
 
 _SLOW_S = 0.5  # slower changes say little about the lag and, where the cameras disagree, bias it
+_STILL = 0.01  # change of relative edge strength per second: rounding, far below any sensor's noise
 _CONTRAST_FLOOR = 2.0  # gray levels: below it, contrast is sensor noise and is not amplified
 
 
@@ -71,7 +72,7 @@ class MotionSignature:
         codec, flashes, gain steps) taken out; smoothed by a Gaussian; without what is slower than half a second.
         """
         activity = np.stack(self._activity)
-        floor = max(float(np.median(activity)), 0.1 * float(activity.mean()), 1e-6)
+        floor = max(float(np.median(activity)), 0.1 * float(activity.mean()), _STILL)
         level = np.log1p(activity / floor)
         common = np.median(level, axis=1)
         level -= np.maximum(common - _median_of_three(common), 0)[:, None]

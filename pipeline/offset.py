@@ -54,12 +54,12 @@ class OffsetEstimate:
     """A measured time offset.
 
     offset_ms: added to infrared times gives visible times; 0 unless `ok`. confidence: 0 to 1, by how much the best lag
-    beats the next one. error_ms: standard error, NaN unless `ok`. reason: one line, how it was measured or why not.
+    beats the next one. error_ms: standard error, None unless `ok`. reason: one line, how it was measured or why not.
     """
 
     offset_ms: float
     confidence: float
-    error_ms: float
+    error_ms: float | None
     ok: bool
     reason: str
 
@@ -129,25 +129,23 @@ def measure_offset(
     registrar: Registrar,
     seconds: float = 10.0,
     search_ms: float = 1500,
-    start_s: float = 0.0,
+    start_s: float | None = None,
 ) -> OffsetEstimate:
-    """Measure over `seconds` of two recordings, from `start_s` after the later one's first frame.
+    """Measure over `seconds` of two recordings, from `start_s` on their clocks (None: from where both have begun).
 
-    The iterables are read one after the other and only as far as needed, so live sources do not fit.
-    Raises RigError where the registrar's rig does not fit the sizes, and whatever the sources raise.
+    Frames before that are passed over. The iterables are read one after the other and only as far as needed, so live
+    sources do not fit. Raises RigError where the registrar's rig does not fit the sizes, and what the sources raise.
     """
     seen, felt = iter(visible), iter(infrared)
     first_seen, first_felt = next(seen, None), next(felt, None)
     if first_seen is None or first_felt is None:
         return _refused("a stream has no frames")
-    apart_s = abs(first_seen.time_ns - first_felt.time_ns) * 1e-9
-    if apart_s > _FURTHEST_START_S + start_s:
+    begun = max(first_seen.time_ns, first_felt.time_ns)
+    apart_s = (begun - min(first_seen.time_ns, first_felt.time_ns)) * 1e-9
+    if start_s is None and apart_s > _FURTHEST_START_S:
         return _refused(f"the streams start {apart_s:.0f} s apart; their clocks have nothing in common")
     margin = round(search_ms * 1e6)
-    start = (
-        max(min(first_seen.time_ns, first_felt.time_ns), 0) if start_s else max(first_seen.time_ns, first_felt.time_ns)
-    )
-    start += round(start_s * 1e9)
+    start = begun if start_s is None else round(start_s * 1e9)
     window = start - margin, start + round(seconds * 1e9) + margin
     width, height = first_seen.size
     small = SMALL_WIDTH, max(round(SMALL_WIDTH * height / width), 12)
@@ -235,7 +233,7 @@ def _judged(curve: LagCurve, limits: _Limits, search_s: float, span: float) -> O
 
 
 def _refused(reason: str) -> OffsetEstimate:
-    return OffsetEstimate(0.0, 0.0, float("nan"), False, reason)
+    return OffsetEstimate(0.0, 0.0, None, False, reason)
 
 
 def _within(frames: Iterable[Frame], window: tuple[int, int]) -> Iterator[Frame]:

@@ -114,7 +114,8 @@ def test_without_a_rig_infrared_is_resized(infrared: tuple[int, int], warned: bo
     for _ in range(2):
         out = registrar.register(pair((64, 48), np.full(infrared[::-1], 77, np.uint8)))
     assert out.infrared.shape == (48, 64) and (out.infrared == 77).all() and out.coverage.min() == 255
-    assert len(registrar.warnings) == warned
+    registrar.warp(np.full(infrared[::-1], 77, np.uint8), (32, 24))
+    assert not registrar.has_rig and len(registrar.warnings) == warned
     assert all("aspect ratio" in line and "\n" not in line for line in registrar.warnings)
 
 

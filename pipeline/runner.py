@@ -242,7 +242,8 @@ class Runner:
     def _close_sinks(self) -> None:
         """Finish the outputs. Frames written before a camera or an engine failed are worth keeping, if asked for;
         an output that failed itself is not."""
-        kept = (self._keep_partial or self._outcome.ended in WHOLE) and not self._output_failed
+        whole = self._outcome.ended in WHOLE
+        kept = (whole or (self._keep_partial and self._outcome.frames > 0)) and not self._output_failed
         try:
             close_all(self._stages.sinks, complete=kept)
             self._outcome.kept = kept

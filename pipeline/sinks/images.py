@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -34,6 +35,7 @@ class ImagesSink:
                 raise self._collision(name)
         if folder.exists() and not folder.is_dir():
             raise InputError(f"{folder}: is a file; images need a folder")
+        self._made = not folder.exists()
         with errors_naming(folder):
             folder.mkdir(parents=True, exist_ok=True)
         if not os.access(folder, os.W_OK | os.X_OK):
@@ -51,7 +53,10 @@ class ImagesSink:
         self.health.written += 1
 
     def close(self, complete: bool) -> None:
-        """Nothing is pending: every image was finished when it was written."""
+        """Every image was finished when it was written; a folder made for a run that wrote none goes again."""
+        if self._made and not self.health.written:
+            with suppress(OSError):  # somebody else's files are in it by now
+                self._folder.rmdir()
 
     def _collision(self, name: str) -> InputError:
         return InputError(f"{self._folder / name}.png: two frames have the name '{name}'; rename one of the inputs")

@@ -236,3 +236,14 @@ def test_frame_rates_that_differ_pair_by_time(tmp_path, run):
     answer = run("--ir", ir, "--vis", vis, "--out", tmp_path / "o.mp4", "--offset-ms", 0, *QUICK)
     assert answer.code == 0, answer.said
     assert all(abs(line["skew_ms"]) <= 8.4 for line in json_lines(tmp_path / "o.jsonl"))
+
+
+def test_frames_too_small_to_fuse_leave_nothing(tmp_path, run):
+    for camera in ("ir", "vis"):
+        (tmp_path / camera).mkdir()
+        cv2.imwrite(str(tmp_path / camera / "a.png"), street(0, 24, 20))
+    answer = run("--ir", tmp_path / "ir", "--vis", tmp_path / "vis", "--out", tmp_path / "o", *QUICK)
+    assert answer.code == 1
+    assert "24x20" in answer.said
+    assert_one_line(answer.said)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["ir", "vis"]

@@ -184,7 +184,7 @@ def _measure(
         )
         return Alignment(0.0, 0.0, f"not measured: {found.reason}")
     first = next(estimate for _, estimate in found.windows if estimate.ok)
-    if found.ppm == 0 and abs(found.offset_ms) < 2 * first.error_ms:
+    if found.ppm == 0 and abs(found.offset_ms) < 2 * (first.error_ms or 0):
         return Alignment(0.0, 0.0, f"{found.reason}: none", first.confidence)
     return Alignment(round(found.offset_ms, 3), round(found.ppm, 3), found.reason, first.confidence)
 

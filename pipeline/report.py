@@ -53,6 +53,7 @@ def _source(source: Source, outcome: Outcome) -> dict[str, Any]:
         "delivered": health.delivered,
         "corrupt": health.corrupt,
         "retimed": health.retimed,
+        "clock_drift_ppm": health.drift_ppm,
         "dropped_queue": outcome.dropped_queue.get(info.camera, 0),
         "unprocessed": outcome.unprocessed.get(info.camera, 0),
     }
@@ -79,7 +80,7 @@ def print_summary(report: dict[str, Any], recorder: LatencyRecorder, config: Run
     console.print(
         f"{report['frames']} frames out ({report['ended']}); infrared paired {sync['paired']}, "
         f"visible alone {sync['visible_alone']}, infrared unused {sync['infrared_unused']}; "
-        f"offset {sync['offset_ms']:+.1f} ms ({sync['origin']})",
+        f"offset {sync['offset_ms']:+.1f} ms, drift {sync['drift_ppm']:+.1f} ppm ({sync['origin']})",
         highlight=False,
         soft_wrap=True,
     )

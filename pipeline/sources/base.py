@@ -35,11 +35,15 @@ class SourceInfo:
 
 @dataclass(slots=True)
 class SourceHealth:
-    """Monotonic counters, and one line for each kind of trouble met (not one for each frame)."""
+    """Monotonic counters, and one line for each kind of trouble met (not one for each frame).
+
+    drift_ppm: how much faster the host's clock runs than a live source's, once 10 s have shown it; else None.
+    """
 
     delivered: int = 0
     corrupt: int = 0
     retimed: int = 0
+    drift_ppm: float | None = None
     warnings: list[str] = field(default_factory=list)
 
 

@@ -12,6 +12,7 @@ from .clock import ClockMapper
 
 _RESTART_S = 1
 _NEAR_NS = 60_000_000_000
+_DRIFT_EVERY_NS = 1_000_000_000  # it changes slowly and costs a millisecond
 
 
 class Stamp(NamedTuple):
@@ -51,7 +52,7 @@ class MediaTimes:
     def __init__(self, spec: str, rate: Fraction | None, health: SourceHealth) -> None:
         self._spec = spec
         self._rate = rate
-        self._health = health
+        self.health = health
         self._last: int | None = None
         self._step = 0
         self._shift = 0
@@ -72,7 +73,7 @@ class MediaTimes:
             else:
                 ticks, trouble = last + 1, "repeated"
         if trouble:
-            self._health.retimed += 1
+            self.health.retimed += 1
             self._tell(trouble, ticks * time_base)
         if last is not None:
             self._step = ticks - last
@@ -93,7 +94,7 @@ class MediaTimes:
         }.get(trouble)
         if text and trouble not in self._told:
             self._told.add(trouble)
-            self._health.warnings.append(f"{self._spec}: {text} (first at {float(at):.3f} s)")
+            self.health.warnings.append(f"{self._spec}: {text} (first at {float(at):.3f} s)")
 
 
 class NetworkTimes:
@@ -102,6 +103,7 @@ class NetworkTimes:
     def __init__(self, media: MediaTimes) -> None:
         self._media = media
         self.mapper = ClockMapper()
+        self._reported_ns = 0
         self._observed: deque[tuple[int, int]] = deque()
 
     def stamp(self, pts: int | None, dts: int | None, time_base: Fraction, arrival_ns: int) -> Stamp:
@@ -114,6 +116,9 @@ class NetworkTimes:
             self._observed.popleft()
         else:
             self.mapper.observe(sender, arrival_ns)
+        if arrival_ns - self._reported_ns >= _DRIFT_EVERY_NS:
+            self._reported_ns = arrival_ns
+            self._media.health.drift_ppm = self.mapper.drift_ppm
         return Stamp(self.mapper.place(sender), repaired.pts)
 
     def observe(self, pts: int, time_base: Fraction, arrival_ns: int) -> None:

@@ -87,3 +87,14 @@ def test_camera_times_end_up_monotonic_whatever_the_driver_stamps_with(clock):
         stamp = times.stamp((taken + offset) // 1000, None, US, taken + 8_000_000)
         expected = taken + 8_000_000 if clock == "unknown" else taken
         assert stamp.time_ns == pytest.approx(expected, abs=1_000_000)
+
+
+def test_a_live_source_tells_its_clock_s_drift_once_it_is_known() -> None:
+    health = SourceHealth()
+    times = NetworkTimes(MediaTimes("cam", Fraction(25), health))
+    start = 10**15
+    for index in range(25 * 40):
+        sent = index * 40_000_000
+        times.stamp(index * 40, None, Fraction(1, 1000), start + sent + round(sent * 80e-6))
+        assert index >= 25 * 9 or health.drift_ppm is None
+    assert health.drift_ppm == pytest.approx(80, abs=5)

@@ -122,6 +122,9 @@ class Runner:
             for thread in (*captures, writer):
                 thread.join()
             outcome.dropped_queue = self._inbox.dropped
+            for camera, dropped in self._inbox.dropped.items():
+                if dropped:
+                    self.recorder.count(f"dropped {camera}", dropped)
             for camera, left in self._inbox.left().items():
                 outcome.unprocessed[camera] = outcome.unprocessed.get(camera, 0) + left
             self._close_sinks()

@@ -10,6 +10,7 @@ Files are lossless: every queue waits. Live sources keep the latest frames and c
 from __future__ import annotations
 
 import queue
+import sys
 import threading
 import time
 from collections import Counter
@@ -30,6 +31,7 @@ from .sources.base import Source
 from .sync import Synchronizer, Wants
 
 POLL_S = 0.05  # how soon a waiting thread notices a stop request
+SWITCH_S = 1e-4  # four threads that mostly wait in C: by Python's 5 ms each return from C may wait a whole frame's time
 LIVE_QUEUE = 2  # frames per camera: one being exposed to the pairing, one arriving
 FILE_QUEUE = 4  # decoding is quick; a longer queue only makes frames older at the output
 DECODE: dict[Camera, str] = {"visible": "decode vis", "infrared": "decode ir"}
@@ -101,6 +103,8 @@ class Runner:
         """
         stages, outcome = self._stages, self._outcome
         started = time.perf_counter()
+        switching = sys.getswitchinterval()
+        sys.setswitchinterval(SWITCH_S)
         captures = [
             threading.Thread(target=self._capture, args=(source,), name=f"capture-{source.info.camera}", daemon=True)
             for source in (stages.infrared, stages.visible)
@@ -128,6 +132,7 @@ class Runner:
             for camera, left in self._inbox.left().items():
                 outcome.unprocessed[camera] = outcome.unprocessed.get(camera, 0) + left
             self._close_sinks()
+            sys.setswitchinterval(switching)
             outcome.seconds = time.perf_counter() - started
         return outcome
 

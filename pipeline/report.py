@@ -77,10 +77,11 @@ def print_summary(report: dict[str, Any], recorder: LatencyRecorder, config: Run
     """The latency table, what happened to the frames, and every warning."""
     console.print(recorder.table())
     sync = report["sync"]
+    drift = f", drift {sync['drift_ppm']:+.1f} ppm" if sync["drift_ppm"] else ""
     console.print(
         f"{report['frames']} frames out ({report['ended']}); infrared paired {sync['paired']}, "
         f"visible alone {sync['visible_alone']}, infrared unused {sync['infrared_unused']}; "
-        f"offset {sync['offset_ms']:+.1f} ms, drift {sync['drift_ppm']:+.1f} ppm ({sync['origin']})",
+        f"offset {sync['offset_ms']:+.1f} ms{drift} ({sync['origin']})",
         highlight=False,
         soft_wrap=True,
     )

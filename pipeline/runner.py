@@ -148,7 +148,7 @@ class Runner:
                     break
                 if frame.arrival_ns < since:  # decoded at opening, before the engine was built
                     if source.info.live:
-                        self.recorder.count("dropped stale")
+                        self.recorder.count(f"stale {camera}")
                         continue
                     frame = replace(frame, arrival_ns=since)
                 if not source.info.live:  # a live source's time is mostly waiting for the camera

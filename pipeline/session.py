@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,8 +24,10 @@ from .overlay import Overlay
 from .report import build_report, print_summary, write_report
 from .runner import Outcome, Runner, Stages
 from .sinks import Sink, is_video, open_sinks
+from .sinks.aside import AsideFile
 
 INTERRUPTED = 130
+PROGRESS_S = 0.1
 
 
 @dataclass(slots=True)
@@ -58,11 +61,17 @@ def run_session(config: RunConfig, console: Console) -> int:
     """The plain `fusecam` command. Returns the exit code. Raises the expected errors of the stages."""
     check_sources(config.sources)
     config = _with_window_decided(config)
+    if config.output.report is not None:
+        AsideFile(config.output.report).discard()  # a place that cannot be written to is better known before the run
     try:
         with console.status("opening both cameras") as status:
             streams = open_streams(config)
             status.update("building the engine")
-            tools = build_tools(config.engine, config.detector)
+            try:
+                tools = build_tools(config.engine, config.detector)
+            except BaseException:
+                streams.close()
+                raise
     except KeyboardInterrupt:
         return INTERRUPTED
     with interruptible() as stop:
@@ -121,8 +130,13 @@ def run_streams(
     with Progress(*columns, TextColumn("{task.fields[rate]}"), console=console, transient=True) as progress:
         task = progress.add_task(escape(title), total=total, rate="")
 
+        shown = time.monotonic()
+
         def on_frame(done: int) -> None:
-            progress.update(task, completed=done, rate=f"{recorder.fps(2.0):.0f} fps")
+            nonlocal shown
+            if time.monotonic() - shown >= PROGRESS_S:
+                shown = time.monotonic()
+                progress.update(task, completed=done, rate=f"{recorder.fps(2.0):.0f} fps")
 
         runner = Runner(stages, recorder, stop, config.max_frames, on_frame, keep_partial)
         outcome = runner.run()

@@ -99,6 +99,7 @@ def assert_one_line(said: str) -> None:
         (["--ir", "IR", "--vis", "VIS", "--out", "VIS"], "input"),
         (["--ir", "IR", "--vis", "VIS", "--out", "/proc/fusecam/o.mp4"], "/proc/fusecam"),
         (["--ir", "IR", "--vis", "VIS", "--out", "IR/o.mp4"], "IR/o.mp4"),
+        (["--ir", "IR", "--vis", "VIS", "--out", "OUT", "--report", "/proc/fusecam/r.json"], "/proc/fusecam"),
         (["--ir", "IR", "--vis", "VIS", "--out", "OUT", "--show"], "display"),
         (["--ir", "dev77", "--vis", "VIS", "--out", "OUT"], "dev77"),
         (["--ir", "gopher://x/y", "--vis", "VIS", "--out", "OUT"], "gopher"),

@@ -51,10 +51,12 @@ class FusionEngine(Protocol):
         """NAME:BACKEND:PRECISION, for example `physics:openvino:f32`."""
         ...
 
-    def fuse(self, visible: Pixels, infrared: Pixels, coverage: Pixels) -> Fused:
+    def fuse(self, visible: Pixels, infrared: Pixels, coverage: Pixels, elapsed_s: float | None = None) -> Fused:
         """Fuse one registered pair of any size from 160x120 up, odd sizes too.
 
         visible: (H, W, 3) uint8 RGB. infrared: (H, W) uint8. coverage: (H, W) uint8, 255 where infrared is
-        valid, 0 where the result must be the visible frame alone. Raises EngineError on other shapes or dtypes.
+        valid, 0 where the result must be the visible frame alone. elapsed_s: seconds since the frame of the call
+        before, if both are of one video: the airlight is then steadied over time (see `steady`); None for a picture on
+        its own. Raises EngineError on other shapes or dtypes.
         """
         ...

@@ -8,6 +8,7 @@ from torch import nn
 
 from .base import Fused, Pixels
 from .inputs import check_pair
+from .steady import Steady
 
 
 class EagerEngine:
@@ -17,17 +18,20 @@ class EagerEngine:
         """network_name: for the engine's name. module: as in `networks`. dehaze, lift: 0 to 1, negative for auto."""
         self._name = f"{network_name}:torch:f32"
         self._module = module.eval()
-        self._strengths = torch.tensor([dehaze, lift], dtype=torch.float32)
+        self._strengths = np.array([dehaze, lift], np.float32)
+        self._steady = Steady()
 
     @property
     def name(self) -> str:
         """NAME:BACKEND:PRECISION."""
         return self._name
 
-    def fuse(self, visible: Pixels, infrared: Pixels, coverage: Pixels) -> Fused:
+    def fuse(self, visible: Pixels, infrared: Pixels, coverage: Pixels, elapsed_s: float | None = None) -> Fused:
         """See `FusionEngine.fuse`."""
         check_pair(self._name, visible, infrared, coverage)
         frames = (torch.from_numpy(np.array(x, order="C"))[None] for x in (visible, infrared, coverage))
+        controls = np.append(self._strengths, self._steady.prior(visible, elapsed_s))
         with torch.inference_mode():
-            outputs = self._module(*frames, self._strengths)
+            *outputs, airlight = self._module(*frames, torch.from_numpy(controls))
+        self._steady.keep(airlight.numpy())
         return Fused(*(np.array(x[0].numpy(), order="C") for x in outputs))

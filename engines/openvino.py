@@ -13,6 +13,7 @@ import openvino as ov
 from . import cache
 from .base import EngineError, Fused, Pixels
 from .inputs import check_pair
+from .steady import Steady
 
 if TYPE_CHECKING:
     from torch import nn
@@ -52,6 +53,7 @@ class OpenVinoEngine:
         if threads is not None:
             self._settings["INFERENCE_NUM_THREADS"] = threads
         self._strengths = np.array([dehaze, lift], np.float32)
+        self._steady = Steady()
         self._requests: OrderedDict[tuple[int, int], ov.InferRequest] = OrderedDict()
         try:
             self._model = (
@@ -65,12 +67,15 @@ class OpenVinoEngine:
         """NAME:BACKEND:PRECISION."""
         return self._name
 
-    def fuse(self, visible: Pixels, infrared: Pixels, coverage: Pixels) -> Fused:
+    def fuse(self, visible: Pixels, infrared: Pixels, coverage: Pixels, elapsed_s: float | None = None) -> Fused:
         """See `FusionEngine.fuse`. The first frame of a size also compiles for it."""
         request = self._request(check_pair(self._name, visible, infrared, coverage))
         for index, frame in enumerate((visible, infrared, coverage)):
             np.copyto(request.get_input_tensor(index).data[0], frame)
+        controls = request.get_input_tensor(3).data
+        controls[:2], controls[2:] = self._strengths, self._steady.prior(visible, elapsed_s)
         request.infer()
+        self._steady.keep(request.get_output_tensor(4).data)
         return Fused(*(request.get_output_tensor(index).data[0].copy() for index in range(4)))
 
     def _request(self, size: tuple[int, int]) -> ov.InferRequest:
@@ -83,12 +88,10 @@ class OpenVinoEngine:
     def _compile(self, height: int, width: int) -> ov.InferRequest:
         try:
             model = self._model.clone()
-            model.reshape({0: [1, height, width, 3], 1: [1, height, width], 2: [1, height, width], 3: [2]})
-            request = self._core.compile_model(model, "CPU", self._settings).create_infer_request()
+            model.reshape({0: [1, height, width, 3], 1: [1, height, width], 2: [1, height, width], 3: [6]})
+            return self._core.compile_model(model, "CPU", self._settings).create_infer_request()
         except RuntimeError as e:
             raise EngineError(f"{self._name}: cannot be compiled for {width}x{height}: {_one_line(e)}") from e
-        request.get_input_tensor(3).data[:] = self._strengths
-        return request
 
 
 def _convert(make: Callable[[], nn.Module]) -> ov.Model:
@@ -98,7 +101,7 @@ def _convert(make: Callable[[], nn.Module]) -> ov.Model:
     frames = (torch.zeros(1, 120, 160, *tail, dtype=torch.uint8) for tail in ((3,), (), ()))
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # openvino's own use of torch.jit.trace is deprecated there
-        return ov.convert_model(make().eval(), example_input=(*frames, torch.zeros(2)))
+        return ov.convert_model(make().eval(), example_input=(*frames, torch.zeros(6)))
 
 
 def _one_line(error: Exception) -> str:

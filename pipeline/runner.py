@@ -95,6 +95,7 @@ class Runner:
         self._output: queue.Queue[Result | None] = queue.Queue(maxsize=2)
         self._outcome = Outcome()
         self._failed = threading.Event()
+        self._before_ns: int | None = None
 
     def run(self) -> Outcome:
         """Run to the end. Threads are joined, sources and sinks closed, whatever happens.
@@ -206,7 +207,9 @@ class Runner:
             with recorder.stage("register", index):
                 registered = stages.registrar.register(pair)
             with recorder.stage("fuse", index):
-                fused = stages.engine.fuse(registered.visible, registered.infrared, registered.coverage)
+                fused = stages.engine.fuse(
+                    registered.visible, registered.infrared, registered.coverage, self._elapsed_s(pair.visible)
+                )
             detections: list[Detection] = []
             if stages.detector is not None:
                 with recorder.stage("detect", index):
@@ -221,6 +224,11 @@ class Runner:
             outcome.ended = "frame limit reached"
             return False
         return True
+
+    def _elapsed_s(self, visible: Frame) -> float | None:
+        """Seconds since the visible frame before; None for images of a folder, which need not be of one scene."""
+        before, self._before_ns = self._before_ns, visible.time_ns
+        return None if visible.clock == "index" or before is None else (visible.time_ns - before) * 1e-9
 
     def _write(self) -> None:
         while (result := self._output.get()) is not None:

@@ -35,6 +35,12 @@ def luma(image: Tensor) -> Tensor:
     return LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue
 
 
+def read_controls(controls: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """(6,) float32 to dehaze, lift, airlight before, its weight: (1, 1, 1, 1), but the airlight (1, 3, 1, 1)."""
+    dehaze, lift, red, green, blue, weight = controls.reshape(6, 1, 1, 1, 1).unbind(0)
+    return dehaze, lift, torch.cat([red, green, blue], dim=1), weight
+
+
 def _quantise(image: Tensor) -> Tensor:
     # truncation after adding a half: every backend does that alike, rounding of ties they do not
     return (image.clamp(0, 1) * 255 + 0.5).to(torch.uint8)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import physics
-from .io import from_gray, from_rgb, luma, to_gray, to_rgb
+from .io import from_gray, from_rgb, luma, read_controls, to_gray, to_rgb
 
 FACTOR = 4
 """The reduced grid's step in pixels."""
@@ -35,22 +35,24 @@ class PhysicsFusion(nn.Module):
     """
 
     def forward(
-        self, visible: Tensor, infrared: Tensor, coverage: Tensor, strengths: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        self, visible: Tensor, infrared: Tensor, coverage: Tensor, controls: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Fuse one pair.
 
-        visible: (1, H, W, 3) uint8 RGB. infrared, coverage: (1, H, W) uint8. strengths: (2,) float32, dehaze and lift,
-        0 to 1, or negative: chosen from the measured maps. Returns fused (1, H, W, 3), restored (1, H, W, 3), haze
-        density (1, h, w), illumination (1, h, w) with h = ⌈H/4⌉, w = ⌈W/4⌉; all uint8.
+        visible: (1, H, W, 3) uint8 RGB. infrared, coverage: (1, H, W) uint8. controls: (6,) float32: dehaze and
+        lift, 0 to 1, or negative: chosen from the measured maps; then the airlight (R, G, B) of the frames before and
+        its weight, 0 to 1 (see `steady`). Returns fused (1, H, W, 3), restored (1, H, W, 3), haze density (1, h, w),
+        illumination (1, h, w) with h = ⌈H/4⌉, w = ⌈W/4⌉, all uint8; and the airlight used, (1, 3) float32 in [0, 1].
         """
         colour, thermal, valid = from_rgb(visible), from_gray(infrared), from_gray(coverage)
         small, small_thermal, small_valid = (physics.reduce(x, FACTOR) for x in (colour, thermal, valid))
-        asked_dehaze, asked_lift = strengths.reshape(2, 1, 1, 1, 1).unbind(0)
+        asked_dehaze, asked_lift, air_before, weight = read_controls(controls)
 
         # haze: the refined transmission is linear in the gray frame, t = a Y + b
         gray, small_gray = luma(colour), luma(small)
         air = physics.airlight(small, physics.dark_channel(small, 3))
         air = air + AIR_GRAYNESS * (air.mean(dim=1, keepdim=True) - air)
+        air = air + weight * (air_before - air)
         rough = physics.transmission(small, air, window=3)
         a, b = physics.guided_coefficients(small_gray, rough, 15, 1e-3)
         glowing = _smooth(air.mean(dim=1, keepdim=True), *AIR_GLOW)
@@ -99,7 +101,7 @@ class PhysicsFusion(nn.Module):
         detail = pick * (torch.minimum(thermal, around + 0.15 * contrast) - base_cool)
         fused = (calm + hot * (glow - calm).clamp(min=0) + (1 - hot) * detail).clamp(0, 1)
         follow = ((fused + 0.1) / (calm + 0.1)).clamp(max=1.3)
-        return to_rgb(fused + follow * chroma), to_rgb(calm + chroma), to_gray(haze), to_gray(light)
+        return to_rgb(fused + follow * chroma), to_rgb(calm + chroma), to_gray(haze), to_gray(light), air.flatten(1)
 
     @staticmethod
     def dehaze_strength(haze: Tensor) -> Tensor:

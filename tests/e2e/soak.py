@@ -34,7 +34,7 @@ class PassThrough:
 
     name = "pass-through"
 
-    def fuse(self, visible: Pixels, infrared: Pixels, coverage: Pixels) -> Fused:
+    def fuse(self, visible: Pixels, infrared: Pixels, coverage: Pixels, elapsed_s: float | None = None) -> Fused:
         empty = np.zeros((120, 160), np.uint8)
         return Fused(visible, visible, empty, empty)
 

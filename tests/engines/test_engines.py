@@ -217,7 +217,7 @@ def test_wrong_frames_are_refused_in_one_line(engines, frame, spec: str, change,
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"spec": "magic"}, "unknown name 'magic'; known: physics, average"),
+        ({"spec": "magic"}, "unknown name 'magic'; known: physics, "),
         ({"spec": ""}, "unknown name ''"),
         ({"spec": "physics:cuda"}, "unknown backend 'cuda'; known: openvino, torch"),
         ({"spec": "physics:openvino:int4"}, "has no precision 'int4'; known: f32, bf16"),

@@ -1,0 +1,48 @@
+"""Global quantities steadied over time, outside the networks, so that fused video does not pump."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from .base import Pixels
+
+TIME_CONSTANT_S = 1.0
+LONGEST_S = 2.0
+"""A gap after which what was seen before says nothing any more."""
+CUT_LEVELS = 24.0
+"""Earth mover's distance between the grey levels of two frames above which the scene was cut."""
+_BINS = 16
+
+Airlight = npt.NDArray[np.float32]
+
+
+class Steady:
+    """Exponential smoothing of the airlight: A <- w A_before + (1 - w) A_measured, w = exp(-elapsed / 1 s).
+
+    It starts afresh (w = 0) with a picture on its own, after a gap of 2 s, and on a scene cut.
+    """
+
+    def __init__(self) -> None:
+        self._airlight: Airlight = np.zeros(3, np.float32)
+        self._levels: npt.NDArray[np.float64] | None = None
+
+    def prior(self, visible: Pixels, elapsed_s: float | None) -> Airlight:
+        """What the network takes: (4,) float32, the airlight before in [0, 1] and its weight w.
+
+        visible: (H, W, 3) uint8 RGB, the frame to come. elapsed_s: as in `FusionEngine.fuse`.
+        """
+        before = self._levels
+        counts = np.cumsum(np.bincount(visible[::8, ::8, 1].ravel() // (256 // _BINS), minlength=_BINS))
+        self._levels = counts / counts[-1]
+        if before is None or elapsed_s is None or not 0 < elapsed_s <= LONGEST_S:
+            return np.zeros(4, np.float32)
+        moved = float(np.abs(self._levels - before).sum()) * (256 // _BINS)
+        weight = 0.0 if moved > CUT_LEVELS else math.exp(-elapsed_s / TIME_CONSTANT_S)
+        return np.append(self._airlight, np.float32(weight))
+
+    def keep(self, airlight: Airlight) -> None:
+        """Remember the airlight that the network used, (3,) float32."""
+        self._airlight = airlight.reshape(3).astype(np.float32)

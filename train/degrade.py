@@ -26,6 +26,8 @@ class Mixture(BaseModel):
     t_least: float = Field(0.08, gt=0, lt=1)
     """Least mean transmission."""
     t_most: float = Field(0.85, gt=0, le=1)
+    relief: float = Field(1, ge=0, le=2)
+    """How far depth varies within a frame; 0 gives even haze."""
     air_least: float = Field(0.5, gt=0, le=1)
     night: float = Field(0.2, ge=0, le=1)
     glare: float = Field(0.05, ge=0, le=1)
@@ -46,6 +48,8 @@ class Degraded(NamedTuple):
     """(N, 3, h, w): without haze, glare and noise, as dark as the scene is."""
     t: Tensor
     """(N, 1, h, w), 1 where no haze was added."""
+    air: Tensor
+    """(N, 3, h, w), the airlight where there is haze."""
 
 
 def degrade(visible: Tensor, infrared: Tensor, mixture: Mixture, random: Generator) -> Degraded:
@@ -55,14 +59,15 @@ def degrade(visible: Tensor, infrared: Tensor, mixture: Mixture, random: Generat
     clear = _choose(_drawn(n, mixture.night, random) & bright, darken(visible, random), visible)
     glaring = _choose(_drawn(n, mixture.glare, random), glare(clear, random), clear)
 
-    t = transmission(luma(visible), mixture.t_least, mixture.t_most, random)
+    t = transmission(luma(visible), mixture.t_least, mixture.t_most, random, mixture.relief)
     t = _choose(_drawn(n, mixture.haze, random), t, torch.ones_like(t))
-    hazy = haze(glaring, t, airlight(visible, mixture.air_least, random))
+    air = airlight(visible, mixture.air_least, random)
+    hazy = haze(glaring, t, air)
     hazy = sensor_noise(hazy, mixture.noise * _uniform(n, 0, 1, random), random)
 
     weak = _choose(_drawn(n, mixture.weak_infrared, random), weaken(infrared, random), infrared)
     weak = _choose(_drawn(n, mixture.stripes, random), stripe(weak, random), weak)
-    return Degraded(quantise(hazy), quantise(weak), clear, t)
+    return Degraded(quantise(hazy), quantise(weak), clear, t, air)
 
 
 def haze(image: Tensor, t: Tensor, air: Tensor) -> Tensor:
@@ -73,18 +78,18 @@ def haze(image: Tensor, t: Tensor, air: Tensor) -> Tensor:
 def airlight(like: Tensor, least: float, random: Generator) -> Tensor:
     """Airlight (N, 3, h, w): nearly gray, a slight tint, and for every third one a glow that varies over the frame."""
     n = like.shape[0]
-    gray = least + (1 - least) * _uniform(n, 0, 1, random).sqrt()
+    gray = _uniform(n, least, 1, random)
     tint = 0.015 * torch.randn(n, 3, 1, 1, generator=random, device=like.device)
     glow = _choose(_drawn(n, 0.33, random), 0.12 * smooth_field(like, 3, random), torch.zeros_like(like[:, :1]))
     return ((gray + tint) * (1 + glow)).clamp(0.3, 1)
 
 
-def transmission(gray: Tensor, least: float, most: float, random: Generator) -> Tensor:
+def transmission(gray: Tensor, least: float, most: float, random: Generator, relief: float = 1.0) -> Tensor:
     """Transmission t = exp(-β d) of a made-up depth d, (N, 1, h, w); β is such that the mean of t is in [least, most].
 
     The depth is a random mix of what scenes have: a road that runs to a horizon, a slope in any direction, smooth
     fields, steps along the edges of the image's own tones, and boxes that stand nearer.
-    gray: (N, 1, h, w), whose edges the steps follow.
+    gray: (N, 1, h, w), whose edges the steps follow. relief: how far the depth varies.
     """
     n, device = gray.shape[0], gray.device
     down = torch.linspace(0, 1, gray.shape[2], device=device)[None, None, :, None].expand_as(gray)
@@ -99,7 +104,7 @@ def transmission(gray: Tensor, least: float, most: float, random: Generator) -> 
     for field in fields:
         # most scenes have only some of these
         weight = _uniform(n, 0, 1, random) * (_uniform(n, 0, 1, random) < 0.4)
-        depth = depth + weight * (field - field.mean(dim=(2, 3), keepdim=True))
+        depth = depth + relief * weight * (field - field.mean(dim=(2, 3), keepdim=True))
     depth = depth.clamp(min=0.05)
     mean_t = least + (most - least) * _uniform(n, 0, 1, random) ** 1.5
     return torch.exp(mean_t.log() * depth / depth.mean(dim=(2, 3), keepdim=True)).clamp(0.02, 1)

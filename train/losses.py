@@ -131,6 +131,11 @@ def transmission(t: Tensor, truth: Tensor) -> Tensor:
     return (t.clamp(min=1e-2).log() - truth.clamp(min=1e-2).log()).abs().mean()
 
 
+def airlight(air: Tensor, truth: Tensor, t: Tensor) -> Tensor:
+    """mean (1 - t*) |A - A*|: how wrong the veil is that gets taken away; nothing where there is no haze."""
+    return ((1 - t) * (air - truth).abs()).mean()
+
+
 def illumination(light: Tensor, truth: Tensor) -> Tensor:
     """mean|√L - √L*|: the lift is a power of L, so dark levels count."""
     return ((light + 1e-3).sqrt() - (truth + 1e-3).sqrt()).abs().mean()

@@ -31,7 +31,7 @@ def make_network(recipe: Recipe) -> RealtimeFusion:
     network = RealtimeFusion(profile)
     if asked.start is not None:
         try:
-            network.load_state_dict({name: value.float() for name, value in load_file(asked.start).items()})
+            network.load_state_dict(load_file(asked.start))
         except (OSError, RuntimeError) as error:
             raise TrainError(
                 f"{asked.start}: not weights of {asked.profile}: {' '.join(str(error).split())}"
@@ -42,7 +42,9 @@ def make_network(recipe: Recipe) -> RealtimeFusion:
 def save_weights(network: RealtimeFusion, path: Path) -> None:
     """Weights as fp16 safetensors, whole or not at all."""
     partial = path.with_suffix(".partial")
-    save_file({name: value.detach().half().contiguous() for name, value in network.state_dict().items()}, partial)
+    state = {name: value.detach().contiguous() for name, value in network.state_dict().items()}
+    save_file({name: value.half() if value.is_floating_point() else value for name, value in state.items()}, partial)
+    partial.chmod(0o644)  # safetensors writes for the owner alone
     partial.replace(path)
 
 

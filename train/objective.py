@@ -59,9 +59,9 @@ def cost(result: Result, example: Example, weights: Losses) -> dict[str, Tensor]
     """Every loss that has a weight, unweighted, by name."""
     fused, bright, target = luma(result.fused), luma(result.restored), luma(example.target)
     t, light, truth = result.maps.t, result.maps.light, example.given.t
-    clear = example.given.clear
+    clear, air = example.given.clear, example.given.air
     if t.shape != truth.shape:
-        truth, light_truth, clear = (physics.reduce(x, FACTOR) for x in (truth, example.light, clear))
+        truth, light_truth, clear, air = (physics.reduce(x, FACTOR) for x in (truth, example.light, clear, air))
     else:
         light_truth = example.light
     peak = clear.amax(dim=1, keepdim=True)
@@ -80,6 +80,7 @@ def cost(result: Result, example: Example, weights: Losses) -> dict[str, Tensor]
         "colour": lambda: losses.colour(result.restored, example.target),
         "chroma": lambda: losses.chroma(result.restored, example.target),
         "transmission": lambda: losses.transmission(t, truth),
+        "airlight": lambda: losses.airlight(result.maps.air, air, truth),
         "illumination": lambda: losses.illumination(light, light_truth),
         "retinex": lambda: losses.retinex((peak / light_truth.clamp(min=0.02)).clamp(max=1), light, peak),
         "mutual_smoothness": lambda: losses.mutual_smoothness(light, peak),

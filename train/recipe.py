@@ -63,6 +63,7 @@ class Losses(Strict):
     colour: float = Field(0, ge=0)
     chroma: float = Field(0, ge=0)
     transmission: float = Field(0.1, ge=0)
+    airlight: float = Field(0.5, ge=0)
     illumination: float = Field(0.5, ge=0)
     retinex: float = Field(0, ge=0)
     mutual_smoothness: float = Field(0, ge=0)

@@ -44,6 +44,7 @@ SMOOTH = torch.full((2, 1, 24, 32), 0.5)
         ("perceptual", (G, G), (THERMAL, G)),
         ("dissimilarity", (G, G, G), (G, THERMAL, THERMAL)),
         ("transmission", (G, G), (THERMAL, G)),
+        ("airlight", (G, THERMAL, torch.ones_like(G)), (G, THERMAL, 0 * G)),
         ("illumination", (G, G), (THERMAL, G)),
     ],
 )

@@ -60,7 +60,7 @@ def _collate(pairs: list[tuple[Tensor, Tensor]], source: Source) -> Batch:
 def fit(recipe: Recipe, out: Path, resume: bool = False, devices: str = "auto", bar: bool = True) -> Path:
     """Train; returns the path of the weights, `out`/weights.safetensors.
 
-    out: folder for checkpoints (every 2 minutes), weights at every epoch's end, metrics.csv and contact sheets.
+    out: folder for checkpoints (every 2 minutes), weights at every epoch's end, logs/*/metrics.csv and contact sheets.
     resume: go on from `out`/last.ckpt if there is one. devices: as Lightning takes it.
     Raises TrainError for data that cannot be used.
     """
@@ -84,7 +84,7 @@ def fit(recipe: Recipe, out: Path, resume: bool = False, devices: str = "auto", 
         devices=devices,
         precision=recipe.precision,
         callbacks=callbacks,
-        logger=CSVLogger(out, "", ""),
+        logger=CSVLogger(out, "logs"),  # a resumed run gets a file of its own
         log_every_n_steps=50,
         num_sanity_val_steps=0,
         enable_progress_bar=bar,

@@ -1,0 +1,78 @@
+"""A whole tiny training run, by the command."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import typer
+from safetensors.torch import load_file
+from typer.testing import CliRunner
+
+from fusecam.train.cli import train
+
+RECIPE = """
+data: [{root: pairs, grid: core, size: [48, 64], batch: 2, hold_out: 4},
+       {root: pairs, grid: frame, size: [64, 64], batch: 2, hold_out: 4}]
+network: {profile: tiny}
+losses: {dissimilarity: 0.1, unshared_differences: 0.1, perceptual: 0.1, colour: 0.1, chroma: 0.1, content: 0.1,
+         structure: 0.1, retinex: 0.1, mutual_smoothness: 0.1, squared_restoration: 1}
+steps: STEPS
+steps_per_epoch: 2
+average: 0.5
+"""
+
+
+def run(*arguments: str):
+    app = typer.Typer()
+    app.command()(train)
+    return CliRunner().invoke(app, list(arguments))
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    random = np.random.default_rng(0)
+    for index in range(5):
+        for folder, shape in (("vis", (64, 80, 3)), ("ir", (64, 80))):
+            (tmp_path / "pairs" / folder).mkdir(parents=True, exist_ok=True)
+            frame = cv2.resize(random.integers(0, 255, (6, 8, *shape[2:]), dtype=np.uint8), (80, 64))
+            cv2.imwrite(str(tmp_path / "pairs" / folder / f"{index}.png"), frame)
+    path = tmp_path / "recipe.yaml"
+    path.write_text(RECIPE.replace("STEPS", "2"))
+    return path
+
+
+def test_training_writes_weights_metrics_and_sheets_and_resumes(recipe: Path, tmp_path: Path) -> None:
+    pytest.importorskip("lightning")
+    out = tmp_path / "run"
+    result = run(str(recipe), "--out", str(out), "--devices", "1")
+    assert result.exit_code == 0, result.output
+    assert "weights.safetensors" in result.output
+    first = load_file(out / "weights.safetensors")
+    assert first["core.maps.weight"].abs().sum() > 0 and all(value.isfinite().all() for value in first.values())
+    assert "val/psnr" in (out / "logs/version_0/metrics.csv").read_text().splitlines()[0]
+    assert [path.name for path in (out / "sheets").iterdir()] == ["000002.png"]
+
+    recipe.write_text(RECIPE.replace("STEPS", "4"))
+    result = run(str(recipe), "--out", str(out), "--resume", "--devices", "1")
+    assert result.exit_code == 0, result.output
+    assert {path.name for path in (out / "sheets").iterdir()} == {"000002.png", "000004.png"}
+    assert (out / "logs/version_1/metrics.csv").is_file()
+    second = load_file(out / "weights.safetensors")
+    assert any(not value.equal(first[name]) for name, value in second.items())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["absent.yaml"], "absent.yaml: cannot be read"),
+        (["RECIPE", "--devices", "none"], "--devices none: give a count from 1, or auto"),
+    ],
+)
+def test_wrong_options_are_one_line_errors(recipe: Path, arguments: list[str], message: str) -> None:
+    result = run(*(str(recipe) if argument == "RECIPE" else argument for argument in arguments))
+    assert result.exit_code == 1
+    assert message in re.sub(r"\s+", " ", result.output) and "Traceback" not in result.output

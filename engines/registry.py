@@ -16,10 +16,15 @@ if TYPE_CHECKING:
 
 NETWORKS = {
     "physics": "dark-channel dehazing, Retinex lift and two-scale fusion; no weights",
+    "realtime": "learned correction of the same physics, 0.19 M parameters",
     "average": "mean of both cameras; the floor",
 }
-FILES = {"physics": "physics_fusion", "average": "average"}
-"""Each network's file in `networks`."""
+FILES = {
+    "physics": ["networks/physics_fusion.py"],
+    "realtime": ["networks/realtime.py", "weights/realtime.safetensors"],
+    "average": ["networks/average.py"],
+}
+"""What each network is made of, besides what all share."""
 BACKENDS = {
     "openvino": ("f32", "bf16"),
     "torch": ("f32",),
@@ -81,8 +86,11 @@ def _fingerprint(name: str) -> str:
     from . import cache
 
     here = Path(__file__).parent
-    names = ["openvino.py", "physics.py", "networks/io.py", f"networks/{FILES[name]}.py"]
-    return cache.fingerprint(name, openvino.__version__, version("torch"), files=[here / file for file in names])
+    names = ["openvino.py", "physics.py", "networks/io.py", *FILES[name]]
+    try:
+        return cache.fingerprint(name, openvino.__version__, version("torch"), files=[here / file for file in names])
+    except OSError as e:
+        raise EngineError(f"{name}: {e.filename}: {e.strerror}; install fusecam anew") from e
 
 
 def _network(name: str) -> nn.Module:
@@ -90,6 +98,10 @@ def _network(name: str) -> nn.Module:
         from .networks.average import Average
 
         return Average()
+    if name == "realtime":
+        from .networks.realtime import trained
+
+        return trained(name)
     from .networks.physics_fusion import PhysicsFusion
 
     return PhysicsFusion()

@@ -11,14 +11,18 @@ Three parts, each usable alone:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from pathlib import Path
+from typing import NamedTuple, TypeAlias
 
 import torch
 import torch.nn.functional as F
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from .. import physics
-from .io import from_gray, from_rgb, luma, to_gray, to_rgb
+from ..base import EngineError
+from .io import from_gray, from_rgb, luma, read_controls, to_gray, to_rgb
 
 FACTOR = 4
 """The core's grid step in pixels."""
@@ -26,6 +30,10 @@ T_LEAST = 0.04
 """Least transmission that is still divided by."""
 WINDOW = 5
 """Dark-channel window on the core's grid: the paper's 15 pixels, at 640x480."""
+AIR_GRAYNESS = 0.85
+"""How far the first airlight is drawn to gray: fog is nearly gray, but by night its brightest pixels are a lamp's."""
+STEP = 0.2
+"""Scale of the learned corrections, so that an optimiser's step on them is a small one."""
 AIR_RANGE = 0.35
 """How far the learned airlight may leave the dark-channel one."""
 
@@ -49,6 +57,9 @@ class Profile:
 
 PROFILES = {"realtime": Profile(), "tiny": Profile(widths=(12, 20, 28), infrared=4, head=8)}
 
+Before: TypeAlias = tuple[Tensor, Tensor] | None
+"""Airlight of the frames before, (N, 3, 1, 1), and its weight, (N, 1, 1, 1)."""
+
 
 class Maps(NamedTuple):
     """What the core finds in a frame, on the frame's own grid (reduced by 4 in use). All in [0, 1]."""
@@ -64,6 +75,8 @@ class Maps(NamedTuple):
     """Retinex illumination L of the frame without haze, (N, 1, h, w)."""
     hot: Tensor
     """Weight of infrared where it is brighter than the visible luma, (N, 1, h, w)."""
+    whole_air: Tensor
+    """The global colour of the airlight, (N, 3, 1, 1), which video steadies over time."""
 
 
 class Core(nn.Module):
@@ -73,80 +86,90 @@ class Core(nn.Module):
         super().__init__()
         self.profile = profile
         fine, middle, coarse = profile.widths
-        self.visible = nn.Conv2d(8, fine, 3, stride=2, padding=1)
-        self.infrared = nn.Conv2d(2, profile.infrared, 3, stride=2, padding=1)
-        self.candidate = nn.Conv2d(fine + profile.infrared, fine, 3, padding=1)
-        self.down1 = nn.Conv2d(fine, middle, 3, stride=2, padding=1)
-        self.mix1 = nn.Conv2d(middle, middle, 3, padding=1)
-        self.down2 = nn.Conv2d(middle, coarse, 3, stride=2, padding=1)
-        self.mix2 = nn.ModuleList(nn.Conv2d(coarse, coarse, 3, padding=1) for _ in range(2))
+        self.visible = _layer(10, fine, stride=2)
+        self.infrared = _layer(2, profile.infrared, stride=2)
+        self.candidate = _layer(fine + profile.infrared, fine)
+        self.down1 = _layer(fine, middle, stride=2)
+        self.mix1 = _layer(middle, middle)
+        self.down2 = _layer(middle, coarse, stride=2)
+        self.mix2 = nn.Sequential(_layer(coarse, coarse), _layer(coarse, coarse))
         self.attention = nn.Conv2d(coarse, 1, 1)
-        self.pooled = nn.Linear(2 * coarse + 3, coarse)
-        self.air = nn.Linear(coarse, 3)
+        self.pooled = nn.Linear(2 * coarse + 29, coarse)
+        self.pooled2 = nn.Linear(coarse, coarse)
+        self.whole = nn.Linear(coarse, 5)
         self.air_field = nn.Conv2d(coarse, 1, 1)
         self.up1 = nn.Conv2d(coarse, middle, 1)
-        self.join1 = nn.Conv2d(middle, middle, 3, padding=1)
+        self.join1 = _layer(middle, middle)
         self.up0 = nn.Conv2d(middle, fine, 1)
-        self.join0 = nn.Conv2d(fine, fine, 3, padding=1)
+        self.join0 = _layer(fine, fine)
         self.maps = nn.Conv2d(fine, 4, 3, padding=1)
-        _start_at_zero(self.air, self.air_field, self.maps)
+        _start_at_zero(self.whole, self.air_field, self.maps)
 
-    def forward(self, colour: Tensor, thermal: Tensor, valid: Tensor) -> Maps:
-        """colour: (N, 3, h, w). thermal, valid: (N, 1, h, w). All in [0, 1]."""
+    def forward(self, colour: Tensor, thermal: Tensor, valid: Tensor, before: Before = None) -> Maps:
+        """colour: (N, 3, h, w). thermal, valid: (N, 1, h, w). before: airlight of the frames before and its weight,
+        (N, 3, 1, 1) and (N, 1, 1, 1). All in [0, 1]."""
         # the dark-channel prior, from which learning starts
         gray = luma(colour)
         dark = physics.dark_channel(colour, WINDOW)
         first_air = physics.airlight(colour, dark)
+        level = first_air.mean(dim=1, keepdim=True)
+        first_air = first_air + AIR_GRAYNESS * (level - first_air)
         a, b = physics.guided_coefficients(gray, physics.transmission(colour, first_air, window=WINDOW), 15, 1e-3)
         if not self.profile.haze:
-            dark, first_air = torch.zeros_like(dark), torch.full_like(first_air, 0.8)
+            dark, first_air, level = (torch.full_like(x, 0.8) for x in (dark, first_air, level))
             a, b = torch.zeros_like(a), torch.full_like(b, 0.5)
         first_t = (a * gray + b).clamp(0, 1)
+        first = physics.recover(colour, first_t, first_air).clamp(0, 1)
 
-        level = first_air.mean(dim=1, keepdim=True)
-        seen = torch.cat([colour, gray / level.clamp(min=0.05), dark, first_t, level + 0 * dark, valid], dim=1)
-        visible = F.relu(self.visible(seen))
-        infrared = F.relu(self.infrared(torch.cat([thermal * valid, valid], dim=1)))
+        seen = torch.cat([colour, first, dark, first_t, level + 0 * dark, valid], dim=1)
+        visible = self.visible(seen)
+        infrared = self.infrared(torch.cat([thermal * valid, valid], dim=1))
         # IASSF eq. 5: where haze is dense, features that know the infrared; elsewhere the visible ones
-        candidate = F.relu(self.candidate(torch.cat([visible, infrared], dim=1)))
+        candidate = self.candidate(torch.cat([visible, infrared], dim=1))
         dense = 1 - physics.reduce(first_t, 2)
         if not self.profile.gate:
             dense = torch.full_like(dense, 0.5)
         fine = candidate * dense + visible * (1 - dense) + visible
 
-        middle = F.relu(self.down1(fine))
-        middle = middle + F.relu(self.mix1(middle))
-        coarse = F.relu(self.down2(middle))
-        for mix in self.mix2:
-            coarse = coarse + F.relu(mix(coarse))
-        # global context: the mean, and the mean over where the network chooses to look
+        middle = self.down1(fine)
+        middle = middle + self.mix1(middle)
+        coarse = self.down2(middle)
+        coarse = coarse + self.mix2(coarse)
+        # global context: the means, the mean over where the network chooses to look, spread and extremes of the input
         where = torch.softmax(self.attention(coarse).flatten(2), dim=-1)
         looked = (coarse.flatten(2) * where).sum(dim=-1)
-        context = F.relu(self.pooled(torch.cat([coarse.mean(dim=(2, 3)), looked, first_air.flatten(1)], dim=1)))
+        mean = seen.mean(dim=(2, 3), keepdim=True)
+        spread = (seen - mean).abs().mean(dim=(2, 3))
+        calm = physics.reduce(colour, 2)
+        parts = [coarse.mean(dim=(2, 3)), looked, mean.flatten(1), spread, calm.amin((2, 3)), calm.amax((2, 3))]
+        context = F.relu(self.pooled(torch.cat([*parts, first_air.flatten(1)], dim=1)))
+        context = context + F.relu(self.pooled2(context))
         coarse = coarse + context[:, :, None, None]
         middle = middle + _twice(self.up1(coarse), middle)
-        middle = middle + F.relu(self.join1(middle))
+        middle = middle + self.join1(middle)
         fine = fine + _twice(self.up0(middle), fine)
-        fine = fine + F.relu(self.join0(fine))
+        fine = fine + self.join0(fine)
 
         # airlight: a global colour, nearly gray, times a smooth field
-        shift = self.air(context)
-        brighter, warmer, greener = shift[:, :1], 0.2 * shift[:, 1:2], 0.2 * shift[:, 2:]
-        shift = torch.cat([brighter + warmer, brighter + greener, brighter - warmer], dim=1)[:, :, None, None]
+        brighter, warmer, greener, all_scale, all_shift = (STEP * self.whole(context)[:, :, None, None]).chunk(5, dim=1)
+        shift = torch.cat([brighter + 0.2 * warmer, brighter + 0.2 * greener, brighter - 0.2 * warmer], dim=1)
         field = 0.2 * torch.tanh(physics.enlarge(self.air_field(coarse), 8, gray))
-        air = ((first_air + AIR_RANGE * torch.tanh(shift)) * (1 + field)).clamp(0, 1)
+        whole_air = first_air + AIR_RANGE * torch.tanh(shift)
+        if before is not None:
+            whole_air = whole_air + before[1] * (before[0] - whole_air)
+        air = (whole_air * (1 + field)).clamp(0, 1)
 
-        # transmission: the prior's, scaled and shifted
-        scale, shift, more_light, hot = physics.enlarge(self.maps(fine), 2, gray).chunk(4, dim=1)
-        scale = 2 * torch.sigmoid(scale)
-        a, b = scale * a, scale * b + shift
+        # transmission: the prior's, scaled and shifted, as a whole and at every point
+        scale, shift, more_light, hot = physics.enlarge(STEP * self.maps(fine), 2, gray).chunk(4, dim=1)
+        scale = 2 * torch.sigmoid(scale + all_scale)
+        a, b = scale * a, scale * b + shift + all_shift
         t = _clamp(a * gray + b, T_LEAST, 1)
 
         peak = physics.recover(colour, t, air, T_LEAST).detach().clamp(0, 1).amax(dim=1, keepdim=True)
         light = physics.guided_filter(peak, peak, 15, 4e-3)
         if self.profile.light:
             light = light * torch.exp(torch.tanh(more_light))
-        return Maps(t, a, b, air, light.clamp(0, 1), torch.sigmoid(hot + 3))
+        return Maps(t, a, b, air, light.clamp(0, 1), torch.sigmoid(hot + 3), whole_air)
 
 
 class Head(nn.Module):
@@ -155,7 +178,7 @@ class Head(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.enter = nn.Conv2d(4, width, 4, stride=2, padding=1)
-        self.mix = nn.Conv2d(width, width, 3, padding=1)
+        self.mix = _layer(width, width)
         self.bright = nn.Conv2d(width, 4, 3, padding=1)
         self.fused = nn.Conv2d(width, 4, 3, padding=1)
         _start_at_zero(self.bright, self.fused)
@@ -166,7 +189,7 @@ class Head(nn.Module):
         Returns the corrections of restored and of fused luma, (N, 1, H, W).
         """
         x = F.relu(self.enter(planes))
-        x = x + F.relu(self.mix(x))
+        x = x + self.mix(x)
         return F.pixel_shuffle(self.bright(x), 2), F.pixel_shuffle(self.fused(x), 2)
 
 
@@ -183,21 +206,29 @@ class RealtimeFusion(nn.Module):
         self.head = Head(profile.head) if profile.head else None
 
     def forward(
-        self, visible: Tensor, infrared: Tensor, coverage: Tensor, strengths: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        self, visible: Tensor, infrared: Tensor, coverage: Tensor, controls: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Fuse one pair.
 
-        visible: (1, H, W, 3) uint8 RGB. infrared, coverage: (1, H, W) uint8. strengths: (2,) float32, dehaze and lift,
-        0 to 1, or negative: chosen from the measured maps. Returns fused (1, H, W, 3), restored (1, H, W, 3), haze
-        density (1, h, w), illumination (1, h, w) with h = ⌈H/4⌉, w = ⌈W/4⌉; all uint8.
+        visible: (1, H, W, 3) uint8 RGB. infrared, coverage: (1, H, W) uint8. controls: (6,) float32: dehaze and
+        lift, 0 to 1, or negative: chosen from the measured maps; then the airlight (R, G, B) of the frames before and
+        its weight, 0 to 1 (see `steady`). Returns fused (1, H, W, 3), restored (1, H, W, 3), haze density (1, h, w),
+        illumination (1, h, w) with h = ⌈H/4⌉, w = ⌈W/4⌉, all uint8; and the airlight used, (1, 3) float32 in [0, 1].
         """
         colour, thermal, valid = from_rgb(visible), from_gray(infrared), from_gray(coverage)
-        dehaze, lift = strengths.reshape(2, 1, 1, 1, 1).unbind(0)
-        fused, restored, maps = self.fuse(colour, thermal, valid, dehaze, lift)
-        return to_rgb(fused), to_rgb(restored), to_gray(1 - maps.t), to_gray(maps.light)
+        dehaze, lift, air_before, weight = read_controls(controls)
+        fused, restored, maps = self.fuse(colour, thermal, valid, dehaze, lift, before=(air_before, weight))
+        return to_rgb(fused), to_rgb(restored), to_gray(1 - maps.t), to_gray(maps.light), maps.whole_air.flatten(1)
 
     def fuse(
-        self, colour: Tensor, thermal: Tensor, valid: Tensor, dehaze: Tensor, lift: Tensor, factor: int = FACTOR
+        self,
+        colour: Tensor,
+        thermal: Tensor,
+        valid: Tensor,
+        dehaze: Tensor,
+        lift: Tensor,
+        factor: int = FACTOR,
+        before: Before = None,
     ) -> tuple[Tensor, Tensor, Maps]:
         """`forward` on floating point: fused and restored, not clamped, and the maps.
 
@@ -207,7 +238,7 @@ class RealtimeFusion(nn.Module):
         small, small_thermal, small_valid = colour, thermal, valid
         if factor > 1:
             small, small_thermal, small_valid = (physics.reduce(x, factor) for x in (colour, thermal, valid))
-        maps = self.core(small, small_thermal, small_valid)
+        maps = self.core(small, small_thermal, small_valid, before)
         dehaze = torch.where(dehaze < 0, dehaze_strength(maps.t), dehaze.clamp(max=1))
         lift = torch.where(lift < 0, lift_strength(maps.light), lift.clamp(max=1))
         gain = physics.lift_gain(maps.light, lift)
@@ -220,7 +251,7 @@ class RealtimeFusion(nn.Module):
             air = torch.cat(rest, dim=1)
         t = a * gray + b
         t = 1 - dehaze * (1 - _clamp(t, T_LEAST, 1))
-        restored = _clamp((colour - air) / t + air, 0, 1) * gain
+        restored = _clamp((colour - air) / t + air, 0, 1, t) * gain
         bright = luma(restored)
         fused = bright + valid * hot * (thermal - bright).clamp(min=0)
         if self.head is not None:
@@ -236,6 +267,22 @@ class RealtimeFusion(nn.Module):
         # one more row and column, so that odd sizes fold; even ones lose it again by the floor of the stride
         more, other = self.head(F.pad(planes, (0, width % 2, 0, height % 2), mode="replicate"))
         return more[:, :, :height, :width], other[:, :, :height, :width]
+
+
+def weights_file(name: str) -> Path:
+    """Where the trained weights of a profile lie."""
+    return Path(__file__).parents[1] / "weights" / f"{name}.safetensors"
+
+
+def trained(name: str) -> RealtimeFusion:
+    """The network of a profile with its trained weights. EngineError where they cannot be used."""
+    network = RealtimeFusion(PROFILES[name])
+    try:
+        network.load_state_dict(load_file(weights_file(name)))
+    except (OSError, RuntimeError, SafetensorError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise EngineError(f"{name}: {weights_file(name)}: cannot be used: {reason}; install fusecam anew") from error
+    return network.eval()
 
 
 def dehaze_strength(t: Tensor) -> Tensor:
@@ -254,15 +301,24 @@ def _smooth(x: Tensor, low: float, high: float) -> Tensor:
     return u * u * (3 - 2 * u)
 
 
-def _clamp(x: Tensor, low: float, high: float) -> Tensor:
-    """Clamp; while learning, a fifth of the gradient passes where it bites, so that a wrong guess can come back."""
+def _clamp(x: Tensor, low: float, high: float, scale: Tensor | float = 1.0) -> Tensor:
+    """Clamp; while learning, a little of the gradient passes where it bites, so that a wrong guess can come back.
+
+    scale: of that little, where the gradient is steep.
+    """
     clamped = x.clamp(low, high)
-    return clamped + 0.2 * (x - x.detach()) if x.requires_grad else clamped
+    return clamped + 0.1 * scale * (x - x.detach()) if x.requires_grad else clamped
 
 
 def _twice(x: Tensor, like: Tensor) -> Tensor:
     """Nearest-neighbour enlargement by 2, at the height and width of `like`."""
     return F.interpolate(x, scale_factor=2.0, mode="nearest")[:, :, : like.shape[2], : like.shape[3]]
+
+
+def _layer(channels: int, features: int, stride: int = 1) -> nn.Sequential:
+    """3x3 convolution, batch norm (folded away when compiled), ReLU."""
+    convolution = nn.Conv2d(channels, features, 3, stride=stride, padding=1, bias=False)
+    return nn.Sequential(convolution, nn.BatchNorm2d(features, eps=1e-3), nn.ReLU())
 
 
 def _start_at_zero(*layers: nn.Module) -> None:

@@ -20,6 +20,7 @@ class Inbox:
 
     def __init__(self, capacity: int, lossless: bool) -> None:
         self.dropped: dict[Camera, int] = {"visible": 0, "infrared": 0}
+        self._refused: dict[Camera, int] = {"visible": 0, "infrared": 0}
         self._capacity = capacity
         self._lossless = lossless
         self._frames: dict[Camera, deque[Frame]] = {"visible": deque(), "infrared": deque()}
@@ -37,6 +38,7 @@ class Inbox:
                 queue.popleft()
                 self.dropped[frame.camera] += 1
             if self._closed:
+                self._refused[frame.camera] += 1
                 return False
             queue.append(frame)
             self._changed.notify_all()
@@ -77,6 +79,6 @@ class Inbox:
             self._changed.notify_all()
 
     def left(self) -> dict[Camera, int]:
-        """How many frames of each camera nobody took."""
+        """How many frames of each camera nobody took, those that came after the closing included."""
         with self._changed:
-            return {camera: len(waiting) for camera, waiting in self._frames.items()}
+            return {camera: len(waiting) + self._refused[camera] for camera, waiting in self._frames.items()}

@@ -55,6 +55,7 @@ def _source(source: Source, outcome: Outcome) -> dict[str, Any]:
         "retimed": health.retimed,
         "clock_drift_ppm": health.drift_ppm,
         "dropped_queue": outcome.dropped_queue.get(info.camera, 0),
+        "unread": None if info.frames is None else max(info.frames - health.delivered - health.corrupt, 0),
         "unprocessed": outcome.unprocessed.get(info.camera, 0),
     }
 
@@ -77,10 +78,12 @@ def print_summary(report: dict[str, Any], recorder: LatencyRecorder, config: Run
     """The latency table, what happened to the frames, and every warning."""
     console.print(recorder.table())
     sync = report["sync"]
+    unread = report["sources"]["infrared"]["unread"]
+    tail = f", {unread} not read after the visible end" if unread and report["ended"] == "end of stream" else ""
     drift = f", drift {sync['drift_ppm']:+.1f} ppm" if sync["drift_ppm"] else ""
     console.print(
         f"{report['frames']} frames out ({report['ended']}); infrared paired {sync['paired']}, "
-        f"visible alone {sync['visible_alone']}, infrared unused {sync['infrared_unused']}; "
+        f"visible alone {sync['visible_alone']}, infrared unused {sync['infrared_unused']}{tail}; "
         f"offset {sync['offset_ms']:+.1f} ms{drift} ({sync['origin']})",
         highlight=False,
         soft_wrap=True,

@@ -101,6 +101,21 @@ def test_infrared_at_another_rate_and_ending_early_is_counted(tmp_path, run):
     assert "visible alone" in answer.said
 
 
+def test_infrared_that_goes_on_after_the_visible_end_is_counted(tmp_path, run):
+    ir, vis = pair_of_clips(tmp_path, frames=20, infrared_frames=20)
+    ir = write_video(tmp_path / "long.mp4", range(90), pictures=[street(i) for i in range(90)])
+    report = tmp_path / "report.json"
+    answer = run("--ir", ir, "--vis", vis, "--out", tmp_path / "o.mp4", "--offset-ms", 0, "--report", report, *QUICK)
+    assert answer.code == 0, answer.said
+    written = json.loads(report.read_text())
+    infrared, sync = written["sources"]["infrared"], written["sync"]
+    assert infrared["delivered"] + infrared["unread"] == 90
+    assert infrared["unread"] > 60
+    held = sync["paired"] - sync["infrared_reused"] + sync["infrared_unused"] + sync["infrared_pending"]
+    assert held + infrared["unprocessed"] == infrared["delivered"]
+    assert "not read after the visible end" in answer.said
+
+
 def test_max_frames_and_detections_off_by_default(tmp_path, run):
     ir, vis = pair_of_clips(tmp_path)
     answer = run("--ir", ir, "--vis", vis, "--out", tmp_path / "o.mp4", "--max-frames", 7, *QUICK)

@@ -9,7 +9,7 @@ from torch import Generator, Tensor
 
 from ..engines import physics
 from ..engines.networks.io import luma
-from ..engines.networks.realtime import FACTOR, Maps, RealtimeFusion
+from ..engines.networks.realtime import FACTOR, Maps, RealtimeFusion, without_floor
 from . import losses
 from .degrade import Degraded, Mixture, degrade
 from .recipe import Losses
@@ -45,7 +45,9 @@ def make_example(visible: Tensor, infrared: Tensor, mixture: Mixture, factor: in
     lift = (2 * strength - 1).clamp(min=0)
     light = physics.illumination(given.clear, factor, 15, 4e-3)
     target = (given.clear * physics.lift_gain(light, lift)).clamp(max=1)
-    return Example(given, thermal, target, light, lift)
+    # the network takes the grey of automatic gain away, so that is the infrared to be found in the fused frame
+    seen = without_floor(thermal, torch.ones_like(thermal))
+    return Example(given, seen, target, light, lift)
 
 
 def run(network: RealtimeFusion, example: Example, factor: int) -> Result:

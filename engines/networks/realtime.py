@@ -32,6 +32,8 @@ WINDOW = 5
 """Dark-channel window on the core's grid: the paper's 15 pixels, at 640x480."""
 AIR_GRAYNESS = 0.85
 """How far the first airlight is drawn to gray: fog is nearly gray, but by night its brightest pixels are a lamp's."""
+FLOOR = 0.15
+"""Mean level of infrared that is left as it is."""
 STEP = 0.2
 """Scale of the learned corrections, so that an optimiser's step on them is a small one."""
 AIR_RANGE = 0.35
@@ -235,6 +237,7 @@ class RealtimeFusion(nn.Module):
         colour: (N, 3, H, W) in [0, 1]. thermal, valid: (N, 1, H, W). dehaze, lift: (N, 1, 1, 1) or (1, 1, 1, 1).
         factor: of the core's grid; 1 trains on frames that are already as small as that grid.
         """
+        thermal = without_floor(thermal, valid)
         small, small_thermal, small_valid = colour, thermal, valid
         if factor > 1:
             small, small_thermal, small_valid = (physics.reduce(x, factor) for x in (colour, thermal, valid))
@@ -283,6 +286,17 @@ def trained(name: str) -> RealtimeFusion:
         reason = " ".join(str(error).split())[:200]
         raise EngineError(f"{name}: {weights_file(name)}: cannot be used: {reason}; install fusecam anew") from error
     return network.eval()
+
+
+def without_floor(thermal: Tensor, valid: Tensor) -> Tensor:
+    """Infrared without the grey to which automatic gain brings a scene of even warmth, which would veil the fused frame
+    and end at the border of its view: (I - s) / (1 - s), s = max(mean(I) - FLOOR, 0), the mean over the valid area.
+
+    thermal, valid: (N, 1, H, W) in [0, 1]. Returns (N, 1, H, W).
+    """
+    mean = (thermal * valid).mean((2, 3), True) / valid.mean((2, 3), True).clamp(min=1e-2)
+    floor = (mean - FLOOR).clamp(0, 0.9)
+    return ((thermal - floor) / (1 - floor)).clamp(min=0)
 
 
 def dehaze_strength(t: Tensor) -> Tensor:

@@ -72,9 +72,10 @@ def fit(recipe: Recipe, out: Path, resume: bool = False, devices: str = "auto", 
         train.append(PairDataset(split(pairs, source.hold_out, False), source.size, crop))
         held.append(PairDataset(split(pairs, source.hold_out, True), source.size, crop, mirror=False))
     out.mkdir(parents=True, exist_ok=True)
+    weights = out / "weights.safetensors"
     module = FusionModule(recipe, out / "sheets")
     checkpoints = ModelCheckpoint(out, "last", train_time_interval=timedelta(minutes=2), enable_version_counter=False)
-    callbacks: list[lightning.Callback] = [checkpoints, Export(out / "weights.safetensors")]
+    callbacks: list[lightning.Callback] = [checkpoints, Export(weights)]
     if recipe.average > 0:
         callbacks.insert(0, EMAWeightAveraging(decay=recipe.average))
     if bar:
@@ -100,7 +101,9 @@ def fit(recipe: Recipe, out: Path, resume: bool = False, devices: str = "auto", 
         weights_only=True,
     )
     trainer.save_checkpoint(last)
-    return out / "weights.safetensors"
+    if trainer.is_global_zero:
+        save_weights(module.network, weights)
+    return weights
 
 
 class Export(lightning.Callback):

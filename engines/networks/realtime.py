@@ -243,7 +243,9 @@ class RealtimeFusion(nn.Module):
             small, small_thermal, small_valid = (physics.reduce(x, factor) for x in (colour, thermal, valid))
         maps = self.core(small, small_thermal, small_valid, before)
         dehaze = torch.where(dehaze < 0, dehaze_strength(maps.t), dehaze.clamp(max=1))
-        lift = torch.where(lift < 0, lift_strength(maps.light), lift.clamp(max=1))
+        # dehazing has already amplified the noise of what haze covered: the denser it was, the less lift on top
+        covered = dehaze * (1 - maps.t).mean((2, 3), True)
+        lift = torch.where(lift < 0, lift_strength(maps.light) * (1 - 0.9 * covered), lift.clamp(max=1))
         gain = physics.lift_gain(maps.light, lift)
 
         gray = luma(colour)

@@ -13,7 +13,7 @@ from rich.table import Table
 from .assemble import build_tools, open_streams
 from .config import RunConfig
 from .errors import InputError
-from .report import write_report
+from .report import print_account, write_report
 from .session import INTERRUPTED, interruptible, run_streams
 from .sheet import ContactSheet, compose, save
 from .sinks.aside import write_aside
@@ -54,6 +54,7 @@ def run_demo(out: Path, weights: Path | None, console: Console) -> int:
             rows += [(title, images) for images in sheet.rows]
             tables.append(finished.recorder.table(f"{title}: latency"))
             console.print(tables[-1])
+            print_account(finished.report, config, console)
     save(compose(rows), out / "contact_sheet.png")
     write_aside(out / "latency.txt", _as_text(tables).encode())
     console.print(f"Look at [bold]{out}/contact_sheet.png[/] and the three videos beside it.", highlight=False)

@@ -75,8 +75,13 @@ def write_report(report: dict[str, Any], path: Path) -> None:
 
 
 def print_summary(report: dict[str, Any], recorder: LatencyRecorder, config: RunConfig, console: Console) -> None:
-    """The latency table, what happened to the frames, and every warning."""
+    """The latency table, then the account."""
     console.print(recorder.table())
+    print_account(report, config, console)
+
+
+def print_account(report: dict[str, Any], config: RunConfig, console: Console) -> None:
+    """What happened to the frames, the time offset, every warning, and where the result is."""
     sync = report["sync"]
     unread = report["sources"]["infrared"]["unread"]
     tail = f", {unread} not read after the visible end" if unread and report["ended"] == "end of stream" else ""

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import threading
 import time
 from fractions import Fraction
 from functools import partial
@@ -114,6 +115,14 @@ def test_infrared_that_goes_on_after_the_visible_end_is_counted(tmp_path, run):
     held = sync["paired"] - sync["infrared_reused"] + sync["infrared_unused"] + sync["infrared_pending"]
     assert held + infrared["unprocessed"] == infrared["delivered"]
     assert "not read after the visible end" in answer.said
+
+
+def test_no_thread_outlives_a_run(tmp_path, run):
+    ir, vis = pair_of_clips(tmp_path)
+    before = set(threading.enumerate())
+    for number, limit in enumerate(([], ["--max-frames", 3])):
+        assert run("--ir", ir, "--vis", vis, "--out", tmp_path / f"{number}.mp4", *limit, *QUICK).code == 0
+    assert not {t for t in threading.enumerate() if t.name.startswith(("capture", "output"))} - before
 
 
 def test_max_frames_and_detections_off_by_default(tmp_path, run):

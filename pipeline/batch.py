@@ -113,6 +113,9 @@ def find_clips(ir_source: str, vis_source: str, out: Path) -> tuple[list[Clip], 
             f"{ir_source}, {vis_source}: no two clips belong together; name them like a_ir.mp4 and a_vis.mp4, "
             "or equally in two folders"
         )
+    inputs = {path.resolve().parent for pair in pairs for path in (pair.infrared, pair.visible)}
+    if out.resolve() in inputs:
+        raise InputError(f"{out}: the clips themselves are there, and results would mix with them; give another --out")
     return [Clip(pair.name, pair.infrared, pair.visible, out) for pair in pairs], alone
 
 
@@ -166,7 +169,7 @@ def _finished(clip: Clip, mark: str) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     same = isinstance(report, dict) and report.get("fingerprint") == mark
-    return report if same and clip.video.exists() else None
+    return report if same and clip.video.exists() and clip.video.with_suffix(".jsonl").exists() else None
 
 
 def _line(row: Row) -> str:

@@ -73,6 +73,25 @@ def test_a_clip_without_a_partner_is_told(tmp_path, run):
     assert "1 without partner" in answer.said
 
 
+def test_results_do_not_go_among_the_clips(tmp_path, run):
+    drives = tmp_path / "drives"
+    pair_of_clips(drives)
+    answer = run(drives, drives, "--out", drives, *COMMON)
+    assert answer.code == 1
+    assert len(answer.said.strip().splitlines()) == 1
+    assert str(drives) in answer.said
+    assert sorted(path.name for path in drives.iterdir()) == ["a_ir.mp4", "a_vis.mp4"]
+
+
+def test_a_clip_whose_lines_were_lost_is_done_again(tmp_path, run):
+    drives, out = tmp_path / "drives", tmp_path / "out"
+    pair_of_clips(drives)
+    run(drives, drives, "--out", out, *COMMON)
+    (out / "a.jsonl").unlink()
+    assert "1 done" in run(drives, drives, "--out", out, *COMMON).said
+    assert (out / "a.jsonl").exists()
+
+
 @pytest.mark.parametrize("source", ["nowhere", "empty", "*.xyz"])
 def test_nothing_to_run_is_one_line(tmp_path, run, source):
     (tmp_path / "empty").mkdir()

@@ -32,6 +32,6 @@ class EagerEngine:
         frames = (torch.from_numpy(np.array(x, order="C"))[None] for x in (visible, infrared, coverage))
         controls = np.append(self._strengths, self._steady.prior(visible, elapsed_s))
         with torch.inference_mode():
-            *outputs, airlight = self._module(*frames, torch.from_numpy(controls))
-        self._steady.keep(airlight.numpy())
+            *outputs, state = self._module(*frames, torch.from_numpy(controls))
+        self._steady.keep(state.numpy())
         return Fused(*(np.array(x[0].numpy(), order="C") for x in outputs))

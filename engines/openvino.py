@@ -13,7 +13,7 @@ import openvino as ov
 from . import cache
 from .base import EngineError, Fused, Pixels
 from .inputs import check_pair
-from .steady import Steady
+from .steady import CONTROLS, Steady
 
 if TYPE_CHECKING:
     from torch import nn
@@ -88,7 +88,7 @@ class OpenVinoEngine:
     def _compile(self, height: int, width: int) -> ov.InferRequest:
         try:
             model = self._model.clone()
-            model.reshape({0: [1, height, width, 3], 1: [1, height, width], 2: [1, height, width], 3: [6]})
+            model.reshape({0: [1, height, width, 3], 1: [1, height, width], 2: [1, height, width], 3: [CONTROLS]})
             return self._core.compile_model(model, "CPU", self._settings).create_infer_request()
         except RuntimeError as e:
             raise EngineError(f"{self._name}: cannot be compiled for {width}x{height}: {_one_line(e)}") from e
@@ -101,7 +101,7 @@ def _convert(make: Callable[[], nn.Module]) -> ov.Model:
     frames = (torch.zeros(1, 120, 160, *tail, dtype=torch.uint8) for tail in ((3,), (), ()))
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # openvino's own use of torch.jit.trace is deprecated there
-        return ov.convert_model(make().eval(), example_input=(*frames, torch.zeros(6)))
+        return ov.convert_model(make().eval(), example_input=(*frames, torch.zeros(CONTROLS)))
 
 
 def _one_line(error: Exception) -> str:

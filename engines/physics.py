@@ -38,11 +38,20 @@ def min_filter(x: Tensor, window: int) -> Tensor:
 
 def box(x: Tensor, window: int) -> Tensor:
     """Mean over an odd square window, over the part of it inside the image. (N, C, H, W) to (N, C, H, W)."""
+    if x.requires_grad:
+        return _near(x.shape[2], window, x) @ x @ _near(x.shape[3], window, x).mT
     half = window // 2
     y = _planes(x)
     y = F.avg_pool2d(y, (1, window), stride=1, padding=(0, half), count_include_pad=False)
     y = F.avg_pool2d(y, (window, 1), stride=1, padding=(half, 0), count_include_pad=False)
     return y.reshape(x.shape)
+
+
+def _near(size: int, window: int, like: Tensor) -> Tensor:
+    """`box` of one axis as a matrix, (size, size): for learning, where pooling's backward pass takes most of a step."""
+    at = torch.arange(size, device=like.device)
+    near = ((at[:, None] - at[None, :]).abs() <= window // 2).to(like.dtype)
+    return near / near.sum(dim=1, keepdim=True)
 
 
 def reduce(x: Tensor, factor: int) -> Tensor:
@@ -197,3 +206,11 @@ def lift_gain(light: Tensor, strength: Tensor | float, floor: float = 0.04) -> T
     noise where there is no light: at s = 1 and δ = 0.04 by 5.1. Returns the gain >= 1, (N, 1, H, W).
     """
     return ((light + floor) / (1 + floor)).clamp(max=1).pow(-0.5 * strength)
+
+
+def lift(image: Tensor, gain: Tensor) -> Tensor:
+    """V times the gain g with a shoulder that white cannot pass: V g / (1 + (g - 1) max(R, G, B)); hue is kept.
+
+    image: (N, 3, H, W) in [0, 1]. gain: (N, 1, H, W), from `lift_gain`. Returns (N, 3, H, W) in [0, 1].
+    """
+    return image * (gain / (1 + (gain - 1) * image.amax(dim=1, keepdim=True)))

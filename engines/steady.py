@@ -16,21 +16,27 @@ CUT_LEVELS = 24.0
 """Earth mover's distance between the grey levels of two frames above which the scene was cut."""
 _BINS = 16
 
-Airlight = npt.NDArray[np.float32]
+STATE = 12
+"""Room for the global quantities of a network: airlight, strengths, levels of infrared."""
+CONTROLS = 2 + STATE + 1
+"""What a network takes beside the frames: strengths of dehazing and lift, the state before, and its weight."""
+
+State = npt.NDArray[np.float32]
 
 
 class Steady:
-    """Exponential smoothing of the airlight: A <- w A_before + (1 - w) A_measured, w = exp(-elapsed / 1 s).
+    """Exponential smoothing of every global quantity x: x <- w x_before + (1 - w) x_measured, w = exp(-elapsed / 1 s).
 
-    It starts afresh (w = 0) with a picture on its own, after a gap of 2 s, and on a scene cut.
+    It starts afresh (w = 0) with a picture on its own, after a gap of 2 s, and on a scene cut. The smoothing itself is
+    done where the quantity is measured, in the network (`networks.io.Memory`); here is what it does not see: time.
     """
 
     def __init__(self) -> None:
-        self._airlight: Airlight = np.zeros(3, np.float32)
+        self._state: State = np.zeros(STATE, np.float32)
         self._levels: npt.NDArray[np.float64] | None = None
 
-    def prior(self, visible: Pixels, elapsed_s: float | None) -> Airlight:
-        """What the network takes: (4,) float32, the airlight before in [0, 1] and its weight w.
+    def prior(self, visible: Pixels, elapsed_s: float | None) -> State:
+        """What the network takes: (STATE + 1,) float32, the state before and its weight w.
 
         visible: (H, W, 3) uint8 RGB, the frame to come. elapsed_s: as in `FusionEngine.fuse`.
         """
@@ -38,11 +44,11 @@ class Steady:
         counts = np.cumsum(np.bincount(visible[::8, ::8, 1].ravel() // (256 // _BINS), minlength=_BINS))
         self._levels = counts / counts[-1]
         if before is None or elapsed_s is None or not 0 < elapsed_s <= LONGEST_S:
-            return np.zeros(4, np.float32)
+            return np.zeros(STATE + 1, np.float32)
         moved = float(np.abs(self._levels - before).sum()) * (256 // _BINS)
         weight = 0.0 if moved > CUT_LEVELS else math.exp(-elapsed_s / TIME_CONSTANT_S)
-        return np.append(self._airlight, np.float32(weight))
+        return np.append(self._state, np.float32(weight))
 
-    def keep(self, airlight: Airlight) -> None:
-        """Remember the airlight that the network used, (3,) float32."""
-        self._airlight = airlight.reshape(3).astype(np.float32)
+    def keep(self, state: State) -> None:
+        """Remember the state that the network used, (STATE,) float32."""
+        self._state = state.reshape(STATE).astype(np.float32)

@@ -79,7 +79,7 @@ def airlight(like: Tensor, least: float, random: Generator) -> Tensor:
     """Airlight (N, 3, h, w): nearly gray, a slight tint, and for every third one a glow that varies over the frame."""
     n = like.shape[0]
     gray = _uniform(n, least, 1, random)
-    tint = 0.015 * torch.randn(n, 3, 1, 1, generator=random, device=like.device)
+    tint = 0.02 * torch.randn(n, 3, 1, 1, generator=random, device=like.device)
     glow = _choose(_drawn(n, 0.33, random), 0.12 * smooth_field(like, 3, random), torch.zeros_like(like[:, :1]))
     return ((gray + tint) * (1 + glow)).clamp(0.3, 1)
 

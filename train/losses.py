@@ -12,6 +12,9 @@ from torch import Tensor
 
 from ..engines import physics
 
+EDGE = 1e-3
+"""Sobel strength below which an edge has no direction."""
+
 
 def sobel(image: Tensor) -> Tensor:
     """|Sobel_x| + |Sobel_y| of every plane, (N, C, h, w)."""
@@ -126,6 +129,31 @@ def unshared_differences(fused: Tensor, clear: Tensor, infrared: Tensor) -> Tens
     return 2 - (_correlation(fused - infrared, clear) + _correlation(fused - clear, infrared)).mean()
 
 
+def lost_edges(fused: Tensor, first: Tensor, second: Tensor) -> Tensor:
+    """1 - Qabf (see `metrics.perception.qabf`), orientation compared as an angle between lines, which can learn."""
+    across, down = _sobel_parts(fused)
+    strength = _norm(across, down)
+    kept, total = fused.new_zeros(()), fused.new_zeros(())
+    for source in (first, second):
+        a, b = _sobel_parts(source)
+        g = _norm(a, b)
+        ratio = torch.minimum(g, strength) / torch.maximum(g, strength)
+        turned = torch.atan2((a * down - b * across).abs(), (a * across + b * down).abs() + EDGE * EDGE)
+        like = 0.9994 * torch.sigmoid(15 * (ratio - 0.5)) * 0.9879 * torch.sigmoid(22 * (0.2 - turned * (2 / torch.pi)))
+        kept, total = kept + (like * g).mean(), total + g.mean()
+    return 1 - kept / total
+
+
+def lost_information(fused: Tensor, first: Tensor, second: Tensor) -> Tensor:
+    """2 - VIF, the sum over both sources of visual information fidelity (see `metrics.structure.vif`), per item."""
+    return 2 - (_vif(first, fused) + _vif(second, fused)).mean()
+
+
+def distillation(student: Tensor, teacher: Tensor) -> Tensor:
+    """mean|S - T|: what the small network makes of a frame beside what the large one makes of it."""
+    return (student - teacher).abs().mean()
+
+
 def transmission(t: Tensor, truth: Tensor) -> Tensor:
     """mean|log t - log t*|: the relative error of t is the relative error of the restored contrast."""
     return (t.clamp(min=1e-2).log() - truth.clamp(min=1e-2).log()).abs().mean()
@@ -147,6 +175,48 @@ def _ssim(x: Tensor, y: Tensor) -> Tensor:
     both = physics.box((x - mean_x) * (y - mean_y), 7)
     alike = (2 * mean_x * mean_y + 1e-4) * (2 * both + 9e-4)
     return (alike / ((mean_x**2 + mean_y**2 + 1e-4) * (var_x + var_y + 9e-4))).mean()
+
+
+def _sobel_parts(image: Tensor) -> tuple[Tensor, Tensor]:
+    padded = F.pad(image, (1, 1, 1, 1))
+    across, down = padded[..., :, 2:] - padded[..., :, :-2], padded[..., 2:, :] - padded[..., :-2, :]
+    across = across[..., :-2, :] + 2 * across[..., 1:-1, :] + across[..., 2:, :]
+    return across, down[..., :, :-2] + 2 * down[..., :, 1:-1] + down[..., :, 2:]
+
+
+def _norm(across: Tensor, down: Tensor) -> Tensor:
+    return (across * across + down * down + EDGE * EDGE).sqrt()
+
+
+def _vif(reference: Tensor, image: Tensor) -> Tensor:
+    """VIFp over up to four scales, as many as fit, (N,)."""
+    x, y = 255 * reference, 255 * image
+    carried, contained = x.new_full((len(x),), 1e-10), x.new_full((len(x),), 1e-10)
+    for scale in range(4):
+        size = 2 ** (4 - scale) + 1
+        at = torch.arange(size, dtype=x.dtype, device=x.device) - size // 2
+        taps = torch.exp(-(at**2) * 12.5 / (size * size))
+        taps = taps / taps.sum()
+        if scale:
+            x, y = _filtered(x, taps)[..., ::2, ::2], _filtered(y, taps)[..., ::2, ::2]
+        if min(x.shape[-2:]) < size:
+            break
+        mean_x, mean_y, square_x, square_y, product = _filtered(torch.cat([x, y, x * x, y * y, x * y], 1), taps).chunk(
+            5, dim=1
+        )
+        var_x, var_y = (square_x - mean_x**2).clamp(min=0), (square_y - mean_y**2).clamp(min=0)
+        gain = ((product - mean_x * mean_y) / (var_x + 1e-2)).clamp(min=0)
+        noise = (var_y - gain * (product - mean_x * mean_y)).clamp(min=0)
+        carried = carried + torch.log2(1 + gain * gain * var_x / (noise + 2)).sum((1, 2, 3))
+        contained = contained + torch.log2(1 + var_x / 2).sum((1, 2, 3))
+    return carried / contained
+
+
+def _filtered(planes: Tensor, taps: Tensor) -> Tensor:
+    """Separable filter of every plane, where it lies inside."""
+    count = planes.shape[1]
+    row = taps.expand(count, 1, 1, -1)
+    return F.conv2d(F.conv2d(planes, row, groups=count), row.mT, groups=count)
 
 
 def _correlation(x: Tensor, y: Tensor) -> Tensor:

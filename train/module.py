@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ..engines import physics
-from ..engines.networks.realtime import FACTOR, PROFILES, RealtimeFusion
+from ..engines.networks.realtime import PROFILES, RealtimeFusion
 from .errors import TrainError
 from .objective import Example, Result, cost, make_example, run
 from .recipe import Recipe
@@ -28,14 +28,22 @@ def make_network(recipe: Recipe) -> RealtimeFusion:
     """The recipe's network, from its start weights if it names some."""
     asked = recipe.network
     profile = replace(PROFILES[asked.profile], haze=asked.haze, light=asked.light, gate=asked.gate)
-    network = RealtimeFusion(profile)
-    if asked.start is not None:
+    return _filled(RealtimeFusion(profile), asked.start)
+
+
+def make_teacher(recipe: Recipe) -> RealtimeFusion | None:
+    """The network to distil from, if the recipe names one: never trained."""
+    if recipe.network.teacher is None:
+        return None
+    return _filled(RealtimeFusion(), recipe.network.teacher).eval().requires_grad_(False)
+
+
+def _filled(network: RealtimeFusion, weights: Path | None) -> RealtimeFusion:
+    if weights is not None:
         try:
-            network.load_state_dict(load_file(asked.start))
+            network.load_state_dict(load_file(weights))
         except (OSError, RuntimeError) as error:
-            raise TrainError(
-                f"{asked.start}: not weights of {asked.profile}: {' '.join(str(error).split())}"
-            ) from error
+            raise TrainError(f"{weights}: not weights of this network: {' '.join(str(error).split())}") from error
     return network
 
 
@@ -56,6 +64,7 @@ class FusionModule(lightning.LightningModule):
         super().__init__()
         self.recipe, self.folder = recipe, folder
         self.network = make_network(recipe)
+        self._teacher = [make_teacher(recipe)]  # in a list: not a part of what is trained, averaged and saved
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         """One degraded batch; the total of the weighted losses."""
@@ -63,7 +72,7 @@ class FusionModule(lightning.LightningModule):
             hash((self.recipe.seed, self.global_step, self.global_rank)) % 2**63
         )
         example, result = self._try(batch, random)
-        parts = cost(result, example, self.recipe.losses)
+        parts = cost(result, example, self.recipe.losses, self._teach(example, int(batch[2])))
         total = sum((getattr(self.recipe.losses, name) * value for name, value in parts.items()), torch.zeros(()))
         self.log_dict({f"loss/{name}": value for name, value in parts.items()}, batch_size=1)
         self.log("loss", total, prog_bar=True, batch_size=1)
@@ -109,6 +118,13 @@ class FusionModule(lightning.LightningModule):
             example = make_example(visible, infrared, self.recipe.mixture, int(factor), random)
         return example, run(self.network, example, int(factor))
 
+    def _teach(self, example: Example, factor: int) -> Result | None:
+        (teacher,) = self._teacher
+        if teacher is None:
+            return None
+        with torch.no_grad():
+            return run(teacher.to(self.device), example, factor)
+
 
 def psnr(image: Tensor, reference: Tensor) -> Tensor:
     """PSNR in dB of every batch item, (N,), at most 60."""
@@ -137,6 +153,6 @@ def write_sheet(path: Path, example: Example, result: Result) -> None:
 
 def _cell(planes: Tensor, size: torch.Size) -> np.ndarray:
     if planes.shape[-2:] != size:
-        planes = physics.enlarge(planes[None], FACTOR, torch.empty(1, 1, *size))[0]
+        planes = physics.enlarge(planes[None], round(size[-1] / planes.shape[-1]), torch.empty(1, 1, *size))[0]
     pixels = (planes.detach().float().clamp(0, 1) * 255).byte().cpu().expand(3, -1, -1)
     return pixels.permute(1, 2, 0).flip(2).numpy()

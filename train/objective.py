@@ -9,7 +9,7 @@ from torch import Generator, Tensor
 
 from ..engines import physics
 from ..engines.networks.io import luma
-from ..engines.networks.realtime import FACTOR, Maps, RealtimeFusion, without_floor
+from ..engines.networks.realtime import DARK_NOISE, FACTOR, Maps, RealtimeFusion, trusted, without_floor
 from . import losses
 from .degrade import Degraded, Mixture, degrade
 from .recipe import Losses
@@ -44,28 +44,34 @@ def make_example(visible: Tensor, infrared: Tensor, mixture: Mixture, factor: in
     strength = torch.rand(colour.shape[0], 1, 1, 1, generator=random, device=random.device)
     lift = (2 * strength - 1).clamp(min=0)
     light = physics.illumination(given.clear, factor, 15, 4e-3)
-    target = (given.clear * physics.lift_gain(light, lift)).clamp(max=1)
+    target = lifted(given.clear, light, lift)
     # the network takes the grey of automatic gain away, so that is the infrared to be found in the fused frame
     seen = without_floor(thermal, torch.ones_like(thermal))
     return Example(given, seen, target, light, lift)
 
 
+def lifted(clear: Tensor, light: Tensor, lift: Tensor) -> Tensor:
+    """The clear frame as it should come out: lifted, without the noise that the lift would amplify."""
+    gain = physics.lift_gain(light, lift)
+    image, base = physics.lift(clear, gain), physics.lift(physics.box(clear, 5), gain)
+    return base + trusted(luma(base), DARK_NOISE * (gain - 1)) * (image - base)
+
+
 def run(network: RealtimeFusion, example: Example, factor: int) -> Result:
-    """Dehaze fully and lift as asked. factor: of the core's grid, 1 for frames as small as it."""
+    """Dehaze fully and lift as asked. factor: of the grid of `realtime`'s core, 1 for frames as small as it."""
     dehaze = torch.ones_like(example.lift)
     valid = torch.ones_like(example.infrared)
-    return Result(*network.fuse(example.given.visible, example.given.infrared, valid, dehaze, example.lift, factor))
+    given, factor = example.given, factor * network.factor // FACTOR
+    return Result(*network.fuse(given.visible, given.infrared, valid, dehaze, example.lift, factor))
 
 
-def cost(result: Result, example: Example, weights: Losses) -> dict[str, Tensor]:
-    """Every loss that has a weight, unweighted, by name."""
+def cost(result: Result, example: Example, weights: Losses, taught: Result | None = None) -> dict[str, Tensor]:
+    """Every loss that has a weight, unweighted, by name. taught: what the teacher made of it, for distillation."""
     fused, bright, target = luma(result.fused), luma(result.restored), luma(example.target)
     t, light, truth = result.maps.t, result.maps.light, example.given.t
     clear, air = example.given.clear, example.given.air
-    if t.shape != truth.shape:
-        truth, light_truth, clear, air = (physics.reduce(x, FACTOR) for x in (truth, example.light, clear, air))
-    else:
-        light_truth = example.light
+    factor = round(truth.shape[-1] / t.shape[-1])
+    truth, light_truth, clear, air = (physics.reduce(x, factor) for x in (truth, example.light, clear, air))
     peak = clear.amax(dim=1, keepdim=True)
     thermal = example.infrared
     every = {
@@ -76,6 +82,8 @@ def cost(result: Result, example: Example, weights: Losses) -> dict[str, Tensor]
         "gradient": lambda: losses.gradient(fused, target, thermal),
         "dissimilarity": lambda: losses.dissimilarity(fused, target, thermal),
         "unshared_differences": lambda: losses.unshared_differences(fused, target, thermal),
+        "lost_edges": lambda: losses.lost_edges(fused, target, thermal),
+        "lost_information": lambda: losses.lost_information(fused, target, thermal),
         "structure": lambda: losses.structure(fused, target, thermal),
         "content": lambda: losses.content(fused, target, thermal),
         "perceptual": lambda: losses.perceptual(bright, target),
@@ -87,4 +95,8 @@ def cost(result: Result, example: Example, weights: Losses) -> dict[str, Tensor]
         "retinex": lambda: losses.retinex((peak / light_truth.clamp(min=0.02)).clamp(max=1), light, peak),
         "mutual_smoothness": lambda: losses.mutual_smoothness(light, peak),
     }
-    return {name: every[name]() for name, weight in weights if weight > 0}
+    if taught is not None:
+        every["distillation"] = lambda: losses.distillation(
+            torch.cat([result.restored, result.fused], dim=1), torch.cat([taught.restored, taught.fused], dim=1)
+        )
+    return {name: every[name]() for name, weight in weights if weight > 0 and name in every}

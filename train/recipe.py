@@ -45,6 +45,8 @@ class Network(Strict):
     gate: bool = True
     start: Path | None = None
     """Weights to start from, safetensors."""
+    teacher: Path | None = None
+    """Weights of `realtime` to distil from, with the loss `distillation`."""
 
 
 class Losses(Strict):
@@ -57,8 +59,11 @@ class Losses(Strict):
     gradient: float = Field(1, ge=0)
     dissimilarity: float = Field(0, ge=0)
     unshared_differences: float = Field(0, ge=0)
+    lost_edges: float = Field(0, ge=0)
+    lost_information: float = Field(0, ge=0)
     structure: float = Field(0, ge=0)
     content: float = Field(0, ge=0)
+    distillation: float = Field(0, ge=0)
     perceptual: float = Field(0, ge=0)
     colour: float = Field(0, ge=0)
     chroma: float = Field(0, ge=0)
@@ -104,6 +109,6 @@ def read_recipe(path: Path) -> Recipe:
         raise TrainError(f"{path}: {where}: {first['msg']}; mend it") from error
     data = [source.model_copy(update={"root": path.parent / source.root}) for source in recipe.data]
     network = recipe.network
-    if network.start is not None:
-        network = network.model_copy(update={"start": path.parent / network.start})
+    named = {"start": network.start, "teacher": network.teacher}
+    network = network.model_copy(update={key: path.parent / file for key, file in named.items() if file is not None})
     return recipe.model_copy(update={"data": data, "network": network})

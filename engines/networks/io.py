@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..steady import CONTROLS, STATE
+
 LUMA = (0.299, 0.587, 0.114)
 """BT.601 weights of R, G, B."""
 
@@ -35,10 +37,37 @@ def luma(image: Tensor) -> Tensor:
     return LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue
 
 
-def read_controls(controls: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """(6,) float32 to dehaze, lift, airlight before, its weight: (1, 1, 1, 1), but the airlight (1, 3, 1, 1)."""
-    dehaze, lift, red, green, blue, weight = controls.reshape(6, 1, 1, 1, 1).unbind(0)
-    return dehaze, lift, torch.cat([red, green, blue], dim=1), weight
+class Memory:
+    """Global quantities steadied over time: each is drawn to what it was with the frames before.
+
+    Quantities are known by their order, so a network asks for the same ones at every frame.
+    """
+
+    def __init__(self, before: Tensor | None = None, weight: Tensor | float = 0.0) -> None:
+        """before: what `state` returned with the frame before, (1, STATE, 1, 1), None without one. weight: of it."""
+        self._before, self._weight = before, weight
+        self._kept: list[Tensor] = []
+        self._count = 0
+
+    def steady(self, measured: Tensor) -> Tensor:
+        """The next quantity, x + w (x_before - x); measured: x, (N, C, 1, 1)."""
+        if self._before is not None:
+            before = self._before[:, self._count : self._count + measured.shape[1]]
+            measured = measured + self._weight * (before - measured)
+        self._count += measured.shape[1]
+        self._kept.append(measured)
+        return measured
+
+    def state(self) -> Tensor:
+        """All quantities of this frame, and zeros up to (N, STATE), float32."""
+        kept = torch.cat(self._kept, dim=1).flatten(1).float()
+        return torch.nn.functional.pad(kept, (0, STATE - self._count))
+
+
+def read_controls(controls: Tensor) -> tuple[Tensor, Tensor, Memory]:
+    """(CONTROLS,) float32 to dehaze and lift, (1, 1, 1, 1) each, and the memory of the frames before; see `steady`."""
+    controls = controls.reshape(1, CONTROLS, 1, 1)
+    return controls[:, :1], controls[:, 1:2], Memory(controls[:, 2:-1], controls[:, -1:])
 
 
 def _quantise(image: Tensor) -> Tensor:

@@ -39,26 +39,26 @@ class PhysicsFusion(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Fuse one pair.
 
-        visible: (1, H, W, 3) uint8 RGB. infrared, coverage: (1, H, W) uint8. controls: (6,) float32: dehaze and
-        lift, 0 to 1, or negative: chosen from the measured maps; then the airlight (R, G, B) of the frames before and
-        its weight, 0 to 1 (see `steady`). Returns fused (1, H, W, 3), restored (1, H, W, 3), haze density (1, h, w),
-        illumination (1, h, w) with h = ⌈H/4⌉, w = ⌈W/4⌉, all uint8; and the airlight used, (1, 3) float32 in [0, 1].
+        visible: (1, H, W, 3) uint8 RGB. infrared, coverage: (1, H, W) uint8. controls: (CONTROLS,) float32: dehaze
+        and lift, 0 to 1, or negative: chosen from the measured maps; then the state of the frames before and its weight
+        (see `steady`). Returns fused (1, H, W, 3), restored (1, H, W, 3), haze density (1, h, w), illumination
+        (1, h, w) with h = ⌈H/4⌉, w = ⌈W/4⌉, all uint8; and the state, (1, STATE) float32.
         """
         colour, thermal, valid = from_rgb(visible), from_gray(infrared), from_gray(coverage)
         small, small_thermal, small_valid = (physics.reduce(x, FACTOR) for x in (colour, thermal, valid))
-        asked_dehaze, asked_lift, air_before, weight = read_controls(controls)
+        asked_dehaze, asked_lift, memory = read_controls(controls)
 
         # haze: the refined transmission is linear in the gray frame, t = a Y + b
         gray, small_gray = luma(colour), luma(small)
         air = physics.airlight(small, physics.dark_channel(small, 3))
         air = air + AIR_GRAYNESS * (air.mean(dim=1, keepdim=True) - air)
-        air = air + weight * (air_before - air)
+        air = memory.steady(air)
         rough = physics.transmission(small, air, window=3)
         a, b = physics.guided_coefficients(small_gray, rough, 15, 1e-3)
         glowing = _smooth(air.mean(dim=1, keepdim=True), *AIR_GLOW)
         a, b = a * glowing, 1 - glowing + b * glowing
         haze = 1 - (a * small_gray + b).clamp(0, 1)
-        dehaze = torch.where(asked_dehaze < 0, self.dehaze_strength(haze), asked_dehaze.clamp(max=1))
+        dehaze = memory.steady(torch.where(asked_dehaze < 0, self.dehaze_strength(haze), asked_dehaze.clamp(max=1)))
         small_t = (1 - dehaze * haze).clamp(min=T_LEAST)
         small_clear = physics.recover(small, small_t, air, T_LEAST).clamp(0, 1)
 
@@ -66,7 +66,8 @@ class PhysicsFusion(nn.Module):
         peak = small_clear.amax(dim=1, keepdim=True)
         light = physics.guided_filter(peak, peak, 15, 4e-3).clamp(0, 1)
         # what haze is left would be lifted too, so less lift where much was taken away
-        lift = torch.where(asked_lift < 0, self.lift_strength(light) * (1 - 0.4 * dehaze), asked_lift.clamp(max=1))
+        less = 1 - 0.4 * dehaze
+        lift = memory.steady(torch.where(asked_lift < 0, self.lift_strength(light) * less, asked_lift.clamp(max=1)))
         gain = physics.lift_gain(light, lift)
 
         # noise: where amplified noise would be stronger than structure, detail and chroma are held back
@@ -78,9 +79,10 @@ class PhysicsFusion(nn.Module):
 
         # infrared: what is hot against its surroundings, and where the detail of the rest is the stronger one
         mean_thermal = (small_thermal * small_valid).mean((2, 3), True) / small_valid.mean((2, 3), True).clamp(min=1e-2)
+        mean_thermal = memory.steady(mean_thermal)
         inside = mean_thermal + small_valid * (small_thermal - mean_thermal)
-        contrast = (physics.brightest(inside, 5e-3) - mean_thermal).clamp(min=0.12)
-        spread = (inside - mean_thermal).abs().mean((2, 3), True)
+        contrast = memory.steady((physics.brightest(inside, 5e-3) - mean_thermal).clamp(min=0.12))
+        spread = memory.steady((inside - mean_thermal).abs().mean((2, 3), True))
         around = torch.maximum(physics.box(inside, 31), mean_thermal) + 0.6 * spread
         cool = torch.minimum(inside, around + 0.15 * contrast)
         base_cool = physics.box(cool, 5)
@@ -101,7 +103,7 @@ class PhysicsFusion(nn.Module):
         detail = pick * (torch.minimum(thermal, around + 0.15 * contrast) - base_cool)
         fused = (calm + hot * (glow - calm).clamp(min=0) + (1 - hot) * detail).clamp(0, 1)
         follow = ((fused + 0.1) / (calm + 0.1)).clamp(max=1.3)
-        return to_rgb(fused + follow * chroma), to_rgb(calm + chroma), to_gray(haze), to_gray(light), air.flatten(1)
+        return to_rgb(fused + follow * chroma), to_rgb(calm + chroma), to_gray(haze), to_gray(light), memory.state()
 
     @staticmethod
     def dehaze_strength(haze: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -22,20 +22,24 @@ from torch import Tensor, nn
 
 from .. import physics
 from ..base import EngineError
-from .io import from_gray, from_rgb, luma, read_controls, to_gray, to_rgb
+from .io import Memory, from_gray, from_rgb, luma, read_controls, to_gray, to_rgb
 
 FACTOR = 4
-"""The core's grid step in pixels."""
+"""The core's grid step in pixels, that of `tiny` is twice as large."""
 T_LEAST = 0.04
 """Least transmission that is still divided by."""
-WINDOW = 5
-"""Dark-channel window on the core's grid: the paper's 15 pixels, at 640x480."""
 AIR_GRAYNESS = 0.85
 """How far the first airlight is drawn to gray: fog is nearly gray, but by night its brightest pixels are a lamp's."""
 FLOOR = 0.15
 """Mean level of infrared that is left as it is."""
+NOISE = 0.0015
+"""Mean absolute noise of the reduced frame: what dehazing amplifies, before the network corrects it."""
+DARK_NOISE = 0.012
+"""The same in darkness, which the lift amplifies: sensors turn their gain up there."""
 STEP = 0.2
 """Scale of the learned corrections, so that an optimiser's step on them is a small one."""
+LESS_LIFT = 0.4
+"""Of the automatic lift, where haze was dense."""
 AIR_RANGE = 0.35
 """How far the learned airlight may leave the dark-channel one."""
 
@@ -44,23 +48,28 @@ AIR_RANGE = 0.35
 class Profile:
     """Widths and branches of the network; the branches are switched off only for ablations.
 
-    widths: channels at 1/8, 1/16 and 1/32. infrared: of the infrared features. head: of the full-size head, 0 for none.
+    factor: the core's grid step in pixels. widths: channels at 2, 4 and 8 steps. infrared: of the infrared features.
+    head: of the full-size head, 0 for none. window: of the dark channel, 20 to 24 pixels of a frame of 640x480. guide:
+    of the guided filters, about three times as much; both in steps of the grid.
     haze: dark-channel features and transmission start. light: learned illumination. gate: infrared features enter where
     haze is dense (IASSF eq. 5); without it they enter everywhere alike.
     """
 
+    factor: int = FACTOR
     widths: tuple[int, int, int] = (24, 48, 64)
     infrared: int = 8
     head: int = 16
+    window: int = 5
+    guide: int = 15
     haze: bool = True
     light: bool = True
     gate: bool = True
 
 
-PROFILES = {"realtime": Profile(), "tiny": Profile(widths=(12, 20, 28), infrared=4, head=8)}
-
-Before: TypeAlias = tuple[Tensor, Tensor] | None
-"""Airlight of the frames before, (N, 3, 1, 1), and its weight, (N, 1, 1, 1)."""
+PROFILES = {
+    "realtime": Profile(),
+    "tiny": Profile(2 * FACTOR, widths=(16, 24, 28), infrared=6, head=0, window=3, guide=9),
+}
 
 
 class Maps(NamedTuple):
@@ -72,11 +81,15 @@ class Maps(NamedTuple):
     """Of transmission along the frame's luma Y, (N, 1, h, w): t = slope Y + offset, between the grid's points too."""
     offset: Tensor
     air: Tensor
-    """Airlight at every point, (N, 3, h, w): a global colour times a smooth field."""
+    """Airlight at every point, (N, 3, h, w)."""
+    field: Tensor
+    """What the global colour of the airlight is multiplied by there, around 1, (N, 1, h, w)."""
     light: Tensor
     """Retinex illumination L of the frame without haze, (N, 1, h, w)."""
     hot: Tensor
     """Weight of infrared where it is brighter than the visible luma, (N, 1, h, w)."""
+    noise: Tensor
+    """Mean absolute noise under the haze, (N, 1, h, w)."""
     whole_air: Tensor
     """The global colour of the airlight, (N, 3, 1, 1), which video steadies over time."""
 
@@ -104,19 +117,20 @@ class Core(nn.Module):
         self.join1 = _layer(middle, middle)
         self.up0 = nn.Conv2d(middle, fine, 1)
         self.join0 = _layer(fine, fine)
-        self.maps = nn.Conv2d(fine, 4, 3, padding=1)
+        self.maps = nn.Conv2d(fine, 5, 3, padding=1)
         _start_at_zero(self.whole, self.air_field, self.maps)
 
-    def forward(self, colour: Tensor, thermal: Tensor, valid: Tensor, before: Before = None) -> Maps:
-        """colour: (N, 3, h, w). thermal, valid: (N, 1, h, w). before: airlight of the frames before and its weight,
-        (N, 3, 1, 1) and (N, 1, 1, 1). All in [0, 1]."""
+    def forward(self, colour: Tensor, thermal: Tensor, valid: Tensor, memory: Memory | None = None) -> Maps:
+        """colour: (N, 3, h, w). thermal, valid: (N, 1, h, w). All in [0, 1]. memory: of the frames before."""
+        memory = memory or Memory()
         # the dark-channel prior, from which learning starts
-        gray = luma(colour)
-        dark = physics.dark_channel(colour, WINDOW)
+        gray, window, guide = luma(colour), self.profile.window, self.profile.guide
+        dark = physics.dark_channel(colour, window)
         first_air = physics.airlight(colour, dark)
+        first_air = memory.steady(first_air + AIR_GRAYNESS * (first_air.mean(dim=1, keepdim=True) - first_air))
         level = first_air.mean(dim=1, keepdim=True)
-        first_air = first_air + AIR_GRAYNESS * (level - first_air)
-        a, b = physics.guided_coefficients(gray, physics.transmission(colour, first_air, window=WINDOW), 15, 1e-3)
+        rough = physics.transmission(colour, first_air, window=window)
+        a, b = physics.guided_coefficients(gray, rough, guide, 1e-3)
         if not self.profile.haze:
             dark, first_air, level = (torch.full_like(x, 0.8) for x in (dark, first_air, level))
             a, b = torch.zeros_like(a), torch.full_like(b, 0.5)
@@ -153,25 +167,26 @@ class Core(nn.Module):
         fine = fine + self.join0(fine)
 
         # airlight: a global colour, nearly gray, times a smooth field
-        brighter, warmer, greener, all_scale, all_shift = (STEP * self.whole(context)[:, :, None, None]).chunk(5, dim=1)
+        brighter, warmer, greener, *whole_t = (STEP * self.whole(context)[:, :, None, None]).chunk(5, dim=1)
+        all_scale, all_shift = (memory.steady(x) for x in whole_t)
         shift = torch.cat([brighter + 0.2 * warmer, brighter + 0.2 * greener, brighter - 0.2 * warmer], dim=1)
-        field = 0.2 * torch.tanh(physics.enlarge(self.air_field(coarse), 8, gray))
-        whole_air = first_air + AIR_RANGE * torch.tanh(shift)
-        if before is not None:
-            whole_air = whole_air + before[1] * (before[0] - whole_air)
-        air = (whole_air * (1 + field)).clamp(0, 1)
+        field = 1 + 0.2 * torch.tanh(physics.enlarge(self.air_field(coarse), 8, gray))
+        whole_air = memory.steady(first_air + AIR_RANGE * torch.tanh(shift))
+        air = whole_air * field
 
         # transmission: the prior's, scaled and shifted, as a whole and at every point
-        scale, shift, more_light, hot = physics.enlarge(STEP * self.maps(fine), 2, gray).chunk(4, dim=1)
+        corrections = physics.enlarge(STEP * self.maps(fine), 2, gray)
+        scale, shift, more_light, hot, more_noise = corrections.chunk(5, dim=1)
         scale = 2 * torch.sigmoid(scale + all_scale)
         a, b = scale * a, scale * b + shift + all_shift
         t = _clamp(a * gray + b, T_LEAST, 1)
 
         peak = physics.recover(colour, t, air, T_LEAST).detach().clamp(0, 1).amax(dim=1, keepdim=True)
-        light = physics.guided_filter(peak, peak, 15, 4e-3)
+        light = physics.guided_filter(peak, peak, guide, 4e-3)
         if self.profile.light:
             light = light * torch.exp(torch.tanh(more_light))
-        return Maps(t, a, b, air, light.clamp(0, 1), torch.sigmoid(hot + 3), whole_air)
+        noise = NOISE * torch.exp(2 * torch.tanh(more_noise))
+        return Maps(t, a, b, air, field, light.clamp(0, 1), torch.sigmoid(hot + 3), noise, whole_air)
 
 
 class Head(nn.Module):
@@ -204,6 +219,7 @@ class RealtimeFusion(nn.Module):
 
     def __init__(self, profile: Profile = PROFILES["realtime"]) -> None:
         super().__init__()
+        self.factor = profile.factor
         self.core = Core(profile)
         self.head = Head(profile.head) if profile.head else None
 
@@ -212,15 +228,15 @@ class RealtimeFusion(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Fuse one pair.
 
-        visible: (1, H, W, 3) uint8 RGB. infrared, coverage: (1, H, W) uint8. controls: (6,) float32: dehaze and
-        lift, 0 to 1, or negative: chosen from the measured maps; then the airlight (R, G, B) of the frames before and
-        its weight, 0 to 1 (see `steady`). Returns fused (1, H, W, 3), restored (1, H, W, 3), haze density (1, h, w),
-        illumination (1, h, w) with h = ⌈H/4⌉, w = ⌈W/4⌉, all uint8; and the airlight used, (1, 3) float32 in [0, 1].
+        visible: (1, H, W, 3) uint8 RGB. infrared, coverage: (1, H, W) uint8. controls: (CONTROLS,) float32: dehaze
+        and lift, 0 to 1, or negative: chosen from the measured maps; then the state of the frames before and its weight
+        (see `steady`). Returns fused (1, H, W, 3), restored (1, H, W, 3), haze density (1, h, w), illumination
+        (1, h, w) with h = ⌈H/f⌉, w = ⌈W/f⌉, f the factor of the profile, all uint8; and the state, (1, STATE) float32.
         """
         colour, thermal, valid = from_rgb(visible), from_gray(infrared), from_gray(coverage)
-        dehaze, lift, air_before, weight = read_controls(controls)
-        fused, restored, maps = self.fuse(colour, thermal, valid, dehaze, lift, before=(air_before, weight))
-        return to_rgb(fused), to_rgb(restored), to_gray(1 - maps.t), to_gray(maps.light), maps.whole_air.flatten(1)
+        dehaze, lift, memory = read_controls(controls)
+        fused, restored, maps = self.fuse(colour, thermal, valid, dehaze, lift, memory=memory)
+        return to_rgb(fused), to_rgb(restored), to_gray(1 - maps.t), to_gray(maps.light), memory.state()
 
     def fuse(
         self,
@@ -229,34 +245,44 @@ class RealtimeFusion(nn.Module):
         valid: Tensor,
         dehaze: Tensor,
         lift: Tensor,
-        factor: int = FACTOR,
-        before: Before = None,
+        factor: int | None = None,
+        memory: Memory | None = None,
     ) -> tuple[Tensor, Tensor, Maps]:
         """`forward` on floating point: fused and restored, not clamped, and the maps.
 
         colour: (N, 3, H, W) in [0, 1]. thermal, valid: (N, 1, H, W). dehaze, lift: (N, 1, 1, 1) or (1, 1, 1, 1).
-        factor: of the core's grid; 1 trains on frames that are already as small as that grid.
+        factor: of the core's grid, that of the profile by default; 1 trains on frames already as small as that grid.
+        memory: of the frames before.
         """
-        thermal = without_floor(thermal, valid)
+        factor, memory = factor or self.factor, memory or Memory()
+        thermal = without_floor(thermal, valid, memory)
         small, small_thermal, small_valid = colour, thermal, valid
         if factor > 1:
             small, small_thermal, small_valid = (physics.reduce(x, factor) for x in (colour, thermal, valid))
-        maps = self.core(small, small_thermal, small_valid, before)
-        dehaze = torch.where(dehaze < 0, dehaze_strength(maps.t), dehaze.clamp(max=1))
-        # dehazing has already amplified the noise of what haze covered: the denser it was, the less lift on top
+        maps = self.core(small, small_thermal, small_valid, memory)
+        dehaze = memory.steady(torch.where(dehaze < 0, dehaze_strength(maps.t), dehaze.clamp(max=1)))
+        # what haze is left would be lifted too, so less lift where much was taken away
         covered = dehaze * (1 - maps.t).mean((2, 3), True)
-        lift = torch.where(lift < 0, lift_strength(maps.light) * (1 - 0.9 * covered), lift.clamp(max=1))
+        lift = torch.where(lift < 0, lift_strength(maps.light) * (1 - LESS_LIFT * covered), lift.clamp(max=1))
+        lift = memory.steady(lift)
         gain = physics.lift_gain(maps.light, lift)
+        # noise: where amplified noise would be stronger than structure, only the reduced frame is believed
+        small_t = 1 - dehaze * (1 - maps.t)
+        base = physics.lift(_clamp((small - maps.air) / small_t + maps.air, 0, 1, small_t), gain)
+        trust = trusted(luma(base), maps.noise * gain * (1 / small_t - 1) + DARK_NOISE * (gain - 1))
 
         gray = luma(colour)
-        a, b, air, hot = maps.slope, maps.offset, maps.air, maps.hot
+        a, b, field, hot = maps.slope, maps.offset, maps.field, maps.hot
         if factor > 1:
-            brought = physics.enlarge(torch.cat([a, b, gain, hot, air], dim=1), factor, gray)
-            a, b, gain, hot, *rest = brought.chunk(7, dim=1)
-            air = torch.cat(rest, dim=1)
+            brought = physics.enlarge(torch.cat([a, b, gain, hot, trust, field, base], dim=1), factor, gray)
+            a, b, gain, hot, trust, field, *rest = brought.chunk(9, dim=1)
+            base = torch.cat(rest, dim=1)
+        else:
+            base = physics.box(base, 5)
+        air = maps.whole_air * field
         t = a * gray + b
         t = 1 - dehaze * (1 - _clamp(t, T_LEAST, 1))
-        restored = _clamp((colour - air) / t + air, 0, 1, t) * gain
+        restored = base + trust * (physics.lift(_clamp((colour - air) / t + air, 0, 1, t), gain) - base)
         bright = luma(restored)
         fused = bright + valid * hot * (thermal - bright).clamp(min=0)
         if self.head is not None:
@@ -290,15 +316,25 @@ def trained(name: str) -> RealtimeFusion:
     return network.eval()
 
 
-def without_floor(thermal: Tensor, valid: Tensor) -> Tensor:
+def without_floor(thermal: Tensor, valid: Tensor, memory: Memory | None = None) -> Tensor:
     """Infrared without the grey to which automatic gain brings a scene of even warmth, which would veil the fused frame
     and end at the border of its view: (I - s) / (1 - s), s = max(mean(I) - FLOOR, 0), the mean over the valid area.
 
     thermal, valid: (N, 1, H, W) in [0, 1]. Returns (N, 1, H, W).
     """
     mean = (thermal * valid).mean((2, 3), True) / valid.mean((2, 3), True).clamp(min=1e-2)
-    floor = (mean - FLOOR).clamp(0, 0.9)
+    floor = (memory or Memory()).steady((mean - FLOOR).clamp(0, 0.9))
     return ((thermal - floor) / (1 - floor)).clamp(min=0)
+
+
+def trusted(bright: Tensor, noise: Tensor) -> Tensor:
+    """How far detail is believed: 1 / (1 + (n / e)⁴), e the mean absolute deviation of luma from its surroundings.
+
+    bright: the luma, (N, 1, h, w). noise: n, its mean absolute noise, (N, 1, h, w). Returns (N, 1, h, w), 1 where there
+    is no noise.
+    """
+    energy = physics.box((bright - physics.box(bright, 5)).abs(), 5) + 3e-3
+    return 1 / (1 + (noise / energy).clamp(max=8).square().square())
 
 
 def dehaze_strength(t: Tensor) -> Tensor:
@@ -307,8 +343,8 @@ def dehaze_strength(t: Tensor) -> Tensor:
 
 
 def lift_strength(light: Tensor) -> Tensor:
-    """Strength from the illumination (N, 1, h, w): 0 for a mean above .38, 1 below .08. (N, 1, 1, 1)."""
-    return 1 - _smooth(light.mean((2, 3), True), 0.08, 0.38)
+    """Strength from the illumination (N, 1, h, w): 0 for a mean above .38, 1 below .14. (N, 1, 1, 1)."""
+    return 1 - _smooth(light.mean((2, 3), True), 0.14, 0.38)
 
 
 def _smooth(x: Tensor, low: float, high: float) -> Tensor:

@@ -42,10 +42,10 @@ def test_learning_starts_from_the_dark_channel_prior(street) -> None:
     colour, thermal, valid = tensors(hazy(visible), infrared)
     with torch.no_grad():
         maps = RealtimeFusion().core(colour, thermal, valid)
-    dark = physics.dark_channel(colour, realtime.WINDOW)
+    dark = physics.dark_channel(colour, PROFILES["realtime"].window)
     air = physics.airlight(colour, dark)
     air = air + realtime.AIR_GRAYNESS * (air.mean(dim=1, keepdim=True) - air)
-    rough = physics.transmission(colour, air, window=realtime.WINDOW)
+    rough = physics.transmission(colour, air, window=PROFILES["realtime"].window)
     expected = physics.guided_filter(realtime.luma(colour), rough, 15, 1e-3).clamp(realtime.T_LEAST, 1)
     torch.testing.assert_close(maps.t, expected, rtol=0, atol=1e-5)
     torch.testing.assert_close(maps.air, air.expand_as(maps.air), rtol=0, atol=1e-5)
@@ -54,14 +54,14 @@ def test_learning_starts_from_the_dark_channel_prior(street) -> None:
 @pytest.mark.parametrize(
     "profile", [Profile(haze=False), Profile(light=False), Profile(gate=False), Profile(head=0), PROFILES["tiny"]]
 )
-@pytest.mark.parametrize("size", [(120, 160), (47, 33)])
+@pytest.mark.parametrize("size", [(120, 160), (94, 66)])
 def test_every_profile_runs_and_learns(street, profile: Profile, size: tuple[int, int]) -> None:
     torch.manual_seed(0)
     network = RealtimeFusion(profile).train()
     colour, thermal, valid = tensors(*street(*size))
     fused, restored, maps = network.fuse(colour, thermal, valid, FULL, 0.5 * FULL)
     assert fused.shape == restored.shape == colour.shape
-    assert maps.t.shape[-2:] == (-(-size[0] // 4), -(-size[1] // 4))
+    assert maps.t.shape[-2:] == tuple(-(-side // profile.factor) for side in size)
     (fused.mean() + restored.mean() + maps.light.mean()).backward()
     moved = {name for name, p in network.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
     assert {"core.maps.weight", "core.whole.weight", "core.air_field.weight"} <= moved

@@ -1,4 +1,4 @@
-"""Video: the airlight is steadied, starts afresh on cuts, and pictures on their own stay independent."""
+"""Video: global quantities are steadied, starts afresh on cuts, and pictures on their own stay independent."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from fusecam.engines import create_engine
 from fusecam.engines.base import Fused, FusionEngine, Pixels
-from fusecam.engines.steady import Steady
+from fusecam.engines.steady import STATE, Steady
 
 FRAME_S = 0.04
 
@@ -61,15 +61,16 @@ def test_a_cut_starts_afresh() -> None:
 def test_gaps_and_times_that_say_nothing_give_the_past_no_weight(elapsed_s: float | None) -> None:
     steady = Steady()
     steady.prior(foggy(), FRAME_S)
-    steady.keep(np.array([0.8, 0.8, 0.8], np.float32))
-    assert steady.prior(foggy(), elapsed_s)[3] == 0
+    steady.keep(np.full(STATE, 0.8, np.float32))
+    assert steady.prior(foggy(), elapsed_s)[-1] == 0
 
 
 def test_weight_falls_with_the_time_between_frames() -> None:
     steady = Steady()
     steady.prior(foggy(), FRAME_S)
-    steady.keep(np.array([0.7, 0.8, 0.9], np.float32))
+    state = np.linspace(0.1, 0.9, STATE, dtype=np.float32)
+    steady.keep(state)
     prior = steady.prior(foggy(1), FRAME_S)
-    assert prior[:3].tolist() == pytest.approx([0.7, 0.8, 0.9])
-    assert prior[3] == pytest.approx(np.exp(-0.04))
-    assert steady.prior(foggy(2), 0.5)[3] == pytest.approx(np.exp(-0.5))
+    assert prior[:-1].tolist() == pytest.approx(state.tolist())
+    assert prior[-1] == pytest.approx(np.exp(-0.04))
+    assert steady.prior(foggy(2), 0.5)[-1] == pytest.approx(np.exp(-0.5))

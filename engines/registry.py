@@ -55,11 +55,11 @@ def create_engine(spec: str = "physics", dehaze: Strength = "auto", lift: Streng
     if backend == "torch":
         from .eager import EagerEngine
 
-        return EagerEngine(name, _network(name), *strengths)
+        return EagerEngine(name, network(name), *strengths)
     from .openvino import OpenVinoEngine
 
     return OpenVinoEngine(
-        name, lambda: _network(name), cast("Precision", precision), None, *strengths, fingerprint=_fingerprint(name)
+        name, lambda: network(name), cast("Precision", precision), None, *strengths, fingerprint=_fingerprint(name)
     )
 
 
@@ -93,7 +93,8 @@ def _fingerprint(name: str) -> str:
         raise EngineError(f"{name}: {e.filename}: {e.strerror}; install fusecam anew") from e
 
 
-def _network(name: str) -> nn.Module:
+def network(name: str) -> nn.Module:
+    """A network as torch runs it, with its weights. name: one of NETWORKS. EngineError without usable weights."""
     if name == "average":
         from .networks.average import Average
 

@@ -28,11 +28,15 @@ _MS = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class StageSummary:
-    """One stage over the whole run. Milliseconds; percentiles as numpy.percentile's linear method."""
+    """One stage over the whole run. Milliseconds; percentiles as numpy.percentile's linear method.
+
+    iqr_ms: p75 - p25.
+    """
 
     count: int
     mean_ms: float
     p50_ms: float
+    iqr_ms: float
     p95_ms: float
     p99_ms: float
     max_ms: float
@@ -84,9 +88,10 @@ class _Stage:
     def summary(self) -> StageSummary:
         # Integers of any size: the variance of millions of samples without cancellation.
         variance = (self.count * self.squares - self.total * self.total) / self.count**2
-        p50, p95, p99 = self.percentiles((50, 95, 99))
+        p25, p50, p75, p95, p99 = self.percentiles((25, 50, 75, 95, 99))
         mean, deviation = self.total / self.count, math.sqrt(variance)
-        return StageSummary(self.count, *(value * _MS for value in (mean, p50, p95, p99, self.highest, deviation)))
+        figures = mean, p50, p75 - p25, p95, p99, self.highest, deviation
+        return StageSummary(self.count, *(value * _MS for value in figures))
 
 
 class _Span:

@@ -67,4 +67,4 @@ def errors_naming(target: Path) -> Iterator[None]:
         yield
     except OSError as e:
         reason = e.strerror or str(e)
-        raise InputError(f"{target}: cannot be written: {reason}; choose another place with --out") from e
+        raise InputError(f"{target}: cannot be written: {reason}; choose another place") from e

@@ -1,0 +1,89 @@
+"""The whole command measured: two H.264 streams in, fused H.264 with overlay out."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from ..assemble import build_tools, open_streams
+from ..config import RunConfig
+from ..errors import InputError
+from ..result import Result
+from ..session import run_streams
+from ..sinks.base import SinkHealth
+from .jobs import ChainJob
+from .measure import INTERVAL_S, Tell, read_frames
+from .watch import Watch, peak_mib
+
+TOLD = 25  # frames between two words on the progress
+
+
+class _Counter:
+    """A sink that only tells how far the run is."""
+
+    def __init__(self, tell: Tell, frames: int) -> None:
+        self.health = SinkHealth()
+        self._tell, self._frames = tell, frames
+
+    def write(self, result: Result) -> None:
+        self.health.written += 1
+        if self.health.written % TOLD == 0:
+            self._tell(self.health.written, self._frames)
+
+    def close(self, complete: bool) -> None:
+        """Nothing is open."""
+
+
+def measure_chain(job: ChainJob, tell: Tell) -> dict[str, Any]:
+    """Run the clips through the runner of the plain command. Raises its expected errors.
+
+    fps: frames per second at the output. stages: StageSummary of each, as in the report of a run; `write` is the
+    encoder. peak_mib: of the whole process, as that of a run from the second start on.
+    """
+    clips = Path(job.clips)
+    config = RunConfig.model_validate(
+        {
+            "sources": {"ir": str(clips / "ir.mp4"), "vis": str(clips / "vis.mp4")},
+            "rig": clips / "rig.yaml",
+            "sync": {"offset_ms": 0},
+            "engine": {"name": job.spec},
+            "detector": {"weights": job.weights},
+            "overlay": {"enabled": True},
+            "output": {"out": clips / "out.mp4", "show": False},
+        }
+    )
+    tools = build_tools(config.engine, config.detector)
+    warm = read_frames(Path(job.frames), 1)[0]
+    for _ in range(job.warmups):
+        fused = tools.engine.fuse(*warm, INTERVAL_S)
+        if tools.detector is not None:
+            tools.detector.detect(fused.image)
+    streams = open_streams(config)
+    frames = streams.visible.info.frames or 0
+    watch = Watch()
+    finished = run_streams(
+        config, streams, tools, threading.Event(), Console(quiet=True), more_sinks=[_Counter(tell, frames)]
+    )
+    seen = watch.seen()
+    if finished.outcome.failure is not None:
+        raise finished.outcome.failure
+    report = finished.report
+    if report["frames"] != frames:
+        raise InputError(f"{job.spec}: {report['frames']} of {frames} frames came out of the chain; see fusecam doctor")
+    return {
+        "engine": tools.engine.name,
+        "detector": None if job.weights is None else Path(job.weights).name,
+        "frames": frames,
+        "seconds": report["seconds"],
+        "fps": round(report["latency"]["fps"], 2),
+        "stages": report["latency"]["stages"],
+        "paired": report["sync"]["paired"],
+        "warnings": report["warnings"],
+        "peak_mib": round(peak_mib(), 1),
+        "others": seen["others"],
+        "busy": seen["busy"],
+        "cpu_s": seen["cpu_s"],
+    }

@@ -1,0 +1,58 @@
+"""The command `fusecam bench`. Only typer is imported until it runs, so that registering it costs nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+WHAT, OUTPUT = "What to measure", "Where it goes"
+
+
+def _option(*names: str, panel: str = WHAT, metavar: str | None = None, default: bool = False, **more: Any) -> Any:
+    return typer.Option(*names, rich_help_panel=panel, metavar=metavar, show_default=default, **more)
+
+
+def bench(
+    engine: Annotated[
+        list[str] | None,
+        _option(
+            metavar="NAME",
+            help="NAME[:BACKEND[:PRECISION]]; what is left out stands for all there is. May be given several times. "
+            "Default: every engine that this machine can run.",
+        ),
+    ] = None,
+    size: Annotated[
+        list[str] | None,
+        _option(metavar="WxH", help="Size of the frames; may be given several times. Default: 640x480."),
+    ] = None,
+    repeats: Annotated[int, _option(metavar="N", min=1, default=True, help="Frames timed, after 10 warm-ups.")] = 200,
+    weights: Annotated[
+        Path | None,
+        _option(metavar="FILE", help="Detector for the whole chain. A .pt file is a pickle: load only what you trust."),
+    ] = None,
+    chain: Annotated[
+        bool, _option("--chain/--no-chain", help="Also run the whole chain, video in to video out. Default: on.")
+    ] = True,
+    json: Annotated[
+        Path | None,
+        _option("--json", panel=OUTPUT, metavar="FILE", help="Write everything measured, with the machine."),
+    ] = None,
+) -> None:
+    """Measure engines side by side, and the whole chain stage by stage, on the sample clips.
+
+    Each engine runs in a process of its own. Eager torch runs twice: plain,
+    and with channels-last weights and freed memory kept, which is the fair
+    baseline. The whole chain runs with the engines named, or the default one:
+    two H.264 streams in, fused H.264 with overlay out.
+
+    On an otherwise idle machine only: a busy one is noticed and told.
+    """
+    from rich.console import Console
+
+    from .plan import DEFAULT_SIZE, make_plan
+    from .run import run_bench
+
+    plan = make_plan(engine or [], size or [DEFAULT_SIZE], repeats, weights, chain)
+    raise typer.Exit(run_bench(plan, json, Console(), Console(stderr=True)))

@@ -1,0 +1,74 @@
+"""What is measured in one child process, as it is handed over."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass
+from typing import Any
+
+Size = tuple[int, int]
+Variant = str
+PLAIN, KEPT = "plain", "kept"
+"""How eager torch runs: as it comes, or with channels-last weights and with freed memory kept by the C library."""
+
+KEEPING = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**36)}
+"""Makes glibc keep freed memory. Without it every large tensor goes back to the kernel, and plain eager torch spends
+most of its time on page faults: no fair baseline. Read by glibc when a process starts, hence the child process."""
+
+
+@dataclass(frozen=True, slots=True)
+class FuseJob:
+    """One engine on prepared frames.
+
+    frames: folder with visible.npy, infrared.npy and coverage.npy. variant: PLAIN or KEPT. repeats: 0 times the start
+    alone.
+    """
+
+    spec: str
+    frames: str
+    variant: Variant
+    warmups: int
+    repeats: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChainJob:
+    """The whole command on prepared clips: ir.mp4, vis.mp4 and rig.yaml in `clips`, with the frames for warm-ups.
+
+    weights: of a detector, None for none.
+    """
+
+    spec: str
+    clips: str
+    frames: str
+    weights: str | None
+    warmups: int
+
+
+@dataclass(frozen=True, slots=True)
+class CostJob:
+    """Parameters and arithmetic of a network for one frame of `size`, (width, height)."""
+
+    name: str
+    size: Size
+
+
+Job = FuseJob | ChainJob | CostJob
+_KINDS: dict[str, type[Job]] = {kind.__name__: kind for kind in (FuseJob, ChainJob, CostJob)}
+
+
+def pack(job: Job) -> dict[str, Any]:
+    """A job for JSON."""
+    return {"kind": type(job).__name__, **asdict(job)}
+
+
+def unpack(packed: dict[str, Any]) -> Job:
+    """The job that `pack` packed."""
+    fields = dict(packed)
+    return _KINDS[fields.pop("kind")](**fields)
+
+
+def environment(job: Job) -> dict[str, str]:
+    """The environment of the job's process: this one's, with the C library told to keep freed memory or not told."""
+    inherited = {name: value for name, value in os.environ.items() if name not in KEEPING}
+    return inherited | (KEEPING if isinstance(job, FuseJob) and job.variant == KEPT else {})

@@ -1,0 +1,84 @@
+"""One engine measured: frames in, fused frames out, one after the other."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...engines import FusionEngine, create_engine
+from ..frames import Pixels
+from ..latency import LatencyRecorder
+from .jobs import KEEPING, KEPT, FuseJob, Variant
+from .watch import Watch, peak_mib
+
+Triple = tuple[Pixels, Pixels, Pixels]
+"""Visible (H, W, 3), infrared (H, W) and coverage (H, W), uint8, as `FusionEngine.fuse` takes them."""
+Tell = Callable[[int, int], None]
+"""Takes how much of a measurement is done, and of how much."""
+INTERVAL_S = 1 / 25  # between frames, as a video gives it to the engine
+
+
+def measure_engine(job: FuseJob, tell: Tell) -> dict[str, Any]:
+    """Build the engine, time its first frame, then the repeats. Raises EngineError.
+
+    first_frame_s: from nothing but the interpreter to the first fused frame, torch's or OpenVINO's import included.
+    fuse: StageSummary of the repeats, uint8 arrays in to uint8 arrays out; None for none. page_faults: per frame.
+    peak_mib: of the whole process.
+    """
+    frames = read_frames(Path(job.frames))
+    started = time.perf_counter()
+    engine = build(job.spec, job.variant)
+    engine.fuse(*frames[0])
+    first = time.perf_counter() - started
+    result = {"engine": engine.name, "first_frame_s": round(first, 3), "fuse": None}
+    if job.repeats:
+        recorder, seen = time_frames(engine, frames, job.warmups, job.repeats, tell)
+        result |= {"fuse": recorder.as_dict()["stages"]["fuse"], **seen}
+        result["page_faults"] = round(seen["page_faults"] / job.repeats, 1)
+    kept = {name: os.environ[name] for name in KEEPING if name in os.environ}
+    return result | {"peak_mib": round(peak_mib(), 1), "environment": kept}
+
+
+def build(spec: str, variant: Variant) -> FusionEngine:
+    """The engine of a specification; the variant KEPT is eager torch with channels-last weights."""
+    if variant != KEPT:
+        return create_engine(spec)
+    import torch
+
+    from ...engines.eager import EagerEngine
+    from ...engines.registry import network, parse
+
+    name = parse(spec)[0]
+    return EagerEngine(name, network(name).to(memory_format=torch.channels_last))
+
+
+def time_frames(
+    engine: FusionEngine, frames: Sequence[Triple], warmups: int, repeats: int, tell: Tell
+) -> tuple[LatencyRecorder, dict[str, Any]]:
+    """Fuse `warmups` frames unrecorded and `repeats` recorded, as a video that begins anew when it is through.
+
+    Returns the recorder, with a sample of "fuse" for each repeat, and what a Watch saw during the repeats.
+    """
+    recorder = LatencyRecorder(frame_log=True)
+    for number in range(warmups):
+        engine.fuse(*frames[number % len(frames)], INTERVAL_S)
+    watch = Watch()
+    for number in range(repeats):
+        frame = frames[(warmups + number) % len(frames)]
+        with recorder.stage("fuse", number):
+            engine.fuse(*frame, INTERVAL_S)
+        tell(number + 1, repeats)
+    return recorder, watch.seen()
+
+
+def read_frames(folder: Path, most: int | None = None) -> list[Triple]:
+    """The frames that `prepare` left, in memory; the first `most` of them."""
+    names = ("visible", "infrared", "coverage")
+    visible, infrared, coverage = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in names)
+    valid = np.array(coverage)
+    return [(np.array(v), np.array(i), valid) for v, i in zip(visible[:most], infrared[:most], strict=True)]

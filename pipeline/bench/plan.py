@@ -1,0 +1,83 @@
+"""What `fusecam bench` is asked to measure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...engines import available
+from ...engines.inputs import SMALLEST
+from ...engines.registry import parse
+from ..config import EngineConfig
+from ..errors import InputError
+from .jobs import KEPT, PLAIN, Size, Variant
+
+WARMUPS = 10
+LARGEST = 8192
+DEFAULT_SIZE = "640x480"
+_SIZE = re.compile(r"(\d{1,5})[xX](\d{1,5})")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """engines: (specification, variant) of every row. chains: engines that the whole chain is run with."""
+
+    engines: tuple[tuple[str, Variant], ...]
+    chains: tuple[str, ...]
+    sizes: tuple[Size, ...]
+    repeats: int
+    weights: Path | None = None
+    warmups: int = WARMUPS
+
+    @property
+    def networks(self) -> list[str]:
+        """Names of the networks, in the order of the engines."""
+        return list(dict.fromkeys(parse(spec)[0] for spec, _ in self.engines))
+
+
+def make_plan(
+    engines: Sequence[str], sizes: Sequence[str], repeats: int, weights: Path | None = None, chain: bool = True
+) -> Plan:
+    """The plan for the command's options; EngineError and InputError where they cannot be met.
+
+    engines: NAME[:BACKEND[:PRECISION]], what is left out standing for all there is; none for all. For the chain what is
+    left out is the default instead, as for the plain command. chain: whether to run it.
+    """
+    whole = [":".join(parse(spec)) for spec in engines or [EngineConfig().name]]
+    if weights is not None and not weights.exists():
+        raise InputError(f"{weights}: no such weights; give a file with --weights, or leave it out")
+    return Plan(
+        tuple((spec, variant) for spec in _chosen(engines) for variant in _variants(spec)),
+        tuple(dict.fromkeys(whole)) if chain else (),
+        tuple(dict.fromkeys(_size(text) for text in sizes)),
+        repeats,
+        weights,
+    )
+
+
+def _chosen(given: Sequence[str]) -> list[str]:
+    known = [spec for spec, _ in available()]
+    for wanted in given:
+        if not any(_means(wanted, spec) for spec in known):
+            raise InputError(f"--engine {wanted}: not available on this machine; available: {', '.join(known)}")
+    return [spec for spec in known if not given or any(_means(wanted, spec) for wanted in given)]
+
+
+def _means(wanted: str, spec: str) -> bool:
+    return f"{spec}:".startswith(wanted.rstrip(":") + ":")
+
+
+def _variants(spec: str) -> tuple[Variant, ...]:
+    return (PLAIN, KEPT) if parse(spec)[1] == "torch" else (PLAIN,)
+
+
+def _size(text: str) -> Size:
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise InputError(f"--size {text}: give WIDTHxHEIGHT in pixels, for example {DEFAULT_SIZE}")
+    width, height = int(match[1]), int(match[2])
+    if not (SMALLEST <= width <= LARGEST and SMALLEST <= height <= LARGEST):
+        raise InputError(f"--size {text}: give {SMALLEST} to {LARGEST} pixels each way")
+    return width, height

@@ -1,0 +1,125 @@
+"""The sample clips at any size: frames for the engines, streams for the whole chain."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from fractions import Fraction
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import cast
+
+import av
+import cv2
+import numpy as np
+import yaml
+
+from ...calib.rig import CameraModel, Rig, load_rig, save_rig
+from ..config import SourceConfig
+from ..frames import Camera, Frame, Pixels
+from ..register import Registrar
+from ..sources import open_source
+from .jobs import Size
+
+RATE = 25
+EVERY = 44
+"""Of the frames of each scene the engines are timed on every so many: four, spread over its length."""
+ENCODING = {"preset": "superfast", "crf": "20"}
+"""Of the streams, as x264 takes it: that of fusecam's own output."""
+
+
+def prepare(folder: Path, size: Size, told: Callable[[int], None] = lambda done: None) -> int:
+    """Leave in `folder` what FuseJob and ChainJob name, at `size` (width, height). Returns the streams' frames.
+
+    visible.npy, infrared.npy, coverage.npy: registered frames, four of each scene. vis.mp4, ir.mp4: the three scenes
+    one after the other, both cameras at `size`, partners at equal times. rig.yaml: for that size.
+    told: called with the number of frames done.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with as_file(files("fusecam.samples")) as samples, ExitStack() as open_now:
+        rig = _rig_for(load_rig(samples / "rig.yaml"), size)
+        save_rig(rig, folder / "rig.yaml")
+        registrar = Registrar(rig)
+        streams = {name: open_now.enter_context(_Stream(folder / f"{name}.mp4", size)) for name in ("vis", "ir")}
+        taken: list[tuple[Pixels, Pixels]] = []
+        done = 0
+        for scene in _scenes(samples):
+            for number, (visible, infrared) in enumerate(_partners(samples, *scene)):
+                visible, infrared = _fit(visible, size), _fit(infrared, size)
+                streams["vis"].write(visible)
+                streams["ir"].write(infrared)
+                if number % EVERY == EVERY // 2:
+                    taken.append((visible, registrar.warp(infrared, size)))
+                done += 1
+                told(done)
+        np.save(folder / "visible.npy", np.stack([visible for visible, _ in taken]))
+        np.save(folder / "infrared.npy", np.stack([infrared for _, infrared in taken]))
+        np.save(folder / "coverage.npy", registrar.coverage(size, size))
+    return done
+
+
+def _scenes(samples: Path) -> list[tuple[str, float]]:
+    """Name and time offset in ms of each scene."""
+    truth = yaml.safe_load((samples / "truth.yaml").read_text(encoding="utf-8"))
+    return [(name, float(scene["time_offset_ms"])) for name, scene in truth["scenes"].items()]
+
+
+def _partners(samples: Path, scene: str, offset_ms: float) -> Iterator[tuple[Pixels, Pixels]]:
+    """Each visible frame of a scene with the infrared frame nearest in time."""
+    infrared = list(_frames(samples / f"{scene}_ir.mp4", "infrared"))
+    times = np.array([frame.time_ns for frame in infrared]) + round(offset_ms * 1e6)
+    for frame in _frames(samples / f"{scene}_vis.mp4", "visible"):
+        yield frame.pixels, infrared[int(np.abs(times - frame.time_ns).argmin())].pixels
+
+
+def _frames(clip: Path, camera: Camera) -> Iterator[Frame]:
+    source = open_source(str(clip), camera, SourceConfig())
+    try:
+        yield from source
+    finally:
+        source.close()
+
+
+def _fit(image: Pixels, size: Size) -> Pixels:
+    if (image.shape[1], image.shape[0]) == size:
+        return image
+    shrinks = image.shape[1] > size[0]
+    return cast(Pixels, cv2.resize(image, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC))
+
+
+def _rig_for(rig: Rig, size: Size) -> Rig:
+    """The rig of images stretched to `size`, of whatever aspect ratio: pixels need not be square for a rig."""
+
+    def stretched(camera: CameraModel) -> CameraModel:
+        assert camera.intrinsics is not None  # the samples' rig is a full one
+        fx, fy, cx, cy = camera.intrinsics
+        sx, sy = size[0] / camera.width, size[1] / camera.height
+        intrinsics = fx * sx, fy * sy, (cx + 0.5) * sx - 0.5, (cy + 0.5) * sy - 0.5
+        return camera.model_copy(update={"width": size[0], "height": size[1], "intrinsics": intrinsics})
+
+    return rig.model_copy(update={"visible": stretched(rig.visible), "infrared": stretched(rig.infrared)})
+
+
+class _Stream:
+    """An H.264 file of RATE frames a second."""
+
+    def __init__(self, path: Path, size: Size) -> None:
+        self._out = av.open(str(path), "w")
+        self._stream = self._out.add_stream("libx264", rate=RATE, options=ENCODING)
+        self._stream.width, self._stream.height = size
+        self._stream.pix_fmt = "yuv420p" if size[0] % 2 == size[1] % 2 == 0 else "yuv444p"
+        self._count = 0
+
+    def __enter__(self) -> _Stream:
+        return self
+
+    def __exit__(self, kind: object, *rest: object) -> None:
+        if kind is None:
+            self._out.mux(self._stream.encode(None))
+        self._out.close()
+
+    def write(self, image: Pixels) -> None:
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), "gray" if image.ndim == 2 else "rgb24")
+        frame.pts, frame.time_base = self._count, Fraction(1, RATE)
+        self._count += 1
+        self._out.mux(self._stream.encode(frame))

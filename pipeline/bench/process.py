@@ -1,0 +1,58 @@
+"""A job in a process of its own, so that no engine finds the memory, the threads or the caches of another."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from .jobs import Job, environment, pack
+
+
+class JobError(Exception):
+    """A job came to nothing. One line: why."""
+
+
+def run_job(job: Job, cache: Path, tell: Callable[[int, int], None] = lambda done, total: None) -> dict[str, Any]:
+    """Do one job and wait for it. Raises JobError; on any exception here, Ctrl-C too, the process is killed.
+
+    cache: where the process finds and leaves converted networks. tell: called with how much is done, and of how much.
+    """
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "fusecam.pipeline.bench.child"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=said,
+            text=True,
+            env=environment(job) | {"XDG_CACHE_HOME": str(cache)},
+            start_new_session=True,  # Ctrl-C in the terminal comes here alone, not as a traceback of the child
+        )
+        assert process.stdin is not None and process.stdout is not None
+        answer: dict[str, Any] = {}
+        try:
+            with suppress(BrokenPipeError), process.stdin:  # it may be gone before it was given anything
+                process.stdin.write(json.dumps(pack(job)))
+            for text in process.stdout:
+                answer = json.loads(text) if text.endswith("\n") else {}  # killed in the middle of a word
+                if "done" in answer:
+                    tell(answer["done"], answer["of"])
+            process.wait()
+        finally:
+            process.kill()
+            process.wait()
+            process.stdout.close()
+        if "result" in answer:
+            return dict(answer["result"])
+        said.seek(0)
+        raise JobError(answer.get("error") or _last_words(said.read(), process.returncode))
+
+
+def _last_words(said: bytes, code: int) -> str:
+    lines = [line for line in said.decode("utf-8", "replace").splitlines() if line.strip()]
+    return f"its process ended with code {code}: {lines[-1].strip()[:300] if lines else 'it said nothing'}"

@@ -1,0 +1,171 @@
+"""The report as tables for people. Losses stand beside wins: rows are sorted by what they took, whoever they are of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from .jobs import KEPT
+
+Row = dict[str, Any]
+FEW = 100
+WAITING = ("pair", "output queue", "age")
+"""Stages of the recorder in which a frame waits, or which span others."""
+
+
+def print_report(report: Row, console: Console) -> None:
+    """Everything measured, size by size, and under which conditions."""
+    for size in dict.fromkeys(tuple(row["size"]) for row in report["networks"]):
+        engines = [row for row in report["engines"] if tuple(row["size"]) == size]
+        console.print(_engines(engines, size, report["settings"]))
+        console.print(_starts(engines, size))
+        networks = [row for row in report["networks"] if tuple(row["size"]) == size]
+        console.print(_networks(networks, engines, size, report["published"]))
+        for row in report["chains"]:
+            if tuple(row["size"]) == size:
+                console.print(_chain(row, size))
+    for part in ("networks", "engines", "chains"):
+        for row in report[part]:
+            if "error" in row:
+                what = row.get("engine") or row["network"]
+                console.print(
+                    f"[red]failed:[/] {escape(what)}: {escape(row['error'])}", highlight=False, soft_wrap=True
+                )
+    cpu = report["machine"]["cpu"]
+    console.print(f"fusecam {report['fusecam']}, {cpu['model']}, {cpu['cores']} cores", highlight=False)
+    if report["settings"]["repeats"] < FEW:
+        console.print(f"[yellow]fewer than {FEW} repeats: too few for p99, not to be kept[/]", highlight=False)
+    if report["busy"]:
+        console.print("[yellow]busy machine: other processes ran meanwhile, figures are too slow[/]", highlight=False)
+
+
+def _engines(rows: list[Row], size: tuple[int, ...], settings: Row) -> Table:
+    table = _table(f"Engines, {size[0]}x{size[1]}, uint8 in to uint8 out (ms)", "engine")
+    for column in ("median", "IQR", "p95", "p99", "p99/p50", "x eager"):
+        table.add_column(column, justify="right")
+    for row in rows:
+        if "error" in row:
+            table.add_row(_label(row), "[red]failed[/]")
+            continue
+        fuse = row["fuse"]
+        table.add_row(
+            _label(row),
+            *(f"{fuse[name]:.2f}" for name in ("p50_ms", "iqr_ms", "p95_ms", "p99_ms")),
+            f"{fuse['p99_ms'] / fuse['p50_ms']:.2f}",
+            _speed(row, _baseline(rows, row["network"])),
+        )
+    table.caption = (
+        f"{settings['repeats']} repeats after {settings['warmups']} warm-ups. kept: with channels-last weights and "
+        "freed memory kept, the fair form of eager torch. x eager: times as fast as that, not told where either was "
+        "disturbed"
+    )
+    return table
+
+
+def _starts(rows: list[Row], size: tuple[int, ...]) -> Table:
+    table = _table(f"Starts, memory and disturbance, {size[0]}x{size[1]}", "engine")
+    for column in ("first s", "next s", "peak MiB", "page faults", "others"):
+        table.add_column(column, justify="right")
+    for row in (row for row in rows if "error" not in row):
+        cold = row["cold"]
+        table.add_row(
+            _label(row),
+            f"{cold['first_frame_s']:.2f}" if cold else "-",
+            f"{row['first_frame_s']:.2f}",
+            f"{row['peak_mib']:.0f}",
+            f"{row['page_faults']:.0f}",
+        )
+    table.caption = (
+        "starts: to the first frame, first with an empty cache. peak: of the whole process after a next start"
+    )
+    return table
+
+
+def _label(row: Row) -> str:
+    return f"{row['engine']} kept" if row["variant"] == KEPT else str(row["engine"])
+
+
+def _networks(ours: list[Row], engines: list[Row], size: tuple[int, ...], published: Row) -> Table:
+    table = _table(f"Networks, {size[0]}x{size[1]} (median ms)", "network")
+    for column in ("weights", "GFLOPs", "bf16", "f32", "eager kept", "eager"):
+        table.add_column(column, justify="right")
+    rows = [_medians(row, engines) for row in ours]
+    compared = tuple(published["size"]) == size
+    if compared:
+        rows += [row | {"theirs": True} for row in published["networks"]]
+    for row in sorted(rows, key=_order):
+        times = ("-" if row.get(name) is None else f"{row[name]:.1f}" for name in ("bf16", "f32", "kept", "plain"))
+        if row.get("error"):
+            table.add_row(row["name"], "[red]failed[/]")
+            continue
+        style = "dim" if row.get("theirs") else "bold"
+        table.add_row(row["name"], f"{row['parameters']:,}", f"{row['gflops']:.2f}", *times, style=style)
+    caption = (
+        "weights: number of parameters. GFLOPs: of convolutions and matrix products, multiplications and additions "
+        "counted apart. bf16, f32: through OpenVINO"
+    )
+    table.caption = f"{caption}. Pale: not run here, {published['source']}" if compared else caption
+    return table
+
+
+def _chain(row: Row, size: tuple[int, ...]) -> Table:
+    table = _table(f"Whole chain with {row['engine']}, {size[0]}x{size[1]} (ms)", "stage")
+    columns = {"median": "p50_ms", "IQR": "iqr_ms", "p95": "p95_ms", "p99": "p99_ms", "max": "max_ms"}
+    for column in columns:
+        table.add_column(column, justify="right")
+    if "error" in row:
+        table.add_row("[red]failed[/]")
+        return table
+    stages = row["stages"]
+    for name in sorted(stages, key=lambda name: name in WAITING):
+        label = f"[dim]{name}, waiting[/]" if name in WAITING[:2] else name
+        table.add_row(label, *(f"{stages[name][key]:.2f}" for key in columns.values()))
+    detector = f"detector {row['detector']}" if row["detector"] else "no detector"
+    table.caption = (
+        f"{row['frames']} frames, {row['fps']:.1f} fps, peak memory {row['peak_mib']:.0f} MiB; two H.264 streams in, "
+        f"fused H.264 with overlay out, {detector}; others {row['others']:.0%}"
+    )
+    return table
+
+
+def _table(title: str, first: str) -> Table:
+    table = Table(title=title, title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column(first, no_wrap=True)
+    return table
+
+
+def _baseline(rows: list[Row], network: str) -> float | None:
+    """Median in ms of a network in eager torch at its fairest; None where that was not measured, or was disturbed."""
+    for row in rows:
+        if row["network"] == network and row["variant"] == KEPT and "error" not in row and not row["busy"]:
+            return float(row["fuse"]["p50_ms"])
+    return None
+
+
+def _speed(row: Row, baseline: float | None) -> str:
+    if baseline is None or row["busy"]:  # eager torch suffers most: on a busy machine it would be beaten hundredfold
+        return "-"
+    times = float(baseline / row["fuse"]["p50_ms"])
+    return f"{times:.1f}" if times >= 1 else f"[yellow]{times:.1f}[/]"
+
+
+def _medians(network: Row, engines: list[Row]) -> Row:
+    """A network's row in the form of the published ones."""
+    if "error" in network:
+        return {"name": network["network"], "error": network["error"]}
+    row = {"name": network["network"], "parameters": network["parameters"], "gflops": network["gflops"]}
+    for engine in engines:
+        if engine["network"] == network["network"] and "error" not in engine:
+            key = engine["variant"] if engine["backend"] == "torch" else engine["precision"]
+            if engine["backend"] in ("torch", "openvino"):
+                row[key] = engine["fuse"]["p50_ms"]
+    return row
+
+
+def _order(row: Row) -> float:
+    """By the quickest figure that there is, best backend first."""
+    return next((row[name] for name in ("bf16", "f32", "kept", "plain") if row.get(name) is not None), float("inf"))

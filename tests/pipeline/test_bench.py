@@ -1,0 +1,369 @@
+"""What `fusecam bench` is made of: counts, percentiles, the child's environment, what it refuses. Never how fast."""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import av
+import numpy as np
+import psutil
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fusecam.calib.rig import load_rig
+from fusecam.engines import EngineError, create_engine, registry
+from fusecam.engines.registry import BACKENDS, NETWORKS
+from fusecam.engines.steady import CONTROLS
+from fusecam.pipeline.bench import jobs, watch
+from fusecam.pipeline.bench.chain import measure_chain
+from fusecam.pipeline.bench.cost import count_cost
+from fusecam.pipeline.bench.jobs import KEEPING, KEPT, PLAIN, ChainJob, CostJob, FuseJob
+from fusecam.pipeline.bench.measure import measure_engine, read_frames, time_frames
+from fusecam.pipeline.bench.plan import make_plan
+from fusecam.pipeline.bench.prepare import prepare
+from fusecam.pipeline.bench.process import JobError, run_job
+from fusecam.pipeline.errors import InputError
+from fusecam.pipeline.latency import LatencyRecorder
+
+from .clips import picture, write_video
+from .test_detect import SMALL, build
+
+SIZE = (120, 100)  # of another aspect ratio than the sample clips
+FRAMES = 3 * 175
+KEPT_RESULTS = sorted((Path(__file__).parents[2] / "pipeline" / "bench" / "results").glob("*.json"))
+CHURN = (
+    "import resource\n"
+    "for _ in range(20): bytes(b'x') * 50_000_000\n"
+    "print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)"
+)
+PEAK = (
+    "from fusecam.pipeline.bench.watch import peak_mib\n"
+    "before = peak_mib()\n"
+    "kept = b'x' * (200 << 20)\n"
+    "print(before, peak_mib())"
+)
+
+
+class Counted:
+    """An engine that keeps account of what it is given."""
+
+    name = "counted"
+
+    def __init__(self) -> None:
+        self.engine = create_engine("average:torch")
+        self.given: list[int] = []
+
+    def fuse(self, visible, infrared, coverage, elapsed_s=None):
+        self.given.append(id(visible))
+        assert elapsed_s is not None and elapsed_s > 0
+        return self.engine.fuse(visible, infrared, coverage, elapsed_s)
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("inputs")
+    assert prepare(folder, SIZE) == FRAMES
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch):
+    """Several threads of torch wait for each other for long where the tests are not alone on the machine."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+
+def fuse_job(inputs: Path, **changed: object) -> FuseJob:
+    given = {"spec": "average:openvino:f32", "frames": str(inputs), "variant": PLAIN, "warmups": 2, "repeats": 4}
+    return FuseJob(**(given | changed))
+
+
+@pytest.mark.parametrize(("warmups", "repeats"), [(10, 100), (0, 1), (3, 7)])
+def test_warm_ups_are_done_but_not_counted(inputs, warmups, repeats):
+    engine, told = Counted(), []
+    frames = read_frames(inputs)
+    recorder, seen = time_frames(engine, frames, warmups, repeats, lambda done, total: told.append((done, total)))
+    assert len(engine.given) == warmups + repeats
+    assert recorder.as_dict()["stages"]["fuse"]["count"] == repeats
+    assert told == [(n + 1, repeats) for n in range(repeats)]
+    assert all(a != b for a, b in zip(engine.given, engine.given[1:], strict=False))
+    assert len(set(engine.given)) == min(len(frames), warmups + repeats)
+    assert 0 <= seen["others"] <= 1
+
+
+def test_figures_are_those_of_numpy_on_every_sample(inputs):
+    recorder, _ = time_frames(create_engine("average:openvino"), read_frames(inputs), 2, 40, lambda done, total: None)
+    report = recorder.as_dict()
+    samples = [row["fuse_ms"] for row in report["frame_latencies"]]
+    fuse = report["stages"]["fuse"]
+    p25, p50, p75, p95, p99 = np.percentile(samples, (25, 50, 75, 95, 99))
+    assert [fuse["p50_ms"], fuse["p95_ms"], fuse["p99_ms"]] == pytest.approx([p50, p95, p99])
+    assert fuse["iqr_ms"] == pytest.approx(p75 - p25)
+
+
+@given(st.lists(st.integers(0, 10**12), min_size=1, max_size=300))
+def test_interquartile_range(samples):
+    recorder = LatencyRecorder()
+    for ns in samples:
+        recorder.add("fuse", ns)
+    p25, p75 = np.percentile(samples, (25, 75)) / 1e6
+    summary = recorder.summary("fuse")
+    assert summary is not None
+    assert summary.iqr_ms == pytest.approx(p75 - p25, rel=1e-9, abs=1e-6)
+
+
+def test_frames_are_real_and_streams_are_whole(inputs):
+    frames = read_frames(inputs)
+    assert len(frames) == 12
+    for visible, infrared, coverage in frames:
+        assert (visible.shape, infrared.shape, coverage.shape) == ((100, 120, 3), (100, 120), (100, 120))
+        assert visible.dtype == infrared.dtype == coverage.dtype == np.uint8
+        assert visible.std() > 5
+        assert infrared[coverage == 255].std() > 2
+    assert len({visible.tobytes() for visible, _, _ in frames}) == 12
+    assert 0.5 < (coverage == 255).mean() < 1  # the infrared camera of the samples sees less to the sides
+    assert load_rig(inputs / "rig.yaml").visible.size == load_rig(inputs / "rig.yaml").infrared.size == SIZE
+    times = []
+    for camera in ("vis", "ir"):
+        with av.open(str(inputs / f"{camera}.mp4")) as clip:
+            stream = clip.streams.video[0]
+            assert (stream.codec_context.name, stream.width, stream.height) == ("h264", *SIZE)
+            times.append([frame.time for frame in clip.decode(stream)])
+    assert times[0] == times[1]
+    assert len(times[0]) == FRAMES
+
+
+def test_registration_does_not_change_with_the_size(inputs, tmp_path):
+    """The rig is stretched with the images: infrared registered at a small size is the large one made small."""
+    prepare(tmp_path, (480, 400))
+    for (_, small, valid), (_, large, _) in zip(read_frames(inputs, 3), read_frames(tmp_path, 3), strict=True):
+        shrunk = large.reshape(100, 4, 120, 4).mean((1, 3))
+        assert np.corrcoef(shrunk[valid == 255], small[valid == 255])[0, 1] > 0.97
+
+
+def test_the_chain_with_a_detector(inputs, tmp_path):
+    (tmp_path / "yolo11n.yaml").write_text(SMALL.format(head="Detect"))
+    weights = build(tmp_path / "detector.pt", str(tmp_path / "yolo11n.yaml"))
+    (tmp_path / "rig.yaml").write_bytes((inputs / "rig.yaml").read_bytes())
+    for camera in ("vis", "ir"):
+        write_video(tmp_path / f"{camera}.mp4", range(30), pictures=[picture(i, *SIZE) for i in range(30)])
+    told = []
+    job = ChainJob("average", str(tmp_path), str(inputs), str(weights), 2)
+    row = measure_chain(job, lambda done, total: told.append((done, total)))
+    assert (row["engine"], row["detector"], row["frames"], row["paired"]) == (
+        "average:openvino:f32",
+        "detector.pt",
+        30,
+        30,
+    )
+    assert {"decode vis", "decode ir", "register", "fuse", "detect", "overlay", "write", "age"} <= set(row["stages"])
+    assert {stage["count"] for stage in row["stages"].values()} == {30}  # warm-ups are none of them
+    assert told == [(25, 30)]
+
+
+def test_a_job_survives_the_way_to_its_process():
+    for job in (
+        fuse_job(Path("/there"), variant=KEPT),
+        ChainJob("physics", "/clips", "/frames", None, 10),
+        CostJob("realtime", (640, 480)),
+    ):
+        there = jobs.unpack(json.loads(json.dumps(jobs.pack(job))))
+        assert jobs.pack(there) == jobs.pack(job) | ({"size": [640, 480]} if isinstance(job, CostJob) else {})
+        assert type(there) is type(job)
+
+
+def test_memory_is_kept_only_where_it_is_asked_for(inputs, monkeypatch):
+    for name in KEEPING:
+        monkeypatch.setenv(name, "1")  # the person's own setting must not make plain eager look better
+    monkeypatch.setenv("UNRELATED", "stays")
+    plain, kept = (jobs.environment(fuse_job(inputs, variant=variant)) for variant in (PLAIN, KEPT))
+    assert not KEEPING.keys() & plain.keys()
+    assert kept == plain | KEEPING
+    assert plain["UNRELATED"] == "stays"
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="these settings are glibc's")
+def test_the_c_library_obeys(inputs):
+    faults = [
+        int(subprocess.check_output([sys.executable, "-c", CHURN], env=jobs.environment(fuse_job(inputs, variant=v))))
+        for v in (PLAIN, KEPT)
+    ]
+    assert faults[1] < faults[0] / 5
+
+
+def test_the_child_has_its_environment_and_counts(inputs, tmp_path):
+    told = []
+    for variant, environment in ((PLAIN, {}), (KEPT, KEEPING)):
+        job = fuse_job(inputs, spec="average:torch:f32", variant=variant)
+        row = run_job(job, tmp_path, lambda done, total: told.append((done, total)))
+        assert row["environment"] == environment
+        assert row["engine"] == "average:torch:f32"
+        assert row["fuse"]["count"] == 4
+        assert row["first_frame_s"] > 0
+        assert row["peak_mib"] > 50
+    assert told
+    assert all(total == 4 for _, total in told)
+
+
+def test_the_fair_baseline_computes_the_same_network(inputs):
+    from fusecam.pipeline.bench.measure import build
+
+    frame = read_frames(inputs, 1)[0]
+    plain, kept = (build("realtime:torch", variant).fuse(*frame).image.astype(int) for variant in (PLAIN, KEPT))
+    assert np.abs(plain - kept).max() <= 1
+
+
+def test_a_start_alone_has_no_figures(inputs):
+    row = measure_engine(fuse_job(inputs, repeats=0), lambda done, total: None)
+    assert row["fuse"] is None
+    assert "others" not in row
+
+
+def test_conversions_are_left_in_the_given_cache(inputs, tmp_path):
+    run_job(fuse_job(inputs, repeats=0), tmp_path / "cache")
+    assert any(path.is_file() for path in (tmp_path / "cache").rglob("*"))
+
+
+@pytest.mark.parametrize(
+    ("job", "said"),
+    [
+        (FuseJob("nothing", "/nowhere", PLAIN, 0, 0), "FileNotFoundError"),
+        (CostJob("physics", (640, -480)), "code 1"),
+    ],
+)
+def test_a_broken_job_says_why_in_one_line(job, said, tmp_path):
+    with pytest.raises(JobError, match=said) as caught:
+        run_job(job, tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_expected_error_comes_through_word_for_word(inputs, tmp_path):
+    with pytest.raises(EngineError) as here:
+        create_engine("nothing")
+    with pytest.raises(JobError) as there:
+        run_job(fuse_job(inputs, spec="nothing"), tmp_path)
+    assert str(there.value) == str(here.value)
+
+
+def test_an_interrupted_job_leaves_no_process(inputs, tmp_path):
+    before = set(psutil.Process().children())
+
+    def interrupt(done: int, total: int) -> None:
+        assert set(psutil.Process().children()) - before
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_job(fuse_job(inputs, repeats=10**6), tmp_path, interrupt)
+    assert set(psutil.Process().children()) == before
+
+
+def test_work_of_others_is_seen():
+    burning = subprocess.Popen([sys.executable, "-c", "print(flush=True)\nwhile True: pass"], stdout=subprocess.PIPE)
+    try:
+        assert burning.stdout is not None
+        burning.stdout.readline()
+        one = watch.Watch()
+        burned = psutil.Process(burning.pid)
+        start = sum(burned.cpu_times()[:2])
+        while sum(burned.cpu_times()[:2]) < start + 1:
+            pass
+        seen = one.seen()
+    finally:
+        burning.kill()
+        burning.wait()
+    assert seen["others"] > 0
+    assert seen["busy"] == (seen["others"] >= watch.BUSY)
+    assert seen["cpu_s"] > 0
+
+
+def test_peak_memory_is_that_of_the_process_not_of_its_parent():
+    ballast = np.ones(600 * 2**20, np.uint8)
+    before, after = map(float, subprocess.check_output([sys.executable, "-c", PEAK]).split())
+    assert ballast.all()
+    assert before < 300
+    assert 190 < after - before < 250
+
+
+def test_cost_of_layers_and_of_none():
+    network = registry.network("realtime")
+    operations = 0
+
+    def count(layer, taken, made):
+        nonlocal operations
+        operations += 2 * made.numel() * layer.in_channels // layer.groups * math.prod(layer.kernel_size)
+
+    for layer in network.modules():
+        if isinstance(layer, torch.nn.Conv2d):
+            layer.register_forward_hook(count)
+    frame = torch.zeros(1, 240, 320, dtype=torch.uint8)
+    network(frame[..., None].expand(1, 240, 320, 3), frame, frame, torch.zeros(CONTROLS))
+    cost = count_cost(CostJob("realtime", (320, 240)))
+    assert cost["parameters"] == sum(parameter.numel() for parameter in network.parameters()) > 100_000
+    assert operations / 1e9 <= cost["gflops"] + 1e-3  # the physics' own filters, which have no layer, come on top
+    assert cost["gflops"] <= 1.5 * operations / 1e9
+    nothing = {"network": "average", "size": [64, 48], "parameters": 0, "gflops": 0}
+    assert count_cost(CostJob("average", (64, 48))) == nothing
+
+
+@pytest.mark.parametrize(
+    ("given", "engines", "chains"),
+    [
+        (["average:openvino:bf16"], [("average:openvino:bf16", PLAIN)], ["average:openvino:bf16"]),
+        (
+            ["average:openvino", "average:openvino:f32"],
+            [("average:openvino:f32", PLAIN), ("average:openvino:bf16", PLAIN)],
+            ["average:openvino:f32"],
+        ),
+        (["realtime:torch"], [("realtime:torch:f32", PLAIN), ("realtime:torch:f32", KEPT)], ["realtime:torch:f32"]),
+    ],
+)
+def test_what_is_measured(given, engines, chains):
+    plan = make_plan(given, ["64x48", "64X48", "96x80"], 100)
+    assert [*plan.engines] == engines
+    assert [*plan.chains] == chains
+    assert plan.sizes == ((64, 48), (96, 80))
+    assert plan.networks == [given[0].split(":")[0]]
+    assert (plan.warmups, plan.repeats) == (10, 100)
+
+
+def test_by_default_everything_is_measured():
+    plan = make_plan([], ["640x480"], 100, chain=False)
+    assert plan.networks == list(NETWORKS)
+    assert len(plan.engines) == len(NETWORKS) * (sum(len(p) for p in BACKENDS.values()) + 1)
+    assert plan.chains == ()
+    assert len(make_plan([], ["640x480"], 100).chains) == 1
+
+
+@pytest.mark.parametrize(
+    ("engines", "sizes", "weights", "said"),
+    [
+        (["nothing"], ["640x480"], None, "nothing"),
+        (["physics:abacus"], ["640x480"], None, "abacus"),
+        (["physics:torch:f8"], ["640x480"], None, "f8"),
+        ([], ["640"], None, "--size 640"),
+        ([], ["-1x480"], None, "--size -1x480"),
+        ([], ["640x16"], None, "32 to 8192"),
+        ([], ["99999x480"], None, "32 to 8192"),
+        ([], ["640x480"], Path("/nowhere/yolo.pt"), "/nowhere/yolo.pt"),
+    ],
+)
+def test_what_cannot_be_measured(engines, sizes, weights, said):
+    with pytest.raises((InputError, EngineError), match=said) as caught:
+        make_plan(engines, sizes, 100, weights)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("path", KEPT_RESULTS, ids=lambda path: path.name)
+def test_kept_results_are_of_an_idle_machine_and_whole(path):
+    report = json.loads(path.read_text())
+    assert report["schema"] == 1
+    assert path.name.startswith(f"{report['fusecam']}-")
+    assert not report["busy"]
+    assert report["settings"]["repeats"] >= 100
+    assert not [row for part in ("networks", "engines", "chains") for row in report[part] if "error" in row]

@@ -15,13 +15,15 @@ if TYPE_CHECKING:
     from .openvino import Precision
 
 NETWORKS = {
+    "realtime": "dark-channel dehazing and Retinex lift, corrected by a network of 0.19 M parameters, and fusion",
+    "tiny": "the same on a coarser grid, 0.05 M parameters, distilled from it; twice as fast",
     "physics": "dark-channel dehazing, Retinex lift and two-scale fusion; no weights",
-    "realtime": "learned correction of the same physics, 0.19 M parameters",
     "average": "mean of both cameras; the floor",
 }
 FILES = {
     "physics": ["networks/physics_fusion.py"],
     "realtime": ["networks/realtime.py", "weights/realtime.safetensors"],
+    "tiny": ["networks/realtime.py", "weights/tiny.safetensors"],
     "average": ["networks/average.py"],
 }
 """What each network is made of, besides what all share."""
@@ -43,10 +45,10 @@ def available() -> list[tuple[str, str]]:
     ]
 
 
-def create_engine(spec: str = "physics", dehaze: Strength = "auto", lift: Strength = "auto") -> FusionEngine:
+def create_engine(spec: str = "realtime", dehaze: Strength = "auto", lift: Strength = "auto") -> FusionEngine:
     """Make an engine. The first time takes some seconds, for torch's import and the conversion, which is then kept.
 
-    spec: NAME[:BACKEND[:PRECISION]], for example `physics` or `physics:openvino:bf16`; see `available`.
+    spec: NAME[:BACKEND[:PRECISION]], for example `realtime` or `realtime:openvino:bf16`; see `available`.
     dehaze, lift: 0 (leave as it is) to 1 (fully), or `auto`: chosen per frame from its haze density and illumination.
     Raises EngineError for an unknown name or a strength out of range.
     """
@@ -86,7 +88,7 @@ def _fingerprint(name: str) -> str:
     from . import cache
 
     here = Path(__file__).parent
-    names = ["openvino.py", "physics.py", "networks/io.py", *FILES[name]]
+    names = ["openvino.py", "physics.py", "steady.py", "networks/io.py", *FILES[name]]
     try:
         return cache.fingerprint(name, openvino.__version__, version("torch"), files=[here / file for file in names])
     except OSError as e:
@@ -99,7 +101,7 @@ def network(name: str) -> nn.Module:
         from .networks.average import Average
 
         return Average()
-    if name == "realtime":
+    if name in ("realtime", "tiny"):
         from .networks.realtime import trained
 
         return trained(name)

@@ -16,8 +16,8 @@ CUT_LEVELS = 24.0
 """Earth mover's distance between the grey levels of two frames above which the scene was cut."""
 _BINS = 16
 
-STATE = 12
-"""Room for the global quantities of a network: airlight, strengths, levels of infrared."""
+STATE = 80
+"""Room for the global quantities of a network: airlight, strengths, level of infrared, features of the whole frame."""
 CONTROLS = 2 + STATE + 1
 """What a network takes beside the frames: strengths of dehazing and lift, the state before, and its weight."""
 

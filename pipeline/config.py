@@ -48,7 +48,7 @@ class SyncConfig(_Section):
 class EngineConfig(_Section):
     """Which fusion engine, and how far it goes."""
 
-    name: str = "physics"
+    name: str = "realtime"
     dehaze: Strength = "auto"
     lift: Strength = "auto"
 

@@ -48,10 +48,14 @@ def _filled(network: RealtimeFusion, weights: Path | None) -> RealtimeFusion:
 
 
 def save_weights(network: RealtimeFusion, path: Path) -> None:
-    """Weights as fp16 safetensors, whole or not at all."""
+    """Weights as fp16 safetensors, whole or not at all; those of batch norm, which divides by them, stay in float32."""
     partial = path.with_suffix(".partial")
+    norms = tuple(name for name, module in network.named_modules() if isinstance(module, torch.nn.BatchNorm2d))
     state = {name: value.detach().contiguous() for name, value in network.state_dict().items()}
-    save_file({name: value.half() if value.is_floating_point() else value for name, value in state.items()}, partial)
+    for name, value in state.items():
+        if value.is_floating_point() and not name.startswith(norms):
+            state[name] = value.half()
+    save_file(state, partial)
     partial.chmod(0o644)  # safetensors writes for the owner alone
     partial.replace(path)
 
@@ -64,7 +68,16 @@ class FusionModule(lightning.LightningModule):
         super().__init__()
         self.recipe, self.folder = recipe, folder
         self.network = make_network(recipe)
+        if recipe.network.only_head:
+            self.network.core.requires_grad_(False)
         self._teacher = [make_teacher(recipe)]  # in a list: not a part of what is trained, averaged and saved
+
+    def train(self, mode: bool = True) -> FusionModule:
+        """As of any module; a core that is not trained keeps the statistics of its batch norm."""
+        super().train(mode)
+        if self.recipe.network.only_head:
+            self.network.core.eval()
+        return self
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         """One degraded batch; the total of the weighted losses."""
@@ -108,7 +121,8 @@ class FusionModule(lightning.LightningModule):
                 return (step + 1) / warm
             return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warm) / max(1, steps - warm))))
 
-        optimiser = torch.optim.AdamW(self.parameters(), self.recipe.rate, betas=(0.9, 0.99), weight_decay=1e-3)
+        learning = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        optimiser = torch.optim.AdamW(learning, self.recipe.rate, betas=(0.9, 0.99), weight_decay=1e-3)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, rate)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 

@@ -45,6 +45,8 @@ class Network(Strict):
     gate: bool = True
     start: Path | None = None
     """Weights to start from, safetensors."""
+    only_head: bool = False
+    """Train the full-size head alone; the core stays as its start weights are."""
     teacher: Path | None = None
     """Weights of `realtime` to distil from, with the loss `distillation`."""
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from .io import from_gray, from_rgb, luma, to_rgb
+from .io import Network, luma, to_gray, to_rgb
 
 
-class Average(nn.Module):
+class Average(Network):
     """F = V + c (I - luma V) / 2, c the coverage. Neither dehazes nor lifts, whatever strengths are asked for."""
 
     def forward(
@@ -20,9 +19,8 @@ class Average(nn.Module):
         effect. Returns fused (1, H, W, 3); restored (1, H, W, 3), the visible frame; haze density (1, H, W), all 0; and
         illumination (1, H, W), max(R, G, B); all uint8; and the state (1, STATE) float32, all 0.
         """
-        colour = from_rgb(visible)
-        difference = from_gray(infrared) - luma(colour)
-        fused = colour + 0.5 * from_gray(coverage) * difference
-        light = visible.amax(dim=3)
+        colour, thermal, valid, *_ = self.read(visible, infrared, coverage, controls)
+        fused = colour + 0.5 * valid * (thermal - luma(colour))
+        light = colour.amax(dim=1, keepdim=True)
         none = controls[2:-1].clamp(0, 0).unsqueeze(0)
-        return to_rgb(fused), visible.clone(), torch.zeros_like(light), light, none
+        return to_rgb(fused), to_rgb(colour), to_gray(0 * light), to_gray(light), none

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..steady import CONTROLS, STATE
 
@@ -11,24 +11,27 @@ LUMA = (0.299, 0.587, 0.114)
 """BT.601 weights of R, G, B."""
 
 
-def from_rgb(pixels: Tensor) -> Tensor:
+# Casts stand at the very border of the graph: on uint8 TensorRT knows no other operation.
+
+
+def from_rgb(pixels: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
     """(1, H, W, 3) uint8 to (1, 3, H, W) floating point in [0, 1]."""
-    return pixels.permute(0, 3, 1, 2).float() * (1 / 255)
+    return pixels.to(dtype).permute(0, 3, 1, 2) * (1 / 255)
 
 
-def from_gray(pixels: Tensor) -> Tensor:
+def from_gray(pixels: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
     """(1, H, W) uint8 to (1, 1, H, W) floating point in [0, 1]."""
-    return pixels.unsqueeze(1).float() * (1 / 255)
+    return pixels.to(dtype).unsqueeze(1) * (1 / 255)
 
 
 def to_rgb(image: Tensor) -> Tensor:
     """(1, 3, H, W) to (1, H, W, 3) uint8, clamped and rounded."""
-    return _quantise(image).permute(0, 2, 3, 1)
+    return _levels(image).permute(0, 2, 3, 1).to(torch.uint8)
 
 
 def to_gray(image: Tensor) -> Tensor:
     """(1, 1, H, W) to (1, H, W) uint8, clamped and rounded."""
-    return _quantise(image).squeeze(1)
+    return _levels(image).squeeze(1).to(torch.uint8)
 
 
 def luma(image: Tensor) -> Tensor:
@@ -50,13 +53,18 @@ class Memory:
         self._count = 0
 
     def steady(self, measured: Tensor) -> Tensor:
-        """The next quantity, x + w (x_before - x); measured: x, (N, C, 1, 1)."""
+        """The next quantity, x + w (x_before - x); measured: x, (N, C, 1, 1).
+
+        What is kept stays in float32 where the network computes in half precision: steps of a thirtieth, from frame to
+        frame, would be lost in rounding, and the quantity would stop short of what is measured.
+        """
+        used = measured
         if self._before is not None:
             before = self._before[:, self._count : self._count + measured.shape[1]]
-            measured = measured + self._weight * (before - measured)
+            used = measured + self._weight * (before - measured)
         self._count += measured.shape[1]
-        self._kept.append(measured)
-        return measured
+        self._kept.append(used)
+        return used.to(measured.dtype)
 
     def state(self) -> Tensor:
         """All quantities of this frame, and zeros up to (N, STATE), float32."""
@@ -64,12 +72,31 @@ class Memory:
         return torch.nn.functional.pad(kept, (0, STATE - self._count))
 
 
-def read_controls(controls: Tensor) -> tuple[Tensor, Tensor, Memory]:
-    """(CONTROLS,) float32 to dehaze and lift, (1, 1, 1, 1) each, and the memory of the frames before; see `steady`."""
-    controls = controls.reshape(1, CONTROLS, 1, 1)
-    return controls[:, :1], controls[:, 1:2], Memory(controls[:, 2:-1], controls[:, -1:])
+class Network(nn.Module):
+    """What all fusion networks are. `half()` and `double()` set the type they compute in, with weights or without."""
+
+    _like: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("_like", torch.zeros(()), persistent=False)
+
+    def read(
+        self, visible: Tensor, infrared: Tensor, coverage: Tensor, controls: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Memory]:
+        """What `forward` takes, as the network computes with it.
+
+        visible: (1, H, W, 3) uint8 RGB. infrared, coverage: (1, H, W) uint8. controls: (CONTROLS,) float32, see
+        `steady`. Returns colour (1, 3, H, W), infrared and coverage (1, 1, H, W), all in [0, 1]; dehaze and lift,
+        (1, 1, 1, 1) each; and the memory of the frames before.
+        """
+        dtype = self._like.dtype
+        controls = controls.reshape(1, CONTROLS, 1, 1)
+        dehaze, lift, before, weight = torch.split(controls, [1, 1, STATE, 1], dim=1)
+        frames = from_rgb(visible, dtype), from_gray(infrared, dtype), from_gray(coverage, dtype)
+        return *frames, dehaze.to(dtype), lift.to(dtype), Memory(before, weight)
 
 
-def _quantise(image: Tensor) -> Tensor:
+def _levels(image: Tensor) -> Tensor:
     # truncation after adding a half: every backend does that alike, rounding of ties they do not
-    return (image.clamp(0, 1) * 255 + 0.5).to(torch.uint8)
+    return image.clamp(0, 1) * 255 + 0.5

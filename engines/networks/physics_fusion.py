@@ -7,10 +7,10 @@ Nothing is thresholded hard and the global quantities are means, so that video d
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from .. import physics
-from .io import from_gray, from_rgb, luma, read_controls, to_gray, to_rgb
+from .io import Network, luma, to_gray, to_rgb
 
 FACTOR = 4
 """The reduced grid's step in pixels."""
@@ -24,7 +24,7 @@ NOISE = 0.004
 """Mean absolute noise of both cameras on the reduced grid."""
 
 
-class PhysicsFusion(nn.Module):
+class PhysicsFusion(Network):
     """The engine `physics`.
 
     1. Haze (dark-channel prior, IASSF eq. 3-4): H and airlight A give the restored J = (V - A) / max(t, t0) + A.
@@ -44,9 +44,8 @@ class PhysicsFusion(nn.Module):
         (see `steady`). Returns fused (1, H, W, 3), restored (1, H, W, 3), haze density (1, h, w), illumination
         (1, h, w) with h = ⌈H/4⌉, w = ⌈W/4⌉, all uint8; and the state, (1, STATE) float32.
         """
-        colour, thermal, valid = from_rgb(visible), from_gray(infrared), from_gray(coverage)
+        colour, thermal, valid, asked_dehaze, asked_lift, memory = self.read(visible, infrared, coverage, controls)
         small, small_thermal, small_valid = (physics.reduce(x, FACTOR) for x in (colour, thermal, valid))
-        asked_dehaze, asked_lift, memory = read_controls(controls)
 
         # haze: the refined transmission is linear in the gray frame, t = a Y + b
         gray, small_gray = luma(colour), luma(small)

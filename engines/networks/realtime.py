@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from .. import physics
 from ..base import EngineError
-from .io import Memory, from_gray, from_rgb, luma, read_controls, to_gray, to_rgb
+from .io import Memory, Network, luma, to_gray, to_rgb
 
 FACTOR = 4
 """The core's grid step in pixels, that of `tiny` is twice as large."""
@@ -36,6 +36,8 @@ NOISE = 0.0015
 """Mean absolute noise of the reduced frame: what dehazing amplifies, before the network corrects it."""
 DARK_NOISE = 0.012
 """The same in darkness, which the lift amplifies: sensors turn their gain up there."""
+MORE_DETAIL = 0.3
+"""By how much a strong lift raises the detail that is believed; the lift's shoulder takes contrast from it."""
 STEP = 0.2
 """Scale of the learned corrections, so that an optimiser's step on them is a small one."""
 LESS_LIFT = 0.4
@@ -113,10 +115,11 @@ class Core(nn.Module):
         self.pooled2 = nn.Linear(coarse, coarse)
         self.whole = nn.Linear(coarse, 5)
         self.air_field = nn.Conv2d(coarse, 1, 1)
-        self.up1 = nn.Conv2d(coarse, middle, 1)
+        self.up1 = _linear(coarse, middle)
         self.join1 = _layer(middle, middle)
-        self.up0 = nn.Conv2d(middle, fine, 1)
+        self.up0 = _linear(middle, fine)
         self.join0 = _layer(fine, fine)
+        self.last = nn.BatchNorm2d(fine)
         self.maps = nn.Conv2d(fine, 5, 3, padding=1)
         _start_at_zero(self.whole, self.air_field, self.maps)
 
@@ -160,15 +163,16 @@ class Core(nn.Module):
         parts = [coarse.mean(dim=(2, 3)), looked, mean.flatten(1), spread, calm.amin((2, 3)), calm.amax((2, 3))]
         context = F.relu(self.pooled(torch.cat([*parts, first_air.flatten(1)], dim=1)))
         context = context + F.relu(self.pooled2(context))
-        coarse = coarse + context[:, :, None, None]
+        context = memory.steady(context[:, :, None, None])
+        coarse = coarse + context
         middle = middle + _twice(self.up1(coarse), middle)
         middle = middle + self.join1(middle)
         fine = fine + _twice(self.up0(middle), fine)
-        fine = fine + self.join0(fine)
+        fine = self.last(fine + self.join0(fine))
 
         # airlight: a global colour, nearly gray, times a smooth field
-        brighter, warmer, greener, *whole_t = (STEP * self.whole(context)[:, :, None, None]).chunk(5, dim=1)
-        all_scale, all_shift = (memory.steady(x) for x in whole_t)
+        whole_corrections = STEP * self.whole(context.flatten(1))[:, :, None, None]
+        brighter, warmer, greener, all_scale, all_shift = whole_corrections.chunk(5, dim=1)
         shift = torch.cat([brighter + 0.2 * warmer, brighter + 0.2 * greener, brighter - 0.2 * warmer], dim=1)
         field = 1 + 0.2 * torch.tanh(physics.enlarge(self.air_field(coarse), 8, gray))
         whole_air = memory.steady(first_air + AIR_RANGE * torch.tanh(shift))
@@ -210,7 +214,7 @@ class Head(nn.Module):
         return F.pixel_shuffle(self.bright(x), 2), F.pixel_shuffle(self.fused(x), 2)
 
 
-class RealtimeFusion(nn.Module):
+class RealtimeFusion(Network):
     """The engines `realtime` and `tiny`.
 
     Dehazing: J = (V - A) / max(t, t0) + A. Lift: J times the Retinex gain of L (`physics.lift_gain`). Fusion on luma:
@@ -233,8 +237,7 @@ class RealtimeFusion(nn.Module):
         (see `steady`). Returns fused (1, H, W, 3), restored (1, H, W, 3), haze density (1, h, w), illumination
         (1, h, w) with h = ⌈H/f⌉, w = ⌈W/f⌉, f the factor of the profile, all uint8; and the state, (1, STATE) float32.
         """
-        colour, thermal, valid = from_rgb(visible), from_gray(infrared), from_gray(coverage)
-        dehaze, lift, memory = read_controls(controls)
+        colour, thermal, valid, dehaze, lift, memory = self.read(visible, infrared, coverage, controls)
         fused, restored, maps = self.fuse(colour, thermal, valid, dehaze, lift, memory=memory)
         return to_rgb(fused), to_rgb(restored), to_gray(1 - maps.t), to_gray(maps.light), memory.state()
 
@@ -270,6 +273,7 @@ class RealtimeFusion(nn.Module):
         small_t = 1 - dehaze * (1 - maps.t)
         base = physics.lift(_clamp((small - maps.air) / small_t + maps.air, 0, 1, small_t), gain)
         trust = trusted(luma(base), maps.noise * gain * (1 / small_t - 1) + DARK_NOISE * (gain - 1))
+        trust = trust * (1 + MORE_DETAIL * (1 - 1 / gain))
 
         gray = luma(colour)
         a, b, field, hot = maps.slope, maps.offset, maps.field, maps.hot
@@ -328,13 +332,13 @@ def without_floor(thermal: Tensor, valid: Tensor, memory: Memory | None = None) 
 
 
 def trusted(bright: Tensor, noise: Tensor) -> Tensor:
-    """How far detail is believed: 1 / (1 + (n / e)⁴), e the mean absolute deviation of luma from its surroundings.
+    """How far detail is believed: 1 / (1 + (n / e)⁸), e the mean absolute deviation of luma from its surroundings.
 
     bright: the luma, (N, 1, h, w). noise: n, its mean absolute noise, (N, 1, h, w). Returns (N, 1, h, w), 1 where there
     is no noise.
     """
     energy = physics.box((bright - physics.box(bright, 5)).abs(), 5) + 3e-3
-    return 1 / (1 + (noise / energy).clamp(max=8).square().square())
+    return 1 / (1 + (noise / energy).clamp(max=3.5).square().square().square())
 
 
 def dehaze_strength(t: Tensor) -> Tensor:
@@ -371,6 +375,11 @@ def _layer(channels: int, features: int, stride: int = 1) -> nn.Sequential:
     """3x3 convolution, batch norm (folded away when compiled), ReLU."""
     convolution = nn.Conv2d(channels, features, 3, stride=stride, padding=1, bias=False)
     return nn.Sequential(convolution, nn.BatchNorm2d(features, eps=1e-3), nn.ReLU())
+
+
+def _linear(channels: int, features: int) -> nn.Sequential:
+    """1x1 convolution and batch norm, without which what is summed up grows until learning blows up."""
+    return nn.Sequential(nn.Conv2d(channels, features, 1, bias=False), nn.BatchNorm2d(features))
 
 
 def _start_at_zero(*layers: nn.Module) -> None:

@@ -53,7 +53,7 @@ def seen(frame: Pixels, condition: str) -> Pixels:
     return ((values + noise).clip(0, 1) * 255 + 0.5).astype(np.uint8)
 
 
-@pytest.mark.parametrize("name", ["physics", "realtime"])
+@pytest.mark.parametrize("name", ["physics", "realtime", "tiny"])
 @pytest.mark.parametrize(("condition", "most"), [("clear", 10), ("haze", 40), ("dusk", 25)])
 def test_no_hue_flips_on_a_colour_chart(name: str, condition: str, most: float) -> None:
     """most: degrees that the hue of a coloured patch may turn, in a* b*."""

@@ -217,7 +217,7 @@ def test_wrong_frames_are_refused_in_one_line(engines, frame, spec: str, change,
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"spec": "magic"}, "unknown name 'magic'; known: physics, "),
+        ({"spec": "magic"}, "unknown name 'magic'; known: realtime, tiny, physics"),
         ({"spec": ""}, "unknown name ''"),
         ({"spec": "physics:cuda"}, "unknown backend 'cuda'; known: openvino, torch"),
         ({"spec": "physics:openvino:int4"}, "has no precision 'int4'; known: f32, bf16"),
@@ -239,7 +239,7 @@ def test_names_say_what_runs(engines) -> None:
     assert [engines[s].name for s in ("physics", "average:torch")] == ["physics:openvino:f32", "average:torch:f32"]
     listed = [spec for spec, _ in available()]
     assert {engine.name for engine in engines.values()} <= set(listed)
-    assert listed[0] == "physics:openvino:f32"
+    assert listed[0] == "realtime:openvino:f32"
 
 
 def test_strengths_are_obeyed(street) -> None:

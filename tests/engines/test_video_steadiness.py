@@ -9,7 +9,8 @@ from fusecam.engines import create_engine
 from fusecam.engines.base import FusionEngine, Pixels
 
 FRAME_S = 0.04
-NAMES = ["physics", "realtime"]
+LUMA = np.array([0.299, 0.587, 0.114])
+NAMES = ["physics", "realtime", "tiny"]
 CONDITIONS = ["clear", "haze", "dark", "dark haze"]
 
 
@@ -28,7 +29,7 @@ def means(engine: FusionEngine, frames: list[tuple[Pixels, Pixels]]) -> np.ndarr
     found = []
     for index, (visible, infrared) in enumerate(frames):
         fused = engine.fuse(visible, infrared, np.full_like(infrared, 255), FRAME_S if index else None)
-        found.append((fused.image @ np.array([0.299, 0.587, 0.114])).mean())
+        found.append((fused.image @ LUMA).mean())
     return np.array(found)
 
 
@@ -47,12 +48,16 @@ def test_a_static_scene_with_noise_does_not_flicker(street, name: str, condition
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("condition", CONDITIONS)
 def test_a_pan_does_not_pump(street, name: str, condition: str) -> None:
-    """While new scenery comes in at 6 pixels a frame, the mean never bends by more than 2 %, which an eye overlooks."""
+    """While new scenery comes in at 6 pixels a frame, what stays in view changes by less than 2 % a frame."""
     visible, infrared = street(240, 640)
     noise = np.random.default_rng(2)
-    frames = []
+    engine = create_engine(name)
+    before = None
     for shift in range(0, 300, 6):
         window = np.s_[:, shift : shift + 320]
-        frames.append((degraded(visible[window], condition, noise), np.ascontiguousarray(infrared[window])))
-    level = means(create_engine(name), frames)
-    assert (np.abs(np.diff(level, n=2)) / level[1:-1]).max() < 0.02
+        thermal = np.ascontiguousarray(infrared[window])
+        pair = degraded(visible[window], condition, noise), thermal, np.full_like(thermal, 255)
+        fused = engine.fuse(*pair, FRAME_S if shift else None).image @ LUMA
+        if before is not None:
+            assert abs(fused[:, :-6].mean() - before[:, 6:].mean()) < 0.02 * before.mean()
+        before = fused

@@ -1,0 +1,118 @@
+"""What the networks promise on real scenes, read off `fusecam eval`; needs the development data beside the checkout."""
+
+from __future__ import annotations
+
+import csv
+import subprocess
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from fusecam.train.metrics.statistics import average_gradient, mean_level
+
+from .command import COMMAND
+
+DATA = Path(__file__).resolve().parents[3] / "shared/data"
+SCENES = DATA / "msrs_dev_120"
+if not (DATA / "peers.md").is_file() or not SCENES.is_dir():
+    pytest.skip("shared/data is not beside this checkout", allow_module_level=True)
+
+Rows = dict[str, dict[str, float]]
+LOWER_IS_BETTER = {"QCV"}
+
+
+def peers(title: str) -> Rows:
+    """A table of peers.md by row name."""
+    lines = (DATA / "peers.md").read_text(encoding="utf-8").split(f"## {title}\n")[1].strip().splitlines()
+    names = [cell.strip() for cell in lines[0].strip("|").split("|")]
+    rows: Rows = {}
+    for line in lines[2:]:
+        if not line.startswith("|"):
+            break
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        rows[cells[0]] = {name: float(cell) for name, cell in zip(names[1:], cells[1:], strict=True)}
+    return rows
+
+
+@pytest.fixture(scope="module")
+def figures(tmp_path_factory: pytest.TempPathFactory):
+    """Figures of `realtime` by group, from one evaluation of each kind: input folder and --lift."""
+    found: dict[tuple[str, str], Rows] = {}
+
+    def of(visible: str, lift: str) -> Rows:
+        if (visible, lift) not in found:
+            out = tmp_path_factory.mktemp("eval")
+            command = ["eval", "--engine", "realtime", "--ir", SCENES / "ir", "--vis", SCENES / visible]
+            command += ["--reference", SCENES / "clear", "--every", "3", "--split", "msrs", "--out", out]
+            result = subprocess.run([*COMMAND, *map(str, command), "--lift", lift], capture_output=True, text=True)
+            assert result.returncode == 0, result.stderr
+            with (out / "summary.csv").open(newline="") as file:
+                rows = [row for row in csv.DictReader(file) if row["row"].startswith("realtime")]
+            found[visible, lift] = {
+                row["group"]: {key: float(value) for key, value in row.items() if key not in ("group", "row") and value}
+                for row in rows
+            }
+        return found[visible, lift]
+
+    return of
+
+
+def beats(ours: dict[str, float], theirs: dict[str, float], name: str) -> bool:
+    better = ours[name] - theirs[name]
+    return better < 0 if name in LOWER_IS_BETTER else better > 0
+
+
+def mean_ranks(rows: Rows, names: list[str]) -> dict[str, float]:
+    def rank(row: str, name: str) -> int:
+        return 1 + sum(beats(other, rows[row], name) for other in rows.values())
+
+    return {row: sum(rank(row, name) for name in names) / len(names) for row in rows}
+
+
+def test_hazy_input_beats_every_chain_of_dehazing_and_fusion(figures) -> None:
+    ours = figures("hazy", "0")["all"]
+    names = ["Qabf", "QCV", "SCD", "VIF", "MI", "SF"]
+    chains = {
+        f"{kind} {row}": values
+        for kind in ("Hazy input, first DCP dehazing, then fusion", "Hazy input, first AOD-Net, then fusion")
+        for row, values in peers(kind).items()
+        if not row.startswith("(")
+    }
+    won = [name for name in names if all(beats(ours, theirs, name) for theirs in chains.values())]
+    assert len(won) >= 5, won
+    ranks = mean_ranks({"ours": ours, **chains}, names)
+    assert min(ranks, key=lambda row: ranks[row]) == "ours", ranks
+
+
+def test_restored_frames_are_far_better_than_dark_channel_dehazing(figures) -> None:
+    ours = figures("hazy", "0")["all"]
+    assert ours["restored PSNR"] >= 19.82 + 1.5
+    assert ours["restored SSIM"] >= 0.805 + 0.02
+
+
+def test_clear_input_is_among_the_best_and_is_left_alone(figures) -> None:
+    ours = figures("clear", "0")
+    names = ["Qabf", "SCD", "VIF", "SSIM"]
+    networks = {row: values for row, values in peers("Clear input").items() if not row.startswith("(")}
+    for name in names:
+        assert sum(beats(theirs, ours["all"], name) for theirs in networks.values()) <= 2, name
+    ranks = mean_ranks({"ours": ours["all"], **networks}, names)
+    assert min(ranks, key=lambda row: ranks[row]) == "ours", ranks
+    assert ours["day"]["restored PSNR"] >= 30
+
+
+def test_night_comes_out_brighter_and_sharper_than_from_any_network_and_without_noise(figures) -> None:
+    ours = figures("clear", "auto")["night"]
+    assert ours["noise"] <= 1.5
+    for peer in sorted((DATA / "peers_dev_40").iterdir()):
+        frames = [cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) for path in (peer / "clear").glob("*N.webp")]
+        assert len(frames) == ours["images"]
+        assert ours["mean"] > np.mean([mean_level(frame) for frame in frames]), peer.name
+        assert ours["AG"] > np.mean([average_gradient(frame) for frame in frames]), peer.name
+
+
+@pytest.mark.parametrize(("visible", "most"), [("clear", 4), ("hazy", 8)])
+def test_colours_stay(figures, visible: str, most: float) -> None:
+    assert figures(visible, "0")["all"]["chroma non-thermal"] < most

@@ -17,6 +17,10 @@ class EngineError(Exception):
     """An engine cannot be built or used. One line: which engine, what is wrong, what to do."""
 
 
+class EngineRefused(EngineError):
+    """A built engine does not compute what its network does. The message has the figures."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Fused:
     """What an engine returns for one pair. All arrays uint8 and owned by the caller.
@@ -49,6 +53,18 @@ class FusionEngine(Protocol):
     @property
     def name(self) -> str:
         """NAME:BACKEND:PRECISION, for example `physics:openvino:f32`."""
+        ...
+
+    @property
+    def notes(self) -> list[str]:
+        """What a person should know of how this engine came about: refused backends. One line each."""
+        ...
+
+    def prepare(self, width: int, height: int) -> None:
+        """Build for this frame size now, not with its first frame: seconds the first time, less from the store.
+
+        Raises EngineError; EngineRefused where the built engine fails the parity gate.
+        """
         ...
 
     def fuse(self, visible: Pixels, infrared: Pixels, coverage: Pixels, elapsed_s: float | None = None) -> Fused:

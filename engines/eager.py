@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from .base import Fused, Pixels
-from .inputs import check_pair
+from .inputs import check_pair, check_size
 from .steady import Steady
 
 
@@ -25,6 +25,15 @@ class EagerEngine:
     def name(self) -> str:
         """NAME:BACKEND:PRECISION."""
         return self._name
+
+    @property
+    def notes(self) -> list[str]:
+        """See `FusionEngine.notes`."""
+        return []
+
+    def prepare(self, width: int, height: int) -> None:
+        """See `FusionEngine.prepare`. Nothing is built."""
+        check_size(self._name, width, height)
 
     def fuse(self, visible: Pixels, infrared: Pixels, coverage: Pixels, elapsed_s: float | None = None) -> Fused:
         """See `FusionEngine.fuse`."""

@@ -19,8 +19,7 @@ def check_pair(name: str, visible: Pixels, infrared: Pixels, coverage: Pixels) -
     if visible.ndim != 3 or visible.shape[2] != 3:
         raise EngineError(f"{name}: visible has shape {visible.shape}: give (height, width, 3), RGB")
     height, width = visible.shape[:2]
-    if height < SMALLEST or width < SMALLEST:
-        raise EngineError(f"{name}: frame of {width}x{height}: give at least {SMALLEST}x{SMALLEST} pixels")
+    check_size(name, width, height)
     for label, array in (("infrared", infrared), ("coverage", coverage)):
         if array.shape != (height, width):
             raise EngineError(
@@ -28,6 +27,12 @@ def check_pair(name: str, visible: Pixels, infrared: Pixels, coverage: Pixels) -
                 f"register it onto the visible frame first, as ({height}, {width})"
             )
     return height, width
+
+
+def check_size(name: str, width: int, height: int) -> None:
+    """EngineError for frames smaller than SMALLEST."""
+    if height < SMALLEST or width < SMALLEST:
+        raise EngineError(f"{name}: frame of {width}x{height}: give at least {SMALLEST}x{SMALLEST} pixels")
 
 
 def strength(name: str, setting: str, value: object) -> float:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from . import store
 from .base import EngineError, FusionEngine, Strength
+from .choice import Chosen
+from .devices import gpus
 from .inputs import strength
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from .cuda import CudaPrecision
     from .openvino import Precision
 
 NETWORKS = {
@@ -27,42 +32,74 @@ FILES = {
     "average": ["networks/average.py"],
 }
 """What each network is made of, besides what all share."""
+SHARED = ("openvino.py", "physics.py", "steady.py", "networks/io.py", "parity/frames.py", "parity/gate.py")
 BACKENDS = {
+    "cuda": ("f16", "f32"),
     "openvino": ("f32", "bf16"),
     "torch": ("f32",),
 }
-"""Precisions of each backend, the default first. The first backend is the default one."""
+"""Precisions of each backend, the default first. The backends stand in the order in which they are tried."""
+WHERE = {
+    "cuda": "CUDA graph on an NVIDIA GPU",
+    "openvino": "OpenVINO on the CPU",
+    "torch": "plain torch on the CPU, for reference",
+}
+
+
+def precisions(name: str, backend: str) -> tuple[str, ...]:
+    """Those of a backend that a network has use for: bf16 speeds up convolutions, and only learned ones have any."""
+    learned = any(file.startswith("weights/") for file in FILES[name])
+    return tuple(precision for precision in BACKENDS[backend] if learned or precision != "bf16")
+
+
+def unusable(backend: str) -> str | None:
+    """Why a backend cannot run on this machine, None if it can. Nothing is imported for the answer."""
+    if backend == "cuda" and not gpus():
+        return "no NVIDIA GPU, or no driver for it, was found by nvidia-smi"
+    return None
 
 
 def available() -> list[tuple[str, str]]:
-    """Every engine as (specification, one-line description), best first."""
-    where = {"openvino": "OpenVINO on the CPU", "torch": "plain torch on the CPU, for reference"}
+    """Every engine that this machine can run as (specification, one-line description), best first."""
     return [
-        (f"{name}:{backend}:{precision}", f"{what}; {where[backend]}, {precision}")
+        (f"{name}:{backend}:{precision}", f"{what}; {WHERE[backend]}, {precision}")
         for name, what in NETWORKS.items()
-        for backend, precisions in BACKENDS.items()
-        for precision in precisions
+        for backend in BACKENDS
+        if unusable(backend) is None
+        for precision in precisions(name, backend)
     ]
 
 
 def create_engine(spec: str = "realtime", dehaze: Strength = "auto", lift: Strength = "auto") -> FusionEngine:
-    """Make an engine. The first time takes some seconds, for torch's import and the conversion, which is then kept.
+    """Make an engine. It is built for a frame size by `prepare`, or with the first frame: some seconds the first time,
+    for torch's import, the compilation and the comparison with eager torch; then it is kept (see `store`).
 
-    spec: NAME[:BACKEND[:PRECISION]], for example `realtime` or `realtime:openvino:bf16`; see `available`.
+    spec: NAME[:BACKEND[:PRECISION]], for example `realtime` or `realtime:openvino:bf16`; see `available`. Without a
+    backend, the best one of this machine that passes the comparison.
     dehaze, lift: 0 (leave as it is) to 1 (fully), or `auto`: chosen per frame from its haze density and illumination.
-    Raises EngineError for an unknown name or a strength out of range.
+    Raises EngineError for an unknown name, a backend that cannot run here, or a strength out of range.
     """
     name, backend, precision = parse(spec)
     strengths = strength(spec, "dehaze", dehaze), strength(spec, "lift", lift)
+    if ":" in spec:
+        return _make(name, backend, precision, *strengths)
+    names = [backend for backend in BACKENDS if unusable(backend) is None]
+    return Chosen([partial(_make, name, backend, BACKENDS[backend][0], *strengths) for backend in names])
+
+
+def _make(name: str, backend: str, precision: str, dehaze: float, lift: float) -> FusionEngine:
     if backend == "torch":
         from .eager import EagerEngine
 
-        return EagerEngine(name, network(name), *strengths)
+        return EagerEngine(name, network(name), dehaze, lift)
+    if backend == "cuda":
+        from .cuda import CudaEngine
+
+        return CudaEngine(name, network(name), cast("CudaPrecision", precision), dehaze, lift)
     from .openvino import OpenVinoEngine
 
-    return OpenVinoEngine(
-        name, lambda: network(name), cast("Precision", precision), None, *strengths, fingerprint=_fingerprint(name)
-    )
+    key = made_of(name)
+    return OpenVinoEngine(name, lambda: network(name), cast("Precision", precision), dehaze, lift, key)
 
 
 def parse(spec: str) -> tuple[str, str, str]:
@@ -71,26 +108,33 @@ def parse(spec: str) -> tuple[str, str, str]:
     backend, _, precision = rest.partition(":")
     if name not in NETWORKS:
         raise EngineError(f"engine {spec!r}: unknown name {name!r}; known: {', '.join(NETWORKS)}")
-    backend = backend or next(iter(BACKENDS))
+    backend = backend or next(backend for backend in BACKENDS if unusable(backend) is None)
     if backend not in BACKENDS:
         raise EngineError(f"engine {spec!r}: unknown backend {backend!r}; known: {', '.join(BACKENDS)}")
+    reason = unusable(backend)
+    if reason is not None:
+        raise EngineError(f"engine {spec!r}: {reason}; give {name} alone for the best that this machine has")
     precision = precision or BACKENDS[backend][0]
-    if precision not in BACKENDS[backend]:
+    known = precisions(name, backend)
+    if precision not in known:
         raise EngineError(
-            f"engine {spec!r}: {backend} has no precision {precision!r}; known: {', '.join(BACKENDS[backend])}"
+            f"engine {spec!r}: {name}:{backend} has no precision {precision!r}; known: {', '.join(known)}"
         )
     return name, backend, precision
 
 
-def _fingerprint(name: str) -> str:
-    import openvino
-
-    from . import cache
-
+def made_of(name: str) -> dict[str, str]:
+    """What a compiled network depends on beside shape, precision and backend, as part of a key of the store."""
     here = Path(__file__).parent
-    names = ["openvino.py", "physics.py", "steady.py", "networks/io.py", *FILES[name]]
+    weights = [here / file for file in FILES[name] if file.startswith("weights/")]
+    code = [here / file for file in (*SHARED, *FILES[name]) if file.endswith(".py")]
     try:
-        return cache.fingerprint(name, openvino.__version__, version("torch"), files=[here / file for file in names])
+        return {
+            "network": name,
+            "weights": store.digest_of(weights),
+            "code": store.digest_of(code),
+            "torch": version("torch"),
+        }
     except OSError as e:
         raise EngineError(f"{name}: {e.filename}: {e.strerror}; install fusecam anew") from e
 

@@ -196,7 +196,11 @@ def doctor() -> None:
 
 
 for command in entry_points(group="fusecam.commands"):  # training and evaluation, which nothing here depends on
-    app.command(command.name)(command.load())
+    loaded = command.load()
+    if isinstance(loaded, typer.Typer):
+        app.add_typer(loaded, name=command.name)
+    else:
+        app.command(command.name)(loaded)
 
 
 def main() -> None:

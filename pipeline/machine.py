@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
-import subprocess
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import psutil
+
+from ..engines.devices import gpus
 
 LIBRARIES = ("fusecam", "torch", "openvino", "av", "opencv-python", "numpy", "ultralytics")
 CPU_FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "avx_vnni", "neon", "asimd", "bf16")
@@ -40,32 +40,12 @@ def cpu() -> dict[str, Any]:
     }
 
 
-def gpus() -> list[dict[str, str]]:
-    """NVIDIA GPUs as the driver reports them: name, memory, driver, compute capability. Empty without a driver."""
-    tool = shutil.which("nvidia-smi")
-    if tool is None:
-        return []
-    fields = ("name", "memory.total", "driver_version", "compute_cap")
-    try:
-        answer = subprocess.run(
-            [tool, f"--query-gpu={','.join(fields)}", "--format=csv,noheader"],
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
-        )
-    except (subprocess.SubprocessError, OSError):
-        return []
-    rows = (line.split(", ") for line in answer.stdout.strip().splitlines())
-    return [dict(zip(fields, row, strict=False)) for row in rows]
-
-
 def describe() -> dict[str, Any]:
     """Machine metadata for reports: processor, memory in GiB, GPUs, system and library versions."""
     return {
         "cpu": cpu(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
-        "gpus": gpus(),
+        "gpus": list(gpus()),
         "system": platform.platform(),
         "python": platform.python_version(),
         "libraries": {name: version(name) for name in LIBRARIES},

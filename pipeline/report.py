@@ -37,7 +37,7 @@ def build_report(
         "sources": {source.info.camera: _source(source, outcome) for source in (streams.infrared, streams.visible)},
         "sync": asdict(streams.alignment) | asdict(streams.synchronizer.stats),
         "latency": recorder.as_dict(),
-        "warnings": warnings(streams, sinks),
+        "warnings": warnings(streams, tools, sinks),
         "machine": machine.describe(),
         "config": config.model_dump(mode="json"),
     }
@@ -60,9 +60,9 @@ def _source(source: Source, outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def warnings(streams: Streams, sinks: list[Sink]) -> list[str]:
+def warnings(streams: Streams, tools: Tools, sinks: list[Sink]) -> list[str]:
     """Every stated fallback that the run took, once each."""
-    found = [*streams.notes, *streams.registrar.warnings]
+    found = [*streams.notes, *tools.engine.notes, *streams.registrar.warnings]
     found += streams.infrared.health.warnings + streams.visible.health.warnings
     for sink in sinks:
         found += sink.health.warnings

@@ -104,6 +104,8 @@ def run_streams(
     try:
         names = visible.names
         inputs = [streams.infrared.info.spec, visible.spec]
+        with console.status("building the engine for this frame size"):
+            tools.engine.prepare(visible.width, visible.height)
         sinks = [*open_sinks(config.output, visible.rate, names, inputs), *more_sinks]
     except BaseException:
         streams.close()

@@ -28,7 +28,9 @@ def make_network(recipe: Recipe) -> RealtimeFusion:
     """The recipe's network, from its start weights if it names some."""
     asked = recipe.network
     profile = replace(PROFILES[asked.profile], haze=asked.haze, light=asked.light, gate=asked.gate)
-    return _filled(RealtimeFusion(profile), asked.start)
+    if asked.parts == "core":
+        profile = replace(profile, head=0)
+    return _filled(RealtimeFusion(profile), asked.start, may_lack="head." if asked.parts == "head" else None)
 
 
 def make_teacher(recipe: Recipe) -> RealtimeFusion | None:
@@ -38,10 +40,14 @@ def make_teacher(recipe: Recipe) -> RealtimeFusion | None:
     return _filled(RealtimeFusion(), recipe.network.teacher).eval().requires_grad_(False)
 
 
-def _filled(network: RealtimeFusion, weights: Path | None) -> RealtimeFusion:
+def _filled(network: RealtimeFusion, weights: Path | None, may_lack: str | None = None) -> RealtimeFusion:
     if weights is not None:
         try:
-            network.load_state_dict(load_file(weights))
+            given = load_file(weights)
+            if may_lack is not None:
+                own = network.state_dict().items()
+                given = {name: value for name, value in own if name.startswith(may_lack)} | given
+            network.load_state_dict(given)
         except (OSError, RuntimeError) as error:
             raise TrainError(f"{weights}: not weights of this network: {' '.join(str(error).split())}") from error
     return network
@@ -68,14 +74,14 @@ class FusionModule(lightning.LightningModule):
         super().__init__()
         self.recipe, self.folder = recipe, folder
         self.network = make_network(recipe)
-        if recipe.network.only_head:
+        if recipe.network.parts == "head":
             self.network.core.requires_grad_(False)
         self._teacher = [make_teacher(recipe)]  # in a list: not a part of what is trained, averaged and saved
 
     def train(self, mode: bool = True) -> FusionModule:
         """As of any module; a core that is not trained keeps the statistics of its batch norm."""
         super().train(mode)
-        if self.recipe.network.only_head:
+        if self.recipe.network.parts == "head":
             self.network.core.eval()
         return self
 

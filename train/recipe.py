@@ -43,10 +43,10 @@ class Network(Strict):
     haze: bool = True
     light: bool = True
     gate: bool = True
+    parts: Literal["whole", "core", "head"] = "whole"
+    """What is trained. Both at once is unstable: first the core, without a head; then the head, on that core."""
     start: Path | None = None
-    """Weights to start from, safetensors."""
-    only_head: bool = False
-    """Train the full-size head alone; the core stays as its start weights are."""
+    """Weights to start from, safetensors; those of a core alone too, where the head is to be trained."""
     teacher: Path | None = None
     """Weights of `realtime` to distil from, with the loss `distillation`."""
 

@@ -1,0 +1,57 @@
+"""The command `fusecam engines`: what is kept of compiled engines. Only typer is imported until it runs."""
+
+from __future__ import annotations
+
+import typer
+
+engines = typer.Typer(help="Compiled engines kept on disk: list them, or remove them.", no_args_is_help=True)
+
+
+@engines.command("list")
+def show() -> None:
+    """What is kept, the engine used last first: size, age, and how it compared with eager torch."""
+    import time
+
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    from . import store
+    from .parity import Parity
+
+    console, found = Console(), store.entries()
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("engine", "frames", "MiB", "used", "against eager f32"):
+        table.add_column(column, justify="right" if column in ("MiB", "used") else "left")
+    for entry in found:
+        key, parity = entry.key, entry.facts.get("parity")
+        verdict = "-" if parity is None else ("passed: " if parity["passed"] else "refused: ")
+        table.add_row(
+            ":".join(key[part] for part in ("network", "backend", "precision") if part in key),
+            "any size" if key["shape"] == "any" else key["shape"],
+            f"{entry.size / 2**20:.1f}",
+            _ago(time.time() - entry.used),
+            verdict if parity is None else verdict + str(Parity.from_dict(parity)),
+        )
+    if found:
+        console.print(table)
+    used, limit = sum(entry.size for entry in found) / 2**20, store.limit_bytes() / 2**20
+    console.print(f"{len(found)} kept, {used:.1f} of at most {limit:.0f} MiB, in {store.folder()}", soft_wrap=True)
+
+
+@engines.command()
+def clear() -> None:
+    """Remove everything that is kept. The next start of every engine takes some seconds longer."""
+    from rich.console import Console
+
+    from . import store
+
+    count, size = store.clear()
+    Console().print(f"{count} removed, {size / 2**20:.1f} MiB, from {store.folder()}", soft_wrap=True)
+
+
+def _ago(seconds: float) -> str:
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds / length:.0f} {unit} ago"
+    return "now"

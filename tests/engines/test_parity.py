@@ -1,0 +1,127 @@
+"""The gate: what passes, what is refused and remembered, and what runs instead."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from fusecam.engines import EngineError, create_engine
+from fusecam.engines.base import EngineRefused
+from fusecam.engines.choice import Chosen
+from fusecam.engines.eager import EagerEngine
+from fusecam.engines.networks.average import Average
+from fusecam.engines.openvino import OpenVinoEngine
+from fusecam.engines.parity import LIMITS_DB, Parity, compare, gate_frames
+from fusecam.engines.registry import available
+
+KEY = {"network": "average", "code": "1"}
+
+
+class Brighter(Average):
+    """What a miscompiled `Average` may look like: right but for a few grey levels."""
+
+    def forward(self, *given: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        fused, *rest = super().forward(*given)
+        return fused.clamp(max=247) + 8, *rest
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return tmp_path
+
+
+@pytest.mark.parametrize("spec", [spec for spec, _ in available() if "torch" not in spec])
+def test_every_engine_of_this_machine_passes(spec: str) -> None:
+    create_engine(spec).prepare(640, 480)
+
+
+@pytest.mark.parametrize("name", ["realtime", "tiny", "physics", "average"])
+@pytest.mark.parametrize("size", [(160, 120), (321, 243), (32, 32)])
+def test_f32_passes_at_any_size(name: str, size: tuple[int, int]) -> None:
+    create_engine(f"{name}:openvino:f32").prepare(*size)
+
+
+def test_frames_are_as_asked_for() -> None:
+    names = []
+    for name, visible, infrared in gate_frames(163, 121):
+        names.append(name)
+        assert (visible.shape, infrared.shape) == ((121, 163, 3), (121, 163))
+        assert visible.dtype == infrared.dtype == np.uint8
+    assert len(set(names)) == len(names) == 10
+
+
+def test_psnr_and_largest_difference_are_those_of_the_images() -> None:
+    same, other = EagerEngine("average", Average()).fuse, EagerEngine("average", Brighter()).fuse
+    parity = compare(same, other, "f32", 64, 48)
+    black = next(row for row in parity.frames if row.frame == "black")
+    truth, found = (np.zeros(3), np.full(3, 8)) if black.largest == 8 else (np.zeros(1), np.zeros(1))
+    assert black.fused <= 10 * np.log10(255**2 / np.square(truth - found).mean()) + 0.01
+    assert black.restored == black.haze_density == black.illumination == 99
+    assert not parity.passed
+    assert Parity.from_dict(parity.as_dict()) == parity
+    assert compare(same, same, "f32", 64, 48).passed
+
+
+def test_an_engine_that_computes_something_else_is_refused_and_stays_refused(home: Path, frame) -> None:
+    OpenVinoEngine("average", Average, key=KEY).prepare(64, 48)  # leaves the conversion in the store
+    calls = []
+
+    def changed() -> Brighter:
+        calls.append(1)
+        return Brighter()
+
+    for _ in range(2):
+        with pytest.raises(EngineRefused, match=r"average:openvino:f32: at 160x120 .* worst .* dB .*limit 45 dB"):
+            OpenVinoEngine("average", changed, key=KEY).fuse(*frame)
+    assert len(calls) == 1
+
+
+def test_the_next_backend_is_used_and_said(home: Path, frame) -> None:
+    OpenVinoEngine("average", Average, key=KEY).prepare(64, 48)
+    makers = [
+        lambda: OpenVinoEngine("average", Brighter, key=KEY),
+        lambda: EagerEngine("average", Brighter()),
+    ]
+    engine = Chosen(makers)
+    assert (engine.name, engine.notes) == ("average:openvino:f32", [])
+    fused = engine.fuse(*frame)
+    assert engine.name == "average:torch:f32"
+    assert np.array_equal(fused.image, makers[1]().fuse(*frame).image)
+    (note,) = engine.notes
+    assert "limit 45 dB" in note
+    assert note.endswith("average:torch:f32 is used instead")
+    with pytest.raises(EngineRefused):
+        Chosen(makers[:1]).prepare(160, 120)
+
+
+def test_wrong_frames_do_not_change_the_backend(frame) -> None:
+    engine = create_engine("average")
+    with pytest.raises(EngineError, match="infrared has shape"):
+        engine.fuse(frame[0], frame[1][:10], frame[2])
+    assert (engine.name, engine.notes) == ("average:openvino:f32", [])
+
+
+def test_what_cannot_be_converted_falls_back(home: Path, frame) -> None:
+    class Looped(Average):
+        def forward(self, *given: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+            fused, *rest = super().forward(*given)
+            return torch.linalg.svd(fused.float()[0, :, :, 0])[0].to(torch.uint8), *rest
+
+    with pytest.raises(EngineRefused, match="cannot be built for 160x120"):
+        OpenVinoEngine("average", Looped).fuse(*frame)
+
+
+def test_every_precision_has_a_limit() -> None:
+    assert {spec.split(":")[2] for spec, _ in available()} <= set(LIMITS_DB)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+@pytest.mark.parametrize("name", ["realtime", "tiny", "physics", "average"])
+def test_cuda_graphs_pass_the_gate(name: str) -> None:
+    for precision in ("f16", "f32"):
+        create_engine(f"{name}:cuda:{precision}").prepare(640, 480)

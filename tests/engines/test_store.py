@@ -1,0 +1,149 @@
+"""Kept engines: found again by their whole key, made anew when damaged, atomic, limited in size."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from fusecam.engines import create_engine, store
+from fusecam.pipeline.cli import app
+
+KEY = {"network": "n", "shape": "64x48", "precision": "f32"}
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return tmp_path / "fusecam" / "engines"
+
+
+def write(content: bytes, fact: int = 1):
+    def into(folder: Path) -> store.Facts:
+        (folder / "engine.bin").write_bytes(content)
+        return {"fact": fact}
+
+    return into
+
+
+def test_found_by_the_whole_key_only(home: Path) -> None:
+    assert store.find(KEY) is None
+    store.keep(KEY, write(b"one", 7))
+    found = store.find(dict(reversed(KEY.items())))
+    assert found is not None
+    assert (found.path / "engine.bin").read_bytes() == b"one"
+    assert (found.key, found.facts) == (KEY, {"fact": 7})
+    for name in KEY:
+        assert store.find(KEY | {name: "other"}) is None
+    assert store.find(KEY | {"driver": "1"}) is None
+
+
+@pytest.mark.parametrize("harm", ["changed", "shorter", "gone", "manifest", "empty manifest", "other manifest"])
+def test_damaged_entries_are_removed_and_made_anew(home: Path, harm: str) -> None:
+    entry = store.keep(KEY, write(b"whole"))
+    assert entry is not None
+    file, manifest = entry.path / "engine.bin", entry.path / store.MANIFEST
+    if harm == "changed":
+        file.write_bytes(b"whale")
+    elif harm == "shorter":
+        file.write_bytes(b"who")
+    elif harm == "gone":
+        file.unlink()
+    else:
+        manifest.write_text({"manifest": '{"key"', "empty manifest": "", "other manifest": "[1]"}[harm])
+    assert store.find(KEY) is None
+    assert not entry.path.exists()
+    store.keep(KEY, write(b"anew"))
+    found = store.find(KEY)
+    assert found is not None
+    assert (found.path / "engine.bin").read_bytes() == b"anew"
+
+
+def test_what_fails_while_it_is_written_leaves_nothing(home: Path) -> None:
+    def fail(folder: Path) -> store.Facts:
+        (folder / "engine.bin").write_bytes(b"half")
+        raise ValueError("broke")
+
+    with pytest.raises(ValueError, match="broke"):
+        store.keep(KEY, fail)
+    assert list(home.iterdir()) == []
+
+
+def test_two_that_make_the_same_leave_one_whole_entry(home: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda n: store.keep(KEY, write(b"x" * (100_000 + n))), range(40)))
+    found = store.find(KEY)
+    assert found is not None
+    assert len((found.path / "engine.bin").read_bytes()) == found.size >= 100_000
+    assert [path.name for path in home.iterdir()] == [found.path.name]
+
+
+def test_where_nothing_can_be_written_nothing_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert store.keep(KEY, write(b"x")) is None
+    assert store.find(KEY) is None
+    assert store.entries() == []
+    assert store.clear() == (0, 0)
+
+
+def test_the_longest_unused_give_way_to_the_limit(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = [KEY | {"shape": str(n)} for n in range(4)]
+    for age, key in enumerate(keys[:3]):
+        entry = store.keep(key, write(bytes(400_000)))
+        assert entry is not None
+        os.utime(entry.path / store.MANIFEST, (time.time() - 100 + age,) * 2)
+    assert store.find(keys[0]) is not None  # which makes it the one used last
+    monkeypatch.setenv("FUSECAM_ENGINES_MIB", "1")
+    store.keep(keys[3], write(bytes(600_000)))
+    assert [store.find(key) is not None for key in keys] == [True, False, False, True]
+    monkeypatch.setenv("FUSECAM_ENGINES_MIB", "0")
+    store.keep(keys[1], write(b"x"))  # what has just been made stays, whatever the limit
+    assert [entry.key for entry in store.entries()] == [keys[1]]
+
+
+def test_half_written_folders_are_swept_away_when_old(home: Path) -> None:
+    for name, age in ((".old", 2 * store.STALE_S), (".young", 0)):
+        (home / name).mkdir(parents=True)
+        os.utime(home / name, (time.time() - age,) * 2)
+    store.keep(KEY, write(b"x"))
+    assert not (home / ".old").exists()
+    assert (home / ".young").exists()
+
+
+def test_a_second_start_needs_no_torch_and_gives_the_same(home: Path, frame) -> None:
+    expected = create_engine("average").fuse(*frame).image
+    np.savez(home / "frame.npz", *frame)
+    code = (
+        "import sys, numpy as np, fusecam.engines as e;"
+        f"x = np.load({str(home / 'frame.npz')!r});"
+        f"r = e.create_engine('average').fuse(*[x[k] for k in x.files]); np.save({str(home / 'r.npy')!r}, r.image);"
+        "print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+    assert np.array_equal(np.load(home / "r.npy"), expected)
+
+
+def test_the_command_lists_and_clears(home: Path) -> None:
+    create_engine("average:openvino").prepare(64, 48)
+    runner = CliRunner()
+    listed = runner.invoke(app, ["engines", "list"], env={"COLUMNS": "160"})
+    assert listed.exit_code == 0
+    assert "average:openvino:f32" in listed.output
+    assert "passed: worst" in listed.output
+    manifest = next(path for path in home.glob("*/manifest.json") if "64x48" in path.read_text())
+    facts = json.loads(manifest.read_text())["facts"]
+    assert len(facts["parity"]["frames"]) == 10
+    cleared = runner.invoke(app, ["engines", "clear"])
+    assert "2 removed" in cleared.output
+    assert list(home.iterdir()) == []
+    assert "0 kept" in runner.invoke(app, ["engines", "list"]).output

@@ -8,7 +8,8 @@ import av
 from rich.console import Console
 from rich.table import Table
 
-from ..engines import available
+from ..engines import available, store
+from ..engines.registry import BACKENDS, WHERE, precisions, unusable
 from . import machine
 from .config import EngineConfig
 from .sources.camera import list_cameras
@@ -59,15 +60,21 @@ def _engines() -> Table:
 
 def _choices(about: dict[str, Any]) -> list[tuple[str, str]]:
     """What a plain run uses, and why."""
-    default = EngineConfig().name
-    gpus = about["gpus"]
-    reason = (
-        "there is no NVIDIA GPU here"
-        if not gpus
-        else f"{gpus[0]['name']} is not used: GPU engines are not built in yet"
-    )
+    default, reasons = EngineConfig().name, []
+    for backend in BACKENDS:
+        reason = unusable(backend)
+        if reason is None:
+            where = WHERE[backend] if about["gpus"] and backend != "torch" else f"{WHERE[backend]}, all cores"
+            precision = precisions(default, backend)[0]
+            reasons.append(f"{default}:{backend}:{precision} ({where}), the first that can run here")
+            break
+        reasons.append(f"{backend} is left out: {reason}")
+    reasons.append("built and compared with eager torch for each frame size, once; if it differs, the next one is used")
+    kept = store.entries()
+    size = sum(entry.size for entry in kept) / 2**20
     return [
-        ("engine", f"{default}, by OpenVINO on the CPU with {about['cpu']['cores']} threads: {reason}"),
+        ("engine", "; ".join(reversed(reasons[:-1])) + "; " + reasons[-1]),
+        ("kept engines", f"{len(kept)}, {size:.1f} MiB in {store.folder()}; see fusecam engines list"),
         ("detector", "none unless --weights names an Ultralytics model; runs on the CPU"),
         ("output", "H.264 by libx264, presentation times of the visible clip"),
     ]

@@ -77,6 +77,7 @@ class FusionModule(lightning.LightningModule):
         if recipe.network.parts == "head":
             self.network.core.requires_grad_(False)
         self._teacher = [make_teacher(recipe)]  # in a list: not a part of what is trained, averaged and saved
+        self.train()  # Lightning keeps the modes that it finds
 
     def train(self, mode: bool = True) -> FusionModule:
         """As of any module; a core that is not trained keeps the statistics of its batch norm."""

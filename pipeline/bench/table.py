@@ -78,6 +78,7 @@ def _starts(rows: list[Row], size: tuple[int, ...]) -> Table:
             f"{row['first_frame_s']:.2f}",
             f"{row['peak_mib']:.0f}",
             f"{row['page_faults']:.0f}",
+            f"{row['others']:.0%}",
         )
     table.caption = (
         "starts: to the first frame, first with an empty cache. peak: of the whole process after a next start"

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from fusecam.train.cli import train
+from fusecam.train.recipe import read_recipe
 
 RECIPE = """
 data: [{root: pairs, grid: core, size: [48, 64], batch: 2, hold_out: 4},
@@ -63,6 +64,34 @@ def test_training_writes_weights_metrics_and_sheets_and_resumes(recipe: Path, tm
     assert (out / "logs/version_1/metrics.csv").is_file()
     second = load_file(out / "weights.safetensors")
     assert any(not value.equal(first[name]) for name, value in second.items())
+
+
+def test_core_first_then_the_head_on_a_core_that_stays(recipe: Path, tmp_path: Path) -> None:
+    pytest.importorskip("lightning")
+    text = RECIPE.replace("STEPS", "2")
+    recipe.write_text(text.replace("{profile: tiny}", "{profile: realtime, parts: core}"))
+    result = run(str(recipe), "--out", str(tmp_path / "core"), "--devices", "1")
+    assert result.exit_code == 0, result.output
+    start = tmp_path / "core/weights.safetensors"
+    recipe.write_text(text.replace("{profile: tiny}", f"{{profile: realtime, parts: head, start: {start}}}"))
+    result = run(str(recipe), "--out", str(tmp_path / "head"), "--devices", "1")
+    assert result.exit_code == 0, result.output
+    core, whole = load_file(start), load_file(tmp_path / "head/weights.safetensors")
+    assert all(whole[name].equal(value) for name, value in core.items())
+    assert {name.split(".")[0] for name in set(whole) - set(core)} == {"head"}
+    assert whole["head.fused.weight"].abs().sum() > 0
+
+    recipe.write_text(text.replace("{profile: tiny}", f"{{profile: realtime, start: {start}}}"))
+    result = run(str(recipe), "--out", str(tmp_path / "whole"), "--devices", "1")
+    assert result.exit_code == 1
+    assert "not weights of this network" in re.sub(r"\s+", " ", result.output)
+
+
+def test_shipped_recipes_are_read() -> None:
+    recipes = sorted((Path(__file__).parents[2] / "train/recipes").glob("*.yaml"))
+    assert recipes
+    for path in recipes:
+        assert read_recipe(path).steps > 0
 
 
 @pytest.mark.parametrize(

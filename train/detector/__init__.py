@@ -1,0 +1,1 @@
+"""Training of the detector: its images made by the project's own fusion, and the run itself."""

@@ -1,0 +1,33 @@
+"""Boxes as YOLO's text files have them: class, x, y, width, height, in parts of the frame."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import TrainError
+
+Boxes = npt.NDArray[np.float32]
+"""(n, 5): class, x and y of the middle, width, height."""
+
+
+def read_boxes(path: Path) -> Boxes:
+    """Read a file of boxes; an empty file has none. TrainError where it is missing or holds something else."""
+    try:
+        lines = [line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        boxes = np.array([[float(value) for value in line] for line in lines], np.float32).reshape(-1, 5)
+    except OSError as error:
+        raise TrainError(f"{path}: no boxes for this frame; give a file, empty if it shows nothing") from error
+    except ValueError as error:
+        raise TrainError(f"{path}: not boxes; each line is CLASS X Y WIDTH HEIGHT in parts of the frame") from error
+    if len(boxes) and not (boxes[:, 0].min() >= 0 and boxes[:, 1:].min() >= 0 and boxes[:, 1:].max() <= 1.001):
+        raise TrainError(f"{path}: boxes outside 0 to 1; they are given in parts of the frame's width and height")
+    return boxes
+
+
+def write_boxes(path: Path, boxes: Boxes) -> None:
+    """Write what `read_boxes` reads."""
+    lines = (f"{int(label)} " + " ".join(f"{value:.6f}" for value in box) for label, *box in boxes.tolist())
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")

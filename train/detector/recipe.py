@@ -1,0 +1,85 @@
+"""What a detector's recipe says: network, pairs and labels, drawn streets, degradations, schedule."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from ..degrade import Mixture
+from ..recipe import Strict
+
+Kind = Literal["fused", "visible", "infrared"]
+
+
+class Network(Strict):
+    """Which network. `start`: safetensors by layer name; tensors that do not fit stay random."""
+
+    architecture: str = "yolov5n.yaml"
+    start: Path | None = None
+    frozen: int = Field(3, ge=0)
+    """How many of the first layers keep their start: edges are edges, and theirs are the dearest gradients."""
+
+
+class Labels(Strict):
+    """Folders of YOLO txt files by the pairs' names: what is to be found in which kind of frame."""
+
+    fused: Path
+    visible: Path
+    infrared: Path
+
+
+class Pairs(Strict):
+    """Registered pairs with boxes.
+
+    root: see `data.find_pairs`. infrared: a folder of the same infrared frames, larger. labels: None lets the start's
+    own COCO head label them, which only suits sharp visible frames by day.
+    """
+
+    root: Path
+    infrared: Path | None = None
+    labels: Labels | None = None
+    size: tuple[int, int] | None = None
+    """Height and width that the frames are brought to; None: 640 wide, as high as they are."""
+    sharpen: bool = False
+    """Visible frames are enlarged small ones: give half of them edges of the infrared frame, of either sign."""
+    hold_out: int = Field(0, ge=0)
+    """Every how many-th pair validates instead of training."""
+    share: float = Field(1.0, gt=0)
+
+
+class Streets(Strict):
+    """Frames drawn by the project's renderer, on streets that no sample clip shows."""
+
+    scenes: int = Field(0, ge=0)
+    frames: int = Field(10, ge=1)
+    """Of each scene."""
+    share: float = Field(0.2, gt=0)
+
+
+class DetectorRecipe(Strict):
+    """Everything a detector's training is made of."""
+
+    detector: Network
+    data: list[Pairs] = Field(min_length=1)
+    streets: Streets = Streets()
+    engine: str = "realtime"
+    """Which engine fuses the training frames."""
+    mixture: Mixture = Mixture()
+    kinds: dict[Kind, float] = Field(default={"fused": 0.6, "visible": 0.2, "infrared": 0.2})
+    """How often each kind of frame is drawn: the second and third are cameras lost."""
+    size: tuple[int, int] = (384, 512)
+    """Windows, height and width, multiples of 32, cut from the frames at about their own scale."""
+    last_size: tuple[int, int] = (480, 640)
+    last: float = Field(0.15, ge=0, le=1)
+    """Part of the run, at its end, with windows of last_size."""
+    batch: int = Field(8, ge=1)
+    rate: float = Field(1e-3, gt=0)
+    steps: int = Field(3000, ge=1)
+    minutes: float | None = Field(None, gt=0)
+    """The schedule follows the clock where that is further than the steps are: the run ends in time on any machine."""
+    steps_per_epoch: int = Field(300, ge=1)
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "bf16-mixed"
+    average: float = Field(0.995, ge=0, lt=1)
+    seed: int = 0

@@ -1,0 +1,116 @@
+"""ONNX to a TensorRT-RTX engine, without a GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from ..base import EngineError
+from . import layers
+from .layers import Layer, Value
+
+TARGETS = {
+    "sm75": "GeForce RTX 20, GTX 16, T4",
+    "sm80": "A100",
+    "sm86": "GeForce RTX 30",
+    "sm89": "GeForce RTX 40, L4",
+    "sm120": "GeForce RTX 50",
+    "sm121": "GB10 (DGX Spark)",
+}
+"""Compute capabilities that TensorRT-RTX builds for, and what has them."""
+INSTALL = "pip install 'fusecam[tensorrt-rtx]'"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Built:
+    """A built engine.
+
+    plan: the serialised engine. defined, made: the layers of the network as parsed, and those that the builder made of
+    them. inputs, outputs: of the engine. version: of TensorRT-RTX.
+    """
+
+    plan: bytes
+    defined: list[Layer]
+    made: list[Layer]
+    inputs: list[Value]
+    outputs: list[Value]
+    version: str
+
+
+def tensorrt_rtx() -> ModuleType:
+    """The module of that name. EngineError, with what to install, where it or the ONNX exporter's needs are missing."""
+    try:
+        import onnx  # noqa: F401
+        import onnxscript  # noqa: F401
+        import tensorrt_rtx
+    except ImportError as error:
+        raise EngineError(f"compile needs TensorRT-RTX and ONNX ({error}): {INSTALL}") from error
+    return tensorrt_rtx  # type: ignore[no-any-return]
+
+
+def build(name: str, onnx: bytes, targets: Sequence[str]) -> Built:
+    """One engine for all targets, keys of TARGETS, from a serialised ONNX model; strongly typed, so nothing is widened.
+
+    EngineError with the layer's name where an operator is not supported, or a layer is refused (`layers.refusals`).
+    """
+    trt = tensorrt_rtx()
+    log = _logger(trt)
+    builder = trt.Builder(log)
+    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
+    parser = trt.OnnxParser(network, log)
+    if not parser.parse(onnx):
+        errors = [parser.get_error(index) for index in range(parser.num_errors)]
+        what = "; ".join(f"{e.node_name()} ({e.node_operator()}): {_one_line(e.desc())}" for e in errors)
+        raise EngineError(f"{name}: TensorRT-RTX does not take {what}")
+    defined = layers.defined(network)
+    _refuse(name, layers.refusals(defined))
+
+    config = builder.create_builder_config()
+    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
+    config.num_compute_capabilities = len(targets)
+    for index, target in enumerate(targets):
+        config.set_compute_capability(getattr(trt.ComputeCapability, target.upper()), index)
+    plan = builder.build_serialized_network(network, config)
+    if plan is None:
+        raise EngineError(
+            f"{name}: TensorRT-RTX cannot build it: {_one_line('; '.join(log.errors)) or 'no reason said'}"
+        )
+    outputs = [_value(network.get_output(index)) for index in range(network.num_outputs)]
+    made = layers.built(log.report, [output.name for output in outputs])
+    _refuse(name, layers.refusals(made))
+    inputs = [_value(network.get_input(index)) for index in range(network.num_inputs)]
+    return Built(bytes(plan), defined, made, inputs, outputs, trt.__version__)
+
+
+def _value(tensor: Any) -> Value:
+    return Value(tensor.name, tuple(tensor.shape), tensor.dtype.name)
+
+
+def _refuse(name: str, lines: list[str]) -> None:
+    if lines:
+        more = f"; and {len(lines) - 5} more" if len(lines) > 5 else ""
+        raise EngineError(f"{name}: not built, not all of it is half precision: {'; '.join(lines[:5])}{more}")
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:300]
+
+
+def _logger(trt: ModuleType) -> Any:
+    """A logger that keeps errors and the report of layers, and prints nothing."""
+
+    class Log(trt.ILogger):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.errors: list[str] = []
+            self.report = ""
+
+        def log(self, severity: Any, message: str) -> None:
+            if severity in (trt.ILogger.ERROR, trt.ILogger.INTERNAL_ERROR):
+                self.errors.append(message)
+            if message.startswith("Layers:\n"):
+                self.report += message.removeprefix("Layers:\n")
+
+    return Log()

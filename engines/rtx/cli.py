@@ -1,0 +1,93 @@
+"""The command `fusecam compile`. Only typer is imported until it runs, so that registering it costs nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from .build import Built
+
+
+def compile_command(
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="FILE",
+            show_default=False,
+            help="The engine; FILE.json beside it says what it is. Replaces what is there, once it is whole.",
+        ),
+    ],
+    engine: Annotated[
+        str, typer.Option(metavar="NAME", help="realtime, tiny, physics or average; always in half precision.")
+    ] = "realtime",
+    size: Annotated[
+        str, typer.Option(metavar="WxH", help="Size of the frames; the engine takes no other.")
+    ] = "640x480",
+    target: Annotated[
+        str, typer.Option(metavar="LIST", help="GPUs, by compute capability: sm75, sm80, sm86, sm89, sm120, sm121.")
+    ] = "sm75,sm86,sm89,sm120",
+) -> None:
+    r"""Build a TensorRT-RTX engine for NVIDIA RTX GPUs; no GPU is needed.
+
+    The network goes through ONNX into one engine for all targets. It is
+    refused if an operator is not supported, or if any map in it is wider than
+    half precision. FILE.json lists the hash of the weights, sizes, targets,
+    versions, and the precision of every layer.
+
+    The engine is built here but not run: neither its speed nor its output has
+    been checked on a GPU. Compare it with the network before it is used.
+
+    Needs: pip install 'fusecam\[tensorrt-rtx]' (Linux or Windows, x86).
+
+    [bold]Example[/bold]
+
+    fusecam compile --engine tiny --size 1280x1024 --target sm89 --out tiny.engine
+    """
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    from .compile import NOT_RUN, compile_engine, parse_size, parse_targets
+
+    pixels, targets = parse_size(size), parse_targets(target)
+    errors = Console(stderr=True)
+    columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
+    with Progress(*columns, console=errors, transient=True) as progress:
+        task = progress.add_task("", total=None)
+
+        def tell(step: str) -> None:
+            progress.update(task, description=step)
+            if not errors.is_terminal:
+                errors.print(step, highlight=False)
+
+        built, description = compile_engine(engine, pixels, targets, out, tell)
+    console = Console()
+    console.print(_table(built, description))
+    console.print(f"wrote {out} and {out.name}.json: {NOT_RUN}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _table(built: Built, description: dict[str, Any]) -> Table:
+    """What was built, in a few rows."""
+    from rich.table import Table
+
+    def counts(which: str) -> str:
+        return ", ".join(f"{count} {precision}" for precision, count in description["precisions"][which].items())
+
+    table = Table(show_header=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    table.add_row("engine", f"{description['engine']}, {description['width']}x{description['height']}")
+    table.add_row("one plan for", ", ".join(description["targets"]))
+    table.add_row("size", f"{len(built.plan) / 1e6:.1f} MB")
+    table.add_row(f"{len(built.defined)} layers defined", counts("defined"))
+    table.add_row(f"{len(built.made)} layers built", counts("made"))
+    seconds = description["seconds"]
+    table.add_row("seconds", f"{seconds['export']:.1f} export, {seconds['build']:.1f} build")
+    table.add_row("TensorRT-RTX", description["versions"]["tensorrt_rtx"])
+    return table

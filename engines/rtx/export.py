@@ -1,0 +1,105 @@
+"""A fusion network as ONNX in half precision, for TensorRT's parser."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ..base import EngineError
+from ..steady import CONTROLS
+
+if TYPE_CHECKING:
+    from torch import nn
+
+INPUTS = ("visible", "infrared", "coverage", "controls")
+OUTPUTS = ("fused", "restored", "haze_density", "illumination", "state")
+_LARGEST_FOLDED = 1 << 28
+"""Elements of a constant: the interpolation matrices are to be folded too, which is not the default."""
+_WIDENED = ("ReduceMax", "ReduceMin", "ReduceSum", "Abs")
+
+
+def export(name: str, module: nn.Module, width: int, height: int) -> bytes:
+    """The network as a serialised ONNX model for frames of one size; the module is turned to half precision.
+
+    Inputs and outputs are those of `forward`, by the names INPUTS and OUTPUTS: frames and images uint8, controls and
+    state float32. The bytes depend on nothing but the network, its weights, the size and the versions of the exporter.
+    EngineError for an operator that ONNX does not have.
+    """
+    from onnx_ir import serde
+    from onnx_ir.passes.common import ClearMetadataAndDocStringPass
+    from onnxscript import optimizer
+
+    frames = tuple(torch.zeros(1, height, width, *tail, dtype=torch.uint8) for tail in ((3,), (), ()))
+    try:
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")  # the exporter's own deprecations
+            program = torch.onnx.export(
+                module.eval().half(),
+                (*frames, torch.zeros(CONTROLS)),
+                dynamo=True,
+                verbose=False,
+                input_names=INPUTS,
+                output_names=OUTPUTS,
+            )
+    except torch.onnx.errors.OnnxExporterError as error:
+        reason = " ".join(str(error.__cause__ or error).split())[:300]
+        raise EngineError(f"{name}: cannot be exported to ONNX: {reason}") from error
+    assert program is not None
+    model = program.model
+    _narrow(model)
+    _multiply(model)
+    optimizer.fold_constants(model, input_size_limit=_LARGEST_FOLDED, output_size_limit=_LARGEST_FOLDED)
+    optimizer.remove_unused_nodes(model)
+    ClearMetadataAndDocStringPass()(model)  # paths of this machine
+    return bytes(serde.serialize_model(model).SerializeToString())
+
+
+def _narrow(model: Any) -> None:
+    """Take out the casts to float32 and back that the exporter puts around maxima, minima, sums and absolute values.
+
+    It follows torch on the CPU, which computes them wider. All but the sum are the same in half precision, and
+    TensorRT would widen whole maps for them.
+    """
+    from onnx_ir import DataType
+    from onnx_ir.convenience import replace_all_uses_with
+
+    for node in list(model.graph):
+        source = node.inputs[0].producer() if node.op_type in _WIDENED and node.inputs[0] is not None else None
+        if source is None or source.op_type != "Cast" or source.inputs[0].dtype != DataType.FLOAT16:
+            continue
+        result = node.outputs[0]
+        users = [user for user, _ in result.uses()]
+        if any(user.op_type != "Cast" or user.attributes["to"].as_int() != DataType.FLOAT16 for user in users):
+            continue
+        node.replace_input_with(0, source.inputs[0])
+        result.dtype = DataType.FLOAT16
+        for user in users:
+            replace_all_uses_with(user.outputs[0], result)
+
+
+def _multiply(model: Any) -> None:
+    """Colours divided by a map become colours times its reciprocal, one division for three.
+
+    TensorRT divides in float32: of two quotients of one numerator, it would keep that numerator wide between layers.
+    """
+    from onnx_ir import Node
+    from onnx_ir.convenience import replace_all_uses_with
+
+    for node in list(model.graph):
+        if node.op_type != "Div" or not _colours_by_map(node):
+            continue
+        colours, divisor = node.inputs
+        inverse = Node("", "Reciprocal", [divisor], name=f"{node.name}_inverse")
+        product = Node("", "Mul", [colours, inverse.outputs[0]], name=f"{node.name}_product")
+        for made, like in ((inverse, divisor), (product, node.outputs[0])):
+            made.outputs[0].name, made.outputs[0].dtype, made.outputs[0].shape = made.name, like.dtype, like.shape
+        model.graph.insert_before(node, [inverse, product])
+        replace_all_uses_with(node.outputs[0], product.outputs[0])
+        model.graph.remove(node, safe=True)
+
+
+def _colours_by_map(node: Any) -> bool:
+    above, below = ([] if value.shape is None else value.shape.numpy() for value in node.inputs)
+    return len(above) == len(below) == 4 and above[1] > below[1] == 1 and above[2:] == below[2:] != (1, 1)

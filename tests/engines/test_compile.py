@@ -1,0 +1,368 @@
+"""`fusecam compile`: what is built, what its sidecar says, and what is refused. No GPU: no engine is run here."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import openvino as ov
+import pytest
+import torch
+from torch import Tensor
+
+from fusecam.engines import EngineError, registry
+from fusecam.engines.networks.average import Average
+from fusecam.engines.networks.io import from_rgb, to_gray, to_rgb
+from fusecam.engines.rtx import build as building
+from fusecam.engines.rtx import compile as compiling
+from fusecam.engines.rtx import export as exporting
+from fusecam.engines.rtx.compile import compile_engine, parse_size, parse_targets
+from fusecam.engines.rtx.layers import Layer, Value, built, refusals
+from fusecam.engines.steady import CONTROLS, STATE
+
+TARGETS = ["sm75", "sm86", "sm89", "sm120"]
+SIZE = (320, 240)
+Adversarial = Callable[[int, int], dict[str, np.ndarray]]
+Street = Callable[..., tuple[np.ndarray, np.ndarray]]
+NETWORKS = tuple(registry.NETWORKS)
+WITHOUT = [module for module in ("tensorrt_rtx", "onnx", "onnxscript") if find_spec(module) is None]
+needs_tensorrt = pytest.mark.skipif(
+    bool(WITHOUT), reason=f"{', '.join(WITHOUT)} not installed: pip install 'fusecam[tensorrt-rtx]'"
+)
+
+
+real = exporting.export
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A compiled network: its file, the sidecar's content, and the ONNX graph that TensorRT was given."""
+
+    name: str
+    file: Path
+    about: dict[str, Any]
+    onnx: bytes
+
+
+@pytest.fixture(scope="module", params=NETWORKS)
+def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Engine:
+    name, graphs = request.param, []
+    out = tmp_path_factory.mktemp("engines") / f"{name}.engine"
+    with mock.patch.object(exporting, "export", lambda *given: graphs.append(real(*given)) or graphs[0]):
+        compile_engine(name, SIZE, TARGETS, out)
+    return Engine(name, out, described(out), graphs[0])
+
+
+def described(out: Path) -> dict[str, Any]:
+    return json.loads(out.with_name(f"{out.name}.json").read_text())
+
+
+@needs_tensorrt
+def test_engine_is_built_and_described(engine: Engine) -> None:
+    name, about = engine.name, engine.about
+    assert hashlib.sha256(engine.onnx).hexdigest() == about["onnx_sha256"]
+    assert hashlib.sha256(engine.file.read_bytes()).hexdigest() == about["engine_sha256"]
+    assert (about["engine"], about["width"], about["height"], about["targets"]) == (name, *SIZE, TARGETS)
+    assert about["parameters"] == sum(parameter.numel() for parameter in registry.network(name).parameters())
+    assert about["versions"]["torch"] == version("torch")
+    assert about["versions"]["tensorrt_rtx"] == version("tensorrt_rtx")
+    assert about["versions"]["fusecam"] == version("fusecam")
+    assert "not run" in about["verified"]
+    weights = Path(registry.__file__).parent / "weights" / f"{name}.safetensors"
+    expected = hashlib.sha256(weights.read_bytes()).hexdigest() if weights.exists() else None
+    assert about["weights_sha256"] == expected
+    assert {path.name for path in engine.file.parent.iterdir()} == {engine.file.name, f"{engine.file.name}.json"}
+
+
+@needs_tensorrt
+def test_engine_takes_and_gives_what_the_network_does(engine: Engine) -> None:
+    about = engine.about
+    width, height = SIZE
+    frames = [torch.zeros(1, height, width, *tail, dtype=torch.uint8) for tail in ((3,), (), ())]
+    with torch.inference_mode():
+        given = registry.network(engine.name)(*frames, torch.zeros(CONTROLS))
+    types = {torch.uint8: "UINT8", torch.float32: "FLOAT"}
+    for values, tensors in ((about["inputs"], [*frames, torch.zeros(CONTROLS)]), (about["outputs"], given)):
+        assert [(value["shape"], value["dtype"]) for value in values] == [
+            (list(tensor.shape), types[tensor.dtype]) for tensor in tensors
+        ]
+    assert about["outputs"][-1]["shape"] == [1, STATE]
+
+
+@needs_tensorrt
+@pytest.mark.parametrize("which", ["defined", "made"])
+def test_every_map_of_the_physical_branches_is_half(engine: Engine, which: str) -> None:
+    rows = engine.about["layers"][which]
+    for output in ("haze_density", "illumination"):
+        maps = []
+        for row in rows:
+            if output in row["branches"]:
+                tensors = (text.split() for text in row["outputs"])
+                maps += [dtype for dtype, shape in tensors if math.prod(map(int, shape.split("x"))) > CONTROLS]
+        floating = [dtype for dtype in maps if dtype not in ("UINT8", "INT32", "INT64", "BOOL")]
+        assert set(floating) <= {"HALF"}, output
+        assert floating or (engine.name, which) == ("average", "made"), f"no map on the branch of {output}"
+
+
+@needs_tensorrt
+def test_every_layer_is_listed(engine: Engine) -> None:
+    import tensorrt_rtx as trt
+
+    about = engine.about
+    log = trt.Logger(trt.Logger.ERROR)
+    builder = trt.Builder(log)
+    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
+    assert trt.OnnxParser(network, log).parse(engine.onnx)
+    names = [network.get_layer(index).name for index in range(network.num_layers)]
+    assert [row["name"] for row in about["layers"]["defined"]] == names
+    assert sum(about["precisions"]["defined"].values()) == len(names)
+    assert sum(about["precisions"]["made"].values()) == len(about["layers"]["made"])
+
+
+@needs_tensorrt
+def test_graph_computes_what_the_network_does(engine: Engine, adversarial: Adversarial, street: Street) -> None:
+    assert_graph_computes(engine.onnx, engine.name, SIZE, adversarial, street)
+
+
+@needs_tensorrt
+def test_graph_for_odd_sizes_does_too(adversarial: Adversarial, street: Street) -> None:
+    graph = exporting.export("realtime", registry.network("realtime"), 161, 121)
+    assert_graph_computes(graph, "realtime", (161, 121), adversarial, street)
+
+
+@needs_tensorrt
+def test_same_network_gives_the_same_graph() -> None:
+    first, second = (exporting.export("average", registry.network("average"), 96, 64) for _ in range(2))
+    assert first == second
+
+
+def assert_graph_computes(
+    onnx: bytes, name: str, size: tuple[int, int], adversarial: Adversarial, street: Street
+) -> None:
+    """OpenVINO takes the half-precision graph and computes it in float32: its rewriting has changed no result."""
+    width, height = size
+    visible = [(adversarial(height, width)[kind] * 255).astype(np.uint8) for kind in ("dense haze", "dark street")]
+    infrared = street(height, width)[1][None]
+    coverage = np.full_like(infrared, 255)
+    coverage[..., : width // 4] = 0
+    controls = np.zeros(CONTROLS, np.float32)
+    controls[:2] = -1
+    core, network = ov.Core(), registry.network(name).eval()
+    graph = core.compile_model(core.read_model(onnx), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    for frame in visible:
+        pair = (frame[None], infrared, coverage, controls)
+        with torch.inference_mode():
+            wanted = [x.numpy() for x in network(*map(torch.from_numpy, pair))]
+        given = graph(pair)
+        for index, output in enumerate(exporting.OUTPUTS[:4]):
+            error = np.square(given[index].astype(float) - wanted[index]).mean()
+            assert error < 255**2 / 10**4, f"{output}: PSNR under 40 dB, mean square error {error:.2f}"
+
+
+class Island(Average):
+    """The average, but one of its maps passes through float32."""
+
+    def __init__(self, output: int) -> None:
+        super().__init__()
+        self.output = output
+
+    def forward(self, visible: Tensor, infrared: Tensor, coverage: Tensor, controls: Tensor) -> tuple[Tensor, ...]:
+        outputs = list(super().forward(visible, infrared, coverage, controls))
+        light = from_rgb(visible, self._like.dtype).amax(dim=1, keepdim=True)
+        wide = (light.float() * 0.7).to(light.dtype)
+        outputs[self.output] = to_gray(wide) if self.output > 1 else to_rgb(torch.cat([wide, wide, wide], dim=1))
+        return tuple(outputs)
+
+
+class Determinant(Average):
+    """The average, but its illumination takes an operator that TensorRT does not have."""
+
+    def forward(self, visible: Tensor, infrared: Tensor, coverage: Tensor, controls: Tensor) -> tuple[Tensor, ...]:
+        *outputs, light, state = super().forward(visible, infrared, coverage, controls)
+        square = from_rgb(visible)[:, 0, :32, :32]
+        return *outputs, light, state + torch.linalg.det(square)
+
+
+@needs_tensorrt
+@pytest.mark.parametrize(
+    ("output", "told"),
+    [(2, "on the branch of haze_density"), (3, "on the branch of illumination"), (0, "as FLOAT")],
+)
+def test_float32_island_is_refused(output: int, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "network", lambda _: Island(output))
+    kept = tmp_path / "kept.engine"
+    kept.write_bytes(b"an older engine")
+    with pytest.raises(EngineError, match=f"node_mul.*1x1x64x96, as FLOAT.*{told}|{told}.*1x1x64x96"):
+        compile_engine("average", (96, 64), TARGETS, kept)
+    assert [path.name for path in tmp_path.iterdir()] == ["kept.engine"]
+    assert kept.read_bytes() == b"an older engine"
+
+
+@needs_tensorrt
+@pytest.mark.parametrize(("step", "name", "size"), [("_narrow", "physics", SIZE), ("_multiply", "tiny", (1280, 1024))])
+def test_graph_as_exported_is_refused(
+    step: str, name: str, size: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The exporter's own graph widens maps; so does the builder, where two quotients share a numerator."""
+    monkeypatch.setattr(exporting, step, lambda model: None)
+    with pytest.raises(EngineError, match=r"not all of it is half precision: .* as FLOAT"):
+        compile_engine(name, size, TARGETS, tmp_path / "x.engine")
+    assert not list(tmp_path.iterdir())
+
+
+@needs_tensorrt
+def test_unsupported_operator_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "network", lambda _: Determinant())
+    with pytest.raises(EngineError, match=r"average: TensorRT-RTX does not take .*Det"):
+        compile_engine("average", (96, 64), TARGETS, tmp_path / "x.engine")
+    assert not list(tmp_path.iterdir())
+
+
+@needs_tensorrt
+def test_command_builds_and_replaces(tmp_path: Path) -> None:
+    out = tmp_path / "average.engine"
+    out.write_bytes(b"an older engine")
+    command = [Path(sys.executable).with_name("fusecam"), "compile", "--engine", "average", "--size", "65x33"]
+    done = subprocess.run([*command, "--target", "SM120", "--out", out], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "not run" in done.stdout
+    about = described(out)
+    assert (about["targets"], about["width"], about["height"]) == (["sm120"], 65, 33)
+    assert hashlib.sha256(out.read_bytes()).hexdigest() == about["engine_sha256"]
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@needs_tensorrt
+def test_torch_tensorrt_converts_every_network() -> None:
+    script = Path(__file__).with_name("convert_by_torch_tensorrt.py")
+    command = [sys.executable, script, ",".join(NETWORKS), "320x240", ",".join(TARGETS)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert set(result) == set(NETWORKS)
+    for name, found in result.items():
+        assert found["left"] == [] and found["wide"] == [], name
+        assert found["layers"] > 10 and found["bytes"] > 0, name
+    without = {operator for found in result.values() for operator in found["left_without_ours"]}
+    assert without == {"aten._to_copy.default", "aten.avg_pool2d.default"}, "converters of ours that are not needed"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("640", "width and height"),
+        ("640x480x3", "width and height"),
+        ("-640x480", "width and height"),
+        ("31x480", "32 to 8192"),
+        ("640x0", "32 to 8192"),
+        ("640x8193", "32 to 8192"),
+    ],
+)
+def test_wrong_size(text: str, told: str) -> None:
+    with pytest.raises(EngineError, match=told):
+        parse_size(text)
+
+
+@pytest.mark.parametrize("text", ["sm90", "sm75,,sm99", "8.6", "", ","])
+def test_wrong_target_names_the_known_ones(text: str) -> None:
+    with pytest.raises(EngineError, match=r"sm75 .*sm80 .*sm86 .*sm89 .*sm120 .*sm121"):
+        parse_targets(text)
+
+
+def test_targets_are_sorted_and_single() -> None:
+    assert parse_targets("SM120, sm75,sm120") == ["sm75", "sm120"]
+
+
+@needs_tensorrt
+def test_known_targets_are_those_of_tensorrt() -> None:
+    import tensorrt_rtx as trt
+
+    known = {name.lower() for name in trt.ComputeCapability.__members__}
+    assert set(building.TARGETS) == known - {"none", "current"}
+
+
+@pytest.mark.parametrize(
+    ("name", "out", "told"),
+    [
+        ("nosuch", "x.engine", "unknown name.*realtime"),
+        ("realtime:openvino", "x.engine", "unknown name.*alone.*realtime"),
+        ("average", "missing/x.engine", "no such folder"),
+        ("average", ".", "is a folder"),
+        ("average", "/proc/x.engine", "cannot be written"),
+    ],
+)
+def test_refused_before_anything_is_loaded(
+    name: str, out: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compiling, "tensorrt_rtx", lambda: pytest.fail("loaded"))
+    with pytest.raises(EngineError, match=told):
+        compile_engine(name, SIZE, TARGETS, tmp_path / out)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("module", ["tensorrt_rtx", "onnx", "onnxscript"])
+def test_missing_extra_says_what_to_install(module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(EngineError, match=r"pip install 'fusecam\[tensorrt-rtx\]'"):
+        compile_engine("average", SIZE, TARGETS, tmp_path / "x.engine")
+    assert not list(tmp_path.iterdir())
+
+
+def _layer(kind: str = "ELEMENTWISE", shape: tuple[int, ...] = (1, 1, 60, 80), dtype: str = "HALF") -> Layer:
+    return Layer("node", kind, (Value("visible", (1, 60, 80, 3), "UINT8"),), (Value("fused", shape, dtype),))
+
+
+@pytest.mark.parametrize(
+    ("layer", "lines"),
+    [
+        (_layer(), 0),
+        (_layer(dtype="UINT8"), 0),
+        (_layer(dtype="FLOAT"), 1),
+        (_layer(dtype="BF16"), 1),
+        (_layer(shape=(1, 8, 8), dtype="FLOAT"), 0),
+        (_layer(shape=(1, CONTROLS), dtype="FLOAT"), 0),
+        (_layer(shape=(CONTROLS + 1,), dtype="FLOAT"), 1),
+        (_layer(shape=(8, 10), dtype="FLOAT"), 1),
+        (_layer(kind="PLUGIN_V3"), 1),
+    ],
+)
+def test_what_is_refused(layer: Layer, lines: int) -> None:
+    assert len(refusals([layer])) == lines
+
+
+def _line(output: str = "fused", dtype: str = "Half") -> str:
+    tensor = "{{ Name: {}, Dimensions: [1,60,80,3], Strides: [1,1,1,1], Datatype: {}, Format: Linear }}"
+    return (
+        f"Name: kernel, LayerType: kgen, Inputs: [ {tensor.format('visible', 'UInt8')}], Constants: [], Outputs: [ "
+        f"{tensor.format(output, dtype)}, {tensor.format('sums', 'Float')}], TacticName: t, StreamId: 0, "
+        "Metadata: [ONNX Layer: node_a][ONNX Layer: node_b]"
+    )
+
+
+def test_report_of_layers_is_read() -> None:
+    (layer,) = built(_line(), ["fused"])
+    assert layer.outputs == (Value("fused", (1, 60, 80, 3), "HALF"),)
+    assert layer.scratch == (Value("sums", (1, 60, 80, 3), "FLOAT"),)
+    assert layer.origin == ("node_a", "node_b")
+    assert not refusals([layer])
+    assert refusals(built(_line(dtype="Float"), ["fused"]))
+
+
+@pytest.mark.parametrize(
+    ("report", "told"),
+    [("", "no layer that makes fused"), (_line("other"), "makes fused"), ("Name: kernel, Kind: x", "form unknown")],
+)
+def test_report_of_layers_is_not_guessed(report: str, told: str) -> None:
+    with pytest.raises(EngineError, match=told):
+        built(report, ["fused"])

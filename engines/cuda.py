@@ -1,11 +1,12 @@
-"""Engines on an NVIDIA GPU without TensorRT: the network as it is, in half precision, captured once as a CUDA graph."""
+"""Engines on an NVIDIA GPU: the network in half precision, as it is or compiled, captured once as a CUDA graph."""
 
 from __future__ import annotations
 
 import copy
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from .parity import compare
 from .steady import CONTROLS, STATE, State, Steady
 
 CudaPrecision = Literal["f16", "f32"]
+Compiler = Callable[[nn.Module, tuple[Tensor, ...]], Callable[..., Any]]
 SIZES_KEPT = 4
 WARM_UPS = 3
 """Runs before the capture, in which cuDNN chooses its algorithms."""
@@ -47,12 +49,15 @@ class CudaEngine:
         precision: CudaPrecision = "f16",
         dehaze: float = -1.0,
         lift: float = -1.0,
+        compiler: Compiler | None = None,
     ) -> None:
         """network_name: for the engine's name. module: as in `networks`. dehaze, lift: 0 to 1, negative for auto.
+        compiler: makes something faster of the module, see `tensorrt.build`; None: it runs as it is.
 
         Raises EngineRefused where torch finds no usable GPU.
         """
-        self._name = f"{network_name}:cuda:{precision}"
+        self._name = f"{network_name}:{'cuda' if compiler is None else 'tensorrt'}:{precision}"
+        self._compiler = compiler
         if not torch.cuda.is_available():
             raise EngineRefused(f"{self._name}: torch {torch.__version__} finds no usable CUDA device")
         self._reference = EagerEngine(network_name, module)
@@ -92,7 +97,7 @@ class CudaEngine:
         if graph is None:
             try:
                 graph = self._capture(*size)
-            except RuntimeError as e:
+            except Exception as e:  # a compiler's may be any
                 reason = " ".join(str(e).split())[:300]
                 raise EngineRefused(f"{self._name}: cannot be built for {size[1]}x{size[0]}: {reason}") from e
             auto, fresh = np.full(2, -1, np.float32), np.zeros(STATE + 1, np.float32)
@@ -116,15 +121,16 @@ class CudaEngine:
         given = (*(torch.zeros(s, dtype=torch.uint8) for s in shapes), torch.zeros(CONTROLS))
         given = tuple(tensor.pin_memory() for tensor in given)
         inputs = tuple(tensor.cuda() for tensor in given)
+        module = self._module if self._compiler is None else self._compiler(self._module, inputs)
         aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         aside.wait_stream(torch.cuda.current_stream())
         with torch.inference_mode(), torch.cuda.stream(aside):
             for _ in range(WARM_UPS):
-                self._module(*inputs)
+                module(*inputs)
         torch.cuda.current_stream().wait_stream(aside)
         graph = torch.cuda.CUDAGraph()
         with torch.inference_mode(), torch.cuda.graph(graph):
-            outputs = tuple(output.contiguous() for output in self._module(*inputs))
+            outputs = tuple(output.contiguous() for output in module(*inputs))
         taken = tuple(torch.empty_like(output, device="cpu").pin_memory() for output in outputs)
         return _Graph(graph, given, inputs, outputs, taken)
 

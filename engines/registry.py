@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -16,7 +17,7 @@ from .inputs import strength
 if TYPE_CHECKING:
     from torch import nn
 
-    from .cuda import CudaPrecision
+    from .cuda import Compiler, CudaPrecision
     from .openvino import Precision
 
 NETWORKS = {
@@ -34,12 +35,14 @@ FILES = {
 """What each network is made of, besides what all share."""
 SHARED = ("openvino.py", "physics.py", "steady.py", "networks/io.py", "parity/frames.py", "parity/gate.py")
 BACKENDS = {
+    "tensorrt": ("f16",),
     "cuda": ("f16", "f32"),
     "openvino": ("f32", "bf16"),
     "torch": ("f32",),
 }
 """Precisions of each backend, the default first. The backends stand in the order in which they are tried."""
 WHERE = {
+    "tensorrt": "Torch-TensorRT on an NVIDIA GPU",
     "cuda": "CUDA graph on an NVIDIA GPU",
     "openvino": "OpenVINO on the CPU",
     "torch": "plain torch on the CPU, for reference",
@@ -54,8 +57,10 @@ def precisions(name: str, backend: str) -> tuple[str, ...]:
 
 def unusable(backend: str) -> str | None:
     """Why a backend cannot run on this machine, None if it can. Nothing is imported for the answer."""
-    if backend == "cuda" and not gpus():
+    if backend in ("tensorrt", "cuda") and not gpus():
         return "no NVIDIA GPU, or no driver for it, was found by nvidia-smi"
+    if backend == "tensorrt" and find_spec("torch_tensorrt") is None:
+        return "Torch-TensorRT is not installed: pip install 'fusecam[tensorrt]'"
     return None
 
 
@@ -92,10 +97,13 @@ def _make(name: str, backend: str, precision: str, dehaze: float, lift: float) -
         from .eager import EagerEngine
 
         return EagerEngine(name, network(name), dehaze, lift)
-    if backend == "cuda":
+    if backend in ("tensorrt", "cuda"):
         from .cuda import CudaEngine
 
-        return CudaEngine(name, network(name), cast("CudaPrecision", precision), dehaze, lift)
+        compiler: Compiler | None = None
+        if backend == "tensorrt":
+            from .tensorrt import build as compiler
+        return CudaEngine(name, network(name), cast("CudaPrecision", precision), dehaze, lift, compiler)
     from .openvino import OpenVinoEngine
 
     key = made_of(name)

@@ -77,8 +77,16 @@ def compare(reference: Fuse, engine: Fuse, precision: str, width: int, height: i
         covered[:, : width // 8] = np.linspace(0, 255, width // 8).astype(np.uint8)  # the border of infrared's view
         truth, found = reference(visible, infrared, covered), engine(visible, infrared, covered)
         largest = int(np.abs(truth.image.astype(np.int16) - found.image).max())
-        parts = ("image", "restored", "haze_density", "illumination")
-        rows.append(Comparison(name, *(_psnr(getattr(truth, part), getattr(found, part)) for part in parts), largest))
+        rows.append(
+            Comparison(
+                name,
+                _psnr(truth.image, found.image),
+                _psnr(truth.restored, found.restored),
+                _psnr(truth.haze_density, found.haze_density),
+                _psnr(truth.illumination, found.illumination),
+                largest,
+            )
+        )
     return Parity((width, height), LIMITS_DB[precision], tuple(rows))
 
 

@@ -299,6 +299,7 @@ def test_known_targets_are_those_of_tensorrt() -> None:
         ("realtime:openvino", "x.engine", "unknown name.*alone.*realtime"),
         ("average", "missing/x.engine", "no such folder"),
         ("average", ".", "is a folder"),
+        ("average", "/dev/null", "is a device"),
         ("average", "/proc/x.engine", "cannot be written"),
     ],
 )

@@ -214,7 +214,7 @@ def test_wrong_frames_are_refused_in_one_line(engines, frame, spec: str, change,
     [
         ({"spec": "magic"}, "unknown name 'magic'; known: realtime, tiny, physics"),
         ({"spec": ""}, "unknown name ''"),
-        ({"spec": "physics:onnx"}, "unknown backend 'onnx'; known: cuda, openvino, torch"),
+        ({"spec": "physics:onnx"}, "unknown backend 'onnx'; known: tensorrt, cuda, openvino, torch"),
         ({"spec": "physics:openvino:bf16"}, "physics:openvino has no precision 'bf16'; known: f32"),
         ({"spec": "realtime:openvino:int4"}, "has no precision 'int4'; known: f32, bf16"),
         ({"spec": "physics:torch:bf16"}, "torch has no precision 'bf16'; known: f32"),

@@ -1,0 +1,213 @@
+"""Finds a calibration board in an image of either camera.
+
+No one way of looking finds every board: infrared sees it inverted or with squares that bloom into each other, fog and
+poor heating leave little contrast, small images need enlarging, large ones shrinking. A finder tries a list of ways,
+cheap ones first, and begins with the one that found the last board.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import cast
+
+import cv2
+import numpy as np
+
+from . import grid
+from .board import Board, CalibrationError, Indices, Points, real
+from .grid import Grey
+
+_LARGE, _SMALL = 900, 500  # width in pixels from which images are also tried at half, and below which at double size
+_MIN_CHARUCO = 8  # corners: 6 of the pose and some to see that they agree
+_RELIABLE_SHARE = 0.6  # of the corners of a checkerboard, below which the image is not worth using
+_SECTOR = cv2.CALIB_CB_NORMALIZE_IMAGE | cv2.CALIB_CB_EXHAUSTIVE | cv2.CALIB_CB_ACCURACY
+_ADAPTIVE = cv2.CALIB_CB_ADAPTIVE_THRESH
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Found:
+    """A board in an image. points: (n, 2) float64 pixels. ids: (n,) which of the board's points they are."""
+
+    points: Points
+    ids: Indices
+
+
+_Way = tuple[str, bool, bool, float, bool]
+"""Algorithm, inverted, contrast evened out, scale, smoothed."""
+
+
+class Finder:
+    """Looks for `board` in the images of one camera.
+
+    thorough: try every way, at most some seconds for an image without a board; else only those that take a fraction
+    of a second, for video.
+    """
+
+    def __init__(self, board: Board, thorough: bool = True) -> None:
+        self.board = board
+        self.trouble: str | None = None
+        self._thorough = thorough
+        self._recent: list[_Way] = []
+        self._charuco = _charuco_detectors(board) if board.pattern == "charuco" else []
+
+    def find(self, grey: Grey) -> Found | None:
+        """The board in `grey`, (H, W) uint8, or None; `trouble` then says, if known, what was there instead."""
+        self.trouble = None
+        ways = _ways(self.board, grey.shape[1], self._thorough)
+        ways.sort(key=lambda way: self._recent.index(way) if way in self._recent else len(self._recent))
+        seen: dict[tuple[bool, bool, float, bool], Grey] = {}
+        for way in ways:
+            method, *how = way
+            key = cast(tuple[bool, bool, float, bool], tuple(how))
+            if key not in seen:
+                seen[key] = _prepared(grey, *key)
+            found = self._look(method, seen[key], grey, key[2])
+            if found is not None:
+                self.trouble = None
+                self._recent = [way, *(w for w in self._recent if w != way)]
+                return found
+        return None
+
+    def _look(self, method: str, prepared: Grey, grey: Grey, scale: float) -> Found | None:
+        if method == "charuco":
+            return self._look_charuco(prepared, scale)
+        size = self.board.columns, self.board.rows
+        points = _METHODS[method](prepared, size)
+        if points is None:
+            return None
+        points = (points.reshape(-1, 2).astype(np.float64) + 0.5) / scale - 0.5
+        if self.board.pattern in ("circles", "acircles"):
+            return self._checked_circles(points)
+        points, reliable = grid.refine(grey, grid.handed(points, *size), *size)
+        trouble = grid.check(grey, points, *size)
+        if trouble is None and len(reliable) < _RELIABLE_SHARE * len(points):
+            trouble = "too few of its corners are clear"
+        if trouble is not None:
+            self.trouble = trouble
+            return None
+        return Found(points[reliable], reliable)
+
+    def _checked_circles(self, points: Points) -> Found | None:
+        straight = grid.handed(points, self.board.columns, self.board.rows)
+        if self.board.pattern == "acircles" and not np.array_equal(straight, points):
+            return None  # staggered rows cannot be read backwards: this is a mirror image, and no view of the board
+        return Found(straight, np.arange(len(straight)))
+
+    def _look_charuco(self, prepared: Grey, scale: float) -> Found | None:
+        for detector in self._charuco:
+            corners, ids, _, _ = detector.detectBoard(prepared)
+            if ids is not None and len(ids) >= _MIN_CHARUCO:
+                points = (corners.reshape(-1, 2).astype(np.float64) + 0.5) / scale - 0.5
+                order = np.argsort(ids.ravel())
+                numbers = ids.ravel()[order].astype(np.intp)
+                if (
+                    np.unique(numbers % self.board.columns).size > 1
+                    and np.unique(numbers // self.board.columns).size > 1
+                ):
+                    return Found(points[order], numbers)
+        return None
+
+
+def suggest_size(grey: Grey) -> tuple[int, int] | None:
+    """Inner corners (columns, rows) of whatever checkerboard is in the image, or None."""
+    for inverted in (False, True):
+        image = 255 - grey if inverted else grey
+        flags = cv2.CALIB_CB_NORMALIZE_IMAGE | cv2.CALIB_CB_EXHAUSTIVE | cv2.CALIB_CB_LARGER
+        ok, _, meta = cv2.findChessboardCornersSBWithMeta(image, (3, 3), flags)
+        if ok and meta is not None:
+            rows, columns = meta.shape[:2]
+            return max(columns, rows), min(columns, rows)
+    return None
+
+
+def _ways(board: Board, width: int, thorough: bool) -> list[_Way]:
+    """What to try, in order."""
+    scales = [1.0] + ([0.5] if width >= _LARGE else []) + ([2.0] if width < _SMALL else [])
+    if board.pattern == "charuco":
+        return [("charuco", False, even, s, False) for even in (False, True) for s in scales]
+    if board.pattern != "checkerboard":
+        ways: list[_Way] = [
+            (board.pattern, inv, even, s, False) for even in (False, True) for s in scales for inv in (False, True)
+        ]
+        return ways if thorough else ways[:2]
+    quick: list[_Way] = [
+        ("adaptive", False, False, 1.0, False),
+        ("adaptive", True, False, 1.0, False),
+        ("sector", False, True, 0.5 if width >= _LARGE else 1.0, False),
+    ]
+    if not thorough:
+        return quick
+    even: list[_Way] = [
+        (method, inverted, True, s, False)
+        for s in scales
+        for method in ("sector", "adaptive", "global")
+        for inverted in (False, True)
+    ]
+    smooth: list[_Way] = [("sector", inverted, False, s, True) for s in scales for inverted in (False, True)]
+    plain: list[_Way] = [("adaptive", inverted, False, s, False) for s in scales for inverted in (False, True)]
+    return list(dict.fromkeys([*quick, *plain, *smooth, *even]))
+
+
+def _prepared(grey: Grey, inverted: bool, even: bool, scale: float, smooth: bool) -> Grey:
+    image = 255 - grey if inverted else grey
+    if even:
+        image = np.asarray(cv2.createCLAHE(4.0, (8, 8)).apply(image), np.uint8)
+    if smooth:
+        image = np.asarray(cv2.GaussianBlur(image, (0, 0), image.shape[1] / 400), np.uint8)
+    if scale != 1:
+        how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+        image = np.asarray(cv2.resize(image, None, fx=scale, fy=scale, interpolation=how), np.uint8)
+    return image
+
+
+def _sector(image: Grey, size: tuple[int, int]) -> Points | None:
+    ok, corners = cv2.findChessboardCornersSB(image, size, flags=_SECTOR)
+    return real(corners) if ok else None
+
+
+def _adaptive(image: Grey, size: tuple[int, int]) -> Points | None:
+    ok, corners = cv2.findChessboardCorners(image, size, flags=_ADAPTIVE)
+    return real(corners) if ok else None
+
+
+def _global(image: Grey, size: tuple[int, int]) -> Points | None:
+    ok, corners = cv2.findChessboardCorners(image, size, flags=0)
+    return real(corners) if ok else None
+
+
+def _circles(image: Grey, size: tuple[int, int]) -> Points | None:
+    ok, centres = cv2.findCirclesGrid(image, size, flags=cv2.CALIB_CB_SYMMETRIC_GRID)
+    return real(centres) if ok else None
+
+
+def _acircles(image: Grey, size: tuple[int, int]) -> Points | None:
+    ok, centres = cv2.findCirclesGrid(image, size, flags=cv2.CALIB_CB_ASYMMETRIC_GRID)
+    return real(centres) if ok else None
+
+
+_METHODS: dict[str, Callable[[Grey, tuple[int, int]], Points | None]] = {
+    "sector": _sector,
+    "adaptive": _adaptive,
+    "global": _global,
+    "circles": _circles,
+    "acircles": _acircles,
+}
+
+
+def _charuco_detectors(board: Board) -> list[cv2.aruco.CharucoDetector]:
+    """For the layout of OpenCV since 4.6, and for the older one, which differs where the number of rows is odd."""
+    name = f"DICT_{board.dictionary.upper().removeprefix('DICT_')}"
+    if not hasattr(cv2.aruco, name):
+        raise CalibrationError(f"--dictionary {board.dictionary}: unknown; use one of OpenCV's, as 5X5_100 or 6X6_250")
+    dictionary = cv2.aruco.getPredefinedDictionary(getattr(cv2.aruco, name))
+    detectors = []
+    for legacy in (False, True):
+        layout = cv2.aruco.CharucoBoard(
+            (board.columns + 1, board.rows + 1), board.square, board.marker_side, dictionary
+        )
+        layout.setLegacyPattern(legacy)
+        marker = cv2.aruco.DetectorParameters()
+        marker.detectInvertedMarker = True
+        detectors.append(cv2.aruco.CharucoDetector(layout, cv2.aruco.CharucoParameters(), marker))
+    return detectors

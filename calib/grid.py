@@ -1,0 +1,141 @@
+"""A checkerboard that was found: is it truly one, does it end where it should, and where exactly are its corners."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from .board import Indices, Points
+
+Grey = npt.NDArray[np.uint8]
+_CELL = 12  # pixels of a cell in the straightened board
+_AGREEING = 0.9  # share of neighbouring cells that must alternate; the rest may be stained, in glare or cold
+_GOES_ON = 0.8  # share of neighbouring cells beyond the border that must alternate for the board to be larger
+_WINDOW = 0.42  # half side of the window around a corner in distances to its neighbours, so that no other corner is in
+_SMOOTHING = 0.03  # of that distance: takes noise off, and leaves corners where they are
+_LOST = 0.2  # of that distance: further from an even grid a finder's corner is a mistake, and is looked for anew
+_RELIABLE = 0.75  # of the usual agreement of a corner's surroundings with themselves turned by half a turn
+
+
+def handed(points: Points, columns: int, rows: int) -> Points:
+    """The same grid (columns * rows, 2), its rows reversed where x and y would make a mirror image."""
+    grid = points.reshape(rows, columns, 2)
+    right, down = grid[:, -1] - grid[:, 0], grid[-1] - grid[0]
+    rx, ry = right.mean(axis=0)
+    dx, dy = down.mean(axis=0)
+    return (grid[:, ::-1] if rx * dy - ry * dx < 0 else grid).reshape(-1, 2).copy()
+
+
+def spacing(points: Points, columns: int, rows: int) -> Points:
+    """Distance of each point to its nearest neighbour in the grid, (columns * rows,)."""
+    grid = points.reshape(rows, columns, 2)
+    across, down = np.linalg.norm(np.diff(grid, axis=1), axis=2), np.linalg.norm(np.diff(grid, axis=0), axis=2)
+    far = np.inf
+    sides = [
+        np.pad(across, ((0, 0), (1, 0)), constant_values=far),
+        np.pad(across, ((0, 0), (0, 1)), constant_values=far),
+        np.pad(down, ((1, 0), (0, 0)), constant_values=far),
+        np.pad(down, ((0, 1), (0, 0)), constant_values=far),
+    ]
+    return cast(Points, np.min(sides, axis=0).ravel())
+
+
+def refine(grey: Grey, points: Points, columns: int, rows: int) -> tuple[Points, Indices]:
+    """Corners to a fraction of a pixel, as the points about which the image is symmetric: all, and those to rely on.
+
+    Each window reaches 0.42 of the way to the next corner. Smeared edges and squares that bloom into each other stay
+    symmetric about the corner. A corner beside a stained, cold or shining square is not: those whose surroundings agree
+    clearly less with themselves turned by half a turn than is usual on this board are left out of the second result.
+    """
+    near = spacing(points, columns, rows)
+    expected = _even(points, columns, rows)
+    lost = np.linalg.norm(points - expected, axis=1) > _LOST * near
+    refined = np.where(lost[:, None], expected, points)
+    smooth = np.asarray(cv2.GaussianBlur(grey, (0, 0), max(_SMOOTHING * float(np.median(near)), 0.5)), np.uint8)
+    criteria = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_MAX_ITER, 60, 1e-3)
+    agreement = np.zeros(len(points))
+    for k, start in enumerate(refined):
+        reach = int(np.clip(round(_WINDOW * near[k]), 2, 60))
+        found = cv2.cornerSubPix(smooth, start[None].astype(np.float32), (reach, reach), (-1, -1), criteria).ravel()
+        if np.linalg.norm(found - start) <= reach:
+            refined[k] = found
+            agreement[k] = _symmetry(smooth, refined[k], reach)
+    return refined, np.flatnonzero(agreement >= _RELIABLE * np.median(agreement))
+
+
+def _even(points: Points, columns: int, rows: int) -> Points:
+    """Where an even grid seen through a lens would have its points: homography and cubic, strays without a say."""
+    j, i = np.mgrid[-1 : 1 : rows * 1j, -1 : 1 : columns * 1j]
+    u, v = i.ravel(), j.ravel()
+    h, _ = cv2.findHomography(np.stack([u, v], axis=1), points, cv2.LMEDS)
+    if h is None:
+        return points
+    flat = cv2.perspectiveTransform(np.stack([u, v], axis=1)[None], h)[0]
+    order = 3 if min(columns, rows) >= 5 else 1
+    terms = np.stack([u**a * v**b for a in range(order + 1) for b in range(order + 1 - a)], axis=1)
+    weight, bent = np.ones(len(points)), flat
+    for _ in range(10):
+        factors = np.linalg.lstsq(terms * weight[:, None], (points - flat) * weight[:, None], rcond=None)[0]
+        bent = flat + terms @ factors
+        away = np.linalg.norm(points - bent, axis=1)
+        weight = 1 / np.hypot(1, away / max(2 * float(np.median(away)), 0.1))
+    return cast(Points, bent)
+
+
+def _symmetry(grey: Grey, centre: Points, reach: int) -> float:
+    """Correlation of the surroundings of a point with themselves turned by half a turn, -1 to 1."""
+    side = 2 * reach + 1
+    patch = cv2.getRectSubPix(grey, (side, side), (float(centre[0]), float(centre[1]))).astype(np.float64)
+    patch -= patch.mean()
+    return float((patch * patch[::-1, ::-1]).sum() / max(float((patch * patch).sum()), 1e-9))
+
+
+def check(grey: Grey, points: Points, columns: int, rows: int) -> str | None:
+    """None for a checkerboard of this size, else in words what it is not.
+
+    The board is straightened by its homography; the cells around its corners must alternate between dark and bright,
+    the ring of cells beyond must not go on with that.
+    """
+    contrast = _cells(grey, points, columns, rows)
+    inner = contrast[1:-1, 1:-1]
+    across, down = _steps(inner)
+    steps = np.concatenate([across.ravel(), down.ravel()])
+    polarity = np.sign(np.median(steps))
+    typical = float(np.median(np.abs(steps)))
+    if typical < 2 or np.mean(steps * polarity > 0.1 * typical) < _AGREEING:
+        return "squares do not alternate"
+    whole_across, whole_down = _steps(contrast)
+    beyond = {
+        "above": whole_across[0, 1:-1],
+        "below": whole_across[-1, 1:-1],
+        "on the left": whole_down[1:-1, 0],
+        "on the right": whole_down[1:-1, -1],
+    }
+    for side, ring in beyond.items():
+        if np.isfinite(ring).all() and np.mean(ring * polarity > 0.5 * typical) >= _GOES_ON:
+            return f"the board goes on {side}"
+    return None
+
+
+def _steps(cells: Points) -> tuple[Points, Points]:
+    """Differences of neighbouring cells, across and down, with the sign that makes a checkerboard's all equal."""
+    j, i = np.indices(cells.shape)
+    signed = cells * np.where((i + j) % 2 == 0, 1.0, -1.0)
+    return signed[:, :-1] + signed[:, 1:], signed[:-1] + signed[1:]
+
+
+def _cells(grey: Grey, points: Points, columns: int, rows: int) -> Points:
+    """Mean grey of each square and of a ring of squares beyond, (rows + 3, columns + 3); NaN outside the image."""
+    j, i = np.mgrid[0:rows, 0:columns].astype(np.float64)
+    corner = np.stack([(i + 2).ravel(), (j + 2).ravel()], axis=1) * _CELL - 0.5
+    h, _ = cv2.findHomography(corner, points)
+    size = ((columns + 3) * _CELL, (rows + 3) * _CELL)
+    if h is None:
+        return np.zeros((rows + 3, columns + 3))
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    flat = cv2.warpPerspective(grey.astype(np.float32), h, size, flags=flags, borderValue=np.nan)
+    cells = flat.reshape(rows + 3, _CELL, columns + 3, _CELL)[:, 3:-3, :, 3:-3]
+    return cast(Points, cells.mean(axis=(1, 3)).astype(np.float64))

@@ -1,0 +1,314 @@
+"""From the board views of both cameras to a rig: first each camera alone, then their pose, then everything jointly.
+
+Views are judged by one rule. A view's error is that of all its points in both cameras, in units of the cameras' noise.
+The worst view is rejected while its error is more than 1.5 times the median view's (equal noise scatters the error of
+48 points by 7 %, so 1.5 times is no chance) and everything is fitted again, but at most 15 % of the views go like this:
+an error that is spread wider is not the views'. Views beyond 3 times the median always go, and when a quarter of the
+views would have to, the calibration is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import cv2
+import numpy as np
+
+from .board import Board, CalibrationError, Indices, Points, real
+from .find import Found
+from .joint import INFRARED, VISIBLE, Fit, Lens, View, compose, fit_rig, project
+from .lens import valid_radius
+from .rig import CameraModel, Rig, _rows
+
+NAMES = ("visible", "infrared")
+_FEWEST = 5  # views with the board in both cameras; with fewer no outlier can be told
+_MILD, _GROSS = 1.5, 3.0  # times the median view's error
+_MILD_SHARE, _REJECTED_SHARE = 0.15, 0.25  # of all views
+_HARMLESS_PX = 0.1
+_COARSE_PX = 2.0  # error that any view may have while a lens is only roughly known
+_ALIKE = 0.005  # of the image's diagonal: views whose points differ by less on average are one view
+_FOCAL_SPREAD = 0.02  # of the focal length: a board at 5 m is then off by 10 cm
+_LARGEST_RMS = 0.005  # of the image width: beyond that the images show no one flat board of this size
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Calibration:
+    """A rig with what it rests on. views: those used, `fit` in the same order. rejected: name and reason."""
+
+    board: Board
+    views: list[View]
+    rejected: list[tuple[str, str]]
+    fit: Fit
+    notes: list[str] = field(default_factory=list)
+
+    def rig(self, distance: float, time_offset_ms: float | None = None) -> Rig:
+        """The rig file's content, aligned at `distance` metres."""
+        cameras = [
+            CameraModel(
+                width=lens.width,
+                height=lens.height,
+                intrinsics=_tuple(lens.intrinsics),
+                distortion=_tuple(lens.distortion),
+            )
+            for lens in self.fit.lenses
+        ]
+        return Rig(
+            visible=cameras[VISIBLE],
+            infrared=cameras[INFRARED],
+            rotation=_rows(matrix(self.fit.rotation)),
+            translation=_tuple(self.fit.translation),
+            distance=distance,
+            time_offset_ms=time_offset_ms,
+        )
+
+
+def calibrate(views: Sequence[View], board: Board, sizes: tuple[tuple[int, int], tuple[int, int]]) -> Calibration:
+    """The rig that both cameras' views of the board tell. sizes: (width, height) of visible and infrared images.
+
+    Raises CalibrationError, one line, when the views do not determine it.
+    """
+    points = board.points()
+    used, rejected = _different(list(views), sizes)
+    both = sum(view.visible is not None and view.infrared is not None for view in used)
+    if both < _FEWEST:
+        raise CalibrationError(_too_few(views, both, len(rejected), board))
+    lenses = []
+    for camera in (VISIBLE, INFRARED):
+        lens, bad = _alone(used, points, camera, sizes[camera])
+        lenses.append(lens)
+        rejected += [(used[k].name, reason) for k, reason in bad]
+        used = [view for k, view in enumerate(used) if k not in dict(bad)]
+    start, used, notes = _pose(used, board, (lenses[0], lenses[1]))
+    fit = fit_rig(used, points, start)
+    while (worst := _worst(fit)) is not None:
+        k, times = worst
+        if times <= _GROSS and len(rejected) + 1 > _MILD_SHARE * len(views):
+            notes.append(
+                f"{used[k].name} and perhaps others fit less well than the rest ({times:.1f} times the usual error): "
+                "did the cameras move against each other between the views?"
+            )
+            break
+        rejected.append((used[k].name, f"error {fit.rms(view=k):.2f} px is {times:.1f} times the median view's"))
+        if len(rejected) > _REJECTED_SHARE * len(views):
+            raise CalibrationError(
+                f"{len(rejected)} of {len(views)} views do not fit one rig (the last: {used[k].name}, "
+                f"{rejected[-1][1]}): check that the cameras were fixed to each other and took each view at one moment"
+            )
+        del used[k]
+        fit = fit_rig(used, points, fit.without(k))
+    _refuse(fit, board)
+    return Calibration(board, used, rejected, fit, notes)
+
+
+def pose_of(lens: Lens, board: Points, found: Found) -> tuple[Points, Points, float]:
+    """The board's pose in a camera from one view: Rodrigues vector, translation, RMS error in pixels."""
+    ok, r, t = cv2.solvePnP(board[found.ids], found.points, lens.matrix, lens.distortion, flags=cv2.SOLVEPNP_IPPE)
+    if ok:
+        r, t = cv2.solvePnPRefineLM(board[found.ids], found.points, lens.matrix, lens.distortion, r, t)
+    turn, shift = real(r).ravel(), real(t).ravel()
+    error: Points = found.points - project(lens, board[found.ids], turn, shift)
+    return turn, shift, float(np.sqrt((error**2).sum(axis=1).mean()))
+
+
+def _different(
+    views: list[View], sizes: tuple[tuple[int, int], tuple[int, int]]
+) -> tuple[list[View], list[tuple[str, str]]]:
+    """The views that show something new, and those that repeat an earlier one."""
+    used: list[View] = []
+    repeated: list[tuple[str, str]] = []
+    for view in views:
+        like = next((other for other in used if _alike(view, other, sizes)), None)
+        if like is None:
+            used.append(view)
+        else:
+            repeated.append((view.name, f"shows the same as {like.name}"))
+    return used, repeated
+
+
+def _alike(a: View, b: View, sizes: tuple[tuple[int, int], tuple[int, int]]) -> bool:
+    moved = []
+    for camera in (VISIBLE, INFRARED):
+        one, other = a.found(camera), b.found(camera)
+        if (one is None) != (other is None):
+            return False
+        if one is not None and other is not None:
+            _, k, m = np.intersect1d(one.ids, other.ids, return_indices=True)
+            if not k.size:
+                return False
+            moved.append(np.linalg.norm(one.points[k] - other.points[m], axis=1).mean() / np.hypot(*sizes[camera]))
+    return float(max(moved)) < _ALIKE
+
+
+def _too_few(views: Sequence[View], both: int, repeated: int, board: Board) -> str:
+    seen = [sum(view.found(camera) is not None for view in views) for camera in (VISIBLE, INFRARED)]
+    if not any(seen):
+        return (
+            f"no {board} in any of the {len(views)} views of either camera: check --board, which counts inner corners"
+        )
+    for camera in (VISIBLE, INFRARED):
+        if seen[camera] == 0:
+            other = 1 - camera
+            return (
+                f"{NAMES[camera]}: no {board} in any of the {len(views)} views, {NAMES[other]} shows it in "
+                f"{seen[other]}: make it stand out for that camera (for infrared: warm it, or put it against the sky)"
+            )
+    same = f", {repeated} views repeat others" if repeated else ""
+    return (
+        f"{both} different views show the {board} to both cameras (visible {seen[VISIBLE]}, infrared {seen[INFRARED]} "
+        f"of {len(views)}{same}); at least {_FEWEST} are needed, 20 are good: move and tilt the board between them"
+    )
+
+
+def _alone(views: list[View], board: Points, camera: int, size: tuple[int, int]) -> tuple[Lens, list[tuple[int, str]]]:
+    """One camera's lens as a start: focal lengths and one distortion term, the rest comes with the joint fit."""
+    seen = {k: found for k, view in enumerate(views) if (found := view.found(camera)) is not None}
+    bad: list[tuple[int, str]] = []
+    flags = cv2.CALIB_FIX_PRINCIPAL_POINT | cv2.CALIB_ZERO_TANGENT_DIST | cv2.CALIB_FIX_K2 | cv2.CALIB_FIX_K3
+    while True:
+        objects = [board[found.ids].astype(np.float32) for found in seen.values()]
+        images = [found.points.astype(np.float32) for found in seen.values()]
+        try:
+            _, k, d, _, _, _, _, errors = cv2.calibrateCameraExtended(
+                objects, images, size, np.eye(3), np.zeros(5), flags=flags
+            )
+        except cv2.error as e:
+            raise CalibrationError(
+                f"{NAMES[camera]}: the views do not determine this camera; tilt the board to all sides"
+            ) from e
+        worst = int(np.argmax(errors))
+        limit = max(2 * _GROSS * float(np.median(errors)), _COARSE_PX)
+        if errors[worst] <= limit or len(seen) <= _FEWEST:
+            break
+        gone = list(seen)[worst]
+        bad.append((gone, f"{NAMES[camera]}: no flat board of this size ({float(errors[worst].item()):.1f} px)"))
+        del seen[gone]
+    if not (np.isfinite(k).all() and np.isfinite(d).all()):
+        raise CalibrationError(f"{NAMES[camera]}: the views do not determine this camera; tilt the board to all sides")
+    intrinsics = np.array([k[0, 0], k[1, 1], k[0, 2], k[1, 2]])
+    return Lens(*size, intrinsics, np.array([d.ravel()[0], 0, 0, 0, 0])), bad
+
+
+def _pose(views: list[View], board: Board, lenses: tuple[Lens, Lens]) -> tuple[Fit, list[View], list[str]]:
+    """The pose of the cameras to each other, and views whose infrared points are in the visible ones' order.
+
+    A symmetric board leaves open which of its corners is the first, view by view and camera by camera. Only one choice
+    makes the same pose of the cameras out of all views: each view's choices are proposed, the one under which all
+    views (each by its best order) fit best, by the median, is taken.
+    """
+    points, orders = board.points(), board.symmetries()
+    poses = np.zeros((len(views), 6))
+    proposals: list[tuple[Points, Points]] = []
+    for k, view in enumerate(views):
+        if view.visible is not None:
+            r, t, _ = pose_of(lenses[VISIBLE], points, view.visible)
+            poses[k] = np.concatenate([r, t])
+            if view.infrared is not None:
+                for order in orders:
+                    r2, t2, _ = pose_of(lenses[INFRARED], points, _reordered(view.infrared, order))
+                    turn = matrix(r2) @ matrix(r).T
+                    proposals.append((real(cv2.Rodrigues(turn)[0]).ravel(), t2 - turn @ t))
+    scores = [_score(views, points, orders, lenses, poses, *proposal) for proposal in proposals]
+    best = int(np.argmin([score for score, _ in scores]))
+    rotation, translation = proposals[best]
+    chosen = scores[best][1]
+    ordered: list[View] = []
+    for k, view in enumerate(views):
+        if view.infrared is None:
+            ordered.append(view)
+            continue
+        ordered.append(replace(view, infrared=_reordered(view.infrared, orders[chosen[k]])))
+        if view.visible is None:
+            r, t, _ = pose_of(lenses[INFRARED], points, view.infrared)
+            back = matrix(rotation).T
+            turn = real(cv2.Rodrigues(back @ matrix(r))[0]).ravel()
+            poses[k] = np.concatenate([turn, back @ (t - translation)])
+    turned = sum(c != 0 for c in chosen.values())
+    notes = (
+        [f"{turned} of {len(chosen)} views: the board's first corner differed between the cameras"] if turned else []
+    )
+    fit = Fit(lenses, rotation, translation, poses, (1.0, 1.0), [], np.zeros(0))
+    return fit, ordered, notes
+
+
+def _score(
+    views: list[View],
+    points: Points,
+    orders: list[Indices],
+    lenses: tuple[Lens, Lens],
+    poses: Points,
+    rotation: Points,
+    translation: Points,
+) -> tuple[float, dict[int, int]]:
+    """Median over views of the error in infrared under one pose of the cameras, and the best order of each view."""
+    errors, chosen = [], {}
+    for k, view in enumerate(views):
+        if view.infrared is None:
+            continue
+        if view.visible is None:
+            chosen[k] = 0
+            continue
+        seen = project(lenses[INFRARED], points, *compose(poses[k], rotation, translation))
+        each = []
+        for order in orders:
+            found = _reordered(view.infrared, order)
+            each.append(float(np.linalg.norm(found.points - seen[found.ids], axis=1).mean()))
+        chosen[k] = int(np.argmin(each))
+        errors.append(min(each))
+    return float(np.median(errors)), chosen
+
+
+def _reordered(found: Found, order: Indices) -> Found:
+    """The same points under the names that a turned board gives them."""
+    return Found(found.points, order[found.ids])
+
+
+def _worst(fit: Fit) -> tuple[int, float] | None:
+    """The view to reject next and how many times the median view's its error is, by the rule at the top."""
+    errors = np.array(
+        [
+            np.sqrt(
+                np.concatenate([(r / fit.noise[c]).ravel() ** 2 for c, r in enumerate(pair) if r is not None]).mean()
+            )
+            for pair in fit.residuals
+        ]
+    )
+    k = int(np.argmax(errors))
+    times = float(errors[k] / np.median(errors))
+    return None if times <= _MILD or fit.rms(view=k) < _HARMLESS_PX else (k, times)
+
+
+def _refuse(fit: Fit, board: Board) -> None:
+    for camera, lens in enumerate(fit.lenses):
+        error = fit.rms(camera)
+        if error > _LARGEST_RMS * lens.width:
+            raise CalibrationError(
+                f"{NAMES[camera]}: the views fit no rig (error {error:.1f} px): check that the board is flat and has "
+                f"{board.columns}x{board.rows} points, and that both cameras took each view at the same moment"
+            )
+        spread = fit.spread[camera * 9 : camera * 9 + 2] / lens.intrinsics[:2]
+        if not spread.max() <= _FOCAL_SPREAD:
+            known = f"known to {spread.max():.0%} only" if np.isfinite(spread.max()) else "not determined"
+            raise CalibrationError(
+                f"{NAMES[camera]}: the focal length is {known}, the views are too much alike: tilt the board by 30 to "
+                "45 degrees to all sides and bring it near"
+            )
+
+
+def folds(lens: Lens) -> bool:
+    """Whether the lens model folds back on itself within the image, so that it must not be trusted at the border."""
+    fx, fy, cx, cy = lens.intrinsics
+    corners = np.array([[x, y] for x in (0.0, lens.width - 1.0) for y in (0.0, lens.height - 1.0)])
+    reach = float(np.hypot((corners[:, 0] - cx) / fx, (corners[:, 1] - cy) / fy).max())
+    radius = valid_radius(tuple(lens.distortion))
+    k1, k2, _, _, k3 = lens.distortion
+    return bool(radius * (1 + k1 * radius**2 + k2 * radius**4 + k3 * radius**6) < reach)
+
+
+def matrix(rotation: Points) -> Points:
+    """3x3 of a Rodrigues vector."""
+    return real(cv2.Rodrigues(rotation)[0])
+
+
+def _tuple(values: Points) -> tuple[float, ...]:
+    return tuple(float(v) for v in values)

@@ -1,0 +1,162 @@
+"""`fusecam calibrate board`: from two sources that show a board to a rig file."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.markup import escape
+
+from ...calib.board import Board, CalibrationError
+from ...calib.find import suggest_size
+from ...calib.rig import save_rig
+from ...calib.solve import Calibration, calibrate
+from ..assemble import Streams, Tools, open_streams
+from ..config import OverlayConfig, RunConfig, SourceConfig
+from ..errors import InputError
+from ..names import pair_names
+from ..session import INTERRUPTED, interruptible, run_streams
+from ..sources import open_source
+from ..sources.base import Source
+from ..sources.camera import camera_device
+from .capture import CaptureSink, PassThrough, Shot
+
+_COLOUR, _GREY = 8.0, 3.0  # mean difference of the colour channels above which a picture is coloured, below which grey
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What the person asked for."""
+
+    infrared: str
+    visible: str
+    board: Board
+    out: Path
+    distance: float
+    most: int
+    show: bool
+    report: Path | None
+
+
+def calibrate_board(order: Order, console: Console) -> int:
+    """Take the views, solve, write the rig and its report. Returns the exit code; writes nothing on an error."""
+    config = RunConfig(sources=SourceConfig(ir=order.infrared, vis=order.visible), overlay=OverlayConfig(enabled=False))
+    if order.out.is_dir() or not order.out.absolute().parent.is_dir():
+        raise InputError(f"{order.out}: is no place for a file; give the name of one in an existing folder with --out")
+    _check_pair(config.sources)
+    streams = open_streams(config)
+    for note in streams.notes:
+        console.print(escape(note), highlight=False)
+    sink, ended = _capture(config, streams, order, console)
+    if ended == INTERRUPTED:
+        return INTERRUPTED
+    views = [shot.view for shot in sink.shots]
+    if sink.sizes is None or not any(view.visible and view.infrared for view in views):
+        _explain_nothing(sink, order)
+    assert sink.sizes is not None
+    calibration = calibrate(views, order.board, sink.sizes)
+    save_rig(calibration.rig(order.distance), order.out)
+    _tell(calibration, order, console)
+    return 0
+
+
+def _check_pair(config: SourceConfig) -> None:
+    """Recordings that cannot belong together are refused before any work is done."""
+    specs = {"--ir": config.ir or "", "--vis": config.vis or ""}
+    if specs["--ir"] == specs["--vis"] or not all(_is_recorded(spec) for spec in specs.values()):
+        return  # the same source twice is refused where sources are opened
+    colour, names = {}, {}
+    for option, spec in specs.items():
+        source = open_source(spec, "visible", config)
+        try:
+            colour[option] = _colourfulness(source)
+            names[option] = source.info.names
+        finally:
+            source.close()
+    if colour["--ir"] > _COLOUR and colour["--vis"] < _GREY:
+        raise InputError(
+            f"{specs['--ir']}: is in colour while {specs['--vis']} is grey: --ir and --vis seem to be swapped"
+        )
+    infrared, visible = names["--ir"], names["--vis"]
+    if infrared is None or visible is None or len(infrared) == len(visible):
+        return
+    if pair_names(visible, infrared).rule == "index":
+        raise InputError(
+            f"{specs['--ir']}: {len(infrared)} images, {specs['--vis']}: {len(visible)}, and their names do not tell "
+            "which belong together: name the two images of a view alike, or remove those without a partner"
+        )
+
+
+def _is_recorded(spec: str) -> bool:
+    """Whether it can be opened twice: cameras, streams and pipes cannot."""
+    return not (camera_device(spec) or "://" in spec or spec == "-" or Path(spec).is_fifo())
+
+
+def _colourfulness(source: Source) -> float:
+    """Mean difference of the largest and the least colour channel of the first frame, 0 to 255; small for grey."""
+    frame = next(iter(source), None)
+    if frame is None:
+        return 0.0
+    step = max(1, frame.pixels.shape[1] // 160)
+    sample = frame.pixels[::step, ::step].astype(np.int16)
+    return float((sample.max(axis=2) - sample.min(axis=2)).mean())
+
+
+def _capture(config: RunConfig, streams: Streams, order: Order, console: Console) -> tuple[CaptureSink, int]:
+    stills = streams.visible.info.names is not None
+    live = streams.visible.info.live
+
+    def told(shot: Shot) -> None:
+        if live:
+            console.print(f"view {len(sink.shots)} of {order.most} taken", highlight=False)
+
+    sink = CaptureSink(order.board, stills, len(streams.visible.info.names or ()) + 1 if stills else order.most, told)
+    if live:
+        console.print("hold the board still in ever new places and tilts; Ctrl-C ends it", highlight=False)
+    with interruptible() as stop:
+        finished = run_streams(
+            config, streams, Tools(PassThrough(), None), stop, console, title="looking for the board", more_sinks=[sink]
+        )
+    if finished.outcome.failure is not None:
+        raise finished.outcome.failure
+    stopped = finished.outcome.ended == "interrupted" and not live and len(sink.shots) < order.most
+    return sink, INTERRUPTED if stopped else 0
+
+
+def _explain_nothing(sink: CaptureSink, order: Order) -> None:
+    """Not one view for both cameras: say what was there instead, if that can be told. Always raises."""
+    tally = sink.tally
+    trouble, times = next(iter(Counter(tally.troubles).most_common(1)), ("", 0))
+    if trouble.startswith("the board goes on") and times >= 3:
+        raise CalibrationError(
+            f"--board {order.board}: {trouble}: the images show a larger one; give its inner corners"
+        )
+    if not tally.visible and not tally.infrared and order.board.pattern == "checkerboard":
+        for picture in (p for pair in tally.without for p in pair if p is not None):
+            size = suggest_size(picture)
+            if size is not None:
+                raise CalibrationError(
+                    f"no {order.board} in any of {tally.pairs} views, but one of {size[0]}x{size[1]} inner corners: "
+                    f"give --board {size[0]}x{size[1]}"
+                )
+    if not sink.shots:
+        moving = f", {tally.moving} times it was moving" if tally.moving else ""
+        raise CalibrationError(
+            f"no view of the {order.board} was taken{moving}: hold it still for half a second at a time"
+        )
+    calibrate([shot.view for shot in sink.shots], order.board, sink.sizes or ((1, 1), (1, 1)))
+
+
+def _tell(calibration: Calibration, order: Order, console: Console) -> None:
+    fit = calibration.fit
+    lines = [
+        f"{order.out}: {len(calibration.views)} views used, {len(calibration.rejected)} rejected, error "
+        f"{fit.rms():.2f} px RMS (visible {fit.rms(0):.2f}, infrared {fit.rms(1):.2f})",
+        *(f"rejected {name}: {reason}" for name, reason in calibration.rejected),
+        *calibration.notes,
+    ]
+    for line in lines:
+        console.print(escape(line), highlight=False, soft_wrap=True)

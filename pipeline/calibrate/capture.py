@@ -1,0 +1,196 @@
+"""Takes board views out of the pairs of both cameras: every image of a folder, still and new moments of a video."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from ...calib.board import Board
+from ...calib.find import Finder, Found
+from ...calib.joint import View
+from ...engines.base import Fused
+from ..frames import Frame, FramePair, Pixels
+from ..result import Result
+from ..sinks.base import SinkHealth, StopRequested
+
+_EXAMINED_S = 0.2  # between two looks at a video: a hand-held board takes longer to come to rest
+_STILL = 0.0015  # of the image's diagonal between two looks: a pixel of 640x480, what a held board trembles
+_NEW = 0.04  # of the image's diagonal from every view taken, on average over its points
+_THUMBNAIL = 480  # width of the pictures kept for the report
+_KEPT_WITHOUT = 3  # pairs without a board that are kept to say what they show instead
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shot:
+    """A view and small pictures of it: visible (h, w, 3) RGB, infrared (h, w), either None without a frame."""
+
+    view: View
+    visible: Pixels | None
+    infrared: Pixels | None
+
+
+@dataclass(slots=True)
+class Tally:
+    """What was looked at: pairs examined, boards found, moments passed over, and what stood in a board's place."""
+
+    pairs: int = 0
+    visible: int = 0
+    infrared: int = 0
+    moving: int = 0
+    known: int = 0
+    troubles: list[str] = field(default_factory=list)
+    without: list[tuple[Pixels, Pixels | None]] = field(default_factory=list)
+
+
+class PassThrough:
+    """Stands where a fusion engine would: gives the visible frame on, so that a run only pairs and delivers."""
+
+    name = "none"
+
+    @property
+    def notes(self) -> list[str]:
+        """None."""
+        return []
+
+    def prepare(self, width: int, height: int) -> None:
+        """Nothing to build."""
+
+    def fuse(self, visible: Pixels, infrared: Pixels, coverage: Pixels, elapsed_s: float | None = None) -> Fused:
+        """The visible frame; arguments as in FusionEngine."""
+        nothing = np.zeros((1, 1), np.uint8)
+        return Fused(visible, visible, nothing, nothing)
+
+
+class CaptureSink:
+    """Looks for the board in every pair of a run and keeps the views. `write` raises StopRequested at `most` views.
+
+    stills: the pairs are separate images, each a view of its own; otherwise frames of a video or a live camera, of
+    which those are taken where the board rests and shows something new. on_view is called after every view taken,
+    on_look after every look, with what the visible camera shows and where the board is.
+    """
+
+    def __init__(
+        self,
+        board: Board,
+        stills: bool,
+        most: int,
+        on_view: Callable[[Shot], None] | None = None,
+        on_look: Callable[[FramePair, Found | None], None] | None = None,
+    ) -> None:
+        self.health = SinkHealth()
+        self.shots: list[Shot] = []
+        self.tally = Tally()
+        self.sizes: tuple[tuple[int, int], tuple[int, int]] | None = None
+        self._board, self._stills, self._most = board, stills, most
+        self._on_view, self._on_look = on_view, on_look
+        self._quick = Finder(board, thorough=stills)
+        self._finders = (self._quick, Finder(board))
+        self._looked_ns: int | None = None
+        self._before: list[Found | None] = []
+
+    def write(self, result: Result) -> None:
+        """Look at the pair that `result` was made of."""
+        pair = result.pair
+        self.health.written += 1
+        if self._stills:
+            self._take(pair, *(self._find(k, frame) for k, frame in enumerate((pair.visible, pair.infrared))))
+            return
+        if self._looked_ns is not None and pair.visible.time_ns - self._looked_ns < _EXAMINED_S * 1e9:
+            return
+        self._looked_ns = pair.visible.time_ns
+        visible = self._find(0, pair.visible)
+        if self._on_look is not None:
+            self._on_look(pair, visible)
+        self._before = [*self._before[-1:], visible]
+        if visible is None:
+            self._passed_over(pair)
+        elif len(self._before) < 2 or self._distance(self._before[0], visible, pair.visible.size) > _STILL:
+            self.tally.moving += 1
+        elif not self._is_new(visible, pair.visible.size):
+            self.tally.known += 1
+        else:
+            self._take(pair, visible, self._find(1, pair.infrared))
+        if len(self.shots) >= self._most:
+            raise StopRequested
+
+    def close(self, complete: bool) -> None:
+        """Nothing to finish: the views are in `shots`."""
+
+    def _find(self, camera: int, frame: Frame | None) -> Found | None:
+        if frame is None:
+            return None
+        finder = self._finders[camera]
+        found = finder.find(_grey(frame.pixels))
+        if found is None and finder.trouble is not None:
+            self.tally.troubles.append(finder.trouble)
+        return found
+
+    def _take(self, pair: FramePair, visible: Found | None, infrared: Found | None) -> None:
+        self.tally.pairs += 1
+        self.tally.visible += visible is not None
+        self.tally.infrared += infrared is not None
+        if visible is None or infrared is None:
+            self._passed_over(pair)
+        if pair.infrared is not None:
+            self.sizes = pair.visible.size, pair.infrared.size
+        if visible is None and infrared is None:
+            self._keep(Shot(View(_name(pair), None, None), None, None))
+            return
+        if not self._stills and infrared is None:
+            return  # the next moment may show it to infrared too
+        heat = None if pair.infrared is None else _small(pair.infrared.pixels)
+        self._keep(Shot(View(_name(pair), visible, infrared), _small(pair.visible.pixels), heat))
+
+    def _keep(self, shot: Shot) -> None:
+        self.shots.append(shot)
+        if self._on_view is not None:
+            self._on_view(shot)
+
+    def _passed_over(self, pair: FramePair) -> None:
+        if len(self.tally.without) < _KEPT_WITHOUT:
+            heat = None if pair.infrared is None else pair.infrared.pixels
+            self.tally.without.append((_grey(pair.visible.pixels), heat))
+
+    def _is_new(self, found: Found, size: tuple[int, int]) -> bool:
+        return all(self._distance(shot.view.visible, found, size) > _NEW for shot in self.shots)
+
+    def _distance(self, one: Found | None, other: Found, size: tuple[int, int]) -> float:
+        """Mean distance of the same points as a share of the diagonal, the board read in the order that fits best."""
+        if one is None:
+            return float("inf")
+        means = []
+        for order in self._board.symmetries():
+            _, k, m = np.intersect1d(order[one.ids], other.ids, return_indices=True)
+            if k.size:
+                means.append(float(np.linalg.norm(one.points[k] - other.points[m], axis=1).mean()))
+        return min(means, default=float("inf")) / float(np.hypot(*size))
+
+
+def coverage(found: Sequence[Found], size: tuple[int, int], cells: tuple[int, int] = (8, 6)) -> npt.NDArray[np.intp]:
+    """How many board points fell into each of the image's `cells` (across, down): (down, across)."""
+    counts = np.zeros((cells[1], cells[0]), np.intp)
+    for view in found:
+        x = np.clip((view.points[:, 0] / size[0] * cells[0]).astype(int), 0, cells[0] - 1)
+        y = np.clip((view.points[:, 1] / size[1] * cells[1]).astype(int), 0, cells[1] - 1)
+        np.add.at(counts, (y, x), 1)
+    return counts
+
+
+def _grey(pixels: Pixels) -> Pixels:
+    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), np.uint8) if pixels.ndim == 3 else pixels
+
+
+def _small(pixels: Pixels) -> Pixels:
+    height, width = pixels.shape[:2]
+    if width <= _THUMBNAIL:
+        return pixels.copy()
+    size = _THUMBNAIL, max(1, round(height * _THUMBNAIL / width))
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _name(pair: FramePair) -> str:
+    return pair.visible.name or f"{pair.visible.time_ns / 1e9:.2f} s"

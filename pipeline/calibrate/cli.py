@@ -1,0 +1,83 @@
+"""The command `fusecam calibrate`. Only typer is imported until it runs, so that registering it costs nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+WHAT, BOARD, OUTPUT = "What to calibrate", "The board", "Where it goes"
+app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Measure how the two cameras stand: a rig file.")
+
+
+def _option(*names: str, panel: str, metavar: str | None = None, default: bool = False, **more: Any) -> Any:
+    return typer.Option(*names, rich_help_panel=panel, metavar=metavar, show_default=default, **more)
+
+
+@app.callback()
+def calibrate() -> None:
+    """Measure how the two cameras stand to each other: a rig file and a report."""
+
+
+@app.command()
+def board(
+    ir: Annotated[str, _option("--ir", panel=WHAT, metavar="SOURCE", help="Infrared: folder, glob, video or camera.")],
+    vis: Annotated[str, _option("--vis", panel=WHAT, metavar="SOURCE", help="Visible: likewise, of the same moments.")],
+    size: Annotated[
+        str,
+        _option("--board", panel=BOARD, metavar="WxH", help="Inner corners (or circles) across and down, as OpenCV."),
+    ],
+    square: Annotated[
+        str, _option("--square", panel=BOARD, metavar="LENGTH", help="Side of a square (or pitch), with unit: 25mm.")
+    ],
+    out: Annotated[Path, _option("--out", "-o", panel=OUTPUT, metavar="YAML", help="The rig file to write.")],
+    pattern: Annotated[
+        str,
+        _option(
+            "--pattern", panel=BOARD, metavar="NAME", default=True, help="checkerboard, charuco, circles, acircles."
+        ),
+    ] = "checkerboard",
+    marker: Annotated[
+        str | None,
+        _option(
+            "--marker", panel=BOARD, metavar="LENGTH", help="ChArUco: side of a marker. Default: 0.75 of a square."
+        ),
+    ] = None,
+    dictionary: Annotated[
+        str, _option("--dictionary", panel=BOARD, metavar="NAME", default=True, help="ChArUco: which markers.")
+    ] = "5X5_100",
+    distance: Annotated[
+        float,
+        _option(
+            "--distance", panel=OUTPUT, metavar="METRES", default=True, help="Where the rig aligns the two images."
+        ),
+    ] = 20.0,
+    views: Annotated[
+        int,
+        _option(
+            "--views", panel=WHAT, metavar="N", min=5, default=True, help="Most views to take from videos and cameras."
+        ),
+    ] = 30,
+    show: Annotated[bool, _option("--show/--no-show", panel=WHAT, help="Window with board and coverage; q ends.")] = (
+        False
+    ),
+    report: Annotated[
+        Path | None,
+        _option("--report", panel=OUTPUT, metavar="HTML", help="Default: the rig file's name with .html."),
+    ] = None,
+) -> None:
+    """Calibrate with a board that both cameras saw: lenses, pose, and the error to expect.
+
+    Folders and globs: two images for each view, paired by name. Videos and cameras:
+    views are taken where the board rests in a new place. Writes nothing if the
+    views do not determine the rig; a board seen to 20 places and tilts does.
+    """
+    from rich.console import Console
+
+    from ...calib.board import make_board
+    from .board import Order, calibrate_board
+
+    target = make_board(size, square, pattern, marker, dictionary)
+    order = Order(ir, vis, target, out, distance, views, show, report or out.with_suffix(".html"))
+    raise typer.Exit(calibrate_board(order, Console(stderr=True)))

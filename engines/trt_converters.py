@@ -23,7 +23,7 @@ def register() -> None:
 
 
 def _to_bytes(node: Node, _settings: Any = None) -> bool:
-    return node.kwargs.get("dtype") == torch.uint8
+    return bool(node.kwargs.get("dtype") == torch.uint8)
 
 
 def _cast(context: Any, _target: Any, args: tuple[Any, ...], _kwargs: dict[str, Any], name: str) -> Any:

@@ -58,7 +58,7 @@ def compile_command(
     pixels, targets = parse_size(size), parse_targets(target)
     errors = Console(stderr=True)
     columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
-    with Progress(*columns, console=errors, transient=True) as progress:
+    with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as progress:
         task = progress.add_task("", total=None)
 
         def tell(step: str) -> None:

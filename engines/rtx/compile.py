@@ -20,7 +20,7 @@ from .build import TARGETS, Built, build, tensorrt_rtx
 from .layers import Layer, Value
 
 LARGEST = 8192
-"""Most pixels in width or height: beyond, buffers pass the 2^31 bytes up to which TensorRT's kernels count."""
+"""Most pixels in width or height: tried. At twice that, maps stacked at full size would pass 2^31 bytes."""
 NOT_RUN = "built without a GPU: not run, and not compared with the network"
 
 

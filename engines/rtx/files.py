@@ -18,8 +18,8 @@ def sidecar(out: Path) -> Path:
 def check(out: Path) -> None:
     """EngineError where an engine and its sidecar could not be written; nothing is left behind."""
     for target in (out, sidecar(out)):
-        if target.is_dir():
-            raise EngineError(f"{target}: is a folder; give --out the name of a file")
+        if target.exists() and not target.is_file():
+            raise EngineError(f"{target}: is a {'folder' if target.is_dir() else 'device'}; give --out a file's name")
     if not out.parent.is_dir():
         raise EngineError(f"{out.parent}: no such folder; make it first, or give --out another place")
     with _naming(out):

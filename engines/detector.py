@@ -1,4 +1,4 @@
-"""The detector's weights, and the network that they fill: Ultralytics' own, built from an architecture, not unpickled."""
+"""The detector's weights, and the network they fill: Ultralytics' own, built from its architecture, not unpickled."""
 
 from __future__ import annotations
 

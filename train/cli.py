@@ -13,21 +13,29 @@ def train(
         Path, typer.Argument(metavar="RECIPE", help="YAML recipe, for example train/recipes/realtime.yaml.")
     ],
     out: Annotated[
-        Path,
-        typer.Option("--out", "-o", metavar="DIR", help="Checkpoints, weights, metrics and contact sheets go here."),
-    ] = Path("runs/realtime"),
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="DIR",
+            help="Checkpoints, weights, metrics and pictures go here. Default: runs/realtime, runs/detector.",
+        ),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in --out.")] = False,
     devices: Annotated[
         str, typer.Option(metavar="N|auto", help="How many GPUs (or CPU processes) to train on.")
     ] = "auto",
 ) -> None:
-    """Train a fusion network by a recipe: data, degradations, losses and schedule are all in the one YAML file.
+    """Train a fusion network, or the detector, by a recipe: data, degradations and schedule are in the one YAML file.
 
-    Writes weights.safetensors (fp16) after every epoch, with a contact sheet of held-out pairs.
+    Writes weights.safetensors (fp16) after every epoch; for a fusion network with a contact sheet of held-out pairs. A
+    recipe with the key `detector` trains the detector, on frames that the engine fuses first.
 
     [bold]Example[/bold]
 
     fusecam train train/recipes/realtime.yaml --out runs/mine
+
+    fusecam train train/recipes/detector.yaml --out runs/detector
     """
     from rich.console import Console
     from rich.markup import escape
@@ -38,10 +46,18 @@ def train(
     try:
         if devices != "auto" and not (devices.isdecimal() and int(devices) > 0):
             raise TrainError(f"--devices {devices}: give a count from 1, or auto")
-        from .fit import fit
-        from .recipe import read_recipe
+        from .recipe import read_recipe, read_yaml
 
-        weights = fit(read_recipe(recipe), out, resume, devices)
+        content = read_yaml(recipe)
+        if isinstance(content, dict) and "detector" in content:
+            from .detector.fit import fit_detector
+            from .detector.recipe import read_detector_recipe
+
+            weights = fit_detector(read_detector_recipe(recipe), out or Path("runs/detector"), resume, devices)
+        else:
+            from .fit import fit
+
+            weights = fit(read_recipe(recipe), out or Path("runs/realtime"), resume, devices)
     except TrainError as error:
         message = str(error)
     except ModuleNotFoundError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -93,22 +93,34 @@ class Recipe(Strict):
     seed: int = 0
 
 
-def read_recipe(path: Path) -> Recipe:
-    """Read and check a recipe; its relative folders count from the recipe's own. TrainError in one line."""
+def read_yaml(path: Path) -> Any:
+    """What a recipe's file says, unchecked. TrainError in one line."""
     try:
-        text = path.read_text(encoding="utf-8")
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise TrainError(
             f"{path}: cannot be read: {error}; name a recipe such as train/recipes/realtime.yaml"
         ) from error
-    try:
-        recipe = Recipe.model_validate(yaml.safe_load(text))
     except yaml.YAMLError as error:
         raise TrainError(f"{path}: not YAML: {' '.join(str(error).split())}; mend it") from error
+
+
+Checked = TypeVar("Checked", bound=Strict)
+
+
+def check(path: Path, content: Any, kind: type[Checked]) -> Checked:
+    """The recipe that a file's content is. TrainError in one line that names the key."""
+    try:
+        return kind.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the whole file"
         raise TrainError(f"{path}: {where}: {first['msg']}; mend it") from error
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Read and check a recipe; its relative folders count from the recipe's own. TrainError in one line."""
+    recipe = check(path, read_yaml(path), Recipe)
     data = [source.model_copy(update={"root": path.parent / source.root}) for source in recipe.data]
     network = recipe.network
     named = {"start": network.start, "teacher": network.teacher}

@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from ..degrade import Mixture
-from ..recipe import Strict
+from ..recipe import Strict, check, read_yaml
 
 Kind = Literal["fused", "visible", "infrared"]
 
@@ -83,3 +83,25 @@ class DetectorRecipe(Strict):
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "bf16-mixed"
     average: float = Field(0.995, ge=0, lt=1)
     seed: int = 0
+
+
+def read_detector_recipe(path: Path) -> DetectorRecipe:
+    """Read and check a recipe; its relative folders count from the recipe's own. TrainError in one line."""
+    recipe = check(path, read_yaml(path), DetectorRecipe)
+
+    def found(given: Path) -> Path:
+        return path.parent / given
+
+    data = []
+    for pairs in recipe.data:
+        update: dict[str, object] = {"root": found(pairs.root)}
+        if pairs.infrared is not None:
+            update["infrared"] = found(pairs.infrared)
+        if pairs.labels is not None:
+            folders = {kind: found(place) for kind, place in pairs.labels}
+            update["labels"] = pairs.labels.model_copy(update=folders)
+        data.append(pairs.model_copy(update=update))
+    network = recipe.detector
+    if network.start is not None:
+        network = network.model_copy(update={"start": found(network.start)})
+    return recipe.model_copy(update={"data": data, "detector": network})

@@ -23,7 +23,7 @@ _STRIDES = (8, 16, 32)
 class Teacher:
     """Finds people, bicycles and cars in sharp visible frames."""
 
-    def __init__(self, architecture: str, weights: Path, confidence: float = 0.35) -> None:
+    def __init__(self, architecture: str, weights: Path, confidence: float = 0.25) -> None:
         self.confidence = confidence
         network: Any = start_network(architecture, weights).eval()
         self._layers, self._kept = network.model[:-1], network.save
@@ -45,12 +45,17 @@ class Teacher:
         scale = torch.tensor([width, height, width, height])
         return np.asarray(torch.cat([label[kept, None].float(), xywh[kept] / scale], 1).numpy(), np.float32)
 
-    def _decode(self, x: Tensor) -> Tensor:
+    def _decode(self, image: Tensor) -> Tensor:
         """(anchors, 85): x, y, width, height in pixels, objectness, 80 class scores."""
         features: list[Any] = []
+        x: Any = image
         for layer in self._layers:
             if layer.f != -1:
-                x = features[layer.f] if isinstance(layer.f, int) else [x if at == -1 else features[at] for at in layer.f]  # type: ignore[assignment]
+                x = (
+                    features[layer.f]
+                    if isinstance(layer.f, int)
+                    else [x if at == -1 else features[at] for at in layer.f]
+                )
             x = layer(x)
             features.append(x if layer.i in self._kept else None)
         found = []

@@ -1,0 +1,175 @@
+"""Batches of windows cut from the made frames, as tensors that Ultralytics' loss takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import IterableDataset
+
+from ...engines.base import Pixels
+from ..data import find_pairs, split
+from ..errors import TrainError
+from .boxes import Boxes, read_boxes
+from .recipe import DetectorRecipe, Kind
+
+Batch = dict[str, Tensor]
+"""img: (N, 3, h, w) uint8 RGB. cls (n, 1), bboxes (n, 4) x, y, width, height in parts of the window, batch_idx (n,)."""
+GRAY = 114
+
+
+@dataclass(frozen=True)
+class Example:
+    """One made frame and its boxes."""
+
+    image: Path
+    boxes: Boxes
+
+
+class Examples:
+    """All frames of a recipe by source and kind, those of held-out pairs apart."""
+
+    def __init__(self, recipe: DetectorRecipe, folder: Path) -> None:
+        """folder: what `make_images` filled."""
+        sources = [str(number) for number in range(len(recipe.data))]
+        held = {
+            (source, pair[0].stem)
+            for source, pairs in zip(sources, recipe.data, strict=True)
+            if pairs.hold_out
+            for pair in split(find_pairs(pairs.root), pairs.hold_out, held=True)
+        }
+        self.shares = dict(zip(sources, (pairs.share for pairs in recipe.data), strict=True))
+        if recipe.streets.scenes:
+            self.shares["streets"] = recipe.streets.share
+        self.train: dict[tuple[str, Kind], list[Example]] = {}
+        self.held: list[Example] = []
+        for source in self.shares:
+            for kind in recipe.kinds:
+                self.train[source, kind] = []
+                for image in sorted((folder / "images" / source / kind).glob("*.jpg")):
+                    boxes = read_boxes(folder / "labels" / source / kind / f"{image.stem}.txt")
+                    name, _, which = image.stem.rpartition("_")
+                    stem = name if which in ("degraded", "restored") else image.stem
+                    if (source, stem) not in held:
+                        self.train[source, kind].append(Example(image, boxes))
+                    elif kind == "fused":
+                        self.held.append(Example(image, boxes))
+                if not self.train[source, kind]:
+                    raise TrainError(f"{folder / 'images' / source / kind}: no frames; remove {folder} to make them")
+
+
+class Windows(IterableDataset[Batch]):
+    """Endless draws: source by share, kind by share, frame, window, and the window's look. `size` may change."""
+
+    def __init__(self, recipe: DetectorRecipe, examples: Examples, count: int, seed: int) -> None:
+        self.recipe, self.examples, self.count, self.size = recipe, examples, count, recipe.size
+        self._random = np.random.default_rng(seed)
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[Batch]:
+        sources, kinds = list(self.examples.shares), list(self.recipe.kinds)
+        shares = np.array(list(self.examples.shares.values())) / sum(self.examples.shares.values())
+        often = np.array(list(self.recipe.kinds.values())) / sum(self.recipe.kinds.values())
+        for _ in range(self.count):
+            made = []
+            for _ in range(self.recipe.batch):
+                source, kind = self._random.choice(sources, p=shares), self._random.choice(kinds, p=often)
+                pool = self.examples.train[str(source), kind]
+                example = pool[int(self._random.integers(len(pool)))]
+                made.append(_window(read_frame(example), example.boxes, self.size, self._random))
+            yield collate(made)
+
+
+class Whole(IterableDataset[Batch]):
+    """Every held-out frame once, whole, at 480x640 or what it has."""
+
+    def __init__(self, examples: list[Example], batch: int) -> None:
+        self.examples, self.batch = examples, batch
+
+    def __len__(self) -> int:
+        return -(-len(self.examples) // self.batch)
+
+    def __iter__(self) -> Iterator[Batch]:
+        for start in range(0, len(self.examples), self.batch):
+            some = self.examples[start : start + self.batch]
+            yield collate([(read_frame(each), each.boxes) for each in some])
+
+
+def read_frame(example: Example) -> Pixels:
+    """(H, W, 3) uint8 RGB."""
+    image = cv2.imread(str(example.image), cv2.IMREAD_COLOR_RGB)
+    if image is None:
+        raise TrainError(f"{example.image}: not an image that can be read; remove the frames' folder to make it again")
+    return np.asarray(image, np.uint8)
+
+
+def collate(made: list[tuple[Pixels, Boxes]]) -> Batch:
+    """Windows of one size and their boxes as one batch."""
+    boxes = torch.from_numpy(np.concatenate([boxes for _, boxes in made]))
+    index = np.repeat(np.arange(len(made)), [len(boxes) for _, boxes in made])
+    return {
+        "img": torch.from_numpy(np.stack([image for image, _ in made])).permute(0, 3, 1, 2),
+        "cls": boxes[:, :1],
+        "bboxes": boxes[:, 1:],
+        "batch_idx": torch.from_numpy(index).float(),
+    }
+
+
+def _window(image: Pixels, boxes: Boxes, size: tuple[int, int], random: np.random.Generator) -> tuple[Pixels, Boxes]:
+    """A window of (height, width), the frame scaled by 0.6 to 1.6 and by half of the draws mirrored.
+
+    Boxes are clipped to it; those of which less than a quarter or fewer than 4 pixels remain are dropped.
+    """
+    height, width = size
+    scale = float(np.exp(random.normal(0, 0.25)).clip(0.6, 1.6))
+    stretch = float(np.exp(random.normal(0, 0.05)))
+    frame_height, frame_width = image.shape[:2]
+    across, down = frame_width * scale * stretch, frame_height * scale
+    # Where the frame is larger than the window any part of it; where it is smaller, anywhere in the window.
+    left, top = (float(random.uniform(min(0, room), max(0, room))) for room in (width - across, height - down))
+    mirrored = random.random() < 0.5
+    x_scale = -scale * stretch if mirrored else scale * stretch
+    matrix = np.array([[x_scale, 0, left + (across if mirrored else 0)], [0, scale, top]])
+    how = cv2.INTER_AREA if scale < 0.8 else cv2.INTER_LINEAR
+    pixels = cv2.warpAffine(image, matrix, (width, height), flags=how, borderValue=(GRAY, GRAY, GRAY))
+
+    x, w = boxes[:, 1] * across, boxes[:, 3] * across
+    x = across - x if mirrored else x
+    y, h = boxes[:, 2] * down, boxes[:, 4] * down
+    x1, x2 = (np.clip(x + half * w + left, 0, width) for half in (-0.5, 0.5))
+    y1, y2 = (np.clip(y + half * h + top, 0, height) for half in (-0.5, 0.5))
+    seen_w, seen_h = x2 - x1, y2 - y1
+    kept = (seen_w * seen_h >= 0.25 * w * h) & (np.minimum(seen_w, seen_h) >= 2) & (np.maximum(seen_w, seen_h) >= 4)
+    clipped = np.stack([boxes[:, 0], (x1 + x2) / 2 / width, (y1 + y2) / 2 / height, seen_w / width, seen_h / height], 1)
+    return _look(np.asarray(pixels, np.uint8), random), np.asarray(clipped[kept], np.float32)
+
+
+def _look(image: Pixels, random: np.random.Generator) -> Pixels:
+    """Other cameras: sharper or softer, lighter or darker, other colours, grain."""
+    drawn = random.random()
+    if drawn < 0.2:
+        image = np.asarray(cv2.GaussianBlur(image, (0, 0), float(random.uniform(0.5, 1.6))), np.uint8)
+    elif drawn < 0.5:
+        soft = cv2.GaussianBlur(image, (0, 0), float(random.uniform(0.8, 2)))
+        amount = float(random.uniform(0.3, 1.5))
+        image = np.asarray(cv2.addWeighted(image, 1 + amount, soft, -amount, 0), np.uint8)
+    if random.random() < 0.4:
+        gain = np.exp(random.normal(0, 0.06, 3)) if random.random() < 0.5 else np.ones(3)
+        levels = 255 * (np.arange(256) / 255) ** float(np.exp(random.normal(0, 0.3))) * float(random.uniform(0.75, 1.2))
+        table = np.clip(levels[:, None] * gain, 0, 255).astype(np.uint8)
+        image = np.asarray(cv2.LUT(image, table[:, None]), np.uint8)
+    if random.random() < 0.3:
+        gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None].repeat(3, 2)
+        colourful = float(random.uniform(0, 1.6))
+        image = np.asarray(cv2.addWeighted(image, colourful, gray, 1 - colourful, 0), np.uint8)
+    if random.random() < 0.15:
+        grain = random.normal(0, float(random.uniform(1, 6)), image.shape[:2])[..., None]
+        image = np.clip(image + grain, 0, 255).astype(np.uint8)
+    return image

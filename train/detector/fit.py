@@ -1,0 +1,173 @@
+"""One training of the detector: frames made, Lightning's loop with Ultralytics' loss, weights after every epoch."""
+
+from __future__ import annotations
+
+import math
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.loggers import CSVLogger
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from ...engines.detector import save_detector
+from .data import Batch, Examples, Whole, Windows
+from .images import make_images
+from .network import start_network
+from .recipe import DetectorRecipe
+
+
+class DetectorModule(lightning.LightningModule):
+    """Trains Ultralytics' network by a recipe."""
+
+    def __init__(self, recipe: DetectorRecipe, windows: Windows) -> None:
+        """windows: the training data, whose size grows in the last part."""
+        super().__init__()
+        from ultralytics.cfg import get_cfg
+
+        self.recipe, self.windows, self.spent = recipe, windows, 0.0
+        self._began = time.monotonic()
+        network: Any = start_network(recipe.detector.architecture, recipe.detector.start)
+        network.to(memory_format=torch.channels_last)
+        network.args = get_cfg()  # its gains of the three losses
+        self.network: torch.nn.Module = network
+        self._frozen: list[torch.nn.Module] = [network.model[number] for number in range(recipe.detector.frozen)]
+        for layer in self._frozen:
+            layer.requires_grad_(False)
+        self._loss: Any = None
+
+    @property
+    def progress(self) -> float:
+        """Part of the run that is done, by steps or by the clock, whichever is further; beyond 1 at its end."""
+        minutes = (self.spent + time.monotonic() - self._began) / 60
+        by_clock = minutes / self.recipe.minutes if self.recipe.minutes else 0.0
+        return max(self.global_step / self.recipe.steps, by_clock)
+
+    def train(self, mode: bool = True) -> DetectorModule:
+        """As of any module; frozen layers keep the statistics of their batch norms."""
+        super().train(mode)
+        for layer in self._frozen:
+            layer.eval()
+        return self
+
+    def on_train_start(self) -> None:
+        """The clock starts with the first step, not with the making of frames."""
+        self._began = time.monotonic()
+
+    def on_train_batch_start(self, batch: Batch, index: int) -> None:
+        """Rate, window size and end by the progress: warm-up over 4 %, then a cosine to a hundredth."""
+        done = min(1.0, self.progress)
+        rate = min((done + 1e-3) / 0.04, 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
+        for group in self.optimizers().param_groups:  # type: ignore[union-attr]
+            group["lr"] = self.recipe.rate * rate
+        if done > 1 - self.recipe.last:
+            self.windows.size = self.recipe.last_size
+        if done >= 1:
+            self.trainer.should_stop = True
+
+    def training_step(self, batch: Batch, index: int) -> Tensor:
+        """The sum of Ultralytics' box, class and distribution losses."""
+        loss, parts = self._cost(batch)
+        self.log_dict({f"loss/{name}": value for name, value in parts.items()}, batch_size=1)
+        self.log("loss", loss, prog_bar=True, batch_size=1)
+        self.log("done", self.progress, prog_bar=True, batch_size=1)
+        return loss
+
+    def validation_step(self, batch: Batch, index: int) -> None:
+        """The same losses on held-out pairs, fused clear and degraded."""
+        loss, _ = self._cost(batch)
+        self.log("val/loss", loss, prog_bar=True, batch_size=len(batch["img"]))
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """AdamW; no decay for biases and norms."""
+        learning = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        decayed = [parameter for parameter in learning if parameter.ndim > 1]
+        others = [parameter for parameter in learning if parameter.ndim <= 1]
+        groups = [{"params": decayed, "weight_decay": 5e-4}, {"params": others, "weight_decay": 0.0}]
+        return torch.optim.AdamW(groups, self.recipe.rate, betas=(0.9, 0.99))
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Time spent goes with it, so that a resumed run ends when it should."""
+        checkpoint["spent"] = self.spent + time.monotonic() - self._began
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """See on_save_checkpoint."""
+        self.spent = float(checkpoint["spent"])
+
+    def _cost(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Per image, and the parts of it."""
+        if self._loss is None:
+            from ultralytics.utils.loss import v8DetectionLoss
+
+            made: Any = v8DetectionLoss  # untyped
+            self._loss = made(self.network)
+        images = (batch["img"].to(self.device).float() / 255).to(memory_format=torch.channels_last)
+        found = self._loss.parse_output(self.network(images))
+        with torch.autocast(self.device.type, enabled=False):
+            found = {key: _float(value) for key, value in found.items()}
+            losses, parts = self._loss.loss(found, batch)
+        return losses.sum() / len(images), parts
+
+
+def fit_detector(
+    recipe: DetectorRecipe, out: Path, resume: bool = False, devices: str = "auto", bar: bool = True
+) -> Path:
+    """Train; returns the weights' path. Frames are made in OUT/frames, once."""
+    frames, weights, last = out / "frames", out / "weights.safetensors", out / "last.ckpt"
+    out.mkdir(parents=True, exist_ok=True)
+    make_images(recipe, frames, bar)
+    lightning.seed_everything(recipe.seed, verbose=False)
+    examples = Examples(recipe, frames)
+    windows = Windows(recipe, examples, recipe.steps_per_epoch, recipe.seed)
+    module = DetectorModule(recipe, windows)
+    checkpoints = ModelCheckpoint(out, "last", train_time_interval=timedelta(minutes=4), enable_version_counter=False)
+    callbacks: list[lightning.Callback] = [Export(weights), checkpoints]
+    if recipe.average > 0:
+        callbacks.insert(1, EMAWeightAveraging(decay=recipe.average))
+    if bar:
+        callbacks.append(RichProgressBar())
+    trainer = lightning.Trainer(
+        max_steps=recipe.steps,
+        devices=devices,
+        precision=recipe.precision,
+        callbacks=callbacks,
+        logger=CSVLogger(out, "logs"),
+        log_every_n_steps=25,
+        num_sanity_val_steps=0,
+        enable_progress_bar=bar,
+        enable_model_summary=False,
+        gradient_clip_val=10.0,
+    )
+    held = DataLoader(Whole(examples.held, recipe.batch), batch_size=None) if examples.held else None
+    trainer.fit(
+        module,
+        DataLoader(windows, batch_size=None),
+        held,
+        ckpt_path=last if resume and last.is_file() else None,
+        weights_only=True,
+    )
+    trainer.save_checkpoint(last)
+    if trainer.is_global_zero:
+        save_detector(module.network, weights)
+    return weights
+
+
+class Export(lightning.Callback):
+    """Writes the weights after every validation, before the averaging's own hook takes the average away again."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_validation_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Lightning's hook."""
+        if trainer.is_global_zero and isinstance(pl_module, DetectorModule):
+            save_detector(pl_module.network, self.path)
+
+
+def _float(value: Any) -> Any:
+    return [each.float() for each in value] if isinstance(value, list) else value.float()

@@ -1,0 +1,159 @@
+"""The detector's training frames: every pair fused, and as each camera alone gives it, clear and degraded, on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from rich.progress import track
+
+from ...engines import FusionEngine, create_engine
+from ...engines.base import Pixels
+from ..data import find_pairs
+from ..degrade import Mixture, degrade, haze, sensor_noise, stripe, weaken
+from ..errors import TrainError
+from .boxes import Boxes, read_boxes, write_boxes
+from .recipe import DetectorRecipe, Kind, Pairs
+from .streets import views
+from .teacher import Teacher
+
+Frames = Iterator[tuple[Kind, str, Pixels, Boxes]]
+"""Kind, which of its kind, (H, W, 3) uint8 RGB, boxes."""
+COMPLETE = "complete"
+
+
+def make_images(recipe: DetectorRecipe, folder: Path, bar: bool = True) -> None:
+    """Write images/SOURCE/KIND/NAME.jpg and labels/SOURCE/KIND/NAME.txt, SOURCE the place in the recipe or `streets`.
+
+    A folder that is complete is left as it is. TrainError for data that cannot be used.
+    """
+    if (folder / COMPLETE).is_file():
+        return
+    engine = create_engine(recipe.engine)
+    for number, source in enumerate(recipe.data):
+        pairs = find_pairs(source.root)
+        teacher = _teacher(recipe, number) if source.labels is None else None
+        for index, pair in enumerate(track(pairs, source.root.name, disable=not bar)):
+            random = torch.Generator().manual_seed(hash((recipe.seed, number, index)) % 2**63)
+            for frame in _of_pair(pair, source, recipe, engine, teacher, random):
+                _write(folder, str(number), pair[0].stem, *frame)
+    count = recipe.streets.scenes * recipe.streets.frames
+    drawn = views(recipe.streets.scenes, recipe.streets.frames, recipe.seed)
+    for index, view in enumerate(track(drawn, "streets", total=count, disable=not bar)):
+        fused = engine.fuse(view.visible, view.infrared, view.coverage).image
+        alone = engine.fuse(view.visible, view.infrared, np.zeros_like(view.coverage)).image
+        name = f"{index:05d}"
+        _write(folder, "streets", name, "fused", "", fused, view.boxes)
+        _write(folder, "streets", name, "visible", "", view.visible, view.through_air)
+        _write(folder, "streets", name, "visible", "restored", alone, view.through_air)
+        _write(folder, "streets", name, "infrared", "", _gray(view.infrared), view.boxes)
+    (folder / COMPLETE).touch()
+
+
+def _of_pair(
+    pair: tuple[Path, Path],
+    source: Pairs,
+    recipe: DetectorRecipe,
+    engine: FusionEngine,
+    teacher: Teacher | None,
+    random: torch.Generator,
+) -> Frames:
+    visible, infrared = _read(pair, source)
+    if source.labels is not None:
+        folders: dict[Kind, Path] = {
+            "fused": source.labels.fused,
+            "visible": source.labels.visible,
+            "infrared": source.labels.infrared,
+        }
+        boxes = {kind: read_boxes(place / f"{pair[0].stem}.txt") for kind, place in folders.items()}
+    else:
+        assert teacher is not None
+        boxes = dict.fromkeys(recipe.kinds, teacher.boxes(visible))
+    if source.sharpen and float(torch.rand((), generator=random)) < 0.5:
+        visible = _with_edges(visible, infrared, float(torch.rand((), generator=random)) * 1.5 - 0.6)
+
+    hazy, weak = _degraded(visible, infrared, recipe.mixture, random)
+    everywhere = np.full_like(infrared, 255)
+
+    yield "fused", "", engine.fuse(visible, infrared, everywhere).image, boxes["fused"]
+    yield "fused", "degraded", engine.fuse(hazy, weak, everywhere).image, boxes["fused"]
+    yield "visible", "", visible, boxes["visible"]
+    yield "visible", "degraded", hazy, boxes["visible"]
+    yield "visible", "restored", engine.fuse(hazy, weak, np.zeros_like(everywhere)).image, boxes["visible"]
+    yield "infrared", "", _gray(weak), boxes["infrared"]
+
+
+def _read(pair: tuple[Path, Path], source: Pairs) -> tuple[Pixels, Pixels]:
+    """The pair at the size that the recipe asks for: (H, W, 3) RGB and (H, W)."""
+    colour = cv2.imread(str(pair[0]), cv2.IMREAD_COLOR_RGB)
+    if colour is None:
+        raise TrainError(f"{pair[0]}: not an image that can be read; remove or replace it")
+    place = pair[1] if source.infrared is None else source.infrared / f"{pair[0].stem}.jpg"
+    gray = cv2.imread(str(place), cv2.IMREAD_GRAYSCALE)
+    if gray is None:
+        raise TrainError(f"{place}: no infrared image that can be read, for {pair[0]}")
+    height, width = source.size or (round(colour.shape[0] * 640 / colour.shape[1]), 640)
+    larger = (cv2.resize(each, (width, height), interpolation=cv2.INTER_CUBIC) for each in (colour, gray))
+    visible, infrared = (np.asarray(each, np.uint8) for each in larger)
+    return visible, infrared
+
+
+def _degraded(visible: Pixels, infrared: Pixels, mixture: Mixture, random: torch.Generator) -> tuple[Pixels, Pixels]:
+    """The pair through bad air, by night, by a weak sensor; what varies slowly is made small, for speed."""
+    height, width = infrared.shape
+    small = F.interpolate(_planes(visible), scale_factor=160 / width, mode="area")
+    made = degrade(small, small[:, :1], mixture, random)
+    dimmed = (made.clear + 0.02) / (small + 0.02)
+    gain, t, air = (
+        F.interpolate(each, (height, width), mode="bilinear", align_corners=False)
+        for each in (dimmed, made.t, made.air)
+    )
+    hazy = haze(_planes(visible) * gain, t, air)
+    hazy = sensor_noise(hazy, mixture.noise * torch.rand(1, 1, 1, 1, generator=random), random)
+    weak = _planes(infrared[..., None])
+    for often, way in ((mixture.weak_infrared, weaken), (mixture.stripes, stripe)):
+        if float(torch.rand((), generator=random)) < often:
+            weak = way(weak, random)
+    return _pixels(hazy), _pixels(weak)[..., 0]
+
+
+def _with_edges(visible: Pixels, infrared: Pixels, strength: float) -> Pixels:
+    """The detail that the enlarged visible frame lacks, borrowed: the same things have edges in both."""
+    heat = infrared.astype(np.float32)
+    detail = heat - cv2.GaussianBlur(heat, (0, 0), 3)
+    room = cv2.GaussianBlur(visible.astype(np.float32).mean(2), (0, 0), 6) / 128  # little detail in the dark
+    edges = strength * detail * np.clip(room, 0.15, 1)
+    return np.asarray(np.clip(visible + edges[..., None], 0, 255), np.uint8)
+
+
+def _teacher(recipe: DetectorRecipe, number: int) -> Teacher:
+    if recipe.detector.start is None:
+        raise TrainError(f"data.{number}.labels: name them, or detector.start with a COCO head that finds them")
+    return Teacher(recipe.detector.architecture, recipe.detector.start)
+
+
+def _write(folder: Path, source: str, name: str, kind: Kind, which: str, image: Pixels, boxes: Boxes) -> None:
+    stem = f"{name}_{which}" if which else name
+    for top, suffix in (("images", ".jpg"), ("labels", ".txt")):
+        place = folder / top / source / kind
+        place.mkdir(parents=True, exist_ok=True)
+        if suffix == ".txt":
+            write_boxes(place / (stem + suffix), boxes)
+        elif not cv2.imwrite(str(place / (stem + suffix)), image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 94]):
+            raise TrainError(f"{place}: cannot be written; choose another --out")
+
+
+def _planes(image: Pixels) -> torch.Tensor:
+    return torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
+
+
+def _pixels(planes: torch.Tensor) -> Pixels:
+    return np.ascontiguousarray((planes[0].clamp(0, 1).permute(1, 2, 0) * 255).round().byte().numpy())
+
+
+def _gray(infrared: Pixels) -> Pixels:
+    return np.repeat(infrared[..., None], 3, 2)

@@ -1,0 +1,153 @@
+"""Training frames drawn by the project's own renderer, on streets and with people that no sample clip shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from ...calib.rig import Rig
+from ...engines.base import Pixels
+from ...samples.camera import Cameras
+from ...samples.people import Look
+from ...samples.render import load_rig
+from ...samples.scene import Air, Rider, Scene, Vehicle, Walker
+from ...samples.truth import Box
+from ...samples.world import World
+from .boxes import Boxes
+
+_CLASSES = {"person": 0, "bicycle": 1, "car": 2}
+_SECONDS = 7.0
+_FIRST_SEED = 1000  # the clips' seeds are below
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """One instant. visible: (H, W, 3) uint8 RGB. infrared, coverage: (H, W) uint8, registered as in a run."""
+
+    visible: Pixels
+    infrared: Pixels
+    coverage: Pixels
+    boxes: Boxes
+    """What either camera can show."""
+    through_air: Boxes
+    """What the visible camera can."""
+
+
+def views(scenes: int, frames: int, seed: int) -> Iterator[View]:
+    """`frames` instants of each of `scenes` made-up streets: day, fog by day, night, fog by night by turns."""
+    rig = load_rig()
+    for number in range(scenes):
+        random = np.random.default_rng([seed, number])
+        scene = _scene(random, _FIRST_SEED + seed * 1000 + number, night=number % 4 >= 2, fog=number % 2 == 1)
+        cameras = Cameras(World(scene), rig)
+        distance = float(random.uniform(12, 22))
+        for frame in sorted(random.choice(round(_SECONDS * 25), frames, replace=False)):
+            yield _view(cameras, rig.at_distance(distance), int(frame))
+
+
+def _view(cameras: Cameras, rig: Rig, frame: int) -> View:
+    exposure = cameras.visible(frame)
+    seen = cameras.infrared(frame)
+    x, y = rig.map()
+    infrared = cv2.remap(seen, x, y, cv2.INTER_LINEAR)
+    coverage = cv2.remap(np.full_like(seen, 255), x, y, cv2.INTER_NEAREST)
+    height, width = exposure.ids.shape
+    beta = cameras.world.scene.air.beta_visible
+    large = [box for box in exposure.boxes if _found(box)]
+    return View(
+        exposure.visible,
+        np.asarray(infrared, np.uint8),
+        np.asarray(coverage, np.uint8),
+        _rows(large, width, height),
+        _rows([box for box in large if np.exp(-beta * box.distance) > 0.08], width, height),
+    )
+
+
+def _found(box: Box) -> bool:
+    """Whether there is enough of it to ask for: 9 pixels high, a third of it seen."""
+    _, top, _, bottom = box.box
+    return bottom - top >= 9 and box.visible_fraction >= 0.33
+
+
+def _rows(found: list[Box], width: int, height: int) -> Boxes:
+    rows = [
+        (_CLASSES[each.kind], (x1 + x2) / 2 / width, (y1 + y2) / 2 / height, (x2 - x1) / width, (y2 - y1) / height)
+        for each in found
+        for x1, y1, x2, y2 in [each.box]
+    ]
+    return np.array(rows, np.float32).reshape(-1, 5)
+
+
+def _scene(random: np.random.Generator, seed: int, night: bool, fog: bool) -> Scene:
+    thick = float(random.uniform(0.03, 0.085)) if fog else float(random.uniform(0.0, 0.003))
+    light = random.uniform(0.03, 0.05) if night else random.uniform(0.5, 0.75)
+    tint = random.uniform(0.95, 1.05, 3) * light
+    air = Air(thick, 0.15 * thick, (float(tint[0]), float(tint[1]), float(tint[2])), float(random.uniform(3, 14)))
+    return Scene(
+        name=f"street {seed}",
+        seed=seed,
+        night=night,
+        air=air,
+        time_offset_ms=float(random.uniform(-20, 20)),  # what the synchroniser leaves of it
+        infrared_rate=25,
+        speeds=(float(random.uniform(3, 8)), float(random.uniform(2, 5))),
+        yaw_degrees=float(random.uniform(0.5, 2)),
+        zebra=float(random.choice([32, 40, 48, 56])),
+        walkers=tuple(_walker(random) for _ in range(random.integers(8, 15))),
+        riders=tuple(_rider(random) for _ in range(random.integers(2, 6))),
+        vehicles=tuple(_vehicles(random)),
+    )
+
+
+def _walker(random: np.random.Generator) -> Walker:
+    z, gait = float(random.uniform(9, 75)), float(random.uniform(0, 6))
+    pace = float(random.uniform(0.9, 1.7)) * float(random.choice([-1, 1]))
+    drawn = random.random()
+    if drawn < 0.4:  # crosses
+        return Walker(
+            (float(random.uniform(-6.5, 6.5)), z), (pace, float(random.uniform(-0.2, 0.2))), _look(random), gait
+        )
+    x = float(random.choice([-1, 1]) * random.uniform(5.7, 7.8))
+    if drawn < 0.9:  # along the pavement
+        return Walker((x, z), (0.0, pace), _look(random), gait)
+    return Walker((x, z), (0.0, 0.0), _look(random), heading=(-float(np.sign(x)), 0.0))
+
+
+def _rider(random: np.random.Generator) -> Rider:
+    oncoming = random.random() < 0.5
+    x = float(random.uniform(-3.4, -2.6) if oncoming else random.uniform(2.6, 3.6))
+    z = float(random.uniform(30, 75) if oncoming else random.uniform(9, 30))
+    return Rider((x, z), (0.0, float(random.uniform(3.5, 5.5)) * (-1 if oncoming else 1)), _look(random))
+
+
+def _vehicles(random: np.random.Generator) -> Iterator[Vehicle]:
+    for z in np.cumsum(random.uniform(16, 45, 2)) + 15:
+        yield Vehicle((-1.65, float(z)), float(random.uniform(-9, -6)), _colour(random))
+    if random.random() < 0.5:
+        yield Vehicle((1.65, float(random.uniform(20, 36))), float(random.uniform(4.5, 7)), _colour(random))
+    for x in (-4.45, 4.45):
+        for z in np.cumsum(random.uniform(7, 22, 3)) + 6:
+            yield Vehicle((x, float(z)), 0.0, _colour(random), bool(random.random() < 0.3), backwards=x < 0)
+
+
+def _look(random: np.random.Generator) -> Look:
+    skins = [(224, 172, 140), (238, 196, 168), (170, 116, 84), (128, 84, 62), (96, 62, 46)]
+    return Look(
+        jacket=_colour(random),
+        trousers=_colour(random),
+        hair=_colour(random),
+        skin=skins[int(random.integers(len(skins)))],
+        height=float(random.choice([1.2, 1.6, 1.68, 1.75, 1.83])),
+        thick=bool(random.random() < 0.4),
+        backpack=_colour(random) if random.random() < 0.3 else None,
+        skirt=bool(random.random() < 0.2),
+    )
+
+
+def _colour(random: np.random.Generator) -> tuple[int, int, int]:
+    level = random.uniform(20, 220)
+    red, green, blue = np.clip(level + random.normal(0, 30, 3), 8, 240).astype(int).tolist()
+    return red, green, blue

@@ -24,6 +24,20 @@ CONTROLS = 2 + STATE + 1
 State = npt.NDArray[np.float32]
 
 
+class Cuts:
+    """Whether each frame shows another scene than the one before."""
+
+    def __init__(self) -> None:
+        self._before: npt.NDArray[np.float64] | None = None
+
+    def cut(self, visible: Pixels) -> bool:
+        """Of the next frame, (H, W, 3) uint8 RGB. True for the first."""
+        counts = np.cumsum(np.bincount(visible[::8, ::8, 1].ravel() // (256 // _BINS), minlength=_BINS))
+        levels, before = counts / counts[-1], self._before
+        self._before = levels
+        return before is None or float(np.abs(levels - before).sum()) * (256 // _BINS) > CUT_LEVELS
+
+
 class Steady:
     """Exponential smoothing of every global quantity x: x <- w x_before + (1 - w) x_measured, w = exp(-elapsed / 1 s).
 
@@ -33,20 +47,17 @@ class Steady:
 
     def __init__(self) -> None:
         self._state: State = np.zeros(STATE, np.float32)
-        self._levels: npt.NDArray[np.float64] | None = None
+        self._cuts = Cuts()
 
     def prior(self, visible: Pixels, elapsed_s: float | None) -> State:
         """What the network takes: (STATE + 1,) float32, the state before and its weight w.
 
         visible: (H, W, 3) uint8 RGB, the frame to come. elapsed_s: as in `FusionEngine.fuse`.
         """
-        before = self._levels
-        counts = np.cumsum(np.bincount(visible[::8, ::8, 1].ravel() // (256 // _BINS), minlength=_BINS))
-        self._levels = counts / counts[-1]
-        if before is None or elapsed_s is None or not 0 < elapsed_s <= LONGEST_S:
+        cut = self._cuts.cut(visible)
+        if elapsed_s is None or not 0 < elapsed_s <= LONGEST_S:
             return np.zeros(STATE + 1, np.float32)
-        moved = float(np.abs(self._levels - before).sum()) * (256 // _BINS)
-        weight = 0.0 if moved > CUT_LEVELS else math.exp(-elapsed_s / TIME_CONSTANT_S)
+        weight = 0.0 if cut else math.exp(-elapsed_s / TIME_CONSTANT_S)
         return np.append(self._state, np.float32(weight))
 
     def keep(self, state: State) -> None:

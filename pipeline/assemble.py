@@ -9,7 +9,7 @@ from ..calib.rig import Rig, load_rig
 from ..engines import create_engine
 from ..engines.base import FusionEngine
 from .config import DetectorConfig, EngineConfig, RunConfig, SourceConfig
-from .detect import Detector, UltralyticsDetector
+from .detect import Detector, create_detector
 from .errors import InputError
 from .frames import Camera
 from .names import NamePairs, pair_names
@@ -19,6 +19,7 @@ from .sources import Source, open_source
 from .sources.base import SourceInfo
 from .sources.images import ImageSource
 from .sync import Synchronizer
+from .track import WEAKEST
 
 
 @dataclass(slots=True)
@@ -30,11 +31,8 @@ class Tools:
 
 
 def build_tools(engine: EngineConfig, detector: DetectorConfig) -> Tools:
-    """Build the fusion engine and, when there are weights, the detector. Raises EngineError and InputError."""
-    wanted = detector.enabled if detector.enabled is not None else detector.weights is not None
-    found = None
-    if wanted and detector.weights is not None:
-        found = UltralyticsDetector(detector.weights, detector.confidence, detector.classes)
+    """Build the fusion engine and, where it is wanted, the detector. Raises EngineError and InputError."""
+    found = create_detector(detector, WEAKEST if detector.track else None)
     return Tools(create_engine(engine.name, dehaze=engine.dehaze, lift=engine.lift), found)
 
 

@@ -87,10 +87,15 @@ def run(
     lift: options.Lift = None,
     detect: options.Detect = None,
     weights: options.Weights = None,
+    classes: options.Classes = None,
+    conf: options.Conf = None,
+    track: options.Track = None,
     out: options.Out = None,
     show: options.Show = None,
     overlay: options.OverlayOn = None,
     inset: options.Inset = None,
+    trails: options.Trails = None,
+    tint: options.Tint = None,
     report: options.Report = None,
     frame_latencies: options.FrameLatencies = None,
     version: Annotated[
@@ -99,9 +104,9 @@ def run(
 ) -> None:
     """Fuse an infrared and a visible camera: paired in time, registered, freed of haze and darkness, detected on."""
     overrides = options.overrides(
-        ir=ir, vis=vis, dehaze=dehaze, lift=lift, engine=engine, detect=detect, weights=weights, overlay=overlay,
-        inset=inset, offset_ms=offset_ms, out=out, show=show, report=report, frame_latencies=frame_latencies,
-        rig=rig, distance=distance, max_frames=max_frames,
+        ir=ir, vis=vis, dehaze=dehaze, lift=lift, engine=engine, detect=detect, weights=weights, classes=classes,
+        conf=conf, track=track, overlay=overlay, inset=inset, trails=trails, tint=tint, offset_ms=offset_ms, out=out,
+        show=show, report=report, frame_latencies=frame_latencies, rig=rig, distance=distance, max_frames=max_frames,
     )  # fmt: skip
     given = [name for name in ("--ir", "--vis", "--config") if context.params[name.strip("-")] is not None]
     if context.invoked_subcommand is not None:
@@ -151,8 +156,13 @@ def batch(
     lift: options.Lift = None,
     detect: options.Detect = None,
     weights: options.Weights = None,
+    classes: options.Classes = None,
+    conf: options.Conf = None,
+    track: options.Track = None,
     overlay: options.OverlayOn = None,
     inset: options.Inset = None,
+    trails: options.Trails = None,
+    tint: options.Tint = None,
     frame_latencies: options.FrameLatencies = None,
 ) -> None:
     """Fuse folders of clips, one after the other; finished clips are not redone after an interruption.
@@ -165,8 +175,9 @@ def batch(
     from .config import load
 
     overrides = options.overrides(
-        dehaze=dehaze, lift=lift, engine=engine, detect=detect, weights=weights, overlay=overlay, inset=inset,
-        offset_ms=offset_ms, frame_latencies=frame_latencies, rig=rig, distance=distance, max_frames=max_frames,
+        dehaze=dehaze, lift=lift, engine=engine, detect=detect, weights=weights, classes=classes, conf=conf,
+        track=track, overlay=overlay, inset=inset, trails=trails, tint=tint, offset_ms=offset_ms,
+        frame_latencies=frame_latencies, rig=rig, distance=distance, max_frames=max_frames,
     )  # fmt: skip
     raise typer.Exit(run_batch(ir_source, vis_source, out, load(config, overrides), force, console))
 

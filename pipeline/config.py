@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from ..engines.detector import DETECTOR_WEIGHTS
 from .errors import InputError
 
 Strength = Annotated[float, Field(ge=0, le=1)] | Literal["auto"]
@@ -56,10 +57,16 @@ class EngineConfig(_Section):
 class DetectorConfig(_Section):
     """Detection on the fused frames."""
 
-    enabled: bool | None = Field(None, description="none: on when weights are given")
-    weights: Path | None = None
-    confidence: float = Field(0.25, gt=0, lt=1)
+    enabled: bool | None = Field(None, description="none: on when there are weights, given or fusecam's own")
+    weights: Path | None = Field(None, description="none: fusecam's own")
+    confidence: float = Field(0.25, gt=0, lt=1, description="lowest score kept")
     classes: list[str] | None = Field(None, description="keep these only")
+    track: bool = Field(False, description="number the objects over time")
+
+    @property
+    def wanted(self) -> bool:
+        """Whether there is to be detection."""
+        return (self.weights is not None or DETECTOR_WEIGHTS.exists()) if self.enabled is None else self.enabled
 
 
 class OverlayConfig(_Section):
@@ -67,6 +74,8 @@ class OverlayConfig(_Section):
 
     enabled: bool | None = Field(None, description="none: on for video and window, off for image folders")
     inset: bool = Field(False, description="the two inputs, small, in a corner")
+    trails: bool = Field(False, description="where tracked objects came from")
+    tint: bool = Field(False, description="colour people by how far they stand out in infrared")
 
 
 class OutputConfig(_Section):
@@ -95,8 +104,13 @@ class RunConfig(_Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> RunConfig:
-        if self.detector.enabled and self.detector.weights is None:
+        if self.detector.enabled and self.detector.weights is None and not DETECTOR_WEIGHTS.exists():
             raise ValueError("detection needs weights: give --weights FILE (any Ultralytics detector), or --no-detect")
+        if not self.detector.wanted and (self.detector.track or self.overlay.trails):
+            what = "tracking" if self.detector.track else "trails"
+            raise ValueError(f"{what} without detection: give --weights FILE, or leave out --no-detect")
+        if self.overlay.trails and not self.detector.track:
+            raise ValueError("trails need numbered objects: give --track too")
         return self
 
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import importlib
 import math
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import cv2
 import numpy as np
-from PIL import Image
 
+from ..engines.base import EngineError
+from ..engines.detection import DetectorEngine
+from ..engines.detection.quiet import threads_kept, ultralytics
+from ..engines.detector import DETECTOR_WEIGHTS
+from .config import DetectorConfig
 from .errors import InputError
 from .frames import Pixels
 
@@ -45,9 +46,66 @@ class Detection:
 class Detector(Protocol):
     """Finds objects in one frame."""
 
+    @property
+    def name(self) -> str:
+        """For reports."""
+        ...
+
+    def prepare(self, width: int, height: int) -> None:
+        """Make ready for frames of this size. Raises EngineError."""
+        ...
+
     def detect(self, image: Pixels) -> list[Detection]:
         """image: (H, W, 3) uint8 RGB. Best score first."""
         ...
+
+
+def create_detector(config: DetectorConfig, lowest: float | None = None) -> Detector | None:
+    """The detector that a run asks for, None for none: fusecam's own unless other weights are named.
+
+    lowest: keep scores down to this one, whatever the configuration says, for what comes after to choose from.
+    Raises InputError and EngineError where it cannot be used.
+    """
+    if not config.wanted:
+        return None
+    weights = config.weights or DETECTOR_WEIGHTS
+    confidence = config.confidence if lowest is None else min(config.confidence, lowest)
+    if weights.suffix == ".safetensors":
+        return OwnDetector(weights, confidence, config.classes)
+    return UltralyticsDetector(weights, confidence, config.classes)
+
+
+class OwnDetector:
+    """fusecam's detector of people, bicycles and cars, or one that `fusecam train` made, as a compiled engine.
+
+    confidence, classes: as for `UltralyticsDetector`. Raises InputError for weights that are not there and for class
+    names that the detector does not have.
+    """
+
+    def __init__(
+        self, weights: Path = DETECTOR_WEIGHTS, confidence: float = 0.25, classes: Sequence[str] | None = None
+    ) -> None:
+        try:
+            self._engine = DetectorEngine(weights)
+        except EngineError as e:
+            raise InputError(f"{e}, or --no-detect") from e
+        self._names = self._engine.names
+        self._confidence = confidence
+        self._classes = None if classes is None else _ids(weights, self._names, classes)
+
+    @property
+    def name(self) -> str:
+        """See `Detector`."""
+        return self._engine.name
+
+    def prepare(self, width: int, height: int) -> None:
+        """See `Detector`: seconds at the first start with a frame size, less from the next on."""
+        self._engine.prepare(width, height)
+
+    def detect(self, image: Pixels) -> list[Detection]:
+        """image: (H, W, 3) uint8 RGB. Best score first."""
+        found = self._engine.find(image, self._confidence, self._classes).tolist()
+        return [Detection(self._names[int(label)], score, (x1, y1, x2, y2)) for x1, y1, x2, y2, score, label in found]
 
 
 class UltralyticsDetector:
@@ -70,15 +128,19 @@ class UltralyticsDetector:
                 f"{weights}: not weights for the detector; give an Ultralytics .pt file, or the NAME{_EXPORT} folder "
                 "that `yolo export format=openvino` makes of one"
             )
-        with _threads_kept():
+        self._weights = weights
+        with threads_kept():
             self._predictor, names = _load(weights, confidence)
         self._names = names
         self._predictor.args.classes = None if classes is None else _ids(weights, names, classes)
 
     @property
-    def names(self) -> list[str]:
-        """The model's classes."""
-        return list(self._names.values())
+    def name(self) -> str:
+        """See `Detector`: the name of the weights."""
+        return self._weights.name
+
+    def prepare(self, width: int, height: int) -> None:
+        """See `Detector`. Nothing is built."""
 
     def detect(self, image: Pixels) -> list[Detection]:
         """image: (H, W, 3) uint8 RGB. Best score first."""
@@ -94,7 +156,7 @@ class UltralyticsDetector:
 
 def _load(weights: Path, confidence: float) -> tuple[Any, dict[int, str]]:
     """Ultralytics' predictor for one model, set up and warm, and the model's class names."""
-    yolo = _ultralytics().YOLO
+    yolo = ultralytics().YOLO
     task = None if weights.is_file() else _exported_task(weights)
     try:
         model = yolo(str(weights), task=task)
@@ -131,37 +193,3 @@ def _ids(weights: Path, names: dict[int, str], wanted: Sequence[str]) -> list[in
         unknown = f"no class '{missing[0]}'" if missing else "detector.classes is empty"
         raise InputError(f"{weights}: {unknown}; its classes are {', '.join(known)}")
     return [known[name] for name in wanted]
-
-
-def _ultralytics() -> Any:
-    """Ultralytics, imported so that it stays offline and quiet."""
-    for name, value in {
-        "YOLO_OFFLINE": "true",  # no update checks, telemetry or downloads
-        "YOLO_AUTOINSTALL": "false",
-        "YOLO_VERBOSE": "false",
-        "ULTRALYTICS_SAFE_LOAD": "true",
-    }.items():
-        os.environ.setdefault(name, value)
-    image_open = Image.open
-    with _threads_kept():
-        module = importlib.import_module("ultralytics")
-    Image.open = image_open  # Ultralytics' own wants to install a HEIF reader for every file that is no image
-    return module
-
-
-@contextmanager
-def _threads_kept() -> Iterator[None]:
-    """Undo what importing and starting Ultralytics does to the process: one thread for OpenCV and OpenMP, fewer for
-    torch, and other print options for arrays."""
-    import torch
-
-    opencv, own, openmp = cv2.getNumThreads(), torch.get_num_threads(), os.environ.get("OMP_NUM_THREADS")
-    printing = np.get_printoptions()
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(opencv)
-        torch.set_num_threads(own)
-        np.set_printoptions(**printing)
-        if openmp is None:
-            os.environ.pop("OMP_NUM_THREADS", None)

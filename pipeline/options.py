@@ -40,12 +40,21 @@ Lift = Annotated[
 ]
 Detect = Annotated[
     bool | None,
-    _option("--detect/--no-detect", help="Detect on the fused frames. Default: on when --weights is given."),
+    _option("--detect/--no-detect", help="Detect on the fused frames. Default: on where there are weights."),
 ]
 Weights = Annotated[
     Path | None,
-    _option(metavar="FILE", help="Ultralytics detector. A .pt file is a pickle: load only files that you trust."),
+    _option(
+        metavar="FILE",
+        help="Another detector: any Ultralytics .pt file, which is a pickle, so load only what you trust, or the "
+        ".safetensors of `fusecam train`. Default: fusecam's own.",
+    ),
 ]
+Classes = Annotated[
+    str | None, _option(metavar="NAMES", help="Classes to detect, with commas between: person,car. Default: all.")
+]
+Conf = Annotated[float | None, _option(metavar="0..1", help="Lowest score of a detection. Default: 0.25.")]
+Track = Annotated[bool | None, _option("--track/--no-track", help="Number the objects over time. Default: off.")]
 OverlayOn = Annotated[
     bool | None,
     _option(
@@ -57,6 +66,14 @@ OverlayOn = Annotated[
 Inset = Annotated[
     bool | None,
     _option("--inset/--no-inset", panel=OUTPUT, help="Show both inputs, small, in a corner of the overlay."),
+]
+Trails = Annotated[
+    bool | None,
+    _option("--trails/--no-trails", panel=OUTPUT, help="Draw where tracked objects came from. Switches --track on."),
+]
+Tint = Annotated[
+    bool | None,
+    _option("--tint/--no-tint", panel=OUTPUT, help="Colour people by how far they stand out in infrared."),
 ]
 Report = Annotated[
     Path | None, _option(panel=OUTPUT, metavar="JSON", help="Write latencies, counts, time offset and machine.")
@@ -91,8 +108,13 @@ def overrides(
     engine: str | None = None,
     detect: bool | None = None,
     weights: Path | None = None,
+    classes: str | None = None,
+    conf: float | None = None,
+    track: bool | None = None,
     overlay: bool | None = None,
     inset: bool | None = None,
+    trails: bool | None = None,
+    tint: bool | None = None,
     offset_ms: float | None = None,
     out: Path | None = None,
     show: bool | None = None,
@@ -103,13 +125,21 @@ def overrides(
     max_frames: int | None = None,
 ) -> dict[str, Any]:
     """Options as nested settings for `config.load`; those not given (None) are left out."""
-    if detect is False and weights is not None:
-        raise InputError("--no-detect and --weights contradict each other: leave one of them out")
+    if detect is False:
+        given = {"--weights": weights, "--classes": classes, "--conf": conf, "--track": track, "--trails": trails}
+        if other := next((option for option, value in given.items() if value), None):
+            raise InputError(f"--no-detect and {other} contradict each other: leave one of them out")
+    if trails and track is False:
+        raise InputError("--trails and --no-track contradict each other: leave one of them out")
+    if conf is not None and not 0 < conf < 1:
+        raise InputError(f"--conf {conf}: give a number between 0 and 1")
     return {
         "sources": _given(ir=ir, vis=vis),
         "engine": _given(name=engine, dehaze=_strength("--dehaze", dehaze), lift=_strength("--lift", lift)),
-        "detector": _given(enabled=detect, weights=weights),
-        "overlay": _given(enabled=overlay, inset=inset),
+        "detector": _given(
+            enabled=detect, weights=weights, classes=_names(classes), confidence=conf, track=True if trails else track
+        ),
+        "overlay": _given(enabled=overlay, inset=inset, trails=trails, tint=tint),
         "sync": _given(offset_ms=offset_ms),
         "output": _given(out=out, show=show, report=report, frame_latencies=frame_latencies),
         **_given(rig=rig, distance=distance, max_frames=max_frames),
@@ -118,6 +148,10 @@ def overrides(
 
 def _given(**values: Any) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value is not None}
+
+
+def _names(text: str | None) -> list[str] | None:
+    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
 
 
 def _strength(option: str, text: str | None) -> float | str | None:

@@ -18,12 +18,22 @@ from .runner import Outcome
 from .sinks import Sink
 from .sinks.aside import write_aside
 from .sources.base import Source
+from .track import Tracker
 
 
 def build_report(
-    config: RunConfig, streams: Streams, tools: Tools, outcome: Outcome, recorder: LatencyRecorder, sinks: list[Sink]
+    config: RunConfig,
+    streams: Streams,
+    tools: Tools,
+    tracker: Tracker | None,
+    outcome: Outcome,
+    recorder: LatencyRecorder,
+    sinks: list[Sink],
 ) -> dict[str, Any]:
-    """Everything known of a finished run, ready for JSON. Times in ms, haze and illumination as means over frames."""
+    """Everything known of a finished run, ready for JSON. Times in ms, haze and illumination as means over frames.
+
+    detections: boxes by class, over all frames. tracks: different objects by class. None without detector or tracker.
+    """
     frames = max(outcome.frames, 1)
     return {
         "ended": outcome.ended,
@@ -33,7 +43,9 @@ def build_report(
         "engine": tools.engine.name,
         "haze": round(outcome.haze / frames, 4),
         "illumination": round(outcome.illumination / frames, 4),
-        "detections": dict(outcome.detections) if tools.detector is not None else None,
+        "detector": None if tools.detector is None else tools.detector.name,
+        "detections": None if tools.detector is None else dict(sorted(outcome.detections.items())),
+        "tracks": None if tracker is None else tracker.counts,
         "sources": {source.info.camera: _source(source, outcome) for source in (streams.infrared, streams.visible)},
         "sync": asdict(streams.alignment) | asdict(streams.synchronizer.stats),
         "latency": recorder.as_dict(),
@@ -93,7 +105,20 @@ def print_account(report: dict[str, Any], config: RunConfig, console: Console) -
         highlight=False,
         soft_wrap=True,
     )
+    if report["detections"] is not None:
+        console.print(f"detected by {escape(report['detector'])}: {_found(report)}", highlight=False, soft_wrap=True)
     for line in report["warnings"]:
         console.print(f"[yellow]warning:[/] {escape(line)}", highlight=False, soft_wrap=True)
     if config.output.out is not None and report["frames"]:
         console.print(f"wrote [bold]{escape(str(config.output.out))}[/]", highlight=False, soft_wrap=True)
+
+
+def _found(report: dict[str, Any]) -> str:
+    """For example `person 431 (9 tracked), car 260 (4 tracked)`."""
+    if not report["detections"]:
+        return "nothing"
+    tracks = report["tracks"]
+    return ", ".join(
+        escape(f"{label} {count}" + ("" if tracks is None else f" ({tracks.get(label, 0)} tracked)"))
+        for label, count in report["detections"].items()
+    )

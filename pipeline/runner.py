@@ -29,6 +29,7 @@ from .result import Result
 from .sinks.base import Sink, StopRequested, close_all
 from .sources.base import Source
 from .sync import Synchronizer, Wants
+from .track import Tracker
 
 POLL_S = 0.05  # how soon a waiting thread notices a stop request
 SWITCH_S = 1e-4  # four threads that mostly wait in C: by Python's 5 ms each return from C may wait a whole frame's time
@@ -40,7 +41,7 @@ WHOLE = ("end of stream", "frame limit reached")  # ways to end that leave a who
 
 @dataclass(slots=True)
 class Stages:
-    """The objects that a run passes its frames through. `overlay` and `detector` may be absent."""
+    """The objects that a run passes its frames through. `detector`, `tracker` and `overlay` may be absent."""
 
     infrared: Source
     visible: Source
@@ -48,6 +49,7 @@ class Stages:
     registrar: Registrar
     engine: FusionEngine
     detector: Detector | None
+    tracker: Tracker | None
     overlay: Overlay | None
     sinks: Sequence[Sink]
 
@@ -214,11 +216,14 @@ class Runner:
             if stages.detector is not None:
                 with recorder.stage("detect", index):
                     detections = stages.detector.detect(fused.image)
+            if stages.tracker is not None:
+                with recorder.stage("track", index):
+                    detections = stages.tracker.follow(detections, pair.visible)
             outcome.detections.update(detection.label for detection in detections)
             outcome.haze += fused.haze
             outcome.illumination += fused.light
             with recorder.stage("output queue", index):
-                self._output.put(Result(index, pair, fused, fused.image, detections))
+                self._output.put(Result(index, pair, fused, fused.image, detections, registered.infrared))
             outcome.frames += 1
         if outcome.frames == self._max_frames:
             outcome.ended = "frame limit reached"

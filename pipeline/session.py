@@ -25,6 +25,7 @@ from .report import build_report, print_summary, write_report
 from .runner import Outcome, Runner, Stages
 from .sinks import Sink, is_video, open_sinks
 from .sinks.aside import AsideFile
+from .track import Tracker
 
 INTERRUPTED = 130
 PROGRESS_S = 0.1
@@ -106,6 +107,9 @@ def run_streams(
         inputs = [streams.infrared.info.spec, visible.spec]
         with console.status("building the engine for this frame size"):
             tools.engine.prepare(visible.width, visible.height)
+            if tools.detector is not None:
+                tools.detector.prepare(visible.width, visible.height)
+        tracker = Tracker(config.detector.confidence) if tools.detector is not None and config.detector.track else None
         sinks = [*open_sinks(config.output, visible.rate, names, inputs), *more_sinks]
     except BaseException:
         streams.close()
@@ -118,6 +122,7 @@ def run_streams(
         streams.registrar,
         tools.engine,
         tools.detector,
+        tracker,
         Overlay(config.overlay) if _draws_overlay(config) else None,
         sinks,
     )
@@ -142,7 +147,7 @@ def run_streams(
 
         runner = Runner(stages, recorder, stop, config.max_frames, on_frame, keep_partial)
         outcome = runner.run()
-    report = build_report(config, streams, tools, outcome, recorder, sinks)
+    report = build_report(config, streams, tools, tracker, outcome, recorder, sinks)
     return Finished(outcome, report, recorder)
 
 

@@ -16,7 +16,7 @@ import pytest
 import torch
 from PIL import Image, UnidentifiedImageError
 
-from fusecam.pipeline import detect
+from fusecam.engines.detection.quiet import ultralytics
 from fusecam.pipeline.detect import Detection, UltralyticsDetector
 from fusecam.pipeline.errors import InputError
 from fusecam.pipeline.frames import Pixels
@@ -27,7 +27,7 @@ NAMES = {0: "person", 1: "bicycle", 2: "car"}
 def build(path: Path, description: str) -> Path:
     """A model with random weights that is sure of itself, so that it finds boxes."""
     torch.manual_seed(0)
-    model = detect._ultralytics().YOLO(description)
+    model = ultralytics().YOLO(description)
     model.model.names = NAMES
     for layer in model.model.modules():
         if isinstance(layer, torch.nn.BatchNorm2d):
@@ -71,7 +71,7 @@ def street(width: int = 320, height: int = 256) -> Pixels:
 def test_boxes_are_those_of_ultralytics_in_order_and_range(weights: Path, size: tuple[int, int]) -> None:
     image = street(*size)
     found = UltralyticsDetector(weights, 0.001).detect(image)
-    model = detect._ultralytics().YOLO(str(weights))
+    model = ultralytics().YOLO(str(weights))
     expected = model.predict(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), conf=0.001, verbose=False, save=False)[0].boxes
     assert len(found) == len(expected) > 0
     order = np.argsort(-expected.conf.numpy(), kind="stable")
@@ -91,7 +91,7 @@ def test_colours_are_not_swapped(weights: Path) -> None:
     image[..., 2] = 0
     swapped = np.ascontiguousarray(image[..., ::-1])
     assert detector.detect(image) != detector.detect(swapped)
-    expected = detect._ultralytics().YOLO(str(weights)).predict(swapped, conf=0.001, verbose=False, save=False)
+    expected = ultralytics().YOLO(str(weights)).predict(swapped, conf=0.001, verbose=False, save=False)
     assert sorted(d.score for d in detector.detect(image)) == pytest.approx(
         sorted(expected[0].boxes.conf.tolist()), abs=1e-5
     )
@@ -115,7 +115,7 @@ def test_segmentation_has_boxes_too(tmp_path: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore")
 def test_an_openvino_export_finds_the_same(weights: Path) -> None:
-    model = detect._ultralytics().YOLO(str(weights))
+    model = ultralytics().YOLO(str(weights))
     exported = Path(model.export(format="openvino", imgsz=(256, 320), verbose=False))
     ours = UltralyticsDetector(exported, 0.3).detect(street())
     theirs = UltralyticsDetector(weights, 0.3).detect(street())

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from fusecam.pipeline.config import OverlayConfig
 from fusecam.pipeline.detect import Detection
 from fusecam.pipeline.latency import LatencyRecorder
-from fusecam.pipeline.overlay import ALERT, PALETTE, Hud, Overlay, class_colour
+from fusecam.pipeline.overlay import Hud, Overlay, class_colour
+from fusecam.pipeline.overlay.ink import ALERT, PALETTE
 from fusecam.pipeline.text import LONGEST, text_mask
 
 from .make_results import picture, result

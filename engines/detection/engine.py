@@ -1,0 +1,180 @@
+"""The detector on OpenVINO: compiled and compared with eager torch once for each input size, kept in the store."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import openvino as ov
+
+from .. import store
+from ..base import EngineError, EngineRefused, Pixels
+from ..detector import DETECTOR_NAMES, DETECTOR_WEIGHTS
+from .letterbox import Letterbox
+from .parity import Agreement, Raw, compare, frames
+from .suppress import Floats, suppress
+
+Precision = Literal["auto", "f32", "bf16"]
+Rows = Floats
+"""(N, 6) float32: x1, y1, x2, y2 in pixels of the frame, score, class."""
+SIZES_KEPT = 4
+BLOB = "compiled.blob"
+_TIMED = 10  # runs of each precision, of which the quickest counts: what others do on the machine only slows down
+_HERE = Path(__file__).parent
+_CODE = [_HERE / name for name in ("engine.py", "network.py", "parity.py")] + [_HERE.parent / "detector.py"]
+
+
+class DetectorEngine:
+    """A detector of three classes on the CPU through OpenVINO, with static shapes and buffers reused between frames.
+
+    One thread at a time. torch and Ultralytics are imported where an input size is met for the first time, and then
+    never again: what was compiled is in the store.
+    """
+
+    def __init__(self, weights: Path = DETECTOR_WEIGHTS, precision: Precision = "auto") -> None:
+        """weights: as `load_detector` takes them. precision: `auto` for the quickest that passes the comparison.
+
+        Nothing is built before the first frame, or `prepare`. Raises EngineError without weights.
+        """
+        self._weights, self._asked = weights, precision
+        self._core = ov.Core()
+        self._requests: OrderedDict[tuple[int, int], ov.InferRequest] = OrderedDict()
+        self._used = precision
+        try:
+            self._digest = store.digest_of([weights])
+        except OSError as e:
+            raise EngineError(f"{weights}: {e.strerror}; give the detector's weights with --weights") from e
+
+    @property
+    def name(self) -> str:
+        """WEIGHTS:BACKEND:PRECISION; the precision is `auto` until the first frame."""
+        return f"{self._weights.stem}:openvino:{self._used}"
+
+    @property
+    def names(self) -> dict[int, str]:
+        """Class names by their numbers in the rows."""
+        return dict(DETECTOR_NAMES)
+
+    def prepare(self, width: int, height: int) -> None:
+        """Build for frames of this size now: seconds the first time, less from the store. Raises EngineError."""
+        plan = Letterbox.of(width, height)
+        self._request((plan.height, plan.width))
+
+    def find(self, image: Pixels, confidence: float, classes: Sequence[int] | None = None) -> Rows:
+        """What is in a frame, the best score first. image: (H, W, 3) uint8 RGB. confidence, classes: see `suppress`."""
+        plan = Letterbox.of(image.shape[1], image.shape[0])
+        request = self._request((plan.height, plan.width))
+        plan.fill(image, request.get_input_tensor().data[0])
+        request.infer()
+        rows = suppress(request.get_output_tensor().data[0], confidence, classes)
+        rows[:, :4] = plan.back(rows[:, :4])
+        return rows
+
+    def _request(self, size: tuple[int, int]) -> ov.InferRequest:
+        request = self._requests.pop(size, None)
+        if request is None:
+            try:
+                request = self._build(*size).create_infer_request()
+            except EngineError:
+                raise
+            except Exception as e:
+                reason = " ".join(str(e).split())[:300]
+                raise EngineRefused(f"{self.name}: cannot be built for {size[1]}x{size[0]}: {reason}") from e
+        self._requests[size] = request
+        if len(self._requests) > SIZES_KEPT:
+            self._requests.popitem(last=False)
+        return request
+
+    def _build(self, height: int, width: int) -> ov.CompiledModel:
+        """For this input size: from the store, or compiled, compared and stored."""
+        key = self._key | {"shape": f"{width}x{height}"}
+        found = store.find(key)
+        if found is not None:
+            try:
+                settings = self._settings(found.facts["used"])
+                compiled = self._core.import_model((found.path / BLOB).read_bytes(), "CPU", settings)
+                self._used = found.facts["used"]
+                return compiled
+            except (KeyError, TypeError, OSError, RuntimeError):
+                pass  # written by another version, or just removed: made anew
+        compiled, self._used, facts = self._choose(height, width)
+
+        def write(folder: Path) -> store.Facts:
+            (folder / BLOB).write_bytes(compiled.export_model().getbuffer())
+            return facts
+
+        store.keep(key, write)
+        return compiled
+
+    def _choose(self, height: int, width: int) -> tuple[ov.CompiledModel, Precision, store.Facts]:
+        """The quickest precision whose boxes are those of the network."""
+        image = next(frames(width, height))
+        from .network import Whole, converted  # imports torch
+
+        network = Whole(self._weights)
+        reference, model = network.eager, converted(network, image)
+        passed: list[tuple[float, Precision, ov.CompiledModel]] = []
+        facts: store.Facts = {}
+        for precision in self._precisions:
+            compiled = self._core.compile_model(model, "CPU", self._settings(precision))
+            run = _runner(compiled.create_infer_request())
+            agreement = compare(reference, run, width, height)
+            facts[precision] = {"ms": round(_quickest_ms(run, image), 2), **agreement.as_dict()}
+            if agreement.passed:
+                passed.append((facts[precision]["ms"], precision, compiled))
+        if not passed:
+            told = "; ".join(f"{precision}: {_told(facts[precision])}" for precision in self._precisions)
+            raise EngineRefused(f"{self.name}: at {width}x{height} not what the network computes: {told}")
+        _, used, compiled = min(passed, key=lambda row: row[0])
+        return compiled, used, facts | {"used": used}
+
+    @property
+    def _precisions(self) -> tuple[Precision, ...]:
+        if self._asked != "auto":
+            return (self._asked,)
+        return ("f32", "bf16") if "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else ("f32",)
+
+    def _settings(self, precision: Precision) -> dict[str, Any]:
+        return {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
+
+    @cached_property
+    def _key(self) -> dict[str, str]:
+        return {
+            "network": self._weights.stem,
+            "weights": self._digest,
+            "code": store.digest_of(_CODE),
+            "torch": version("torch"),
+            "ultralytics": version("ultralytics"),
+            "backend": "openvino",
+            "openvino": ov.__version__,
+            "precision": self._asked,
+            "device": str(self._core.get_property("CPU", "FULL_DEVICE_NAME")),
+        }
+
+
+def _runner(request: ov.InferRequest) -> Callable[[Pixels], Raw]:
+    def run(image: Pixels) -> Raw:
+        np.copyto(request.get_input_tensor().data[0], image)
+        request.infer()
+        return np.array(request.get_output_tensor().data[0])
+
+    return run
+
+
+def _quickest_ms(run: Callable[[Pixels], Raw], image: Pixels) -> float:
+    taken = []
+    for _ in range(_TIMED):
+        started = time.perf_counter()
+        run(image)
+        taken.append(time.perf_counter() - started)
+    return min(taken) * 1e3
+
+
+def _told(facts: dict[str, Any]) -> str:
+    return str(Agreement(facts["pixels"], facts["score"], facts["boxes"]))

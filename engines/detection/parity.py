@@ -1,0 +1,75 @@
+"""The detector's gate: no compiled detector runs whose boxes were not compared with those of eager torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..base import Pixels
+from ..parity.frames import SCENES, gate_frames
+
+PIXELS = 1.0
+"""Largest difference of an edge of a confident box, in pixels of the network's input."""
+SCORE = 0.01
+"""Largest difference of a score."""
+CONFIDENT = 0.25
+FEWEST = 10
+"""Boxes compared of each frame even if none of them is confident: the best ones."""
+
+Raw = npt.NDArray[np.float32]
+"""(4 + classes, anchors), as `suppress` takes it."""
+Run = Callable[[Pixels], Raw]
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """Largest differences over all frames: of edges in pixels, of scores. boxes: how many were compared."""
+
+    pixels: float
+    score: float
+    boxes: int
+
+    @property
+    def passed(self) -> bool:
+        """Whether both stay within their limits."""
+        return self.pixels <= PIXELS and self.score <= SCORE
+
+    def __str__(self) -> str:
+        """For example `boxes within 0.21 px, scores within 0.004, of 84`."""
+        return f"boxes within {self.pixels:.2f} px, scores within {self.score:.4f}, of {self.boxes}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """For a manifest."""
+        return asdict(self)
+
+
+def compare(reference: Run, engine: Run, width: int, height: int) -> Agreement:
+    """Run both on every test frame, (height, width, 3) uint8 RGB. Anchors are compared before any suppression, which
+    would turn a difference in the last digit into a box more or less."""
+    pixels, score, boxes = 0.0, 0.0, 0
+    for image in frames(width, height):
+        truth, found = reference(image), engine(image)
+        best = truth[4:].max(axis=0)
+        judged = best >= min(CONFIDENT, float(np.sort(best)[-FEWEST:][0]))
+        difference = np.abs(edges(truth[:, judged]) - edges(found[:, judged]))
+        pixels = max(pixels, float(difference.max()))
+        score = max(score, float(np.abs(truth[4:, judged] - found[4:, judged]).max()))
+        boxes += int(judged.sum())
+    return Agreement(round(pixels, 4), round(score, 5), boxes)
+
+
+def frames(width: int, height: int) -> Iterator[Pixels]:
+    """Three scenes of the sample clips with people and cars, visible and infrared: (height, width, 3) uint8 RGB."""
+    for _, visible, infrared in islice(gate_frames(width, height), len(SCENES)):
+        yield visible
+        yield np.repeat(infrared[..., None], 3, axis=2)
+
+
+def edges(raw: Raw) -> Raw:
+    """x1, y1, x2, y2 of centres, widths and heights."""
+    return np.concatenate([raw[:2] - raw[2:4] / 2, raw[:2] + raw[2:4] / 2])

@@ -1,0 +1,107 @@
+"""Boxes and their labels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+import cv2
+
+from ..detect import Detection
+from ..frames import Pixels
+from ..text import text_mask
+from .ink import BRIGHT, DIM, Colour, class_colour, lay, line_width, shade
+
+_TAG_SHADE = 0.22  # of the picture under a label
+_EDGE_SHADE = 0.55  # around the lines, so that they are seen on bright ground too
+Area = tuple[int, int, int, int]
+"""x1, y1, x2, y2 in whole pixels."""
+Words = tuple[tuple[str, Colour], ...]
+
+
+def draw_boxes(image: Pixels, detections: Sequence[Detection], size: int, ceiling: int) -> None:
+    """Boxes in the colours of their classes, the best score on top; labels where they do not cover one another.
+
+    size: of the text. ceiling: the first row that labels may use. Where every place is taken, a label is shortened,
+    then left out: the colour still tells the class.
+    """
+    found = [(d, box) for d in sorted(detections, key=lambda d: d.score) if (box := visible_part(d, image))]
+    for detection, box in found:
+        _draw_box(image, box, class_colour(detection.label))
+    taken: list[Area] = []
+    for detection, box in reversed(found):
+        _draw_label(image, detection, box, size, ceiling, taken)
+
+
+def visible_part(found: Detection, image: Pixels) -> Area | None:
+    """The part of the box inside the image, in whole pixels; None where nothing is left."""
+    height, width = image.shape[:2]
+    if not all(map(math.isfinite, found.box)):
+        return None
+    x1, x2 = (round(min(max(x, 0), width - 1)) for x in (found.box[0], found.box[2]))
+    y1, y2 = (round(min(max(y, 0), height - 1)) for y in (found.box[1], found.box[3]))
+    return (x1, y1, x2, y2) if x2 > x1 and y2 > y1 else None
+
+
+def _draw_box(image: Pixels, box: Area, colour: Colour) -> None:
+    x1, y1, x2, y2 = box
+    line = line_width(image)
+    near, far = line // 2 + line, line // 2 + line + 1
+    left, top = max(0, x1 - near), max(0, y1 - near)
+    for place in (
+        image[top : y1 + far, left : x2 + far],
+        image[max(0, y2 - near) : y2 + far, left : x2 + far],
+        image[y1 + far : max(0, y2 - near), left : x1 + far],
+        image[y1 + far : max(0, y2 - near), max(0, x2 - near) : x2 + far],
+    ):
+        shade(place, _EDGE_SHADE)
+    cv2.rectangle(image, (x1, y1), (x2, y2), colour, line)
+
+
+def _draw_label(image: Pixels, found: Detection, box: Area, size: int, ceiling: int, taken: list[Area]) -> None:
+    height, width = image.shape[:2]
+    colour = class_colour(found.label)
+    pad, gap = max(2, size // 4), max(3, size // 3)
+    for words in _wordings(found, colour):
+        masks = [(text_mask(text, size), ink) for text, ink in words]
+        tag_width = min(width, sum(mask.shape[1] for mask, _ in masks) + gap * (len(masks) - 1) + 2 * pad)
+        tag_height = min(height, masks[0][0].shape[0] + pad // 2)
+        for left, top in _places(box, tag_width, tag_height, line_width(image)):
+            x, y = max(0, min(left, width - tag_width)), max(min(ceiling, height - tag_height), top)
+            y = min(y, height - tag_height)
+            area = x, y, x + tag_width, y + tag_height
+            if any(_overlap(area, other) for other in taken):
+                continue
+            taken.append(area)
+            tag = image[y : y + tag_height, x : x + tag_width]
+            shade(tag, _TAG_SHADE)
+            at = pad
+            for mask, ink in masks:
+                lay(tag, mask, ink, at, pad // 4)
+                at += mask.shape[1] + gap
+            return
+
+
+def _wordings(found: Detection, colour: Colour) -> Iterator[Words]:
+    """What a label may say, longest first."""
+    number = () if found.track is None else ((f"#{found.track}", colour),)
+    yield (found.label, BRIGHT if number else colour), *number, (f"{found.score:.2f}", DIM)
+    yield (found.label, BRIGHT if number else colour), *number
+    if number:
+        yield number
+
+
+def _places(box: Area, width: int, height: int, line: int) -> Iterator[tuple[int, int]]:
+    """Left and top of a label: on top of the box, under it, beside it, inside."""
+    x1, y1, x2, y2 = box
+    above = y1 - height - line // 2
+    yield x1 - line // 2, above if above >= 0 else y1 + line
+    yield x2 + 1 - width, above
+    yield x1 - line // 2, y2 + 1 + line // 2
+    yield x2 + 1 - width, y2 + 1 + line // 2
+    yield x2 + 1 + line, y1
+    yield x1 - line - width, y1
+
+
+def _overlap(one: Area, other: Area) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]

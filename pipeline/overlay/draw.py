@@ -1,0 +1,71 @@
+"""The overlay as a stage of a run: what is to be drawn, in which order."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ..config import OverlayConfig
+from ..detect import Detection
+from ..frames import FramePair, Pixels
+from ..latency import LatencyRecorder
+from ..result import Result
+from .boxes import draw_boxes
+from .hud import Hud, draw_hud, line_height
+from .ink import font_size
+from .inputs import draw_inputs
+from .tint import tint_people
+from .trails import Trails
+
+_LOST_S = 1.0
+_REFRESH_S = 0.25  # how often the measured figures change: faster cannot be read
+
+
+class Overlay:
+    """Draws on the output. Sizes follow the image height, so that a small frame and a large one look alike."""
+
+    def __init__(self, config: OverlayConfig) -> None:
+        self._inset, self._tint = config.inset, config.tint
+        self._trails = Trails() if config.trails else None
+        self._infrared_ns: int | None = None
+        self._measured_at = -math.inf
+        self._fps = 0.0
+        self._latency: tuple[float, float] | None = None
+
+    def draw(self, result: Result, recorder: LatencyRecorder) -> Result:
+        """The same result with the overlay on a copy of its image; the figures come from `recorder`."""
+        image = result.image.copy()
+        if self._tint and result.infrared is not None:
+            tint_people(image, result.infrared, result.detections)
+        if self._trails is not None:
+            self._trails.draw(image, result.detections, result.pair.visible.time_ns)
+        self.paint(image, result.detections, self.hud(result, recorder), result.pair if self._inset else None)
+        return replace(result, image=image)
+
+    def hud(self, result: Result, recorder: LatencyRecorder) -> Hud:
+        """The figures to show with a result: "VIS ONLY" without an infrared partner, "IR LOST" after a second of it."""
+        now = time.monotonic()
+        if now - self._measured_at >= _REFRESH_S:
+            self._measured_at = now
+            self._fps, self._latency = recorder.fps(2.0), recorder.rolling("age")
+        pair = result.pair
+        alert = None
+        if pair.infrared is not None or self._infrared_ns is None:
+            self._infrared_ns = pair.visible.time_ns
+        if pair.infrared is None:
+            alert = "IR LOST" if pair.visible.time_ns - self._infrared_ns > _LOST_S * 1e9 else "VIS ONLY"
+        skew = None if pair.infrared is None else pair.skew_ns / 1e6
+        return Hud(self._fps, self._latency, skew, result.fused.haze, result.fused.light, alert)
+
+    def paint(
+        self, image: Pixels, detections: Sequence[Detection], hud: Hud | None, inputs: FramePair | None = None
+    ) -> None:
+        """Draw into `image`, (H, W, 3) uint8 RGB, writeable. hud, inputs: None leaves the line or the inset out."""
+        size = font_size(image.shape[1], image.shape[0])
+        draw_boxes(image, detections, size, 0 if hud is None else line_height(size))
+        if inputs is not None:
+            draw_inputs(image, inputs, size)
+        if hud is not None:
+            draw_hud(image, hud, size)

@@ -65,7 +65,8 @@ def build(name: str, onnx: bytes, targets: Sequence[str]) -> Built:
         what = "; ".join(f"{e.node_name()} ({e.node_operator()}): {_one_line(e.desc())}" for e in errors)
         raise EngineError(f"{name}: TensorRT-RTX does not take {what}")
     defined = layers.defined(network)
-    _refuse(name, layers.refusals(defined))
+    branches = layers.branches(defined)
+    _refuse(name, layers.refusals(defined, branches))
 
     config = builder.create_builder_config()
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
@@ -78,8 +79,8 @@ def build(name: str, onnx: bytes, targets: Sequence[str]) -> Built:
             f"{name}: TensorRT-RTX cannot build it: {_one_line('; '.join(log.errors)) or 'no reason said'}"
         )
     outputs = [_value(network.get_output(index)) for index in range(network.num_outputs)]
-    made = layers.built(log.report, [output.name for output in outputs])
-    _refuse(name, layers.refusals(made))
+    made = layers.built(log.report, [output.name for output in outputs], defined)
+    _refuse(name, layers.refusals(made, branches))
     inputs = [_value(network.get_input(index)) for index in range(network.num_inputs)]
     return Built(bytes(plan), defined, made, inputs, outputs, trt.__version__)
 

@@ -70,6 +70,7 @@ def compile_engine(
     tell(f"building for {', '.join(targets)}")
     built = build(name, onnx, targets)
     done = time.perf_counter()
+    branches = layers.branches(built.defined)
     description = {
         "engine": name,
         "parameters": parameters,
@@ -88,8 +89,8 @@ def compile_engine(
         "verified": NOT_RUN,
         "precisions": {"defined": layers.precisions(built.defined), "made": layers.precisions(built.made)},
         "layers": {
-            "defined": _rows(built.defined),
-            "made": _rows(built.made),
+            "defined": _rows(built.defined, branches),
+            "made": _rows(built.made, branches),
         },
     }
     files.write(out, built.plan, json.dumps(description, indent=1) + "\n")
@@ -103,8 +104,7 @@ def weights_hash(name: str) -> str | None:
     return hashlib.sha256(weights[0].read_bytes()).hexdigest() if weights else None
 
 
-def _rows(found: Sequence[Layer]) -> list[dict[str, Any]]:
-    on = {output: {layer.name for layer in layers.branch(found, output)} for output in layers.BRANCHES}
+def _rows(found: Sequence[Layer], branches: layers.Branches) -> list[dict[str, Any]]:
     return [
         {
             "name": layer.name,
@@ -112,7 +112,7 @@ def _rows(found: Sequence[Layer]) -> list[dict[str, Any]]:
             "precision": layer.precision,
             "outputs": [_text(value) for value in layer.outputs],
             "scratch": [_text(value) for value in layer.scratch],
-            "branches": [output for output in layers.BRANCHES if layer.name in on[output]],
+            "branches": layers.on(layer, branches),
             "origin": list(layer.origin),
         }
         for layer in found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -18,6 +18,8 @@ SMALL = 64
 """Elements up to which a tensor's precision costs nothing: strengths, colours, pooled features."""
 FITTING = frozenset({"HALF", "UINT8", "INT32", "INT64", "BOOL"})
 """What larger tensors may hold: half precision, the 8-bit frames, positions of the brightest pixels, comparisons."""
+
+Branches = Mapping[str, frozenset[str]]
 
 _LINE = re.compile(
     r"Name: (?P<name>.*?), LayerType: (?P<kind>\w+), Inputs: \[(?P<inputs>.*?)\], Constants: \[(?P<constants>.*?)\], "
@@ -39,8 +41,8 @@ class Value(NamedTuple):
 class Layer:
     """One layer.
 
-    origin: the ONNX nodes that it was made of, where known. scratch: what it writes for itself alone, such as the
-    partial sums of a mean, of a size that has nothing to do with the frame's.
+    origin: the ONNX nodes that it was made of, none where it only orders others. scratch: what it writes for itself
+    alone, such as the partial sums of a mean.
     """
 
     name: str
@@ -52,8 +54,8 @@ class Layer:
 
     @property
     def precision(self) -> str:
-        """The types it writes, HALF, or HALF+UINT8 where there are several."""
-        return "+".join(sorted({value.dtype for value in self.outputs}))
+        """The types it writes: HALF, HALF+UINT8 where there are several, `no data` where it only waits for others."""
+        return "+".join(sorted({value.dtype for value in self.outputs})) or "no data"
 
 
 def defined(network: Any) -> list[Layer]:
@@ -66,16 +68,16 @@ def defined(network: Any) -> list[Layer]:
     for layer in (network.get_layer(index) for index in range(network.num_layers)):
         inputs = (layer.get_input(index) for index in range(layer.num_inputs))
         outputs = (layer.get_output(index) for index in range(layer.num_outputs))
-        there = tuple(value(tensor) for tensor in inputs if tensor is not None)
-        layers.append(Layer(layer.name, layer.type.name, there, tuple(value(tensor) for tensor in outputs)))
+        there, made = (tuple(value(tensor) for tensor in side if tensor is not None) for side in (inputs, outputs))
+        layers.append(Layer(layer.name, layer.type.name, there, made, tuple(_ORIGIN.findall(layer.metadata))))
     return layers
 
 
-def built(report: str, outputs: Sequence[str]) -> list[Layer]:
+def built(report: str, outputs: Sequence[str], of: Sequence[Layer]) -> list[Layer]:
     """The layers that the builder made, read from its report: an engine itself can be inspected only beside a GPU.
 
-    report: what the builder says at its most verbose after `Layers:`. outputs: of the network. EngineError where the
-    report is not understood, or does not make every output.
+    report: what the builder says at its most verbose after `Layers:`. outputs: of the network. of: the layers as
+    defined. EngineError where the report is not understood, or does not make every output.
     """
     layers = []
     for line in report.splitlines():
@@ -89,40 +91,54 @@ def built(report: str, outputs: Sequence[str]) -> list[Layer]:
     missing = set(outputs) - {value.name for layer in layers for value in layer.outputs}
     if missing:
         raise EngineError(f"TensorRT-RTX reports no layer that makes {', '.join(sorted(missing))}")
+    # read by no other layer and not of the network: but a map of it may be read under another name
     read = {*outputs, *(value.name for layer in layers for value in layer.inputs)}
+    known = {_sides(value) for layer in of for value in layer.outputs}
+
+    def shared(value: Value) -> bool:
+        return value.name in read or _sides(value) in known
+
     return [
         replace(
             layer,
-            outputs=tuple(value for value in layer.outputs if value.name in read),
-            scratch=tuple(value for value in layer.outputs if value.name not in read),
+            outputs=tuple(value for value in layer.outputs if shared(value)),
+            scratch=tuple(value for value in layer.outputs if not shared(value)),
         )
         for layer in layers
     ]
 
 
-def branch(layers: Sequence[Layer], output: str) -> list[Layer]:
-    """The layers on which an output depends, in their order."""
+def branches(layers: Sequence[Layer]) -> Branches:
+    """The ONNX nodes on which each output of BRANCHES depends; layers: as defined."""
     makers = {value.name: layer for layer in layers for value in layer.outputs}
-    found: set[str] = set()
-    waiting = [output]
-    while waiting:
-        layer = makers.get(waiting.pop())
-        if layer is not None and layer.name not in found:
-            found.add(layer.name)
-            waiting.extend(value.name for value in layer.inputs)
-    return [layer for layer in layers if layer.name in found]
+
+    def nodes(output: str) -> frozenset[str]:
+        found: dict[str, Layer] = {}
+        waiting = [output]
+        while waiting:
+            layer = makers.get(waiting.pop())
+            if layer is not None and layer.name not in found:
+                found[layer.name] = layer
+                waiting.extend(value.name for value in layer.inputs)
+        return frozenset(node for layer in found.values() for node in layer.origin)
+
+    return {output: nodes(output) for output in BRANCHES}
 
 
-def refusals(layers: Sequence[Layer]) -> list[str]:
+def on(layer: Layer, found: Branches) -> list[str]:
+    """The outputs on whose branches a layer lies, with anything that it was made of."""
+    return [output for output, nodes in found.items() if not nodes.isdisjoint(layer.origin)]
+
+
+def refusals(layers: Sequence[Layer], found: Branches) -> list[str]:
     """What may not be in an engine, one line for each layer: plug-ins, and tensors wider than half precision.
 
     Float32 on purpose are only vectors of at most CONTROLS numbers: the controls and the state that is steadied. What
     a layer keeps to itself while it sums is not looked at: a mean in half precision is summed in float32.
     """
-    on = {output: {layer.name for layer in branch(layers, output)} for output in BRANCHES}
     lines = []
     for layer in layers:
-        where = "".join(f", on the branch of {output}" for output in BRANCHES if layer.name in on[output])
+        where = "".join(f", on the branch of {output}" for output in on(layer, found))
         if layer.kind.startswith("PLUGIN"):
             lines.append(f"{layer.name} is a plug-in{where}")
         wide = [value for value in (*layer.outputs, *layer.inputs) if not _fits(value)]
@@ -141,6 +157,10 @@ def _values(text: str) -> Iterator[Value]:
     for match in _TENSOR.finditer(text):
         shape = tuple(int(side) for side in match["shape"].split(",") if side)
         yield Value(match["name"], shape, match["dtype"].upper())
+
+
+def _sides(value: Value) -> tuple[int, ...]:
+    return tuple(side for side in value.shape if side > 1)
 
 
 def _fits(value: Value) -> bool:

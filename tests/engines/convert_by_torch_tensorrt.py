@@ -70,7 +70,7 @@ def build(graph: torch.fx.GraphModule, inputs: tuple[torch.Tensor, ...], targets
         config.set_compute_capability(getattr(trt.ComputeCapability, target.upper()), index)
     plan = interpreter.builder.build_serialized_network(definition, config)
     found = defined(definition)
-    return {"wide": refusals(found), "layers": len(found), "bytes": plan.nbytes if plan else 0}
+    return {"wide": refusals(found, {}), "layers": len(found), "bytes": plan.nbytes if plan else 0}
 
 
 def main() -> None:

@@ -321,7 +321,8 @@ def test_missing_extra_says_what_to_install(module: str, tmp_path: Path, monkeyp
 
 
 def _layer(kind: str = "ELEMENTWISE", shape: tuple[int, ...] = (1, 1, 60, 80), dtype: str = "HALF") -> Layer:
-    return Layer("node", kind, (Value("visible", (1, 60, 80, 3), "UINT8"),), (Value("fused", shape, dtype),))
+    made = (Value("fused", shape, dtype),)
+    return Layer("node", kind, (Value("visible", (1, 60, 80, 3), "UINT8"),), made, ("node_a", "node_c"))
 
 
 @pytest.mark.parametrize(
@@ -339,25 +340,35 @@ def _layer(kind: str = "ELEMENTWISE", shape: tuple[int, ...] = (1, 1, 60, 80), d
     ],
 )
 def test_what_is_refused(layer: Layer, lines: int) -> None:
-    assert len(refusals([layer])) == lines
+    told = refusals([layer], {"haze_density": frozenset({"node_a"}), "illumination": frozenset({"node_b"})})
+    assert len(told) == lines
+    assert all("on the branch of haze_density" in line and "illumination" not in line for line in told)
 
 
 def _line(output: str = "fused", dtype: str = "Half") -> str:
-    tensor = "{{ Name: {}, Dimensions: [1,60,80,3], Strides: [1,1,1,1], Datatype: {}, Format: Linear }}"
+    tensor = "{{ Name: {}, Dimensions: [{}], Strides: [1,1,1,1], Datatype: {}, Format: Linear }}"
+    visible, made = tensor.format("visible", "1,60,80,3", "UInt8"), tensor.format(output, "1,60,80,3", dtype)
     return (
-        f"Name: kernel, LayerType: kgen, Inputs: [ {tensor.format('visible', 'UInt8')}], Constants: [], Outputs: [ "
-        f"{tensor.format(output, dtype)}, {tensor.format('sums', 'Float')}], TacticName: t, StreamId: 0, "
+        f"Name: kernel, LayerType: kgen, Inputs: [ {visible}], Constants: [], Outputs: [ "
+        f"{made}, {tensor.format('sums', '256,752', 'Float')}], TacticName: t, StreamId: 0, "
         "Metadata: [ONNX Layer: node_a][ONNX Layer: node_b]"
     )
 
 
 def test_report_of_layers_is_read() -> None:
-    (layer,) = built(_line(), ["fused"])
+    (layer,) = built(_line(), ["fused"], [_layer()])
     assert layer.outputs == (Value("fused", (1, 60, 80, 3), "HALF"),)
-    assert layer.scratch == (Value("sums", (1, 60, 80, 3), "FLOAT"),)
+    assert layer.scratch == (Value("sums", (256, 752), "FLOAT"),)
     assert layer.origin == ("node_a", "node_b")
-    assert not refusals([layer])
-    assert refusals(built(_line(dtype="Float"), ["fused"]))
+    assert not refusals([layer], {})
+    assert refusals(built(_line(dtype="Float"), ["fused"], [_layer()]), {})
+
+
+def test_unread_map_is_no_scratch() -> None:
+    """Where a layer reads a map under another name, its size tells that it is one."""
+    (layer,) = built(_line(), ["fused"], [_layer(shape=(1, 1, 256, 752))])
+    assert not layer.scratch
+    assert refusals([layer], {})
 
 
 @pytest.mark.parametrize(
@@ -366,4 +377,4 @@ def test_report_of_layers_is_read() -> None:
 )
 def test_report_of_layers_is_not_guessed(report: str, told: str) -> None:
     with pytest.raises(EngineError, match=told):
-        built(report, ["fused"])
+        built(report, ["fused"], [_layer()])

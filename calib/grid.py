@@ -14,7 +14,7 @@ Grey = npt.NDArray[np.uint8]
 _CELL = 12  # pixels of a cell in the straightened board
 _AGREEING = 0.9  # share of neighbouring cells that must alternate; the rest may be stained, in glare or cold
 _GOES_ON = 0.8  # share of neighbouring cells beyond the border that must alternate for the board to be larger
-_WINDOW = 0.42  # half side of the window around a corner in distances to its neighbours, so that no other corner is in
+_WINDOW = 0.5  # half side of the window around a corner in distances to its neighbours; its weight fades to the rim
 _SMOOTHING = 0.03  # of that distance: takes noise off, and leaves corners where they are
 _LOST = 0.2  # of that distance: further from an even grid a finder's corner is a mistake, and is looked for anew
 _RELIABLE = 0.75  # of the usual agreement of a corner's surroundings with themselves turned by half a turn
@@ -46,7 +46,7 @@ def spacing(points: Points, columns: int, rows: int) -> Points:
 def refine(grey: Grey, points: Points, columns: int, rows: int) -> tuple[Points, Indices]:
     """Corners to a fraction of a pixel, as the points about which the image is symmetric: all, and those to rely on.
 
-    Each window reaches 0.42 of the way to the next corner. Smeared edges and squares that bloom into each other stay
+    Each window reaches half way to the next corner. Smeared edges and squares that bloom into each other stay
     symmetric about the corner. A corner beside a stained, cold or shining square is not: those whose surroundings agree
     clearly less with themselves turned by half a turn than is usual on this board are left out of the second result.
     """

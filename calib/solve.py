@@ -311,4 +311,4 @@ def matrix(rotation: Points) -> Points:
 
 
 def _tuple(values: Points) -> tuple[float, ...]:
-    return tuple(float(v) for v in values)
+    return tuple(round(float(v), 7) for v in values)

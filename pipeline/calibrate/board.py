@@ -12,13 +12,15 @@ from rich.markup import escape
 
 from ...calib.board import Board, CalibrationError
 from ...calib.find import suggest_size
+from ...calib.report import html, text
 from ...calib.rig import save_rig
-from ...calib.solve import Calibration, calibrate
+from ...calib.solve import calibrate
 from ..assemble import Streams, Tools, open_streams
 from ..config import OverlayConfig, RunConfig, SourceConfig
 from ..errors import InputError
 from ..names import pair_names
 from ..session import INTERRUPTED, interruptible, run_streams
+from ..sinks.aside import write_aside
 from ..sources import open_source
 from ..sources.base import Source
 from ..sources.camera import camera_device
@@ -38,7 +40,7 @@ class Order:
     distance: float
     most: int
     show: bool
-    report: Path | None
+    report: Path
 
 
 def calibrate_board(order: Order, console: Console) -> int:
@@ -58,8 +60,11 @@ def calibrate_board(order: Order, console: Console) -> int:
         _explain_nothing(sink, order)
     assert sink.sizes is not None
     calibration = calibrate(views, order.board, sink.sizes)
-    save_rig(calibration.rig(order.distance), order.out)
-    _tell(calibration, order, console)
+    rig = calibration.rig(order.distance)
+    save_rig(rig, order.out)
+    write_aside(order.report, html(calibration, rig, {shot.view.name: shot.sight for shot in sink.shots}).encode())
+    for line in [*text(calibration, rig), f"rig: {order.out}, report: {order.report}"]:
+        console.print(escape(line), highlight=False, soft_wrap=True)
     return 0
 
 
@@ -148,15 +153,3 @@ def _explain_nothing(sink: CaptureSink, order: Order) -> None:
             f"no view of the {order.board} was taken{moving}: hold it still for half a second at a time"
         )
     calibrate([shot.view for shot in sink.shots], order.board, sink.sizes or ((1, 1), (1, 1)))
-
-
-def _tell(calibration: Calibration, order: Order, console: Console) -> None:
-    fit = calibration.fit
-    lines = [
-        f"{order.out}: {len(calibration.views)} views used, {len(calibration.rejected)} rejected, error "
-        f"{fit.rms():.2f} px RMS (visible {fit.rms(0):.2f}, infrared {fit.rms(1):.2f})",
-        *(f"rejected {name}: {reason}" for name, reason in calibration.rejected),
-        *calibration.notes,
-    ]
-    for line in lines:
-        console.print(escape(line), highlight=False, soft_wrap=True)

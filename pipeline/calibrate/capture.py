@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from ...calib.board import Board
 from ...calib.find import Finder, Found
 from ...calib.joint import View
+from ...calib.pictures import Sight
 from ...engines.base import Fused
 from ..frames import Frame, FramePair, Pixels
 from ..result import Result
@@ -26,11 +26,10 @@ _KEPT_WITHOUT = 3  # pairs without a board that are kept to say what they show i
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shot:
-    """A view and small pictures of it: visible (h, w, 3) RGB, infrared (h, w), either None without a frame."""
+    """A view and small pictures of it."""
 
     view: View
-    visible: Pixels | None
-    infrared: Pixels | None
+    sight: Sight
 
 
 @dataclass(slots=True)
@@ -138,12 +137,12 @@ class CaptureSink:
         if pair.infrared is not None:
             self.sizes = pair.visible.size, pair.infrared.size
         if visible is None and infrared is None:
-            self._keep(Shot(View(_name(pair), None, None), None, None))
+            self._keep(Shot(View(_name(pair), None, None), Sight(None, None)))
             return
         if not self._stills and infrared is None:
             return  # the next moment may show it to infrared too
         heat = None if pair.infrared is None else _small(pair.infrared.pixels)
-        self._keep(Shot(View(_name(pair), visible, infrared), _small(pair.visible.pixels), heat))
+        self._keep(Shot(View(_name(pair), visible, infrared), Sight(_small(pair.visible.pixels), heat)))
 
     def _keep(self, shot: Shot) -> None:
         self.shots.append(shot)
@@ -168,16 +167,6 @@ class CaptureSink:
             if k.size:
                 means.append(float(np.linalg.norm(one.points[k] - other.points[m], axis=1).mean()))
         return min(means, default=float("inf")) / float(np.hypot(*size))
-
-
-def coverage(found: Sequence[Found], size: tuple[int, int], cells: tuple[int, int] = (8, 6)) -> npt.NDArray[np.intp]:
-    """How many board points fell into each of the image's `cells` (across, down): (down, across)."""
-    counts = np.zeros((cells[1], cells[0]), np.intp)
-    for view in found:
-        x = np.clip((view.points[:, 0] / size[0] * cells[0]).astype(int), 0, cells[0] - 1)
-        y = np.clip((view.points[:, 1] / size[1] * cells[1]).astype(int), 0, cells[1] - 1)
-        np.add.at(counts, (y, x), 1)
-    return counts
 
 
 def _grey(pixels: Pixels) -> Pixels:

@@ -1,4 +1,4 @@
-"""The command `fusecam calibrate`. Only typer is imported until it runs, so that registering it costs nothing."""
+"""The commands `fusecam calibrate` and `fusecam view-rig`. Only typer is imported until it runs, so that registering it costs nothing."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-WHAT, BOARD, OUTPUT = "What to calibrate", "The board", "Where it goes"
+WHAT, BOARD, OUTPUT, VIEW = "What to calibrate", "The board", "Where it goes", "What to look at"
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Measure how the two cameras stand: a rig file.")
 
 
@@ -81,3 +81,38 @@ def board(
     target = make_board(size, square, pattern, marker, dictionary)
     order = Order(ir, vis, target, out, distance, views, show, report or out.with_suffix(".html"))
     raise typer.Exit(calibrate_board(order, Console(stderr=True)))
+
+
+def view_rig(
+    ir: Annotated[str, _option("--ir", panel=VIEW, metavar="SOURCE", help="Infrared: camera, video or images.")],
+    vis: Annotated[str, _option("--vis", panel=VIEW, metavar="SOURCE", help="Visible: likewise.")],
+    rig: Annotated[Path, _option("--rig", panel=VIEW, metavar="YAML", help="The rig file to judge.")],
+    distance: Annotated[
+        float | None, _option("--distance", panel=VIEW, metavar="METRES", help="Where to align. Default: the rig's.")
+    ] = None,
+    offset_ms: Annotated[
+        float | None, _option("--offset-ms", panel=VIEW, metavar="X", help="Added to infrared times, in milliseconds.")
+    ] = None,
+    mode: Annotated[
+        str,
+        _option("--mode", panel=OUTPUT, metavar="NAME", default=True, help="blend, blink, or side: side by side."),
+    ] = "blend",
+    out: Annotated[
+        Path | None,
+        _option("--out", "-o", panel=OUTPUT, metavar="FILE|DIR", help="A PNG (first pair), a video, or a folder."),
+    ] = None,
+    show: Annotated[
+        bool | None, _option("--show/--no-show", panel=OUTPUT, help="Window; q closes it. Default: on without --out.")
+    ] = None,
+) -> None:
+    """Show both cameras registered by a rig file, so that a person can judge it.
+
+    blend: visible in cyan, infrared in red; what coincides has no coloured seams.
+    Things nearer or farther than the aligned distance are off by the parallax
+    that the calibration's report lists.
+    """
+    from rich.console import Console
+
+    from .view import view_rig as run
+
+    raise typer.Exit(run(ir, vis, rig, distance, mode, out, show, offset_ms, Console(stderr=True)))

@@ -83,7 +83,8 @@ class Windows(IterableDataset[Batch]):
                 source, kind = self._random.choice(sources, p=shares), self._random.choice(kinds, p=often)
                 pool = self.examples.train[str(source), kind]
                 example = pool[int(self._random.integers(len(pool)))]
-                made.append(_window(read_frame(example), example.boxes, self.size, self._random))
+                image, boxes = cut(read_frame(example), example.boxes, self.size, self._random)
+                made.append((_look(image, self._random), boxes))
             yield collate(made)
 
 
@@ -122,7 +123,7 @@ def collate(made: list[tuple[Pixels, Boxes]]) -> Batch:
     }
 
 
-def _window(image: Pixels, boxes: Boxes, size: tuple[int, int], random: np.random.Generator) -> tuple[Pixels, Boxes]:
+def cut(image: Pixels, boxes: Boxes, size: tuple[int, int], random: np.random.Generator) -> tuple[Pixels, Boxes]:
     """A window of (height, width), the frame scaled by 0.6 to 1.6 and by half of the draws mirrored.
 
     Boxes are clipped to it; those of which less than a quarter or fewer than 4 pixels remain are dropped.
@@ -148,7 +149,7 @@ def _window(image: Pixels, boxes: Boxes, size: tuple[int, int], random: np.rando
     seen_w, seen_h = x2 - x1, y2 - y1
     kept = (seen_w * seen_h >= 0.25 * w * h) & (np.minimum(seen_w, seen_h) >= 2) & (np.maximum(seen_w, seen_h) >= 4)
     clipped = np.stack([boxes[:, 0], (x1 + x2) / 2 / width, (y1 + y2) / 2 / height, seen_w / width, seen_h / height], 1)
-    return _look(np.asarray(pixels, np.uint8), random), np.asarray(clipped[kept], np.float32)
+    return np.asarray(pixels, np.uint8), np.asarray(clipped[kept], np.float32)
 
 
 def _look(image: Pixels, random: np.random.Generator) -> Pixels:

@@ -7,6 +7,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
@@ -18,6 +19,8 @@ from .network import start_network
 
 _CLASSES = {0: 0, 1: 1, 2: 2, 5: 2, 7: 2}  # person, bicycle, car; bus and truck count as cars, as in MSRS
 _STRIDES = (8, 16, 32)
+_MOST = 300
+Floats = npt.NDArray[np.float32]
 
 
 class Teacher:
@@ -29,21 +32,29 @@ class Teacher:
         self._layers, self._kept = network.model[:-1], network.save
         self._head = {name: value.float() for name, value in load_file(weights).items() if ".24." in name}
 
+    def boxes(self, image: Pixels) -> Boxes:
+        """What it is sure of, as labels. image: (H, W, 3) uint8 RGB."""
+        height, width = image.shape[:2]
+        found = self.find(image, self.confidence, enlarge=1.5)
+        x1, y1, x2, y2 = (found[:, :4] / [width, height, width, height]).T
+        return np.stack([found[:, 5], (x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1], 1).astype(np.float32)
+
     @torch.no_grad()
-    def boxes(self, image: Pixels, enlarge: float = 1.5) -> Boxes:
-        """Rows of class, x, y, width, height, in parts of the frame. image: (H, W, 3) uint8 RGB."""
-        height, width = (round(side * enlarge / 32) * 32 for side in image.shape[:2])
+    def find(self, image: Pixels, confidence: float, enlarge: float = 1.0) -> Floats:
+        """(N, 6) rows of x1, y1, x2, y2 in pixels, score, class, the best score first."""
+        height, width = (max(32, round(side * enlarge / 32) * 32) for side in image.shape[:2])
         pixels = cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC)
         found = self._decode(torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255)
-        scores = found[:, 4:5] * found[:, 5:]
-        score, kind = scores[:, list(_CLASSES)].max(1)
-        label = torch.tensor(list(_CLASSES.values()))[kind]
-        sure = score > self.confidence
-        xywh, score, label = found[sure, :4], score[sure], label[sure]
+        score, kind = (found[:, 4:5] * found[:, 5:])[:, list(_CLASSES)].max(1)
+        sure = score > confidence
+        xywh, score = found[sure, :4], score[sure]
+        label = torch.tensor(list(_CLASSES.values()))[kind[sure]]
         corners = torch.cat([xywh[:, :2] - xywh[:, 2:] / 2, xywh[:, :2] + xywh[:, 2:] / 2], 1)
-        kept = batched_nms(corners, score, label, 0.5)
-        scale = torch.tensor([width, height, width, height])
-        return np.asarray(torch.cat([label[kept, None].float(), xywh[kept] / scale], 1).numpy(), np.float32)
+        kept = batched_nms(corners, score, label, 0.5)[:_MOST]
+        side = torch.tensor([image.shape[1], image.shape[0]] * 2)
+        corners = corners[kept] / torch.tensor([width, height] * 2) * side
+        corners = corners.clamp(torch.zeros(4), side.float())
+        return np.asarray(torch.cat([corners, score[kept, None], label[kept, None].float()], 1).numpy(), np.float32)
 
     def _decode(self, image: Tensor) -> Tensor:
         """(anchors, 85): x, y, width, height in pixels, objectness, 80 class scores."""

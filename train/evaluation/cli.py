@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-INPUT, HOW, OUTPUT = "What to evaluate", "How", "Where it goes"
+INPUT, HOW, FOUND, OUTPUT = "What to evaluate", "How", "Detection", "Where it goes"
 
 
 def _option(*names: str, panel: str, metavar: str | None = None, default: bool = False, **more: Any) -> Any:
@@ -61,6 +61,35 @@ def evaluate(
         int | None,
         _option(panel=HOW, metavar="N", min=1, help="Processes that score. Default: one per core, 8 at most."),
     ] = None,
+    detect: Annotated[
+        bool,
+        _option(
+            "--detect",
+            panel=FOUND,
+            help="Score what a detector finds in each kind of frame instead: mAP50, mAP50-95, precision, recall.",
+        ),
+    ] = False,
+    labels: Annotated[
+        Path | None,
+        _option(panel=FOUND, metavar="DIR", help="Boxes by the images' names: YOLO txt, 0 person, 1 bicycle, 2 car."),
+    ] = None,
+    hazy: Annotated[
+        Path | None,
+        _option(panel=FOUND, metavar="DIR", help="The visible images again, in haze: further conditions."),
+    ] = None,
+    hazy_fused: Annotated[
+        list[str] | None,
+        _option(panel=FOUND, metavar="[NAME=]DIR", help="What the methods of --fused made of the hazy images."),
+    ] = None,
+    detector: Annotated[
+        list[str] | None,
+        _option(
+            panel=FOUND,
+            metavar="[ROW=]WEIGHTS",
+            help="Weights by `fusecam train`, or YOLOv5n's of COCO as safetensors; for one row, such as "
+            "'visible only=FILE', or for all. Default: fusecam's own.",
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         _option(
@@ -69,7 +98,8 @@ def evaluate(
             panel=OUTPUT,
             metavar="DIR",
             help="Write per_image.csv, summary.csv, summary.json, violins.png and worst.png: the ten worst images "
-            "of the engine, or of the last method.",
+            "of the engine, or of the last method. With --detect: detection.csv, pr_curves.png, found_by_fused.png and "
+            "missed_by_fused.png.",
         ),
     ] = None,
 ) -> None:
@@ -89,6 +119,8 @@ def evaluate(
     fusecam eval --fused ours=A --fused theirs=B --ir IR --vis VIS --out REPORT
 
     fusecam eval --engine physics --ir IR --vis HAZY --reference CLEAR --lift 0
+
+    fusecam eval --detect --engine realtime --ir IR --vis CLEAR --hazy HAZY --labels LABELS --split msrs
     """
     from rich.console import Console
     from rich.markup import escape
@@ -100,6 +132,37 @@ def evaluate(
 
     errors = Console(stderr=True)
     try:
+        given = {"--labels": labels, "--hazy": hazy, "--hazy-fused": hazy_fused, "--detector": detector}
+        unread = [option for option, value in given.items() if value]
+        if not detect and unread:
+            raise TrainError(f"{unread[0]} scores detections: give --detect with it")
+        if detect:
+            if reference or restored_reference:
+                raise TrainError("--reference and --restored-reference score fusion: leave them out, or --detect")
+            if labels is None:
+                raise TrainError("--detect needs --labels DIR: a YOLO txt file for every image")
+            from .detect_run import DetectSettings, run_detection
+
+            run_detection(
+                DetectSettings(
+                    ir,
+                    vis,
+                    labels,
+                    hazy,
+                    _methods(fused or []),
+                    _methods(hazy_fused or []),
+                    engine,
+                    _strength("--dehaze", dehaze),
+                    _strength("--lift", lift),
+                    _detectors(detector or []),
+                    every,
+                    split,
+                    out,
+                ),
+                Console(),
+                errors,
+            )
+            return
         settings = Settings(
             ir,
             vis,
@@ -143,6 +206,22 @@ def _methods(given: list[str]) -> dict[str, Path]:
             raise TrainError(f"--fused {text}: there is another method called {name}: give NAME=DIR")
         methods[name] = Path(folder)
     return methods
+
+
+def _detectors(given: list[str]) -> dict[str, Path]:
+    from ..errors import TrainError
+
+    detectors: dict[str, Path] = {}
+    for text in given:
+        row, equals, weights = text.partition("=")
+        if not equals or Path(text).exists():
+            row, weights = "", text
+        if row in detectors:
+            raise TrainError(f"--detector {text}: {f'row {row} has' if row else 'there are'} other weights already")
+        if not Path(weights).is_file():
+            raise TrainError(f"--detector {text}: no such file: give weights, or ROW=WEIGHTS")
+        detectors[row] = Path(weights)
+    return detectors
 
 
 def _strength(option: str, text: str) -> float | Literal["auto"]:

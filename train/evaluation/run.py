@@ -72,7 +72,7 @@ def run_evaluation(settings: Settings, console: Console, progress: Console) -> l
     if settings.out is not None:
         from . import pictures  # noqa: F401  matplotlib is missing? better now than after the work
 
-        _check_writable(settings.out)
+        check_writable(settings.out)
     engines: dict[str, FusionEngine] = {}
     if settings.engine is not None:
         engines[settings.engine] = create_engine(settings.engine, settings.dehaze, settings.lift)
@@ -142,7 +142,7 @@ def _described(settings: Settings, engines: Engines) -> dict[str, object]:
     }
 
 
-def _check_writable(folder: Path) -> None:
+def check_writable(folder: Path) -> None:
     """Find out before the work whether its results can be kept."""
     try:
         folder.mkdir(parents=True, exist_ok=True)

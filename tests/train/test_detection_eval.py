@@ -1,0 +1,161 @@
+"""Average precision of cases small enough for a pencil, and one whole evaluation on files."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from fusecam.engines.detector import save_detector
+from fusecam.pipeline.cli import app
+from fusecam.train.detector.boxes import write_boxes
+from fusecam.train.detector.network import start_network
+from fusecam.train.evaluation.detect_run import DetectSettings, Seen, run_detection, summarise
+from fusecam.train.evaluation.detection import Judged, judge, matched, pixels, seen
+from fusecam.train.evaluation.scenes import Scene
+
+PERSON, CAR = 0.0, 2.0
+A, B = [10, 10, 30, 60], [100, 20, 140, 100]
+ELSEWHERE = [200, 200, 240, 240]
+
+
+def frame(found: list[list[float]], truth: list[list[float]]) -> Judged:
+    return Judged("x", np.array(found, np.float32).reshape(-1, 6), np.array(truth, np.float32).reshape(-1, 5))
+
+
+TWO_PEOPLE = [[PERSON, *A], [PERSON, *B]]
+
+
+@pytest.mark.parametrize(
+    ("found", "map50"),
+    [
+        ([[*A, 0.9, PERSON], [*B, 0.8, PERSON]], 1.0),
+        # right, wrong, right: precision 1 up to half of the recall, then 2/3
+        ([[*A, 0.9, PERSON], [*ELSEWHERE, 0.8, PERSON], [*B, 0.7, PERSON]], 0.5 + 0.5 * 2 / 3),
+        ([[*A, 0.9, PERSON]], 0.5),
+        ([[*A, 0.9, PERSON], [*A, 0.8, PERSON]], 0.5),  # the same person twice: one hit, one false
+        ([[*A, 0.9, CAR], [*B, 0.8, CAR]], 0.0),
+        ([], 0.0),
+    ],
+)
+def test_average_precision_by_hand(found: list[list[float]], map50: float) -> None:
+    figures = judge([frame(found, TWO_PEOPLE)]).figures
+    assert figures["person"].map50 == pytest.approx(map50, abs=0.011)  # Ultralytics interpolates at 101 points
+    assert figures["all"].map50 == figures["person"].map50
+    assert figures["person"].labels == 2
+    assert "car" not in figures  # no labels: not a class of these frames
+
+
+def test_a_box_a_little_off_counts_at_the_lower_thresholds_alone() -> None:
+    x1, y1, x2, y2 = A
+    off = [x1, y1, x2, y1 + 0.72 * (y2 - y1)]  # IoU 0.72: hits at 0.5, 0.55, 0.6, 0.65 and 0.7
+    figures = judge([frame([[*off, 0.9, PERSON]], [[PERSON, *A]])]).figures["person"]
+    assert figures.map50 == pytest.approx(1, abs=0.011)
+    assert figures.map == pytest.approx(0.5, abs=0.011)
+
+
+def test_scores_rank_over_all_frames_and_their_order_in_a_frame_does_not_matter() -> None:
+    hit, stray = frame([[*A, 0.6, PERSON]], [[PERSON, *A]]), frame([[*ELSEWHERE, 0.9, PERSON]], [])
+    assert judge([hit, stray]).figures["all"].map50 == pytest.approx(0.5, abs=0.011)  # the stray comes first
+    worse_first = frame([[*ELSEWHERE, 0.2, PERSON], [*A, 0.9, PERSON]], [[PERSON, *A]])
+    assert matched(worse_first)[:, 0].tolist() == [False, True]
+
+
+def test_mean_is_over_classes_not_boxes() -> None:
+    truth = [*TWO_PEOPLE, [CAR, *ELSEWHERE]]
+    figures = judge([frame([[*A, 0.9, PERSON], [*B, 0.8, PERSON]], truth)]).figures
+    assert (figures["person"].map50, figures["car"].map50) == (pytest.approx(1, abs=0.011), 0)
+    assert figures["all"].map50 == pytest.approx(0.5, abs=0.011)
+
+
+def test_seen_needs_class_overlap_and_score() -> None:
+    judged = frame([[*A, 0.3, PERSON], [*B, 0.9, CAR]], TWO_PEOPLE)
+    assert seen(judged, 0.25).tolist() == [True, False]
+    assert seen(judged, 0.5).tolist() == [False, False]
+
+
+def test_boxes_in_pixels() -> None:
+    rows = pixels(np.array([[2, 0.5, 0.25, 0.5, 0.5]], np.float32), 200, 100)
+    np.testing.assert_allclose(rows, [[2, 50, 0, 150, 50]])
+
+
+def test_rows_are_judged_by_condition_and_only_where_they_have_every_frame() -> None:
+    scene = Scene("x", Path("i"), Path("v"), Path("v"), Path("v"))
+    good, blind = frame([[*A, 0.9, PERSON], [*B, 0.8, PERSON]], TWO_PEOPLE), frame([], TWO_PEOPLE)
+    results = summarise(
+        [
+            Seen("day", scene, {"visible only": good, "fused": good, "clear method": good}),
+            Seen("hazy day", scene, {"visible only": blind, "fused": good}),
+        ]
+    )
+    assert list(results) == ["all", "day", "hazy day"]
+    assert list(results["all"]) == list(results["hazy day"]) == ["visible only", "fused"]
+    assert "clear method" in results["day"]
+    map50 = {row: result.figures["all"].map50 for row, result in results["all"].items()}
+    assert map50 == {"visible only": pytest.approx(0.5, abs=0.011), "fused": pytest.approx(1, abs=0.011)}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two scenes, clear and hazy, with boxes, and untrained weights."""
+    folder = tmp_path_factory.mktemp("detect")
+    random = np.random.default_rng(0)
+    for kind in ("ir", "clear", "hazy", "labels"):
+        (folder / kind).mkdir()
+    for name in ("1D", "2N"):
+        for kind, shape in (("ir", (96, 128)), ("clear", (96, 128, 3)), ("hazy", (96, 128, 3))):
+            cv2.imwrite(str(folder / kind / f"{name}.png"), random.integers(0, 255, shape, np.uint8))
+        write_boxes(folder / "labels" / f"{name}.txt", np.array([[0, 0.5, 0.5, 0.2, 0.4]], np.float32))
+    save_detector(start_network("yolov5n.yaml", None), folder / "start.safetensors")
+    return folder
+
+
+def test_a_whole_evaluation_writes_table_curves_and_csv(data: Path, tmp_path: Path) -> None:
+    settings = DetectSettings(
+        data / "ir",
+        data / "clear",
+        data / "labels",
+        data / "hazy",
+        fused={"theirs": data / "clear"},
+        hazy_fused={"theirs": data / "hazy"},
+        detectors={"": data / "start.safetensors"},
+        split="msrs",
+        out=tmp_path,
+    )
+    console = Console(record=True, width=150)
+    results = run_detection(settings, console, Console(stderr=True))
+    assert list(results) == ["all", "day", "night", "hazy day", "hazy night"]
+    rows = ["infrared only", "visible only", "average", "theirs"]
+    assert list(results["all"]) == list(results["hazy night"]) == rows
+    assert results["all"]["theirs"].figures["person"].labels == 4
+    with (tmp_path / "detection.csv").open() as file:
+        lines = list(csv.DictReader(file))
+    assert {line["row"] for line in lines} == set(rows)
+    same = {line["row"]: line["mAP50"] for line in lines if (line["condition"], line["class"]) == ("day", "all")}
+    assert same["theirs"] == same["visible only"]  # the same frames
+    assert (tmp_path / "pr_curves.png").stat().st_size > 1000
+    assert "hazy night, 1 images" in console.export_text()
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        (["--detect"], "needs --labels"),
+        (["--labels", "labels"], "give --detect"),
+        (["--detect", "--labels", "ir"], "no boxes for this frame"),
+        (["--detect", "--labels", "labels", "--detector", "nowhere"], "no such file"),
+        (["--detect", "--labels", "labels", "--detector", "other=start.safetensors"], "no such row"),
+        (["--detect", "--labels", "labels", "--detector", "ir/1D.png"], "no weights of a detector"),
+    ],
+)
+def test_errors_are_one_line(data: Path, more: list[str], told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(data)
+    given = [*more] if "--detector" in more or "--detect" not in more else [*more, "--detector", "start.safetensors"]
+    result = CliRunner().invoke(app, ["eval", "--ir", "ir", "--vis", "clear", *given])
+    assert result.exit_code == 1
+    assert told in " ".join(result.stderr.split()) and len(result.stderr.strip().splitlines()) == 1

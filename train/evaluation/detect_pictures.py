@@ -1,0 +1,110 @@
+"""The pictures of an evaluation of detection: precision over recall, and what one row finds that another misses."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from ...engines.base import Pixels
+from ...engines.detector import DETECTOR_NAMES
+from .detection import ALL_CLASSES, Judged, Result, seen
+from .pictures import contact_sheet
+from .summary import whole
+
+if TYPE_CHECKING:
+    from .detect_run import Seen
+
+SURE = 0.25
+"""Score from which a detection counts as a find: the run's own default."""
+EXAMPLES = 8
+FOUND, MISSED, FALSE = (90, 220, 110), (240, 70, 60), (250, 190, 60)
+
+
+def draw(
+    folder: Path,
+    looked: Sequence[Seen],
+    results: Mapping[str, Mapping[str, Result]],
+    frame: Callable[[Seen, str], Pixels],
+) -> list[Path]:
+    """Write pr_curves.png, and sheets of what the first method (or the average) finds and visible misses, and back."""
+    rows = list(looked[0].rows)
+    method = rows[3] if len(rows) > 3 else rows[-1]
+    paths = [folder / "pr_curves.png", folder / "found_by_fused.png", folder / "missed_by_fused.png"]
+    with whole(paths[0]) as partial:
+        curves(results, partial)
+    for path, by, without in ((paths[1], method, rows[1]), (paths[2], rows[1], method)):
+        some = _gains(looked, by, without)
+        sheet = []
+        for count, each in some:
+            caption = f"{each.scene.name}, {each.condition}: {count} found in {by}, missed in {without}"
+            cells = [(row, marked(frame(each, row), each.rows[row])) for row in (rows[0], rows[1], method)]
+            sheet.append((caption, cells))
+        if sheet:
+            with whole(path) as partial:
+                contact_sheet(sheet, partial)
+        else:
+            paths.remove(path)
+    return paths
+
+
+def curves(results: Mapping[str, Mapping[str, Result]], path: Path) -> None:
+    """Precision over recall at IoU 0.5, the mean over classes: a plot a condition, a line a row."""
+    across = min(3, len(results))
+    down = math.ceil(len(results) / across)
+    figure = Figure(figsize=(5.2 * across, 4.2 * down), layout="constrained")
+    FigureCanvasAgg(figure)
+    for place, (condition, rows) in enumerate(results.items(), start=1):
+        axes = figure.add_subplot(down, across, place)
+        for row, result in rows.items():
+            label = f"{row}  {100 * result.figures[ALL_CLASSES].map50:.1f}"
+            axes.plot(np.linspace(0, 1, len(result.curve)), result.curve, label=label, linewidth=1.4)
+        axes.set(title=condition, xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=8, loc="lower left", title="mAP50")
+    figure.savefig(path, dpi=110, format="png")
+
+
+def marked(image: Pixels, judged: Judged) -> Pixels:
+    """The frame with labelled boxes, green where found and red where not, and what else was found in yellow."""
+    canvas = image.copy()
+    for row, hit in zip(judged.truth, seen(judged, SURE), strict=True):
+        _box(canvas, row[1:], FOUND if hit else MISSED, 2)
+    sure = judged.found[judged.found[:, 4] >= SURE]
+    labels, corners = judged.truth[:, :1], judged.truth[:, 1:]
+    turned = Judged(
+        judged.name, np.hstack([corners, np.ones_like(labels), labels]), np.hstack([sure[:, 5:], sure[:, :4]])
+    )
+    for row, real in zip(sure, seen(turned, 0), strict=True):
+        if not real:
+            _box(canvas, row[:4], FALSE, 1)
+            name = DETECTOR_NAMES[int(row[5])]
+            at = (int(row[0]), max(10, int(row[1]) - 3))
+            cv2.putText(canvas, f"{name} {row[4]:.2f}", at, cv2.FONT_HERSHEY_SIMPLEX, 0.4, FALSE, 1, cv2.LINE_AA)
+    return canvas
+
+
+def _gains(looked: Sequence[Seen], by: str, without: str) -> list[tuple[int, Seen]]:
+    """The scenes where `by` finds most labelled boxes that `without` misses, one of each scene."""
+    counted = []
+    for each in looked:
+        if by in each.rows and without in each.rows:
+            gained = seen(each.rows[by], SURE) & ~seen(each.rows[without], SURE)
+            counted.append((int(gained.sum()), each))
+    counted.sort(key=lambda one: -one[0])
+    chosen: dict[str, tuple[int, Seen]] = {}
+    for count, each in counted:
+        if count:
+            chosen.setdefault(each.scene.name, (count, each))
+    return list(chosen.values())[:EXAMPLES]
+
+
+def _box(canvas: Pixels, corners: np.ndarray, colour: tuple[int, int, int], width: int) -> None:
+    x1, y1, x2, y2 = (round(float(value)) for value in corners)
+    cv2.rectangle(canvas, (x1, y1), (x2, y2), colour, width, cv2.LINE_AA)

@@ -1,0 +1,223 @@
+"""One whole evaluation of detection: rows of frames found, fused or read, a detector over each, tables and files."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from ...engines import FusionEngine, Strength, create_engine
+from ...engines.base import Pixels
+from ...engines.detector import DETECTOR_WEIGHTS
+from ..detector.boxes import read_boxes
+from ..errors import TrainError
+from .detection import ALL_CLASSES, Figures, Judged, Result, judge, pixels
+from .detectors import Find, make_detector
+from .evaluate import fuse_scene
+from .run import check_writable
+from .scenes import Images, Scene, find_scenes, fits, read_image, read_sources
+from .summary import ALL, OTHER, group_of, split_rule, whole
+
+INFRARED, VISIBLE, AVERAGE = "infrared only", "visible only", "average"
+BASELINES = (INFRARED, VISIBLE, AVERAGE)
+COLUMNS = {"map50": "mAP50", "map": "mAP50-95", "precision": "precision", "recall": "recall"}
+LEGEND = (
+    "In percent. P and R: precision and recall at IoU 0.5, at the score where the mean F1 is highest. person, bicycle, "
+    "car: average precision at IoU 0.5 (labels). Matching and average precision are Ultralytics' own."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class DetectSettings:
+    """What to evaluate. `fused` and `hazy_fused` map a method's name to its folder.
+
+    hazy: the same scenes in haze, as further conditions. detectors: weights by row, those for all others under "".
+    """
+
+    infrared: Path
+    visible: Path
+    labels: Path
+    hazy: Path | None = None
+    fused: Mapping[str, Path] = field(default_factory=dict)
+    hazy_fused: Mapping[str, Path] = field(default_factory=dict)
+    engine: str | None = None
+    dehaze: Strength = "auto"
+    lift: Strength = "auto"
+    detectors: Mapping[str, Path] = field(default_factory=dict)
+    every: int = 1
+    split: str | None = None
+    out: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """One scene under one condition: which, its files, and what was found in each row's frame."""
+
+    condition: str
+    scene: Scene
+    rows: dict[str, Judged]
+
+
+Results = dict[str, dict[str, Result]]
+"""By condition, `all` first, then by row."""
+
+
+def run_detection(settings: DetectSettings, console: Console, progress: Console) -> Results:
+    """Evaluate, print the tables on `console`, progress and notes on `progress`; write files if `out` is set.
+
+    Raises TrainError or EngineError, both meant for the user.
+    """
+    rule = split_rule(settings.split)
+    methods = [settings.engine] if settings.engine is not None else []
+    methods += dict.fromkeys((*settings.fused, *settings.hazy_fused))
+    taken = [name for name in methods if name in BASELINES or methods.count(name) > 1]
+    if taken:
+        raise TrainError(f"--fused {taken[0]}: there is another row of that name: give NAME=DIR")
+    strange = [row for row in settings.detectors if row and row not in (*BASELINES, *methods)]
+    if strange:
+        raise TrainError(f"--detector {strange[0]}=...: no such row; there are {', '.join((*BASELINES, *methods))}")
+
+    def note(line: str) -> None:
+        progress.print(f"note: {line}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+
+    scenes = _scenes(settings, rule, note)
+    if settings.out is not None:
+        check_writable(settings.out)
+    engine = None if settings.engine is None else create_engine(settings.engine, settings.dehaze, settings.lift)
+    default = settings.detectors.get("", DETECTOR_WEIGHTS)
+    weights = {row: settings.detectors.get(row, default) for row in (*BASELINES, *methods)}
+    made = {path: make_detector(path) for path in dict.fromkeys(weights.values())}
+    find = {row: made[path] for row, path in weights.items()}
+
+    columns = TextColumn("detecting"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=progress, transient=True, disable=not progress.is_terminal) as bar:
+        looked = [
+            Seen(condition, scene, _look(scene, settings, engine, find))
+            for condition, scene in bar.track(scenes, description="")
+        ]
+    results = summarise(looked)
+    for condition, rows in results.items():
+        count = len(looked) if condition == ALL else sum(each.condition == condition for each in looked)
+        console.print(_table(f"{condition}, {count} images", rows))
+        console.print()
+    console.print(LEGEND, style="dim")
+    if settings.out is not None:
+        from .detect_pictures import draw
+
+        paths = [_write(settings.out / "detection.csv", results, weights)]
+        paths += draw(settings.out, looked, results, lambda each, row: frame(each.scene, row, engine))
+        console.print(
+            "\n".join(["", *(f"wrote {path}" for path in paths)]), markup=False, highlight=False, soft_wrap=True
+        )
+    return results
+
+
+def summarise(looked: Sequence[Seen]) -> Results:
+    """Figures over everything, then by condition in the order met; a row counts where it has all of the frames."""
+    results: Results = {}
+    conditions = list(dict.fromkeys(each.condition for each in looked))
+    for condition in [ALL, *conditions] if len(conditions) > 1 else conditions:
+        some = [each for each in looked if condition in (ALL, each.condition)]
+        rows = [row for row in _rows(looked) if all(row in each.rows for each in some)]
+        results[condition] = {row: judge([each.rows[row] for each in some]) for row in rows}
+    return results
+
+
+def frame(scene: Scene, row: str, engine: FusionEngine | None) -> Pixels:
+    """The frame of a row, (H, W, 3) uint8 RGB."""
+    return _frame(read_sources(scene), scene, row, engine)
+
+
+def _scenes(settings: DetectSettings, rule: Mapping[str, str], note: Callable[[str], None]) -> list[tuple[str, Scene]]:
+    """Conditions with their scenes: those of every visible folder."""
+    folders = [("", settings.visible, settings.fused)]
+    if settings.hazy is not None:
+        folders.append(("hazy ", settings.hazy, settings.hazy_fused))
+    found = [
+        (prefix, find_scenes(settings.infrared, visible, fused=fused, every=settings.every, note=note))
+        for prefix, visible, fused in folders
+    ]
+    common = set.intersection(*({scene.name for scene in scenes} for _, scenes in found))  # the same in clear and hazy
+    return [
+        (_condition(prefix, group_of(scene.name, rule)), scene)
+        for prefix, scenes in found
+        for scene in scenes
+        if scene.name in common
+    ]
+
+
+def _condition(prefix: str, group: str) -> str:
+    return prefix + group if group != OTHER else prefix.strip() or "clear"
+
+
+def _look(
+    scene: Scene, settings: DetectSettings, engine: FusionEngine | None, find: Mapping[str, Find]
+) -> dict[str, Judged]:
+    images = read_sources(scene)
+    height, width = images.visible.shape[:2]
+    truth = pixels(read_boxes(settings.labels / f"{scene.name}.txt"), width, height)
+    rows = [*BASELINES, *([settings.engine] if settings.engine is not None else []), *scene.fused]
+    return {row: Judged(scene.name, find[row](_frame(images, scene, row, engine)), truth) for row in rows}
+
+
+def _frame(images: Images, scene: Scene, row: str, engine: FusionEngine | None) -> Pixels:
+    if row == INFRARED:
+        return np.repeat(images.infrared[..., None], 3, axis=2)
+    if row == VISIBLE:
+        return images.visible
+    if row == AVERAGE:
+        return ((images.visible.astype(np.uint16) + images.infrared[..., None]) // 2).astype(np.uint8)
+    if row in scene.fused:
+        image = read_image(scene.fused[row])
+        fits(image, scene.fused[row], images.visible, scene.visible)
+        return image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2)
+    assert engine is not None
+    return fuse_scene(engine, images).fused
+
+
+def _rows(looked: Sequence[Seen]) -> list[str]:
+    return list(dict.fromkeys(row for each in looked for row in each.rows))
+
+
+def _table(title: str, rows: Mapping[str, Result]) -> Table:
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+    first = next(iter(rows.values()))
+    classes = [name for name in first.figures if name != ALL_CLASSES]
+    headings = [*COLUMNS.values(), *(f"{name} ({first.figures[name].labels})" for name in classes)]
+    table.add_column("")
+    for heading in headings:
+        table.add_column({"precision": "P", "recall": "R"}.get(heading, heading), justify="right", no_wrap=True)
+    values = {row: _values(result, classes) for row, result in rows.items()}
+    best = np.nanmax(np.array(list(values.values())), axis=0)
+    for row, numbers in values.items():
+        cells = [
+            Text(f"{100 * number:.1f}", style="bold" if number == top else "")
+            for number, top in zip(numbers, best, strict=True)
+        ]
+        table.add_row(Text(row), *cells)
+    return table
+
+
+def _values(result: Result, classes: Sequence[str]) -> list[float]:
+    every: Figures = result.figures[ALL_CLASSES]
+    return [*(getattr(every, name) for name in COLUMNS), *(result.figures[name].map50 for name in classes)]
+
+
+def _write(path: Path, results: Results, weights: Mapping[str, Path]) -> Path:
+    with whole(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["condition", "row", "detector", "class", "labels", *COLUMNS.values()])
+        for condition, rows in results.items():
+            for row, result in rows.items():
+                for name, figures in result.figures.items():
+                    numbers = [f"{getattr(figures, column):.4f}" for column in COLUMNS]
+                    writer.writerow([condition, row, weights[row].name, name, figures.labels, *numbers])
+    return path

@@ -1,0 +1,112 @@
+"""Detections against labelled boxes: Ultralytics' own matching and average precision, per class and over classes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ...engines.detection.quiet import ultralytics
+from ...engines.detector import DETECTOR_NAMES
+from ..detector.boxes import Boxes
+
+Floats = npt.NDArray[np.float32]
+ALL_CLASSES = "all"
+LEAST = 0.001
+"""Score from which detections count for the average precision, as in Ultralytics' validation."""
+THRESHOLDS = np.linspace(0.5, 0.95, 10)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Judged:
+    """One frame. found: (N, 6) x1, y1, x2, y2 in pixels, score, class. truth: (M, 5) class, x1, y1, x2, y2."""
+
+    name: str
+    found: Floats
+    truth: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What a detector reaches on some frames for one class, or the mean over the classes that they show.
+
+    Precision and recall at IoU 0.5, at the score where the mean F1 over the classes is highest.
+    """
+
+    labels: int
+    map50: float
+    map: float
+    precision: float
+    recall: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Result:
+    """Figures by class name, `all` first, and precision over recall 0 to 1 in 1000 steps, the mean over classes."""
+
+    figures: dict[str, Figures]
+    curve: npt.NDArray[np.float64]
+
+
+def pixels(boxes: Boxes, width: int, height: int) -> Floats:
+    """Boxes in parts of the frame as rows of class, x1, y1, x2, y2 in its pixels."""
+    centre, size = boxes[:, 1:3], boxes[:, 3:5]
+    scale = np.array([width, height], np.float32)
+    corners = np.hstack([(centre - size / 2) * scale, (centre + size / 2) * scale])
+    return np.hstack([boxes[:, :1], corners]).astype(np.float32)
+
+
+def judge(frames: Sequence[Judged]) -> Result:
+    """Average precision over all frames together."""
+    metrics = ultralytics("ultralytics.utils.metrics")
+    hits = np.concatenate([matched(each) for each in frames])
+    found = np.concatenate([each.found for each in frames])
+    truth = np.concatenate([each.truth[:, 0] for each in frames])
+    _, _, p, r, _, ap, classes, *_, curves = metrics.ap_per_class(hits, found[:, 4], found[:, 5], truth)
+    figures = {
+        DETECTOR_NAMES[int(number)]: Figures(
+            int((truth == number).sum()), float(ap[at, 0]), float(ap[at].mean()), float(p[at]), float(r[at])
+        )
+        for at, number in enumerate(classes)
+    }
+    none = math.nan
+    whole = (
+        Figures(len(truth), float(ap[:, 0].mean()), float(ap.mean()), float(p.mean()), float(r.mean()))
+        if len(truth)
+        else Figures(0, none, none, none, none)
+    )
+    return Result({ALL_CLASSES: whole} | figures, np.asarray(curves, np.float64).mean(0))
+
+
+def matched(frame: Judged) -> npt.NDArray[np.bool_]:
+    """(N, 10): which detections hit a box of their class that no better one has, at each of THRESHOLDS."""
+    if not (len(frame.found) and len(frame.truth)):
+        return np.zeros((len(frame.found), len(THRESHOLDS)), bool)
+    import torch
+
+    order = np.argsort(-frame.found[:, 4], kind="stable")
+    found, truth = torch.from_numpy(frame.found[order]), torch.from_numpy(frame.truth)
+    validator: Any = ultralytics("ultralytics.engine.validator").BaseValidator
+    iou = ultralytics("ultralytics.utils.metrics").box_iou(truth[:, 1:], found[:, :4])
+    thresholds = SimpleNamespace(iouv=torch.from_numpy(THRESHOLDS))  # all that the method needs of a validator
+    hits = validator.match_predictions(thresholds, found[:, 5], truth[:, 0], iou).numpy()
+    back = np.empty_like(hits)
+    back[order] = hits
+    return np.asarray(back, np.bool_)
+
+
+def seen(frame: Judged, score: float) -> npt.NDArray[np.bool_]:
+    """(M,): which labelled boxes a detection of their class with at least that score covers, at IoU 0.5."""
+    metrics = ultralytics("ultralytics.utils.metrics")
+    import torch
+
+    sure = frame.found[frame.found[:, 4] >= score]
+    if not (len(sure) and len(frame.truth)):
+        return np.zeros(len(frame.truth), bool)
+    iou = metrics.box_iou(torch.from_numpy(frame.truth[:, 1:]), torch.from_numpy(sure[:, :4])).numpy()
+    return np.asarray(((iou >= 0.5) & (frame.truth[:, :1] == sure[:, 5])).any(1))

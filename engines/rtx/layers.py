@@ -41,8 +41,8 @@ class Value(NamedTuple):
 class Layer:
     """One layer.
 
-    origin: the ONNX nodes that it was made of, none where it only orders others. scratch: what it writes for itself
-    alone, such as the partial sums of a mean.
+    origin: the ONNX nodes that it was made of, none for constants and for what only orders others. scratch: what it
+    writes for itself alone, such as the partial sums of a mean.
     """
 
     name: str

@@ -8,17 +8,21 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import typer
 from rich.console import Console
 from typer.testing import CliRunner
 
 from fusecam.engines.detector import save_detector
-from fusecam.pipeline.cli import app
 from fusecam.train.detector.boxes import write_boxes
 from fusecam.train.detector.network import start_network
+from fusecam.train.evaluation.cli import evaluate
 from fusecam.train.evaluation.detect_run import DetectSettings, Seen, run_detection, summarise
 from fusecam.train.evaluation.detection import Judged, judge, matched, pixels, seen
 from fusecam.train.evaluation.scenes import Scene
 
+APP = typer.Typer()
+APP.callback()(lambda: None)
+APP.command("eval")(evaluate)
 PERSON, CAR = 0.0, 2.0
 A, B = [10, 10, 30, 60], [100, 20, 140, 100]
 ELSEWHERE = [200, 200, 240, 240]
@@ -156,6 +160,6 @@ def test_a_whole_evaluation_writes_table_curves_and_csv(data: Path, tmp_path: Pa
 def test_errors_are_one_line(data: Path, more: list[str], told: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(data)
     given = [*more] if "--detector" in more or "--detect" not in more else [*more, "--detector", "start.safetensors"]
-    result = CliRunner().invoke(app, ["eval", "--ir", "ir", "--vis", "clear", *given])
+    result = CliRunner().invoke(APP, ["eval", "--ir", "ir", "--vis", "clear", *given])
     assert result.exit_code == 1
     assert told in " ".join(result.stderr.split()) and len(result.stderr.strip().splitlines()) == 1

@@ -89,10 +89,10 @@ class Windows(IterableDataset[Batch]):
 
 
 class Whole(IterableDataset[Batch]):
-    """Every held-out frame once, whole, at 480x640 or what it has."""
+    """Every held-out frame once, whole, stretched to one size."""
 
-    def __init__(self, examples: list[Example], batch: int) -> None:
-        self.examples, self.batch = examples, batch
+    def __init__(self, examples: list[Example], batch: int, size: tuple[int, int]) -> None:
+        self.examples, self.batch, self.size = examples, batch, size
 
     def __len__(self) -> int:
         return -(-len(self.examples) // self.batch)
@@ -100,7 +100,8 @@ class Whole(IterableDataset[Batch]):
     def __iter__(self) -> Iterator[Batch]:
         for start in range(0, len(self.examples), self.batch):
             some = self.examples[start : start + self.batch]
-            yield collate([(read_frame(each), each.boxes) for each in some])
+            frames = (cv2.resize(read_frame(each), self.size[::-1]) for each in some)
+            yield collate([(np.asarray(frame, np.uint8), each.boxes) for frame, each in zip(frames, some, strict=True)])
 
 
 def read_frame(example: Example) -> Pixels:
@@ -137,7 +138,9 @@ def cut(image: Pixels, boxes: Boxes, size: tuple[int, int], random: np.random.Ge
     left, top = (float(random.uniform(min(0, room), max(0, room))) for room in (width - across, height - down))
     mirrored = random.random() < 0.5
     x_scale = -scale * stretch if mirrored else scale * stretch
-    matrix = np.array([[x_scale, 0, left + (across if mirrored else 0)], [0, scale, top]])
+    # OpenCV's pixels are points at whole numbers, those of boxes squares between them: half a pixel on either side
+    shift_x, shift_y = left + (across if mirrored else 0) + x_scale / 2 - 0.5, top + scale / 2 - 0.5
+    matrix = np.array([[x_scale, 0, shift_x], [0, scale, shift_y]])
     how = cv2.INTER_AREA if scale < 0.8 else cv2.INTER_LINEAR
     pixels = cv2.warpAffine(image, matrix, (width, height), flags=how, borderValue=(GRAY, GRAY, GRAY))
 

@@ -143,7 +143,7 @@ def fit_detector(
         enable_model_summary=False,
         gradient_clip_val=10.0,
     )
-    held = DataLoader(Whole(examples.held, recipe.batch), batch_size=None) if examples.held else None
+    held = DataLoader(Whole(examples.held, recipe.batch, recipe.last_size), batch_size=None) if examples.held else None
     trainer.fit(
         module,
         DataLoader(windows, batch_size=None),

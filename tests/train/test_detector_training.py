@@ -1,0 +1,191 @@
+"""The detector's training: boxes follow their pixels, recipes are checked, a run writes weights that load."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fusecam.engines.base import EngineError
+from fusecam.engines.detector import DETECTOR_NAMES, load_detector, save_detector
+from fusecam.train.detector.boxes import read_boxes, write_boxes
+from fusecam.train.detector.data import Examples, Windows, cut
+from fusecam.train.detector.fit import fit_detector
+from fusecam.train.detector.network import start_network
+from fusecam.train.detector.recipe import DetectorRecipe, read_detector_recipe
+from fusecam.train.detector.streets import views
+from fusecam.train.errors import TrainError
+
+RECIPES = Path(__file__).parents[2] / "train" / "recipes"
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10_000), st.sampled_from([(384, 512), (480, 640), (192, 256)]))
+def test_boxes_follow_their_pixels_into_the_window(seed: int, size: tuple[int, int]) -> None:
+    random = np.random.default_rng(seed)
+    image = np.zeros((480, 640, 3), np.uint8)
+    x1, y1 = int(random.integers(0, 560)), int(random.integers(0, 420))
+    x2, y2 = x1 + int(random.integers(24, 80)), y1 + int(random.integers(24, 60))
+    image[y1:y2, x1:x2, 0] = 255  # red, unlike the gray that fills a window
+    label = [[2, (x1 + x2) / 2 / 640, (y1 + y2) / 2 / 480, (x2 - x1) / 640, (y2 - y1) / 480]]
+    window, boxes = cut(image, np.array(label, np.float32), size, random)
+    assert window.shape == (*size, 3)
+    red = (window[..., 0] > 128) & (window[..., 1] < 64)
+    if not len(boxes):
+        return  # too little of it is left: what remains of the label's area is checked below for the others
+    assert len(boxes) == 1 and boxes[0, 0] == 2
+    rows, columns = np.flatnonzero(red.any(1)), np.flatnonzero(red.any(0))
+    height, width = size
+    x, y, w, h = boxes[0, 1:] * [width, height, width, height]
+    seen = [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]
+    np.testing.assert_allclose([x - w / 2, y - h / 2, x + w / 2, y + h / 2], seen, atol=1)  # of a threshold on pixels
+
+
+@pytest.mark.parametrize(("x", "y", "least", "most"), [(0.5, 0.5, 100, 100), (0.04, 0.93, 20, 80)])
+def test_a_box_left_outside_is_dropped(x: float, y: float, least: int, most: int) -> None:
+    image, label = np.zeros((480, 640, 3), np.uint8), np.array([[0, x, y, 0.05, 0.1]], np.float32)
+    kept = [len(cut(image, label, (384, 512), np.random.default_rng(seed))[1]) for seed in range(100)]
+    assert least <= sum(kept) <= most  # every window has the frame's middle, not every one its corner
+
+
+def test_boxes_survive_their_file(tmp_path: Path) -> None:
+    boxes = np.array([[0, 0.25, 0.5, 0.1, 0.2], [2, 0.9, 0.1, 0.05, 0.05]], np.float32)
+    write_boxes(tmp_path / "a.txt", boxes)
+    np.testing.assert_allclose(read_boxes(tmp_path / "a.txt"), boxes, atol=1e-6)
+    write_boxes(tmp_path / "none.txt", boxes[:0])
+    assert read_boxes(tmp_path / "none.txt").shape == (0, 5)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [(None, "no boxes"), ("0 0.5 0.5 0.1", "not boxes"), ("0 a b c d", "not boxes"), ("0 320 240 10 10", "outside")],
+)
+def test_boxes_that_cannot_be_read(text: str | None, told: str, tmp_path: Path) -> None:
+    if text is not None:
+        (tmp_path / "a.txt").write_text(text)
+    with pytest.raises(TrainError, match=told):
+        read_boxes(tmp_path / "a.txt")
+
+
+def test_the_recipe_in_the_repository_is_valid_and_its_folders_count_from_it() -> None:
+    recipe = read_detector_recipe(RECIPES / "detector.yaml")
+    assert recipe.data[0].root == RECIPES / "../../../shared/data/msrs_train_128"
+    assert recipe.data[0].labels is not None and recipe.data[0].labels.fused.parts[-2:] == ("train", "fusion")
+    assert "dev" not in (RECIPES / "detector.yaml").read_text()  # development figures are never trained on
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("detector: {frozzen: 3}\ndata: [{root: x}]", "detector.frozzen"),
+        ("detector: {}", "data"),
+        ("detector: {}\ndata: [{root: x}]\nkinds: {thermal: 1}", "kinds.thermal"),
+    ],
+)
+def test_recipes_that_are_refused(text: str, told: str, tmp_path: Path) -> None:
+    (tmp_path / "r.yaml").write_text(text)
+    with pytest.raises(TrainError, match=told):
+        read_detector_recipe(tmp_path / "r.yaml")
+
+
+def test_weights_are_read_as_written_without_unpickling(tmp_path: Path) -> None:
+    network = start_network("yolov5n.yaml", None).eval()
+    save_detector(network, tmp_path / "w.safetensors")
+    loaded = load_detector(tmp_path / "w.safetensors")
+    frame = torch.rand(1, 3, 96, 128, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        given, expected = loaded(frame)[0], network(frame)[0]
+    assert given.shape == (1, 4 + len(DETECTOR_NAMES), 12 * 16 + 6 * 8 + 3 * 4)
+    torch.testing.assert_close(given, expected, atol=0.5, rtol=0.02)  # fp16 in the file
+    assert (tmp_path / "w.safetensors").stat().st_size < 6e6
+
+
+def test_files_that_are_no_weights(tmp_path: Path) -> None:
+    (tmp_path / "w.safetensors").write_bytes(b"pickle")
+    for path in (tmp_path / "w.safetensors", tmp_path / "none.safetensors"):
+        with pytest.raises(EngineError, match="no weights of a detector"):
+            load_detector(path)
+    with pytest.raises(TrainError, match="no network that Ultralytics ships"):
+        start_network("yolo_of_nobody.yaml", None)
+    with pytest.raises(TrainError, match="not weights to start from"):
+        start_network("yolov5n.yaml", tmp_path / "none.safetensors")
+
+
+def test_a_start_fills_what_fits(tmp_path: Path) -> None:
+    first = start_network("yolov5n.yaml", None)
+    save_detector(first, tmp_path / "w.safetensors")
+    second = start_network("yolov5n.yaml", tmp_path / "w.safetensors")
+    name = "model.4.cv1.conv.weight"
+    torch.testing.assert_close(second.state_dict()[name], first.state_dict()[name], atol=1e-3, rtol=1e-3)
+
+
+def test_drawn_streets_have_both_cameras_and_boxes_within() -> None:
+    (view,) = views(1, 1, seed=3)
+    assert view.visible.shape == (480, 640, 3) and view.infrared.shape == view.coverage.shape == (480, 640)
+    assert len(view.boxes) >= len(view.through_air) > 0
+    assert set(view.boxes[:, 0].tolist()) <= {0, 1, 2}
+    half = view.boxes[:, 3:] / 2
+    assert (view.boxes[:, 1:3] - half).min() >= 0 and (view.boxes[:, 1:3] + half).max() <= 1
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> DetectorRecipe:
+    """Four pairs of noise with a bright box each."""
+    random = np.random.default_rng(1)
+    for folder in ("vis", "ir", "labels"):
+        (tmp_path / "pairs" / folder).mkdir(parents=True)
+    for index in range(4):
+        visible = random.integers(0, 90, (120, 160, 3), np.uint8)
+        infrared = random.integers(0, 90, (120, 160), np.uint8)
+        visible[40:90, 60:90] = infrared[40:90, 60:90] = 230
+        cv2.imwrite(str(tmp_path / f"pairs/vis/{index}.png"), visible)
+        cv2.imwrite(str(tmp_path / f"pairs/ir/{index}.png"), infrared)
+        label = np.array([[0, 75 / 160, 65 / 120, 30 / 160, 50 / 120]], np.float32)
+        write_boxes(tmp_path / f"pairs/labels/{index}.txt", label)
+    labels = str(tmp_path / "pairs/labels")
+    source = {"root": str(tmp_path / "pairs"), "size": [120, 160], "hold_out": 4, "sharpen": True}
+    return DetectorRecipe.model_validate(
+        {
+            "detector": {},
+            "data": [source | {"labels": dict.fromkeys(("fused", "visible", "infrared"), labels)}],
+            "engine": "average:torch",
+            "size": (96, 128),
+            "last_size": (128, 160),
+            "last": 0.5,
+            "batch": 2,
+            "steps": 4,
+            "steps_per_epoch": 2,
+            "precision": "32-true",
+        }
+    )
+
+
+def test_a_run_makes_frames_trains_and_goes_on(tiny: DetectorRecipe, tmp_path: Path) -> None:
+    weights = fit_detector(tiny, tmp_path / "out", bar=False)
+    first = load_detector(weights).state_dict()
+    examples = Examples(tiny, tmp_path / "out" / "frames")
+    count = {kind: len(some) for (_, kind), some in examples.train.items()}
+    assert count == {"fused": 3 * 2, "visible": 3 * 3, "infrared": 3}  # one pair of four is held out
+    assert [each.image.stem for each in examples.held] == ["0", "0_degraded"]
+    batch = next(iter(Windows(tiny, examples, 1, 0)))
+    assert batch["img"].shape == (2, 3, 96, 128) and batch["bboxes"].shape[1] == 4
+
+    longer = tiny.model_copy(update={"steps": 6})
+    second = load_detector(fit_detector(longer, tmp_path / "out", resume=True, bar=False)).state_dict()
+    trained, frozen = "model.17.cv1.conv.weight", "model.0.conv.weight"
+    assert not torch.equal(first[trained], second[trained])
+    assert torch.equal(first[frozen], second[frozen])
+    saved = torch.load(tmp_path / "out" / "last.ckpt", weights_only=True)
+    assert saved["global_step"] == 6 and saved["spent"] > 0
+
+
+def test_the_clock_ends_a_run(tiny: DetectorRecipe, tmp_path: Path) -> None:
+    short = tiny.model_copy(update={"steps": 10_000, "minutes": 1e-6})
+    fit_detector(short, tmp_path / "out", bar=False)
+    saved = torch.load(tmp_path / "out" / "last.ckpt", weights_only=True)
+    assert saved["global_step"] < 10

@@ -14,23 +14,32 @@ from .ink import BRIGHT, DIM, Colour, class_colour, lay, line_width, shade
 
 _TAG_SHADE = 0.22  # of the picture under a label
 _EDGE_SHADE = 0.55  # around the lines, so that they are seen on bright ground too
+_WIDEST = 2.5  # of a label, in heights of its box: far away less is said
+_SMALL = 5  # heights of the text up to which a box is small: a label would hide it
 Area = tuple[int, int, int, int]
 """x1, y1, x2, y2 in whole pixels."""
 Words = tuple[tuple[str, Colour], ...]
+Inks = list[tuple[Pixels, Colour]]
+"""A label's words as masks, each with its colour."""
 
 
 def draw_boxes(image: Pixels, detections: Sequence[Detection], size: int, ceiling: int) -> None:
-    """Boxes in the colours of their classes, the best score on top; labels where they do not cover one another.
+    """Boxes in the colours of their classes, the best score on top; labels where they cover neither one another nor a
+    small object.
 
-    size: of the text. ceiling: the first row that labels may use. Where every place is taken, a label is shortened,
-    then left out: the colour still tells the class.
+    size: of the text. ceiling: the first row that labels may use. Where every place is taken, and at small boxes, a
+    label is shortened, then left out: the colour still tells the class.
     """
     found = [(d, box) for d in sorted(detections, key=lambda d: d.score) if (box := visible_part(d, image))]
     for detection, box in found:
         _draw_box(image, box, class_colour(detection.label))
+    small = [box for _, box in found if box[3] - box[1] < _SMALL * size]
     taken: list[Area] = []
     for detection, box in reversed(found):
-        _draw_label(image, detection, box, size, ceiling, taken)
+        label = _place_label(image, detection, box, size, ceiling, taken, small)
+        if label is not None:
+            taken.append(label[0])
+            _draw_label(image, *label, _gap(size))
 
 
 def visible_part(found: Detection, image: Pixels) -> Area | None:
@@ -58,35 +67,43 @@ def _draw_box(image: Pixels, box: Area, colour: Colour) -> None:
     cv2.rectangle(image, (x1, y1), (x2, y2), colour, line)
 
 
-def _draw_label(image: Pixels, found: Detection, box: Area, size: int, ceiling: int, taken: list[Area]) -> None:
+def _place_label(
+    image: Pixels, found: Detection, box: Area, size: int, ceiling: int, taken: list[Area], small: list[Area]
+) -> tuple[Area, Inks] | None:
+    """Where the label goes, and what it says. taken: areas of labels that are there. small: boxes not to be hidden."""
     height, width = image.shape[:2]
-    colour = class_colour(found.label)
-    pad, gap = max(2, size // 4), max(3, size // 3)
-    for words in _wordings(found, colour):
-        masks = [(text_mask(text, size), ink) for text, ink in words]
-        tag_width = min(width, sum(mask.shape[1] for mask, _ in masks) + gap * (len(masks) - 1) + 2 * pad)
-        tag_height = min(height, masks[0][0].shape[0] + pad // 2)
+    pad, widest = _gap(size), max(_WIDEST * (box[3] - box[1]), 1.5 * (box[2] - box[0]))
+    wordings = [[(text_mask(text, size), ink) for text, ink in words] for words in _wordings(found)]
+    for hiding, masks in [(False, masks) for masks in wordings] + [(True, wordings[-1])]:
+        tag_width = min(width, sum(mask.shape[1] + pad for mask, _ in masks) + pad)
+        tag_height = min(height, masks[0][0].shape[0] + pad // 3)
+        if tag_width > widest and masks is not wordings[-1]:
+            continue
         for left, top in _places(box, tag_width, tag_height, line_width(image)):
             x, y = max(0, min(left, width - tag_width)), max(min(ceiling, height - tag_height), top)
             y = min(y, height - tag_height)
             area = x, y, x + tag_width, y + tag_height
-            if any(_overlap(area, other) for other in taken):
-                continue
-            taken.append(area)
-            tag = image[y : y + tag_height, x : x + tag_width]
-            shade(tag, _TAG_SHADE)
-            at = pad
-            for mask, ink in masks:
-                lay(tag, mask, ink, at, pad // 4)
-                at += mask.shape[1] + gap
-            return
+            others = taken if hiding else [*taken, *(other for other in small if other is not box)]
+            if not any(_overlap(area, other) for other in others):
+                return area, masks
+    return None
 
 
-def _wordings(found: Detection, colour: Colour) -> Iterator[Words]:
+def _draw_label(image: Pixels, area: Area, masks: Inks, pad: int) -> None:
+    tag = image[area[1] : area[3], area[0] : area[2]]
+    shade(tag, _TAG_SHADE)
+    at = pad
+    for mask, ink in masks:
+        lay(tag, mask, ink, at, pad // 6)
+        at += mask.shape[1] + pad
+
+
+def _wordings(found: Detection) -> Iterator[Words]:
     """What a label may say, longest first."""
-    number = () if found.track is None else ((f"#{found.track}", colour),)
-    yield (found.label, BRIGHT if number else colour), *number, (f"{found.score:.2f}", DIM)
-    yield (found.label, BRIGHT if number else colour), *number
+    name = (found.label, class_colour(found.label))
+    number = () if found.track is None else ((f"#{found.track}", BRIGHT),)
+    yield name, *number, (f"{found.score:.2f}", DIM)
+    yield name, *number
     if number:
         yield number
 
@@ -101,6 +118,11 @@ def _places(box: Area, width: int, height: int, line: int) -> Iterator[tuple[int
     yield x2 + 1 - width, y2 + 1 + line // 2
     yield x2 + 1 + line, y1
     yield x1 - line - width, y1
+
+
+def _gap(size: int) -> int:
+    """Pixels between words, and at both ends."""
+    return max(3, round(size * 0.32))
 
 
 def _overlap(one: Area, other: Area) -> bool:

@@ -21,6 +21,8 @@ from fusecam.pipeline.detect import Detection, UltralyticsDetector
 from fusecam.pipeline.errors import InputError
 from fusecam.pipeline.frames import Pixels
 
+from .detectors import SMALL, make_sure
+
 NAMES = {0: "person", 1: "bicycle", 2: "car"}
 
 
@@ -29,15 +31,7 @@ def build(path: Path, description: str) -> Path:
     torch.manual_seed(0)
     model = ultralytics().YOLO(description)
     model.model.names = NAMES
-    for layer in model.model.modules():
-        if isinstance(layer, torch.nn.BatchNorm2d):
-            layer.momentum = None  # the statistics of one batch, so that layers do not fade out
-    with torch.no_grad():
-        model.model.train()(torch.from_numpy(street()).permute(2, 0, 1)[None] / 255)
-    for branch in getattr(model.model.model[-1], "cv3", []):
-        branch[-1].weight.data *= 5
-        branch[-1].bias.data.zero_()
-    model.model.eval()
+    make_sure(model.model, street())
     model.save(path)
     return path
 
@@ -47,19 +41,6 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("weights")
     (folder / "yolo11n.yaml").write_text(SMALL.format(head="Detect"))
     return build(folder / "detector.pt", str(folder / "yolo11n.yaml"))
-
-
-SMALL = """
-nc: 3
-backbone:
-  - [-1, 1, Conv, [16, 3, 2]]
-  - [-1, 1, Conv, [16, 3, 2]]
-  - [-1, 1, Conv, [32, 3, 2]]
-  - [-1, 1, Conv, [32, 3, 2]]
-  - [-1, 1, Conv, [32, 3, 2]]
-head:
-  - [[2, 3, 4], 1, {head}, [nc]]
-"""
 
 
 def street(width: int = 320, height: int = 256) -> Pixels:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from fusecam.pipeline.config import OverlayConfig
 from fusecam.pipeline.detect import Detection
 from fusecam.pipeline.latency import LatencyRecorder
-from fusecam.pipeline.overlay import Hud, Overlay, class_colour
+from fusecam.pipeline.overlay import Hud, Overlay, boxes, class_colour
 from fusecam.pipeline.overlay.ink import ALERT, PALETTE
 from fusecam.pipeline.text import LONGEST, text_mask
 
@@ -42,7 +42,7 @@ def test_a_box_is_drawn_where_it_is_in_its_class_colour() -> None:
     mask = changed(image)
     assert not mask[203:398, 103:178].any()  # the inside stays free
     assert not mask[:170].any()
-    assert mask[184:199, 100:180].all()  # the label's backing
+    assert mask[184:199, 100:175].all()  # the label's backing
 
 
 def test_the_label_tells_class_track_and_score() -> None:
@@ -179,3 +179,108 @@ def test_long_and_strange_text_is_one_short_line() -> None:
     assert text_mask("x" * 500, 14).shape[1] < text_mask("x" * (LONGEST + 1), 14).shape[1] + 1
     assert text_mask("a\nb\tc\x00", 14).shape[0] == text_mask("abc", 14).shape[0]
     assert text_mask("", 14).shape[1] == 1
+
+
+def labels(detections: list[Detection], monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int, int, int]]:
+    areas: list[tuple[int, int, int, int]] = []
+    monkeypatch.setattr(boxes, "_draw_label", lambda image, area, *rest: areas.append(area))
+    painted(detections, HUD)
+    return areas
+
+
+@settings(max_examples=30, deadline=None)
+@given(spots=st.lists(st.tuples(st.integers(0, 620), st.integers(0, 440), st.integers(8, 60)), max_size=25))
+def test_labels_do_not_cover_one_another(spots: list[tuple[int, int, int]]) -> None:
+    found = [Detection("person", 0.5, (x, y, x + size, y + 2 * size), i) for i, (x, y, size) in enumerate(spots)]
+    with pytest.MonkeyPatch.context() as patch:
+        areas = labels(found, patch)
+    for (ax1, ay1, ax2, ay2), (bx1, by1, bx2, by2) in itertools.combinations(areas, 2):
+        assert ax1 >= bx2 or bx1 >= ax2 or ay1 >= by2 or by1 >= ay2
+    assert all(0 <= x1 < x2 <= 640 and 0 <= y1 < y2 <= 480 for x1, y1, x2, y2 in areas)
+
+
+def test_labels_do_not_hide_small_objects(monkeypatch: pytest.MonkeyPatch) -> None:
+    near = Detection("car", 0.9, (100, 260, 300, 400))
+    far = Detection("person", 0.5, (130, 235, 140, 257))  # where the label of the car would be
+    (alone,) = labels([near], monkeypatch)
+    first, *_ = labels([near, far], monkeypatch)
+    assert alone[0] < 140 and alone[2] > 130 and alone[1] < 257  # it would hide the person
+    assert first[2] <= 130 or first[0] >= 140 or first[1] >= 257 or first[3] <= 235
+
+
+def test_far_objects_have_shorter_labels(monkeypatch: pytest.MonkeyPatch) -> None:
+    widths = [
+        area[2] - area[0]
+        for height in (200, 40, 16)
+        for area in labels([Detection("person", 0.5, (300, 200, 310, 200 + height), 7)], monkeypatch)
+    ]
+    assert widths[0] > widths[1] > widths[2] > 0
+
+
+@pytest.mark.parametrize("width", [160, 320, 640, 1280, 1920, 3840])
+def test_labels_are_readable_at_any_size(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    height = width * 3 // 4
+    areas: list[tuple[int, int, int, int]] = []
+    monkeypatch.setattr(boxes, "_draw_label", lambda image, area, *rest: areas.append(area))
+    painted([Detection("person", 0.5, (0.4 * width, 0.3 * height, 0.6 * width, 0.9 * height), 7)], None, width, height)
+    (area,) = areas
+    assert area[3] - area[1] >= 10  # pixels
+    assert 0.02 < (area[3] - area[1]) / height < 0.1
+    assert (area[2] - area[0]) / width < 0.5
+
+
+def test_boxes_stay_thin() -> None:
+    for width, height, thickest in ((640, 480, 1), (1280, 960, 2), (1920, 1080, 2)):
+        image = painted(
+            [Detection("car", 0.5, (0.2 * width, 0.5 * height, 0.6 * width, 0.9 * height))], None, width, height
+        )
+        row = (image[round(0.7 * height)] == class_colour("car")).all(axis=1)
+        assert 2 <= row.sum() <= 2 * thickest
+
+
+def test_a_trail_leads_to_where_the_object_stands() -> None:
+    overlay, recorder = Overlay(OverlayConfig(trails=True)), LatencyRecorder()
+    for i in range(100):
+        people = [Detection("person", 0.9, (100 + 3 * i, 200, 120 + 3 * i, 260), 5)]
+        drawn = overlay.draw(result(i, grey(), time_ns=i * 40_000_000, detections=people), recorder).image
+    plain = Overlay(OverlayConfig()).draw(result(99, grey(), detections=people), recorder).image
+    trail = np.abs(drawn.astype(int) - plain).sum(axis=2)[30:]
+    columns = np.flatnonzero(trail.any(axis=0))
+    foot = 110 + 3 * 99
+    assert columns.max() <= foot + 4
+    assert foot - 3 * 39 <= columns.min() <= foot - 3 * 33  # 1.5 s at 25 fps, and no longer
+    assert trail[:, foot - 15].max() > 2 * trail[:, foot - 90].max() > 0  # fades
+    rows = np.flatnonzero(trail.any(axis=1)) + 30
+    assert 255 <= rows.min() <= rows.max() <= 265
+
+
+def test_without_a_number_there_is_no_trail() -> None:
+    overlay, recorder = Overlay(OverlayConfig(trails=True)), LatencyRecorder()
+    for i in range(10):
+        people = [Detection("person", 0.9, (100 + 3 * i, 200, 120 + 3 * i, 260))]
+        drawn = overlay.draw(result(i, grey(), time_ns=i * 40_000_000, detections=people), recorder).image
+    plain = Overlay(OverlayConfig()).draw(result(9, grey(), detections=people), recorder).image
+    np.testing.assert_array_equal(drawn[30:], plain[30:])
+
+
+@pytest.mark.parametrize(("warm", "cold"), [(200, 60), (60, 200)])
+def test_the_tint_colours_what_stands_out_in_infrared(warm: int, cold: int) -> None:
+    infrared = np.full((480, 640), cold, np.uint8)
+    infrared[210:390, 285:335] = warm
+    found = [Detection("person", 0.9, (270, 200, 350, 400)), Detection("car", 0.9, (270, 200, 350, 400))]
+    for detection, tinted in zip(found, (True, False), strict=True):
+        source = replace(result(0, grey(), detections=[detection]), infrared=infrared)
+        image = Overlay(OverlayConfig(tint=True)).draw(source, LatencyRecorder()).image.astype(int)
+        redder = image[..., 0] - image[..., 2]
+        assert (redder[300, 310] > 40) is tinted
+        assert abs(redder[300, 276]) < 5  # beside the person, inside the box
+        assert abs(redder[300, 200]) < 5
+
+
+def test_without_contrast_or_infrared_there_is_no_tint() -> None:
+    people = [Detection("person", 0.9, (270, 200, 350, 400))]
+    plain = Overlay(OverlayConfig()).draw(result(0, grey(), detections=people), LatencyRecorder()).image[30:]
+    for infrared in (None, np.zeros((480, 640), np.uint8), np.full((480, 640), 90, np.uint8)):
+        source = replace(result(0, grey(), detections=people), infrared=infrared)
+        image = Overlay(OverlayConfig(tint=True)).draw(source, LatencyRecorder()).image[30:]
+        np.testing.assert_array_equal(image, plain)

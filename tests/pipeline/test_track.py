@@ -1,0 +1,134 @@
+"""Numbers of objects over time, on the boxes that the renderer of the sample clips knows to be true."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from fusecam.pipeline.detect import Detection
+from fusecam.pipeline.frames import Frame, Pixels
+from fusecam.pipeline.track import REMEMBERED, Tracker
+
+from .detectors import SAMPLES, street_scene
+
+STEP_NS = 40_000_000
+
+
+@pytest.fixture(scope="module")
+def scene() -> Pixels:
+    return street_scene(160, 120)
+
+
+def visible(pixels: Pixels, time_ns: int) -> Frame:
+    return Frame(pixels, time_ns, "media", 0, "visible")
+
+
+def walker(index: int, score: float = 0.8, label: str = "person", x: float = 0) -> Detection:
+    left = x + 20 + 2.0 * index
+    return Detection(label, score, (left, 40, left + 12, 76))
+
+
+def truth(clip: str, nearest: float = 25, seen: float = 0.7) -> Iterator[dict[int, Detection]]:
+    for line in (SAMPLES / f"{clip}_truth.jsonl").read_text().splitlines():
+        objects = json.loads(line)["objects"]
+        yield {
+            o["id"]: Detection(o["class"], 0.8, tuple(map(float, o["box"])))
+            for o in objects
+            if o["distance"] < nearest and o["visible_fraction"] > seen
+        }
+
+
+@pytest.mark.parametrize("clip", ["fog_day", "clear_night", "fog_night"])
+def test_objects_of_the_samples_keep_their_numbers(scene: Pixels, clip: str) -> None:
+    """With a tenth of the boxes missing and the rest a little off, as a detector leaves them."""
+    rng = np.random.default_rng(0)
+    tracker = Tracker(0.25)
+    numbers: dict[int, list[int]] = {}
+    for index, objects in enumerate(truth(clip)):
+        seen = {key: d for key, d in objects.items() if rng.uniform() > 0.1}
+        keys, detections = list(seen), []
+        for found in seen.values():
+            size = np.array([found.box[2] - found.box[0], found.box[3] - found.box[1]] * 2)
+            detections.append(replace(found, box=tuple(np.array(found.box) + rng.normal(0, 0.02, 4) * size)))
+        tracked = tracker.follow(detections, visible(scene, index * STEP_NS))
+        assert [d.box for d in tracked] == [d.box for d in detections]  # as detected, not as predicted
+        for key, found in zip(keys, tracked, strict=True):
+            if found.track is not None:
+                numbers.setdefault(key, []).append(found.track)
+    frames = sum(map(len, numbers.values()))
+    most = sum(max(map(row.count, set(row))) for row in numbers.values())
+    assert frames > 500
+    assert most / frames > 0.9  # of the frames of an object in which it has its usual number
+    assert sum(tracker.counts.values()) < 1.6 * len(numbers)
+    everyone = {number for row in numbers.values() for number in row}
+    assert sum(tracker.counts.values()) == len(everyone)
+
+
+def test_a_number_comes_at_once_at_the_start_and_later_from_the_second_frame_on(scene: Pixels) -> None:
+    tracker = Tracker(0.25)
+    assert [d.track for d in tracker.follow([walker(0)], visible(scene, 0))] == [1]
+    shown = [
+        [d.track for d in tracker.follow([walker(i), walker(i, x=80)], visible(scene, i * STEP_NS))] for i in (1, 2, 3)
+    ]
+    assert shown == [[1, None], [1, 2], [1, 2]]
+    assert tracker.counts == {"person": 2}
+
+
+def test_faint_boxes_carry_a_track_but_start_none(scene: Pixels) -> None:
+    tracker = Tracker(0.25)
+    for i in range(3):
+        tracker.follow([walker(i)], visible(scene, i * STEP_NS))
+    faint = [walker(3, 0.15), walker(3, 0.15, x=80)]
+    assert tracker.follow(faint, visible(scene, 3 * STEP_NS)) == [replace(faint[0], track=1)]
+
+
+def test_a_short_gap_keeps_the_number_and_a_long_one_does_not(scene: Pixels) -> None:
+    tracker = Tracker(0.25)
+    index = 0
+    for gap, expected in ((5, 1), (REMEMBERED + 5, 2)):
+        for _ in range(10):
+            tracker.follow([walker(index)], visible(scene, index * STEP_NS))
+            index += 1
+        for _ in range(gap):
+            tracker.follow([], visible(scene, index * STEP_NS))
+            index += 1
+        for _ in range(2):
+            last = tracker.follow([walker(index)], visible(scene, index * STEP_NS))
+            index += 1
+        assert last[0].track == expected
+    assert tracker.counts == {"person": 2}
+
+
+@pytest.mark.parametrize("how", ["cut", "stop", "clock"])
+def test_numbers_start_afresh_where_the_source_cuts_or_stops(scene: Pixels, how: str) -> None:
+    tracker = Tracker(0.25)
+    for i in range(5):
+        before = tracker.follow([walker(i), walker(i, x=60)], visible(scene, i * STEP_NS))
+    time_ns = {"cut": 5 * STEP_NS, "stop": 5 * STEP_NS + 2 * 10**9, "clock": STEP_NS}[how]
+    after = tracker.follow([walker(5)], visible(255 - scene if how == "cut" else scene, time_ns))
+    assert [d.track for d in before] == [1, 2]
+    assert [d.track for d in after] == [3]  # never a number that was given before
+    assert tracker.counts == {"person": 3}
+
+
+def test_an_object_counts_as_what_it_was_mostly_seen_as(scene: Pixels) -> None:
+    tracker = Tracker(0.25)
+    for i, label in enumerate(["bicycle", "person", "person", "bicycle", "person"]):
+        tracker.follow([walker(i, label=label)], visible(scene, i * STEP_NS))
+    assert tracker.counts == {"person": 1}
+    for i in range(5, 10 + REMEMBERED):
+        tracker.follow([], visible(scene, i * STEP_NS))
+    assert tracker.counts == {"person": 1}
+    assert tracker._votes == {}  # what has ended takes no memory
+
+
+def test_frames_without_anything(scene: Pixels) -> None:
+    tracker = Tracker(0.25)
+    assert [tracker.follow([], visible(scene, i * STEP_NS)) for i in range(3)] == [[], [], []]
+    assert tracker.counts == {}
+    flat = Detection("person", 0.9, (10, 10, 10, 30))
+    assert tracker.follow([flat], visible(scene, 3 * STEP_NS)) == [flat]  # no width, no track

@@ -225,15 +225,14 @@ def test_labels_are_readable_at_any_size(width: int, monkeypatch: pytest.MonkeyP
     painted([Detection("person", 0.5, (0.4 * width, 0.3 * height, 0.6 * width, 0.9 * height), 7)], None, width, height)
     (area,) = areas
     assert area[3] - area[1] >= 10  # pixels
-    assert 0.02 < (area[3] - area[1]) / height < 0.1
+    assert 0.02 < (area[3] - area[1]) / height < 0.12
     assert (area[2] - area[0]) / width < 0.5
 
 
 def test_boxes_stay_thin() -> None:
-    for width, height, thickest in ((640, 480, 1), (1280, 960, 2), (1920, 1080, 2)):
-        image = painted(
-            [Detection("car", 0.5, (0.2 * width, 0.5 * height, 0.6 * width, 0.9 * height))], None, width, height
-        )
+    for width, height, thickest in ((640, 480, 1), (1280, 960, 3), (1920, 1080, 3)):
+        car = Detection("car", 0.5, (0.2 * width, 0.5 * height, 0.6 * width, 0.9 * height))
+        image = painted([car], None, width, height)
         row = (image[round(0.7 * height)] == class_colour("car")).all(axis=1)
         assert 2 <= row.sum() <= 2 * thickest
 
@@ -272,7 +271,7 @@ def test_the_tint_colours_what_stands_out_in_infrared(warm: int, cold: int) -> N
         source = replace(result(0, grey(), detections=[detection]), infrared=infrared)
         image = Overlay(OverlayConfig(tint=True)).draw(source, LatencyRecorder()).image.astype(int)
         redder = image[..., 0] - image[..., 2]
-        assert (redder[300, 310] > 40) is tinted
+        assert bool(redder[300, 310] > 40) is tinted
         assert abs(redder[300, 276]) < 5  # beside the person, inside the box
         assert abs(redder[300, 200]) < 5
 

@@ -62,7 +62,7 @@ def test_objects_of_the_samples_keep_their_numbers(scene: Pixels, clip: str) -> 
     frames = sum(map(len, numbers.values()))
     most = sum(max(map(row.count, set(row))) for row in numbers.values())
     assert frames > 500
-    assert most / frames > 0.9  # of the frames of an object in which it has its usual number
+    assert most / frames > 0.85  # of the frames of an object in which it has its usual number
     assert sum(tracker.counts.values()) < 1.6 * len(numbers)
     everyone = {number for row in numbers.values() for number in row}
     assert sum(tracker.counts.values()) == len(everyone)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,11 +60,9 @@ def save_detector(network: torch.nn.Module, weights: Path) -> None:
 
 def build_detector(architecture: dict[str, Any]) -> torch.nn.Module:
     """A DetectionModel of three classes with random weights. architecture: as in Ultralytics' model YAML."""
-    for name in ("YOLO_OFFLINE", "ULTRALYTICS_SAFE_LOAD"):  # no downloads, no telemetry; nothing unpickled
-        os.environ.setdefault(name, "true")
-    from ultralytics.nn import tasks
+    from .detection.quiet import ultralytics
 
-    model: Any = tasks.DetectionModel  # untyped
+    model: Any = ultralytics("ultralytics.nn.tasks").DetectionModel
     network: torch.nn.Module = model({**architecture, "nc": len(DETECTOR_NAMES)}, verbose=False)
     network.names = DETECTOR_NAMES  # type: ignore[assignment]
     return network

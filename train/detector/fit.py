@@ -15,6 +15,7 @@ from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from ...engines.detection.quiet import ultralytics
 from ...engines.detector import save_detector
 from .data import Batch, Examples, Whole, Windows
 from .images import make_images
@@ -28,13 +29,11 @@ class DetectorModule(lightning.LightningModule):
     def __init__(self, recipe: DetectorRecipe, windows: Windows) -> None:
         """windows: the training data, whose size grows in the last part."""
         super().__init__()
-        from ultralytics.cfg import get_cfg
-
         self.recipe, self.windows, self.spent = recipe, windows, 0.0
         self._began = time.monotonic()
         network: Any = start_network(recipe.detector.architecture, recipe.detector.start)
         network.to(memory_format=torch.channels_last)
-        network.args = get_cfg()  # its gains of the three losses
+        network.args = ultralytics("ultralytics.cfg").get_cfg()  # its gains of the three losses
         self.network: torch.nn.Module = network
         self._frozen: list[torch.nn.Module] = [network.model[number] for number in range(recipe.detector.frozen)]
         for layer in self._frozen:
@@ -102,10 +101,7 @@ class DetectorModule(lightning.LightningModule):
     def _cost(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Per image, and the parts of it."""
         if self._loss is None:
-            from ultralytics.utils.loss import v8DetectionLoss
-
-            made: Any = v8DetectionLoss  # untyped
-            self._loss = made(self.network)
+            self._loss = ultralytics("ultralytics.utils.loss").v8DetectionLoss(self.network)
         images = (batch["img"].to(self.device).float() / 255).to(memory_format=torch.channels_last)
         found = self._loss.parse_output(self.network(images))
         with torch.autocast(self.device.type, enabled=False):

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from ...engines.detection.quiet import ultralytics
 from ...engines.detector import build_detector
 from ..errors import TrainError
 
 
 def start_network(architecture: str, start: Path | None) -> torch.nn.Module:
     """Ultralytics' network of that name for three classes, with those tensors of `start` that fit."""
-    from ultralytics.nn import tasks
-
-    load: Any = tasks.yaml_model_load  # untyped
     try:
-        network = build_detector(load(architecture))
+        network = build_detector(ultralytics("ultralytics.nn.tasks").yaml_model_load(architecture))
     except (OSError, KeyError, TypeError) as error:
         raise TrainError(f"detector.architecture: {architecture}: no network that Ultralytics ships") from error
     if start is None:

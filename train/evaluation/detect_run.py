@@ -147,10 +147,11 @@ def _scenes(settings: DetectSettings, rule: Mapping[str, str], note: Callable[[s
     ]
     common = set.intersection(*({scene.name for scene in scenes} for _, scenes in found))  # the same in clear and hazy
     return [
-        (_condition(prefix, group_of(scene.name, rule)), scene)
+        (_condition(prefix, group), scene)
         for prefix, scenes in found
+        for group in dict.fromkeys((*rule.values(), OTHER))
         for scene in scenes
-        if scene.name in common
+        if scene.name in common and group_of(scene.name, rule) == group
     ]
 
 

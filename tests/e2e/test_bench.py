@@ -5,6 +5,7 @@ import os
 import signal
 import tempfile
 import time
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 
@@ -117,10 +118,8 @@ def measuring(parent: int) -> list[psutil.Process]:
     """The processes that measure for this one."""
     found = []
     for child in psutil.Process(parent).children():
-        try:
+        with suppress(psutil.NoSuchProcess):  # imports have short-lived children of their own
             found += [child] if "fusecam.pipeline.bench.child" in child.cmdline() else []
-        except psutil.NoSuchProcess:  # imports have short-lived children of their own
-            pass
     return found
 
 

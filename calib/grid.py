@@ -8,11 +8,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from .board import Indices, Points
+from .board import Indices, Points, real
 
 Grey = npt.NDArray[np.uint8]
 _CELL = 12  # pixels of a cell in the straightened board
 _AGREEING = 0.9  # share of neighbouring cells that must alternate; the rest may be stained, in glare or cold
+_PLAIN = 2.0  # neighbouring squares differ by more than this many times what a square's own pixels do
 _GOES_ON = 0.8  # share of neighbouring cells beyond the border that must alternate for the board to be larger
 _WINDOW = 0.5  # half side of the window around a corner in distances to its neighbours; its weight fades to the rim
 _SMOOTHING = 0.03  # of that distance: takes noise off, and leaves corners where they are
@@ -99,7 +100,7 @@ def check(grey: Grey, points: Points, columns: int, rows: int) -> str | None:
     The board is straightened by its homography; the cells around its corners must alternate between dark and bright,
     the ring of cells beyond must not go on with that.
     """
-    contrast = _cells(grey, points, columns, rows)
+    contrast, spread = _cells(grey, points, columns, rows)
     inner = contrast[1:-1, 1:-1]
     across, down = _steps(inner)
     steps = np.concatenate([across.ravel(), down.ravel()])
@@ -107,6 +108,8 @@ def check(grey: Grey, points: Points, columns: int, rows: int) -> str | None:
     typical = float(np.median(np.abs(steps)))
     if typical < 2 or np.mean(steps * polarity > 0.1 * typical) < _AGREEING:
         return "squares do not alternate"
+    if typical < _PLAIN * float(np.median(spread[1:-1, 1:-1])):
+        return "squares are not of one colour"
     whole_across, whole_down = _steps(contrast)
     beyond = {
         "above": whole_across[0, 1:-1],
@@ -127,15 +130,17 @@ def _steps(cells: Points) -> tuple[Points, Points]:
     return signed[:, :-1] + signed[:, 1:], signed[:-1] + signed[1:]
 
 
-def _cells(grey: Grey, points: Points, columns: int, rows: int) -> Points:
-    """Mean grey of each square and of a ring of squares beyond, (rows + 3, columns + 3); NaN outside the image."""
+def _cells(grey: Grey, points: Points, columns: int, rows: int) -> tuple[Points, Points]:
+    """Mean grey and standard deviation within each square and within a ring of squares beyond, each (rows + 3,
+    columns + 3), of the middle of the squares; NaN outside the image.
+    """
     j, i = np.mgrid[0:rows, 0:columns].astype(np.float64)
     corner = np.stack([(i + 2).ravel(), (j + 2).ravel()], axis=1) * _CELL - 0.5
     h, _ = cv2.findHomography(corner, points)
-    size = ((columns + 3) * _CELL, (rows + 3) * _CELL)
     if h is None:
-        return np.zeros((rows + 3, columns + 3))
+        return np.zeros((rows + 3, columns + 3)), np.ones((rows + 3, columns + 3))
+    size = ((columns + 3) * _CELL, (rows + 3) * _CELL)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    flat = cv2.warpPerspective(grey.astype(np.float32), h, size, flags=flags, borderValue=np.nan)
+    flat = real(cv2.warpPerspective(grey.astype(np.float32), h, size, flags=flags, borderValue=np.nan))
     cells = flat.reshape(rows + 3, _CELL, columns + 3, _CELL)[:, 3:-3, :, 3:-3]
-    return cast(Points, cells.mean(axis=(1, 3)).astype(np.float64))
+    return real(cells.mean(axis=(1, 3))), real(cells.std(axis=(1, 3)))

@@ -82,8 +82,8 @@ def _parallax(rig: Rig) -> str:
     ]
     return (
         "<h2>Parallax</h2><p>Infrared pixels by which a thing at each distance is off, in the middle of the image, "
-        f"when the images are aligned for one plane (--distance): e = f B |1/Z - 1/Z0|.</p><table><tr><th>thing at{head}"
-        f"{''.join(rows)}</table>"
+        f"when the images are aligned for one plane (--distance): e = f B |1/Z - 1/Z0|.</p><table><tr><th>thing at"
+        f"{head}{''.join(rows)}</table>"
     )
 
 

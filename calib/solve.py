@@ -114,16 +114,17 @@ def pose_of(lens: Lens, board: Points, found: Found) -> tuple[Points, Points, fl
 def _different(
     views: list[View], sizes: tuple[tuple[int, int], tuple[int, int]]
 ) -> tuple[list[View], list[tuple[str, str]]]:
-    """The views that show something new, and those that repeat an earlier one."""
+    """The views that show something new, and those that repeat an earlier one or show nothing."""
     used: list[View] = []
-    repeated: list[tuple[str, str]] = []
+    left: list[tuple[str, str]] = []
     for view in views:
-        like = next((other for other in used if _alike(view, other, sizes)), None)
-        if like is None:
-            used.append(view)
+        if view.visible is None and view.infrared is None:
+            left.append((view.name, "no board found"))
+        elif like := next((other for other in used if _alike(view, other, sizes)), None):
+            left.append((view.name, f"shows the same as {like.name}"))
         else:
-            repeated.append((view.name, f"shows the same as {like.name}"))
-    return used, repeated
+            used.append(view)
+    return used, left
 
 
 def _alike(a: View, b: View, sizes: tuple[tuple[int, int], tuple[int, int]]) -> bool:

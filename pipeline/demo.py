@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from .assemble import build_tools, open_streams
-from .config import RunConfig
+from .config import DetectorConfig, RunConfig
 from .errors import InputError
 from .report import print_account, write_report
 from .session import INTERRUPTED, interruptible, run_streams
@@ -26,7 +26,10 @@ def run_demo(out: Path, weights: Path | None, console: Console) -> int:
     """Run the three sample scenes; leave videos, JSON lines, contact sheet, latency table and reports in `out`."""
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: is a file; give a folder with --out")
-    base = RunConfig.model_validate({"detector": {"weights": weights}, "overlay": {"inset": True}})
+    follow = DetectorConfig(weights=weights).wanted
+    base = RunConfig.model_validate(
+        {"detector": {"weights": weights, "track": follow}, "overlay": {"inset": True, "trails": follow}}
+    )
     with console.status("building the engine"):
         tools = build_tools(base.engine, base.detector)
     if tools.detector is None:

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ..engines import available, store
+from ..engines.detector import DETECTOR_NAMES, DETECTOR_WEIGHTS
 from ..engines.registry import BACKENDS, WHERE, precisions, unusable
 from . import machine
 from .config import EngineConfig
@@ -75,6 +76,13 @@ def _choices(about: dict[str, Any]) -> list[tuple[str, str]]:
     return [
         ("engine", "; ".join(reversed(reasons[:-1])) + "; " + reasons[-1]),
         ("kept engines", f"{len(kept)}, {size:.1f} MiB in {store.folder()}; see fusecam engines list"),
-        ("detector", "none unless --weights names an Ultralytics model; runs on the CPU"),
+        ("detector", _detector()),
         ("output", "H.264 by libx264, presentation times of the visible clip"),
     ]
+
+
+def _detector() -> str:
+    if not DETECTOR_WEIGHTS.exists():
+        return "none unless --weights names an Ultralytics model; runs on the CPU"
+    own = ", ".join(DETECTOR_NAMES.values())
+    return f"fusecam's own ({own}), by OpenVINO on the CPU, at the precision that is quickest; --weights names another"

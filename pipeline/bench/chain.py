@@ -57,6 +57,8 @@ def measure_chain(job: ChainJob, tell: Tell) -> dict[str, Any]:
     )
     tools = build_tools(config.engine, config.detector)
     warm = read_frames(Path(job.frames), 1)[0]
+    if tools.detector is not None:
+        tools.detector.prepare(*warm[0].shape[1::-1])
     for _ in range(job.warmups):
         fused = tools.engine.fuse(*warm, INTERVAL_S)
         if tools.detector is not None:
@@ -75,7 +77,7 @@ def measure_chain(job: ChainJob, tell: Tell) -> dict[str, Any]:
         raise InputError(f"{job.spec}: {report['frames']} of {frames} frames came out of the chain; see fusecam doctor")
     return {
         "engine": tools.engine.name,
-        "detector": None if job.weights is None else Path(job.weights).name,
+        "detector": report["detector"],
         "frames": frames,
         "seconds": report["seconds"],
         "fps": round(report["latency"]["fps"], 2),

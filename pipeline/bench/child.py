@@ -12,7 +12,7 @@ import time
 from typing import Any
 
 from ..errors import expected_errors
-from .jobs import ChainJob, CostJob, FuseJob, Job, unpack
+from .jobs import ChainJob, CostJob, DetectJob, FuseJob, Job, unpack
 
 TOLD_S = 0.1
 
@@ -44,6 +44,10 @@ def _run(job: Job, line: _Line) -> dict[str, Any]:
         from .measure import measure_engine
 
         return measure_engine(job, line.tell)
+    if isinstance(job, DetectJob):
+        from .measure import measure_detector
+
+        return measure_detector(job, line.tell)
     assert isinstance(job, ChainJob)
     from .chain import measure_chain
 

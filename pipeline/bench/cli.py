@@ -30,7 +30,9 @@ def bench(
     repeats: Annotated[int, _option(metavar="N", min=1, default=True, help="Frames timed, after 10 warm-ups.")] = 200,
     weights: Annotated[
         Path | None,
-        _option(metavar="FILE", help="Detector for the whole chain. A .pt file is a pickle: load only what you trust."),
+        _option(
+            metavar="FILE", help="Another detector than our own. A .pt file is a pickle: load only what you trust."
+        ),
     ] = None,
     chain: Annotated[
         bool, _option("--chain/--no-chain", help="Also run the whole chain, video in to video out. Default: on.")
@@ -40,7 +42,7 @@ def bench(
         _option("--json", panel=OUTPUT, metavar="FILE", help="Write everything measured, with the machine."),
     ] = None,
 ) -> None:
-    """Measure engines side by side, and the whole chain stage by stage, on the sample clips.
+    """Measure engines side by side, the detector, and the whole chain stage by stage, on the sample clips.
 
     Each engine runs in a process of its own. Eager torch runs twice: plain,
     and with channels-last weights and freed memory kept, which is the fair

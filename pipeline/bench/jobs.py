@@ -32,10 +32,20 @@ class FuseJob:
 
 
 @dataclass(frozen=True, slots=True)
+class DetectJob:
+    """The detector on the visible frames of `frames`. weights: None for fusecam's own. repeats: as in FuseJob."""
+
+    weights: str | None
+    frames: str
+    warmups: int
+    repeats: int
+
+
+@dataclass(frozen=True, slots=True)
 class ChainJob:
     """The whole command on prepared clips: ir.mp4, vis.mp4 and rig.yaml in `clips`, with the frames for warm-ups.
 
-    weights: of a detector, None for none.
+    weights: of a detector, None for fusecam's own, where there is one.
     """
 
     spec: str
@@ -53,8 +63,8 @@ class CostJob:
     size: Size
 
 
-Job = FuseJob | ChainJob | CostJob
-_KINDS: dict[str, type[Job]] = {kind.__name__: kind for kind in (FuseJob, ChainJob, CostJob)}
+Job = FuseJob | DetectJob | ChainJob | CostJob
+_KINDS: dict[str, type[Job]] = {kind.__name__: kind for kind in (FuseJob, DetectJob, ChainJob, CostJob)}
 
 
 def pack(job: Job) -> dict[str, Any]:

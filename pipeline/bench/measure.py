@@ -1,4 +1,4 @@
-"""One engine measured: frames in, fused frames out, one after the other."""
+"""One engine or the detector measured: frames in, fused frames or boxes out, one after the other."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 
 from ...engines import FusionEngine, create_engine
+from ..config import DetectorConfig
+from ..detect import create_detector
 from ..frames import Pixels
 from ..latency import LatencyRecorder
-from .jobs import KEEPING, KEPT, FuseJob, Variant
+from .jobs import KEEPING, KEPT, DetectJob, FuseJob, Variant
 from .watch import Watch, peak_mib
 
 Triple = tuple[Pixels, Pixels, Pixels]
@@ -42,6 +44,32 @@ def measure_engine(job: FuseJob, tell: Tell) -> dict[str, Any]:
         result["page_faults"] = round(seen["page_faults"] / job.repeats, 1)
     kept = {name: os.environ[name] for name in KEEPING if name in os.environ}
     return result | {"peak_mib": round(peak_mib(), 1), "environment": kept}
+
+
+def measure_detector(job: DetectJob, tell: Tell) -> dict[str, Any]:
+    """The same for the detector, letterbox and suppression included. Raises EngineError and InputError.
+
+    detect: StageSummary of the repeats, uint8 frame in to boxes out; None for none.
+    """
+    frames = [visible for visible, _, _ in read_frames(Path(job.frames))]
+    started = time.perf_counter()
+    detector = create_detector(DetectorConfig(enabled=True, weights=None if job.weights is None else Path(job.weights)))
+    assert detector is not None  # it is enabled
+    detector.detect(frames[0])
+    result = {"detector": detector.name, "first_frame_s": round(time.perf_counter() - started, 3), "detect": None}
+    if job.repeats:
+        recorder = LatencyRecorder()
+        for number in range(job.warmups):
+            detector.detect(frames[number % len(frames)])
+        watch = Watch()
+        for number in range(job.repeats):
+            with recorder.stage("detect", number):
+                detector.detect(frames[(job.warmups + number) % len(frames)])
+            tell(number + 1, job.repeats)
+        seen = watch.seen()
+        result |= {"detect": recorder.as_dict()["stages"]["detect"], **seen}
+        result["page_faults"] = round(seen["page_faults"] / job.repeats, 1)
+    return result | {"peak_mib": round(peak_mib(), 1)}
 
 
 def build(spec: str, variant: Variant) -> FusionEngine:

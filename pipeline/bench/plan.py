@@ -10,7 +10,7 @@ from pathlib import Path
 from ...engines import available
 from ...engines.inputs import SMALLEST
 from ...engines.registry import parse
-from ..config import EngineConfig
+from ..config import DetectorConfig, EngineConfig
 from ..errors import InputError
 from .jobs import KEPT, PLAIN, Size, Variant
 
@@ -22,13 +22,15 @@ _SIZE = re.compile(r"(\d{1,5})[xX](\d{1,5})")
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """engines: (specification, variant) of every row. chains: engines that the whole chain is run with."""
+    """engines: (specification, variant) of every row. chains: engines that the whole chain is run with. detector:
+    whether there is one, with these weights or with fusecam's own."""
 
     engines: tuple[tuple[str, Variant], ...]
     chains: tuple[str, ...]
     sizes: tuple[Size, ...]
     repeats: int
     weights: Path | None = None
+    detector: bool = False
     warmups: int = WARMUPS
 
     @property
@@ -54,6 +56,7 @@ def make_plan(
         tuple(dict.fromkeys(_size(text) for text in sizes)),
         repeats,
         weights,
+        DetectorConfig(weights=weights).wanted,
     )
 
 

@@ -23,7 +23,7 @@ from .. import machine
 from ..errors import InputError
 from ..session import INTERRUPTED
 from ..sinks.aside import AsideFile, write_aside
-from .jobs import KEPT, ChainJob, CostJob, FuseJob, Job, Size, Variant
+from .jobs import KEPT, ChainJob, CostJob, DetectJob, FuseJob, Job, Size, Variant
 from .plan import Plan
 from .prepare import prepare
 from .process import JobError, run_job
@@ -32,6 +32,8 @@ from .watch import BUSY, Watch, load_average
 
 SCHEMA = 1
 LOOKED_S = 0.5
+MEASURED = ("engines", "chains", "detectors")
+"""Parts of the report with a row for each measurement."""
 
 
 def run_bench(plan: Plan, target: Path | None, out: Console, errors: Console) -> int:
@@ -59,9 +61,9 @@ def run_bench(plan: Plan, target: Path | None, out: Console, errors: Console) ->
     if target is not None:
         write_aside(target, (json.dumps(report, indent=2, allow_nan=False) + "\n").encode())
         errors.print(f"wrote [bold]{escape(str(target))}[/]", highlight=False, soft_wrap=True)
-    failed = [row for part in ("networks", "engines", "chains") for row in report[part] if "error" in row]
+    failed = [row for part in ("networks", *MEASURED) for row in report[part] if "error" in row]
     if failed:
-        what = failed[0].get("engine") or failed[0]["network"]
+        what = next(failed[0][key] for key in ("engine", "detector", "network") if key in failed[0])
         more = f" (and {len(failed) - 1} more failed)" if len(failed) > 1 else ""
         raise InputError(f"{what} could not be measured: {failed[0]['error']}{more}")
     return 0
@@ -71,8 +73,9 @@ def measure(plan: Plan, console: Console) -> dict[str, Any]:
     """The report: everything measured, ready for JSON, with progress on `console`.
 
     What could not be measured is in its row as `error`. The dictionaries of the rows are those of `measure_engine`,
-    `measure_chain` and `count_cost`, each with `size`, [width, height]; a row of `engines` also has `network`,
-    `backend`, `precision`, `variant`, and `cold`: the same start with an empty cache, None where nothing is cached.
+    `measure_detector`, `measure_chain` and `count_cost`, each with `size`, [width, height]; a row of `engines` also has
+    `network`, `backend`, `precision`, `variant`, and like `detectors` `cold`: the same start with an empty cache, None
+    where nothing is cached.
     """
     report: dict[str, Any] = {
         "schema": SCHEMA,
@@ -83,6 +86,7 @@ def measure(plan: Plan, console: Console) -> dict[str, Any]:
         "settings": {"warmups": plan.warmups, "repeats": plan.repeats},
         "networks": [],
         "engines": [],
+        "detectors": [],
         "chains": [],
         "published": yaml.safe_load(files(__package__).joinpath("published.yaml").read_text(encoding="utf-8")),
     }
@@ -95,9 +99,10 @@ def measure(plan: Plan, console: Console) -> dict[str, Any]:
         for size in plan.sizes:
             bench.prepare(size)
             report["networks"] += [bench.cost(name, size) for name in plan.networks]
+            report["detectors"] += [bench.detector(size)] if plan.detector else []
             report["engines"] += [bench.engine(spec, variant, size) for spec, variant in plan.engines]
             report["chains"] += [bench.chain(spec, size) for spec in plan.chains]
-    report["busy"] = any(row.get("busy") for row in (*report["engines"], *report["chains"]))
+    report["busy"] = any(row.get("busy") for part in MEASURED for row in report[part])
     return report
 
 
@@ -108,7 +113,7 @@ class _Bench:
         self._plan = plan
         self._folder = folder
         self._progress = progress
-        steps = len(plan.sizes) * (1 + len(plan.networks) + len(plan.engines) + len(plan.chains))
+        steps = len(plan.sizes) * (1 + len(plan.networks) + plan.detector + len(plan.engines) + len(plan.chains))
         self._all = progress.add_task("all", total=steps)
         self._one = progress.add_task("")
 
@@ -137,18 +142,35 @@ class _Bench:
         job = FuseJob(spec, frames, variant, self._plan.warmups, self._plan.repeats)
         return row | {"size": list(size), "cold": cold} | self._do(job, cache)
 
-    def chain(self, spec: str, size: Size) -> dict[str, Any]:
-        self._begin(f"whole chain with {spec}", size)
-        inputs, weights = str(self._inputs(size)), self._plan.weights
-        warm = FuseJob(spec, inputs, "plain", 0, 0)  # so that what is measured is a start that finds its engine
-        cache = f"{spec} {size}"
-        row: dict[str, Any] = {"engine": spec, "size": list(size)}
-        start = self._do(warm, cache, last=False)
+    def detector(self, size: Size) -> dict[str, Any]:
+        weights, frames, cache = self._weights(), str(self._inputs(size)), f"detector {size}"
+        self._begin("detector", size)
+        row: dict[str, Any] = {"detector": "own" if weights is None else Path(weights).name, "size": list(size)}
+        start = self._do(DetectJob(weights, frames, 0, 0), cache, last=False)
         if "error" in start:
             self._progress.advance(self._all)
             return row | {"error": start["error"]}
-        path = None if weights is None else str(weights.resolve())
-        return row | self._do(ChainJob(spec, inputs, inputs, path, self._plan.warmups), cache)
+        cold = {name: start[name] for name in ("first_frame_s", "peak_mib")}
+        return (
+            row | {"cold": cold} | self._do(DetectJob(weights, frames, self._plan.warmups, self._plan.repeats), cache)
+        )
+
+    def chain(self, spec: str, size: Size) -> dict[str, Any]:
+        self._begin(f"whole chain with {spec}", size)
+        inputs, weights = str(self._inputs(size)), self._weights()
+        warm: list[Job] = [FuseJob(spec, inputs, "plain", 0, 0)]  # what is measured is a start that finds its engines
+        warm += [DetectJob(weights, inputs, 0, 0)] if self._plan.detector else []
+        cache = f"{spec} {size}"
+        row: dict[str, Any] = {"engine": spec, "size": list(size)}
+        for job in warm:
+            start = self._do(job, cache, last=False)
+            if "error" in start:
+                self._progress.advance(self._all)
+                return row | {"error": start["error"]}
+        return row | self._do(ChainJob(spec, inputs, inputs, weights, self._plan.warmups), cache)
+
+    def _weights(self) -> str | None:
+        return None if self._plan.weights is None else str(self._plan.weights.resolve())
 
     def _do(self, job: Job, cache: str, last: bool = True) -> dict[str, Any]:
         try:

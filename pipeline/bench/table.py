@@ -23,15 +23,18 @@ def print_report(report: Row, console: Console) -> None:
         engines = [row for row in report["engines"] if tuple(row["size"]) == size]
         console.print(_engines(engines, size, report["settings"]))
         console.print(_starts(engines, size))
+        detectors = [row for row in report["detectors"] if tuple(row["size"]) == size and "error" not in row]
+        if detectors:
+            console.print(_detectors(detectors, size))
         networks = [row for row in report["networks"] if tuple(row["size"]) == size]
         console.print(_networks(networks, engines, size, report["published"]))
         for row in report["chains"]:
             if tuple(row["size"]) == size:
                 console.print(_chain(row, size))
-    for part in ("networks", "engines", "chains"):
+    for part in ("networks", "engines", "detectors", "chains"):
         for row in report[part]:
             if "error" in row:
-                what = row.get("engine") or row["network"]
+                what = next(row[key] for key in ("engine", "detector", "network") if key in row)
                 console.print(
                     f"[red]failed:[/] {escape(what)}: {escape(row['error'])}", highlight=False, soft_wrap=True
                 )
@@ -83,6 +86,22 @@ def _starts(rows: list[Row], size: tuple[int, ...]) -> Table:
     table.caption = (
         "starts: to the first frame, first with an empty cache. peak: of the whole process after a next start"
     )
+    return table
+
+
+def _detectors(rows: list[Row], size: tuple[int, ...]) -> Table:
+    table = _table(f"Detector, {size[0]}x{size[1]}, uint8 frame in to boxes out (ms)", "detector")
+    for column in ("median", "IQR", "p95", "p99", "first s", "next s", "peak MiB"):
+        table.add_column(column, justify="right")
+    for row in rows:
+        table.add_row(
+            row["detector"],
+            *(f"{row['detect'][name]:.2f}" for name in ("p50_ms", "iqr_ms", "p95_ms", "p99_ms")),
+            f"{row['cold']['first_frame_s']:.2f}",
+            f"{row['first_frame_s']:.2f}",
+            f"{row['peak_mib']:.0f}",
+        )
+    table.caption = "letterbox and non-maximum suppression included; first with an empty cache"
     return table
 
 

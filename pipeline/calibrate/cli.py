@@ -1,4 +1,4 @@
-"""The commands `fusecam calibrate` and `fusecam view-rig`. Only typer is imported until it runs, so that registering it costs nothing."""
+"""The commands `fusecam calibrate` and `fusecam view-rig`. Only typer is imported until they run."""
 
 from __future__ import annotations
 

@@ -141,7 +141,7 @@ def view_rig(
     if mode == "blink" and (picture or stills):
         streams.close()
         raise InputError("--mode blink: one picture cannot blink; use blend or side, or give videos or cameras")
-    engine = RigView(mode, paced=show and not streams.visible.info.live)  # type: ignore[arg-type]
+    engine = RigView(mode, paced=show and not streams.visible.info.live)
     sinks = [PictureSink(out)] if picture and out is not None else []
     with interruptible() as stop:
         finished = run_streams(config, streams, Tools(engine, None), stop, console, title="viewing", more_sinks=sinks)

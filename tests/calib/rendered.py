@@ -15,6 +15,7 @@ from fusecam.calib.rig import CameraModel
 
 Array = npt.NDArray[np.float64]
 Image = npt.NDArray[np.uint8]
+Size = tuple[int, int]
 _PAPER = 1.4  # squares from the outer inner corners to the edge of the paper
 _SPAN = 0.35  # of the infrared image's width that the paper covers at least: held near, as people are told to
 SAMPLES = 4  # each way in a pixel: edges are then right to a hundredth of a pixel
@@ -45,14 +46,20 @@ class TrueRig:
     poses: list[tuple[Array, Array]]
 
 
-def random_rig(seed: int, views: int = 24) -> TrueRig:
+def random_rig(seed: int, views: int = 24, sizes: tuple[Size, Size] | None = None) -> TrueRig:
     """Baseline 5 to 30 cm, turned by up to 6 degrees about each axis; visible 640x480 to 1280x960, infrared 320x240 to
     640x512 with pixels up to 12 % off square; barrel or pincushion distortion; board held near, at 15 to 45 degrees.
+    sizes: of the visible and the infrared image in place of those drawn.
     """
     rng = np.random.default_rng(seed)
     board = [Board(8, 6, 0.03), Board(9, 6, 0.03), Board(7, 5, 0.035), Board(11, 8, 0.025)][seed % 4]
-    visible = _camera(rng, [(640, 480), (960, 720), (1280, 960)][rng.integers(3)], rng.uniform(48, 72), 0.01)
-    infrared = _camera(rng, [(320, 240), (384, 288), (640, 512)][rng.integers(3)], rng.uniform(38, 58), 0.12)
+    drawn = (
+        [(640, 480), (960, 720), (1280, 960)][rng.integers(3)],
+        [(320, 240), (384, 288), (640, 512)][rng.integers(3)],
+    )
+    of_visible, of_infrared = sizes or drawn
+    visible = _camera(rng, of_visible, rng.uniform(48, 72), 0.01)
+    infrared = _camera(rng, of_infrared, rng.uniform(38, 58), 0.12)
     rotation = cv2.Rodrigues(np.radians(rng.uniform(-6, 6, 3)))[0]
     way = rng.normal(size=3) * [1, 0.6, 0.25]
     centre = way / np.linalg.norm(way) * rng.uniform(0.05, 0.30)

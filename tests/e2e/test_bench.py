@@ -12,8 +12,10 @@ from functools import partial
 import psutil
 import pytest
 
+from fusecam.engines.detector import DETECTOR_WEIGHTS
 from fusecam.pipeline import cli, machine
 
+from ..pipeline.detectors import own_weights
 from .command import fusecam, leftovers, start
 
 REPEATS, FRAMES = 12, 525
@@ -89,7 +91,7 @@ def test_whole_chain_is_told_stage_by_stage(report):
     assert [chain["engine"] for chain in report["chains"]] == ["average:openvino:f32", "average:torch:f32"]
     for chain in report["chains"]:
         assert chain["frames"] == chain["paired"] == FRAMES
-        assert chain["detector"] is None
+        assert (chain["detector"] or "none").split(":")[0] == ("detector" if DETECTOR_WEIGHTS.exists() else "none")
         assert set(chain["stages"]) >= WORK
         for stage in chain["stages"].values():
             assert set(stage) == FIGURES
@@ -97,6 +99,19 @@ def test_whole_chain_is_told_stage_by_stage(report):
         assert chain["fps"] > 0
         assert chain["peak_mib"] > 50
         assert chain["warnings"] == []
+
+
+def test_a_detector_has_its_row(tmp_path, run):
+    weights, target = own_weights(tmp_path / "small.safetensors"), tmp_path / "report.json"
+    arguments = ("--engine", "average:openvino:f32", "--size", "64x48", "--repeats", 5, "--no-chain")
+    answer = run("bench", *arguments, "--weights", weights, "--json", target)
+    assert answer.code == 0, answer.said
+    (row,) = json.loads(target.read_text())["detectors"]
+    assert row["detector"] in ("small:openvino:f32", "small:openvino:bf16")
+    assert row["size"] == [64, 48]
+    assert set(row["detect"]) == FIGURES
+    assert row["detect"]["count"] == 5
+    assert row["cold"]["peak_mib"] > row["peak_mib"]  # the next start does without torch
 
 
 def test_networks_stand_beside_published_ones(bench, report):

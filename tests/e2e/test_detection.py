@@ -1,10 +1,14 @@
 """Detection through the whole command, with a real Ultralytics model of random weights that is sure of itself."""
 
 import json
+from collections import Counter
 from functools import partial
 
 import pytest
 
+from fusecam.engines.detector import DETECTOR_WEIGHTS
+
+from ..pipeline.detectors import SAMPLES, own_weights
 from ..pipeline.test_detect import NAMES, SMALL, build
 from .command import QUICK, fusecam, json_lines, pair_of_clips
 
@@ -47,6 +51,108 @@ def test_a_class_that_the_model_does_not_know(tmp_path, monkeypatch, capfd, weig
     assert "unicorn" in answer.said
     assert "person" in answer.said
     assert not (tmp_path / "o.mp4").exists()
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory):
+    return own_weights(tmp_path_factory.mktemp("weights") / "own.safetensors")
+
+
+def test_weights_of_our_own_run_as_an_engine_with_tracks_trails_and_tint(tmp_path, monkeypatch, capfd, own):
+    run = partial(fusecam, monkeypatch=monkeypatch, capfd=capfd)
+    ir, vis = pair_of_clips(tmp_path, frames=8, size=(320, 240))
+    arguments = ("--ir", ir, "--vis", vis, "--weights", own, "--conf", "0.9", *QUICK, "--report", tmp_path / "r.json")
+    answer = run(*arguments, "--trails", "--tint", "--out", tmp_path / "o.mp4")
+    assert answer.code == 0, answer.said
+    lines = json_lines(tmp_path / "o.jsonl")
+    found = [detection for line in lines for detection in line["detections"]]
+    tracks = {d["track"] for d in found if "track" in d}
+    assert tracks
+    for line in lines:
+        numbers = [d["track"] for d in line["detections"] if "track" in d]
+        assert len(numbers) == len(set(numbers))
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert report["detector"] in ("own:openvino:f32", "own:openvino:bf16")
+    assert sum(report["detections"].values()) == len(found)
+    assert sum(report["tracks"].values()) == len(tracks)
+    assert {"detect", "track"} <= set(report["latency"]["stages"])
+    said = " ".join(answer.said.split())
+    for label, count in report["detections"].items():
+        assert f"{label} {count} ({report['tracks'].get(label, 0)} tracked)" in said
+
+
+def test_classes_and_confidence_are_options(tmp_path, monkeypatch, capfd, own):
+    run = partial(fusecam, monkeypatch=monkeypatch, capfd=capfd)
+    ir, vis = pair_of_clips(tmp_path, frames=2, size=(320, 240))
+    arguments = ("--ir", ir, "--vis", vis, "--weights", own, *QUICK, "--no-overlay")
+    assert run(*arguments, "--conf", "0.6", "--out", tmp_path / "all.mp4").code == 0
+    every = [d for line in json_lines(tmp_path / "all.jsonl") for d in line["detections"]]
+    assert min(d["score"] for d in every) > 0.6 - 1e-4
+    assert all("track" not in d for d in every)
+    label = every[0]["class"]
+    assert run(*arguments, "--classes", label, "--out", tmp_path / "some.mp4").code == 0
+    assert {d["class"] for line in json_lines(tmp_path / "some.jsonl") for d in line["detections"]} == {label}
+    answer = run(*arguments, "--classes", "person,unicorn", "--out", tmp_path / "none.mp4")
+    assert answer.code == 1
+    assert "no class 'unicorn'; its classes are person, bicycle, car" in answer.said
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--no-detect", "--track"), "--no-detect and --track contradict each other"),
+        (("--no-detect", "--conf", "0.5"), "--no-detect and --conf contradict each other"),
+        (("--no-track", "--trails", "--weights", "x.pt"), "--trails and --no-track contradict each other"),
+        (("--conf", "1.5", "--weights", "x.pt"), "--conf 1.5: give a number between 0 and 1"),
+        (("--weights", "x.safetensors"), "x.safetensors: No such file or directory"),
+    ],
+)
+def test_options_that_cannot_be_met(tmp_path, monkeypatch, capfd, options, said):
+    ir, vis = pair_of_clips(tmp_path, frames=2)
+    out = ("--ir", ir, "--vis", vis, *QUICK, "--out", tmp_path / "o.mp4")
+    answer = fusecam(*out, *options, monkeypatch=monkeypatch, capfd=capfd)
+    assert answer.code == 1
+    assert said in answer.said
+    assert answer.said.count("\n") == 1
+
+
+def test_tracking_without_weights_is_refused_in_one_line(tmp_path, monkeypatch, capfd):
+    if DETECTOR_WEIGHTS.exists():
+        pytest.skip("weights are installed")
+    ir, vis = pair_of_clips(tmp_path, frames=2)
+    answer = fusecam(
+        "--ir", ir, "--vis", vis, "--track", "--out", tmp_path / "o.mp4", monkeypatch=monkeypatch, capfd=capfd
+    )
+    assert answer.code == 1
+    assert "tracking without detection: give --weights FILE" in answer.said
+
+
+@pytest.mark.skipif(not DETECTOR_WEIGHTS.exists(), reason="no trained weights are installed")
+@pytest.mark.parametrize("scene", ["fog_day", "clear_night", "fog_night"])
+def test_people_nearer_than_25_m_are_found_in_the_samples(tmp_path, monkeypatch, capfd, scene):
+    """By detection alone with the weights that are installed: each in 80 % of the frames in which it can be seen."""
+    clips = ("--ir", SAMPLES / f"{scene}_ir.mp4", "--vis", SAMPLES / f"{scene}_vis.mp4", "--rig", SAMPLES / "rig.yaml")
+    answer = fusecam(*clips, "--no-overlay", "--out", tmp_path / "o.mp4", monkeypatch=monkeypatch, capfd=capfd)
+    assert answer.code == 0, answer.said
+    lines = json_lines(tmp_path / "o.jsonl")
+    truth = json_lines(SAMPLES / f"{scene}_truth.jsonl")
+    seen, found = Counter(), Counter()
+    for line, true in zip(lines, truth, strict=True):
+        people = [d["box"] for d in line["detections"] if d["class"] == "person"]
+        for one in true["objects"]:
+            if one["class"] == "person" and one["distance"] < 25 and one["visible_fraction"] > 0.5:
+                seen[one["id"]] += 1
+                found[one["id"]] += any(overlap(one["box"], box) > 0.5 for box in people)
+    assert seen
+    assert {person: found[person] / seen[person] for person in seen if found[person] < 0.8 * seen[person]} == {}
+
+
+def overlap(one, other):
+    """Intersection over union."""
+    width, height = (min(one[i + 2], other[i + 2]) - max(one[i], other[i]) for i in (0, 1))
+    both = max(0, width) * max(0, height)
+    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)]
+    return both / (sum(areas) - both)
 
 
 def test_doctor_tells_the_machine_and_the_choice(monkeypatch, capfd):

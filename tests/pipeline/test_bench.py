@@ -24,7 +24,7 @@ from fusecam.engines.steady import CONTROLS
 from fusecam.pipeline.bench import jobs, watch
 from fusecam.pipeline.bench.chain import measure_chain
 from fusecam.pipeline.bench.cost import count_cost
-from fusecam.pipeline.bench.jobs import KEEPING, KEPT, PLAIN, ChainJob, CostJob, FuseJob
+from fusecam.pipeline.bench.jobs import KEEPING, KEPT, PLAIN, ChainJob, CostJob, DetectJob, FuseJob
 from fusecam.pipeline.bench.measure import measure_engine, read_frames, time_frames
 from fusecam.pipeline.bench.plan import make_plan
 from fusecam.pipeline.bench.prepare import prepare
@@ -172,6 +172,7 @@ def test_a_job_survives_the_way_to_its_process():
         fuse_job(Path("/there"), variant=KEPT),
         ChainJob("physics", "/clips", "/frames", None, 10),
         CostJob("realtime", (640, 480)),
+        DetectJob(None, "/frames", 10, 100),
     ):
         there = jobs.unpack(json.loads(json.dumps(jobs.pack(job))))
         assert jobs.pack(there) == jobs.pack(job) | ({"size": [640, 480]} if isinstance(job, CostJob) else {})

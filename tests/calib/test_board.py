@@ -1,0 +1,237 @@
+"""From board views to a rig: boards as written, views found, rigs with known truth, real images, refusals."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from fusecam.calib.board import Board, CalibrationError, make_board
+from fusecam.calib.find import Finder, suggest_size
+from fusecam.calib.joint import VISIBLE, Lens, View, project
+from fusecam.calib.report import text
+from fusecam.calib.rig import load_rig, save_rig
+from fusecam.calib.solve import calibrate
+
+from .rendered import Eye, Optics, TrueRig, pictures, random_rig
+from .rigs import measure
+
+REAL = Path(__file__).parents[2] / "../shared/data/calib_checkerboard"
+SMALL = (640, 480), (384, 288)
+
+
+@pytest.mark.parametrize("seed", [1, 6, 9])
+def test_random_rigs(seed: int) -> None:
+    """Three of the twenty that `python -m tests.calib.rigs` measures: those that render quickest."""
+    errors = measure(random_rig(seed), seed)
+    assert errors.found >= 23
+    assert errors.good, errors
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="../shared/data/calib_checkerboard is not there")
+def test_real_images() -> None:
+    board = make_board("8x6", "25mm")
+    finders = {"vis": Finder(board), "ir": Finder(board)}
+    views, sizes = [], {}
+    for k in range(21):
+        found = []
+        for camera, finder in finders.items():
+            image = cv2.imread(str(REAL / f"{k:04d}_{camera}.jpg"), cv2.IMREAD_GRAYSCALE)
+            sizes[camera] = image.shape[1], image.shape[0]
+            found.append(finder.find(image))
+        views.append(View(f"{k:04d}", *found))
+    assert sum(view.visible is not None and view.infrared is not None for view in views) >= 20
+    calibration = calibrate(views, board, (sizes["vis"], sizes["ir"]))
+    assert calibration.fit.rms() <= 0.85
+    assert len(calibration.rejected) <= 3
+    pixels = calibration.fit.lenses[1].intrinsics
+    assert pixels[0] / pixels[1] == pytest.approx(720 / 480 / (4 / 3), rel=0.01)  # 720x480 of a 4:3 sensor
+
+
+@pytest.mark.parametrize(
+    ("size", "square", "pattern", "says"),
+    [
+        ("8", "25mm", "checkerboard", r"--board 8: give inner corners"),
+        ("8x2", "25mm", "checkerboard", r"--board 8x2: at least 3"),
+        ("8x6", "25", "checkerboard", r"--square 25: give a length with its unit"),
+        ("8x6", "25km", "checkerboard", r"--square 25km: "),
+        ("8x6", "0mm", "checkerboard", r"--square 0mm: "),
+        ("8x6", "25mm", "stripes", r"--pattern stripes: unknown"),
+    ],
+)
+def test_board_as_written(size: str, square: str, pattern: str, says: str) -> None:
+    with pytest.raises(CalibrationError, match=says):
+        make_board(size, square, pattern)
+
+
+@pytest.mark.parametrize(
+    ("board", "count"),
+    [
+        (Board(8, 6, 0.02), 2),
+        (Board(9, 6, 0.02), 2),
+        (Board(7, 7, 0.02), 4),
+        (Board(8, 6, 0.02, "charuco"), 1),
+        (Board(4, 11, 0.02, "acircles"), 1),
+        (Board(4, 10, 0.02, "acircles"), 2),
+    ],
+)
+def test_symmetries_map_the_board_on_itself(board: Board, count: int) -> None:
+    orders = board.symmetries()
+    assert len(orders) == count
+    points = board.points()
+    for order in orders:
+        assert sorted(order) == list(range(len(points)))
+        a, b = points[order], points
+        distances = [np.linalg.norm(p[:, None] - p[None], axis=2) for p in (a, b)]
+        np.testing.assert_allclose(distances[0], distances[1], atol=1e-12)
+
+
+def sight(board: Board, dark: float, bright: float, noise: float = 2.0, blur: float = 1.0, seed: int = 0) -> np.ndarray:
+    """A board seen a little from the side by a camera of 400x320."""
+    rig = random_rig(seed, 1, ((400, 320), (400, 320)))
+    eye = Eye(rig.visible, Optics(dark, bright, 90, blur, noise, 0.1))
+    turn = cv2.Rodrigues(np.array([0.3, -0.2, 0.1]))[0]
+    shift = np.array([0.0, 0.0, 0.55]) - turn @ board.points().mean(axis=0)
+    return eye.see(board, turn, shift, np.random.default_rng(seed))
+
+
+@pytest.mark.parametrize(("dark", "bright"), [(40, 200), (200, 40), (100, 125), (125, 100)])
+def test_found_in_either_polarity_and_at_low_contrast(dark: float, bright: float) -> None:
+    found = Finder(Board(8, 6, 0.03)).find(sight(Board(8, 6, 0.03), dark, bright))
+    assert found is not None
+    assert len(found.ids) >= 40
+
+
+@pytest.mark.parametrize(("given", "there"), [((7, 5), (8, 6)), ((9, 6), (8, 6)), ((5, 4), (8, 6)), ((8, 6), (7, 6))])
+def test_another_size_is_not_found(given: tuple[int, int], there: tuple[int, int]) -> None:
+    image = sight(Board(*there, 0.03), 40, 200)
+    assert Finder(Board(*given, 0.03)).find(image) is None
+    assert suggest_size(image) == there
+
+
+def test_a_stained_corner_is_left_out() -> None:
+    board = Board(8, 6, 0.03)
+    image = sight(board, 40, 200, noise=0.5)
+    whole = Finder(board).find(image)
+    assert whole is not None and len(whole.ids) == 48
+    x, y = np.round(whole.points[20]).astype(int)
+    image[y - 9 : y + 2, x - 9 : x + 2] = 120
+    found = Finder(board).find(image)
+    assert found is not None
+    assert 20 not in found.ids
+    kept = np.isin(whole.ids, found.ids)
+    assert np.abs(found.points - whole.points[kept]).max() < 0.6
+
+
+def ideal_views(rig: TrueRig, flips: tuple[int, ...] = ()) -> list[View]:
+    """What perfect finders would return; the infrared order of the views in `flips` is turned by half a turn."""
+    from fusecam.calib.find import Found
+
+    points, ids = rig.board.points(), np.arange(len(rig.board.points()))
+    views = []
+    for k, (turn, shift) in enumerate(rig.poses):
+        seen = []
+        for camera, (r, t) in zip(
+            (rig.visible, rig.infrared),
+            ((turn, shift), (rig.rotation @ turn, rig.rotation @ shift + rig.translation)),
+            strict=True,
+        ):
+            lens = Lens(*camera.size, np.array(camera.intrinsics), np.array([*camera.distortion, 0.0]))
+            seen.append(project(lens, points, cv2.Rodrigues(r)[0].ravel(), t))
+        heat = seen[1][::-1] if k in flips else seen[1]
+        views.append(View(str(k), Found(seen[0], ids), Found(heat.copy(), ids)))
+    return views
+
+
+def test_origins_that_flip_between_the_cameras() -> None:
+    rig = random_rig(4, 12, SMALL)
+    flips = (0, 3, 4, 9)
+    calibration = calibrate(ideal_views(rig, flips), rig.board, SMALL)
+    assert calibration.fit.rms() < 0.01
+    np.testing.assert_allclose(calibration.fit.translation, rig.translation, atol=1e-4)
+    assert any("first corner differed" in note for note in calibration.notes)
+
+
+def test_a_bad_view_is_rejected_and_named(tmp_path: Path) -> None:
+    rig = random_rig(0, 12, SMALL)
+    views = ideal_views(rig)
+    rng = np.random.default_rng(1)
+    for view in views:
+        for found in (view.visible, view.infrared):
+            assert found is not None
+            found.points[:] += rng.normal(0, 0.1, found.points.shape)
+    assert views[5].infrared is not None
+    views[5].infrared.points[:] += 2.5  # the board had moved on before infrared looked
+    calibration = calibrate(views, rig.board, SMALL)
+    assert [name for name, _ in calibration.rejected] == ["5"]
+    assert any(line.startswith("rejected 5: error") for line in text(calibration, calibration.rig(20.0)))
+    save_rig(calibration.rig(20.0), tmp_path / "rig.yaml")
+    saved = load_rig(tmp_path / "rig.yaml")
+    np.testing.assert_allclose(np.array(saved.translation), rig.translation, atol=4e-3)
+    assert saved.distance == 20.0
+
+
+def test_spread_is_true() -> None:
+    """The standard deviations told are those seen when the same views are measured again and again."""
+    rig = random_rig(2, 12, SMALL)
+    rng = np.random.default_rng(0)
+    focal, told = [], []
+    for _ in range(12):
+        views = ideal_views(rig)
+        for view in views:
+            for found in (view.visible, view.infrared):
+                assert found is not None
+                found.points[:] += rng.normal(0, 0.1, found.points.shape)
+        fit = calibrate(views, rig.board, SMALL).fit
+        focal.append(fit.lenses[VISIBLE].intrinsics[0])
+        told.append(fit.spread[0])
+    assert rig.visible.intrinsics is not None
+    assert 0.5 < np.std(focal) / np.mean(told) < 1.8
+    assert abs(np.mean(focal) - rig.visible.intrinsics[0]) < 3 * np.mean(told)
+
+
+def test_refusals() -> None:
+    rig = random_rig(0, 12, SMALL)
+    views = ideal_views(rig)
+    with pytest.raises(
+        CalibrationError, match=r"infrared: no 8x6 board in any of the 12 views, visible shows it in 12"
+    ):
+        calibrate([View(v.name, v.visible, None) for v in views], rig.board, SMALL)
+    with pytest.raises(CalibrationError, match=r"no 8x6 board in any of the 12 views of either camera"):
+        calibrate([View(v.name, None, None) for v in views], rig.board, SMALL)
+    with pytest.raises(CalibrationError, match=r"1 different views .* 11 views repeat others"):
+        calibrate([View(str(k), views[0].visible, views[0].infrared) for k in range(12)], rig.board, SMALL)
+    with pytest.raises(CalibrationError, match=r"do not fit one rig|fit no rig"):  # other moments in each camera
+        calibrate(
+            [View(v.name, v.visible, w.infrared) for v, w in zip(views, views[1:] + views[:1], strict=True)],
+            rig.board,
+            SMALL,
+        )
+
+
+def test_views_that_do_not_tell_the_focal_length_are_refused() -> None:
+    """A board moved about without tilting it: near and small look the same as far and wide."""
+    rig = random_rig(0, 8, SMALL)
+    middle = rig.board.points().mean(axis=0)
+    flat = [(np.eye(3), np.array([0.03 * (k % 3 - 1), 0.02 * (k // 3 - 1), 0.7]) - middle) for k in range(8)]
+    rng = np.random.default_rng(0)
+    views = ideal_views(TrueRig(rig.board, rig.visible, rig.infrared, np.eye(3), rig.translation, rig.optics, flat))
+    for view in views:
+        for found in (view.visible, view.infrared):
+            assert found is not None
+            found.points[:] += rng.normal(0, 0.1, found.points.shape)
+    with pytest.raises(CalibrationError, match=r"tilt the board"):
+        calibrate(views, rig.board, SMALL)
+
+
+def test_views_are_rendered_alike_by_opencv() -> None:
+    """The renderer's corners are where cv2.projectPoints puts them, so that its truth is OpenCV's."""
+    rig = random_rig(0, 1, SMALL)
+    visible, _ = pictures(rig, 0)[0]
+    found = Finder(rig.board).find(visible)
+    truth = ideal_views(rig)[0].visible
+    assert found is not None and truth is not None
+    nearest = np.linalg.norm(found.points[:, None] - truth.points[None], axis=2).min(axis=1)
+    assert np.median(nearest) < 0.1

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from fusecam.train.data import PairDataset, find_pairs, split
-from fusecam.train.errors import TrainError
 from fusecam.train.detector.recipe import read_detector_recipe
+from fusecam.train.errors import TrainError
 from fusecam.train.recipe import read_recipe, read_yaml
 
 

@@ -1,0 +1,149 @@
+"""How a run is: what became of every frame of each camera, which camera is there now, how old its last frame is.
+
+Counters only rise, so that whoever reads them (the report, an endpoint, a log) makes rates of its own choice.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from threading import Lock
+from typing import Any, Literal, get_args
+
+from .frames import Camera
+
+CAMERAS: tuple[Camera, Camera] = ("visible", "infrared")
+State = Literal["starting", "live", "frozen", "lost", "ended"]
+"""Of a camera. starting: no frame yet. live: its frames come. frozen: frames come, but always the same picture.
+lost: none come, it is being waited for or reconnected. ended: none will come any more."""
+
+CameraCounter = Literal[
+    "frames",
+    "paired",
+    "alone",
+    "unused",
+    "dropped_late",
+    "dropped_queue",
+    "stale",
+    "frozen",
+    "corrupt",
+    "retimed",
+    "resized",
+    "stalls",
+    "losses",
+    "reconnects",
+]
+"""Per camera.
+
+frames: decoded and handed over by the source. What becomes of each is one of: paired (went on with a frame of the
+other camera), alone (went on without), unused (infrared only: no visible frame needed it), dropped_late (too old when
+its turn came, or its moment was already shown), dropped_queue (a newer one took its place before it was looked at),
+stale (from before the run was ready), frozen (the picture before it once more).
+corrupt: packets or frames that could not be decoded. retimed: timestamps that repeated or went back. resized: changes
+of the frame size. stalls: silences that the watchdog ended. losses: times the other camera had to go on alone.
+reconnects: times the source was opened anew and gave frames again.
+"""
+RunCounter = Literal["out", "dropped_output", "engine_losses", "recorder_losses"]
+"""Of the run. out: frames given to the outputs. dropped_output: fused frames that a newer one replaced because the
+outputs were slow (live only). engine_losses: engines that failed in mid-run and were replaced. recorder_losses:
+recordings given up for want of disk or rights."""
+
+CAMERA_COUNTERS: tuple[CameraCounter, ...] = get_args(CameraCounter)
+RUN_COUNTERS: tuple[RunCounter, ...] = get_args(RunCounter)
+
+
+class Health:
+    """Counters and states of one run. Every method may be called from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._cameras: dict[Camera, Counter[CameraCounter]] = {camera: Counter() for camera in CAMERAS}
+        self._run: Counter[RunCounter] = Counter()
+        self._states: dict[Camera, State] = dict.fromkeys(CAMERAS, "starting")
+        self._last_ns: dict[Camera, int | None] = dict.fromkeys(CAMERAS)
+        self._shown_ns: int | None = None
+        self._oldest_ns = 0
+
+    def count(self, camera: Camera, name: CameraCounter, increment: int = 1) -> None:
+        """Raise a camera's counter."""
+        with self._lock:
+            self._cameras[camera][name] += increment
+
+    def raise_to(self, camera: Camera, name: CameraCounter, total: int) -> None:
+        """Bring a camera's counter up to a total that is kept elsewhere; a smaller total changes nothing."""
+        with self._lock:
+            self._cameras[camera][name] = max(self._cameras[camera][name], total)
+
+    def count_run(self, name: RunCounter, increment: int = 1) -> None:
+        """Raise a counter of the run."""
+        with self._lock:
+            self._run[name] += increment
+
+    def frame(self, camera: Camera, arrival_ns: int) -> None:
+        """A frame that is not a repetition has come, at `arrival_ns` on CLOCK_MONOTONIC: the camera is live."""
+        with self._lock:
+            self._last_ns[camera] = arrival_ns
+            self._states[camera] = "live"
+
+    def enter(self, camera: Camera, state: State) -> None:
+        """The camera is in this state from now on; "lost" and "frozen" count as a loss when it was live before."""
+        with self._lock:
+            if state in ("lost", "frozen") and self._states[camera] == "live":
+                self._cameras[camera]["losses"] += 1
+            self._states[camera] = state
+
+    def shown(self, captured_ns: int) -> None:
+        """A frame that arrived at `captured_ns` (CLOCK_MONOTONIC) goes to the outputs now."""
+        with self._lock:
+            self._shown_ns = captured_ns
+            self._oldest_ns = max(self._oldest_ns, time.monotonic_ns() - captured_ns)
+
+    def state(self, camera: Camera) -> State:
+        """The camera's state."""
+        with self._lock:
+            return self._states[camera]
+
+    def counters(self, camera: Camera) -> dict[CameraCounter, int]:
+        """All counters of a camera, 0 included."""
+        with self._lock:
+            return {name: self._cameras[camera][name] for name in CAMERA_COUNTERS}
+
+    def run_counters(self) -> dict[RunCounter, int]:
+        """All counters of the run, 0 included."""
+        with self._lock:
+            return {name: self._run[name] for name in RUN_COUNTERS}
+
+    def last_frame_age_s(self, camera: Camera) -> float | None:
+        """Seconds since the camera's last new picture arrived; None before the first."""
+        with self._lock:
+            last = self._last_ns[camera]
+        return None if last is None else (time.monotonic_ns() - last) * 1e-9
+
+    def shown_age_s(self) -> float | None:
+        """How old the frame is that the outputs got last, as of now: what a person at the screen looks at."""
+        with self._lock:
+            shown = self._shown_ns
+        return None if shown is None else (time.monotonic_ns() - shown) * 1e-9
+
+    def oldest_shown_s(self) -> float:
+        """The greatest age that a frame had when it was given to the outputs."""
+        with self._lock:
+            return self._oldest_ns * 1e-9
+
+    def snapshot(self) -> dict[str, Any]:
+        """Everything, ready for JSON: `cameras` by name with `state`, `last_frame_age_s` and the counters, `run`."""
+        return {
+            "cameras": {
+                camera: {
+                    "state": self.state(camera),
+                    "last_frame_age_s": _rounded(self.last_frame_age_s(camera)),
+                    **self.counters(camera),
+                }
+                for camera in CAMERAS
+            },
+            "run": {**self.run_counters(), "oldest_shown_s": _rounded(self.oldest_shown_s())},
+        }
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 4)

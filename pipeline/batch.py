@@ -60,7 +60,7 @@ class Clip:
 
     def fingerprint(self, config: RunConfig) -> str:
         """Changes with the two clips (path, size, modification time), the rig file and the settings."""
-        parts: list[Any] = [config.model_dump(mode="json")]
+        parts: list[Any] = [config.model_dump(mode="json", exclude={"monitor"})]
         for path in (self.infrared, self.visible, config.rig, config.detector.weights):
             if path is not None:
                 status = path.stat()

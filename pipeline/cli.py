@@ -5,6 +5,7 @@ Modules that load OpenCV, PyAV or a network are imported inside the commands, so
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from importlib.metadata import entry_points
@@ -17,6 +18,7 @@ from rich.markup import escape
 
 from . import options
 from .errors import InputError, expected_errors
+from .monitor.log import tell, write_json_lines, writing
 
 EXAMPLES = """
 [bold]Examples[/bold]
@@ -98,6 +100,8 @@ def run(
     tint: options.Tint = None,
     report: options.Report = None,
     frame_latencies: options.FrameLatencies = None,
+    metrics: options.Metrics = None,
+    log_json: options.LogJson = None,
     version: Annotated[
         bool | None, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = None,
@@ -107,6 +111,7 @@ def run(
         ir=ir, vis=vis, dehaze=dehaze, lift=lift, engine=engine, detect=detect, weights=weights, classes=classes,
         conf=conf, track=track, overlay=overlay, inset=inset, trails=trails, tint=tint, offset_ms=offset_ms, out=out,
         show=show, report=report, frame_latencies=frame_latencies, rig=rig, distance=distance, max_frames=max_frames,
+        metrics=metrics, log_json=log_json,
     )  # fmt: skip
     given = [name for name in ("--ir", "--vis", "--config") if context.params[name.strip("-")] is not None]
     if context.invoked_subcommand is not None:
@@ -123,6 +128,8 @@ def run(
     from .config import load
     from .session import run_session
 
+    if log_json:
+        write_json_lines()
     raise typer.Exit(run_session(load(config, overrides), console))
 
 
@@ -231,5 +238,8 @@ def main() -> None:
 
 def fail(error: object) -> NoReturn:
     """Say what is wrong on one line of stderr and leave with exit code 1."""
-    console.print(f"[bold red]fusecam: error:[/] {escape(str(error))}", soft_wrap=True, highlight=False)
+    if writing():
+        tell("failed", logging.ERROR, message=str(error))
+    else:
+        console.print(f"[bold red]fusecam: error:[/] {escape(str(error))}", soft_wrap=True, highlight=False)
     sys.exit(1)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
 from ..engines.detector import DETECTOR_WEIGHTS
 from .errors import InputError
@@ -89,6 +89,17 @@ class OutputConfig(_Section):
     preset: str = Field("superfast", description="x264 speed preset")
 
 
+class MonitorConfig(_Section):
+    """How a run is watched from outside. Nothing here changes what comes out."""
+
+    metrics: str | None = Field(None, description="[HOST]:PORT of the Prometheus endpoint; without HOST: loopback")
+    serve: str | None = Field(None, description="[HOST]:PORT of the page for browsers; without HOST: loopback")
+    token: SecretStr | None = Field(
+        None, min_length=8, description="that the page asks for; none: made up where others than this machine reach it"
+    )
+    log_json: bool = Field(False, description="events as JSON lines on stderr, in place of what is meant for people")
+
+
 class RunConfig(_Section):
     """Everything one run needs."""
 
@@ -100,6 +111,7 @@ class RunConfig(_Section):
     detector: DetectorConfig = DetectorConfig()
     overlay: OverlayConfig = OverlayConfig()
     output: OutputConfig = OutputConfig()
+    monitor: MonitorConfig = MonitorConfig()
     max_frames: int | None = Field(None, gt=0)
 
     @model_validator(mode="after")

@@ -10,8 +10,11 @@ from __future__ import annotations
 import math
 import time
 from array import array
+from bisect import bisect_left
 from collections import Counter, deque
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import accumulate
 from threading import Lock
 from types import TracebackType
 from typing import Any
@@ -41,6 +44,18 @@ class StageSummary:
     p99_ms: float
     max_ms: float
     jitter_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """below: samples up to each bound, cumulative, the bound widened to the end of its bucket (0.8 % at most).
+
+    count: all samples. total: their sum in nanoseconds.
+    """
+
+    below: tuple[int, ...]
+    count: int
+    total: int
 
 
 class _Stage:
@@ -84,6 +99,14 @@ class _Stage:
         high = centres[np.searchsorted(cumulative, np.ceil(ranks), side="right")]
         values = np.clip(low + (high - low) * (ranks - np.floor(ranks)), self.lowest, self.highest)
         return [float(value) for value in values]
+
+    def below(self, bounds: Sequence[int]) -> list[int]:
+        """How many samples are at most each bound, in nanoseconds, ascending."""
+        ends = [_bucket(bound) for bound in bounds]
+        counts = [0] * (len(bounds) + 1)
+        for bucket, number in self.histogram.items():
+            counts[bisect_left(ends, bucket)] += number
+        return list(accumulate(counts))[:-1]
 
     def summary(self) -> StageSummary:
         # Integers of any size: the variance of millions of samples without cancellation.
@@ -175,11 +198,24 @@ class LatencyRecorder:
         with self._lock:
             return dict(self._counters)
 
+    def stages(self) -> list[str]:
+        """The names of all stages so far, in the order of their first sample."""
+        with self._lock:
+            return list(self._stages)
+
     def summary(self, name: str) -> StageSummary | None:
         """One stage over the run; None when it has no samples."""
         with self._lock:
             stage = self._stages.get(name)
             return stage.summary() if stage else None
+
+    def histograms(self, bounds: Sequence[int]) -> dict[str, Histogram]:
+        """Every stage over the run so far, for counters that others read off. bounds: nanoseconds, ascending."""
+        with self._lock:
+            return {
+                name: Histogram(tuple(stage.below(bounds)), stage.count, stage.total)
+                for name, stage in self._stages.items()
+            }
 
     def rolling(self, name: str, window_s: float = 2.0) -> tuple[float, float] | None:
         """(p50, p99) in ms of a stage's samples of the last `window_s` seconds (1024 at most); None without any."""

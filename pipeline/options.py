@@ -9,7 +9,7 @@ import typer
 
 from .errors import InputError
 
-RUN, HOW, OUTPUT = "What to run", "How", "Where it goes"
+RUN, HOW, OUTPUT, WATCH = "What to run", "How", "Where it goes", "How it is watched"
 
 
 def _option(*names: str, panel: str = HOW, metavar: str | None = None, **more: Any) -> Any:
@@ -98,6 +98,17 @@ Show = Annotated[
     ),
 ]
 
+Metrics = Annotated[
+    str | None,
+    _option(
+        panel=WATCH, metavar="[HOST]:PORT", help="Counters and latencies for Prometheus. Without HOST: loopback only."
+    ),
+]
+LogJson = Annotated[
+    bool | None,
+    _option("--log-json", panel=WATCH, help="Events as JSON lines on stderr, in place of what is meant for people."),
+]
+
 
 def overrides(
     *,
@@ -123,6 +134,8 @@ def overrides(
     rig: Path | None = None,
     distance: float | None = None,
     max_frames: int | None = None,
+    metrics: str | None = None,
+    log_json: bool | None = None,
 ) -> dict[str, Any]:
     """Options as nested settings for `config.load`; those not given (None) are left out."""
     if detect is False:
@@ -142,6 +155,7 @@ def overrides(
         "overlay": _given(enabled=overlay, inset=inset, trails=trails, tint=tint),
         "sync": _given(offset_ms=offset_ms),
         "output": _given(out=out, show=show, report=report, frame_latencies=frame_latencies),
+        "monitor": _given(metrics=metrics, log_json=log_json),
         **_given(rig=rig, distance=distance, max_frames=max_frames),
     }
 

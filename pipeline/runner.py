@@ -21,8 +21,10 @@ from ..engines.base import FusionEngine
 from .detect import Detection, Detector
 from .errors import InputError
 from .frames import Camera, Frame, FramePair
+from .health import Health
 from .inbox import Inbox
 from .latency import LatencyRecorder
+from .monitor.switches import Switches
 from .overlay import Overlay
 from .register import Registrar
 from .result import Result
@@ -52,6 +54,8 @@ class Stages:
     tracker: Tracker | None
     overlay: Overlay | None
     sinks: Sequence[Sink]
+    switches: Switches = field(default_factory=Switches)
+    health: Health = field(default_factory=Health)
 
 
 @dataclass(slots=True)
@@ -213,10 +217,11 @@ class Runner:
                     registered.visible, registered.infrared, registered.coverage, self._elapsed_s(pair.visible)
                 )
             detections: list[Detection] = []
-            if stages.detector is not None:
+            detecting = stages.switches.detector
+            if stages.detector is not None and detecting:
                 with recorder.stage("detect", index):
                     detections = stages.detector.detect(fused.image)
-            if stages.tracker is not None:
+            if stages.tracker is not None and detecting:
                 with recorder.stage("track", index):
                     detections = stages.tracker.follow(detections, pair.visible)
             outcome.detections.update(detection.label for detection in detections)
@@ -249,7 +254,7 @@ class Runner:
 
     def _write_one(self, result: Result) -> None:
         stages, recorder = self._stages, self.recorder
-        if stages.overlay is not None:
+        if stages.overlay is not None and stages.switches.overlay:
             with recorder.stage("overlay", result.index):
                 result = stages.overlay.draw(result, recorder)
         with recorder.stage("write", result.index):

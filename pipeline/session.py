@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
@@ -18,12 +18,17 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from .assemble import Streams, Tools, build_tools, check_sources, open_streams
 from .config import RunConfig
 from .errors import InputError
+from .health import Health
 from .latency import LatencyRecorder
 from .machine import has_display
+from .monitor.log import write_json_lines, writing
+from .monitor.switches import Switches
+from .monitor.view import RunView
+from .monitor.watch import watched
 from .overlay import Overlay
-from .report import build_report, print_summary, write_report
+from .report import build_report, print_summary, warnings, write_report
 from .runner import Outcome, Runner, Stages
-from .sinks import Sink, is_video, open_sinks
+from .sinks import Sink, close_all, is_video, open_sinks
 from .sinks.aside import AsideFile
 from .track import Tracker
 
@@ -61,6 +66,10 @@ def interruptible() -> Iterator[threading.Event]:
 def run_session(config: RunConfig, console: Console) -> int:
     """The plain `fusecam` command. Returns the exit code. Raises the expected errors of the stages."""
     check_sources(config.sources)
+    if config.monitor.log_json:
+        write_json_lines()
+    if writing():
+        console = Console(stderr=True, quiet=True)
     config = _with_window_decided(config)
     if config.output.report is not None:
         AsideFile(config.output.report).discard()  # a place that cannot be written to is better known before the run
@@ -114,7 +123,18 @@ def run_streams(
     except BaseException:
         streams.close()
         raise
-    recorder = LatencyRecorder(frame_log=config.output.frame_latencies)
+    recorder, health, switches = LatencyRecorder(frame_log=config.output.frame_latencies), Health(), Switches()
+    overlay = Overlay(config.overlay) if _draws_overlay(config) else None
+    has = {"overlay": overlay, "detector": tools.detector}
+    view = RunView(
+        health,
+        recorder,
+        lambda: tools.engine.name,
+        lambda: None if tools.detector is None else tools.detector.name,
+        lambda: warnings(streams, tools, sinks),
+        switches,
+        tuple(name for name, stage in has.items() if stage is not None),
+    )
     stages = Stages(
         streams.infrared,
         streams.visible,
@@ -123,8 +143,10 @@ def run_streams(
         tools.engine,
         tools.detector,
         tracker,
-        Overlay(config.overlay) if _draws_overlay(config) else None,
-        sinks,
+        overlay,
+        [*sinks, view],
+        switches,
+        health,
     )
     total = min((n for n in (visible.frames, config.max_frames) if n is not None), default=None)
     columns = (
@@ -134,7 +156,15 @@ def run_streams(
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, TextColumn("{task.fields[rate]}"), console=console, transient=True) as progress:
+    with ExitStack() as watching:
+        try:
+            watching.enter_context(watched(config.monitor, view, console))
+        except BaseException:
+            streams.close()
+            close_all(sinks, complete=False)
+            raise
+        bar = Progress(*columns, TextColumn("{task.fields[rate]}"), console=console, transient=True)
+        progress = watching.enter_context(bar)
         task = progress.add_task(escape(title), total=total, rate="")
 
         shown = time.monotonic()

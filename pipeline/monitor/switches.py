@@ -1,0 +1,13 @@
+"""What may be changed while a run goes on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Switches:
+    """Read by the run with every frame, set from any thread. A stage that the run does not have stays off."""
+
+    overlay: bool = True
+    detector: bool = True

@@ -1,4 +1,5 @@
-"""Pairs the frames of two cameras by capture time. The visible camera is the master: each of its frames comes out once.
+"""Pairs the frames of two cameras by capture time. The visible camera leads: each of its frames comes out once.
+Where a live visible camera is lost, infrared leads until it is back.
 
 No threads and no clock of its own: whoever reads the cameras pushes frames in and takes the finished pairs out.
 """
@@ -6,13 +7,14 @@ No threads and no clock of its own: whoever reads the cameras pushes frames in a
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
 from .errors import InputError
-from .frames import Frame, FramePair
+from .frames import Camera, Frame, FramePair
+from .rhythm import Rhythm
 
 Wants = Literal["visible", "infrared", "either"]
 
@@ -20,8 +22,7 @@ QUEUE_LIMIT = 256
 """Frames of one camera held at most. Reached only if frames are pushed against `wants`, or a live camera stalls."""
 
 _DEFAULT_PERIOD_NS = 1_000_000_000 // 9  # the slowest rate common among infrared cameras (export-limited cores)
-_SETTLED = 5  # intervals from which their median is trusted
-_REMEMBERED = 65  # intervals the median is taken over
+_SLOWEST_NS = 250_000_000  # from capture to arrival, where nothing queues up
 _TOLERANCE_PER_PERIOD = 0.55  # half a period is the largest skew of steady cameras; the rest is for jitter
 
 
@@ -29,10 +30,11 @@ _TOLERANCE_PER_PERIOD = 0.55  # half a period is the largest skew of steady came
 class SyncStats:
     """What became of every frame so far.
 
-    visible = paired + visible_alone + visible_pending. infrared = paired - infrared_reused + infrared_unused +
-    infrared_pending, the pending ones being held, neither used nor given up. infrared_reused: pairs whose infrared
-    frame had served an earlier visible frame. skew_*: of |skew| in ms, percentiles within 0.1 ms (from a histogram
-    up to one second), 0 without pairs. tolerance_ms: the one in force now.
+    visible = paired + visible_alone + visible_pending + visible_late. infrared = paired - infrared_reused +
+    infrared_alone + infrared_unused + infrared_pending, the pending ones being held, neither used nor given up.
+    visible_late: came when infrared had already led past their time. infrared_alone: led while the visible camera was
+    lost. infrared_reused: pairs whose infrared frame had served before. skew_*: of |skew| in ms, percentiles within
+    0.1 ms (from a histogram up to one second), 0 without pairs. tolerance_ms: the one in force now.
     """
 
     visible: int
@@ -40,6 +42,8 @@ class SyncStats:
     paired: int
     visible_alone: int
     visible_pending: int
+    visible_late: int
+    infrared_alone: int
     infrared_unused: int
     infrared_reused: int
     infrared_pending: int
@@ -47,31 +51,6 @@ class SyncStats:
     skew_p95_ms: float
     skew_max_ms: float
     tolerance_ms: float
-
-
-class _Rate:
-    """The median interval of a camera's frames, and the median latency from their capture to their arrival."""
-
-    def __init__(self) -> None:
-        self._latencies: deque[int] = deque(maxlen=_REMEMBERED)
-        self.latency = 0
-        self._intervals: deque[int] = deque(maxlen=_REMEMBERED)
-        self._last: int | None = None
-        self.period: int | None = None
-
-    @property
-    def settled(self) -> bool:
-        return len(self._intervals) >= _SETTLED
-
-    def add(self, time_ns: int, arrival_ns: int) -> None:
-        if self._last is not None and time_ns > self._last:
-            self._intervals.append(time_ns - self._last)
-            ordered = sorted(self._intervals)
-            # Until there are enough, the shortest: a gap while a camera starts must not widen the tolerance.
-            self.period = ordered[len(ordered) // 2] if self.settled else ordered[0]
-        self._last = time_ns
-        self._latencies.append(arrival_ns - time_ns)
-        self.latency = sorted(self._latencies)[len(self._latencies) // 2]
 
 
 class _Held:
@@ -95,7 +74,9 @@ class Synchronizer:
     live: frames cannot be waited for. A visible frame goes out as soon as the last infrared frame is nearer than the
         next one is expected to be, or when `expire` finds it has waited `wait_ns` since its arrival (None: a period of
         the slower camera, and as long as infrared takes longer to arrive than visible, up to a second); from then
-        on, until infrared comes again, frames go out at once.
+        on, until infrared comes again, frames go out at once. Once the next visible frame is overdue by half a period
+        (see Rhythm), the newest infrared frame goes out alone, as `FramePair.led_by` says, and so does every later
+        one until visible frames come again; those of a time that infrared has shown are dropped as late.
 
     Otherwise (files) pairing is exact and loses nothing, whatever the rates, provided that the camera named by `wants`
     is read next; then no more than a few frames are held. An infrared frame may serve several visible frames. Of two
@@ -116,11 +97,14 @@ class Synchronizer:
         self._tolerance_ns, self._wait_ns, self._live = tolerance_ns, wait_ns, live
         self._waiting: deque[Frame] = deque()
         self._held: deque[_Held] = deque()
-        self._rates = {"visible": _Rate(), "infrared": _Rate()}
+        self._rates: dict[Camera, Rhythm] = {"visible": Rhythm(), "infrared": Rhythm()}
         self._clocks: dict[str, str] = {}
         self._origin_ns: int | None = None
         self._visible_ended = self._infrared_ended = self._stalled = False
         self._visible = self._infrared = self._paired = self._alone = self._unused = self._reused = 0
+        self._late = self._led = 0
+        self._shown_ns: int | None = None  # time of the last frame that infrared led
+        self._newest_ns = -(2**63)  # time of the last frame that went out, whoever led
         self._skews = np.zeros(10_001, np.int64)
         self._skew_max_ns = 0
 
@@ -148,6 +132,8 @@ class Synchronizer:
             paired=self._paired,
             visible_alone=self._alone,
             visible_pending=len(self._waiting),
+            visible_late=self._late,
+            infrared_alone=self._led,
             infrared_unused=self._unused,
             infrared_reused=self._reused,
             infrared_pending=sum(not held.used for held in self._held),
@@ -164,6 +150,9 @@ class Synchronizer:
         self._check_clock(frame)
         self._visible += 1
         self._rates["visible"].add(frame.time_ns, frame.arrival_ns)
+        if self._shown_ns is not None and frame.time_ns <= self._shown_ns:
+            self._late += 1
+            return []
         self._waiting.append(frame)
         pairs = self._decided()
         if len(self._waiting) > QUEUE_LIMIT:
@@ -189,7 +178,7 @@ class Synchronizer:
             self._forget_before(self._waiting[0].time_ns)
         if len(self._held) > QUEUE_LIMIT:
             self._forget()
-        return self._decided()
+        return self._decided() + (self._lead(frame.arrival_ns) if frame.arrival_ns else [])
 
     def end_infrared(self) -> list[FramePair]:
         """No more infrared will come: visible frames wait no longer."""
@@ -209,8 +198,16 @@ class Synchronizer:
             while self._waiting and now_ns - self._waiting[0].arrival_ns >= wait:
                 self._stalled = True
                 pairs.append(self._emit())
-            pairs += self._decided()
+            pairs += self._decided() + self._lead(now_ns)
         return pairs
+
+    def limit_ns(self, camera: Camera) -> int:
+        """Live: how long after its capture a frame may still be shown as what is there now. Two periods of the
+        camera, from the quickest arrival of late on (at most 0.25 s), and what `expire` grants to wait for infrared.
+        """
+        rate = self._rates[camera]
+        waited = 0 if camera == "infrared" else self._lag_ns
+        return 2 * (rate.period or _DEFAULT_PERIOD_NS) + min(max(rate.quickest, 0), _SLOWEST_NS) + waited
 
     @property
     def _period_ns(self) -> int:
@@ -250,6 +247,7 @@ class Synchronizer:
 
     def _emit(self) -> FramePair:
         visible = self._waiting.popleft()
+        self._newest_ns = visible.time_ns
         self._forget_before(visible.time_ns)
         best = min(self._held, key=lambda held: abs(held.time_ns - visible.time_ns), default=None)
         if best is None or abs(best.time_ns - visible.time_ns) > self.tolerance_ns:
@@ -262,6 +260,23 @@ class Synchronizer:
         self._skews[min(abs(skew) // 100_000, len(self._skews) - 1)] += 1
         self._skew_max_ns = max(self._skew_max_ns, abs(skew))
         return FramePair(visible, best.frame, skew)
+
+    def _lead(self, now_ns: int) -> list[FramePair]:
+        """Live, with the visible camera lost: the newest infrared frame alone, unless it has served already."""
+        if not self._live or self._visible_ended or self._waiting or not self._held or self._held[-1].used:
+            return []
+        newest = self._held[-1]
+        overdue = self._rates["visible"].overdue(now_ns, _DEFAULT_PERIOD_NS)
+        fresh = now_ns - newest.frame.time_ns <= self.limit_ns("infrared")
+        if not (overdue and fresh) or newest.time_ns <= self._newest_ns:
+            return []
+        while len(self._held) > 1:
+            self._forget()
+        newest.used = True
+        self._led += 1
+        self._newest_ns = self._shown_ns = newest.time_ns
+        standing_in = replace(newest.frame, camera="visible", time_ns=newest.time_ns)
+        return [FramePair(standing_in, newest.frame, 0, led_by="infrared")]
 
     def _forget_before(self, time_ns: int) -> None:
         """Drop infrared frames that a later one, not after `time_ns`, replaces for every visible frame to come."""

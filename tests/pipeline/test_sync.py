@@ -63,11 +63,13 @@ def streams(draw: st.DrawFn) -> list[int]:
 
 def check_accounts(sync: Synchronizer, pairs: list[FramePair], visible: int, infrared: int) -> None:
     stats = sync.stats
+    led = [p for p in pairs if p.led_by == "infrared"]
     used = {p.infrared.sequence for p in pairs if p.infrared}
     assert (stats.visible, stats.infrared) == (visible, infrared)
-    assert stats.paired == sum(p.infrared is not None for p in pairs)
-    assert stats.visible == stats.paired + stats.visible_alone + stats.visible_pending
-    assert stats.infrared_reused == stats.paired - len(used)
+    assert stats.infrared_alone == len(led)
+    assert stats.paired == sum(p.infrared is not None for p in pairs) - len(led)
+    assert stats.visible == stats.paired + stats.visible_alone + stats.visible_pending + stats.visible_late
+    assert stats.infrared_reused == stats.paired + len(led) - len(used)
     assert stats.infrared == len(used) + stats.infrared_unused + stats.infrared_pending
 
 
@@ -105,7 +107,8 @@ def test_any_order_of_pushing(visible: list[int], infrared: list[int], data: st.
         check_accounts(sync, pairs, sync.stats.visible, sync.stats.infrared)
     for end in data.draw(st.permutations([sync.end_visible, sync.end_infrared])):
         pairs += end()
-    assert [p.visible.sequence for p in pairs] == list(range(len(visible)))
+    came = [p.visible.sequence for p in pairs if p.led_by == "visible"]
+    assert came == sorted(set(came)) and len(came) + sync.stats.visible_late == len(visible)
     assert all(abs(p.skew_ns) <= 30 * MS for p in pairs)
     check_accounts(sync, pairs, len(visible), len(infrared))
     assert sync.stats.visible_pending == sync.stats.infrared_pending == 0
@@ -244,7 +247,8 @@ def simulate_live(
             push = sync.push_visible if kind == "visible" else sync.push_infrared
             pairs = push(frame(camera, time_ns, sequence, "monotonic", now))
         out += [(now, pair) for pair in pairs]
-    assert [p.visible.sequence for _, p in out] == list(range(len(visible)))
+    led = [pair.visible.sequence for _, pair in out if pair.led_by == "visible"]
+    assert led == sorted(set(led)) and len(led) + sync.stats.visible_late == len(visible)
     return sync, out
 
 
@@ -269,7 +273,8 @@ def test_live_waits_for_the_nearer_one() -> None:
 def test_live_slow_infrared_with_latency() -> None:
     """9 Hz infrared that arrives 80 ms after capture still serves every 30 Hz frame with its nearest."""
     visible, infrared = times(30, 600, 1000), times(9, 190, 950)
-    sync, out = simulate_live(visible, infrared, infrared_latency_ms=80)
+    sync, everything = simulate_live(visible, infrared, infrared_latency_ms=80)
+    out = [(now, pair) for now, pair in everything if pair.led_by == "visible"]
     nearest_to = [min(infrared, key=lambda t: (abs(t - p.visible.time_ns), t)) for _, p in out]
     settled = list(zip(out, nearest_to, strict=True))[60:-10]
     assert all(p.infrared is not None and p.infrared.time_ns == best for (_, p), best in settled)
@@ -289,7 +294,62 @@ def test_live_infrared_stall_and_return() -> None:
 
 
 def test_live_without_infrared_at_all() -> None:
-    _, out = simulate_live(times(25, 100, 1000), [10**11])
+    _, out = simulate_live(times(25, 100, 1000), [])
     assert all(p.infrared is None for _, p in out)
     assert max(latencies_ms(out)[1:]) <= 120 and latencies_ms(out)[-1] == 0
     assert all(b >= a for (a, _), (b, _) in pairwise(out))
+
+
+def test_live_infrared_leads_while_visible_is_lost() -> None:
+    """Visible gone for 2 s: infrared's own frames go out within two periods of the last one, until it is back."""
+    visible = [t for t in times(25, 300, 1000) if not 5e9 < t < 7e9]
+    sync, out = simulate_live(visible, times(25, 300, 1005))
+    shown = [now for now, _ in out]
+    assert max(b - a for a, b in pairwise(shown)) <= 80 * MS
+    led = [pair for _, pair in out if pair.led_by == "infrared"]
+    assert 47 <= len(led) <= 50 and sync.stats.infrared_alone == len(led)
+    assert all(pair.infrared is not None and pair.skew_ns == 0 for pair in led)
+    assert all(5e9 < pair.visible.time_ns < 7.05e9 for pair in led)
+    assert all(pair.led_by == "visible" and pair.infrared for _, pair in out if pair.visible.time_ns > 7.1e9)
+    assert all(a.visible.time_ns < b.visible.time_ns for (_, a), (_, b) in pairwise(out))
+    check_accounts(sync, [pair for _, pair in out], len(visible), 300)
+
+
+def test_live_visible_frames_of_a_time_already_shown_are_late() -> None:
+    """A visible stream that stalls and then delivers what it held back: nothing is shown twice or out of order."""
+    sync = Synchronizer(live=True)
+    out = []
+    for k in range(100):
+        now = k * 40 * MS
+        held_back = 50 <= k < 60
+        for burst in range(50, 61) if k == 60 else ([] if held_back else [k]):
+            out += sync.push_visible(frame("visible", burst * 40 * MS, burst, "monotonic", now + MS))
+        out += sync.push_infrared(frame("infrared", now + 5 * MS, k, "monotonic", now + 6 * MS))
+    assert all(a.visible.time_ns < b.visible.time_ns for a, b in pairwise(out))
+    assert sync.stats.visible_late == 10 and sum(p.led_by == "infrared" for p in out) == 9
+    check_accounts(sync, out, 100, 100)
+
+
+def test_live_visible_at_half_rate_does_not_flicker() -> None:
+    """From 25 to 12.5 fps: infrared fills the first hole at most, then the new spacing is what is expected."""
+    visible = [*times(25, 100, 1000), *times(12.5, 100, 5000)]
+    sync, _ = simulate_live(visible, times(25, 298, 1005))
+    assert sync.stats.infrared_alone <= 2
+    assert sync.stats.visible_alone <= 1
+
+
+def test_live_nothing_old_leads() -> None:
+    """Infrared that comes out of a long queue is not shown as what is there now."""
+    sync = Synchronizer(live=True)
+    for k in range(50):
+        sync.push_visible(frame("visible", k * 40 * MS, k, "monotonic", k * 40 * MS))
+        sync.push_infrared(frame("infrared", k * 40 * MS, k, "monotonic", k * 40 * MS))
+    now = 4_000 * MS
+    assert sync.push_infrared(frame("infrared", 2_500 * MS, 50, "monotonic", now)) == []
+    assert len(sync.push_infrared(frame("infrared", now - 10 * MS, 51, "monotonic", now))) == 1
+
+
+def test_recordings_are_never_led_by_infrared() -> None:
+    sync = Synchronizer()
+    pairs, _ = run_as_wanted(sync, times(25, 10), times(25, 200))
+    assert {pair.led_by for pair in pairs} == {"visible"} and sync.stats.infrared_alone == 0

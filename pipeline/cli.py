@@ -101,6 +101,8 @@ def run(
     report: options.Report = None,
     frame_latencies: options.FrameLatencies = None,
     metrics: options.Metrics = None,
+    serve: options.Serve = None,
+    token: options.Token = None,
     log_json: options.LogJson = None,
     version: Annotated[
         bool | None, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
@@ -111,7 +113,7 @@ def run(
         ir=ir, vis=vis, dehaze=dehaze, lift=lift, engine=engine, detect=detect, weights=weights, classes=classes,
         conf=conf, track=track, overlay=overlay, inset=inset, trails=trails, tint=tint, offset_ms=offset_ms, out=out,
         show=show, report=report, frame_latencies=frame_latencies, rig=rig, distance=distance, max_frames=max_frames,
-        metrics=metrics, log_json=log_json,
+        metrics=metrics, serve=serve, token=token, log_json=log_json,
     )  # fmt: skip
     given = [name for name in ("--ir", "--vis", "--config") if context.params[name.strip("-")] is not None]
     if context.invoked_subcommand is not None:

@@ -37,6 +37,10 @@ class SourceConfig(_Section):
     camera_size: str | None = Field(None, pattern=r"^\d+x\d+$", description="WIDTHxHEIGHT asked of cameras")
     camera_fps: float | None = Field(None, gt=0, description="frame rate asked of cameras")
     open_timeout_s: float = Field(10.0, gt=0, description="how long a camera or network stream may take to answer")
+    stall_s: float = Field(2.0, gt=0, description="silence after which a live source is opened anew")
+    give_up_s: float | None = Field(
+        30.0, gt=0, description="end a live run when neither camera has given a frame for so long; none: never"
+    )
 
 
 class SyncConfig(_Section):
@@ -94,9 +98,7 @@ class MonitorConfig(_Section):
 
     metrics: str | None = Field(None, description="[HOST]:PORT of the Prometheus endpoint; without HOST: loopback")
     serve: str | None = Field(None, description="[HOST]:PORT of the page for browsers; without HOST: loopback")
-    token: SecretStr | None = Field(
-        None, min_length=8, description="that the page asks for; none: made up where others than this machine reach it"
-    )
+    token: SecretStr | None = Field(None, description="that the page asks for; none: made up where others can connect")
     log_json: bool = Field(False, description="events as JSON lines on stderr, in place of what is meant for people")
 
 

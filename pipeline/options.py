@@ -104,6 +104,23 @@ Metrics = Annotated[
         panel=WATCH, metavar="[HOST]:PORT", help="Counters and latencies for Prometheus. Without HOST: loopback only."
     ),
 ]
+Serve = Annotated[
+    str | None,
+    _option(
+        panel=WATCH,
+        metavar="[HOST]:PORT",
+        help="Page for browsers: stream, inputs, maps, latency, switches. Without HOST: loopback only; 0.0.0.0:PORT "
+        "for others too, who need the token.",
+    ),
+]
+Token = Annotated[
+    str | None,
+    _option(
+        panel=WATCH,
+        metavar="TEXT",
+        help="Token of the page, at least 8 characters (or $FUSECAM_TOKEN). Default: a new one, printed.",
+    ),
+]
 LogJson = Annotated[
     bool | None,
     _option("--log-json", panel=WATCH, help="Events as JSON lines on stderr, in place of what is meant for people."),
@@ -135,6 +152,8 @@ def overrides(
     distance: float | None = None,
     max_frames: int | None = None,
     metrics: str | None = None,
+    serve: str | None = None,
+    token: str | None = None,
     log_json: bool | None = None,
 ) -> dict[str, Any]:
     """Options as nested settings for `config.load`; those not given (None) are left out."""
@@ -155,7 +174,7 @@ def overrides(
         "overlay": _given(enabled=overlay, inset=inset, trails=trails, tint=tint),
         "sync": _given(offset_ms=offset_ms),
         "output": _given(out=out, show=show, report=report, frame_latencies=frame_latencies),
-        "monitor": _given(metrics=metrics, log_json=log_json),
+        "monitor": _given(metrics=metrics, serve=serve, token=token, log_json=log_json),
         **_given(rig=rig, distance=distance, max_frames=max_frames),
     }
 

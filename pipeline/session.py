@@ -18,7 +18,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from .assemble import Streams, Tools, build_tools, check_sources, open_streams
 from .config import RunConfig
 from .errors import InputError
-from .health import Health
 from .latency import LatencyRecorder
 from .machine import has_display
 from .monitor.log import write_json_lines, writing
@@ -123,7 +122,7 @@ def run_streams(
     except BaseException:
         streams.close()
         raise
-    recorder, health, switches = LatencyRecorder(frame_log=config.output.frame_latencies), Health(), Switches()
+    recorder, health, switches = LatencyRecorder(frame_log=config.output.frame_latencies), streams.health, Switches()
     overlay = Overlay(config.overlay) if _draws_overlay(config) else None
     has = {"overlay": overlay, "detector": tools.detector}
     view = RunView(
@@ -175,7 +174,9 @@ def run_streams(
                 shown = time.monotonic()
                 progress.update(task, completed=done, rate=f"{recorder.fps(2.0):.0f} fps")
 
-        runner = Runner(stages, recorder, stop, config.max_frames, on_frame, keep_partial)
+        runner = Runner(
+            stages, recorder, stop, config.max_frames, on_frame, keep_partial, config.sources.give_up_s
+        )
         outcome = runner.run()
     report = build_report(config, streams, tools, tracker, outcome, recorder, sinks)
     return Finished(outcome, report, recorder)
@@ -184,10 +185,10 @@ def run_streams(
 def _with_window_decided(config: RunConfig) -> RunConfig:
     """Without any output asked for, the result goes to a window; without a display that is an error."""
     output = config.output
-    if output.show is not None or output.out is not None or output.report is not None:
+    if output.show is not None or any((output.out, output.report, config.monitor.serve)):
         return config
     if not has_display():
-        raise InputError("nowhere to show the result: there is no display, so give --out FILE (or --report FILE)")
+        raise InputError("nowhere to show the result: there is no display, so give --out FILE or --serve :8080")
     return config.model_copy(update={"output": output.model_copy(update={"show": True})})
 
 

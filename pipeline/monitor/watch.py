@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import logging
+import os
+import secrets
+import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from typing import Any
+from contextlib import ExitStack, contextmanager, suppress
+from typing import TYPE_CHECKING, Any
 
+from pydantic import SecretStr
 from rich.console import Console
 
 from ..config import MonitorConfig
+from ..errors import InputError
 from ..health import CAMERAS, State
-from .address import parse_address
+from .address import Address, parse_address
 from .log import tell, writing
 from .metrics import MetricsEndpoint
 from .view import RunView
 
+if TYPE_CHECKING:
+    from ..serve.server import PageServer
+
+SHORTEST = 8  # characters of a token
+TOKEN = "FUSECAM_TOKEN"
+"""Environment variable: a token that no list of processes shows."""
 POLL_S = 0.25
 """How late an event may be in the log."""
 HEARTBEAT_S = 10.0
@@ -31,6 +42,8 @@ def watched(config: MonitorConfig, view: RunView, console: Console) -> Iterator[
             endpoint = MetricsEndpoint(parse_address("--metrics", config.metrics), view)
             stack.callback(endpoint.close)
             _announce(console, "metrics", f"http://{endpoint.address}/metrics")
+        if config.serve is not None:
+            stack.callback(_serve(config.serve, config.token, view, console).close)
         if writing():
             stack.enter_context(_Events(view))
         yield
@@ -39,6 +52,31 @@ def watched(config: MonitorConfig, view: RunView, console: Console) -> Iterator[
 def _announce(console: Console, what: str, url: str) -> None:
     console.print(f"{what}: {url}", highlight=False, soft_wrap=True)
     tell("listening", what=what, url=url)
+
+
+def _serve(text: str, token: SecretStr | None, view: RunView, console: Console) -> PageServer:
+    """The page's server. The token is the given one, else the environment's, else made up where others can connect."""
+    from ..serve.server import PageServer  # not for runs that nobody watches
+
+    address = parse_address("--serve", text)
+    given = token.get_secret_value() if token is not None else os.environ.get(TOKEN)
+    if given and len(given) < SHORTEST:
+        raise InputError(f"--token, ${TOKEN}: too short to keep anybody out; give at least {SHORTEST} characters")
+    made = None if given or address.loopback else secrets.token_urlsafe(16)
+    server = PageServer(address, given or made, view)
+    ask = f"?token={made}" if made else ""
+    _announce(console, "page", f"http://{_reachable(server.address)}/{ask}")
+    return server
+
+
+def _reachable(address: Address) -> Address:
+    """Where others find a server that listens on every address of this machine."""
+    if address.host not in ("0.0.0.0", "::"):
+        return address
+    with suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as route:
+        route.connect(("192.0.2.1", 9))  # sends nothing: asks by which of this machine's addresses one leaves it
+        return Address(route.getsockname()[0], address.port)
+    return Address(socket.gethostname(), address.port)
 
 
 class _Events:

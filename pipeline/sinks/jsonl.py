@@ -28,7 +28,7 @@ class JsonLinesSink:
 
     def write(self, result: Result) -> None:
         """Append one line."""
-        line = json.dumps(_record(result), allow_nan=False)
+        line = json.dumps(record(result), allow_nan=False)
         with errors_naming(self._aside.target):
             self._aside.file.write(line.encode() + b"\n")
         self.health.written += 1
@@ -40,7 +40,8 @@ class JsonLinesSink:
         self._aside.discard()
 
 
-def _record(result: Result) -> dict[str, Any]:
+def record(result: Result) -> dict[str, Any]:
+    """A result as its line says it, ready for JSON."""
     return {
         "frame": result.index,
         "time": round(result.time, 6),

@@ -1,0 +1,222 @@
+"""The server of the page, on a thread and an event loop of its own.
+
+aiohttp rather than the standard library's server: WebSockets, many idle phones on one thread, strict parsing of what
+strangers send. A WebSocket rather than MJPEG: the browser asks for each frame, so that nothing queues up between here
+and a slow phone, where MJPEG fills the sockets' buffers with seconds of old frames.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from importlib.resources import files
+from typing import Any
+
+from aiohttp import WSCloseCode, WSMsgType, web
+
+from ..errors import InputError
+from ..monitor.address import Address
+from ..monitor.log import tell
+from ..monitor.view import RunView
+from ..result import Result
+from .guard import Guard
+from .pictures import VIEWS, Pictures
+
+PAGE = {
+    "/": ("page.html", "text/html"),
+    "/page.js": ("page.js", "text/javascript"),
+    "/page.css": ("page.css", "text/css"),
+}
+WATCHERS = 8
+"""Browsers at once; one more is told so."""
+FRAME_S = 1 / 30  # no browser gets frames faster than that
+STATE_S = 0.5
+IN_FLIGHT = 2  # frames on the way to a browser: one shown, one coming
+_NICE = 10  # encoding and sending yield to the chain
+
+
+class PageServer:
+    """Serves the page until it is closed. Raises InputError where it cannot listen.
+
+    token: asked for from everybody; None only on loopback. Nothing is encoded while nobody watches.
+    """
+
+    def __init__(self, address: Address, token: str | None, view: RunView) -> None:
+        self.address = address
+        self._token, self._view = token, view
+        self._pictures = Pictures()
+        self._encoder = ThreadPoolExecutor(1, "serve-encode", initializer=_yield_to_others)
+        self._watchers: set[_Watcher] = set()
+        self._loop = asyncio.new_event_loop()
+        self._over = asyncio.Event()
+        self._started = threading.Event()
+        self._failure: OSError | None = None
+        self._thread = threading.Thread(target=self._run, name="serve", daemon=True)
+        self._thread.start()
+        self._started.wait()
+        if self._failure is not None:
+            self._thread.join()
+            reason = self._failure.strerror or str(self._failure)
+            raise InputError(f"--serve {address}: cannot listen there: {reason}; choose another address")
+        view.on_result = self._woken
+
+    def close(self) -> None:
+        """Tell the browsers that the run is over, and end."""
+        self._view.on_result = None
+        with suppress(RuntimeError):  # the loop is closed already
+            self._loop.call_soon_threadsafe(self._over.set)
+        self._thread.join()
+        self._encoder.shutdown()
+
+    def _woken(self) -> None:
+        """A new result is there: called by the run, which goes on at once."""
+        if self._watchers:
+            with suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._wake)
+
+    def _wake(self) -> None:
+        for watcher in self._watchers:
+            watcher.wake.set()
+
+    def _run(self) -> None:
+        _yield_to_others()
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_until_complete(self._serve())
+        finally:
+            self._started.set()
+            self._loop.close()
+
+    async def _serve(self) -> None:
+        app = web.Application(middlewares=[Guard(self._token).middleware], client_max_size=4096)
+        for path, (name, kind) in PAGE.items():
+            app.router.add_get(path, _static(name, kind))
+        app.router.add_get("/stream", self._stream)
+        app.router.add_post("/switch", self._switch)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        await runner.setup()
+        try:
+            try:
+                await web.TCPSite(runner, self.address.host, self.address.port).start()
+            except OSError as error:
+                self._failure = error
+                return
+            self.address = Address(self.address.host, int(runner.addresses[0][1]))
+            self._started.set()
+            await self._over.wait()
+            closing = (w.socket.close(code=WSCloseCode.GOING_AWAY, message=b"ended") for w in self._watchers)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(asyncio.gather(*closing, return_exceptions=True), 1.0)
+        finally:
+            await runner.cleanup()
+
+    async def _switch(self, request: web.Request) -> web.Response:
+        """`{"name": "overlay", "on": false}`"""
+        try:
+            wanted = await request.json()
+        except ValueError:
+            wanted = None
+        if request.content_type != "application/json" or not isinstance(wanted, dict):
+            raise web.HTTPBadRequest(text="a switch is JSON: name and on\n")
+        name, on = wanted.get("name"), wanted.get("on")
+        if name not in self._view.available or not isinstance(on, bool):
+            known = ", ".join(self._view.available) or "none"
+            raise web.HTTPBadRequest(text=f"no such switch, or not true or false; switches of this run: {known}\n")
+        setattr(self._view.switches, name, on)
+        tell("switch", name=name, on=on, by=request.remote)
+        return web.Response(status=204)
+
+    async def _stream(self, request: web.Request) -> web.StreamResponse:
+        """The WebSocket. In: `{"next": ["fused", "haze"]}` asks for one more frame in these views. Out: binary, a frame
+        as `Pictures.packed`; text, the run's figures as `RunView.snapshot`, twice a second."""
+        if len(self._watchers) >= WATCHERS:
+            raise web.HTTPServiceUnavailable(text=f"{WATCHERS} browsers are watching already\n")
+        socket = web.WebSocketResponse(heartbeat=10.0, max_msg_size=4096, compress=False)
+        watcher = _Watcher(socket)
+        self._watchers.add(watcher)
+        sending: asyncio.Task[None] | None = None
+        try:
+            await socket.prepare(request)
+            sending = asyncio.create_task(self._send(watcher))
+            async for message in socket:
+                if message.type != WSMsgType.TEXT or not watcher.asked(message.data):
+                    await socket.close(code=WSCloseCode.UNSUPPORTED_DATA)
+        finally:
+            self._watchers.discard(watcher)
+            if sending is not None:
+                sending.cancel()
+        return socket
+
+    async def _send(self, watcher: _Watcher) -> None:
+        """Send what is due, the newest of it, until the browser goes. Never more than one thing at a time."""
+        with suppress(ConnectionError):
+            while not watcher.socket.closed:
+                now = time.monotonic()
+                result = self._view.latest
+                if now >= watcher.state_due:
+                    watcher.state_due = now + STATE_S
+                    await watcher.socket.send_str(json.dumps(self._view.snapshot()))
+                elif watcher.owed and result is not None and result is not watcher.sent and now >= watcher.frame_due:
+                    watcher.frame_due, watcher.sent = now + FRAME_S, result
+                    watcher.owed -= 1
+                    await watcher.socket.send_bytes(await self._packed(result, watcher.views))
+                else:
+                    await watcher.wait(now)
+
+    async def _packed(self, result: Result, views: tuple[str, ...]) -> bytes:
+        return await self._loop.run_in_executor(self._encoder, self._pictures.packed, result, views)
+
+
+class _Watcher:
+    """One browser: what it asked for, what it got."""
+
+    def __init__(self, socket: web.WebSocketResponse) -> None:
+        self.socket = socket
+        self.wake = asyncio.Event()
+        self.views: tuple[str, ...] = ()
+        self.owed = 0
+        self.sent: Result | None = None
+        self.frame_due = self.state_due = 0.0
+
+    def asked(self, text: str) -> bool:
+        """Take a request. False for one that no page of ours sends."""
+        try:
+            views: Any = json.loads(text)["next"]
+        except (ValueError, TypeError, KeyError):
+            return False
+        if not isinstance(views, list) or any(view not in VIEWS for view in views):
+            return False
+        self.views = tuple(dict.fromkeys(views))
+        self.owed = min(self.owed + 1, IN_FLIGHT)
+        self.wake.set()
+        return True
+
+    async def wait(self, now: float) -> None:
+        """Until a result or a request comes, or something is due."""
+        due = self.state_due
+        if self.owed and self.frame_due > now:
+            due = min(due, self.frame_due)
+        self.wake.clear()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.wake.wait(), max(due - now, 0.001))
+
+
+def _static(name: str, kind: str) -> Any:
+    body = (files(__package__) / name).read_bytes()
+
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response(body=body, content_type=kind, charset="utf-8")
+
+    return answer
+
+
+def _yield_to_others() -> None:
+    """Lower this thread's priority (Linux: the thread's own; elsewhere it would be the whole process's)."""
+    if hasattr(os, "setpriority") and os.uname().sysname == "Linux":
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)

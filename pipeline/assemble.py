@@ -12,12 +12,15 @@ from .config import DetectorConfig, EngineConfig, RunConfig, SourceConfig
 from .detect import Detector, create_detector
 from .errors import InputError
 from .frames import Camera
+from .health import Health
 from .names import NamePairs, pair_names
 from .offset import measure_drift
 from .register import Registrar
 from .sources import Source, open_source
 from .sources.base import SourceInfo
 from .sources.images import ImageSource
+from .sources.live import LiveSource
+from .sources.watchdog import WatchedSource
 from .sync import Synchronizer
 from .track import WEAKEST
 
@@ -33,7 +36,7 @@ class Tools:
 def build_tools(engine: EngineConfig, detector: DetectorConfig) -> Tools:
     """Build the fusion engine and, where it is wanted, the detector. Raises EngineError and InputError."""
     found = create_detector(detector, WEAKEST if detector.track else None)
-    return Tools(create_engine(engine.name, dehaze=engine.dehaze, lift=engine.lift), found)
+    return Tools(create_engine(engine.name, dehaze=engine.dehaze, lift=engine.lift, prompt=engine.prompt), found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,10 @@ class Alignment:
 
 @dataclass(slots=True)
 class Streams:
-    """Both sources open, on one clock and on one pixel grid. notes: the stated fallbacks taken on the way."""
+    """Both sources open, on one clock and on one pixel grid; live ones are opened anew when they are lost.
+
+    notes: the stated fallbacks taken on the way. health: where live sources count what befalls them.
+    """
 
     infrared: Source
     visible: Source
@@ -59,6 +65,7 @@ class Streams:
     synchronizer: Synchronizer
     alignment: Alignment
     notes: list[str] = field(default_factory=list)
+    health: Health = field(default_factory=Health)
 
     def close(self) -> None:
         """Close both sources."""
@@ -96,7 +103,9 @@ def open_streams(config: RunConfig) -> Streams:
         infrared.close()
         visible.close()
         raise
-    return Streams(infrared, visible, registrar, synchronizer, alignment, notes)
+    health = Health()
+    infrared, visible = (_watched(source, config.sources, health) for source in (infrared, visible))
+    return Streams(infrared, visible, registrar, synchronizer, alignment, notes, health)
 
 
 def check_sources(config: SourceConfig) -> None:
@@ -134,6 +143,21 @@ def _open_both(config: SourceConfig) -> tuple[Source, Source]:
         raise failure
     infrared, visible = (job.result() for job in opening)
     return infrared, visible
+
+
+def _watched(source: Source, config: SourceConfig, health: Health) -> Source:
+    if not (isinstance(source, LiveSource) and source.info.live):
+        return source
+    camera = source.info.camera
+    spec = (config.vis if camera == "visible" else config.ir) or ""
+
+    def reopen() -> LiveSource:
+        again = open_source(spec, camera, config)
+        if not isinstance(again, LiveSource):
+            raise InputError(f"{source.info.spec}: is no longer a live source")
+        return again
+
+    return WatchedSource(source, reopen, config.stall_s, health)
 
 
 def _check_clocks(infrared: Source, visible: Source) -> None:

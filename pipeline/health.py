@@ -22,6 +22,7 @@ CameraCounter = Literal[
     "paired",
     "alone",
     "unused",
+    "overtaken",
     "dropped_late",
     "dropped_queue",
     "stale",
@@ -36,9 +37,10 @@ CameraCounter = Literal[
 """Per camera.
 
 frames: decoded and handed over by the source. What becomes of each is one of: paired (went on with a frame of the
-other camera), alone (went on without), unused (infrared only: no visible frame needed it), dropped_late (too old when
-its turn came, or its moment was already shown), dropped_queue (a newer one took its place before it was looked at),
-stale (from before the run was ready), frozen (the picture before it once more).
+other camera), alone (went on without), unused (infrared only: no visible frame needed it), overtaken (visible only: it
+came when infrared had already been shown past its time), dropped_late (too old when its turn came), dropped_queue (a
+newer one took its place before it was looked at), stale (from before the run was ready), frozen (the picture before it
+once more); or it is still on its way when the run ends.
 corrupt: packets or frames that could not be decoded. retimed: timestamps that repeated or went back. resized: changes
 of the frame size. stalls: silences that the watchdog ended. losses: times the other camera had to go on alone.
 reconnects: times the source was opened anew and gave frames again.
@@ -91,6 +93,14 @@ class Health:
             if state in ("lost", "frozen") and self._states[camera] == "live":
                 self._cameras[camera]["losses"] += 1
             self._states[camera] = state
+
+    def look(self, camera: Camera, overdue_s: float) -> None:
+        """Enter "lost" if the camera is live and its last new picture is older than `overdue_s`."""
+        with self._lock:
+            last = self._last_ns[camera]
+            if self._states[camera] == "live" and last is not None and time.monotonic_ns() - last > overdue_s * 1e9:
+                self._cameras[camera]["losses"] += 1
+                self._states[camera] = "lost"
 
     def shown(self, captured_ns: int) -> None:
         """A frame that arrived at `captured_ns` (CLOCK_MONOTONIC) goes to the outputs now."""

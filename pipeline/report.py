@@ -34,7 +34,7 @@ def build_report(
 
     detections: boxes by class, over all frames. tracks: different objects by class. None without detector or tracker.
     """
-    frames = max(outcome.frames, 1)
+    frames = max(outcome.hazes, 1)
     return {
         "ended": outcome.ended,
         "failure": None if outcome.failure is None else str(outcome.failure),
@@ -48,6 +48,7 @@ def build_report(
         "tracks": None if tracker is None else tracker.counts,
         "sources": {source.info.camera: _source(source, outcome) for source in (streams.infrared, streams.visible)},
         "sync": asdict(streams.alignment) | asdict(streams.synchronizer.stats),
+        "health": streams.health.snapshot(),
         "latency": recorder.as_dict(),
         "warnings": warnings(streams, tools, sinks),
         "machine": machine.describe(),

@@ -33,27 +33,31 @@ class Rhythm:
         """Whether enough frames were seen for the period to be trusted."""
         return len(self._intervals) >= _SETTLED
 
-    def add(self, time_ns: int, arrival_ns: int) -> None:
-        """The next frame."""
+    def add(self, time_ns: int, arrival_ns: int, fresh: bool = True) -> None:
+        """The next frame. fresh: whether it came in time, so that the camera counts as being there."""
         if self._captured is not None and time_ns > self._captured:
             self._intervals.append(time_ns - self._captured)
             ordered = sorted(self._intervals)
             # Until there are enough, the shortest: a gap while a camera starts must not widen the tolerance.
             self.period = ordered[len(ordered) // 2] if self.settled else ordered[0]
-        if self._arrived is not None:
-            self._spacings.append(arrival_ns - self._arrived)
-        self._captured, self._arrived = time_ns, arrival_ns
+        if fresh:
+            if self._arrived is not None:
+                self._spacings.append(arrival_ns - self._arrived)
+            self._arrived = arrival_ns
+        self._captured = time_ns
         self._latencies.append(arrival_ns - time_ns)
         self.latency = sorted(self._latencies)[len(self._latencies) // 2]
         self.quickest = min(self._latencies)
 
-    def overdue(self, now_ns: int, default_ns: int) -> bool:
-        """Whether at `now_ns` (the arrivals' clock) the next frame should have arrived half a period ago.
+    def overdue_ns(self, default_ns: int) -> float:
+        """How long after an arrival the next one is overdue: it should have come half a period ago.
 
-        False before the first frame. default_ns: the period while none is known.
+        default_ns: the period while none is known.
         """
-        if self._arrived is None:
-            return False
         period = self.period or default_ns
         expected = min(max(self._spacings, default=period), _WIDEST * period)
-        return now_ns - self._arrived > _OVERDUE * max(expected, period)
+        return _OVERDUE * max(expected, period)
+
+    def overdue(self, now_ns: int, default_ns: int) -> bool:
+        """Whether the next frame is overdue at `now_ns`, on the arrivals' clock. False before the first frame."""
+        return self._arrived is not None and now_ns - self._arrived > self.overdue_ns(default_ns)

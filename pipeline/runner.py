@@ -1,26 +1,29 @@
 """One run: two capture threads, the working thread (the caller's), one output thread.
 
     capture visible  --\\
-                        Inbox --> pair, register, fuse, detect --> queue --> overlay, sinks
+                        Inbox --> pair, register, fuse, detect --> Handover --> overlay, sinks
     capture infrared --/
 
-Files are lossless: every queue waits. Live sources keep the latest frames and count the ones that gave way.
+Files are lossless: every queue waits. Live sources keep the latest frames and count the ones that gave way; what is
+older than two periods when its turn comes is dropped, and while one camera is lost the other goes on alone.
 """
 
 from __future__ import annotations
 
-import queue
 import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from ..engines.base import FusionEngine
+from ..engines.base import Fused, FusionEngine
+from .account import Account
+from .alone import stand_in
+from .capture import Capture
 from .detect import Detection, Detector
-from .errors import InputError
-from .frames import Camera, Frame, FramePair
+from .frames import Camera, Frame, FramePair, RegisteredPair
+from .handover import Handover
 from .health import Health
 from .inbox import Inbox
 from .latency import LatencyRecorder
@@ -34,10 +37,10 @@ from .sync import Synchronizer, Wants
 from .track import Tracker
 
 POLL_S = 0.05  # how soon a waiting thread notices a stop request
+LIVE_POLL_S = 0.01  # how soon it is noticed that a camera's next frame is overdue
 SWITCH_S = 1e-4  # four threads that mostly wait in C: by Python's 5 ms each return from C may wait a whole frame's time
 LIVE_QUEUE = 2  # frames per camera: one being exposed to the pairing, one arriving
 FILE_QUEUE = 4  # decoding is quick; a longer queue only makes frames older at the output
-DECODE: dict[Camera, str] = {"visible": "decode vis", "infrared": "decode ir"}
 WHOLE = ("end of stream", "frame limit reached")  # ways to end that leave a whole output
 
 
@@ -75,6 +78,15 @@ class Outcome:
     detections: Counter[str] = field(default_factory=Counter)
     haze: float = 0.0
     illumination: float = 0.0
+    hazes: int = 0
+
+    def add(self, result: Result) -> None:
+        """Take a result that goes to the outputs into the sums; `hazes` counts those with a visible frame."""
+        self.detections.update(detection.label for detection in result.detections)
+        if result.pair.led_by == "visible":
+            self.haze += result.fused.haze
+            self.illumination += result.fused.light
+            self.hazes += 1
 
 
 class Runner:
@@ -88,7 +100,9 @@ class Runner:
         max_frames: int | None = None,
         on_frame: Callable[[int], None] | None = None,
         keep_partial: bool = True,
+        give_up_s: float | None = None,
     ) -> None:
+        """give_up_s: a live run ends when neither camera has given a new picture for so long; None: never."""
         self.stop = stop
         self.recorder = recorder
         self._stages = stages
@@ -98,7 +112,9 @@ class Runner:
         self._output_failed = False
         self._live = stages.visible.info.live or stages.infrared.info.live
         self._inbox = Inbox(LIVE_QUEUE if self._live else FILE_QUEUE, lossless=not self._live)
-        self._output: queue.Queue[Result | None] = queue.Queue(maxsize=2)
+        self._output = Handover(lossless=not self._live)
+        self._account = Account(stages.health, self._live, give_up_s)
+        self._size = stages.visible.info.width, stages.visible.info.height
         self._outcome = Outcome()
         self._failed = threading.Event()
         self._before_ns: int | None = None
@@ -113,12 +129,13 @@ class Runner:
         switching = sys.getswitchinterval()
         sys.setswitchinterval(SWITCH_S)
         captures = [
-            threading.Thread(target=self._capture, args=(source,), name=f"capture-{source.info.camera}", daemon=True)
+            Capture(source, self._inbox, self.recorder, stages.health, self._over, self._fail)
             for source in (stages.infrared, stages.visible)
         ]
         writer = threading.Thread(target=self._write, name="output", daemon=True)
-        for thread in (*captures, writer):
-            thread.start()
+        for capture in captures:
+            capture.start()
+        writer.start()
         try:
             self._work()
             if self.stop.is_set():
@@ -127,11 +144,13 @@ class Runner:
             self._fail(error)
         finally:
             self._inbox.close()
-            self._output.put(None)  # the output thread always empties its queue, so this cannot block for good
+            self._account.close()
+            self._output.end()
             for source in (stages.infrared, stages.visible):
                 source.close()
-            for thread in (*captures, writer):
-                thread.join()
+            for capture in captures:
+                capture.join()
+            writer.join()
             outcome.dropped_queue = self._inbox.dropped
             for camera, dropped in self._inbox.dropped.items():
                 if dropped:
@@ -143,39 +162,14 @@ class Runner:
             outcome.seconds = time.perf_counter() - started
         return outcome
 
-    def _capture(self, source: Source) -> None:
-        camera = source.info.camera
-        frames = iter(source)
-        since = time.monotonic_ns()
-        try:
-            while not self.stop.is_set() and not self._failed.is_set():
-                began = time.perf_counter_ns()
-                frame = next(frames, None)
-                if frame is None:
-                    break
-                if frame.arrival_ns < since:  # decoded at opening, before the engine was built
-                    if source.info.live:
-                        self.recorder.count(f"stale {camera}")
-                        continue
-                    frame = replace(frame, arrival_ns=since)
-                if not source.info.live:  # a live source's time is mostly waiting for the camera
-                    self.recorder.add(DECODE[camera], time.perf_counter_ns() - began)
-                if not self._inbox.put(frame):
-                    break
-        except InputError as error:
-            source.health.warnings.append(str(error))
-            if camera == "visible":  # infrared may be lost, the visible camera carries the run
-                self._fail(error)
-        except Exception as error:  # a thread must not die silently
-            self._fail(error)
-        finally:
-            self._inbox.end(camera)
+    def _over(self) -> bool:
+        return self.stop.is_set() or self._failed.is_set()
 
     def _work(self) -> None:
         """Feed the synchronizer and pass on what it pairs, until every visible frame has gone through."""
         synchronizer, inbox = self._stages.synchronizer, self._inbox
         infrared_open = visible_open = True
-        while not self._failed.is_set() and not self.stop.is_set():
+        while not self._over():
             pairs: list[FramePair] = []
             if infrared_open and inbox.finished("infrared"):
                 infrared_open = False
@@ -186,9 +180,11 @@ class Runner:
             elif not visible_open and synchronizer.stats.visible_pending == 0:
                 return
             else:
-                pairs = self._push(inbox.take(self._wanted(infrared_open, visible_open), POLL_S))
+                wait = LIVE_POLL_S if self._live else POLL_S
+                pairs = self._push(inbox.take(self._wanted(infrared_open, visible_open), wait))
             if not self._process(pairs):
                 return
+            self._account.look(inbox, synchronizer)
 
     def _wanted(self, infrared_open: bool, visible_open: bool) -> Wants:
         if not (infrared_open and visible_open):
@@ -205,17 +201,17 @@ class Runner:
         """Register, fuse and detect each pair. False when the run is to end."""
         stages, outcome, recorder = self._stages, self._outcome, self.recorder
         for number, pair in enumerate(pairs):
-            if self.stop.is_set() or self._failed.is_set() or outcome.frames == self._max_frames:
+            if self._over() or outcome.frames == self._max_frames:
                 outcome.unprocessed["visible"] = len(pairs) - number
                 return False
+            if self._live and self._too_old(pair):
+                self._account.dropped(pair)
+                continue
+            self._account.passed(pair)
             index = outcome.frames
             recorder.add("pair", time.monotonic_ns() - pair.visible.arrival_ns, index)
-            with recorder.stage("register", index):
-                registered = stages.registrar.register(pair)
-            with recorder.stage("fuse", index):
-                fused = stages.engine.fuse(
-                    registered.visible, registered.infrared, registered.coverage, self._elapsed_s(pair.visible)
-                )
+            registered, fused = self._fuse(pair, index)
+            pair = registered.pair
             detections: list[Detection] = []
             detecting = stages.switches.detector
             if stages.detector is not None and detecting:
@@ -224,16 +220,39 @@ class Runner:
             if stages.tracker is not None and detecting:
                 with recorder.stage("track", index):
                     detections = stages.tracker.follow(detections, pair.visible)
-            outcome.detections.update(detection.label for detection in detections)
-            outcome.haze += fused.haze
-            outcome.illumination += fused.light
             with recorder.stage("output queue", index):
-                self._output.put(Result(index, pair, fused, fused.image, detections, registered.infrared))
-            outcome.frames += 1
+                added = self._output.put(Result(index, pair, fused, fused.image, detections, registered.infrared))
+            if added:
+                outcome.frames += 1
+            else:
+                stages.health.count_run("dropped_output")
         if outcome.frames == self._max_frames:
             outcome.ended = "frame limit reached"
             return False
         return True
+
+    def _fuse(self, pair: FramePair, index: int) -> tuple[RegisteredPair, Fused]:
+        stages = self._stages
+        if pair.led_by == "infrared":
+            with self.recorder.stage("infrared alone", index):
+                return stand_in(pair, stages.registrar, self._size)
+        self._size = pair.visible.size
+        with self.recorder.stage("register", index):
+            registered = stages.registrar.register(pair)
+        engine = stages.engine.name
+        with self.recorder.stage("fuse", index):
+            fused = stages.engine.fuse(
+                registered.visible, registered.infrared, registered.coverage, self._elapsed_s(pair.visible)
+            )
+        if stages.engine.name != engine:  # it failed and chose the next best
+            stages.health.count_run("engine_losses")
+        return registered, fused
+
+    def _too_old(self, pair: FramePair) -> bool:
+        """Whether a live frame would no longer be what is there now."""
+        led = pair.led_by == "infrared" and pair.infrared is not None
+        leader = pair.infrared if led else pair.visible  # a stand-in's time is not on the host's clock
+        return time.monotonic_ns() - leader.time_ns > self._stages.synchronizer.limit_ns(pair.led_by)
 
     def _elapsed_s(self, visible: Frame) -> float | None:
         """Seconds since the visible frame before; None for images of a folder, which need not be of one scene."""
@@ -241,7 +260,7 @@ class Runner:
         return None if visible.clock == "index" or before is None else (visible.time_ns - before) * 1e-9
 
     def _write(self) -> None:
-        while (result := self._output.get()) is not None:
+        while (result := self._output.take()) is not None:
             if self._failed.is_set():
                 continue  # keep emptying so that the working thread never blocks
             try:
@@ -257,11 +276,14 @@ class Runner:
         if stages.overlay is not None and stages.switches.overlay:
             with recorder.stage("overlay", result.index):
                 result = stages.overlay.draw(result, recorder)
+        self._outcome.add(result)
+        stages.health.shown(result.pair.visible.arrival_ns)
         with recorder.stage("write", result.index):
             for sink in stages.sinks:
                 sink.write(result)
         recorder.add("age", time.monotonic_ns() - result.pair.visible.arrival_ns, result.index)
         recorder.output()
+        stages.health.count_run("out")
         if self._on_frame is not None:
             self._on_frame(result.index + 1)
 

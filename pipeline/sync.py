@@ -32,9 +32,10 @@ class SyncStats:
 
     visible = paired + visible_alone + visible_pending + visible_late. infrared = paired - infrared_reused +
     infrared_alone + infrared_unused + infrared_pending, the pending ones being held, neither used nor given up.
-    visible_late: came when infrared had already led past their time. infrared_alone: led while the visible camera was
-    lost. infrared_reused: pairs whose infrared frame had served before. skew_*: of |skew| in ms, percentiles within
-    0.1 ms (from a histogram up to one second), 0 without pairs. tolerance_ms: the one in force now.
+    visible_late: came when infrared had already led past their time, or later than `limit_ns` after their capture.
+    infrared_alone: led while the visible camera was lost. infrared_reused: pairs whose infrared frame had served
+    before. skew_*: of |skew| in ms, percentiles within 0.1 ms (from a histogram up to one second), 0 without pairs.
+    tolerance_ms: the one in force now.
     """
 
     visible: int
@@ -143,14 +144,25 @@ class Synchronizer:
             tolerance_ms=self.tolerance_ns / 1e6,
         )
 
+    @property
+    def late(self) -> int:
+        """Visible frames that came too late so far, as in `stats`."""
+        return self._late
+
+    @property
+    def unused(self) -> int:
+        """Infrared frames given up so far, as in `stats`."""
+        return self._unused
+
     def push_visible(self, frame: Frame) -> list[FramePair]:
         """Take a visible frame; returns the pairs now decided, in order."""
         if self._visible_ended:
             raise ValueError("a visible frame came after end_visible()")
         self._check_clock(frame)
         self._visible += 1
-        self._rates["visible"].add(frame.time_ns, frame.arrival_ns)
-        if self._shown_ns is not None and frame.time_ns <= self._shown_ns:
+        stale = self._stale(frame)
+        self._rates["visible"].add(frame.time_ns, frame.arrival_ns, fresh=not stale)
+        if stale or (self._shown_ns is not None and frame.time_ns <= self._shown_ns):
             self._late += 1
             return []
         self._waiting.append(frame)
@@ -171,7 +183,11 @@ class Synchronizer:
         if self._origin_ns is None:
             self._origin_ns = frame.time_ns
         corrected = frame.time_ns + self._offset_ns + round(self._drift * (frame.time_ns - self._origin_ns))
-        self._rates["infrared"].add(corrected, frame.arrival_ns)
+        stale = self._stale(frame)
+        self._rates["infrared"].add(corrected, frame.arrival_ns, fresh=not stale)
+        if stale:
+            self._unused += 1
+            return []
         self._held.append(_Held(frame, corrected))
         self._stalled = False
         if self._waiting:
@@ -201,13 +217,22 @@ class Synchronizer:
             pairs += self._decided() + self._lead(now_ns)
         return pairs
 
+    def overdue_s(self, camera: Camera) -> float:
+        """Live: how long after a frame of the camera its next one is overdue."""
+        return self._rates[camera].overdue_ns(_DEFAULT_PERIOD_NS) * 1e-9
+
     def limit_ns(self, camera: Camera) -> int:
         """Live: how long after its capture a frame may still be shown as what is there now. Two periods of the
-        camera, from the quickest arrival of late on (at most 0.25 s), and what `expire` grants to wait for infrared.
+        slower camera, from the quickest arrival of late on (at most 0.25 s), and for visible ones what `expire` grants
+        to wait for infrared.
         """
-        rate = self._rates[camera]
         waited = 0 if camera == "infrared" else self._lag_ns
-        return 2 * (rate.period or _DEFAULT_PERIOD_NS) + min(max(rate.quickest, 0), _SLOWEST_NS) + waited
+        return 2 * self._period_ns + min(max(self._rates[camera].quickest, 0), _SLOWEST_NS) + waited
+
+    def _stale(self, frame: Frame) -> bool:
+        """Live: whether a frame came too late to be shown."""
+        waited = frame.arrival_ns - frame.time_ns
+        return self._live and frame.clock == "monotonic" and waited > self.limit_ns(frame.camera)
 
     @property
     def _period_ns(self) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 from ..errors import InputError
 from ..frames import Frame
+from .base import SourceHealth, SourceInfo
 from .video import VideoSource
 
 Opener = Callable[[Callable[[], bool]], VideoSource]
@@ -21,6 +22,9 @@ class LiveSource:
     next meanwhile, so nothing queues up here. It ends with the read it is in: for RTSP within half a second, else with
     the next packet or the read timeout. It is a daemon, so that a driver that never returns cannot stop the process.
     """
+
+    info: SourceInfo
+    health: SourceHealth
 
     def __init__(self, spec: str, timeout_s: float, opener: Opener) -> None:
         self._changed = threading.Condition()
@@ -46,20 +50,24 @@ class LiveSource:
 
     def __iter__(self) -> Iterator[Frame]:
         try:
-            while True:
-                with self._changed:
-                    self._changed.wait_for(lambda: self._frame is not None or self._ended or self._closed)
-                    if self._closed:
-                        return
-                    frame, self._frame = self._frame, None
-                    self._changed.notify_all()
-                if frame is None:
-                    if self._error is not None:
-                        raise self._error
-                    return
+            while (frame := self.take()) is not None:
                 yield frame
         finally:
             self.close()
+
+    def take(self, patience_s: float | None = None) -> Frame | None:
+        """The next frame, None at the end. TimeoutError when none comes within `patience_s` seconds (None: wait)."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._frame is not None or self._ended or self._closed, patience_s)
+            if self._closed:
+                return None
+            frame, self._frame = self._frame, None
+            self._changed.notify_all()
+            if frame is None and not self._ended:
+                raise TimeoutError
+        if frame is None and self._error is not None:
+            raise self._error
+        return frame
 
     def close(self) -> None:
         """End the iteration at once and wait up to a second for the thread. Safe to call twice and from any thread."""

@@ -1,0 +1,158 @@
+"""A live source that comes back: opened anew, with growing pauses, whenever it ends, breaks or falls silent."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from ..errors import InputError
+from ..frames import Frame
+from ..health import Health
+from .base import SourceHealth
+from .live import LiveSource
+
+FIRST_PAUSE_S = 0.25
+LONGEST_PAUSE_S = 5.0
+"""Each pause is twice the one before, up to this; a frame brings it back to the first."""
+_LINES_KEPT = 20
+_PERIODS = 5
+
+
+class WatchedSource:
+    """Iterates over one live source after another as if they were one: sequence numbers and times go on increasing.
+
+    It ends only when it is closed. What the sources count is added up in `health`; stalls, reconnects and the state of
+    the camera go to `run`. Losses are one line of the warnings, however many there were.
+    """
+
+    def __init__(self, first: LiveSource, reopen: Callable[[], LiveSource], stall_s: float, run: Health) -> None:
+        """first: already open. reopen: opens the same source again; may take long and may raise InputError.
+        stall_s: silence after which a source counts as dead, at least five periods of its nominal rate.
+        """
+        self.info = first.info
+        self.health = SourceHealth()
+        self._source = first
+        self._reopen = reopen
+        self._stall_s = max(stall_s, _PERIODS / float(first.info.rate)) if first.info.rate else stall_s
+        self._run = run
+        self._closed = threading.Event()
+        self._sequence = 0
+        self._last_ns: int | None = None
+        self._finished = SourceHealth()
+        self._losses = 0
+        self._told: int | None = None
+
+    def __iter__(self) -> Iterator[Frame]:
+        camera, back = self.info.camera, True
+        while not self._closed.is_set():
+            try:
+                frame = self._source.take(self._stall_s)
+                reason = ""
+            except TimeoutError:
+                frame, reason = None, f"no data for {self._stall_s:g} s"
+                if not self._closed.is_set():
+                    self._run.count(camera, "stalls")
+            except InputError as error:
+                frame, reason = None, self._plain([str(error)])
+            self._add_up(ended=frame is None and not reason)
+            if frame is not None:
+                if not back:
+                    back = True
+                    self._run.count(camera, "reconnects")
+                yield self._continued(frame)
+            elif not self._closed.is_set():
+                back = False
+                self._tell(reason or self._plain(self._source.health.warnings[-1:]))
+                self._run.enter(camera, "lost")
+                self._reconnect()
+
+    def close(self) -> None:
+        """End the iteration at once. Safe to call twice and from any thread."""
+        self._closed.set()
+        self._source.close()
+
+    def _continued(self, frame: Frame) -> Frame:
+        time_ns = frame.time_ns if self._last_ns is None else max(frame.time_ns, self._last_ns + 1)
+        self._last_ns = time_ns
+        frame = replace(frame, sequence=self._sequence, time_ns=time_ns)
+        self._sequence += 1
+        return frame
+
+    def _reconnect(self) -> None:
+        """Until it is open again or closed for good."""
+        ended, self._finished = self._source, _sum(self._finished, self._source.health)
+        ended.close()
+        pause = FIRST_PAUSE_S
+        while not self._closed.wait(pause):
+            attempt = _Attempt(self._reopen)
+            if (source := attempt.wait(self._closed)) is not None:
+                self._source = source
+                if self._closed.is_set():  # closed in between: `close` may have seen the source before this one
+                    source.close()
+                return
+            pause = min(2 * pause, LONGEST_PAUSE_S)
+
+    def _add_up(self, ended: bool) -> None:
+        """ended: the last line of the source's warnings is then why."""
+        total = _sum(self._finished, self._source.health)
+        health = self.health
+        health.delivered, health.corrupt, health.retimed = total.delivered, total.corrupt, total.retimed
+        health.drift_ppm = self._source.health.drift_ppm
+        self._run.raise_to(self.info.camera, "corrupt", total.corrupt)
+        self._run.raise_to(self.info.camera, "retimed", total.retimed)
+        lines = self._source.health.warnings[: -1 if ended else None]
+        if len(health.warnings) < _LINES_KEPT:
+            health.warnings += [line for line in lines if line not in health.warnings]
+
+    def _plain(self, lines: list[str]) -> str:
+        return lines[0].removeprefix(f"{self.info.spec}: ") if lines else "the stream ended"
+
+    def _tell(self, reason: str) -> None:
+        self._losses += 1
+        times = "" if self._losses == 1 else f" ({self._losses} times in all)"
+        line = f"{self.info.spec}: lost after {self._sequence} frames: {reason}; reconnecting{times}"
+        if self._told is None:
+            self._told = len(self.health.warnings)
+            self.health.warnings.append(line)
+        else:
+            self.health.warnings[self._told] = line
+
+
+class _Attempt:
+    """One opening in a thread of its own, so that nobody has to wait for it to give up."""
+
+    def __init__(self, open_it: Callable[[], LiveSource]) -> None:
+        self._open_it = open_it
+        self._done = threading.Event()
+        self._lock = threading.Lock()
+        self._source: LiveSource | None = None
+        self._abandoned = False
+        threading.Thread(target=self._run, name="reconnecting", daemon=True).start()
+
+    def wait(self, closed: threading.Event) -> LiveSource | None:
+        """The source, None when it could not be opened or `closed` was set meanwhile."""
+        while not self._done.wait(0.05):
+            if closed.is_set():
+                break
+        with self._lock:
+            self._abandoned = self._source is None
+            return self._source
+
+    def _run(self) -> None:
+        try:
+            source = self._open_it()
+        except (InputError, OSError):  # still away
+            return
+        else:
+            with self._lock:
+                self._source = source
+                abandoned = self._abandoned
+            if abandoned:
+                source.close()
+        finally:
+            self._done.set()
+
+
+def _sum(a: SourceHealth, b: SourceHealth) -> SourceHealth:
+    return SourceHealth(a.delivered + b.delivered, a.corrupt + b.corrupt, a.retimed + b.retimed)

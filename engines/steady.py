@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .base import Pixels
+from .prompts.tasks import TASKS
 
 TIME_CONSTANT_S = 1.0
 LONGEST_S = 2.0
@@ -18,8 +19,9 @@ _BINS = 16
 
 STATE = 80
 """Room for the global quantities of a network: airlight, strengths, level of infrared, features of the whole frame."""
-CONTROLS = 2 + STATE + 1
-"""What a network takes beside the frames: strengths of dehazing and lift, the state before, and its weight."""
+CONTROLS = len(TASKS) + STATE + 1
+"""What a network takes beside the frames: a strength for each of TASKS, the first two those of dehazing and lift; the
+state before, and its weight."""
 
 State = npt.NDArray[np.float32]
 
@@ -38,6 +40,13 @@ class Cuts:
         return before is None or float(np.abs(levels - before).sum()) * (256 // _BINS) > CUT_LEVELS
 
 
+def past_weight(elapsed_s: float | None, cut: bool) -> float:
+    """Weight of what was seen before: exp(-elapsed / 1 s), 0 after a gap, a cut, and for a picture on its own."""
+    if elapsed_s is None or not 0 < elapsed_s <= LONGEST_S or cut:
+        return 0.0
+    return math.exp(-elapsed_s / TIME_CONSTANT_S)
+
+
 class Steady:
     """Exponential smoothing of every global quantity x: x <- w x_before + (1 - w) x_measured, w = exp(-elapsed / 1 s).
 
@@ -54,11 +63,7 @@ class Steady:
 
         visible: (H, W, 3) uint8 RGB, the frame to come. elapsed_s: as in `FusionEngine.fuse`.
         """
-        cut = self._cuts.cut(visible)
-        if elapsed_s is None or not 0 < elapsed_s <= LONGEST_S:
-            return np.zeros(STATE + 1, np.float32)
-        weight = 0.0 if cut else math.exp(-elapsed_s / TIME_CONSTANT_S)
-        return np.append(self._state, np.float32(weight))
+        return np.append(self._state, np.float32(past_weight(elapsed_s, self._cuts.cut(visible))))
 
     def keep(self, state: State) -> None:
         """Remember the state that the network used, (STATE,) float32."""

@@ -87,6 +87,7 @@ def run(
     engine: options.Engine = None,
     dehaze: options.Dehaze = None,
     lift: options.Lift = None,
+    prompt: options.Prompt = None,
     detect: options.Detect = None,
     weights: options.Weights = None,
     classes: options.Classes = None,
@@ -110,10 +111,11 @@ def run(
 ) -> None:
     """Fuse an infrared and a visible camera: paired in time, registered, freed of haze and darkness, detected on."""
     overrides = options.overrides(
-        ir=ir, vis=vis, dehaze=dehaze, lift=lift, engine=engine, detect=detect, weights=weights, classes=classes,
-        conf=conf, track=track, overlay=overlay, inset=inset, trails=trails, tint=tint, offset_ms=offset_ms, out=out,
-        show=show, report=report, frame_latencies=frame_latencies, rig=rig, distance=distance, max_frames=max_frames,
-        metrics=metrics, serve=serve, token=token, log_json=log_json,
+        ir=ir, vis=vis, dehaze=dehaze, lift=lift, prompt=prompt, engine=engine, detect=detect, weights=weights,
+        classes=classes, conf=conf, track=track, overlay=overlay, inset=inset, trails=trails, tint=tint,
+        offset_ms=offset_ms, out=out, show=show, report=report, frame_latencies=frame_latencies, rig=rig,
+        distance=distance, max_frames=max_frames, metrics=metrics, serve=serve, token=token,
+        log_json=log_json,
     )  # fmt: skip
     given = [name for name in ("--ir", "--vis", "--config") if context.params[name.strip("-")] is not None]
     if context.invoked_subcommand is not None:
@@ -163,6 +165,7 @@ def batch(
     engine: options.Engine = None,
     dehaze: options.Dehaze = None,
     lift: options.Lift = None,
+    prompt: options.Prompt = None,
     detect: options.Detect = None,
     weights: options.Weights = None,
     classes: options.Classes = None,
@@ -184,8 +187,8 @@ def batch(
     from .config import load
 
     overrides = options.overrides(
-        dehaze=dehaze, lift=lift, engine=engine, detect=detect, weights=weights, classes=classes, conf=conf,
-        track=track, overlay=overlay, inset=inset, trails=trails, tint=tint, offset_ms=offset_ms,
+        dehaze=dehaze, lift=lift, prompt=prompt, engine=engine, detect=detect, weights=weights, classes=classes,
+        conf=conf, track=track, overlay=overlay, inset=inset, trails=trails, tint=tint, offset_ms=offset_ms,
         frame_latencies=frame_latencies, rig=rig, distance=distance, max_frames=max_frames,
     )  # fmt: skip
     raise typer.Exit(run_batch(ir_source, vis_source, out, load(config, overrides), force, console))

@@ -56,6 +56,14 @@ class EngineConfig(_Section):
     name: str = "realtime"
     dehaze: Strength = "auto"
     lift: Strength = "auto"
+    prompt: str = Field("auto", description="what is wrong with the pictures, in words; auto: as measured")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> EngineConfig:
+        for name, value in (("dehaze", self.dehaze), ("lift", self.lift)):
+            if value != "auto" and self.prompt.strip().lower() != "auto":
+                raise ValueError(f"prompt and {name} contradict each other: leave one of them out")
+        return self
 
 
 class DetectorConfig(_Section):

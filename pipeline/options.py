@@ -38,6 +38,14 @@ Dehaze = Annotated[str | None, _option(metavar="0..1|auto", help="How much haze 
 Lift = Annotated[
     str | None, _option(metavar="0..1|auto", help="How far to lift darkness; 0 keeps a night dark. Default: auto.")
 ]
+Prompt = Annotated[
+    str | None,
+    _option(
+        metavar="TEXT|auto",
+        help="What is wrong with the pictures, in words: 'foggy night, weak thermal contrast'. Instead of --dehaze and "
+        "--lift. Default: auto.",
+    ),
+]
 Detect = Annotated[
     bool | None,
     _option("--detect/--no-detect", help="Detect on the fused frames. Default: on where there are weights."),
@@ -133,6 +141,7 @@ def overrides(
     vis: str | None = None,
     dehaze: str | None = None,
     lift: str | None = None,
+    prompt: str | None = None,
     engine: str | None = None,
     detect: bool | None = None,
     weights: Path | None = None,
@@ -157,6 +166,9 @@ def overrides(
     log_json: bool | None = None,
 ) -> dict[str, Any]:
     """Options as nested settings for `config.load`; those not given (None) are left out."""
+    for option, value in (("--dehaze", dehaze), ("--lift", lift)):
+        if prompt is not None and prompt.strip().lower() != "auto" and value not in (None, "auto"):
+            raise InputError(f"--prompt and {option} contradict each other: leave one of them out")
     if detect is False:
         given = {"--weights": weights, "--classes": classes, "--conf": conf, "--track": track, "--trails": trails}
         if other := next((option for option, value in given.items() if value), None):
@@ -167,7 +179,9 @@ def overrides(
         raise InputError(f"--conf {conf}: give a number between 0 and 1")
     return {
         "sources": _given(ir=ir, vis=vis),
-        "engine": _given(name=engine, dehaze=_strength("--dehaze", dehaze), lift=_strength("--lift", lift)),
+        "engine": _given(
+            name=engine, dehaze=_strength("--dehaze", dehaze), lift=_strength("--lift", lift), prompt=prompt
+        ),
         "detector": _given(
             enabled=detect, weights=weights, classes=_names(classes), confidence=conf, track=True if trails else track
         ),

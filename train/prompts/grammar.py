@@ -1,0 +1,255 @@
+"""Random prompts with, for each word, what it says. All that a prompt can be made of is in `lexicon`."""
+
+from __future__ import annotations
+
+import re
+import string
+from collections.abc import Iterable
+from functools import cache
+from pydoc_data.topics import topics
+from random import Random
+
+from ...engines.prompts.encoder import TAGS
+from ...engines.prompts.tasks import TASKS
+from ...engines.prompts.words import LONGEST, words
+from . import lexicon
+from .lexicon import SAID
+
+Tagged = list[tuple[str, frozenset[str]]]
+"""Words, and the tags of each."""
+NOTHING: frozenset[str] = frozenset()
+CAMERA = {task.name: task.camera for task in TASKS}
+MODALITIES = {"visible": lexicon.VISIBLE, "infrared": lexicon.INFRARED}
+
+
+def sentence(random: Random) -> Tagged:
+    """One prompt, at most LONGEST words."""
+    draw = random.random()
+    if draw < 0.06:
+        found = _tag(random.choice(lexicon.CLEAN_BOTH), "clean visible", "clean infrared")
+    elif draw < 0.13:
+        found = [unknown(random) for _ in range(random.randint(1, 5))]
+    else:
+        found = _clauses(random)
+        if random.random() < 0.2:
+            at = random.randint(0, len(found))
+            found[at:at] = [unknown(random) for _ in range(random.randint(1, 2))]
+    if random.random() < 0.2:
+        found.insert(random.randint(0, len(found)), (random.choice(lexicon.FILLER), NOTHING))
+    if random.random() < 0.3:
+        at = random.randrange(len(found))
+        word, tags = found[at]
+        found[at] = (misspelt(word, random), tags)
+    return _settled(found)[:LONGEST]
+
+
+def misspelt(word: str, random: Random) -> str:
+    """One letter left out, doubled, replaced, or swapped with the next, in words of at least five letters."""
+    if len(word) < 5 or not word.isalpha():
+        return word
+    at = random.randrange(1, len(word) - 1)
+    kind = random.randrange(4)
+    if kind == 0:
+        return word[:at] + word[at + 1 :]
+    if kind == 1:
+        return word[:at] + word[at] + word[at:]
+    if kind == 2:
+        return word[:at] + random.choice(string.ascii_lowercase) + word[at + 1 :]
+    return word[:at] + word[at + 1] + word[at] + word[at + 2 :]
+
+
+def unknown(random: Random) -> tuple[str, frozenset[str]]:
+    """A word that has nothing to do with pictures: of Python's own documentation, or of random letters."""
+    if random.random() < 0.3:
+        word = "".join(random.choices(string.ascii_lowercase, k=random.randint(3, 10)))
+        if word not in known():
+            return word, frozenset(["unknown"])
+    return random.choice(_strangers()), frozenset(["unknown"])
+
+
+@cache
+def known() -> frozenset[str]:
+    """Every word that the grammar can say."""
+    lists: Iterable[list[str]] = [value for value in vars(lexicon).values() if isinstance(value, list)]
+    said = [phrase for each in (*SAID.values(), lexicon.OTHER) for phrases in each for phrase in phrases]
+    return frozenset(word for phrase in (*said, *(p for each in lists for p in each)) for word in words(phrase))
+
+
+@cache
+def _strangers() -> list[str]:
+    found = {word for text in topics.values() for word in re.findall(r"[a-z]{3,}", text.lower())}
+    roots = {word[:4] for word in known() if len(word) > 4}
+    return sorted(word for word in found - known() if word[:4] not in roots and not word.startswith("un"))
+
+
+def _clauses(random: Random) -> Tagged:
+    found: Tagged = []
+    for index in range(random.choices((1, 2, 3, 4), (4, 5, 2, 1))[0]):
+        if index:
+            # "foggy night": qualities stand before what they are of without a word between
+            found += [] if random.random() < 0.25 else _plain(random.choice(lexicon.JOIN))
+        found += _clause(random)
+    if random.random() < 0.3:
+        found = _plain(random.choice(lexicon.BEFORE)) + found
+    if random.random() < 0.3:
+        found += _plain(random.choice(lexicon.AFTER))
+    return found
+
+
+def _clause(random: Random) -> Tagged:
+    """One statement: a degradation or a clean picture, of a named camera or not, asserted or denied."""
+    draw = random.random()
+    if draw < 0.12:
+        return _clean(random)
+    if draw < 0.17:
+        return _tag(random.choice(random.choice(lexicon.OTHER)), "other")
+    name = random.choice(tuple(SAID))
+    if draw < 0.35:
+        return _denied(name, random)
+    if draw < 0.65:
+        return _of_camera(name, random)
+    return _alone(name, random)
+
+
+def _alone(name: str, random: Random) -> Tagged:
+    said = SAID[name]
+    kind = random.random()
+    if kind < 0.45:
+        return _hard(name, random) + _tag(random.choice(said.quality), name)
+    if kind < 0.8:
+        return _hard(name, random) + _tag(random.choice(said.thing), name)
+    if kind < 0.9:
+        return (
+            _plain(random.choice(lexicon.REMOVE))
+            + _plain("the" * random.randrange(2))
+            + _tag(random.choice(said.thing), name)
+        )
+    return _tag(random.choice(said.remedy), name)
+
+
+def _of_camera(name: str, random: Random) -> Tagged:
+    """Said of the camera that has a task for it, or, now and then, of the other, which has none."""
+    camera, tag = CAMERA[name], name
+    if random.random() < 0.15:
+        camera, tag = ("infrared" if camera == "visible" else "visible"), "other"
+    of = _plain(random.choice(MODALITIES[camera]))
+    thing = _plain(random.choice(lexicon.THING))
+    the = _plain(random.choice(("the", "", "my", "")))
+    said = SAID[name]
+    quality, noun = _hard(name, random) + _tag(random.choice(said.quality), tag), _tag(random.choice(said.thing), tag)
+    if random.random() < 0.2:  # and a second one of the same camera
+        second = random.choice([other for other in SAID if CAMERA[other] == CAMERA[name]])
+        quality += _plain(random.choice(("and", ",", "and also"))) + _tag(
+            random.choice(SAID[second].quality), second if tag == name else "other"
+        )
+    first, *rest = noun
+    forms = (
+        lambda: the + of + thing + _plain(random.choice(lexicon.BE)) + quality,
+        lambda: the + of + _plain(random.choice(lexicon.BE)) + quality,
+        lambda: quality + of + thing,
+        lambda: quality + of,
+        lambda: [first, *of, *rest] if rest else noun + of,  # "weak thermal contrast"
+        lambda: noun + _plain(random.choice(("in", "of", "in the", "on the", "for"))) + of + thing,
+        lambda: of + _plain(random.choice((":", "has", "with", "suffers from", ":"))) + noun,
+        lambda: of + _plain(":") + quality,
+        lambda: of + noun,
+        lambda: _tag(random.choice(said.remedy), tag) + _plain(random.choice(("", "the"))) + of + thing,
+        lambda: _tag(random.choice(said.remedy), tag) + of,
+        lambda: _plain(random.choice(lexicon.REMOVE)) + noun + _plain("in") + of,
+    )
+    return random.choice(forms)()
+
+
+def _denied(name: str, random: Random) -> Tagged:
+    said, tag = SAID[name], f"no {name}"
+    qualities = [q for q in said.quality if not q.startswith("not ") and "lacking" not in q]
+    things = [
+        t for t in said.thing if not t.startswith(("no ", "lack", "little", "hardly", "missing", "low ", "few", "in"))
+    ]
+    quality, noun = _tag(random.choice(qualities), tag), _tag(random.choice(things), tag)
+    names = [other for other in SAID if other != name]
+    other = random.choice(names)
+    of = _plain(random.choice(MODALITIES[CAMERA[name]])) + _plain(random.choice(lexicon.THING))
+    forms = (
+        lambda: _tag(random.choice(lexicon.NO), tag) + noun,
+        lambda: _tag(random.choice(lexicon.NOT), tag) + quality,
+        lambda: of + _tag(random.choice(("is not", "isn't", "not", "is no longer")), tag) + quality,
+        lambda: _tag(random.choice(lexicon.NO), tag) + noun + _plain("in the") + of,
+        lambda: noun[:1] + _tag("free", tag) if len(noun) == 1 else _tag("no", tag) + noun,
+        lambda: _tag(random.choice(lexicon.DONT), tag) + _tag(random.choice(said.remedy), tag),
+        lambda: (
+            _tag("no", tag)
+            + noun
+            + _plain(random.choice(("or", "and no", ", no")))
+            + _tag(min(random.choices(SAID[other].thing, k=3), key=len), f"no {other}")
+        ),
+        lambda: _tag("neither", tag) + quality + _plain("nor") + _tag(_single(other, random), f"no {other}"),
+        lambda: _tag("not", tag) + quality + _plain("or") + _tag(_single(other, random), f"no {other}"),
+        lambda: (
+            _tag(random.choice(("not", "isn't")), tag)
+            + quality
+            + _plain(random.choice(("but", ", but", ",")))
+            + (_tag(_single(other, random), other))
+        ),
+        lambda: (
+            _tag("no", tag)
+            + noun
+            + _plain(random.choice(("but", ", but", ",", "just", "only")))
+            + _alone(other, random)
+        ),
+    )
+    return random.choice(forms)()
+
+
+def _single(name: str, random: Random) -> str:
+    return random.choice([q for q in SAID[name].quality if len(q.split()) == 1] or SAID[name].thing)
+
+
+def _clean(random: Random) -> Tagged:
+    if random.random() < 0.3:
+        return _tag(random.choice(lexicon.CLEAN_SCENE), "clean visible")
+    camera = random.choice(tuple(MODALITIES))
+    tag = f"clean {camera}"
+    of, thing = _plain(random.choice(MODALITIES[camera])), _plain(random.choice(lexicon.THING))
+    good = _tag(random.choice(lexicon.CLEAN), tag)
+    forms = (
+        lambda: _plain(random.choice(("the", ""))) + of + thing + _plain(random.choice(lexicon.BE)) + good,
+        lambda: good + of + thing,
+        lambda: good + of,
+        lambda: of + _plain(random.choice((":", "is", "are"))) + good,
+        lambda: of + good,
+        lambda: _tag(random.choice(("no problem", "nothing wrong")), tag) + _plain("with the") + of + thing,
+    )
+    return random.choice(forms)()
+
+
+def _hard(name: str, random: Random) -> Tagged:
+    if name.startswith("low resolution") or random.random() > 0.25:  # "very low resolution" is eightfold
+        return []
+    return _plain(random.choice(lexicon.HARD))
+
+
+def _tag(phrase: str, *tags: str) -> Tagged:
+    return [(word, frozenset(tags)) for word in words(phrase)]
+
+
+def _plain(phrase: str) -> Tagged:
+    return _tag(phrase)
+
+
+def _settled(found: Tagged) -> Tagged:
+    """`clear night` and `bright foggy day` contradict nothing: weather words are of the sky, not of the camera."""
+    visible = {task.name for task in TASKS if task.camera == "visible"}
+    if not any(tags & visible for _, tags in found):
+        return found
+    weather = {"sunny", "day", "weather", "bright", "nice"}
+    night = any("low light" in tags for _, tags in found) and not any("haze" in tags for _, tags in found)
+    return [
+        (word, tags - {"clean visible"} if word in weather or (night and word == "clear") else tags)
+        for word, tags in found
+    ]
+
+
+def numbers(tags: frozenset[str]) -> list[float]:
+    """Tags of a word as targets, in the order of TAGS."""
+    return [float(tag in tags) for tag in TAGS]

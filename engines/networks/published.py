@@ -1,0 +1,85 @@
+"""Names of the authors' checkpoints in terms of our modules. Weights of another file are turned into ours by these."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from torch import Tensor
+
+Rules = tuple[tuple[str, str], ...]
+
+_BLOCKS: Rules = (
+    (r"\b(?:attn|attention)\.attn\.meta\b", "attention.bias"),
+    (r"\b(?:attn|attention)\.V\b", "attention.value"),
+    (r"\b(?:attn|attention)\.proj\b", "attention.project"),
+    (r"\b(?:attn|attention)\.QK\b", "attention.query_key"),
+    (r"\battn\.conv\b", "attention.convolution"),
+    (r"\b(norm\d)\.meta1\b", r"\1.rescale"),
+    (r"\b(norm\d)\.meta2\b", r"\1.rebias"),
+    (r"\b(norm\d)\.weight\b", r"\1.scale"),
+    (r"\b(norm\d)\.bias\b", r"\1.shift"),
+    (r"\bnorm1\b", "norm"),
+    (r"\b(?:ffn|mlp)\.mlp\b", "mlp"),
+)
+"""Of the window transformer."""
+
+_DEHAZE: Rules = (
+    (r"^restormer_encoder\.mlp\b", "encode.enter"),
+    (r"^restormer_encoder\b", "encode"),
+    (r"^conv24_3\b", "infrared"),
+    (r"^PromptGenerationAndEmbeddingBlock\.prompt_param$", "pgm.pool"),
+    (r"^PromptGenerationAndEmbeddingBlock\.linear_layer\b", "pgm.weigh"),
+    (r"^PromptGenerationAndEmbeddingBlock\.conv3x3_gen\b", "pgm.smooth"),
+    (r"^PromptGenerationAndEmbeddingBlock\.conv1x1_embed\b", "peb.narrow"),
+    (r"^PromptGenerationAndEmbeddingBlock\.conv3x3_embed\b", "peb.mix"),
+    (r"^PromptGenerationAndEmbeddingBlock\.", "peb."),
+    (r"^patch_embed\.proj\b", "unet.enter"),
+    (r"^patch_unembed\.proj\.0\b", "unet.leave"),
+    (r"^skip(\d)\b", r"unet.skip.\1"),
+    (r"^(w_ir|w_vi)$", r"unused.\1"),
+    (r"^(ir|vi)_scale_conv\.weight$", r"unused.\1_scale"),
+    *((rf"^layer{at + 1}\.blocks\b", f"unet.stages.{at}") for at in range(5)),
+    *((rf"^patch_merge{at + 1}\.proj\b", f"unet.down.{at}") for at in range(2)),
+    *((rf"^patch_split{at + 1}\.proj\b", f"unet.up.{at}") for at in range(2)),
+    *((rf"^fusion{at + 1}\.mlp\b", f"unet.join.{2 - at}.weigh") for at in range(3)),
+    *_BLOCKS,
+)
+
+_FUSION: Rules = (
+    (r"^prompt_gen_block\.prompt_param$", "pgm.pool"),
+    (r"^prompt_gen_block\.linear_layer\b", "pgm.weigh"),
+    (r"^prompt_gen_block\.conv3x3\b", "pgm.smooth"),
+    (r"^prompt_gen_block\.adjust_channels\b", "pgm.adjust"),
+    (r"^prompt_gen_block\.conv1\b", "pgm.enter"),
+    *((rf"^encoder{at + 1}\b", f"blocks.{at}.encode") for at in range(3)),
+    (r"^decoder3\b", "blocks.3.encode"),
+    (r"^decoder2\b", "blocks.4.encode"),
+    *((rf"^prompt_in_blocks_enc\.{at}\b", f"blocks.{at}.peb") for at in range(3)),
+    *((rf"^prompt_in_blocks_dec\.{at}\b", f"blocks.{at + 3}.peb") for at in range(2)),
+    *((rf"^prompt_adjust_conv_enc\.{at}\b", f"blocks.{at}.adjust") for at in range(3)),
+    *((rf"^prompt_adjust_conv_dec\.{at}\b", f"blocks.{at + 3}.adjust") for at in range(2)),
+    (r"\bconv1x1\b", "narrow"),
+    (r"\bconv3x3\b", "mix"),
+    (r"^skip_conv(\d)\b", r"skip.\1"),
+    (r"^final_conv\b", "leave"),
+    (r"\bencode\.mlp\.(weight|bias)$", r"encode.enter.\1"),
+    *_BLOCKS,
+)
+
+
+def iassf_restoration(given: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The `dehaze_network_state_dict` of an IASSF checkpoint as the state of `iassf.IAFRM`."""
+    return {_renamed(name, _DEHAZE): value for name, value in given.items()}
+
+
+def iassf_fusion(given: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The `fusion_network_state_dict` of an IASSF checkpoint as the state of `iassf.MsPEFM`."""
+    renamed = {_renamed(name, _FUSION): value for name, value in given.items()}
+    return {re.sub(r"^skip\.(\d)", lambda found: f"skip.{int(found[1]) - 1}", n): v for n, v in renamed.items()}
+
+
+def _renamed(name: str, rules: Rules) -> str:
+    for pattern, replacement in rules:
+        name = re.sub(pattern, replacement, name)
+    return name

@@ -1,0 +1,173 @@
+"""Window attention and the blocks made of it, after DehazeFormer, of which IASSF is built.
+
+Maps are (N, C, H, W) of any size; what windows need beyond the border is reflected. Nothing depends on values, so all
+of it exports; the global statistics are taken in steps, so that no sum leaves half precision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+WINDOW = 8
+"""Side of the attention windows in positions."""
+
+
+def whole_mean(x: Tensor) -> Tensor:
+    """Mean over channels and positions, (N, C, H, W) to (N, 1, 1, 1), one axis after the other."""
+    return x.mean(dim=3, keepdim=True).mean(dim=2, keepdim=True).mean(dim=1, keepdim=True)
+
+
+class RescaledNorm(nn.Module):
+    """Layer norm over (C, H, W) of each image that also says how to undo it after the branch that follows."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(1, channels, 1, 1))
+        self.shift = nn.Parameter(torch.zeros(1, channels, 1, 1))
+        self.rescale = nn.Conv2d(1, channels, 1)
+        self.rebias = nn.Conv2d(1, channels, 1)
+        for layer, start in ((self.rescale, 1.0), (self.rebias, 0.0)):
+            nn.init.trunc_normal_(layer.weight, std=0.02)
+            assert layer.bias is not None
+            nn.init.constant_(layer.bias, start)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The normed map, and the rescale and rebias of the branch's result, (N, C, 1, 1) each."""
+        mean = whole_mean(x)
+        centred = x - mean
+        deviation = (whole_mean(centred * centred) + 1e-5).sqrt()
+        return centred / deviation * self.scale + self.shift, self.rescale(deviation), self.rebias(mean)
+
+
+class WindowAttention(nn.Module):
+    """Self-attention in windows of 8x8 with a learned bias of relative position; and, if asked for, a 5x5 convolution.
+
+    softmax(q kᵀ / √d + b) v, b = MLP(sign(Δ) log(1 + |Δ|)), Δ the offset of two positions in a window.
+    """
+
+    offsets: Tensor
+
+    def __init__(
+        self, channels: int, heads: int, shift: int = 0, attends: bool = True, convolves: bool = False
+    ) -> None:
+        """shift: of the windows against the map's corner. attends, convolves: which branches there are."""
+        super().__init__()
+        self.heads, self.shift = heads, shift
+        self.value = nn.Conv2d(channels, channels, 1)
+        self.project = nn.Conv2d(channels, channels, 1)
+        self.convolution = None
+        if convolves:
+            self.convolution = nn.Conv2d(channels, channels, 5, padding=2, groups=channels, padding_mode="reflect")
+        self.query_key = nn.Conv2d(channels, 2 * channels, 1) if attends else None
+        if attends:
+            self.bias = nn.Sequential(nn.Linear(2, 256), nn.ReLU(), nn.Linear(256, heads))
+            at = torch.stack(torch.meshgrid(torch.arange(WINDOW), torch.arange(WINDOW), indexing="ij")).flatten(1)
+            apart = (at[:, :, None] - at[:, None, :]).permute(1, 2, 0).float()
+            self.register_buffer("offsets", apart.sign() * apart.abs().log1p(), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, C, H, W)."""
+        value = self.value(x)
+        parts = []
+        if self.convolution is not None:
+            parts.append(self.convolution(value))
+        if self.query_key is not None:
+            parts.append(self._attend(torch.cat([self.query_key(x), value], dim=1)))
+        projected: Tensor = self.project(sum(parts[1:], parts[0]))
+        return projected
+
+    def _attend(self, joined: Tensor) -> Tensor:
+        batch, channels, height, width = joined.shape
+        down, right = -height % WINDOW, -width % WINDOW
+        left = self.shift
+        if left:  # windows start before the corner, so that they end as far after the other one
+            down, right = (WINDOW - left + down) % WINDOW, (WINDOW - left + right) % WINDOW
+        joined = F.pad(joined, (left, right, left, down), mode="reflect")
+        rows, columns = joined.shape[2] // WINDOW, joined.shape[3] // WINDOW
+        width_of_head = channels // 3 // self.heads
+        # (N, 3, heads, d, rows, 8, columns, 8) to three of (N rows columns, heads, 64, d)
+        windows = joined.reshape(batch, 3, self.heads, width_of_head, rows, WINDOW, columns, WINDOW)
+        windows = windows.permute(1, 0, 4, 6, 2, 5, 7, 3)
+        windows = windows.reshape(3, batch * rows * columns, self.heads, WINDOW * WINDOW, width_of_head)
+        query, key, value = windows.unbind(0)
+        scores = (query * width_of_head**-0.5) @ key.mT + self.bias(self.offsets).permute(2, 0, 1)
+        seen = torch.softmax(scores, dim=-1) @ value
+        seen = seen.reshape(batch, rows, columns, self.heads, WINDOW, WINDOW, width_of_head)
+        seen = seen.permute(0, 3, 6, 1, 4, 2, 5).reshape(batch, channels // 3, rows * WINDOW, columns * WINDOW)
+        return seen[:, :, left : left + height, left : left + width]
+
+
+def mlp(channels: int, hidden: int) -> nn.Sequential:
+    """1x1 convolution, ReLU, 1x1 convolution."""
+    return nn.Sequential(nn.Conv2d(channels, hidden, 1), nn.ReLU(), nn.Conv2d(hidden, channels, 1))
+
+
+class RestorationBlock(nn.Module):
+    """x + norm-undone(attention(norm(x))), then x + MLP(x); without attention, its convolution alone and no norm."""
+
+    def __init__(self, channels: int, heads: int, ratio: float, shift: int, attends: bool) -> None:
+        super().__init__()
+        self.norm = RescaledNorm(channels) if attends else None
+        self.attention = WindowAttention(channels, heads, shift, attends, convolves=True)
+        self.mlp = mlp(channels, int(channels * ratio))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, C, H, W)."""
+        if self.norm is None:
+            x = x + self.attention(x)
+        else:
+            normed, rescale, rebias = self.norm(x)
+            x = x + (self.attention(normed) * rescale + rebias)
+        more: Tensor = self.mlp(x)
+        return x + more
+
+
+def stage(channels: int, depth: int, heads: int, ratio: float, attending: float) -> nn.Sequential:
+    """`depth` blocks, of which the last `attending` share attend; windows are shifted by 4 in every second one."""
+    first = depth - int(attending * depth)
+    return nn.Sequential(
+        *(RestorationBlock(channels, heads, ratio, i % 2 * WINDOW // 2, i >= first) for i in range(depth))
+    )
+
+
+class TransformerEncoder(nn.Module):
+    """1x1 convolution to `features`, then pre-norm window attention and a pre-norm MLP of 2.66 times the width."""
+
+    def __init__(self, channels: int, features: int, heads: int = 1) -> None:
+        super().__init__()
+        self.enter = nn.Conv2d(channels, features, 1)
+        self.norm = RescaledNorm(features)
+        self.attention = WindowAttention(features, heads)
+        self.norm2 = RescaledNorm(features)
+        self.mlp = mlp(features, int(features * 2.66))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, `channels`, H, W) to (N, `features`, H, W)."""
+        x = self.enter(x)
+        normed, rescale, rebias = self.norm(x)
+        x = x + (self.attention(normed) * rescale + rebias)
+        normed, rescale, rebias = self.norm2(x)
+        more: Tensor = self.mlp(normed) * rescale + rebias
+        return x + more
+
+
+class SelectiveKernel(nn.Module):
+    """Joins maps of the same shape: their sum, each weighted per channel by a softmax over the maps."""
+
+    def __init__(self, channels: int, count: int = 2) -> None:
+        super().__init__()
+        hidden = max(channels // 8, 4)
+        self.count = count
+        self.weigh = nn.Sequential(
+            nn.Conv2d(channels, hidden, 1, bias=False), nn.ReLU(), nn.Conv2d(hidden, channels * count, 1, bias=False)
+        )
+
+    def forward(self, maps: Sequence[Tensor]) -> Tensor:
+        """`count` maps (N, C, H, W) to one."""
+        pooled = sum(maps[1:], maps[0]).mean(dim=3, keepdim=True).mean(dim=2, keepdim=True)
+        weights = torch.softmax(self.weigh(pooled).unflatten(1, (self.count, -1)), dim=1).unbind(1)
+        return sum((x * w for x, w in zip(maps[1:], weights[1:], strict=True)), maps[0] * weights[0])

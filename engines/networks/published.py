@@ -83,3 +83,54 @@ def _renamed(name: str, rules: Rules) -> str:
     for pattern, replacement in rules:
         name = re.sub(pattern, replacement, name)
     return name
+
+
+_PARTS: Rules = tuple((rf"\.{name}\.", f".{at}.") for name, at in (("Conv", 0), ("Bn", 1)))
+_DFVO: Rules = (
+    # a block is (Conv, Bn); the last convolution of a decoder stands alone
+    *((rf"^IL\.Encode{at + 1}\.(Conv|Bn)\.", rf"illumination.{place}.\1.") for at, place in enumerate((0, 2, 3))),
+    *((rf"^IL\.Decode{at + 1}\.(Conv|Bn)\.", rf"illumination.{at + 5}.\1.") for at in range(3)),
+    (r"^IL\.Sigmoid\.Conv\.", "illumination.8."),
+    *((rf"^ViEncode{at + 1}\.", f"lcfe.visible.{at}.") for at in range(4)),
+    *((rf"^IrEncode{at + 1}\.", f"lcfe.infrared.{at}.") for at in range(4)),
+    (r"^ViConv\.", "lcfe.hcam.visible_down."),
+    (r"^IrConv\.", "lcfe.hcam.infrared_down."),
+    (r"^ViUpConv\.", "lcfe.hcam.visible_up."),
+    (r"^IrUpConv\.", "lcfe.hcam.infrared_up."),
+    (r"^CSA\.ViV_conv\.", "lcfe.hcam.visible_value."),
+    (r"^CSA\.IrV_conv\.", "lcfe.hcam.infrared_value."),
+    (r"^CSA\.CrossSQ_conv\.", "lcfe.hcam.query."),
+    (r"^CSA\.ViSK_conv\.", "lcfe.hcam.visible_key."),
+    (r"^CSA\.IrSK_conv\.", "lcfe.hcam.infrared_key."),
+    (r"\.convx\.", ".across."),
+    (r"\.convy\.", ".down."),
+    (r"(query|_key)\.Conv\.", r"\1.narrow."),
+    (r"^ViDetail\.net\.", "lcfe.visible_dem.steps."),
+    (r"^IrDetail\.net\.", "lcfe.infrared_dem.steps."),
+    (r"\.theta_(\w+)\.bottleneckBlock\.", r".\1."),
+    (r"\.shffleconv\.", ".shuffle."),
+    (r"^ViDeConv\.", "lcfe.visible_smooth."),
+    (r"^IrDeConv\.", "lcfe.infrared_smooth."),
+    *(
+        rule
+        for name, task, blocks in (("En", "enhancement", 3), ("Ir", "reconstruction", 3), ("Fu", "fusion", 4))
+        for rule in (
+            *((rf"^{name}Decode{at + 1}\.", f"{task}.{at}.") for at in range(blocks)),
+            (rf"^{name}Sigmoid\.Conv\.", f"{task}.{blocks}."),
+        )
+    ),
+    *_PARTS,
+)
+
+
+def dfvo(given: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The `model` of a DFVO checkpoint as the state of `dfvo.DFVO`.
+
+    Its decoders are transposed convolutions of stride 1; ours are convolutions: the kernels are turned round.
+    """
+    state = {}
+    for name, value in given.items():
+        if re.search(r"Decode\d\.Conv\.weight$", name):
+            value = value.transpose(0, 1).flip(2, 3).contiguous()
+        state[_renamed(name, _DFVO)] = value
+    return state

@@ -1,0 +1,280 @@
+"""DFVO: darkness-free visible and infrared image fusion, cascaded tasks learned all at once in one network.
+
+After "DFVO: Learning Darkness-free Visible and Infrared Image Disentanglement and Fusion All at Once"; equations are
+numbered as there. It works on luma in [0, 1]; chroma of the visible frame is kept. Where the published code differs
+from the paper, the fields of `Profile` say which is meant.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .. import physics
+from ..steady import STATE
+from .io import Network, luma, to_gray, to_rgb
+
+FOLD = 4
+"""Sides are brought to multiples of this, by reflection: the stride of HCAM."""
+SCORES = 1 << 26
+"""Most attention scores held at once; what is beyond is computed in turns, so that memory is linear in the tokens."""
+STEPS = 3
+"""Coupling steps of DEM."""
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Sizes, and where paper and published code part.
+
+    width: channels of the first encoder block, doubled three times.
+    scaled: attention divides its scores by √d (eq. 7); the published code does not.
+    own: infrared details have a convolution of their own (eq. 5); the published code applies that of the visible ones
+    to both.
+    """
+
+    width: int = 16
+    scaled: bool = True
+    own: bool = True
+
+
+PROFILES = {"full": Profile(), "small": Profile(width=4)}
+
+
+class Outputs(NamedTuple):
+    """What the tasks make of a pair, (N, 1, H, W) each, in [0, 1]."""
+
+    illumination: Tensor
+    enhanced: Tensor
+    infrared: Tensor
+    fused: Tensor
+
+
+def cross_attention(query: Tensor, key: Tensor, value: Tensor, most: int = SCORES) -> Tensor:
+    """softmax(Q Kᵀ) V, for some queries at a time.
+
+    query: (N, T, d). key: (N, S, d). value: (N, S, e). most: scores held at once. Returns (N, T, e).
+    """
+    rows = max(1, most // (key.shape[0] * key.shape[1]))
+    some = [torch.softmax(part @ key.mT, dim=-1) @ value for part in torch.split(query, rows, dim=1)]
+    return some[0] if len(some) == 1 else torch.cat(some, dim=1)
+
+
+def block(channels: int, features: int) -> nn.Sequential:
+    """3x3 convolution, batch norm, leaky ReLU."""
+    return nn.Sequential(
+        nn.Conv2d(channels, features, 3, padding=1), nn.BatchNorm2d(features, momentum=0.9), nn.LeakyReLU(0.2)
+    )
+
+
+class SobelConv(nn.Module):
+    """|Sobel_x| + |Sobel_y| of features, brought to a few channels; the Sobel kernels are where learning starts."""
+
+    def __init__(self, channels: int, features: int) -> None:
+        super().__init__()
+        self.across = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.down = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.narrow = nn.Conv2d(channels, features, 1)
+        kernel = torch.tensor([[1.0, 0, -1], [2, 0, -2], [1, 0, -1]]) / 8
+        each = torch.eye(channels)[:, :, None, None]
+        with torch.no_grad():
+            self.across.weight.copy_(each * kernel)
+            self.down.weight.copy_(each * kernel.T)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, channels, H, W) to (N, features, H, W)."""
+        narrow: Tensor = self.narrow(self.across(x).abs() + self.down(x).abs())
+        return narrow
+
+
+class HCAM(nn.Module):
+    """Hyper cross attention (eq. 6-9): base features, where the structure of one modality looks up the other's."""
+
+    def __init__(self, channels: int, scaled: bool) -> None:
+        super().__init__()
+        wide, narrow = 2 * channels, channels // 4
+        self.scale = narrow**-0.5 if scaled else 1.0
+        self.visible_down = nn.Conv2d(channels, wide, 3, stride=FOLD, padding=1)
+        self.infrared_down = nn.Conv2d(channels, wide, 3, stride=FOLD, padding=1)
+        self.query = SobelConv(2 * wide, narrow)
+        self.visible_key, self.infrared_key = SobelConv(wide, narrow), SobelConv(wide, narrow)
+        self.visible_value, self.infrared_value = nn.Conv2d(wide, wide, 1), nn.Conv2d(wide, wide, 1)
+        self.visible_up, self.infrared_up = (
+            nn.ConvTranspose2d(wide, channels, 3, stride=FOLD, padding=1, dilation=2, output_padding=1) for _ in "vi"
+        )
+
+    def forward(self, visible: Tensor, infrared: Tensor) -> tuple[Tensor, Tensor]:
+        """Encoder features, (N, channels, H, W), H and W multiples of 4, to base features of the same shape."""
+        small_v = F.max_pool2d(self.visible_down(visible), 3, stride=1, padding=1)
+        small_i = F.max_pool2d(self.infrared_down(infrared), 3, stride=1, padding=1)
+        query = _tokens(self.scale * self.query(torch.cat([small_v, small_i], dim=1)))
+        # crosswise: visible values are picked by infrared keys, and the other way round
+        of_v = cross_attention(query, _tokens(self.infrared_key(small_i)), _tokens(self.visible_value(small_v)))
+        of_i = cross_attention(query, _tokens(self.visible_key(small_v)), _tokens(self.infrared_value(small_i)))
+        base_v = self.visible_up(of_v.mT.reshape(small_v.shape)) + visible
+        base_i = self.infrared_up(of_i.mT.reshape(small_i.shape)) + infrared
+        return base_v, base_i
+
+
+class Coupling(nn.Module):
+    """One invertible step of eq. 4: z2 += φ(z1), then z1 = z1 ⊙ exp(ρ(z2)) + η(z2)."""
+
+    def __init__(self, channels: int) -> None:
+        """channels: of each half."""
+        super().__init__()
+        self.shuffle = nn.Conv2d(2 * channels, 2 * channels, 1)
+        self.phi, self.rho, self.eta = (_bottleneck(channels) for _ in range(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, 2 channels, H, W) to the same."""
+        z1, z2 = self.shuffle(x).chunk(2, dim=1)
+        z2 = z2 + self.phi(z1)
+        z1 = z1 * torch.exp(self.rho(z2)) + self.eta(z2)
+        return torch.cat([z1, z2], dim=1)
+
+
+class DEM(nn.Module):
+    """Details extraction (eq. 4): coupling steps, which lose nothing. The convolution of eq. 5 follows in `LCFE`."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.steps = nn.Sequential(*(Coupling(channels // 2) for _ in range(STEPS)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, channels, H, W) to the same."""
+        detail: Tensor = self.steps(x)
+        return detail
+
+
+class LCFE(nn.Module):
+    """Latent-common feature extractor: the dual encoder, HCAM and DEM, which all tasks share."""
+
+    def __init__(self, profile: Profile, deployed: bool) -> None:
+        """deployed: without a convolution that nothing applies."""
+        super().__init__()
+        widths = (1, *(profile.width << at for at in range(4)))
+        channels = widths[-1]
+        self.visible = nn.Sequential(*(block(i, o) for i, o in pairwise(widths)))
+        self.infrared = nn.Sequential(*(block(i, o) for i, o in pairwise(widths)))
+        self.hcam = HCAM(channels, profile.scaled)
+        self.visible_dem, self.infrared_dem = DEM(channels), DEM(channels)
+        self.visible_smooth = nn.Conv2d(channels, channels, 3, padding=1)
+        self.own = profile.own
+        if profile.own or not deployed:
+            self.infrared_smooth = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, visible: Tensor, infrared: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Lumas, (N, 1, H, W), H and W multiples of 4, to base V, base I, detail V, detail I, (N, 8 width, H, W)."""
+        of_v, of_i = self.visible(visible), self.infrared(infrared)
+        base_v, base_i = self.hcam(of_v, of_i)
+        detail_v = self.visible_smooth(self.visible_dem(of_v))
+        smooth = self.infrared_smooth if self.own else self.visible_smooth
+        return base_v, base_i, detail_v, smooth(self.infrared_dem(of_i))
+
+
+def decoder(channels: int, blocks: int) -> nn.Sequential:
+    """A task's decoder: blocks that halve the channels, then a 3x3 convolution to one channel and a sigmoid.
+
+    The paper's transposed convolutions of stride 1 are convolutions with the kernel turned round, which run faster.
+    """
+    widths = [channels >> at for at in range(blocks + 1)]
+    return nn.Sequential(
+        *(block(i, o) for i, o in pairwise(widths)), nn.Conv2d(widths[-1], 1, 3, padding=1), nn.Sigmoid()
+    )
+
+
+def illumination_network(width: int) -> nn.Sequential:
+    """The separate encoder-decoder for the illumination L of the visible luma; all at full resolution."""
+    return nn.Sequential(
+        block(1, 2 * width),
+        nn.MaxPool2d(3, stride=1, padding=1),
+        block(2 * width, 4 * width),
+        block(4 * width, 8 * width),
+        nn.MaxPool2d(3, stride=1, padding=1),
+        *decoder(8 * width, 3),
+    )
+
+
+class DFVO(Network):
+    """The engine `dfvo`."""
+
+    def __init__(self, profile: Profile = PROFILES["full"], deployed: bool = False) -> None:
+        """deployed: for running, which needs the fused image alone: without the decoders of the other tasks."""
+        super().__init__()
+        self.profile = profile
+        channels = 8 * profile.width
+        self.lcfe = LCFE(profile, deployed)
+        self.fusion = decoder(2 * channels, 4)
+        if not deployed:
+            self.illumination = illumination_network(profile.width)
+            self.enhancement = decoder(channels, 3)
+            self.reconstruction = decoder(channels, 3)
+
+    def forward(
+        self, visible: Tensor, infrared: Tensor, coverage: Tensor, controls: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Fuse one pair.
+
+        visible: (1, H, W, 3) uint8 RGB. infrared, coverage: (1, H, W) uint8. controls: (CONTROLS,) float32, without
+        effect: the network lifts as it was trained to. Returns fused (1, H, W, 3); restored (1, H, W, 3), the visible
+        frame, since its enhancement is a task of training alone; haze density (1, H, W), all 0; illumination (1, H, W),
+        by the shared physics; all uint8; and the state, (1, STATE) float32, all 0.
+        """
+        colour, thermal, valid, *_ = self.read(visible, infrared, coverage, controls)
+        bright = luma(colour)
+        more = valid * (self.fuse(bright, valid * thermal + (1 - valid) * bright) - bright)
+        light = physics.illumination(colour)
+        none = controls[-1 - STATE : -1].clamp(0, 0).unsqueeze(0)
+        return to_rgb(colour + more), to_rgb(colour), to_gray(0 * bright), to_gray(light), none
+
+    def fuse(self, visible: Tensor, infrared: Tensor) -> Tensor:
+        """F of two lumas, (N, 1, H, W) in [0, 1] of any size."""
+        height, width = visible.shape[-2], visible.shape[-1]
+        fused = self._fused(self.lcfe(*_folded(visible, infrared)))
+        return fused[:, :, :height, :width]
+
+    def tasks(self, visible: Tensor, infrared: Tensor) -> Outputs:
+        """All tasks, of two lumas, (N, 1, H, W) in [0, 1] of any size; not of the deployed form."""
+        height, width = visible.shape[-2], visible.shape[-1]
+        visible, infrared = _folded(visible, infrared)
+        features = self.lcfe(visible, infrared)
+        base_v, base_i, detail_v, detail_i = features
+        planes = (
+            self.illumination(visible),
+            self.enhancement(base_v + detail_v),
+            self.reconstruction(base_i + detail_i),
+            self._fused(features),
+        )
+        return Outputs(*(plane[:, :, :height, :width] for plane in planes))
+
+    def _fused(self, features: tuple[Tensor, Tensor, Tensor, Tensor]) -> Tensor:
+        base_v, base_i, detail_v, detail_i = features
+        fused: Tensor = self.fusion(torch.cat([base_v + base_i, detail_v + detail_i], dim=1))
+        return fused
+
+
+def _folded(visible: Tensor, infrared: Tensor) -> tuple[Tensor, Tensor]:
+    height, width = visible.shape[-2], visible.shape[-1]
+    planes = F.pad(torch.cat([visible, infrared], dim=1), (0, -width % FOLD, 0, -height % FOLD), mode="reflect")
+    return planes[:, :1], planes[:, 1:]
+
+
+def _tokens(x: Tensor) -> Tensor:
+    return x.flatten(2).mT
+
+
+def _bottleneck(channels: int) -> nn.Sequential:
+    """Inverted residual block without batch norm: 1x1 to twice the width, 3x3 depth-wise, 1x1 back."""
+    wide = 2 * channels
+    return nn.Sequential(
+        nn.Conv2d(channels, wide, 1, bias=False),
+        nn.ReLU6(),
+        nn.ReflectionPad2d(1),
+        nn.Conv2d(wide, wide, 3, groups=wide, bias=False),
+        nn.ReLU6(),
+        nn.Conv2d(wide, channels, 1, bias=False),
+    )

@@ -1,0 +1,138 @@
+"""DFVO: equal to the authors' network in training and deployed; attention in turns; its use as an engine."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from fusecam.engines.networks import published
+from fusecam.engines.networks.dfvo import DFVO, PROFILES, Outputs, Profile, cross_attention
+
+from .vectors import golden, parameters, run, state
+
+PUBLISHED = Profile(scaled=False, own=False)
+
+
+def count(network: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+@pytest.fixture
+def small() -> DFVO:
+    torch.manual_seed(0)
+    return DFVO(PROFILES["small"]).eval()
+
+
+def test_equals_the_authors_network() -> None:
+    network = DFVO(PUBLISHED).eval()
+    network.load_state_dict(published.dfvo(state("dfvo")))
+    truth = golden("dfvo")
+    with torch.inference_mode():
+        outputs = network.tasks(truth["vis_y"], truth["ir"])
+    for name, value in outputs._asdict().items():
+        assert (value - truth[name]).abs().max() < 1e-5, name
+
+
+def test_deployed_form_equals_the_authors_network() -> None:
+    network = DFVO(PUBLISHED, deployed=True).eval()
+    own, given = network.state_dict(), published.dfvo(state("dfvo"))
+    assert set(own) < set(given)
+    network.load_state_dict({name: given[name] for name in own})
+    truth = golden("dfvo")
+    with torch.inference_mode():
+        fused = network.fuse(truth["vis_y"], truth["ir"])
+    assert (fused - truth["fused"]).abs().max() < 1e-5
+
+
+def test_sizes_are_those_of_the_paper() -> None:
+    assert count(DFVO()) == count(DFVO(PUBLISHED)) == parameters("dfvo") == 10_105_316
+    assert count(DFVO(deployed=True)) == 9_720_449
+    unused = 128 * 128 * 9 + 128  # the published code applies one convolution to the details of both
+    assert count(DFVO(PUBLISHED, deployed=True)) == 9_720_449 - unused
+
+
+@pytest.mark.parametrize("most", [1, 7 * 30, 1 << 26])
+def test_attention_in_turns_is_the_naive_one(most: int) -> None:
+    torch.manual_seed(0)
+    query, key, value = (3 * torch.randn(2, 30, width, dtype=torch.float64) for width in (4, 4, 6))
+    naive = torch.softmax(query @ key.transpose(1, 2), dim=-1) @ value
+    assert torch.allclose(cross_attention(query, key, value, most), naive)
+
+
+def test_attention_holds_no_more_scores_than_asked() -> None:
+    held: list[int] = []
+    softmax = torch.softmax
+
+    class Watch(torch.overrides.TorchFunctionMode):
+        def __torch_function__(self, function, types, args=(), kwargs=None):
+            if function is softmax:
+                held.append(args[0].numel())
+            return function(*args, **(kwargs or {}))
+
+    tokens = torch.rand(1, 500, 4)
+    with Watch():
+        cross_attention(tokens, tokens, tokens, most=10_000)
+    assert len(held) == 25
+    assert max(held) <= 10_000
+
+
+@pytest.mark.parametrize("size", [(32, 32), (47, 33), (121, 163)])
+def test_any_size_gives_8_bit_results_of_that_size(small, street, size: tuple[int, int]) -> None:
+    visible, infrared = street(*size)
+    fused, restored, density, light = run(small, visible, infrared, np.full_like(infrared, 255))
+    assert fused.shape == restored.shape == (*size, 3)
+    assert density.shape == light.shape == size
+    assert np.array_equal(restored, visible)
+    assert not np.array_equal(fused, visible)
+
+
+def test_chroma_is_that_of_the_visible_frame(small, street) -> None:
+    visible, infrared = street(64, 80)
+    fused = run(small, visible, infrared, np.full_like(infrared, 255))[0].astype(int)
+    added = fused - visible
+    inside = ((fused > 0) & (fused < 255)).all(axis=2)
+    assert inside.mean() > 0.5
+    assert np.ptp(added, axis=2)[inside].max() <= 1  # red, green and blue move together
+
+
+def test_without_coverage_the_result_is_the_visible_frame(small, street) -> None:
+    visible, infrared = street(64, 80)
+    nothing = np.zeros_like(infrared)
+    assert np.array_equal(run(small, visible, infrared, nothing)[0], visible)
+
+
+def test_gradients_reach_every_parameter() -> None:
+    torch.manual_seed(0)
+    network = DFVO(Profile(width=2))
+    outputs = network.tasks(torch.rand(2, 1, 32, 40), torch.rand(2, 1, 32, 40))
+    sum(((plane - 0.3) ** 2).mean() for plane in outputs).backward()
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+        # what is the same for all keys, or before batch norm, is divided out again
+        if not name.endswith(("_key.narrow.bias", "0.bias")):
+            assert (parameter.grad != 0).any(), name
+
+
+def test_tasks_are_cropped_to_the_frame(small) -> None:
+    with torch.inference_mode():
+        outputs = small.tasks(torch.rand(1, 1, 33, 47), torch.rand(1, 1, 33, 47))
+    assert isinstance(outputs, Outputs)
+    for plane in outputs:
+        assert plane.shape == (1, 1, 33, 47)
+        assert plane.min() >= 0
+        assert plane.max() <= 1
+
+
+def test_published_and_papers_form_differ() -> None:
+    torch.manual_seed(0)
+    paper = DFVO(Profile(width=2)).eval()
+    pair = torch.rand(2, 1, 1, 32, 32)
+    with torch.inference_mode():
+        base, detail = paper.lcfe(*pair)[0], paper.lcfe(*pair)[3]
+        for profile, same in ((Profile(width=2, scaled=False), (False, True)), (Profile(2, own=False), (True, False))):
+            other = DFVO(profile).eval()
+            other.load_state_dict(paper.state_dict())
+            found = other.lcfe(*pair)
+            assert (torch.allclose(found[0], base), torch.allclose(found[3], detail)) == same

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from .base import EngineRefused, Fused, FusionEngine, Pixels
+from .base import EngineError, EngineRefused, Fused, FusionEngine, Pixels
 
 
 class Chosen:
-    """The first of several engines that is not refused. One that is refused, at any frame size, is left for good."""
+    """The first of several engines that is not refused. One that is refused, at any frame size, or that breaks in the
+    middle of a run (a GPU that is lost, say), is left for good; the frame it failed on goes to the next."""
 
     def __init__(self, makers: Sequence[Callable[[], FusionEngine]]) -> None:
         """makers: give the engines, best first, when they are needed; at least one."""
@@ -35,15 +36,24 @@ class Chosen:
                 self._next(refusal)
 
     def fuse(self, visible: Pixels, infrared: Pixels, coverage: Pixels, elapsed_s: float | None = None) -> Fused:
-        """See `FusionEngine.fuse`. EngineRefused only when no engine is left."""
+        """See `FusionEngine.fuse`. EngineError for bad frames, and when no engine is left."""
         while True:
             try:
                 return self._engine.fuse(visible, infrared, coverage, elapsed_s)
-            except EngineRefused as refusal:
-                self._next(refusal)
+            except (EngineRefused, RuntimeError) as failure:
+                self._next(failure)
 
-    def _next(self, refusal: EngineRefused) -> None:
-        if not self._rest:
-            raise refusal
-        self._engine = self._rest.pop(0)()
-        self._notes.append(f"{refusal}; {self._engine.name} is used instead")
+    def _next(self, failure: EngineRefused | RuntimeError) -> None:
+        reason = str(failure)
+        if not isinstance(failure, EngineRefused):
+            reason = f"{self._engine.name}: broke down: {' '.join(reason.split())[:300]}"
+        while self._rest:
+            try:
+                engine = self._rest.pop(0)()
+            except (EngineRefused, RuntimeError) as another:  # of the same GPU, say
+                reason += f"; {' '.join(str(another).split())[:300]}"
+                continue
+            self._engine = engine
+            self._notes.append(f"{reason}; {engine.name} is used instead")
+            return
+        raise failure if isinstance(failure, EngineRefused) else EngineError(f"{reason}; no other engine is left")

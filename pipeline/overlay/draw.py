@@ -45,7 +45,8 @@ class Overlay:
         return replace(result, image=image)
 
     def hud(self, result: Result, recorder: LatencyRecorder) -> Hud:
-        """The figures to show with a result: "VIS ONLY" without an infrared partner, "IR LOST" after a second of it."""
+        """The figures to show with a result: "VIS ONLY" without an infrared partner, "IR LOST" after a second of it,
+        "VIS LOST" where infrared leads; what only the visible camera shows is then left open."""
         now = time.monotonic()
         if now - self._measured_at >= _REFRESH_S:
             self._measured_at = now
@@ -56,6 +57,8 @@ class Overlay:
             self._infrared_ns = pair.visible.time_ns
         if pair.infrared is None:
             alert = "IR LOST" if pair.visible.time_ns - self._infrared_ns > _LOST_S * 1e9 else "VIS ONLY"
+        if pair.led_by == "infrared":
+            return Hud(self._fps, self._latency, None, math.nan, math.nan, "VIS LOST")
         skew = None if pair.infrared is None else pair.skew_ns / 1e6
         return Hud(self._fps, self._latency, skew, result.fused.haze, result.fused.light, alert)
 

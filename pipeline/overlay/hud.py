@@ -19,7 +19,7 @@ class Hud:
     """The head-up line's figures.
 
     fps: output frames per second. latency_ms: (p50, p99) of the age at output. skew_ms: None without an infrared
-    partner. haze, illumination: 0 to 1. alert: what is wrong with the infrared, None for nothing.
+    partner. haze, illumination: 0 to 1, NaN where not known. alert: which camera is missing, None for neither.
     """
 
     fps: float
@@ -45,8 +45,8 @@ def _segments(hud: Hud) -> tuple[tuple[str, str], ...]:
         (f"{hud.fps:.0f}", "fps"),
         (f"{_figure(p50)} / {_figure(p99)}", "ms p50/p99"),
         (_figure(hud.skew_ms, sign="+"), "ms skew"),
-        (f"{hud.haze * 100:.0f}", "% haze"),
-        (f"{hud.illumination * 100:.0f}", "% light"),
+        (_percent(hud.haze), "% haze"),
+        (_percent(hud.illumination), "% light"),
     )
 
 
@@ -54,6 +54,10 @@ def _figure(value: float | None, sign: str = "") -> str:
     if value is None or not math.isfinite(value):
         return "-"
     return format(value, f"{sign}.1f" if abs(value) < 100 else f"{sign}.0f")
+
+
+def _percent(part: float) -> str:
+    return f"{part * 100:.0f}" if math.isfinite(part) else "-"
 
 
 def line_height(size: int) -> int:

@@ -17,7 +17,8 @@ def draw_inputs(image: Pixels, pair: FramePair, size: int) -> None:
     height, width = image.shape[:2]
     target, margin = round(height * _INSET), max(2, size // 2)
     right = width - margin
-    for name, frame in (("IR", pair.infrared), ("VIS", pair.visible)):
+    visible = None if pair.led_by == "infrared" else pair.visible
+    for name, frame in (("IR", pair.infrared), ("VIS", visible)):
         source = pair.visible if frame is None else frame
         inner = max(1, round(source.size[0] * target / source.size[1]))
         left, top = right - inner, height - margin - target

@@ -18,7 +18,8 @@ class JsonLinesSink:
 
     `{"frame": 0, "time": 12.345, "skew_ms": 3.1, "haze": 0.41, "illumination": 0.22, "detections": [...]}` with
     detections `{"class": "person", "score": 0.91, "box": [x1, y1, x2, y2], "track": 7}`. Seconds for `time`; `skew_ms`
-    is null without an infrared partner; boxes in pixels of the output; `track` only when tracked. A number that is
+    is null without an infrared partner; while the visible camera is lost, `"led_by": "infrared"` is added and haze and
+    illumination are null; boxes in pixels of the output; `track` only when tracked. A number that is
     not finite becomes null.
     """
 
@@ -42,14 +43,16 @@ class JsonLinesSink:
 
 def record(result: Result) -> dict[str, Any]:
     """A result as its line says it, ready for JSON."""
-    return {
+    led = result.pair.led_by == "infrared"
+    line = {
         "frame": result.index,
         "time": round(result.time, 6),
-        "skew_ms": None if result.pair.infrared is None else round(result.pair.skew_ns / 1e6, 3),
-        "haze": _rounded(result.fused.haze, 4),
-        "illumination": _rounded(result.fused.light, 4),
+        "skew_ms": None if led or result.pair.infrared is None else round(result.pair.skew_ns / 1e6, 3),
+        "haze": None if led else _rounded(result.fused.haze, 4),
+        "illumination": None if led else _rounded(result.fused.light, 4),
         "detections": [_detection(found) for found in result.detections],
     }
+    return line | {"led_by": "infrared"} if led else line
 
 
 def _detection(found: Detection) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,10 +24,18 @@ class JsonLines(logging.Formatter):
         return json.dumps(line | getattr(record, "fields", {}), default=str)
 
 
+class _Stderr(logging.Handler):
+    """Whatever is stderr when the event comes."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with suppress(OSError, ValueError):  # nobody reads it any more: the run goes on
+            print(self.format(record), file=sys.stderr, flush=True)
+
+
 def write_json_lines() -> None:
     """From now on events go to stderr. Safe to call twice."""
     if not writing():
-        handler = logging.StreamHandler(sys.stderr)
+        handler = _Stderr()
         handler.setFormatter(JsonLines())
         _LOGGER.addHandler(handler)
         _LOGGER.setLevel(logging.INFO)

@@ -41,7 +41,8 @@ class RunView:
 
     def write(self, result: Result) -> None:
         """Take the next result."""
-        haze, illumination = result.fused.haze, result.fused.light
+        seen = result.pair.led_by == "visible"  # only the visible camera shows haze and darkness
+        haze, illumination = (result.fused.haze, result.fused.light) if seen else (None, None)
         with self._lock:
             self._latest, self._haze, self._illumination = result, haze, illumination
             self._detections.update(found.label for found in result.detections)
@@ -60,12 +61,12 @@ class RunView:
 
     @property
     def haze(self) -> float | None:
-        """Mean haze density of the newest result, 0 to 1."""
+        """Mean haze density of the newest result, 0 to 1; None while the visible camera is lost."""
         return self._haze
 
     @property
     def illumination(self) -> float | None:
-        """Mean illumination of the newest result, 0 to 1."""
+        """Mean illumination of the newest result, 0 to 1; None while the visible camera is lost."""
         return self._illumination
 
     def detections(self) -> dict[str, int]:

@@ -66,9 +66,11 @@ async function showFrame(buffer) {
   ages.push(head.age_ms);
   if (ages.length > PLOTTED) ages.shift();
   find("age").textContent = head.age_ms.toFixed(0);
-  find("skew").textContent = head.skew_ms === null ? "missing" : `${head.skew_ms.toFixed(1)} ms skew`;
-  find("haze-mean").textContent = percent(head.haze);
-  find("illumination-mean").textContent = percent(head.illumination);
+  const alone = head.led_by === "infrared";
+  find("skew").textContent = head.skew_ms === null ? "missing" : alone ? "" : `${head.skew_ms.toFixed(1)} ms skew`;
+  find("visible-missing").hidden = !alone;
+  find("haze-mean").textContent = percent(alone ? null : head.haze);
+  find("illumination-mean").textContent = percent(alone ? null : head.illumination);
   document.body.dataset.frame = head.frame;
   document.body.dataset.shown = shown;
   nowSeen = count(head.detections.map((found) => found.class));

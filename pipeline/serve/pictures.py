@@ -34,8 +34,9 @@ class Pictures:
     def packed(self, result: Result, views: Sequence[str]) -> bytes:
         """A message: length of the head (uint32, little-endian), the head as JSON, the JPEGs.
 
-        The head is the result's line as in the .jsonl, with `age_ms`, `width` and `height` of the output, and `views`:
-        name and length in bytes of each JPEG in order, 0 where there is no such picture (no infrared partner).
+        The head is the result's line as in the .jsonl, with `led_by`, `age_ms`, `width` and `height` of the output, and
+        `views`:
+        name and length in bytes of each JPEG in order, 0 where there is no such picture because its camera is lost.
         """
         with self._lock:
             if self._result is not result:
@@ -47,7 +48,13 @@ class Pictures:
         height, width = result.image.shape[:2]
         age_ms = (time.monotonic_ns() - result.pair.visible.arrival_ns) / 1e6
         sizes = [[view, len(image)] for view, image in zip(views, images, strict=True)]
-        head = record(result) | {"age_ms": round(age_ms, 2), "width": width, "height": height, "views": sizes}
+        head = record(result) | {
+            "led_by": result.pair.led_by,
+            "age_ms": round(age_ms, 2),
+            "width": width,
+            "height": height,
+            "views": sizes,
+        }
         text = json.dumps(head).encode()
         return b"".join((_LENGTH.pack(len(text)), text, *images))
 
@@ -75,12 +82,13 @@ def _jpeg(result: Result, view: str) -> bytes:
 
 def _picture(result: Result, view: str) -> Pixels | None:
     """RGB, or one channel."""
-    infrared = result.pair.infrared
-    pictures = {
-        "fused": result.image,
-        "visible": result.pair.visible.pixels,
-        "infrared": None if infrared is None else infrared.pixels,
-        "haze": result.fused.haze_density,
-        "illumination": result.fused.illumination,
-    }
-    return pictures[view]
+    pair = result.pair
+    if view == LARGE:
+        return result.image
+    if view == "infrared":
+        return None if pair.infrared is None else pair.infrared.pixels
+    if pair.led_by == "infrared":  # what stands in for the visible camera is not to be taken for it
+        return None
+    if view == "visible":
+        return pair.visible.pixels
+    return result.fused.haze_density if view == "haze" else result.fused.illumination

@@ -1,0 +1,21 @@
+"""A run to be watched, without a run: real counters and results, put in by the test."""
+
+from __future__ import annotations
+
+from fusecam.pipeline.health import Health
+from fusecam.pipeline.latency import LatencyRecorder
+from fusecam.pipeline.monitor.switches import Switches
+from fusecam.pipeline.monitor.view import RunView
+
+
+def run_view(warnings: list[str] | None = None, available: tuple[str, ...] = ("overlay", "detector")) -> RunView:
+    told = [] if warnings is None else warnings
+    return RunView(
+        Health(),
+        LatencyRecorder(),
+        lambda: "tiny:openvino:f32",
+        lambda: None,
+        lambda: list(told),
+        Switches(),
+        available,
+    )

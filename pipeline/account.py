@@ -10,8 +10,8 @@ from .health import CAMERAS, Health
 from .inbox import Inbox
 from .sync import Synchronizer
 
-_Fate = Literal["paired", "alone", "dropped_late"]
-_RANK: tuple[_Fate, ...] = ("dropped_late", "alone", "paired")
+_Fate = Literal["paired", "alone", "dropped_late", "unprocessed"]
+_RANK: tuple[_Fate, ...] = ("unprocessed", "dropped_late", "alone", "paired")
 
 
 class Account:
@@ -25,6 +25,7 @@ class Account:
 
     def passed(self, pair: FramePair) -> None:
         """The pair went on to be fused."""
+        self._health.count_run("fused")
         if pair.led_by == "infrared":
             self._used(pair, "alone")
             return
@@ -37,13 +38,16 @@ class Account:
             self._health.count("visible", "dropped_late")
         self._used(pair, "dropped_late")
 
+    def left(self, pair: FramePair) -> None:
+        """The run ended before the pair had its turn."""
+        if pair.led_by == "visible":
+            self._health.count("visible", "unprocessed")
+        self._used(pair, "unprocessed")
+
     def look(self, inbox: Inbox, synchronizer: Synchronizer) -> None:
         """Count what inbox and synchronizer gave up, see which cameras are lost. InputError when both are for good."""
         health = self._health
-        for camera, dropped in inbox.dropped.items():
-            health.raise_to(camera, "dropped_queue", dropped)
-        health.raise_to("visible", "overtaken", synchronizer.late)
-        health.raise_to("infrared", "unused", synchronizer.unused)
+        self._given_up(inbox, synchronizer)
         if not self._live:
             return
         for camera in CAMERAS:
@@ -55,11 +59,26 @@ class Account:
                 "sources.give_up_s"
             )
 
-    def close(self) -> None:
-        """Count what is not counted yet."""
+    def close(self, inbox: Inbox, synchronizer: Synchronizer) -> None:
+        """The run is over: count what is still under way."""
+        self._settle()
+        self._given_up(inbox, synchronizer)
+        stats = synchronizer.stats
+        self._health.count("visible", "unprocessed", stats.visible_pending)
+        self._health.count("infrared", "unprocessed", stats.infrared_pending)
+        for camera, left in inbox.left().items():
+            self._health.count(camera, "unprocessed", left)
+
+    def _settle(self) -> None:
         if self._infrared is not None:
             self._health.count("infrared", self._infrared[1])
             self._infrared = None
+
+    def _given_up(self, inbox: Inbox, synchronizer: Synchronizer) -> None:
+        for camera, dropped in inbox.dropped.items():
+            self._health.raise_to(camera, "dropped_queue", dropped)
+        self._health.raise_to("visible", "overtaken", synchronizer.late)
+        self._health.raise_to("infrared", "unused", synchronizer.unused)
 
     def _used(self, pair: FramePair, fate: _Fate) -> None:
         if pair.infrared is None:
@@ -68,5 +87,5 @@ class Account:
         if self._infrared is not None and self._infrared[0] == number:
             fate = max(fate, self._infrared[1], key=_RANK.index)
         else:
-            self.close()
+            self._settle()
         self._infrared = number, fate

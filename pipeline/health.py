@@ -27,6 +27,7 @@ CameraCounter = Literal[
     "dropped_queue",
     "stale",
     "frozen",
+    "unprocessed",
     "corrupt",
     "retimed",
     "resized",
@@ -40,13 +41,25 @@ frames: decoded and handed over by the source. What becomes of each is one of: p
 other camera), alone (went on without), unused (infrared only: no visible frame needed it), overtaken (visible only: it
 came when infrared had already been shown past its time), dropped_late (too old when its turn came), dropped_queue (a
 newer one took its place before it was looked at), stale (from before the run was ready), frozen (the picture before it
-once more); or it is still on its way when the run ends.
+once more), unprocessed (still on its way when the run ended). Together they are `frames` once the run is over.
 corrupt: packets or frames that could not be decoded. retimed: timestamps that repeated or went back. resized: changes
 of the frame size. stalls: silences that the watchdog ended. losses: times the other camera had to go on alone.
 reconnects: times the source was opened anew and gave frames again.
 """
-RunCounter = Literal["out", "dropped_output", "engine_losses", "recorder_losses"]
-"""Of the run. out: frames given to the outputs. dropped_output: fused frames that a newer one replaced because the
+FATES: tuple[CameraCounter, ...] = (
+    "paired",
+    "alone",
+    "unused",
+    "overtaken",
+    "dropped_late",
+    "dropped_queue",
+    "stale",
+    "frozen",
+    "unprocessed",
+)
+RunCounter = Literal["fused", "out", "dropped_output", "engine_losses", "recorder_losses"]
+"""Of the run. fused: pairs and single frames that went on to be fused, each of which is out or dropped_output unless
+the run failed. out: frames given to the outputs. dropped_output: fused frames that a newer one replaced because the
 outputs were slow (live only). engine_losses: engines that failed in mid-run and were replaced. recorder_losses:
 recordings given up for want of disk or rights."""
 

@@ -144,13 +144,13 @@ class Runner:
             self._fail(error)
         finally:
             self._inbox.close()
-            self._account.close()
             self._output.end()
             for source in (stages.infrared, stages.visible):
                 source.close()
             for capture in captures:
                 capture.join()
             writer.join()
+            self._account.close(self._inbox, stages.synchronizer)
             outcome.dropped_queue = self._inbox.dropped
             for camera, dropped in self._inbox.dropped.items():
                 if dropped:
@@ -203,6 +203,8 @@ class Runner:
         for number, pair in enumerate(pairs):
             if self._over() or outcome.frames == self._max_frames:
                 outcome.unprocessed["visible"] = len(pairs) - number
+                for left in pairs[number:]:
+                    self._account.left(left)
                 return False
             if self._live and self._too_old(pair):
                 self._account.dropped(pair)

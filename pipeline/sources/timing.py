@@ -131,10 +131,12 @@ class CameraTimes:
     """A V4L2 driver's buffer times on CLOCK_MONOTONIC.
 
     Which clock the driver stamps with is seen on the first frame: monotonic (most drivers) is taken as it is, wall
-    clock is moved by the present distance of the two clocks, and any other is mapped like a network sender's.
+    clock is moved by the present distance of the two clocks, and any other is mapped like a network sender's. A time
+    that repeats, goes back or lies in the future is replaced by the time of arrival; each is counted as retimed.
     """
 
     def __init__(self, media: MediaTimes) -> None:
+        self._health = media.health
         self._network = NetworkTimes(media)
         self._clock: str | None = None
         self._last: int | None = None
@@ -152,8 +154,11 @@ class CameraTimes:
                 nearest = min(near, key=lambda clock: near[clock])
                 self._clock = nearest if near[nearest] < _NEAR_NS else "unknown"
             stamped = {"monotonic": stored, "wall": stored - wall, "unknown": mapped.time_ns}[self._clock]
-        if self._last is not None:
-            stamped = max(stamped, self._last + 1)
+        if stamped > arrival_ns:
+            self._health.retimed += 1
+            stamped = arrival_ns
+        if self._last is not None and stamped <= self._last:  # what goes back is counted where all times are read
+            stamped = max(arrival_ns, self._last + 1)
         self._last = stamped
         return Stamp(stamped, mapped.pts)
 

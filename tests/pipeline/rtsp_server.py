@@ -2,7 +2,8 @@
 
 `RtspServer(pictures)` serves the pictures at `url`, over and over, in real time. `stall` and `resume`
 stop and continue the media while the connection stays; `disconnect` cuts every client off but goes on listening;
-`stop` ends everything.
+`freeze` sends one picture over and over until `thaw`; `damage` flips bits in what is sent; `jump` moves the timestamps;
+`every` leaves frames out; `stop` ends everything.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ CLOCK = 90_000
 
 
 class RtspServer:
-    """transports: which of "tcp" and "udp" SETUP accepts. clock_ppm: how much its clock runs faster than ours."""
+    """transports: which of "tcp" and "udp" SETUP accepts. clock_ppm: how much its clock runs faster than ours.
+    port: where to listen, 0 for any. every: of so many frames one is sent.
+    """
 
     def __init__(
         self,
@@ -32,6 +35,7 @@ class RtspServer:
         fps: int = 25,
         transports: tuple[str, ...] = ("tcp", "udp"),
         clock_ppm: float = 0.0,
+        port: int = 0,
     ) -> None:
         self.transports = transports
         self.requests: list[str] = []
@@ -41,9 +45,15 @@ class RtspServer:
         self.flowing = threading.Event()
         self.flowing.set()
         self.video = encode(pictures, fps)
+        self.still = encode([pictures[0]] * 10, fps)
+        self.frozen = False
+        self.damaged = 0
+        self.jumped = 0
+        self.every = 1
         self._clients: list[_Client] = []
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"rtsp://127.0.0.1:{self._listener.getsockname()[1]}/cam"
+        self._listener = socket.create_server(("127.0.0.1", port))
+        self.port = self._listener.getsockname()[1]
+        self.url = f"rtsp://127.0.0.1:{self.port}/cam"
         self._accepting = threading.Thread(target=self._accept, daemon=True)
         self._accepting.start()
 
@@ -54,6 +64,22 @@ class RtspServer:
     def resume(self) -> None:
         """Send media again, from where the camera would be by now."""
         self.flowing.set()
+
+    def freeze(self) -> None:
+        """Send one picture over and over."""
+        self.frozen = True
+
+    def thaw(self) -> None:
+        """Send what moves again."""
+        self.frozen = False
+
+    def damage(self, packets: int) -> None:
+        """Flip bits in so many of the packets to come."""
+        self.damaged += packets
+
+    def jump(self, seconds: float) -> None:
+        """Move all timestamps to come by so much."""
+        self.jumped += round(seconds * CLOCK)
 
     def disconnect(self) -> None:
         """Cut every client off."""
@@ -172,12 +198,12 @@ class _Client:
             self._socket.sendall(b"$" + bytes([channel]) + len(data).to_bytes(2, "big") + data)
 
     def _play(self) -> None:
+        moving, still = packets_of(self._server.video), packets_of(self._server.still)
         with av.open(io.BytesIO(self._server.video), format="h264") as clip:
             source = clip.streams.video[0]
-            packets = [bytes(packet) for packet in clip.demux(source) if packet.size]
             with av.open(_RtpSink(self._send_or_end), "w", format="rtp", options={"packetsize": "1400"}) as rtp:
                 stream = rtp.add_stream_from_template(source)
-                self._pace(packets, rtp, stream)
+                self._pace(moving, still, rtp, stream)
 
     def _send_or_end(self, channel: int, data: bytes) -> None:
         try:
@@ -186,18 +212,30 @@ class _Client:
             self._open = False
 
     def _pace(
-        self, packets: list[bytes], rtp: av.container.OutputContainer, stream: av.video.stream.VideoStream
+        self,
+        moving: list[bytes],
+        still: list[bytes],
+        rtp: av.container.OutputContainer,
+        stream: av.video.stream.VideoStream,
     ) -> None:
-        start, index = time.monotonic(), 0
+        server, start, index, first = self._server, time.monotonic(), 0, 0
+        sent, packets = moving, moving
         while self._open and self._server.running:
             wait = start + index / self._server.rate - time.monotonic()
             if wait > 0:
                 time.sleep(min(wait, 0.05))
                 continue
-            if self._server.flowing.is_set():
-                packet = av.Packet(packets[index % len(packets)])
+            packets = still if server.frozen else moving
+            if packets is not sent:  # from its key frame on
+                sent, first = packets, index
+            if server.flowing.is_set() and index % server.every == 0:
+                content = packets[(index - first) % len(packets)]
+                if server.damaged:
+                    server.damaged -= 1
+                    content = content[:20] + bytes(byte ^ 0x5A for byte in content[20:])
+                packet = av.Packet(content)
                 packet.stream, packet.time_base = stream, Fraction(1, CLOCK)
-                packet.pts = packet.dts = index * CLOCK // self._server.fps
+                packet.pts = packet.dts = index * CLOCK // server.fps + server.jumped
                 rtp.mux(packet)
             index += 1
 
@@ -225,6 +263,12 @@ def encode(pictures: Sequence[npt.NDArray[np.uint8]], fps: int) -> bytes:
             out.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         out.mux(stream.encode(None))
     return buffer.getvalue()
+
+
+def packets_of(video: bytes) -> list[bytes]:
+    """The packets of an Annex B stream."""
+    with av.open(io.BytesIO(video), format="h264") as clip:
+        return [bytes(packet) for packet in clip.demux(video=0) if packet.size]
 
 
 def description(video: bytes) -> bytes:

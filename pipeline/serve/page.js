@@ -33,7 +33,7 @@ function connect() {
     else showFrame(message.data).catch(console.error).finally(ask);
   };
   socket.onclose = (event) => {
-    ended = event.code === 1001 && event.reason === "ended";
+    ended ||= event.code === 1001 && event.reason === "ended"; // later attempts just fail
     tellLink(ended ? "run ended" : "disconnected", false);
     setTimeout(connect, RETRY_MS[Math.min(failures++, RETRY_MS.length - 1)]);
   };

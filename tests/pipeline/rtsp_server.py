@@ -201,7 +201,9 @@ class _Client:
         moving, still = packets_of(self._server.video), packets_of(self._server.still)
         with av.open(io.BytesIO(self._server.video), format="h264") as clip:
             source = clip.streams.video[0]
-            with av.open(_RtpSink(self._send_or_end), "w", format="rtp", options={"packetsize": "1400"}) as rtp:
+            with av.open(
+                _RtpSink(self._send_or_end, self._server), "w", format="rtp", options={"packetsize": "1400"}
+            ) as rtp:
                 stream = rtp.add_stream_from_template(source)
                 self._pace(moving, still, rtp, stream)
 
@@ -235,7 +237,7 @@ class _Client:
                     content = content[:20] + bytes(byte ^ 0x5A for byte in content[20:])
                 packet = av.Packet(content)
                 packet.stream, packet.time_base = stream, Fraction(1, CLOCK)
-                packet.pts = packet.dts = index * CLOCK // server.fps + server.jumped
+                packet.pts = packet.dts = index * CLOCK // server.fps
                 rtp.mux(packet)
             index += 1
 
@@ -243,12 +245,17 @@ class _Client:
 class _RtpSink:
     """Takes each RTP or RTCP packet that the muxer writes."""
 
-    def __init__(self, send: Callable[[int, bytes], None]) -> None:
+    def __init__(self, send: Callable[[int, bytes], None], server: RtspServer) -> None:
         self._send = send
+        self._server = server
 
     def write(self, data: bytes) -> int:
-        packet = bytes(data)
-        self._send(1 if 192 <= packet[1] <= 223 else 0, packet)
+        packet = bytearray(data)
+        control = 192 <= packet[1] <= 223
+        at = 16 if control else 4  # of the timestamp; the muxer itself takes none that goes back
+        moved = int.from_bytes(packet[at : at + 4], "big") + self._server.jumped
+        packet[at : at + 4] = (moved % 2**32).to_bytes(4, "big")
+        self._send(int(control), bytes(packet))
         return len(packet)
 
 

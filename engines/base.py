@@ -1,12 +1,15 @@
-"""What every fusion engine is: registered frames in, fused frame and the two physical maps out."""
+"""What every fusion engine is: both cameras' frames in, fused frame and the two physical maps out."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from .warp import Warp
 
 Pixels = npt.NDArray[np.uint8]
 Strength = float | Literal["auto"]
@@ -29,12 +32,14 @@ class Fused:
     restored: (H, W, 3) RGB, the visible frame without haze and darkness.
     haze_density: (h, w), H = 1 - t times 255, t the transmission; may be smaller than the frame.
     illumination: (h, w), Retinex illumination L of the visible frame times 255; may be smaller than the frame.
+    infrared: (H, W), infrared on the visible grid, whatever its coverage.
     """
 
     image: Pixels
     restored: Pixels
     haze_density: Pixels
     illumination: Pixels
+    infrared: Pixels
 
     @property
     def haze(self) -> float:
@@ -60,17 +65,20 @@ class FusionEngine(Protocol):
         """What a person should know of how this engine came about: refused backends. One line each."""
         ...
 
-    def prepare(self, width: int, height: int) -> None:
-        """Build for this frame size now, not with its first frame: seconds the first time, less from the store.
+    def prepare(self, width: int, height: int, infrared: tuple[int, int] | None = None, reduce: int = 1) -> None:
+        """Build for these sizes now, not with the first frame: seconds the first time, less from the store.
 
-        Raises EngineError; EngineRefused where the built engine fails the parity gate.
+        width, height: of the visible frame. infrared: (width, height) of the infrared frame, None for the same. reduce:
+        of the warp; `prepare(*warp.shape)` builds for one. Raises EngineError; EngineRefused where the built engine
+        fails the parity gate.
         """
         ...
 
-    def fuse(self, visible: Pixels, infrared: Pixels, coverage: Pixels, elapsed_s: float | None = None) -> Fused:
-        """Fuse one registered pair of any size from 160x120 up, odd sizes too.
+    def fuse(self, visible: Pixels, infrared: Pixels, warp: Warp | Pixels, elapsed_s: float | None = None) -> Fused:
+        """Fuse one pair of any size from 160x120 up, odd sizes too.
 
-        visible: (H, W, 3) uint8 RGB. infrared: (H, W) uint8. coverage: (H, W) uint8, 255 where infrared is
+        visible: (H, W, 3) uint8 RGB. infrared: (h, w) uint8, as the camera gives it. warp: how it lies on the visible
+        frame; of infrared that is registered already, (H, W), just its coverage, (H, W) uint8, 255 where infrared is
         valid, 0 where the result must be the visible frame alone. elapsed_s: seconds since the frame of the call
         before, if both are of one video: the airlight is then steadied over time (see `steady`); None for a picture on
         its own. Raises EngineError on other shapes or dtypes.

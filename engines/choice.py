@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from .base import EngineError, EngineRefused, Fused, FusionEngine, Pixels
+from .warp import Size, Warp
 
 
 class Chosen:
@@ -27,19 +28,19 @@ class Chosen:
         """See `FusionEngine.notes`."""
         return [*self._notes, *self._engine.notes]
 
-    def prepare(self, width: int, height: int) -> None:
+    def prepare(self, width: int, height: int, infrared: Size | None = None, reduce: int = 1) -> None:
         """See `FusionEngine.prepare`. EngineRefused only when no engine is left."""
         while True:
             try:
-                return self._engine.prepare(width, height)
+                return self._engine.prepare(width, height, infrared, reduce)
             except EngineRefused as refusal:
                 self._next(refusal)
 
-    def fuse(self, visible: Pixels, infrared: Pixels, coverage: Pixels, elapsed_s: float | None = None) -> Fused:
+    def fuse(self, visible: Pixels, infrared: Pixels, warp: Warp | Pixels, elapsed_s: float | None = None) -> Fused:
         """See `FusionEngine.fuse`. EngineError for bad frames, and when no engine is left."""
         while True:
             try:
-                return self._engine.fuse(visible, infrared, coverage, elapsed_s)
+                return self._engine.fuse(visible, infrared, warp, elapsed_s)
             except (EngineRefused, RuntimeError) as failure:
                 self._next(failure)
 

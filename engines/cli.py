@@ -28,7 +28,7 @@ def show() -> None:
         verdict = "-" if parity is None else ("passed: " if parity["passed"] else "refused: ")
         table.add_row(
             ":".join(key[part] for part in ("network", "backend", "precision") if part in key),
-            "any size" if key["shape"] == "any" else key["shape"],
+            key["shape"].replace("any", "any size"),
             f"{entry.size / 2**20:.1f}",
             _ago(time.time() - entry.used),
             verdict if parity is None else verdict + str(Parity.from_dict(parity)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -14,9 +14,14 @@ from torch import Tensor, nn
 
 from .base import EngineRefused, Fused, Pixels
 from .eager import EagerEngine
-from .inputs import check_pair, check_size
+from .graph import KEPT, ImagePath, examples
+from .inputs import check_pair, check_shape
+from .networks.io import Network
 from .parity import compare
-from .steady import CONTROLS, STATE, State, Steady
+from .prompts.asked import OWN_CHOICE, Asked
+from .prompts.tasks import TASKS
+from .steady import STATE, State, Steady
+from .warp import Held, Shape, Size, Warp
 
 CudaPrecision = Literal["f16", "f32"]
 Compiler = Callable[[nn.Module, tuple[Tensor, ...]], Callable[..., Any]]
@@ -27,31 +32,32 @@ WARM_UPS = 3
 
 @dataclass(frozen=True, slots=True)
 class _Graph:
-    """A captured graph with its buffers: pinned on the host, fixed on the device."""
+    """A captured graph with its buffers, pinned on the host and fixed on the device, and which warp lies in them."""
 
     graph: torch.cuda.CUDAGraph
     given: tuple[Tensor, ...]
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     taken: tuple[Tensor, ...]
+    held: Held = field(default_factory=Held)
 
 
 class CudaEngine:
-    """A network on the current CUDA device: one graph for each frame size, static buffers, one copy in and one out.
+    """A network on the current CUDA device: one graph for each pair of frame sizes, from both cameras' frames
+    to all outputs, with static buffers. With a frame go in what changes with it, the warp when it is a new one.
 
-    Each new size is compared with the network in eager torch on the CPU (see `parity`). One thread at a time.
+    Each new pair of sizes is compared with the network in eager torch on the CPU (see `parity`). One thread at a time.
     """
 
     def __init__(
         self,
         network_name: str,
-        module: nn.Module,
+        module: Network,
         precision: CudaPrecision = "f16",
-        dehaze: float = -1.0,
-        lift: float = -1.0,
+        asked: Asked = OWN_CHOICE,
         compiler: Compiler | None = None,
     ) -> None:
-        """network_name: for the engine's name. module: as in `networks`. dehaze, lift: 0 to 1, negative for auto.
+        """network_name: for the engine's name. module: as in `networks`. asked: strengths for each frame.
         compiler: makes something faster of the module, see `tensorrt.build`; None: it runs as it is.
 
         Raises EngineRefused where torch finds no usable GPU.
@@ -64,9 +70,9 @@ class CudaEngine:
         self._precision = precision
         placed = copy.deepcopy(module).eval().requires_grad_(False).to(memory_format=torch.channels_last).cuda()
         self._module = placed.half() if precision == "f16" else placed
-        self._strengths = np.array([dehaze, lift], np.float32)
+        self._asked = asked
         self._steady = Steady()
-        self._graphs: OrderedDict[tuple[int, int], _Graph] = OrderedDict()
+        self._graphs: OrderedDict[Shape, _Graph] = OrderedDict()
 
     @property
     def name(self) -> str:
@@ -76,52 +82,49 @@ class CudaEngine:
     @property
     def notes(self) -> list[str]:
         """See `FusionEngine.notes`."""
-        return []
+        return [self._asked.note] if self._asked.note else []
 
-    def prepare(self, width: int, height: int) -> None:
+    def prepare(self, width: int, height: int, infrared: Size | None = None, reduce: int = 1) -> None:
         """See `FusionEngine.prepare`."""
-        check_size(self._name, width, height)
-        self._graph((height, width))
+        self._graph(check_shape(self._name, width, height, infrared, reduce))
 
-    def fuse(self, visible: Pixels, infrared: Pixels, coverage: Pixels, elapsed_s: float | None = None) -> Fused:
+    def fuse(self, visible: Pixels, infrared: Pixels, warp: Warp | Pixels, elapsed_s: float | None = None) -> Fused:
         """See `FusionEngine.fuse`. The first frame of a size also captures its graph."""
-        graph = self._graph(check_pair(self._name, visible, infrared, coverage))
-        fused, state = _run(
-            graph, (visible, infrared, coverage), self._strengths, self._steady.prior(visible, elapsed_s)
-        )
+        warp = check_pair(self._name, visible, infrared, warp)
+        graph = self._graph(warp.shape)
+        strengths = self._asked(visible, infrared, elapsed_s)
+        fused, state = _run(graph, visible, infrared, warp, strengths, self._steady.prior(visible, elapsed_s))
         self._steady.keep(state)
         return fused
 
-    def _graph(self, size: tuple[int, int]) -> _Graph:
-        graph = self._graphs.pop(size, None)
+    def _graph(self, shape: Shape) -> _Graph:
+        graph = self._graphs.pop(shape, None)
         if graph is None:
             try:
-                graph = self._capture(*size)
+                graph = self._capture(shape)
             except Exception as e:  # a compiler's may be any
                 reason = " ".join(str(e).split())[:300]
-                raise EngineRefused(f"{self._name}: cannot be built for {size[1]}x{size[0]}: {reason}") from e
-            auto, fresh = np.full(2, -1, np.float32), np.zeros(STATE + 1, np.float32)
+                raise EngineRefused(f"{self._name}: cannot be built for {shape}: {reason}") from e
+            auto, fresh = np.full(len(TASKS), -1, np.float32), np.zeros(STATE + 1, np.float32)
             built = graph
             parity = compare(
                 self._reference.fuse,
-                lambda *frames: _run(built, frames, auto, fresh)[0],
+                lambda visible, infrared, warp: _run(built, visible, infrared, warp, auto, fresh)[0],
                 self._precision,
-                size[1],
-                size[0],
+                shape,
             )
             if not parity.passed:
-                raise EngineRefused(f"{self._name}: at {size[1]}x{size[0]} not what the network computes: {parity}")
-        self._graphs[size] = graph
+                raise EngineRefused(f"{self._name}: at {shape} not what the network computes: {parity}")
+        self._graphs[shape] = graph
         if len(self._graphs) > SIZES_KEPT:
             self._graphs.popitem(last=False)
         return graph
 
-    def _capture(self, height: int, width: int) -> _Graph:
-        shapes = ((1, height, width, 3), (1, height, width), (1, height, width))
-        given = (*(torch.zeros(s, dtype=torch.uint8) for s in shapes), torch.zeros(CONTROLS))
-        given = tuple(tensor.pin_memory() for tensor in given)
+    def _capture(self, shape: Shape) -> _Graph:
+        given = tuple(tensor.pin_memory() for tensor in examples(shape))
         inputs = tuple(tensor.cuda() for tensor in given)
-        module = self._module if self._compiler is None else self._compiler(self._module, inputs)
+        path = ImagePath(self._module, shape.reduce)
+        module: Callable[..., Any] = path if self._compiler is None else self._compiler(path, inputs)
         aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         aside.wait_stream(torch.cuda.current_stream())
         with torch.inference_mode(), torch.cuda.stream(aside):
@@ -135,13 +138,19 @@ class CudaEngine:
         return _Graph(graph, given, inputs, outputs, taken)
 
 
-def _run(graph: _Graph, frames: tuple[Pixels, Pixels, Pixels], strengths: State, prior: State) -> tuple[Fused, State]:
-    for pinned, frame in zip(graph.given[:3], frames, strict=True):
-        np.copyto(pinned.numpy()[0], frame)
-    controls = graph.given[3].numpy()
-    controls[:2], controls[2:] = strengths, prior
-    for pinned, fixed in zip(graph.given, graph.inputs, strict=True):
-        fixed.copy_(pinned, non_blocking=True)
+def _run(
+    graph: _Graph, visible: Pixels, infrared: Pixels, warp: Warp, strengths: State, prior: State
+) -> tuple[Fused, State]:
+    for place, frame in enumerate((visible, infrared)):
+        np.copyto(graph.given[place].numpy()[0], frame)
+    moved = [0, 1, len(graph.given) - 1]
+    for part, array in graph.held.take(warp):
+        np.copyto(graph.given[KEPT][part].numpy()[0], array)
+        moved.append(KEPT.start + part)
+    controls = graph.given[-1].numpy()
+    controls[: len(TASKS)], controls[len(TASKS) :] = strengths, prior
+    for place in moved:
+        graph.inputs[place].copy_(graph.given[place], non_blocking=True)
     graph.graph.replay()
     for output, pinned in zip(graph.outputs, graph.taken, strict=True):
         pinned.copy_(output, non_blocking=True)

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from torch import nn
 
 from .base import Fused, Pixels
-from .inputs import check_pair, check_size
+from .graph import ImagePath
+from .inputs import check_pair, check_shape
+from .networks.io import Network
+from .prompts.asked import OWN_CHOICE, Asked
 from .steady import Steady
+from .warp import Size, Warp
 
 
 class EagerEngine:
     """A network run by torch as it is written, on the CPU, in f32. Slow; any size; deterministic."""
 
-    def __init__(self, network_name: str, module: nn.Module, dehaze: float = -1.0, lift: float = -1.0) -> None:
-        """network_name: for the engine's name. module: as in `networks`. dehaze, lift: 0 to 1, negative for auto."""
+    def __init__(self, network_name: str, module: Network, asked: Asked = OWN_CHOICE) -> None:
+        """network_name: for the engine's name. module: as in `networks`. asked: strengths for each frame."""
         self._name = f"{network_name}:torch:f32"
         self._module = module.eval()
-        self._strengths = np.array([dehaze, lift], np.float32)
+        self._asked = asked
         self._steady = Steady()
 
     @property
@@ -29,18 +32,18 @@ class EagerEngine:
     @property
     def notes(self) -> list[str]:
         """See `FusionEngine.notes`."""
-        return []
+        return [self._asked.note] if self._asked.note else []
 
-    def prepare(self, width: int, height: int) -> None:
+    def prepare(self, width: int, height: int, infrared: Size | None = None, reduce: int = 1) -> None:
         """See `FusionEngine.prepare`. Nothing is built."""
-        check_size(self._name, width, height)
+        check_shape(self._name, width, height, infrared, reduce)
 
-    def fuse(self, visible: Pixels, infrared: Pixels, coverage: Pixels, elapsed_s: float | None = None) -> Fused:
+    def fuse(self, visible: Pixels, infrared: Pixels, warp: Warp | Pixels, elapsed_s: float | None = None) -> Fused:
         """See `FusionEngine.fuse`."""
-        check_pair(self._name, visible, infrared, coverage)
-        frames = (torch.from_numpy(np.array(x, order="C"))[None] for x in (visible, infrared, coverage))
-        controls = np.append(self._strengths, self._steady.prior(visible, elapsed_s))
+        warp = check_pair(self._name, visible, infrared, warp)
+        given = (torch.from_numpy(np.array(x, order="C"))[None] for x in (visible, infrared, *warp.parts))
+        controls = np.append(self._asked(visible, infrared, elapsed_s), self._steady.prior(visible, elapsed_s))
         with torch.inference_mode():
-            *outputs, state = self._module(*frames, torch.from_numpy(controls))
+            *outputs, state = ImagePath(self._module, warp.reduce)(*given, torch.from_numpy(controls))
         self._steady.keep(state.numpy())
         return Fused(*(np.array(x[0].numpy(), order="C") for x in outputs))

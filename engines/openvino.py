@@ -6,6 +6,7 @@ import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,12 +15,15 @@ import openvino as ov
 
 from . import store
 from .base import EngineError, EngineRefused, Fused, Pixels
-from .inputs import check_pair, check_size
+from .inputs import check_pair, check_shape
 from .parity import Parity, compare
-from .steady import CONTROLS, STATE, State, Steady
+from .prompts.asked import OWN_CHOICE, Asked
+from .prompts.tasks import TASKS
+from .steady import STATE, State, Steady
+from .warp import Held, Shape, Size, Warp
 
 if TYPE_CHECKING:
-    from torch import nn
+    from .networks.io import Network
 
 Precision = Literal["f32", "bf16"]
 SIZES_KEPT = 4
@@ -27,39 +31,46 @@ SIZES_KEPT = 4
 IR, BLOB = "network.xml", "compiled.blob"
 
 
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """A compiled graph with its buffers, and which warp lies in them."""
+
+    request: ov.InferRequest
+    held: Held = field(default_factory=Held)
+
+
 class OpenVinoEngine:
     """A network on the CPU through OpenVINO, with static shapes and buffers that are reused between frames.
 
-    The conversion is dynamic in height and width; each new frame size is then made static and compiled, because static
-    shapes run about twice as fast, and compared with the network in eager torch (see `parity`). Both are kept in the
-    store. The last few sizes stay compiled, so a folder of mixed images does not recompile for every image. One thread
-    at a time.
+    The conversion is dynamic in heights and widths; each new pair of frame sizes is then made static and compiled,
+    because static shapes run about twice as fast, and compared with the network in eager torch (see `parity`). Both are
+    kept in the store. The last few sizes stay compiled, so a folder of mixed images does not recompile for every image.
+    A frame is copied into its buffer, a warp only when it is a new one. One thread at a time.
     """
 
     def __init__(
         self,
         network_name: str,
-        make: Callable[[], nn.Module],
+        make: Callable[[], Network],
         precision: Precision = "f32",
-        dehaze: float = -1.0,
-        lift: float = -1.0,
+        asked: Asked = OWN_CHOICE,
         key: Mapping[str, str] | None = None,
     ) -> None:
         """Nothing is built before the first frame, or `prepare`.
 
         network_name: for the engine's name. make: gives the module, as in `networks`; it is not called, and torch not
-        imported, where everything is in the store. dehaze, lift: 0 to 1, negative for auto. key: what the network is
+        imported, where everything is in the store. asked: strengths for each frame. key: what the network is
         made of (code, weights), for the store; None: never keep it on disk.
         """
         self._network, self._make, self._precision = network_name, make, precision
         self._name = f"{network_name}:openvino:{precision}"
         self._core = ov.Core()
         self._settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
-        self._strengths = np.array([dehaze, lift], np.float32)
+        self._asked = asked
         self._steady = Steady()
-        self._requests: OrderedDict[tuple[int, int], ov.InferRequest] = OrderedDict()
+        self._requests: OrderedDict[Shape, _Ready] = OrderedDict()
         self._key = None if key is None else dict(key) | {"backend": "openvino", "openvino": ov.__version__}
-        self._model: ov.Model | None = None
+        self._models: dict[int, ov.Model] = {}
 
     @property
     def name(self) -> str:
@@ -69,42 +80,40 @@ class OpenVinoEngine:
     @property
     def notes(self) -> list[str]:
         """See `FusionEngine.notes`."""
-        return []
+        return [self._asked.note] if self._asked.note else []
 
-    def prepare(self, width: int, height: int) -> None:
+    def prepare(self, width: int, height: int, infrared: Size | None = None, reduce: int = 1) -> None:
         """See `FusionEngine.prepare`."""
-        check_size(self._name, width, height)
-        self._request((height, width))
+        self._request(check_shape(self._name, width, height, infrared, reduce))
 
-    def fuse(self, visible: Pixels, infrared: Pixels, coverage: Pixels, elapsed_s: float | None = None) -> Fused:
+    def fuse(self, visible: Pixels, infrared: Pixels, warp: Warp | Pixels, elapsed_s: float | None = None) -> Fused:
         """See `FusionEngine.fuse`. The first frame of a size also builds for it."""
-        request = self._request(check_pair(self._name, visible, infrared, coverage))
-        fused, state = _run(
-            request, (visible, infrared, coverage), self._strengths, self._steady.prior(visible, elapsed_s)
-        )
+        warp = check_pair(self._name, visible, infrared, warp)
+        ready = self._request(warp.shape)
+        strengths = self._asked(visible, infrared, elapsed_s)
+        fused, state = _run(ready, visible, infrared, warp, strengths, self._steady.prior(visible, elapsed_s))
         self._steady.keep(state)
         return fused
 
-    def _request(self, size: tuple[int, int]) -> ov.InferRequest:
-        request = self._requests.pop(size, None)
-        if request is None:
+    def _request(self, shape: Shape) -> _Ready:
+        ready = self._requests.pop(shape, None)
+        if ready is None:
             try:
-                request = self._build(*size).create_infer_request()
+                ready = _Ready(self._build(shape).create_infer_request())
             except EngineError:
                 raise
             except Exception as e:
                 reason = " ".join(str(e).split())[:300]
-                where = f"{self._name}: cannot be built for {size[1]}x{size[0]}"
-                raise EngineRefused(f"{where}: {reason}") from e
-        self._requests[size] = request
+                raise EngineRefused(f"{self._name}: cannot be built for {shape}: {reason}") from e
+        self._requests[shape] = ready
         if len(self._requests) > SIZES_KEPT:
             self._requests.popitem(last=False)
-        return request
+        return ready
 
-    def _build(self, height: int, width: int) -> ov.CompiledModel:
-        """The engine for this size: from the store, or compiled, compared and stored."""
+    def _build(self, shape: Shape) -> ov.CompiledModel:
+        """The engine for these sizes: from the store, or compiled, compared and stored."""
         key = self._key and self._key | {
-            "shape": f"{width}x{height}",
+            "shape": str(shape),
             "precision": self._precision,
             "device": str(self._core.get_property("CPU", "FULL_DEVICE_NAME")),
         }
@@ -116,67 +125,73 @@ class OpenVinoEngine:
             except (KeyError, TypeError, OSError, RuntimeError):
                 pass  # written by another version, or just removed: made anew
         network = self._make().eval()
-        model = self._converted(network).clone()
-        model.reshape({0: [1, height, width, 3], 1: [1, height, width], 2: [1, height, width], 3: [CONTROLS]})
+        model = self._converted(network, shape.reduce).clone()
+        from .graph import examples
+
+        model.reshape({index: list(given.shape) for index, given in enumerate(examples(shape))})
         compiled = self._core.compile_model(model, "CPU", self._settings)
-        parity = self._compared(network, compiled, width, height)
+        parity = self._compared(network, compiled, shape)
         if key:
             store.keep(key, lambda folder: _written(compiled, parity, folder))
         self._judge(parity)
         return compiled
 
-    def _converted(self, network: nn.Module) -> ov.Model:
+    def _converted(self, network: Network, reduce: int) -> ov.Model:
         """The network for any size: from memory, from the store, or converted."""
-        key = self._key and self._key | {"shape": "any"}
-        if self._model is None and key:
+        key = self._key and self._key | {"shape": "any" if reduce == 1 else f"any by {reduce}"}
+        if reduce not in self._models and key:
             found = store.find(key)
             with suppress(RuntimeError):  # just removed by another process
-                self._model = None if found is None else self._core.read_model(found.path / IR)
-        if self._model is None:
-            self._model = model = _convert(network)
+                if found is not None:
+                    self._models[reduce] = self._core.read_model(found.path / IR)
+        if reduce not in self._models:
+            self._models[reduce] = model = _convert(network, reduce)
             if key:
                 store.keep(key, lambda folder: ov.save_model(model, folder / IR, compress_to_fp16=False) or {})
-        return self._model
+        return self._models[reduce]
 
-    def _compared(self, network: nn.Module, compiled: ov.CompiledModel, width: int, height: int) -> Parity:
+    def _compared(self, network: Network, compiled: ov.CompiledModel, shape: Shape) -> Parity:
         from .eager import EagerEngine
 
-        request, fresh = compiled.create_infer_request(), np.zeros(STATE + 1, np.float32)
-        auto = np.full(2, -1, np.float32)
+        ready, fresh = _Ready(compiled.create_infer_request()), np.zeros(STATE + 1, np.float32)
+        auto = np.full(len(TASKS), -1, np.float32)
         return compare(
             EagerEngine(self._network, network).fuse,
-            lambda *frames: _run(request, frames, auto, fresh)[0],
+            lambda visible, infrared, warp: _run(ready, visible, infrared, warp, auto, fresh)[0],
             self._precision,
-            width,
-            height,
+            shape,
         )
 
     def _judge(self, parity: Parity) -> None:
         if not parity.passed:
-            width, height = parity.size
-            raise EngineRefused(f"{self._name}: at {width}x{height} not what the network computes: {parity}")
+            raise EngineRefused(f"{self._name}: at {parity.shape} not what the network computes: {parity}")
 
 
 def _run(
-    request: ov.InferRequest, frames: tuple[Pixels, Pixels, Pixels], strengths: State, prior: State
+    ready: _Ready, visible: Pixels, infrared: Pixels, warp: Warp, strengths: State, prior: State
 ) -> tuple[Fused, State]:
-    for index, frame in enumerate(frames):
+    request = ready.request
+    for index, frame in enumerate((visible, infrared)):
         np.copyto(request.get_input_tensor(index).data[0], frame)
-    controls = request.get_input_tensor(3).data
-    controls[:2], controls[2:] = strengths, prior
+    for index, part in ready.held.take(warp):
+        np.copyto(request.get_input_tensor(2 + index).data[0], part)
+    controls = request.get_input_tensor(5).data
+    controls[: len(TASKS)], controls[len(TASKS) :] = strengths, prior
     request.infer()
-    outputs = (request.get_output_tensor(index).data[0].copy() for index in range(4))
-    return Fused(*outputs), request.get_output_tensor(4).data
+    outputs = (request.get_output_tensor(index).data[0].copy() for index in range(5))
+    return Fused(*outputs), request.get_output_tensor(5).data
 
 
-def _convert(network: nn.Module) -> ov.Model:
-    """The network as an OpenVINO model, dynamic in height and width."""
+def _convert(network: Network, reduce: int) -> ov.Model:
+    """The network with the warp before it as an OpenVINO model, dynamic in heights and widths."""
     import torch
 
-    frames = (torch.zeros(1, 120, 160, *tail, dtype=torch.uint8) for tail in ((3,), (), ()))
+    from .graph import ImagePath, examples
+
+    given = examples(Shape.of(160, 120, (112 * reduce, 96 * reduce), reduce))
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # openvino's own use of torch.jit.trace is deprecated there
-        return ov.convert_model(network, example_input=(*frames, torch.zeros(CONTROLS)))
+        return ov.convert_model(ImagePath(network, reduce), example_input=given)
 
 
 def _written(compiled: ov.CompiledModel, parity: Parity, folder: Path) -> store.Facts:

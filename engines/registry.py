@@ -13,11 +13,11 @@ from .base import EngineError, FusionEngine, Strength
 from .choice import Chosen
 from .devices import gpus
 from .inputs import strength
+from .prompts.asked import Asked, ask
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from .cuda import Compiler, CudaPrecision
+    from .networks.io import Network
     from .openvino import Precision
 
 NETWORKS = {
@@ -33,7 +33,19 @@ FILES = {
     "average": ["networks/average.py"],
 }
 """What each network is made of, besides what all share."""
-SHARED = ("openvino.py", "physics.py", "steady.py", "networks/io.py", "parity/frames.py", "parity/gate.py")
+PROMPTED: tuple[str, ...] = ()
+"""Networks that answer every task of a prompt; the others its haze and low light alone."""
+SHARED = (
+    "openvino.py",
+    "warp.py",
+    "graph.py",
+    "physics.py",
+    "steady.py",
+    "prompts/tasks.py",
+    "networks/io.py",
+    "parity/frames.py",
+    "parity/gate.py",
+)
 BACKENDS = {
     "tensorrt": ("f16",),
     "cuda": ("f16", "f32"),
@@ -75,39 +87,45 @@ def available() -> list[tuple[str, str]]:
     ]
 
 
-def create_engine(spec: str = "realtime", dehaze: Strength = "auto", lift: Strength = "auto") -> FusionEngine:
+def create_engine(
+    spec: str = "realtime", dehaze: Strength = "auto", lift: Strength = "auto", prompt: str = "auto"
+) -> FusionEngine:
     """Make an engine. It is built for a frame size by `prepare`, or with the first frame: some seconds the first time,
     for torch's import, the compilation and the comparison with eager torch; then it is kept (see `store`).
 
     spec: NAME[:BACKEND[:PRECISION]], for example `realtime` or `realtime:openvino:bf16`; see `available`. Without a
     backend, the best one of this machine that passes the comparison.
     dehaze, lift: 0 (leave as it is) to 1 (fully), or `auto`: chosen per frame from its haze density and illumination.
-    Raises EngineError for an unknown name, a backend that cannot run here, or a strength out of range.
+    prompt: what is wrong with the pictures, in words (see `prompts`), instead of strengths; or `auto`.
+    Raises EngineError for an unknown name, a backend that cannot run here, a strength out of range, or a prompt that is
+    not understood.
     """
     name, backend, precision = parse(spec)
-    strengths = strength(spec, "dehaze", dehaze), strength(spec, "lift", lift)
+    asked = ask(
+        name, prompt, strength(spec, "dehaze", dehaze), strength(spec, "lift", lift), every_task=name in PROMPTED
+    )
     if ":" in spec:
-        return _make(name, backend, precision, *strengths)
+        return _make(name, backend, precision, asked)
     names = [backend for backend in BACKENDS if unusable(backend) is None]
-    return Chosen([partial(_make, name, backend, BACKENDS[backend][0], *strengths) for backend in names])
+    return Chosen([partial(_make, name, backend, BACKENDS[backend][0], asked) for backend in names])
 
 
-def _make(name: str, backend: str, precision: str, dehaze: float, lift: float) -> FusionEngine:
+def _make(name: str, backend: str, precision: str, asked: Asked) -> FusionEngine:
     if backend == "torch":
         from .eager import EagerEngine
 
-        return EagerEngine(name, network(name), dehaze, lift)
+        return EagerEngine(name, network(name), asked)
     if backend in ("tensorrt", "cuda"):
         from .cuda import CudaEngine
 
         compiler: Compiler | None = None
         if backend == "tensorrt":
             from .tensorrt import build as compiler
-        return CudaEngine(name, network(name), cast("CudaPrecision", precision), dehaze, lift, compiler)
+        return CudaEngine(name, network(name), cast("CudaPrecision", precision), asked, compiler)
     from .openvino import OpenVinoEngine
 
     key = made_of(name)
-    return OpenVinoEngine(name, lambda: network(name), cast("Precision", precision), dehaze, lift, key)
+    return OpenVinoEngine(name, lambda: network(name), cast("Precision", precision), asked, key)
 
 
 def parse(spec: str) -> tuple[str, str, str]:
@@ -147,7 +165,7 @@ def made_of(name: str) -> dict[str, str]:
         raise EngineError(f"{name}: {e.filename}: {e.strerror}; install fusecam anew") from e
 
 
-def network(name: str) -> nn.Module:
+def network(name: str) -> Network:
     """A network as torch runs it, with its weights. name: one of NETWORKS. EngineError without usable weights."""
     if name == "average":
         from .networks.average import Average

@@ -1,4 +1,4 @@
-"""How infrared lies on the visible camera's grid: made once for a rig and a pair of sizes, applied in the engine's graph."""
+"""How infrared lies on the visible camera's grid: made once for a rig and two sizes, applied in the engine's graph."""
 
 from __future__ import annotations
 
@@ -106,7 +106,6 @@ class Warp:
             infrared = cast(Pixels, cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA))
         x, y = ((self.map[..., axis] + np.float32(0.5)) / self.reduce - np.float32(0.5) for axis in (0, 1))
         return cast(Pixels, cv2.remap(infrared, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
-
 
 
 class Held:

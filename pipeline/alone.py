@@ -9,13 +9,13 @@ import numpy as np
 
 from ..calib.rig import RigError
 from ..engines.base import Fused
-from .frames import FramePair, Pixels, RegisteredPair
+from .frames import FramePair, Pixels
 from .register import Registrar
 
 _UNKNOWN = np.zeros((1, 1), np.uint8)
 
 
-def stand_in(pair: FramePair, registrar: Registrar, size: tuple[int, int]) -> tuple[RegisteredPair, Fused]:
+def stand_in(pair: FramePair, registrar: Registrar, size: tuple[int, int]) -> tuple[FramePair, Fused]:
     """What goes on in the place of a fused frame where `pair.led_by` is infrared.
 
     size: (width, height) of the visible frames before. The image is infrared on the visible grid, in grey; where the
@@ -27,14 +27,14 @@ def stand_in(pair: FramePair, registrar: Registrar, size: tuple[int, int]) -> tu
     if infrared is None:
         raise ValueError("a pair led by infrared holds an infrared frame")
     try:
-        heat = registrar.warp(infrared.pixels, size)
-        coverage = registrar.coverage(size, infrared.size)
+        warp = registrar.warp(size, infrared.size)
+        heat, coverage = warp.apply(infrared.pixels), warp.coverage
     except RigError:
         heat = np.asarray(cv2.resize(infrared.pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
         coverage = np.full(heat.shape, 255, np.uint8)
     image = np.asarray(cv2.cvtColor(_faded(heat, coverage), cv2.COLOR_GRAY2RGB), np.uint8)
     seen = replace(pair, visible=replace(pair.visible, pixels=image))
-    return RegisteredPair(seen, image, heat, coverage), Fused(image, image, _UNKNOWN, _UNKNOWN)
+    return seen, Fused(image, image, _UNKNOWN, _UNKNOWN, heat)
 
 
 def _faded(heat: Pixels, coverage: Pixels) -> Pixels:

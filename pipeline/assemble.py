@@ -85,7 +85,7 @@ def open_streams(config: RunConfig) -> Streams:
         if names is not None and isinstance(infrared, ImageSource):
             infrared = infrared.arranged([partner for _, partner in names.pairs])
         registrar = Registrar(rig)
-        registrar.coverage((visible.info.width, visible.info.height), (infrared.info.width, infrared.info.height))
+        registrar.warp((visible.info.width, visible.info.height), (infrared.info.width, infrared.info.height))
         alignment = (
             Alignment(0.0, 0.0, names.summary) if names else _align(config, rig, infrared, visible, registrar, notes)
         )

@@ -47,7 +47,7 @@ def run_demo(out: Path, weights: Path | None, console: Console) -> int:
                 }
             )
             streams = open_streams(config)
-            sheet = ContactSheet([int(SHOWN * (streams.visible.info.frames or 0))], streams.registrar)
+            sheet = ContactSheet([int(SHOWN * (streams.visible.info.frames or 0))])
             finished = run_streams(config, streams, tools, stop, console, title=title, more_sinks=[sheet])
             if finished.outcome.failure is not None:
                 raise finished.outcome.failure

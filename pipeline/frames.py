@@ -1,4 +1,4 @@
-"""What travels along the pipeline: a camera's frame, two frames paired in time, and the pair registered.
+"""What travels along the pipeline: a camera's frame, and two frames paired in time.
 
 Colour is RGB everywhere; infrared is one channel. Times are integer nanoseconds.
 """
@@ -62,19 +62,3 @@ class FramePair:
     infrared: Frame | None
     skew_ns: int
     led_by: Camera = "visible"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class RegisteredPair:
-    """A pair on the visible camera's pixel grid, as the fusion engines take it.
-
-    visible: (H, W, 3) uint8 RGB.
-    infrared: (H, W) uint8, warped onto the visible grid.
-    coverage: (H, W) uint8, 255 where infrared is valid, 0 where the infrared camera does not look,
-        with a smooth ramp inside its border so that no seam shows. All 0 without an infrared frame.
-    """
-
-    pair: FramePair
-    visible: Pixels
-    infrared: Pixels
-    coverage: Pixels

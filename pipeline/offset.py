@@ -152,10 +152,10 @@ def measure_offset(
     visible_motion = MotionSignature(aspect=width / height)
     for frame in _within(chain([first_seen], seen), window):
         visible_motion.add(_small_gray(frame.pixels, small), frame.time_ns)
-    coverage = registrar.coverage(small, first_felt.size)
-    infrared_motion = MotionSignature(coverage, first_felt.size[0] / first_felt.size[1])
+    warp = registrar.warp(small, first_felt.size)
+    infrared_motion = MotionSignature(warp.coverage, first_felt.size[0] / first_felt.size[1])
     for frame in _within(chain([first_felt], felt), window):
-        infrared_motion.add(registrar.warp(frame.pixels, small), frame.time_ns)
+        infrared_motion.add(warp.apply(frame.pixels), frame.time_ns)
     return estimate_offset(visible_motion, infrared_motion, search_ms, registrar.has_rig)
 
 

@@ -18,7 +18,6 @@ class Result:
     fused: the engine's image and maps.
     image: (H, W, 3) uint8 RGB, what is shown and stored: the fused frame, with the overlay if there is one.
     detections: boxes in pixels of `image`.
-    infrared: (H, W) uint8, registered onto `image`, 0 everywhere without an infrared partner; None where not known.
     """
 
     index: int
@@ -26,7 +25,6 @@ class Result:
     fused: Fused
     image: Pixels
     detections: list[Detection] = field(default_factory=list)
-    infrared: Pixels | None = None
 
     @property
     def time(self) -> float:

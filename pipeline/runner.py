@@ -22,7 +22,7 @@ from .account import Account
 from .alone import stand_in
 from .capture import Capture
 from .detect import Detection, Detector
-from .frames import Camera, Frame, FramePair, RegisteredPair
+from .frames import Camera, Frame, FramePair
 from .handover import Handover
 from .health import Health
 from .inbox import Inbox
@@ -212,8 +212,7 @@ class Runner:
             self._account.passed(pair)
             index = outcome.frames
             recorder.add("pair", time.monotonic_ns() - pair.visible.arrival_ns, index)
-            registered, fused = self._fuse(pair, index)
-            pair = registered.pair
+            pair, fused = self._fuse(pair, index)
             detections: list[Detection] = []
             detecting = stages.switches.detector
             if stages.detector is not None and detecting:
@@ -223,7 +222,7 @@ class Runner:
                 with recorder.stage("track", index):
                     detections = stages.tracker.follow(detections, pair.visible)
             with recorder.stage("output queue", index):
-                added = self._output.put(Result(index, pair, fused, fused.image, detections, registered.infrared))
+                added = self._output.put(Result(index, pair, fused, fused.image, detections))
             if added:
                 outcome.frames += 1
             else:
@@ -233,22 +232,20 @@ class Runner:
             return False
         return True
 
-    def _fuse(self, pair: FramePair, index: int) -> tuple[RegisteredPair, Fused]:
+    def _fuse(self, pair: FramePair, index: int) -> tuple[FramePair, Fused]:
         stages = self._stages
         if pair.led_by == "infrared":
             with self.recorder.stage("infrared alone", index):
                 return stand_in(pair, stages.registrar, self._size)
         self._size = pair.visible.size
         with self.recorder.stage("register", index):
-            registered = stages.registrar.register(pair)
+            infrared, warp = stages.registrar.register(pair)
         engine = stages.engine.name
         with self.recorder.stage("fuse", index):
-            fused = stages.engine.fuse(
-                registered.visible, registered.infrared, registered.coverage, self._elapsed_s(pair.visible)
-            )
+            fused = stages.engine.fuse(pair.visible.pixels, infrared, warp, self._elapsed_s(pair.visible))
         if stages.engine.name != engine:  # it failed and chose the next best
             stages.health.count_run("engine_losses")
-        return registered, fused
+        return pair, fused
 
     def _too_old(self, pair: FramePair) -> bool:
         """Whether a live frame would no longer be what is there now."""

@@ -109,12 +109,13 @@ def run_streams(
 
     keep_partial: a run that was interrupted, or lost a camera, keeps the frames it has as a whole, playable output.
     """
-    visible = streams.visible.info
+    visible, infrared = streams.visible.info, streams.infrared.info
     try:
         names = visible.names
-        inputs = [streams.infrared.info.spec, visible.spec]
-        with console.status("building the engine for this frame size"):
-            tools.engine.prepare(visible.width, visible.height)
+        inputs = [infrared.spec, visible.spec]
+        with console.status("building the engine for these frame sizes"):
+            warp = streams.registrar.warp((visible.width, visible.height), (infrared.width, infrared.height))
+            tools.engine.prepare(*warp.shape)
             if tools.detector is not None:
                 tools.detector.prepare(visible.width, visible.height)
         tracker = Tracker(config.detector.confidence) if tools.detector is not None and config.detector.track else None
@@ -174,9 +175,7 @@ def run_streams(
                 shown = time.monotonic()
                 progress.update(task, completed=done, rate=f"{recorder.fps(2.0):.0f} fps")
 
-        runner = Runner(
-            stages, recorder, stop, config.max_frames, on_frame, keep_partial, config.sources.give_up_s
-        )
+        runner = Runner(stages, recorder, stop, config.max_frames, on_frame, keep_partial, config.sources.give_up_s)
         outcome = runner.run()
     report = build_report(config, streams, tools, tracker, outcome, recorder, sinks)
     return Finished(outcome, report, recorder)

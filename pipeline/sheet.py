@@ -9,7 +9,6 @@ import cv2
 import numpy as np
 
 from .frames import Pixels
-from .register import Registrar
 from .result import Result
 from .sinks.aside import write_aside
 from .sinks.base import SinkHealth
@@ -26,22 +25,20 @@ class ContactSheet:
     row: (6 images, (H, W, 3) uint8 RGB) in the order of COLUMNS. Infrared is shown registered, the two maps in colour.
     """
 
-    def __init__(self, wanted: Sequence[int], registrar: Registrar) -> None:
+    def __init__(self, wanted: Sequence[int]) -> None:
         self.health = SinkHealth()
         self.rows: list[list[Pixels]] = []
         self._wanted = set(wanted)
-        self._registrar = registrar
 
     def write(self, result: Result) -> None:
         """Keep the frame if it is wanted."""
         if result.index not in self._wanted:
             return
-        registered = self._registrar.register(result.pair)
         fused = result.fused
         self.rows.append(
             [
-                registered.visible,
-                np.repeat(registered.infrared[..., None], 3, axis=2),
+                result.pair.visible.pixels,
+                np.repeat(fused.infrared[..., None], 3, axis=2),
                 fused.restored,
                 result.image,
                 _coloured(fused.haze_density, cv2.COLORMAP_VIRIDIS),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from ..steady import STATE
 from .io import Network, luma, to_gray, to_rgb
 
 
@@ -22,5 +23,5 @@ class Average(Network):
         colour, thermal, valid, *_ = self.read(visible, infrared, coverage, controls)
         fused = colour + 0.5 * valid * (thermal - luma(colour))
         light = colour.amax(dim=1, keepdim=True)
-        none = controls[2:-1].clamp(0, 0).unsqueeze(0)
+        none = controls[-1 - STATE : -1].clamp(0, 0).unsqueeze(0)
         return to_rgb(fused), to_rgb(colour), to_gray(0 * light), to_gray(light), none

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from ..prompts.tasks import TASKS
 from ..steady import CONTROLS, STATE
 
 LUMA = (0.299, 0.587, 0.114)
@@ -81,18 +82,24 @@ class Network(nn.Module):
         super().__init__()
         self.register_buffer("_like", torch.zeros(()), persistent=False)
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """What it computes in."""
+        return self._like.dtype
+
     def read(
         self, visible: Tensor, infrared: Tensor, coverage: Tensor, controls: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Memory]:
         """What `forward` takes, as the network computes with it.
 
-        visible: (1, H, W, 3) uint8 RGB. infrared, coverage: (1, H, W) uint8. controls: (CONTROLS,) float32, see
-        `steady`. Returns colour (1, 3, H, W), infrared and coverage (1, 1, H, W), all in [0, 1]; dehaze and lift,
-        (1, 1, 1, 1) each; and the memory of the frames before.
+        visible: (1, H, W, 3) uint8 RGB. infrared, coverage: (1, H, W) uint8; infrared may also be whole levels in
+        floating point, as `graph` gives them. controls: (CONTROLS,) float32, see `steady`. Returns colour (1, 3, H, W),
+        infrared and coverage (1, 1, H, W), all in [0, 1]; dehaze and lift, (1, 1, 1, 1) each; and the memory of the
+        frames before.
         """
-        dtype = self._like.dtype
+        dtype = self.dtype
         controls = controls.reshape(1, CONTROLS, 1, 1)
-        dehaze, lift, before, weight = torch.split(controls, [1, 1, STATE, 1], dim=1)
+        dehaze, lift, _, before, weight = torch.split(controls, [1, 1, len(TASKS) - 2, STATE, 1], dim=1)
         frames = from_rgb(visible, dtype), from_gray(infrared, dtype), from_gray(coverage, dtype)
         return *frames, dehaze.to(dtype), lift.to(dtype), Memory(before, weight)
 

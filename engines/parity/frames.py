@@ -15,20 +15,23 @@ Pair = tuple[str, Pixels, Pixels]
 """Name, visible (H, W, 3) RGB and infrared (H, W), uint8."""
 
 
-def gate_frames(width: int, height: int) -> Iterator[Pair]:
-    """Scenes at this size, then the first one made very dense (t = 0.03), nothing but noise, a contrast of one grey
-    level, single highlights on black, black, white, and one half white.
+def gate_frames(width: int, height: int, infrared: tuple[int, int] | None = None) -> Iterator[Pair]:
+    """Scenes at this size, infrared at its own (width, height), None for the same; then the first one made very dense
+    (t = 0.03), nothing but noise, a contrast of one grey level, single highlights on black, black, white, and one half
+    white.
     """
-    scenes = [(name, _read(f"{name}_vis", width, height), _read(f"{name}_ir", width, height)) for name in SCENES]
+    infrared = infrared or (width, height)
+    scenes = [(name, _read(f"{name}_vis", width, height), _read(f"{name}_ir", *infrared)) for name in SCENES]
     yield from scenes
     _, clear, thermal = scenes[0]
-    noise = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    random = np.random.default_rng(0)
+    noise = random.integers(0, 256, (height, width, 3), np.uint8)
     spots = np.zeros_like(clear)
     spots[height // 6 :: height // 3, width // 6 :: width // 3] = 255
     half = np.zeros_like(clear)
     half[:, width // 2 :] = 255
     yield "dense haze", (0.03 * clear + 0.97 * 217).astype(np.uint8), thermal
-    yield "noise", noise, np.ascontiguousarray(noise[..., 0])
+    yield "noise", noise, random.integers(0, 256, thermal.shape, np.uint8)
     yield "one level", 204 + (noise > 127).astype(np.uint8), thermal
     yield "highlights", spots, np.zeros_like(thermal)
     yield "black", np.zeros_like(clear), thermal

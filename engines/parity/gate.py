@@ -10,33 +10,35 @@ from typing import Any
 import numpy as np
 
 from ..base import Fused, Pixels
+from ..warp import Shape, Warp
 from .frames import gate_frames
 
 LIMITS_DB = {"f32": 45.0, "f16": 40.0, "bf16": 40.0, "int8": 35.0}
 """Least PSNR of the fused image on every frame, by precision."""
 SAME_DB = 99.0
 """What equal images get."""
-Fuse = Callable[[Pixels, Pixels, Pixels], Fused]
-"""Visible, infrared, coverage to the outputs, each call a picture on its own."""
+Fuse = Callable[[Pixels, Pixels, Warp], Fused]
+"""Visible, infrared, warp to the outputs, each call a picture on its own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One frame: PSNR in dB of the four outputs, and the largest difference of the fused image in grey levels."""
+    """One frame: PSNR in dB of the five outputs, and the largest difference of the fused image in grey levels."""
 
     frame: str
     fused: float
     restored: float
     haze_density: float
     illumination: float
+    infrared: float
     largest: int
 
 
 @dataclass(frozen=True, slots=True)
 class Parity:
-    """All frames at one size, and whether they pass. limit_db: what the fused image had to reach."""
+    """All frames at one size, and whether they pass. limit_db: what fused image and warped infrared had to reach."""
 
-    size: tuple[int, int]
+    shape: Shape
     limit_db: float
     frames: tuple[Comparison, ...]
 
@@ -48,13 +50,14 @@ class Parity:
     @property
     def passed(self) -> bool:
         """Whether every frame reaches the limit."""
-        return bool(self.worst.fused >= self.limit_db)
+        return all(min(frame.fused, frame.infrared) >= self.limit_db for frame in self.frames)
 
     def __str__(self) -> str:
         """For example `worst 46.2 dB (noise, 9 levels at most), limit 45 dB`."""
-        worst = self.worst
+        worst, warped = self.worst, min(frame.infrared for frame in self.frames)
         return (
             f"worst {worst.fused:.1f} dB ({worst.frame}, {worst.largest} levels at most), limit {self.limit_db:.0f} dB"
+            + (f"; infrared is warped otherwise, {warped:.1f} dB" if warped < self.limit_db else "")
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -65,17 +68,16 @@ class Parity:
     def from_dict(stored: dict[str, Any]) -> Parity:
         """The inverse of `as_dict`. Raises KeyError or TypeError."""
         frames = tuple(Comparison(**frame) for frame in stored["frames"])
-        width, height = stored["size"]
-        return Parity((width, height), stored["limit_db"], frames)
+        width, height, infrared, reduce = stored["shape"]
+        return Parity(Shape(width, height, tuple(infrared), reduce), stored["limit_db"], frames)
 
 
-def compare(reference: Fuse, engine: Fuse, precision: str, width: int, height: int) -> Parity:
-    """Run both on every test frame of this size. precision: a key of LIMITS_DB."""
+def compare(reference: Fuse, engine: Fuse, precision: str, shape: Shape) -> Parity:
+    """Run both on every test frame of these sizes, and by a map that turns. precision: a key of LIMITS_DB."""
     rows = []
-    for name, visible, infrared in gate_frames(width, height):
-        covered = np.full_like(infrared, 255)
-        covered[:, : width // 8] = np.linspace(0, 255, width // 8).astype(np.uint8)  # the border of infrared's view
-        truth, found = reference(visible, infrared, covered), engine(visible, infrared, covered)
+    warp = gate_warp(shape)
+    for name, visible, infrared in gate_frames(shape.width, shape.height, shape.infrared):
+        truth, found = reference(visible, infrared, warp), engine(visible, infrared, warp)
         largest = int(np.abs(truth.image.astype(np.int16) - found.image).max())
         rows.append(
             Comparison(
@@ -84,10 +86,22 @@ def compare(reference: Fuse, engine: Fuse, precision: str, width: int, height: i
                 _psnr(truth.restored, found.restored),
                 _psnr(truth.haze_density, found.haze_density),
                 _psnr(truth.illumination, found.illumination),
+                _psnr(truth.infrared, found.infrared),
                 largest,
             )
         )
-    return Parity((width, height), LIMITS_DB[precision], tuple(rows))
+    return Parity(shape, LIMITS_DB[precision], tuple(rows))
+
+
+def gate_warp(shape: Shape) -> Warp:
+    """A map by which no infrared pixel lies on a visible one: it is turned by two degrees and ends before the frame."""
+    width, height, infrared, reduce = shape
+    u, v = np.meshgrid((np.arange(width) + 0.5) / width, (np.arange(height) + 0.5) / height)
+    x = (u - 0.07 + 0.035 * (v - 0.5)) * infrared[0] - 0.5
+    y = (v - 0.035 * (u - 0.5)) * infrared[1] - 0.5
+    covered = np.clip(np.minimum(x, infrared[0] - 1 - x) / (0.1 * infrared[0]), 0, 1)  # infrared's own border
+    coverage = (255 * covered * ((y >= 0) & (y <= infrared[1] - 1))).astype(np.uint8)
+    return Warp.of(x.astype(np.float32), y.astype(np.float32), coverage, infrared, reduce)
 
 
 def _psnr(truth: Pixels, found: Pixels) -> float:

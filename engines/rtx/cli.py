@@ -28,15 +28,30 @@ def compile_command(
         str, typer.Option(metavar="NAME", help="realtime, tiny, physics or average; always in half precision.")
     ] = "realtime",
     size: Annotated[
-        str, typer.Option(metavar="WxH", help="Size of the frames; the engine takes no other.")
+        str, typer.Option(metavar="WxH", help="Size of the visible frames; the engine takes no other.")
     ] = "640x480",
+    infrared: Annotated[
+        str | None,
+        typer.Option(metavar="WxH", show_default="as --size", help="Size of the infrared frames as they come."),
+    ] = None,
+    reduce: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            min=1,
+            max=16,
+            help="Average infrared over NxN pixels before it is warped: as many as one visible pixel spans.",
+        ),
+    ] = 1,
     target: Annotated[
         str, typer.Option(metavar="LIST", help="GPUs, by compute capability: sm75, sm80, sm86, sm89, sm120, sm121.")
     ] = "sm75,sm86,sm89,sm120",
 ) -> None:
     r"""Build a TensorRT-RTX engine for NVIDIA RTX GPUs; no GPU is needed.
 
-    The network goes through ONNX into one engine for all targets. It is
+    The network, with the warp by a rig's map before it, goes through ONNX
+    into one engine for all targets. The map is an input: FILE.json lists them.
+    It is
     refused if an operator is not supported, or if any map in it is wider than
     half precision. FILE.json lists the hash of the weights, sizes, targets,
     versions, and the precision of every layer.
@@ -53,9 +68,11 @@ def compile_command(
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+    from ..warp import Shape
     from .compile import NOT_RUN, compile_engine, parse_size, parse_targets
 
-    pixels, targets = parse_size(size), parse_targets(target)
+    heat = None if infrared is None else parse_size(infrared, "--infrared")
+    shape, targets = Shape.of(*parse_size(size), heat, reduce), parse_targets(target)
     errors = Console(stderr=True)
     columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
     with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as progress:
@@ -66,7 +83,7 @@ def compile_command(
             if not errors.is_terminal:
                 errors.print(step, highlight=False)
 
-        built, description = compile_engine(engine, pixels, targets, out, tell)
+        built, description = compile_engine(engine, shape, targets, out, tell)
     console = Console()
     console.print(_table(built, description))
     console.print(f"wrote {out} and {out.name}.json: {NOT_RUN}", markup=False, highlight=False, soft_wrap=True)
@@ -76,13 +93,19 @@ def _table(built: Built, description: dict[str, Any]) -> Table:
     """What was built, in a few rows."""
     from rich.table import Table
 
+    from ..warp import Shape
+
     def counts(which: str) -> str:
         return ", ".join(f"{count} {precision}" for precision, count in description["precisions"][which].items())
 
     table = Table(show_header=False)
     table.add_column(style="bold")
     table.add_column(overflow="fold")
-    table.add_row("engine", f"{description['engine']}, {description['width']}x{description['height']}")
+    infrared = description["infrared"]
+    shape = Shape(
+        description["width"], description["height"], (infrared["width"], infrared["height"]), infrared["reduce"]
+    )
+    table.add_row("engine", f"{description['engine']}, {shape}")
     table.add_row("one plan for", ", ".join(description["targets"]))
     table.add_row("size", f"{len(built.plan) / 1e6:.1f} MB")
     table.add_row(f"{len(built.defined)} layers defined", counts("defined"))

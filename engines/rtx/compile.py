@@ -15,6 +15,7 @@ from typing import Any
 from .. import registry
 from ..base import EngineError
 from ..inputs import SMALLEST
+from ..warp import Shape
 from . import files, layers
 from .build import TARGETS, Built, build, tensorrt_rtx
 from .layers import Layer, Value
@@ -24,14 +25,14 @@ LARGEST = 8192
 NOT_RUN = "built without a GPU: not run, and not compared with the network"
 
 
-def parse_size(text: str) -> tuple[int, int]:
-    """Width and height of `WxH`, odd ones too. EngineError for anything else, or out of range."""
+def parse_size(text: str, option: str = "--size") -> tuple[int, int]:
+    """Width and height of `WxH`, odd ones too. EngineError, which names the option, for anything else."""
     match = re.fullmatch(r"(\d{1,6})x(\d{1,6})", text)
     if match is None:
-        raise EngineError(f"--size {text}: give width and height in pixels, for example 640x480")
+        raise EngineError(f"{option} {text}: give width and height in pixels, for example 640x480")
     width, height = int(match[1]), int(match[2])
     if not all(SMALLEST <= side <= LARGEST for side in (width, height)):
-        raise EngineError(f"--size {text}: give {SMALLEST} to {LARGEST} pixels for each side")
+        raise EngineError(f"{option} {text}: give {SMALLEST} to {LARGEST} pixels for each side")
     return width, height
 
 
@@ -46,16 +47,16 @@ def parse_targets(text: str) -> list[str]:
 
 
 def compile_engine(
-    name: str, size: tuple[int, int], targets: Sequence[str], out: Path, tell: Callable[[str], None] = lambda _: None
+    name: str, shape: Shape, targets: Sequence[str], out: Path, tell: Callable[[str], None] = lambda _: None
 ) -> tuple[Built, dict[str, Any]]:
     """Build, check, and write `out` and its sidecar; what stood there before is replaced only by an engine that passed.
 
-    name: one of the fusion networks. size: width and height of the frames, which the engine then takes alone. targets:
+    name: one of the fusion networks. shape: of the frames, which the engine then takes alone. targets:
     from `parse_targets`. tell: called with each step as it begins. Returns what was built and the sidecar's content.
     EngineError for all that can go wrong; no file is then left behind or changed.
     """
-    if name not in registry.NETWORKS:
-        raise EngineError(f"--engine {name}: unknown name; known, alone: {', '.join(registry.NETWORKS)}")
+    if name not in registry.FILES:
+        raise EngineError(f"--engine {name}: unknown name; known, alone: {', '.join(registry.FILES)}")
     files.check(out)
     tell("loading torch and TensorRT-RTX")
     tensorrt_rtx()
@@ -65,7 +66,7 @@ def compile_engine(
     tell(f"exporting {name} to ONNX in half precision")
     module = registry.network(name)
     parameters = sum(parameter.numel() for parameter in module.parameters())
-    onnx = export(name, module, *size)
+    onnx = export(name, module, shape)
     exported = time.perf_counter()
     tell(f"building for {', '.join(targets)}")
     built = build(name, onnx, targets)
@@ -78,8 +79,9 @@ def compile_engine(
         "onnx_sha256": hashlib.sha256(onnx).hexdigest(),
         "engine_sha256": hashlib.sha256(built.plan).hexdigest(),
         "engine_bytes": len(built.plan),
-        "width": size[0],
-        "height": size[1],
+        "width": shape.width,
+        "height": shape.height,
+        "infrared": {"width": shape.infrared[0], "height": shape.infrared[1], "reduce": shape.reduce},
         "targets": list(targets),
         "inputs": [value._asdict() for value in built.inputs],
         "outputs": [value._asdict() for value in built.outputs],
@@ -99,8 +101,7 @@ def compile_engine(
 
 def weights_hash(name: str) -> str | None:
     """SHA-256 of a network's file of weights, None for a network without weights."""
-    folder = Path(registry.__file__).parent
-    weights = [folder / file for file in registry.FILES[name] if file.endswith(".safetensors")]
+    weights = registry.weights(name)
     return hashlib.sha256(weights[0].read_bytes()).hexdigest() if weights else None
 
 

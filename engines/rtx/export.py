@@ -8,36 +8,35 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..base import EngineError
-from ..steady import CONTROLS
+from ..graph import INPUTS, OUTPUTS, ImagePath, examples
+from ..warp import Shape
 
 if TYPE_CHECKING:
-    from torch import nn
+    from ..networks.io import Network
 
-INPUTS = ("visible", "infrared", "coverage", "controls")
-OUTPUTS = ("fused", "restored", "haze_density", "illumination", "state")
 _LARGEST_FOLDED = 1 << 28
 """Elements of a constant: the interpolation matrices are to be folded too, which is not the default."""
 _WIDENED = ("ReduceMax", "ReduceMin", "ReduceSum", "Abs")
 
 
-def export(name: str, module: nn.Module, width: int, height: int) -> bytes:
-    """The network as a serialised ONNX model for frames of one size; the module is turned to half precision.
+def export(name: str, module: Network, shape: Shape) -> bytes:
+    """The image path with a network as a serialised ONNX model for frames of one pair of sizes; the module is turned to
+    half precision.
 
-    Inputs and outputs are those of `forward`, by the names INPUTS and OUTPUTS: frames and images uint8, controls and
-    state float32. The bytes depend on nothing but the network, its weights, the size and the versions of the exporter.
-    EngineError for an operator that ONNX does not have.
+    Inputs and outputs are those of `ImagePath`, by the names INPUTS and OUTPUTS: frames and images uint8, the warp's
+    index int32, controls and state float32. The bytes depend on nothing but the network, its weights, the sizes and the
+    versions of the exporter. EngineError for an operator that ONNX does not have.
     """
     from onnx_ir import serde
     from onnx_ir.passes.common import ClearMetadataAndDocStringPass
     from onnxscript import optimizer
 
-    frames = tuple(torch.zeros(1, height, width, *tail, dtype=torch.uint8) for tail in ((3,), (), ()))
     try:
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")  # the exporter's own deprecations
             program = torch.onnx.export(
-                module.eval().half(),
-                (*frames, torch.zeros(CONTROLS)),
+                ImagePath(module.half(), shape.reduce).eval(),
+                examples(shape),
                 dynamo=True,
                 verbose=False,
                 input_names=INPUTS,

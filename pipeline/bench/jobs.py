@@ -20,7 +20,7 @@ most of its time on page faults: no fair baseline. Read by glibc when a process 
 class FuseJob:
     """One engine on prepared frames.
 
-    frames: folder with visible.npy, infrared.npy and coverage.npy. variant: PLAIN or KEPT. repeats: 0 times the start
+    frames: folder with visible.npy, infrared.npy and rig.yaml. variant: PLAIN or KEPT. repeats: 0 times the start
     alone.
     """
 

@@ -10,16 +10,19 @@ from typing import Any
 
 import numpy as np
 
+from ...calib.rig import load_rig
 from ...engines import FusionEngine, create_engine
+from ...engines.warp import Warp
 from ..config import DetectorConfig
 from ..detect import create_detector
 from ..frames import Pixels
 from ..latency import LatencyRecorder
+from ..register import Registrar
 from .jobs import KEEPING, KEPT, DetectJob, FuseJob, Variant
 from .watch import Watch, peak_mib
 
-Triple = tuple[Pixels, Pixels, Pixels]
-"""Visible (H, W, 3), infrared (H, W) and coverage (H, W), uint8, as `FusionEngine.fuse` takes them."""
+Triple = tuple[Pixels, Pixels, Warp]
+"""Visible (H, W, 3) and infrared (h, w), uint8, and the rig's warp, as `FusionEngine.fuse` takes them."""
 Tell = Callable[[int, int], None]
 """Takes how much of a measurement is done, and of how much."""
 INTERVAL_S = 1 / 25  # between frames, as a video gives it to the engine
@@ -29,8 +32,8 @@ def measure_engine(job: FuseJob, tell: Tell) -> dict[str, Any]:
     """Build the engine, time its first frame, then the repeats. Raises EngineError.
 
     first_frame_s: from nothing but the interpreter to the first fused frame, torch's or OpenVINO's import included.
-    fuse: StageSummary of the repeats, uint8 arrays in to uint8 arrays out; None for none. page_faults: per frame.
-    peak_mib: of the whole process.
+    fuse: StageSummary of the repeats, from both cameras' frames to uint8 arrays out, the warp included; None for none.
+    page_faults: per frame. peak_mib: of the whole process.
     """
     frames = read_frames(Path(job.frames))
     started = time.perf_counter()
@@ -106,7 +109,7 @@ def time_frames(
 
 def read_frames(folder: Path, most: int | None = None) -> list[Triple]:
     """The frames that `prepare` left, in memory; the first `most` of them."""
-    names = ("visible", "infrared", "coverage")
-    visible, infrared, coverage = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in names)
-    valid = np.array(coverage)
-    return [(np.array(v), np.array(i), valid) for v, i in zip(visible[:most], infrared[:most], strict=True)]
+    visible, infrared = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("visible", "infrared"))
+    sizes = ((frames.shape[2], frames.shape[1]) for frames in (visible, infrared))
+    warp = Registrar(load_rig(folder / "rig.yaml")).warp(*sizes)
+    return [(np.array(v), np.array(i), warp) for v, i in zip(visible[:most], infrared[:most], strict=True)]

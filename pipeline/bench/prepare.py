@@ -17,7 +17,6 @@ import yaml
 from ...calib.rig import CameraModel, Rig, load_rig, save_rig
 from ..config import SourceConfig
 from ..frames import Camera, Frame, Pixels
-from ..register import Registrar
 from ..sources import open_source
 from .jobs import Size
 
@@ -31,7 +30,7 @@ ENCODING = {"preset": "superfast", "crf": "20"}
 def prepare(folder: Path, size: Size, told: Callable[[int], None] = lambda done: None) -> int:
     """Leave in `folder` what FuseJob and ChainJob name, at `size` (width, height). Returns the streams' frames.
 
-    visible.npy, infrared.npy, coverage.npy: registered frames, four of each scene. vis.mp4, ir.mp4: the three scenes
+    visible.npy, infrared.npy: frames as the cameras give them, four of each scene. vis.mp4, ir.mp4: the three scenes
     one after the other, both cameras at `size`, partners at equal times. rig.yaml: for that size.
     told: called with the number of frames done.
     """
@@ -39,7 +38,6 @@ def prepare(folder: Path, size: Size, told: Callable[[int], None] = lambda done:
     with as_file(files("fusecam.samples")) as samples, ExitStack() as open_now:
         rig = _rig_for(load_rig(samples / "rig.yaml"), size)
         save_rig(rig, folder / "rig.yaml")
-        registrar = Registrar(rig)
         streams = {name: open_now.enter_context(_Stream(folder / f"{name}.mp4", size)) for name in ("vis", "ir")}
         taken: list[tuple[Pixels, Pixels]] = []
         done = 0
@@ -49,12 +47,11 @@ def prepare(folder: Path, size: Size, told: Callable[[int], None] = lambda done:
                 streams["vis"].write(visible)
                 streams["ir"].write(infrared)
                 if number % EVERY == EVERY // 2:
-                    taken.append((visible, registrar.warp(infrared, size)))
+                    taken.append((visible, infrared))
                 done += 1
                 told(done)
         np.save(folder / "visible.npy", np.stack([visible for visible, _ in taken]))
         np.save(folder / "infrared.npy", np.stack([infrared for _, infrared in taken]))
-        np.save(folder / "coverage.npy", registrar.coverage(size, size))
     return done
 
 

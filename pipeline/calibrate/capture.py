@@ -13,6 +13,7 @@ from ...calib.find import Finder, Found
 from ...calib.joint import View
 from ...calib.pictures import Sight
 from ...engines.base import Fused
+from ...engines.warp import Size, Warp
 from ..frames import Frame, FramePair, Pixels
 from ..result import Result
 from ..sinks.base import SinkHealth, StopRequested
@@ -55,13 +56,13 @@ class PassThrough:
         """None."""
         return []
 
-    def prepare(self, width: int, height: int) -> None:
+    def prepare(self, width: int, height: int, infrared: Size | None = None, reduce: int = 1) -> None:
         """Nothing to build."""
 
-    def fuse(self, visible: Pixels, infrared: Pixels, coverage: Pixels, elapsed_s: float | None = None) -> Fused:
-        """The visible frame; arguments as in FusionEngine."""
+    def fuse(self, visible: Pixels, infrared: Pixels, warp: Warp | Pixels, elapsed_s: float | None = None) -> Fused:
+        """Both frames as they are; arguments as in FusionEngine."""
         nothing = np.zeros((1, 1), np.uint8)
-        return Fused(visible, visible, nothing, nothing)
+        return Fused(visible, visible, nothing, nothing, infrared)
 
 
 class CaptureSink:

@@ -11,6 +11,8 @@ import numpy as np
 from rich.console import Console
 
 from ...engines.base import Fused
+from ...engines.inputs import check_pair
+from ...engines.warp import Size, Warp
 from ..assemble import Tools, open_streams
 from ..config import OutputConfig, OverlayConfig, RunConfig, SourceConfig
 from ..errors import InputError
@@ -49,17 +51,19 @@ class RigView:
         """None."""
         return []
 
-    def prepare(self, width: int, height: int) -> None:
+    def prepare(self, width: int, height: int, infrared: Size | None = None, reduce: int = 1) -> None:
         """Nothing to build."""
 
-    def fuse(self, visible: Pixels, infrared: Pixels, coverage: Pixels, elapsed_s: float | None = None) -> Fused:
+    def fuse(self, visible: Pixels, infrared: Pixels, warp: Warp | Pixels, elapsed_s: float | None = None) -> Fused:
         """The picture to show; arguments as in FusionEngine."""
         if self._paced:
             self._wait(_STILL_S if elapsed_s is None else elapsed_s)
         self._shown_s += elapsed_s or 0.0
-        image = self._draw(visible, infrared, coverage)
+        warp = check_pair(self.name, visible, infrared, warp)
+        heat = warp.apply(infrared)
+        image = self._draw(visible, heat, warp.coverage)
         nothing = np.zeros((1, 1), np.uint8)
-        return Fused(image, visible, nothing, nothing)
+        return Fused(image, visible, nothing, nothing, heat)
 
     def _draw(self, visible: Pixels, infrared: Pixels, coverage: Pixels) -> Pixels:
         seen = (coverage > 0)[..., None]

@@ -37,8 +37,8 @@ class Overlay:
     def draw(self, result: Result, recorder: LatencyRecorder) -> Result:
         """The same result with the overlay on a copy of its image; the figures come from `recorder`."""
         image = result.image.copy()
-        if self._tint and result.infrared is not None:
-            tint_people(image, result.infrared, result.detections)
+        if self._tint:
+            tint_people(image, result.fused.infrared, result.detections)
         if self._trails is not None:
             self._trails.draw(image, result.detections, result.pair.visible.time_ns)
         self.paint(image, result.detections, self.hud(result, recorder), result.pair if self._inset else None)

@@ -20,6 +20,7 @@ import psutil
 from rich.console import Console
 
 from fusecam.engines.base import Fused, Pixels
+from fusecam.engines.warp import Size, Warp
 from fusecam.pipeline.assemble import Tools, open_streams
 from fusecam.pipeline.config import RunConfig
 from fusecam.pipeline.detect import Detection
@@ -34,9 +35,14 @@ class PassThrough:
 
     name = "pass-through"
 
-    def fuse(self, visible: Pixels, infrared: Pixels, coverage: Pixels, elapsed_s: float | None = None) -> Fused:
+    notes: tuple[str, ...] = ()
+
+    def prepare(self, width: int, height: int, infrared: Size | None = None, reduce: int = 1) -> None:
+        """Nothing to build."""
+
+    def fuse(self, visible: Pixels, infrared: Pixels, warp: Warp, elapsed_s: float | None = None) -> Fused:
         empty = np.zeros((120, 160), np.uint8)
-        return Fused(visible, visible, empty, empty)
+        return Fused(visible, visible, empty, empty, warp.apply(infrared))
 
 
 class Boxes:

@@ -12,6 +12,8 @@ import pytest
 from fusecam.engines import EngineError, Fused, FusionEngine, available, create_engine
 from fusecam.engines.networks.average import Average
 from fusecam.engines.openvino import SIZES_KEPT, OpenVinoEngine
+from fusecam.engines.parity import gate_warp
+from fusecam.engines.warp import Shape, Warp
 
 SPECS = ["physics", "physics:torch", "average", "average:torch"]
 
@@ -46,7 +48,8 @@ def test_any_size_gives_8_bit_results_of_that_size(engines, street, spec: str, s
     fused = engines[spec].fuse(visible, infrared, full(infrared))
     for image in (fused.image, fused.restored):
         assert image.shape == (*size, 3)
-    for array in (fused.image, fused.restored, fused.haze_density, fused.illumination):
+    assert np.array_equal(fused.infrared, infrared)
+    for array in _arrays(fused):
         assert array.dtype == np.uint8
         assert array.flags.owndata
         assert array.flags.c_contiguous
@@ -149,7 +152,7 @@ def test_average_is_the_mean_of_both_lumas(engines, frame) -> None:
 def test_results_belong_to_the_caller_and_inputs_are_not_touched(engines, frame, spec: str) -> None:
     kept = [x.copy() for x in frame]
     first = engines[spec].fuse(*frame)
-    copies = [first.image.copy(), first.restored.copy(), first.haze_density.copy(), first.illumination.copy()]
+    copies = [array.copy() for array in _arrays(first)]
     engines[spec].fuse(255 - frame[0], 255 - frame[1], frame[2])
     again = engines[spec].fuse(*frame)
     for a, b, c in zip(copies, _arrays(first), _arrays(again), strict=True):
@@ -160,7 +163,7 @@ def test_results_belong_to_the_caller_and_inputs_are_not_touched(engines, frame,
 
 
 def _arrays(fused: Fused) -> list[np.ndarray]:
-    return [fused.image, fused.restored, fused.haze_density, fused.illumination]
+    return [fused.image, fused.restored, fused.haze_density, fused.illumination, fused.infrared]
 
 
 def test_views_and_read_only_frames_are_taken(physics, frame) -> None:
@@ -196,13 +199,21 @@ def test_only_a_few_sizes_stay_compiled(street) -> None:
         ({"infrared": np.zeros((120, 160), np.uint16)}, "infrared is uint16"),
         ({"infrared": np.zeros((120, 160, 1), np.uint8)}, "infrared has shape"),
         ({"infrared": np.zeros((160, 120), np.uint8)}, "visible is 160x120: register it"),
-        ({"coverage": np.ones((120, 160), bool)}, "coverage is bool"),
-        ({"coverage": np.zeros((60, 80), np.uint8)}, "coverage has shape"),
+        ({"warp": np.ones((120, 160), bool)}, "coverage is bool"),
+        ({"warp": np.zeros((60, 80), np.uint8)}, "coverage has shape"),
+        (
+            {"warp": Warp.registered(np.zeros((60, 80), np.uint8))},
+            "visible is 160x120, the warp is for 80x60: make one",
+        ),
+        (
+            {"warp": gate_warp(Shape(160, 120, (80, 60), 1))},
+            r"infrared has shape \(120, 160\), the warp is for 80x60: make one",
+        ),
     ],
 )
 @pytest.mark.parametrize("spec", ["physics", "physics:torch"])
 def test_wrong_frames_are_refused_in_one_line(engines, frame, spec: str, change, message: str) -> None:
-    pair = dict(zip(("visible", "infrared", "coverage"), frame, strict=True)) | change
+    pair = dict(zip(("visible", "infrared", "warp"), frame, strict=True)) | change
     with pytest.raises(EngineError, match=message) as error:
         engines[spec].fuse(**pair)
     assert str(error.value).startswith(engines[spec].name)

@@ -17,6 +17,7 @@ from fusecam.engines.networks.average import Average
 from fusecam.engines.openvino import OpenVinoEngine
 from fusecam.engines.parity import LIMITS_DB, Parity, compare, gate_frames
 from fusecam.engines.registry import available
+from fusecam.engines.warp import Shape
 
 KEY = {"network": "average", "code": "1"}
 
@@ -48,23 +49,23 @@ def test_f32_passes_at_any_size(name: str, size: tuple[int, int]) -> None:
 
 def test_frames_are_as_asked_for() -> None:
     names = []
-    for name, visible, infrared in gate_frames(163, 121):
+    for name, visible, infrared in gate_frames(163, 121, (80, 66)):
         names.append(name)
-        assert (visible.shape, infrared.shape) == ((121, 163, 3), (121, 163))
+        assert (visible.shape, infrared.shape) == ((121, 163, 3), (66, 80))
         assert visible.dtype == infrared.dtype == np.uint8
     assert len(set(names)) == len(names) == 10
 
 
 def test_psnr_and_largest_difference_are_those_of_the_images() -> None:
     same, other = EagerEngine("average", Average()).fuse, EagerEngine("average", Brighter()).fuse
-    parity = compare(same, other, "f32", 64, 48)
+    parity = compare(same, other, "f32", Shape.of(64, 48, (40, 32)))
     black = next(row for row in parity.frames if row.frame == "black")
     truth, found = (np.zeros(3), np.full(3, 8)) if black.largest == 8 else (np.zeros(1), np.zeros(1))
     assert black.fused <= 10 * np.log10(255**2 / np.square(truth - found).mean()) + 0.01
-    assert black.restored == black.haze_density == black.illumination == 99
+    assert black.restored == black.haze_density == black.illumination == black.infrared == 99
     assert not parity.passed
     assert Parity.from_dict(parity.as_dict()) == parity
-    assert compare(same, same, "f32", 64, 48).passed
+    assert compare(same, same, "f32", Shape.of(64, 48)).passed
 
 
 def test_an_engine_that_computes_something_else_is_refused_and_stays_refused(home: Path, frame) -> None:

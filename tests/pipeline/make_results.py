@@ -44,7 +44,7 @@ def result(
     return Result(
         index,
         FramePair(visible, partner, skew_ns if infrared else 0),
-        Fused(image, image, maps, maps),
+        Fused(image, image, maps, maps, image[..., 0] if infrared else np.zeros_like(image[..., 0])),
         image,
         detections or [],
     )

@@ -60,10 +60,10 @@ class Counted:
         self.engine = create_engine("average:torch")
         self.given: list[int] = []
 
-    def fuse(self, visible, infrared, coverage, elapsed_s=None):
+    def fuse(self, visible, infrared, warp, elapsed_s=None):
         self.given.append(id(visible))
         assert elapsed_s is not None and elapsed_s > 0
-        return self.engine.fuse(visible, infrared, coverage, elapsed_s)
+        return self.engine.fuse(visible, infrared, warp, elapsed_s)
 
 
 @pytest.fixture(scope="module")
@@ -121,13 +121,13 @@ def test_interquartile_range(samples):
 def test_frames_are_real_and_streams_are_whole(inputs):
     frames = read_frames(inputs)
     assert len(frames) == 12
-    for visible, infrared, coverage in frames:
-        assert (visible.shape, infrared.shape, coverage.shape) == ((100, 120, 3), (100, 120), (100, 120))
-        assert visible.dtype == infrared.dtype == coverage.dtype == np.uint8
+    for visible, infrared, warp in frames:
+        assert (visible.shape, infrared.shape, warp.shape) == ((100, 120, 3), (100, 120), (120, 100, (120, 100), 1))
+        assert visible.dtype == infrared.dtype == np.uint8
         assert visible.std() > 5
-        assert infrared[coverage == 255].std() > 2
+        assert infrared.std() > 2
     assert len({visible.tobytes() for visible, _, _ in frames}) == 12
-    assert 0.5 < (coverage == 255).mean() < 1  # the infrared camera of the samples sees less to the sides
+    assert 0.5 < (warp.coverage == 255).mean() < 1  # the infrared camera of the samples sees less to the sides
     assert load_rig(inputs / "rig.yaml").visible.size == load_rig(inputs / "rig.yaml").infrared.size == SIZE
     times = []
     for camera in ("vis", "ir"):
@@ -142,8 +142,11 @@ def test_frames_are_real_and_streams_are_whole(inputs):
 def test_registration_does_not_change_with_the_size(inputs, tmp_path):
     """The rig is stretched with the images: infrared registered at a small size is the large one made small."""
     prepare(tmp_path, (480, 400))
-    for (_, small, valid), (_, large, _) in zip(read_frames(inputs, 3), read_frames(tmp_path, 3), strict=True):
-        shrunk = large.reshape(100, 4, 120, 4).mean((1, 3))
+    for (_, small, by_small), (_, large, by_large) in zip(
+        read_frames(inputs, 3), read_frames(tmp_path, 3), strict=True
+    ):
+        shrunk = by_large.apply(large).reshape(100, 4, 120, 4).mean((1, 3))
+        small, valid = by_small.apply(small), by_small.coverage
         assert np.corrcoef(shrunk[valid == 255], small[valid == 255])[0, 1] > 0.97
 
 

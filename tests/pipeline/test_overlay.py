@@ -268,7 +268,8 @@ def test_the_tint_colours_what_stands_out_in_infrared(warm: int, cold: int) -> N
     infrared[210:390, 285:335] = warm
     found = [Detection("person", 0.9, (270, 200, 350, 400)), Detection("car", 0.9, (270, 200, 350, 400))]
     for detection, tinted in zip(found, (True, False), strict=True):
-        source = replace(result(0, grey(), detections=[detection]), infrared=infrared)
+        source = result(0, grey(), detections=[detection])
+        source = replace(source, fused=replace(source.fused, infrared=infrared))
         image = Overlay(OverlayConfig(tint=True)).draw(source, LatencyRecorder()).image.astype(int)
         redder = image[..., 0] - image[..., 2]
         assert bool(redder[300, 310] > 40) is tinted
@@ -279,7 +280,8 @@ def test_the_tint_colours_what_stands_out_in_infrared(warm: int, cold: int) -> N
 def test_without_contrast_or_infrared_there_is_no_tint() -> None:
     people = [Detection("person", 0.9, (270, 200, 350, 400))]
     plain = Overlay(OverlayConfig()).draw(result(0, grey(), detections=people), LatencyRecorder()).image[30:]
-    for infrared in (None, np.zeros((480, 640), np.uint8), np.full((480, 640), 90, np.uint8)):
-        source = replace(result(0, grey(), detections=people), infrared=infrared)
+    for infrared in (np.zeros((480, 640), np.uint8), np.full((480, 640), 90, np.uint8)):
+        source = result(0, grey(), detections=people)
+        source = replace(source, fused=replace(source.fused, infrared=infrared))
         image = Overlay(OverlayConfig(tint=True)).draw(source, LatencyRecorder()).image[30:]
         np.testing.assert_array_equal(image, plain)

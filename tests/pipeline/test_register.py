@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from fusecam.calib.rig import Rig, RigError
+from fusecam.engines import create_engine
 from fusecam.pipeline.frames import Frame, FramePair
 from fusecam.pipeline.register import Registrar
 
@@ -31,6 +33,21 @@ def pair(visible: tuple[int, int], infrared: np.ndarray | None) -> FramePair:
     return FramePair(seen, heat, 0)
 
 
+@dataclass
+class Registered:
+    """Infrared on the visible grid, as the engine's graph puts it there."""
+
+    infrared: np.ndarray
+    coverage: np.ndarray
+
+
+def registered(registrar: Registrar, pair: FramePair) -> Registered:
+    infrared, warp = registrar.register(pair)
+    found = create_engine("average:torch").fuse(pair.visible.pixels, infrared, warp).infrared
+    assert np.abs(found.astype(int) - warp.apply(infrared)).max() <= 1
+    return Registered(found, warp.coverage)
+
+
 def noise(width: int, height: int, sigma: float = 2) -> np.ndarray:
     blurred = cv2.GaussianBlur(np.random.default_rng(3).normal(0, 1, (height, width)), (0, 0), sigma)
     return np.clip(128 + 50 * blurred / blurred.std(), 0, 255).astype(np.uint8)
@@ -38,20 +55,22 @@ def noise(width: int, height: int, sigma: float = 2) -> np.ndarray:
 
 def test_identity_rig_changes_nothing_and_covers_all() -> None:
     infrared = noise(101, 77)
-    out = Registrar(rig((101, 77), (101, 77), EYE)).register(pair((101, 77), infrared))
+    out = registered(Registrar(rig((101, 77), (101, 77), EYE)), pair((101, 77), infrared))
     np.testing.assert_array_equal(out.infrared, infrared)
     assert out.coverage.min() == 255
 
 
 def test_no_ramp_at_the_frame_edge_when_infrared_continues_beyond() -> None:
     wide = [[1, 0, 60], [0, 1, 40], [0, 0, 1]]
-    assert Registrar(rig((100, 80), (220, 160), wide)).register(pair((100, 80), noise(220, 160))).coverage.min() == 255
+    assert (
+        registered(Registrar(rig((100, 80), (220, 160), wide)), pair((100, 80), noise(220, 160))).coverage.min() == 255
+    )
 
 
 def test_ramp_comes_from_the_infrared_border() -> None:
     """Infrared sees visible columns 40 and on: 0 before, a rising ramp of 0.1 x 200 pixels, then 255 to the edge."""
     shifted = [[1, 0, -40], [0, 1, 100], [0, 0, 1]]
-    out = Registrar(rig((200, 100), (400, 400), shifted), feather=0.1).register(pair((200, 100), noise(400, 400)))
+    out = registered(Registrar(rig((200, 100), (400, 400), shifted), feather=0.1), pair((200, 100), noise(400, 400)))
     row = out.coverage[50].astype(int)
     assert (out.coverage == out.coverage[0]).all()
     assert (row[:40] == 0).all() and (row[60:] == 255).all()
@@ -62,15 +81,14 @@ def test_ramp_comes_from_the_infrared_border() -> None:
 def test_outside_is_replicated_not_black() -> None:
     shifted = [[1, 0, -40], [0, 1, 0], [0, 0, 1]]
     infrared = noise(160, 100) // 2 + 100
-    out = Registrar(rig((200, 100), (160, 100), shifted)).register(pair((200, 100), infrared))
+    out = registered(Registrar(rig((200, 100), (160, 100), shifted)), pair((200, 100), infrared))
     np.testing.assert_array_equal(out.infrared[:, :40], np.repeat(infrared[:, :1], 40, 1))
     np.testing.assert_array_equal(out.infrared[:, 40:], infrared)
 
 
 def test_feather_zero_is_a_step() -> None:
-    out = Registrar(rig((200, 100), (160, 100), [[1, 0, -40], [0, 1, 0], [0, 0, 1]]), feather=0).register(
-        pair((200, 100), noise(160, 100))
-    )
+    shifted = rig((200, 100), (160, 100), [[1, 0, -40], [0, 1, 0], [0, 0, 1]])
+    out = registered(Registrar(shifted, feather=0), pair((200, 100), noise(160, 100)))
     assert set(np.unique(out.coverage)) == {0, 255} and (out.coverage[:, 40:] == 255).all()
     with pytest.raises(ValueError, match="feather"):
         Registrar(None, feather=3)
@@ -79,7 +97,7 @@ def test_feather_zero_is_a_step() -> None:
 def test_homography_agrees_with_warp_perspective() -> None:
     h = [[0.7, 0.05, 12], [-0.03, 0.66, 9], [1e-4, 5e-5, 1]]
     infrared = noise(160, 120, 4)
-    out = Registrar(rig((200, 150), (160, 120), h)).register(pair((200, 150), infrared))
+    out = registered(Registrar(rig((200, 150), (160, 120), h)), pair((200, 150), infrared))
     golden = cv2.warpPerspective(infrared, np.array(h), (200, 150), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
     inside = cv2.erode((out.coverage > 0).astype(np.uint8), np.ones((5, 5))) > 0
     assert inside.mean() > 0.5
@@ -90,19 +108,31 @@ def test_no_aliasing_from_fine_infrared() -> None:
     """A one-pixel checkerboard, eight infrared pixels per visible one, is grey; sampled bilinearly it would not be."""
     board = (np.indices((640, 800)).sum(0) % 2 * 255).astype(np.uint8)
     h = [[8, 0, 3.5], [0, 8, 3.5], [0, 0, 1]]
-    out = Registrar(rig((100, 80), (800, 640), h)).register(pair((100, 80), board))
+    out = registered(Registrar(rig((100, 80), (800, 640), h)), pair((100, 80), board))
     assert np.abs(out.infrared.astype(int) - 127).max() <= 2
     coarse = noise(800, 640, 30)
     expected = cv2.resize(coarse, (100, 80), interpolation=cv2.INTER_AREA)
-    out = Registrar(rig((100, 80), (800, 640), h)).register(pair((100, 80), coarse))
+    out = registered(Registrar(rig((100, 80), (800, 640), h)), pair((100, 80), coarse))
     assert np.abs(out.infrared.astype(int) - expected).max() <= 1
 
 
 @pytest.mark.parametrize("registrar", [Registrar(None), Registrar(rig((64, 48), (32, 24), EYE))])
 def test_without_infrared_coverage_is_zero(registrar: Registrar) -> None:
-    out = registrar.register(pair((64, 48), None))
+    out = registered(registrar, pair((64, 48), None))
     assert out.infrared.shape == out.coverage.shape == (48, 64)
     assert not out.infrared.any() and not out.coverage.any()
+
+
+def test_a_missing_frame_needs_no_other_graph() -> None:
+    """Without infrared, and with infrared that does not fit, sizes stay those before: only the coverage is another."""
+    half = [[0.5, 0, -0.25], [0, 0.5, -0.25], [0, 0, 1]]
+    registrar = Registrar(rig((64, 48), (32, 24), half))
+    _, warp = registrar.register(pair((64, 48), noise(32, 24)))
+    registrar.warp((128, 96), (32, 24))
+    for missing in (None, noise(32, 32)):
+        infrared, without = registrar.register(pair((64, 48), missing))
+        assert infrared.shape == (24, 32) and not infrared.any() and not without.coverage.any()
+        assert without.shape == warp.shape and without.index is warp.index and without.fractions is warp.fractions
 
 
 @pytest.mark.parametrize(
@@ -112,9 +142,9 @@ def test_without_infrared_coverage_is_zero(registrar: Registrar) -> None:
 def test_without_a_rig_infrared_is_resized(infrared: tuple[int, int], warned: bool) -> None:
     registrar = Registrar(None)
     for _ in range(2):
-        out = registrar.register(pair((64, 48), np.full(infrared[::-1], 77, np.uint8)))
+        out = registered(registrar, pair((64, 48), np.full(infrared[::-1], 77, np.uint8)))
     assert out.infrared.shape == (48, 64) and (out.infrared == 77).all() and out.coverage.min() == 255
-    registrar.warp(np.full(infrared[::-1], 77, np.uint8), (32, 24))
+    assert (registrar.warp((32, 24), infrared).apply(np.full(infrared[::-1], 77, np.uint8)) == 77).all()
     assert not registrar.has_rig and len(registrar.warnings) == warned
     assert all("aspect ratio" in line and "\n" not in line for line in registrar.warnings)
 
@@ -122,44 +152,46 @@ def test_without_a_rig_infrared_is_resized(infrared: tuple[int, int], warned: bo
 def test_rig_for_another_size() -> None:
     registrar = Registrar(rig((64, 48), (32, 24), EYE))
     with pytest.raises(RigError, match="infrared camera was calibrated at 32x24"):
-        registrar.register(pair((64, 48), noise(32, 32)))
+        registered(registrar, pair((64, 48), noise(32, 32)))
     with pytest.raises(RigError, match="visible camera"):
-        registrar.register(pair((64, 64), noise(32, 24)))
+        registered(registrar, pair((64, 64), noise(32, 24)))
 
 
 def test_size_change_in_mid_stream() -> None:
     """A scaled size gets its own maps; one that does not fit goes on without infrared, with one warning."""
     half = [[0.5, 0, -0.25], [0, 0.5, -0.25], [0, 0, 1]]
     registrar = Registrar(rig((64, 48), (32, 24), half))
-    assert registrar.register(pair((64, 48), noise(32, 24))).coverage.all()
-    doubled = registrar.register(pair((128, 96), noise(32, 24)))
+    assert registered(registrar, pair((64, 48), noise(32, 24))).coverage.all()
+    doubled = registered(registrar, pair((128, 96), noise(32, 24)))
     assert doubled.coverage.shape == (96, 128) and doubled.coverage.all() and not registrar.warnings
     for _ in range(3):
-        out = registrar.register(pair((64, 48), noise(32, 32)))
+        out = registered(registrar, pair((64, 48), noise(32, 32)))
         assert not out.coverage.any() and out.infrared.shape == (48, 64)
     assert len(registrar.warnings) == 1 and "without infrared" in registrar.warnings[0]
     with pytest.raises(RigError, match="32x32"):
-        registrar.warp(noise(32, 32), (64, 48))
-    assert registrar.register(pair((64, 48), noise(32, 24))).coverage.all()
+        registrar.warp((64, 48), (32, 32))
+    assert registered(registrar, pair((64, 48), noise(32, 24))).coverage.all()
 
 
-def test_coverage_is_shared_and_cannot_be_spoilt() -> None:
+def test_warp_is_shared_and_cannot_be_spoilt() -> None:
     registrar = Registrar(rig((64, 48), (64, 48), EYE))
-    first, second = (registrar.register(pair((64, 48), noise(64, 48))) for _ in range(2))
-    assert first.coverage is second.coverage and first.infrared is not second.infrared
-    with pytest.raises(ValueError, match="read-only"):
-        first.coverage[0, 0] = 3
+    (_, first), (_, second) = (registrar.register(pair((64, 48), noise(64, 48))) for _ in range(2))
+    assert first is second
+    for part in (first.map, *first.parts):
+        with pytest.raises(ValueError, match="read-only"):
+            part[0, 0] = 3
 
 
 def test_a_rig_that_sees_nothing_says_so() -> None:
     registrar = Registrar(rig((64, 48), (64, 48), [[1, 0, 5000], [0, 1, 0], [0, 0, 1]]))
-    assert not registrar.register(pair((64, 48), noise(64, 48))).coverage.any()
+    assert not registered(registrar, pair((64, 48), noise(64, 48))).coverage.any()
     assert "sees nothing" in registrar.warnings[0]
 
 
 def test_warp_gives_small_registered_images() -> None:
     infrared = noise(320, 256, 12)
     registrar = Registrar(rig((640, 480), (320, 256), [[0.4, 0, 20], [0, 0.4, 30], [0, 0, 1]]))
-    small = registrar.warp(infrared, (80, 60))
-    large = cv2.resize(registrar.warp(infrared, (640, 480)), (80, 60), interpolation=cv2.INTER_AREA)
+    small = registrar.warp((80, 60), (320, 256)).apply(infrared)
+    full = registrar.warp((640, 480), (320, 256)).apply(infrared)
+    large = cv2.resize(full, (80, 60), interpolation=cv2.INTER_AREA)
     assert np.abs(small.astype(int) - large).mean() < 1

@@ -33,7 +33,7 @@ class Doubling:
         image = visible.copy()
         image[..., 0] = np.maximum(image[..., 0], infrared)
         small = infrared[::4, ::4].copy()
-        return Fused(image, visible.copy(), small, small)
+        return Fused(image, visible.copy(), small, small, infrared)
 
 
 def picture(seed, channels=3):

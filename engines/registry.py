@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from . import store
+from . import checkpoints, store
 from .base import EngineError, FusionEngine, Strength
 from .choice import Chosen
 from .devices import gpus
@@ -26,11 +26,18 @@ NETWORKS = {
     "physics": "dark-channel dehazing, Retinex lift and two-scale fusion; no weights",
     "average": "mean of both cameras; the floor",
 }
+PAPERS = {
+    "iassf": "joint haze removal and fusion of the IASSF paper",
+    "dfvo": "darkness-free fusion of the DFVO paper",
+}
+"""Networks whose weights the user imports or trains, see `checkpoints`."""
 FILES = {
     "physics": ["networks/physics_fusion.py"],
     "realtime": ["networks/realtime.py", "weights/realtime.safetensors"],
     "tiny": ["networks/realtime.py", "weights/tiny.safetensors"],
     "average": ["networks/average.py"],
+    "iassf": ["checkpoints.py", "networks/iassf.py", "networks/windows.py", "weights/iassf.safetensors"],
+    "dfvo": ["checkpoints.py", "networks/dfvo.py", "weights/dfvo.safetensors"],
 }
 """What each network is made of, besides what all share."""
 PROMPTED: tuple[str, ...] = ()
@@ -80,7 +87,7 @@ def available() -> list[tuple[str, str]]:
     """Every engine that this machine can run as (specification, one-line description), best first."""
     return [
         (f"{name}:{backend}:{precision}", f"{what}; {WHERE[backend]}, {precision}")
-        for name, what in NETWORKS.items()
+        for name, what in {**NETWORKS, **{name: PAPERS[name] for name in PAPERS if checkpoints.find(name)}}.items()
         for backend in BACKENDS
         if unusable(backend) is None
         for precision in precisions(name, backend)
@@ -132,8 +139,9 @@ def parse(spec: str) -> tuple[str, str, str]:
     """Name, backend and precision of a specification, defaults filled in. EngineError says what exists."""
     name, _, rest = spec.partition(":")
     backend, _, precision = rest.partition(":")
-    if name not in NETWORKS:
-        raise EngineError(f"engine {spec!r}: unknown name {name!r}; known: {', '.join(NETWORKS)}")
+    if name not in FILES:
+        raise EngineError(f"engine {spec!r}: unknown name {name!r}; known: {', '.join([*NETWORKS, *PAPERS])}")
+    weights(name)
     backend = backend or next(backend for backend in BACKENDS if unusable(backend) is None)
     if backend not in BACKENDS:
         raise EngineError(f"engine {spec!r}: unknown backend {backend!r}; known: {', '.join(BACKENDS)}")
@@ -149,15 +157,21 @@ def parse(spec: str) -> tuple[str, str, str]:
     return name, backend, precision
 
 
+def weights(name: str) -> list[Path]:
+    """A network's files of weights, none for one without. EngineError for one of PAPERS that has none yet."""
+    if name in PAPERS:
+        return [checkpoints.weights_file(name)]
+    return [Path(__file__).parent / file for file in FILES[name] if file.startswith("weights/")]
+
+
 def made_of(name: str) -> dict[str, str]:
     """What a compiled network depends on beside shape, precision and backend, as part of a key of the store."""
     here = Path(__file__).parent
-    weights = [here / file for file in FILES[name] if file.startswith("weights/")]
     code = [here / file for file in (*SHARED, *FILES[name]) if file.endswith(".py")]
     try:
         return {
             "network": name,
-            "weights": store.digest_of(weights),
+            "weights": store.digest_of(weights(name)),
             "code": store.digest_of(code),
             "torch": version("torch"),
         }
@@ -166,7 +180,9 @@ def made_of(name: str) -> dict[str, str]:
 
 
 def network(name: str) -> Network:
-    """A network as torch runs it, with its weights. name: one of NETWORKS. EngineError without usable weights."""
+    """A network as torch runs it, with its weights. name: of NETWORKS or PAPERS. EngineError without usable weights."""
+    if name in PAPERS:
+        return checkpoints.load(name)
     if name == "average":
         from .networks.average import Average
 

@@ -60,7 +60,7 @@ def cross_attention(query: Tensor, key: Tensor, value: Tensor, most: int = SCORE
     query: (N, T, d). key: (N, S, d). value: (N, S, e). most: scores held at once. Returns (N, T, e).
     """
     rows = max(1, most // (key.shape[0] * key.shape[1]))
-    some = [torch.softmax(part @ key.mT, dim=-1) @ value for part in torch.split(query, rows, dim=1)]
+    some = [torch.softmax(part @ key.transpose(-2, -1), dim=-1) @ value for part in torch.split(query, rows, dim=1)]
     return some[0] if len(some) == 1 else torch.cat(some, dim=1)
 
 
@@ -115,8 +115,8 @@ class HCAM(nn.Module):
         # crosswise: visible values are picked by infrared keys, and the other way round
         of_v = cross_attention(query, _tokens(self.infrared_key(small_i)), _tokens(self.visible_value(small_v)))
         of_i = cross_attention(query, _tokens(self.visible_key(small_v)), _tokens(self.infrared_value(small_i)))
-        base_v = self.visible_up(of_v.mT.reshape(small_v.shape)) + visible
-        base_i = self.infrared_up(of_i.mT.reshape(small_i.shape)) + infrared
+        base_v = self.visible_up(of_v.transpose(-2, -1).reshape(small_v.shape)) + visible
+        base_i = self.infrared_up(of_i.transpose(-2, -1).reshape(small_i.shape)) + infrared
         return base_v, base_i
 
 
@@ -264,7 +264,7 @@ def _folded(visible: Tensor, infrared: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _tokens(x: Tensor) -> Tensor:
-    return x.flatten(2).mT
+    return x.flatten(2).transpose(-2, -1)
 
 
 def _bottleneck(channels: int) -> nn.Sequential:

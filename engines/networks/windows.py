@@ -94,7 +94,7 @@ class WindowAttention(nn.Module):
         windows = windows.permute(1, 0, 4, 6, 2, 5, 7, 3)
         windows = windows.reshape(3, batch * rows * columns, self.heads, WINDOW * WINDOW, width_of_head)
         query, key, value = windows.unbind(0)
-        scores = (query * width_of_head**-0.5) @ key.mT + self.bias(self.offsets).permute(2, 0, 1)
+        scores = (query * width_of_head**-0.5) @ key.transpose(-2, -1) + self.bias(self.offsets).permute(2, 0, 1)
         seen = torch.softmax(scores, dim=-1) @ value
         seen = seen.reshape(batch, rows, columns, self.heads, WINDOW, WINDOW, width_of_head)
         seen = seen.permute(0, 3, 6, 1, 4, 2, 5).reshape(batch, channels // 3, rows * WINDOW, columns * WINDOW)

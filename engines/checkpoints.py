@@ -1,0 +1,239 @@
+"""Weights of the papers' networks: taken from the authors' checkpoints or from training, kept, found again.
+
+<data>/fusecam/weights/NAME.safetensors    the tensors by our names; the sizes of the network and where it came from are
+                                           in the file's metadata
+
+Nothing is ever unpickled: .pth files are read by torch with weights_only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .base import EngineError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from .networks.dfvo import DFVO
+    from .networks.iassf import IASSF
+
+AUTHORS = {"iassf": "https://github.com/fangjiaqi0909/IASSF", "dfvo": "https://github.com/DaVin-Qi530/DFVO"}
+"""Whose checkpoints are taken, and where the papers say that these are."""
+SHIPPED = "{name}_small.safetensors"
+"""In engines/weights, where a small variant was trained."""
+_ABOUT = "fusecam"
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """One file of weights. profile: sizes of the network, by field. source: the files it was made from."""
+
+    name: str
+    path: Path
+    profile: dict[str, Any]
+    source: list[str]
+
+
+def folder() -> Path:
+    """Where weights are kept: $FUSECAM_HOME/weights, else fusecam/weights in $XDG_DATA_HOME or ~/.local/share."""
+    home = os.environ.get("FUSECAM_HOME")
+    if home:
+        return Path(home) / "weights"
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "fusecam" / "weights"
+
+
+def find(name: str) -> Path | None:
+    """The weights of one of AUTHORS: the user's, else the shipped small variant's, else None."""
+    shipped = Path(__file__).parent / "weights" / SHIPPED.format(name=name)
+    return next((path for path in (folder() / f"{name}.safetensors", shipped) if path.is_file()), None)
+
+
+def weights_file(name: str) -> Path:
+    """As `find`; EngineError says how to get weights where there are none."""
+    path = find(name)
+    if path is None:
+        raise EngineError(
+            f"{name}: no weights; import the authors' ({AUTHORS[name]}) with `fusecam weights import {name} FILE`, or "
+            f"train some with `fusecam train train/recipes/{name}_small.yaml` and import these"
+        )
+    return path
+
+
+def load(name: str) -> IASSF | DFVO:
+    """A network as it runs, with its weights. EngineError where there are none, or none that can be used."""
+    path = weights_file(name)
+    state, about = _read_own(path)
+    if about is None:
+        raise EngineError(f"{path}: not written by fusecam; import it with `fusecam weights import {name} FILE`")
+    network = _network(name, about.get("profile", {}), path, deployed=True)
+    own = network.state_dict()
+    _fill(network, {key: value for key, value in state.items() if key in own}, path)
+    return network.eval()
+
+
+def take(name: str, files: Sequence[Path]) -> Kept:
+    """Import weights for the engine `name`, one of AUTHORS, from one file or from several that belong together.
+
+    files: the authors' checkpoints (.pth or safetensors), or the weights.safetensors of a training run. Replaces what
+    was imported before, once everything was checked. EngineError in one line where they cannot be used.
+    """
+    if name not in AUTHORS:
+        raise EngineError(f"weights of {name!r}: unknown name; known: {', '.join(AUTHORS)}")
+    shown = ", ".join(str(file) for file in files)
+    found: dict[str, Tensor] = {}
+    profile: dict[str, Any] = _PUBLISHED[name]
+    for file in files:
+        state, about = _read_own(file) if _is_safetensors(file) else (None, None)
+        if about is not None and state is not None:
+            if about.get("network") != name:
+                raise EngineError(f"{file}: weights of {about.get('network')}, not of {name}")
+            found, profile = found | state, about.get("profile", {})
+        else:
+            found |= _translated(name, state if state is not None else _read_foreign(file), file)
+    whole = _network(name, profile, files[0])
+    deployed = _network(name, profile, files[0], deployed=True)
+    wanted, needed = whole, set(deployed.state_dict())
+    if needed <= set(found) < set(whole.state_dict()):  # the authors' deployed form
+        wanted, found = deployed, {key: found[key] for key in needed}
+    _fill(wanted, found, files[0] if len(files) == 1 else shown)
+    path = folder() / f"{name}.safetensors"
+    source = [f"{file.name} sha256:{hashlib.sha256(file.read_bytes()).hexdigest()}" for file in files]
+    write(path, name, found, wanted.profile, source)
+    return Kept(name, path, asdict(wanted.profile), source)
+
+
+def kept() -> list[Kept]:
+    """What is there for each of AUTHORS: imported, or shipped."""
+    listed = []
+    for name in AUTHORS:
+        path = find(name)
+        about = _read_own(path)[1] if path else None
+        if path and about is not None:
+            listed.append(Kept(name, path, about.get("profile", {}), about.get("source", [])))
+    return listed
+
+
+def write(path: Path, name: str, state: Mapping[str, Tensor], profile: Any, source: Sequence[str] = ()) -> None:
+    """Write weights with what they are, whole or not at all. profile: of the network. EngineError if it cannot be."""
+    from safetensors.torch import save_file
+
+    about = json.dumps({"network": name, "profile": asdict(profile), "source": list(source)}, sort_keys=True)
+    partial = path.with_suffix(".partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file({key: value.detach().contiguous() for key, value in state.items()}, partial, {_ABOUT: about})
+        partial.chmod(0o644)  # safetensors writes for the owner alone
+        partial.replace(path)
+    except OSError as e:
+        raise EngineError(f"{path}: cannot be written: {e.strerror or e}; set FUSECAM_HOME to another folder") from e
+
+
+_PUBLISHED: dict[str, dict[str, Any]] = {
+    "iassf": {"unused": True, "airlight": False},
+    "dfvo": {"scaled": False, "own": False},
+}
+"""Where the networks of the authors' checkpoints differ from the papers, as fields of the profiles."""
+_KNOWN_BY = {
+    "restormer_encoder.mlp.weight": ("iassf", "restoration"),
+    "prompt_gen_block.prompt_param": ("iassf", "fusion"),
+    "ViEncode1.Conv.weight": ("dfvo", ""),
+}
+"""A tensor that only one of the authors' networks has."""
+
+
+def _network(name: str, profile: Mapping[str, Any], path: Path, deployed: bool = False) -> IASSF | DFVO:
+    from .networks import dfvo, iassf
+
+    lists = {key: tuple(value) for key, value in profile.items() if isinstance(value, list)}
+    fields: dict[str, Any] = {**profile, **lists}
+    try:
+        if name == "iassf":
+            return iassf.IASSF(replace(iassf.Profile(), **fields))
+        return dfvo.DFVO(replace(dfvo.Profile(), **fields), deployed)
+    except (TypeError, ValueError, RuntimeError) as e:
+        raise EngineError(f"{path}: no network of {name} has these sizes: {_line(e)}; import it anew") from e
+
+
+def _fill(network: IASSF | DFVO, state: Mapping[str, Tensor], path: Path | str) -> None:
+    name = type(network).__name__.lower()
+    bad = next((key for key, value in state.items() if not value.isfinite().all()), None)
+    if bad is not None:
+        raise EngineError(f"{path}: {bad} has values that are not finite; the training that wrote it had diverged")
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as e:
+        raise EngineError(f"{path}: not all weights of {name}, or others: {_line(e)}; give every file of it") from e
+
+
+def _translated(name: str, content: Any, file: Path) -> dict[str, Tensor]:
+    """The authors' tensors among what a checkpoint holds (optimisers, epochs), by our names."""
+    from .networks import published
+
+    rename = {
+        "restoration": published.iassf_restoration,
+        "fusion": published.iassf_fusion,
+        "": published.dfvo,
+    }
+    state: dict[str, Tensor] = {}
+    for given in _state_dicts(content):
+        plain = {key.removeprefix("module."): value for key, value in given.items()}
+        network, part = next((_KNOWN_BY[key] for key in _KNOWN_BY if key in plain), ("", ""))
+        if network == name:
+            state |= {f"{part}.{key}" if part else key: value for key, value in rename[part](plain).items()}
+    if not state:
+        raise EngineError(f"{file}: holds no weights of {name}; its authors' are at {AUTHORS[name]}")
+    return state
+
+
+def _state_dicts(content: Any) -> Iterator[Mapping[str, Tensor]]:
+    import torch
+
+    if not isinstance(content, Mapping):
+        return
+    if content and all(isinstance(value, torch.Tensor) for value in content.values()):
+        yield content
+    else:
+        for value in content.values():
+            yield from _state_dicts(value)
+
+
+def _read_foreign(file: Path) -> Any:
+    import torch
+
+    try:
+        return torch.load(file, map_location="cpu", weights_only=True)
+    except OSError as e:
+        raise EngineError(f"{file}: cannot be read: {e.strerror or e}; name a .pth or .safetensors file") from e
+    except Exception as e:  # of many kinds: pickle's, zipfile's, torch's own
+        raise EngineError(
+            f"{file}: not a checkpoint of tensors alone, and nothing else is loaded; save its state_dict by torch.save"
+        ) from e
+
+
+def _is_safetensors(file: Path) -> bool:
+    return file.suffix == ".safetensors"
+
+
+def _read_own(file: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
+    """Tensors of a safetensors file, and what fusecam wrote about them, None where it is another's."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(file, framework="pt") as opened:
+            about = (opened.metadata() or {}).get(_ABOUT)
+            state = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
+        parsed = None if about is None else json.loads(about)
+    except (OSError, SafetensorError, ValueError) as e:
+        raise EngineError(f"{file}: cannot be read: {_line(e)}; name a .pth or .safetensors file") from e
+    return state, parsed if isinstance(parsed, dict) else None
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

@@ -1,0 +1,197 @@
+"""Weights of the papers' networks: from the authors' files or from training, into the user's folder, into an engine."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from typer.testing import CliRunner
+
+from fusecam.engines import EngineError, available, checkpoints, create_engine, registry
+from fusecam.engines.networks import dfvo, iassf
+from fusecam.engines.weights_cli import weights
+
+from .vectors import golden, state
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A user's folder with nothing in it, and nothing shipped."""
+    monkeypatch.setenv("FUSECAM_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(checkpoints, "SHIPPED", "none of {name}")
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def trained(tmp_path: Path) -> Path:
+    """What a training run of the small DFVO leaves."""
+    torch.manual_seed(0)
+    path = tmp_path / "run" / "weights.safetensors"
+    network = dfvo.DFVO(dfvo.PROFILES["small"])
+    half = {key: value.half() if value.is_floating_point() else value for key, value in network.state_dict().items()}
+    checkpoints.write(path, "dfvo", half, network.profile)
+    return path
+
+
+@pytest.mark.parametrize("split", [False, True])
+def test_iassf_checkpoint_runs_as_the_authors_network(tmp_path: Path, split: bool) -> None:
+    dehaze, fusion = state("iassf_dehaze"), state("iassf_fusion")
+    files = [tmp_path / "IASSF.pth"]
+    if split:
+        files = [tmp_path / "IASSF_dehaze.pth", tmp_path / "IASSF_fusion.pth"]
+        torch.save({f"module.{key}": value for key, value in dehaze.items()}, files[0])
+        torch.save(fusion, files[1])
+    else:
+        parts = {"dehaze_network_state_dict": dehaze, "fusion_network_state_dict": fusion}
+        optimizer = torch.optim.AdamW([torch.zeros(2, requires_grad=True)])
+        torch.save(parts | {"epoch": 300, "optimizer_dehaze_state_dict": optimizer.state_dict()}, files[0])
+    kept = checkpoints.take("iassf", files)
+    assert [source.split()[0] for source in kept.source] == [file.name for file in files]
+    network = registry.network("iassf")
+    truth = golden("iassf")
+    with torch.inference_mode():
+        restored, infrared, _ = network.restoration(truth["vis"], truth["ir"], truth["haze_density"])
+        fused = network.fusion(restored, infrared)
+    assert (fused - truth["fused"]).abs().max() < 1e-4 * truth["fused"].std()
+    assert not network.restoration.hde.airlight  # as the authors' code computes it
+    assert "iassf:torch:f32" in [spec for spec, _ in available()]
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_dfvo_checkpoint_runs_as_the_authors_network(tmp_path: Path, suffix: str) -> None:
+    file = tmp_path / f"DFModel{suffix}"
+    if suffix == ".pth":
+        torch.save({"model": state("dfvo")}, file)
+    else:
+        save_file(state("dfvo"), file)
+    checkpoints.take("dfvo", [file])
+    truth = golden("dfvo")
+    network = registry.network("dfvo")
+    assert not hasattr(network, "enhancement")
+    with torch.inference_mode():
+        assert (network.fuse(truth["vis_y"], truth["ir"]) - truth["fused"]).abs().max() < 1e-5
+
+
+def test_deployed_dfvo_checkpoint_is_enough(tmp_path: Path) -> None:
+    given = {key: value for key, value in state("dfvo").items() if not key.startswith(("IL.", "En", "IrDec", "IrSig"))}
+    assert any(key.startswith("IrDeConv") for key in given)  # which nothing uses
+    torch.save({"model": given}, tmp_path / "deployed.pth")
+    checkpoints.take("dfvo", [tmp_path / "deployed.pth"])
+    truth = golden("dfvo")
+    with torch.inference_mode():
+        fused = registry.network("dfvo").fuse(truth["vis_y"], truth["ir"])
+    assert (fused - truth["fused"]).abs().max() < 1e-5
+
+
+def test_trained_weights_are_taken_by_the_command(trained: Path, home: Path, frame) -> None:
+    done = CliRunner().invoke(weights, ["import", "dfvo", str(trained)])
+    assert done.exit_code == 0, done.output
+    assert str(home / "weights" / "dfvo.safetensors") in done.output.replace("\n", "")
+    assert "weights.safetensors" in CliRunner().invoke(weights, ["list"]).output
+    fused = create_engine("dfvo:torch").fuse(*frame)
+    assert fused.image.shape == frame[0].shape
+    assert not np.array_equal(fused.image, frame[0])
+    compiled = create_engine("dfvo:openvino:f32").fuse(*frame)
+    assert np.abs(fused.image.astype(int) - compiled.image).max() <= 1
+
+
+def test_folder_follows_the_environment(monkeypatch, tmp_path: Path) -> None:
+    assert checkpoints.folder() == tmp_path / "home" / "weights"
+    monkeypatch.delenv("FUSECAM_HOME")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    assert checkpoints.folder() == tmp_path / "data" / "fusecam" / "weights"
+
+
+@pytest.mark.parametrize("name", ["iassf", "dfvo"])
+def test_without_weights_the_engine_says_how_to_get_some(name: str) -> None:
+    for attempt in (create_engine, lambda name: create_engine(f"{name}:torch"), registry.network):
+        with pytest.raises(EngineError, match=f"{name}: no weights; import the authors'.*fusecam train") as error:
+            attempt(name)
+        assert "\n" not in str(error.value)
+    assert not [spec for spec, _ in available() if spec.startswith(name)]
+
+
+class Bomb:
+    """Unpickled, it would make a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+@pytest.mark.parametrize("how", [torch.save, lambda content, file: file.write_bytes(pickle.dumps(content))])
+def test_nothing_in_a_checkpoint_is_run(tmp_path: Path, home: Path, how) -> None:
+    how({"model": Bomb(tmp_path / "exploded")}, tmp_path / "evil.pth")
+    with pytest.raises(EngineError, match=r"evil.pth: not a checkpoint of tensors alone") as error:
+        checkpoints.take("dfvo", [tmp_path / "evil.pth"])
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "exploded").exists()
+    assert not home.exists()
+
+
+def _broken(trained: Path, how: str) -> Path:
+    content = checkpoints._read_own(trained)[0]
+    file = trained.with_name(f"{how}.safetensors")
+    if how == "truncated":
+        file.write_bytes(trained.read_bytes()[:5000])
+    elif how == "missing":
+        del content["fusion.0.0.bias"]
+        checkpoints.write(file, "dfvo", content, dfvo.PROFILES["small"])
+    elif how == "not finite":
+        content["fusion.0.0.bias"][0] = float("nan")
+        checkpoints.write(file, "dfvo", content, dfvo.PROFILES["small"])
+    elif how == "other sizes":
+        checkpoints.write(file, "dfvo", content, dfvo.PROFILES["full"])
+    elif how == "other network":
+        checkpoints.write(file, "iassf", content, iassf.PROFILES["small"])
+    elif how == "no such sizes":
+        profile = asdict(dfvo.PROFILES["small"]) | {"colour": 3}
+        save_file(content, file, {"fusecam": json.dumps({"network": "dfvo", "profile": profile})})
+    elif how == "strangers":
+        save_file({"conv.weight": torch.zeros(3)}, file)
+    return file
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ("truncated", "cannot be read"),
+        ("absent", "cannot be read"),
+        ("missing", "not all weights of dfvo, or others"),
+        ("not finite", "fusion.0.0.bias has values that are not finite"),
+        ("other sizes", "not all weights of dfvo, or others"),
+        ("other network", "weights of iassf, not of dfvo"),
+        ("no such sizes", "no network of dfvo has these sizes"),
+        ("strangers", "holds no weights of dfvo; its authors' are at https"),
+    ],
+)
+def test_unusable_files_are_refused_in_one_line(trained: Path, home: Path, how: str, message: str) -> None:
+    file = _broken(trained, how)
+    with pytest.raises(EngineError, match=message) as error:
+        checkpoints.take("dfvo", [file])
+    assert str(file) in str(error.value)
+    assert "\n" not in str(error.value)
+    assert not home.exists()
+
+
+def test_what_was_imported_stays_when_the_next_is_refused(trained: Path) -> None:
+    kept = checkpoints.take("dfvo", [trained])
+    before = kept.path.read_bytes()
+    with pytest.raises(EngineError):
+        checkpoints.take("dfvo", [_broken(trained, "missing")])
+    assert kept.path.read_bytes() == before
+    assert [path.name for path in kept.path.parent.iterdir()] == ["dfvo.safetensors"]
+
+
+def test_unknown_name_is_refused(trained: Path) -> None:
+    with pytest.raises(EngineError, match="weights of 'yolo': unknown name; known: iassf, dfvo"):
+        checkpoints.take("yolo", [trained])

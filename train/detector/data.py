@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -21,6 +22,9 @@ from .recipe import DetectorRecipe, Kind
 Batch = dict[str, Tensor]
 """img: (N, 3, h, w) uint8 RGB. cls (n, 1), bboxes (n, 4) x, y, width, height in parts of the window, batch_idx (n,)."""
 GRAY = 114
+WIDTH = 640
+"""Width at which frames are taken for as large as a run shows them to the detector."""
+Name = TypeVar("Name", bound=str)
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,7 @@ class Examples:
         self.train: dict[tuple[str, Kind], list[Example]] = {}
         self.held: list[Example] = []
         for source in self.shares:
-            for kind in recipe.kinds:
+            for kind in kinds_of(recipe, source):
                 self.train[source, kind] = []
                 for image in sorted((folder / "images" / source / kind).glob("*.jpg")):
                     boxes = read_boxes(folder / "labels" / source / kind / f"{image.stem}.txt")
@@ -74,18 +78,32 @@ class Windows(IterableDataset[Batch]):
         return self.count
 
     def __iter__(self) -> Iterator[Batch]:
-        sources, kinds = list(self.examples.shares), list(self.recipe.kinds)
-        shares = np.array(list(self.examples.shares.values())) / sum(self.examples.shares.values())
-        often = np.array(list(self.recipe.kinds.values())) / sum(self.recipe.kinds.values())
         for _ in range(self.count):
-            made = []
-            for _ in range(self.recipe.batch):
-                source, kind = self._random.choice(sources, p=shares), self._random.choice(kinds, p=often)
-                pool = self.examples.train[str(source), kind]
-                example = pool[int(self._random.integers(len(pool)))]
-                image, boxes = cut(read_frame(example), example.boxes, self.size, self._random)
-                made.append((_look(image, self._random), boxes))
-            yield collate(made)
+            yield collate([self._window() for _ in range(self.recipe.batch)])
+
+    def _window(self) -> tuple[Pixels, Boxes]:
+        height, width = self.size
+        if self._random.random() >= self.recipe.quarters:
+            return self._cut((height, width), 1.0)
+        quarters = [self._cut((height // 2, width // 2), 0.5) for _ in range(4)]
+        rows = [np.concatenate([image for image, _ in quarters[at : at + 2]], 1) for at in (0, 2)]
+        places = [np.array([0, at % 2 / 2, at // 2 / 2, 0, 0], np.float32) for at in range(4)]
+        half = np.array([1, 0.5, 0.5, 0.5, 0.5], np.float32)
+        moved = [boxes * half + place for place, (_, boxes) in zip(places, quarters, strict=True)]
+        return np.concatenate(rows), np.concatenate(moved)
+
+    def _cut(self, size: tuple[int, int], usual: float) -> tuple[Pixels, Boxes]:
+        source = self._draw(self.examples.shares)
+        kind = self._draw({kind: self.recipe.kinds[kind] for kind in kinds_of(self.recipe, source)})
+        pool = self.examples.train[source, kind]
+        example = pool[int(self._random.integers(len(pool)))]
+        image = read_frame(example)
+        image, boxes = cut(image, example.boxes, size, self._random, usual * WIDTH / image.shape[1])
+        return _look(image, self._random), boxes
+
+    def _draw(self, shares: Mapping[Name, float]) -> Name:
+        odds = np.array(list(shares.values()))
+        return list(shares)[int(self._random.choice(len(odds), p=odds / odds.sum()))]
 
 
 class Whole(IterableDataset[Batch]):
@@ -102,6 +120,12 @@ class Whole(IterableDataset[Batch]):
             some = self.examples[start : start + self.batch]
             frames = (cv2.resize(read_frame(each), self.size[::-1]) for each in some)
             yield collate([(np.asarray(frame, np.uint8), each.boxes) for frame, each in zip(frames, some, strict=True)])
+
+
+def kinds_of(recipe: DetectorRecipe, source: str) -> list[Kind]:
+    """Kinds of frame that a source has, of those that the recipe draws. source: place in its data, or `streets`."""
+    made = recipe.data[int(source)].kinds if source.isdecimal() else tuple(recipe.kinds)
+    return [kind for kind in recipe.kinds if kind in made]
 
 
 def read_frame(example: Example) -> Pixels:
@@ -124,13 +148,15 @@ def collate(made: list[tuple[Pixels, Boxes]]) -> Batch:
     }
 
 
-def cut(image: Pixels, boxes: Boxes, size: tuple[int, int], random: np.random.Generator) -> tuple[Pixels, Boxes]:
-    """A window of (height, width), the frame scaled by 0.6 to 1.6 and by half of the draws mirrored.
+def cut(
+    image: Pixels, boxes: Boxes, size: tuple[int, int], random: np.random.Generator, usual: float = 1.0
+) -> tuple[Pixels, Boxes]:
+    """A window of (height, width), the frame scaled by 0.6 to 1.6 times `usual` and by half of the draws mirrored.
 
     Boxes are clipped to it; those of which less than a quarter or fewer than 4 pixels remain are dropped.
     """
     height, width = size
-    scale = float(np.exp(random.normal(0, 0.25)).clip(0.6, 1.6))
+    scale = usual * float(np.exp(random.normal(0, 0.25)).clip(0.6, 1.6))
     stretch = float(np.exp(random.normal(0, 0.05)))
     frame_height, frame_width = image.shape[:2]
     across, down = frame_width * scale * stretch, frame_height * scale
@@ -138,11 +164,14 @@ def cut(image: Pixels, boxes: Boxes, size: tuple[int, int], random: np.random.Ge
     left, top = (float(random.uniform(min(0, room), max(0, room))) for room in (width - across, height - down))
     mirrored = random.random() < 0.5
     x_scale = -scale * stretch if mirrored else scale * stretch
+    y_scale = scale
+    if scale < 0.8:  # averaged first, since a warp leaves pixels out
+        image = np.asarray(cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
+        x_scale, y_scale = x_scale * frame_width / image.shape[1], y_scale * frame_height / image.shape[0]
     # OpenCV's pixels are points at whole numbers, those of boxes squares between them: half a pixel on either side
-    shift_x, shift_y = left + (across if mirrored else 0) + x_scale / 2 - 0.5, top + scale / 2 - 0.5
-    matrix = np.array([[x_scale, 0, shift_x], [0, scale, shift_y]])
-    how = cv2.INTER_AREA if scale < 0.8 else cv2.INTER_LINEAR
-    pixels = cv2.warpAffine(image, matrix, (width, height), flags=how, borderValue=(GRAY, GRAY, GRAY))
+    shift_x, shift_y = left + (across if mirrored else 0) + x_scale / 2 - 0.5, top + y_scale / 2 - 0.5
+    matrix = np.array([[x_scale, 0, shift_x], [0, y_scale, shift_y]])
+    pixels = cv2.warpAffine(image, matrix, (width, height), borderValue=(GRAY, GRAY, GRAY))
 
     x, w = boxes[:, 1] * across, boxes[:, 3] * across
     x = across - x if mirrored else x

@@ -19,7 +19,7 @@ from ..errors import TrainError
 from .boxes import Boxes, read_boxes, write_boxes
 from .recipe import DetectorRecipe, Kind, Pairs
 from .streets import views
-from .teacher import Teacher
+from .teacher import CocoTeacher, OwnTeacher, Teacher
 
 Frames = Iterator[tuple[Kind, str, Pixels, Boxes]]
 """Kind, which of its kind, (H, W, 3) uint8 RGB, boxes."""
@@ -39,8 +39,9 @@ def make_images(recipe: DetectorRecipe, folder: Path, bar: bool = True) -> None:
         teacher = _teacher(recipe, number) if source.labels is None else None
         for index, pair in enumerate(track(pairs, source.root.name, disable=not bar)):
             random = torch.Generator().manual_seed(hash((recipe.seed, number, index)) % 2**63)
-            for frame in _of_pair(pair, source, recipe, engine, teacher, random):
-                _write(folder, str(number), pair[0].stem, *frame)
+            for kind, which, image, boxes in _of_pair(pair, source, recipe, engine, teacher, random):
+                if kind in source.kinds:
+                    _write(folder, str(number), pair[0].stem, kind, which, image, boxes)
     count = recipe.streets.scenes * recipe.streets.frames
     drawn = views(recipe.streets.scenes, recipe.streets.frames, recipe.seed)
     for index, view in enumerate(track(drawn, "streets", total=count, disable=not bar)):
@@ -63,6 +64,8 @@ def _of_pair(
     random: torch.Generator,
 ) -> Frames:
     visible, infrared = _read(pair, source)
+    everywhere = np.full_like(infrared, 255)
+    boxes: dict[Kind, Boxes]
     if source.labels is not None:
         folders: dict[Kind, Path] = {
             "fused": source.labels.fused,
@@ -72,12 +75,11 @@ def _of_pair(
         boxes = {kind: read_boxes(place / f"{pair[0].stem}.txt") for kind, place in folders.items()}
     else:
         assert teacher is not None
-        boxes = dict.fromkeys(recipe.kinds, teacher.boxes(visible))
+        boxes = teacher.label(visible, infrared, engine.fuse(visible, infrared, everywhere).image)
     if source.sharpen and float(torch.rand((), generator=random)) < 0.5:
         visible = _with_edges(visible, infrared, float(torch.rand((), generator=random)) * 1.5 - 0.6)
 
     hazy, weak = _degraded(visible, infrared, recipe.mixture, random)
-    everywhere = np.full_like(infrared, 255)
 
     yield "fused", "", engine.fuse(visible, infrared, everywhere).image, boxes["fused"]
     yield "fused", "degraded", engine.fuse(hazy, weak, everywhere).image, boxes["fused"]
@@ -131,9 +133,11 @@ def _with_edges(visible: Pixels, infrared: Pixels, strength: float) -> Pixels:
 
 
 def _teacher(recipe: DetectorRecipe, number: int) -> Teacher:
+    if recipe.detector.teacher is not None:
+        return OwnTeacher(recipe.detector.teacher)
     if recipe.detector.start is None:
         raise TrainError(f"data.{number}.labels: name them, or detector.start with a COCO head that finds them")
-    return Teacher(recipe.detector.architecture, recipe.detector.start)
+    return CocoTeacher(recipe.detector.architecture, recipe.detector.start)
 
 
 def _write(folder: Path, source: str, name: str, kind: Kind, which: str, image: Pixels, boxes: Boxes) -> None:

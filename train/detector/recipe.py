@@ -20,6 +20,8 @@ class Network(Strict):
     start: Path | None = None
     frozen: int = Field(3, ge=0)
     """How many of the first layers keep their start: edges are edges, and theirs are the dearest gradients."""
+    teacher: Path | None = None
+    """Weights of a detector that `fusecam train` made: it labels pairs without labels. None: the start's COCO head."""
 
 
 class Labels(Strict):
@@ -33,8 +35,8 @@ class Labels(Strict):
 class Pairs(Strict):
     """Registered pairs with boxes.
 
-    root: see `data.find_pairs`. infrared: a folder of the same infrared frames, larger. labels: None lets the start's
-    own COCO head label them, which only suits sharp visible frames by day.
+    root: see `data.find_pairs`. infrared: a folder of the same infrared frames, larger. labels: None lets a teacher
+    label them: the start's own COCO head, which only suits sharp visible frames by day, or `detector.teacher`.
     """
 
     root: Path
@@ -46,6 +48,8 @@ class Pairs(Strict):
     """Visible frames are enlarged small ones: give half of them edges of the infrared frame, of either sign."""
     hold_out: int = Field(0, ge=0)
     """Every how many-th pair validates instead of training."""
+    kinds: tuple[Kind, ...] = ("fused", "visible", "infrared")
+    """Kinds of frame that are made of them: a teacher finds nobody in visible frames of dark streets."""
     share: float = Field(1.0, gt=0)
 
 
@@ -71,6 +75,8 @@ class DetectorRecipe(Strict):
     """How often each kind of frame is drawn: the second and third are cameras lost."""
     size: tuple[int, int] = (384, 512)
     """Windows, height and width, multiples of 32, cut from the frames at about their own scale."""
+    quarters: float = Field(0.0, ge=0, le=1)
+    """Part of the windows that hold four frames at half their scale: small things, and sharp."""
     last_size: tuple[int, int] = (480, 640)
     last: float = Field(0.15, ge=0, le=1)
     """Part of the run, at its end, with windows of last_size."""
@@ -102,6 +108,6 @@ def read_detector_recipe(path: Path) -> DetectorRecipe:
             update["labels"] = pairs.labels.model_copy(update=folders)
         data.append(pairs.model_copy(update=update))
     network = recipe.detector
-    if network.start is not None:
-        network = network.model_copy(update={"start": found(network.start)})
+    named = {"start": network.start, "teacher": network.teacher}
+    network = network.model_copy(update={key: found(file) for key, file in named.items() if file is not None})
     return recipe.model_copy(update={"data": data, "detector": network})

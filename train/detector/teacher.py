@@ -1,9 +1,9 @@
-"""Boxes for frames that have none: YOLOv5n as its authors trained it on COCO, with its own anchor head."""
+"""Boxes for frames that have none, by a detector that is there already."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -14,8 +14,10 @@ from torch import Tensor
 from torchvision.ops import batched_nms
 
 from ...engines.base import Pixels
+from ...engines.detection import DetectorEngine
 from .boxes import Boxes
 from .network import start_network
+from .recipe import Kind
 
 _CLASSES = {0: 0, 1: 1, 2: 2, 5: 2, 7: 2}  # person, bicycle, car; bus and truck count as cars, as in MSRS
 _STRIDES = (8, 16, 32)
@@ -23,8 +25,45 @@ _MOST = 300
 Floats = npt.NDArray[np.float32]
 
 
-class Teacher:
-    """Finds people, bicycles and cars in sharp visible frames."""
+class Teacher(Protocol):
+    """Labels pairs."""
+
+    def label(self, visible: Pixels, infrared: Pixels, fused: Pixels) -> dict[Kind, Boxes]:
+        """What is to be found in each kind of frame. visible, fused: (H, W, 3) uint8 RGB. infrared: (H, W) uint8."""
+        ...
+
+
+class OwnTeacher:
+    """Finds things as the detector that `fusecam train` made does: fused frames show what either camera shows."""
+
+    def __init__(self, weights: Path, confidence: float = 0.35) -> None:
+        self.confidence = confidence
+        self._engine = DetectorEngine(weights)
+
+    def label(self, visible: Pixels, infrared: Pixels, fused: Pixels) -> dict[Kind, Boxes]:
+        """See `Teacher`. In fused frames also what is found in infrared alone."""
+        height, width = infrared.shape
+        gray = np.repeat(infrared[..., None], 3, 2)
+        seen = {"visible": self._find(visible), "infrared": self._find(gray), "fused": self._find(fused)}
+        both = torch.from_numpy(np.concatenate([seen["fused"], seen["infrared"]]))
+        both = both[batched_nms(both[:, :4], both[:, 4], both[:, 5], 0.5)]
+        return {
+            "fused": _boxes(np.asarray(both.numpy(), np.float32), width, height),
+            "visible": _boxes(seen["visible"], width, height),
+            "infrared": _boxes(seen["infrared"], width, height),
+        }
+
+    def _find(self, image: Pixels) -> Floats:
+        """In the frame brought to about the width of those that it was trained on."""
+        times = max(1, round(640 / image.shape[1]))
+        larger = cv2.resize(image, None, fx=times, fy=times, interpolation=cv2.INTER_CUBIC)
+        rows = self._engine.find(np.asarray(larger, np.uint8), self.confidence)
+        rows[:, :4] /= times
+        return rows
+
+
+class CocoTeacher:
+    """YOLOv5n as its authors trained it on COCO, with its own anchor head: for sharp visible frames."""
 
     def __init__(self, architecture: str, weights: Path, confidence: float = 0.25) -> None:
         self.confidence = confidence
@@ -32,12 +71,10 @@ class Teacher:
         self._layers, self._kept = network.model[:-1], network.save
         self._head = {name: value.float() for name, value in load_file(weights).items() if ".24." in name}
 
-    def boxes(self, image: Pixels) -> Boxes:
-        """What it is sure of, as labels. image: (H, W, 3) uint8 RGB."""
-        height, width = image.shape[:2]
-        found = self.find(image, self.confidence, enlarge=1.5)
-        x1, y1, x2, y2 = (found[:, :4] / [width, height, width, height]).T
-        return np.stack([found[:, 5], (x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1], 1).astype(np.float32)
+    def label(self, visible: Pixels, infrared: Pixels, fused: Pixels) -> dict[Kind, Boxes]:
+        """See `Teacher`. What it is sure of in the visible frame, for all kinds."""
+        boxes = _boxes(self.find(visible, self.confidence, enlarge=1.5), *visible.shape[1::-1])
+        return {"fused": boxes, "visible": boxes, "infrared": boxes}
 
     @torch.no_grad()
     def find(self, image: Pixels, confidence: float, enlarge: float = 1.0) -> Floats:
@@ -80,3 +117,9 @@ class Teacher:
             anchors = self._head["model.24.anchors"][number][:, None, None] * stride
             found.append(torch.cat([centre, (raw[..., 2:4] * 2) ** 2 * anchors, raw[..., 4:]], -1).reshape(-1, 85))
         return torch.cat(found)
+
+
+def _boxes(found: Floats, width: int, height: int) -> Boxes:
+    """Rows of corners in pixels as labels."""
+    x1, y1, x2, y2 = (found[:, :4] / [width, height, width, height]).T
+    return np.stack([found[:, 5], (x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1], 1).astype(np.float32)

@@ -25,9 +25,9 @@ def make_detector(weights: Path) -> Find:
     except (OSError, SafetensorError) as error:
         raise TrainError(f"{weights}: no weights of a detector ({error}); train them with `fusecam train`") from error
     if coco:
-        from ..detector.teacher import Teacher
+        from ..detector.teacher import CocoTeacher
 
-        teacher = Teacher("yolov5n.yaml", weights)
+        teacher = CocoTeacher("yolov5n.yaml", weights)
         return lambda image: teacher.find(image, LEAST)
     engine = DetectorEngine(weights)
     return lambda image: engine.find(image, LEAST)

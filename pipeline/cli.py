@@ -99,6 +99,8 @@ def run(
     inset: options.Inset = None,
     trails: options.Trails = None,
     tint: options.Tint = None,
+    record: options.Record = None,
+    events: options.Events = None,
     report: options.Report = None,
     frame_latencies: options.FrameLatencies = None,
     metrics: options.Metrics = None,
@@ -113,9 +115,9 @@ def run(
     overrides = options.overrides(
         ir=ir, vis=vis, dehaze=dehaze, lift=lift, prompt=prompt, engine=engine, detect=detect, weights=weights,
         classes=classes, conf=conf, track=track, overlay=overlay, inset=inset, trails=trails, tint=tint,
-        offset_ms=offset_ms, out=out, show=show, report=report, frame_latencies=frame_latencies, rig=rig,
-        distance=distance, max_frames=max_frames, metrics=metrics, serve=serve, token=token,
-        log_json=log_json,
+        offset_ms=offset_ms, out=out, show=show, record=record, events=events, report=report,
+        frame_latencies=frame_latencies, rig=rig, distance=distance, max_frames=max_frames, metrics=metrics,
+        serve=serve, token=token, log_json=log_json,
     )  # fmt: skip
     given = [name for name in ("--ir", "--vis", "--config") if context.params[name.strip("-")] is not None]
     if context.invoked_subcommand is not None:

@@ -101,6 +101,18 @@ class OutputConfig(_Section):
     preset: str = Field("superfast", description="x264 speed preset")
 
 
+class RecordConfig(_Section):
+    """A recording beside the output, in segments that survive a killed process."""
+
+    folder: Path | None = Field(None, description="none: no recording")
+    segment_s: float = Field(60.0, gt=1, description="length of a segment")
+    quota_gb: float | None = Field(20.0, gt=0, description="size from which the oldest files go; none: no limit")
+    events: bool = Field(False, description="also a clip around every detection, in the folder's `events`")
+    before_s: float = Field(5.0, ge=0, description="of an event's clip before its first detection")
+    after_s: float = Field(5.0, ge=0, description="of an event's clip after its last detection")
+    longest_s: float = Field(120.0, gt=0, description="after which an event that goes on is cut in two")
+
+
 class MonitorConfig(_Section):
     """How a run is watched from outside. Nothing here changes what comes out."""
 
@@ -121,6 +133,7 @@ class RunConfig(_Section):
     detector: DetectorConfig = DetectorConfig()
     overlay: OverlayConfig = OverlayConfig()
     output: OutputConfig = OutputConfig()
+    record: RecordConfig = RecordConfig()
     monitor: MonitorConfig = MonitorConfig()
     max_frames: int | None = Field(None, gt=0)
 
@@ -131,6 +144,10 @@ class RunConfig(_Section):
         if not self.detector.wanted and (self.detector.track or self.overlay.trails):
             what = "tracking" if self.detector.track else "trails"
             raise ValueError(f"{what} without detection: give --weights FILE, or leave out --no-detect")
+        if self.record.events and self.record.folder is None:
+            raise ValueError("event clips are cut out of a recording: give --record DIR too")
+        if self.record.events and not self.detector.wanted:
+            raise ValueError("event clips without detection: give --weights FILE, or leave out --no-detect")
         if self.overlay.trails and not self.detector.track:
             raise ValueError("trails need numbered objects: give --track too")
         return self

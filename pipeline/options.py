@@ -83,6 +83,19 @@ Tint = Annotated[
     bool | None,
     _option("--tint/--no-tint", panel=OUTPUT, help="Colour people by how far they stand out in infrared."),
 ]
+Record = Annotated[
+    Path | None,
+    _option(
+        panel=OUTPUT,
+        metavar="DIR",
+        help="Record fused and raw streams in segments that stay playable when the process is killed; the oldest go "
+        "when DIR is full (record.quota_gb).",
+    ),
+]
+Events = Annotated[
+    bool | None,
+    _option("--events/--no-events", panel=OUTPUT, help="Also keep a clip around every detection. Needs --record."),
+]
 Report = Annotated[
     Path | None, _option(panel=OUTPUT, metavar="JSON", help="Write latencies, counts, time offset and machine.")
 ]
@@ -156,6 +169,8 @@ def overrides(
     out: Path | None = None,
     show: bool | None = None,
     report: Path | None = None,
+    record: Path | None = None,
+    events: bool | None = None,
     frame_latencies: bool | None = None,
     rig: Path | None = None,
     distance: float | None = None,
@@ -188,6 +203,7 @@ def overrides(
         "overlay": _given(enabled=overlay, inset=inset, trails=trails, tint=tint),
         "sync": _given(offset_ms=offset_ms),
         "output": _given(out=out, show=show, report=report, frame_latencies=frame_latencies),
+        "record": _given(folder=record, events=events),
         "monitor": _given(metrics=metrics, serve=serve, token=token, log_json=log_json),
         **_given(rig=rig, distance=distance, max_frames=max_frames),
     }

@@ -249,8 +249,9 @@ class Runner:
 
     def _too_old(self, pair: FramePair) -> bool:
         """Whether a live frame would no longer be what is there now."""
-        led = pair.led_by == "infrared" and pair.infrared is not None
-        leader = pair.infrared if led else pair.visible  # a stand-in's time is not on the host's clock
+        leader = pair.visible
+        if pair.led_by == "infrared" and pair.infrared is not None:  # the stand-in's time is not on the host's clock
+            leader = pair.infrared
         return time.monotonic_ns() - leader.time_ns > self._stages.synchronizer.limit_ns(pair.led_by)
 
     def _elapsed_s(self, visible: Frame) -> float | None:

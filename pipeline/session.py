@@ -29,6 +29,7 @@ from .report import build_report, print_summary, warnings, write_report
 from .runner import Outcome, Runner, Stages
 from .sinks import Sink, close_all, is_video, open_sinks
 from .sinks.aside import AsideFile
+from .sinks.record import RecordSink
 from .track import Tracker
 
 INTERRUPTED = 130
@@ -110,6 +111,8 @@ def run_streams(
     keep_partial: a run that was interrupted, or lost a camera, keeps the frames it has as a whole, playable output.
     """
     visible, infrared = streams.visible.info, streams.infrared.info
+    health, switches = streams.health, Switches()
+    sinks: list[Sink] = []
     try:
         names = visible.names
         inputs = [infrared.spec, visible.spec]
@@ -119,13 +122,16 @@ def run_streams(
             if tools.detector is not None:
                 tools.detector.prepare(visible.width, visible.height)
         tracker = Tracker(config.detector.confidence) if tools.detector is not None and config.detector.track else None
-        sinks = [*open_sinks(config.output, visible.rate, names, inputs), *more_sinks]
+        sinks += open_sinks(config.output, visible.rate, names, inputs)
+        recording = _recording(config, streams, switches)
+        sinks += [*recording, *more_sinks]
     except BaseException:
         streams.close()
+        close_all(sinks, complete=False)
         raise
-    recorder, health, switches = LatencyRecorder(frame_log=config.output.frame_latencies), streams.health, Switches()
+    recorder = LatencyRecorder(frame_log=config.output.frame_latencies)
     overlay = Overlay(config.overlay) if _draws_overlay(config) else None
-    has = {"overlay": overlay, "detector": tools.detector}
+    has = {"overlay": overlay, "detector": tools.detector, "recording": recording or None}
     view = RunView(
         health,
         recorder,
@@ -181,10 +187,16 @@ def run_streams(
     return Finished(outcome, report, recorder)
 
 
+def _recording(config: RunConfig, streams: Streams, switches: Switches) -> list[Sink]:
+    if config.record.folder is None:
+        return []
+    return [RecordSink(config.record, config.output, streams.health, lambda: switches.recording)]
+
+
 def _with_window_decided(config: RunConfig) -> RunConfig:
     """Without any output asked for, the result goes to a window; without a display that is an error."""
     output = config.output
-    if output.show is not None or any((output.out, output.report, config.monitor.serve)):
+    if output.show is not None or any((output.out, output.report, config.record.folder, config.monitor.serve)):
         return config
     if not has_display():
         raise InputError("nowhere to show the result: there is no display, so give --out FILE or --serve :8080")

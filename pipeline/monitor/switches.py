@@ -11,3 +11,4 @@ class Switches:
 
     overlay: bool = True
     detector: bool = True
+    recording: bool = True

@@ -5,6 +5,11 @@
 Decodes two 640x480 H.264 streams, pairs them, warps infrared by a rig with lens distortion, draws the overlay with
 boxes and inset, and encodes H.264: everything but the fusion network and the detector, whose places are taken by a
 pass-through and a fixed set of boxes. Prints frames per second and the resident memory along the way.
+
+    python -m tests.e2e.soak --faults --frames 200000
+
+instead runs the default chain, network and detector included, on two simulated cameras that break every few seconds
+(see `soak_faults`), and fails if a frame is unaccounted for or memory grows.
 """
 
 from __future__ import annotations
@@ -117,8 +122,20 @@ def soak(frames: int, folder: Path, console: Console) -> tuple[float, list[float
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--frames", type=int, default=2000, help="length of the clips (default: %(default)s)")
-    frames = parser.parse_args().frames
-    console = Console()
+    parser.add_argument("--faults", action="store_true", help="the default chain on cameras that break")
+    parser.add_argument("--every", type=int, default=200, help="frames between two faults (default: %(default)s)")
+    parser.add_argument("--engine", default="realtime", help="with --faults (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=8, help="of the faults (default: %(default)s)")
+    options = parser.parse_args()
+    frames, console = options.frames, Console()
+    if options.faults:
+        from . import soak_faults
+
+        with tempfile.TemporaryDirectory() as folder:
+            wrong = soak_faults.soak(
+                frames, SAMPLES, Path(folder), console, options.engine, options.seed, options.every
+            )
+        raise SystemExit("; ".join(wrong) or 0)
     with tempfile.TemporaryDirectory() as folder:
         rate, memory = soak(frames, Path(folder), console)
     print(f"{frames} frames at {rate:.1f} fps; resident MiB at each tenth: {', '.join(f'{m:.0f}' for m in memory)}")

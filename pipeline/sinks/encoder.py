@@ -1,0 +1,99 @@
+"""libx264 and a muxer on one destination."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from fractions import Fraction
+from typing import Any, BinaryIO
+
+import av
+import numpy as np
+from av.video.frame import PictureType, VideoFrame
+from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, VideoReformatter
+
+from ..frames import Pixels
+
+_HD_LINES = 720
+_SLICES = 4
+"""Threads of x264, which cut the picture into as many slices: part of the result, so they do not follow the machine."""
+_FRAGMENTS = {"movflags": "frag_keyframe+empty_moov+default_base_moof", "flush_packets": "1"}
+
+
+class Encoder:
+    """Frames of one size in, H.264 out.
+
+    Even sizes are yuv420p; odd ones yuv444p, since H.264 cannot crop 4:2:0 to odd sizes: the size stays true, some
+    hardware players refuse it. Colour: limited range, tagged; matrix BT.601 below 720 lines and BT.709 from there,
+    which is also what players guess that ignore tags.
+    """
+
+    def __init__(
+        self,
+        destination: str | BinaryIO,
+        muxer: str,
+        image: Pixels,
+        timescale: int,
+        rate: Fraction | None,
+        preset: str,
+        crf: int,
+        fragments: bool = False,
+    ) -> None:
+        """image: of the size to come, (H, W, 3) RGB or (H, W). timescale: ticks per second.
+
+        fragments: the file (mp4) can be played up to the last key frame at any time, whatever becomes of the process.
+        """
+        self.timescale = timescale
+        self._shape = image.shape
+        height, width = image.shape[:2]
+        scale = str(timescale)
+        # The movie's own timescale counts the edit list, by which a nonzero start is expressed.
+        options = {} if muxer == "matroska" else {"video_track_timescale": scale, "movie_timescale": scale}
+        coding = {"preset": preset, "crf": str(crf)}
+        if fragments:
+            options |= _FRAGMENTS
+            coding |= {"tune": "zerolatency", "forced-idr": "1"}  # nothing waits inside that a kill would lose
+        self._container = av.open(destination, "w", format=muxer, container_options=options)
+        self._stream = self._container.add_stream("libx264", rate=rate or 25, options=coding)
+        context = self._stream.codec_context
+        # No reordered frames: decoding times are presentation times, so that no gap is too long and no player needs
+        # the edit list to undo a shift. Measured at veryfast and medium: 40 % faster, no larger, 0.1 dB less.
+        context.max_b_frames = 0
+        context.width, context.height = width, height
+        context.pix_fmt = "yuv420p" if width % 2 == height % 2 == 0 else "yuv444p"
+        context.time_base = self._stream.time_base = Fraction(1, timescale)
+        context.color_range = ColorRange.MPEG
+        context.color_primaries = ColorPrimaries.BT709
+        context.color_trc = ColorTrc.BT709
+        context.thread_count = _SLICES
+        self._matrix = Colorspace.ITU709 if height >= _HD_LINES else Colorspace.ITU601
+        context.colorspace = 1 if self._matrix == Colorspace.ITU709 else 6
+        self._reformatter = VideoReformatter()
+
+    def write(self, image: Pixels, tick: int, key: bool = False) -> None:
+        """Encode the next frame. key: make it one from which a player can start."""
+        if image.shape != self._shape:
+            raise ValueError(f"a frame of {image.shape} in a video of {self._shape}")
+        layout: Any = "rgb24" if image.ndim == 3 else "gray"
+        frame = self._reformatter.reformat(
+            VideoFrame.from_ndarray(np.ascontiguousarray(image), layout),
+            format=self._stream.codec_context.pix_fmt,
+            src_color_range=ColorRange.JPEG,
+            dst_color_range=ColorRange.MPEG,
+            dst_colorspace=self._matrix,
+            dst_color_primaries=ColorPrimaries.BT709,
+            dst_color_trc=ColorTrc.BT709,
+            threads=1,
+        )
+        frame.pts, frame.time_base = tick, Fraction(1, self.timescale)
+        frame.pict_type = PictureType.I if key else PictureType.NONE
+        self._container.mux(self._stream.encode(frame))
+
+    def finish(self) -> None:
+        """Write what is still inside and the trailer."""
+        self._container.mux(self._stream.encode())
+        self._container.close()
+
+    def abandon(self) -> None:
+        """Free the encoder; what it still writes does not matter."""
+        with suppress(av.FFmpegError, OSError):
+            self._container.close()

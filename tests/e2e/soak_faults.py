@@ -1,0 +1,169 @@
+"""The default chain at full speed under random faults: `python -m tests.e2e.soak --faults --frames 200000`.
+
+Fusion by the default engine, its detector where there are weights, tracking, overlay, H.264 output, recording; two
+simulated cameras that break (see `faulty`), an output that is slow now and then, an engine that breaks down. At the
+end every frame has exactly one counted fate, and memory did not grow.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+from rich.console import Console
+
+from fusecam.engines import create_engine
+from fusecam.engines.base import Fused, FusionEngine
+from fusecam.engines.choice import Chosen
+from fusecam.pipeline.assemble import Alignment, Streams, Tools, build_tools
+from fusecam.pipeline.config import RunConfig
+from fusecam.pipeline.health import CAMERAS, FATES, Health
+from fusecam.pipeline.register import Registrar
+from fusecam.pipeline.result import Result
+from fusecam.pipeline.session import run_streams
+from fusecam.pipeline.sinks import SinkHealth
+from fusecam.pipeline.sources.watchdog import WatchedSource
+from fusecam.pipeline.sync import Synchronizer
+
+from .faulty import STALL_S, Device, Pace
+
+WARM = 0.2  # of the run, after which memory counts
+GROWTH = 0.05
+
+
+class Breaking:
+    """A real engine that breaks down after `lasts` frames, as a GPU does that falls off its bus."""
+
+    def __init__(self, engine: FusionEngine, number: int, lasts: int) -> None:
+        self._engine, self._lasts, self.name = engine, lasts, f"{engine.name}#{number}"
+        self.notes = engine.notes
+
+    def prepare(self, *sizes: Any) -> None:
+        """See `FusionEngine`."""
+        self._engine.prepare(*sizes)
+
+    def fuse(self, *frames: Any) -> Fused:
+        """See `FusionEngine`."""
+        self._lasts -= 1
+        if self._lasts < 0:
+            raise RuntimeError("CUDA error: unspecified launch failure")
+        return self._engine.fuse(*frames)
+
+
+@dataclass
+class Watch:
+    """A sink that looks at the memory, and is slow now and then. black: frames that were all but black."""
+
+    every: int
+    random: random.Random
+    health: SinkHealth = field(default_factory=SinkHealth)
+    memory: list[float] = field(default_factory=list)
+    slow: int = 0
+    black: int = 0
+    backwards: int = 0
+    led: int = 0
+    _last_ns: int = 0
+    _process: psutil.Process = field(default_factory=psutil.Process)
+
+    def write(self, result: Result) -> None:
+        """Take a result."""
+        self.health.written += 1
+        self.black += int(result.fused.image.max()) < 8
+        self.led += result.pair.led_by == "infrared"
+        self.backwards += result.pair.visible.time_ns <= self._last_ns
+        self._last_ns = result.pair.visible.time_ns
+        if self.health.written % self.every == 0:
+            self.memory.append(self._process.memory_info().rss / 2**20)
+        if self.random.random() < 0.002:
+            self.slow += 1
+            time.sleep(0.3)
+
+    def close(self, complete: bool) -> None:
+        """Nothing is open."""
+
+
+def soak(frames: int, samples: Path, folder: Path, console: Console, engine: str, seed: int, every: int) -> list[str]:
+    """Run and print; returns what was not as it must be, nothing if all was. frames: of each camera."""
+    config = RunConfig.model_validate(
+        {
+            "sources": {"ir": "infrared", "vis": "visible", "give_up_s": None},
+            "engine": {"name": engine},
+            "overlay": {"enabled": True, "inset": True},
+            "output": {"out": folder / "out.mp4", "show": False},
+            "record": {"folder": folder / "record", "segment_s": 5, "quota_gb": 0.05},
+        }
+    )
+    health, chance = Health(), random.Random(seed)
+    pace = Pace(health)
+    infrared, visible = (
+        Device(samples / f"fog_day_{name}.mp4", camera, frames, every, pace, seed + k)
+        for k, (name, camera) in enumerate((("ir", "infrared"), ("vis", "visible")))
+    )
+    streams = Streams(
+        WatchedSource(infrared.open(), infrared.open, STALL_S, health),
+        WatchedSource(visible.open(), visible.open, STALL_S, health),
+        Registrar(None),
+        Synchronizer(live=True),
+        Alignment(0.0, 0.0, "given"),
+        health=health,
+    )
+    breaks = max(1, frames // (20 * every))
+    makers = [
+        lambda number=number: Breaking(create_engine(engine), number, chance.randint(every, 30 * every))
+        for number in range(breaks)
+    ]
+    tools = Tools(
+        Chosen([*makers, lambda: create_engine(engine)]), build_tools(config.engine, config.detector).detector
+    )
+    watch, stop = Watch(max(frames // 50, 1), random.Random(seed)), threading.Event()
+
+    def end() -> None:
+        infrared.over.wait()
+        visible.over.wait()
+        time.sleep(1.0)
+        stop.set()
+
+    threading.Thread(target=end, daemon=True).start()
+    finished = run_streams(config, streams, tools, stop, console, more_sinks=[watch])
+    for device in (infrared, visible):
+        console.print(f"{device.camera}: {_told(device.faults)}", highlight=False)
+    for camera in CAMERAS:
+        console.print(f"{camera}: {_told(Counter(health.counters(camera)))}", highlight=False)
+    console.print(f"run: {_told(Counter(health.run_counters()))}; slow outputs {watch.slow}; led {watch.led}")
+    seconds = finished.outcome.seconds
+    console.print(f"{watch.health.written} frames out in {seconds:.0f} s, {watch.health.written / seconds:.1f} fps")
+    console.print(f"resident MiB: {', '.join(f'{m:.0f}' for m in watch.memory[:: max(1, len(watch.memory) // 10)])}")
+    return _wrong(health, watch, finished.outcome.failure)
+
+
+def _wrong(health: Health, watch: Watch, failure: Exception | None) -> list[str]:
+    found = [] if failure is None else [f"the run failed: {failure}"]
+    for camera in CAMERAS:
+        counters = health.counters(camera)
+        fates = sum(counters[name] for name in FATES)
+        if counters["frames"] != fates:
+            found.append(f"{camera}: {counters['frames']} frames, {fates} with a fate")
+    run = health.run_counters()
+    if run["fused"] != run["out"] + run["dropped_output"]:
+        found.append(f"{run['fused']} fused, {run['out']} out, {run['dropped_output']} dropped at the output")
+    if watch.health.written != run["out"]:
+        found.append(f"{run['out']} out, {watch.health.written} seen by the outputs")
+    found += [f"{number} {what}" for number, what in ((watch.black, "black"), (watch.backwards, "backwards")) if number]
+    settled = watch.memory[int(len(watch.memory) * WARM) :]
+    if len(settled) >= 10:
+        third = len(settled) // 3
+        before, after = float(np.median(settled[:third])), float(np.median(settled[-third:]))
+        if after > before * (1 + GROWTH):
+            found.append(f"memory grew from {before:.0f} to {after:.0f} MiB")
+    return found
+
+
+def _told(counts: Counter[Any]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in counts.items() if count) or "nothing"

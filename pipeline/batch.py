@@ -1,4 +1,4 @@
-"""`fusecam batch`: folders of clips, one after the other, each finished whole or not at all, none done twice."""
+"""`fusecam batch`: folders of clips, each finished whole or not at all, none done twice; here one after the other."""
 
 from __future__ import annotations
 
@@ -9,18 +9,21 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from .assemble import Tools, build_tools, open_streams
-from .config import RunConfig
+from .config import MonitorConfig, RunConfig
 from .errors import InputError, expected_errors
 from .names import pair_clips
 from .report import write_report
 from .session import INTERRUPTED, interruptible, run_streams
+
+if TYPE_CHECKING:
+    from .cluster import Cluster
 
 VIDEO_SUFFIXES = (
     ".mp4",
@@ -78,31 +81,62 @@ class Row:
     remark: str = ""
 
 
-def run_batch(ir_source: str, vis_source: str, out: Path, config: RunConfig, force: bool, console: Console) -> int:
+def run_batch(
+    ir_source: str,
+    vis_source: str,
+    out: Path,
+    config: RunConfig,
+    force: bool,
+    console: Console,
+    cluster: Cluster | None = None,
+) -> int:
     """Run every pair of clips; returns the exit code: 0 all done, 1 something failed or had no partner, 130 Ctrl-C.
 
-    A clip that fails is reported and the others go on. Raises InputError when there is nothing to run.
+    A clip that fails is reported and the others go on. cluster: where to run them, None for one after the other here.
+    Raises InputError when there is nothing to run.
     """
-    config = config.model_copy(
-        update={"overlay": config.overlay.model_copy(update={"enabled": bool(config.overlay.enabled)})}
-    )
-    clips, alone = find_clips(ir_source, vis_source, out)
+    config = _settled(config)
+    clips, alone = find_clips(ir_source, vis_source, out.absolute())
     for path in alone:
         console.print(f"[yellow]no partner:[/] {escape(str(path))}", highlight=False)
-    with console.status("building the engine"):
-        tools = build_tools(config.engine, config.detector)
-    rows: list[Row] = []
     with interruptible() as stop:
-        for number, clip in enumerate(clips, 1):
-            row = _run_clip(clip, config, tools, force, stop, console, f"{number}/{len(clips)} {clip.name}")
-            rows.append(row)
-            console.print(_line(row), highlight=False)
-            if stop.is_set():
-                break
+        if cluster is None:
+            rows = _run_here(clips, config, force, stop, console)
+        else:
+            from .cluster import run_clips
+
+            rows = run_clips(clips, config, force, stop, console, cluster)
     console.print(summary(rows, len(clips), len(alone)))
     if stop.is_set():
         return INTERRUPTED
-    return 1 if alone or any(row.status == "failed" for row in rows) else 0
+    return 1 if alone or len(rows) < len(clips) or any(row.status == "failed" for row in rows) else 0
+
+
+def _settled(config: RunConfig) -> RunConfig:
+    """What every clip is run with, wherever: paths that mean the same everywhere, no overlay unless asked for."""
+    weights = config.detector.weights
+    update: dict[str, Any] = {
+        "overlay": config.overlay.model_copy(update={"enabled": bool(config.overlay.enabled)}),
+        "detector": config.detector.model_copy(update={"weights": None if weights is None else weights.absolute()}),
+        "rig": None if config.rig is None else config.rig.absolute(),
+        "monitor": MonitorConfig(),  # of a single run
+    }
+    return config.model_copy(update=update)
+
+
+def _run_here(
+    clips: Sequence[Clip], config: RunConfig, force: bool, stop: threading.Event, console: Console
+) -> list[Row]:
+    with console.status("building the engine"):
+        tools = build_tools(config.engine, config.detector)
+    rows: list[Row] = []
+    for number, clip in enumerate(clips, 1):
+        row = run_clip(clip, config, tools, force, stop, console, f"{number}/{len(clips)} {clip.name}")
+        rows.append(row)
+        console.print(line(row), highlight=False)
+        if stop.is_set():
+            break
+    return rows
 
 
 def find_clips(ir_source: str, vis_source: str, out: Path) -> tuple[list[Clip], list[Path]]:
@@ -116,7 +150,7 @@ def find_clips(ir_source: str, vis_source: str, out: Path) -> tuple[list[Clip], 
     inputs = {path.resolve().parent for pair in pairs for path in (pair.infrared, pair.visible)}
     if out.resolve() in inputs:
         raise InputError(f"{out}: the clips themselves are there, and results would mix with them; give another --out")
-    return [Clip(pair.name, pair.infrared, pair.visible, out) for pair in pairs], alone
+    return [Clip(pair.name, pair.infrared.absolute(), pair.visible.absolute(), out) for pair in pairs], alone
 
 
 def _clips(source: str) -> list[Path]:
@@ -136,7 +170,7 @@ def _clips(source: str) -> list[Path]:
     return found
 
 
-def _run_clip(
+def run_clip(
     clip: Clip, config: RunConfig, tools: Tools, force: bool, stop: threading.Event, console: Console, title: str
 ) -> Row:
     """Run one clip, or keep it if it is finished. Expected errors end this clip only."""
@@ -172,7 +206,8 @@ def _finished(clip: Clip, mark: str) -> dict[str, Any] | None:
     return report if same and clip.video.exists() and clip.video.with_suffix(".jsonl").exists() else None
 
 
-def _line(row: Row) -> str:
+def line(row: Row) -> str:
+    """What is said of a clip when it is over."""
     colour = {"done": "green", "kept": "cyan", "failed": "bold red", "interrupted": "yellow"}[row.status]
     return f"[{colour}]{row.status}[/] {escape(row.name)}" + (f": {escape(row.remark)}" if row.remark else "")
 

@@ -43,6 +43,8 @@ fusecam batch drives drives -o fused         [dim]drives/a_ir.mp4 with drives/a_
 fusecam batch irs viss -o fused              [dim]irs/a.mp4 with viss/a.mp4[/dim]
 
 fusecam batch 'd*/ir/*.mkv' 'd*/vis/*.mkv' -o fused --rig rig.yaml
+
+fusecam batch drives drives -o fused --ray   [dim]over the Ray cluster of this machine[/dim]
 """
 app = typer.Typer(
     name="fusecam",
@@ -139,7 +141,7 @@ def run(
     raise typer.Exit(run_session(load(config, overrides), console))
 
 
-@app.command(epilog=BATCH_EXAMPLES)
+@app.command(epilog=BATCH_EXAMPLES, cls=options.BareRay)
 def batch(
     ir_source: Annotated[
         str, typer.Argument(help="Folder, glob or single file of infrared clips.", show_default=False)
@@ -159,6 +161,8 @@ def batch(
     force: Annotated[
         bool, typer.Option("--force", rich_help_panel=options.RUN, help="Redo clips that are already finished.")
     ] = False,
+    ray: options.Ray = None,
+    ray_cores: options.RayCores = None,
     config: options.Config = None,
     max_frames: options.MaxFrames = None,
     rig: options.Rig = None,
@@ -179,7 +183,7 @@ def batch(
     tint: options.Tint = None,
     frame_latencies: options.FrameLatencies = None,
 ) -> None:
-    """Fuse folders of clips, one after the other; finished clips are not redone after an interruption.
+    """Fuse folders of clips, one after the other or over a cluster; what is finished is not done again.
 
     Infrared and visible clips belong together when their names are equal once the camera's marker
     (ir, infrared, thermal, lwir; vis, visible, rgb) is taken off: a_ir.mp4 with a_vis.mp4, or a.mp4 in two folders.
@@ -193,7 +197,14 @@ def batch(
         conf=conf, track=track, overlay=overlay, inset=inset, trails=trails, tint=tint, offset_ms=offset_ms,
         frame_latencies=frame_latencies, rig=rig, distance=distance, max_frames=max_frames,
     )  # fmt: skip
-    raise typer.Exit(run_batch(ir_source, vis_source, out, load(config, overrides), force, console))
+    if ray_cores is not None and ray is None:
+        raise InputError("--ray-cores needs --ray: without a cluster a clip has the whole machine")
+    cluster = None
+    if ray is not None:
+        from .cluster import CORES, Cluster
+
+        cluster = Cluster(ray, ray_cores or CORES)
+    raise typer.Exit(run_batch(ir_source, vis_source, out, load(config, overrides), force, console, cluster))
 
 
 @app.command()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from .errors import InputError
 
@@ -146,6 +148,33 @@ LogJson = Annotated[
     bool | None,
     _option("--log-json", panel=WATCH, help="Events as JSON lines on stderr, in place of what is meant for people."),
 ]
+
+
+Ray = Annotated[
+    str | None,
+    _option(
+        panel=RUN,
+        metavar="[ADDRESS]",
+        help="Run the clips over a Ray cluster: HOST:PORT or ray://HOST:PORT; without ADDRESS the one that this "
+        "machine is in, or a new one of this machine alone.",
+    ),
+]
+RayCores = Annotated[
+    int | None, _option(panel=RUN, metavar="N", min=1, help="Processor cores for each clip on the cluster. Default: 2.")
+]
+THIS_CLUSTER = "this"
+
+
+class BareRay(TyperCommand):
+    """A command whose `--ray` may stand without an address, which Typer cannot say."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Give a bare `--ray` its value: what follows is taken for an address only if it looks like one."""
+        for place, arg in enumerate(args):
+            follows = args[place + 1] if place + 1 < len(args) else ""
+            if arg == "--ray" and not re.fullmatch(r"ray://\S+|[\w.-]+:\d+|\[[0-9a-fA-F:.]+\]:\d+", follows):
+                args = [*args[: place + 1], THIS_CLUSTER, *args[place + 1 :]]
+        return super().parse_args(ctx, args)
 
 
 def overrides(

@@ -27,7 +27,7 @@ def open_file(spec: str, path: Path, camera: Camera, config: SourceConfig, start
     if not head:
         raise InputError(f"{spec}: is an empty file: record or copy it again")
     try:
-        container = av.open(str(path.absolute()), "r")
+        container = av.open(str(path.absolute()), "r", metadata_errors="replace")
         if start_s > 0:
             with suppress(av.error.FFmpegError):  # formats without an index are read from their start
                 container.seek(round(start_s * 1e6) + (container.start_time or 0))

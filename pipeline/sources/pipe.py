@@ -72,7 +72,7 @@ def open_pipe(spec: str, camera: Camera, config: SourceConfig) -> VideoSource:
     traits = VideoTraits(kind="pipe", interrupt=reader.interrupt, release=reader.release)
     try:
         try:
-            container = av.open(reader, "r")
+            container = av.open(reader, "r", metadata_errors="replace")
         except BaseException:
             reader.release()
             raise

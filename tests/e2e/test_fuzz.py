@@ -1,0 +1,11 @@
+"""A few of the cases of `python -m tests.e2e.fuzz`."""
+
+from .fuzz import MEMORY, fuzz
+
+
+def test_damaged_inputs_of_every_kind_end_well_or_are_told(tmp_path):
+    counts, wrong, peak = fuzz(60, 1, tmp_path)
+    assert wrong == []
+    assert sum(counts.values()) == 60
+    assert any(name.endswith(" told") for name in counts)
+    assert peak < MEMORY

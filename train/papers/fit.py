@@ -1,0 +1,102 @@
+"""Training run of IASSF or DFVO, and what it is worth beside the average and the untrained network."""
+
+from __future__ import annotations
+
+import math
+from copy import deepcopy
+from pathlib import Path
+
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor, nn
+
+from ...engines import checkpoints
+from ..fit import Ordered, held_out, run
+from ..module import Batch, Trained
+from .recipe import PaperRecipe
+from .tasks import DfvoTask, IassfTask, Task, score
+
+
+def make_task(recipe: PaperRecipe) -> Task:
+    """The recipe's network, untrained, and how it learns."""
+    if recipe.iassf is not None:
+        return IassfTask(recipe.iassf, recipe.mixture)
+    assert recipe.dfvo is not None
+    return DfvoTask(recipe.dfvo)
+
+
+class PaperModule(Trained):
+    """Trains one of the papers' networks. Batches are (visible, infrared, factor), the first two uint8."""
+
+    def __init__(self, recipe: PaperRecipe, task: Task) -> None:
+        super().__init__(recipe, task.network, checkpoints.describe(recipe.name, task.network.profile))
+        self.task, self.own = task, recipe
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """Adam, or with a decay AdamW; the rate falls as a cosine over the steps."""
+        own, learning = self.own, [parameter for parameter in self.network.parameters() if parameter.requires_grad]
+        optimiser = torch.optim.AdamW(learning, own.rate, betas=own.betas, weight_decay=own.decay)
+
+        def rate(step: int) -> float:
+            return own.falls + (1 - own.falls) * 0.5 * (1 + math.cos(math.pi * min(1.0, step / own.steps)))
+
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, rate)
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def training_step(self, batch: Batch, index: int) -> Tensor:
+        """The total of the weighted losses."""
+        seed = hash((self.own.seed, self.global_step, self.global_rank)) % 2**63
+        random = torch.Generator(self.device).manual_seed(seed)
+        progress = self.global_step / self.own.steps
+        parts = self.task.cost(batch[0].float() / 255, batch[1].float() / 255, random, progress)
+        total = torch.stack([*parts.values()]).sum()
+        self.log_dict({f"loss/{name}": value for name, value in parts.items()}, batch_size=1)
+        self.log("loss", total, prog_bar=True, batch_size=1)
+        return total
+
+    def validation_step(self, batch: Batch, index: int) -> None:
+        """The scores of `tasks.score`."""
+        for name, value in _scored(self.task, self.network, batch, index).items():
+            self.log(f"val/{name}", value, batch_size=len(batch[0]))
+
+
+def fit_paper(recipe: PaperRecipe, out: Path, resume: bool = False, devices: str = "auto", bar: bool = True) -> Path:
+    """Train; returns the path of the weights, `out`/weights.safetensors, and prints the scores on held-out pairs.
+
+    Arguments as for `fit.fit`. Raises TrainError for data that cannot be used.
+    """
+    torch.manual_seed(recipe.seed)
+    task = make_task(recipe)
+    untrained = deepcopy(task.network).eval()
+    weights = run(PaperModule(recipe, task), recipe, out, resume, devices, bar)
+    trained = task.network.cpu().eval()
+    Console().print(compare(recipe, task, {"untrained": untrained, "average": None, recipe.name: trained}))
+    return weights
+
+
+def compare(recipe: PaperRecipe, task: Task, rows: dict[str, nn.Module | None]) -> Table:
+    """Scores (see `tasks.score`) of each row's network on the recipe's held-out pairs; None: the average."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title="held-out pairs")
+    data = Ordered(recipe.data, held_out(recipe.data))
+    for at, (name, network) in enumerate(rows.items()):
+        sums: dict[str, float] = {}
+        count = 0
+        for index, batch in enumerate(data):
+            for key, value in _scored(task, network, batch, index).items():
+                sums[key] = sums.get(key, 0.0) + float(value) * len(batch[0])
+            count += len(batch[0])
+        if at == 0:
+            table.add_column(f"{count} pairs")
+            for key in sums:
+                table.add_column(key, justify="right")
+        table.add_row(name, *(f"{value / count:.3f}" for value in sums.values()))
+    return table
+
+
+def _scored(task: Task, network: nn.Module | None, batch: Batch, index: int) -> dict[str, Tensor]:
+    random = torch.Generator(batch[0].device).manual_seed(index)
+    with torch.no_grad():
+        return score(task.fuse(batch[0].float() / 255, batch[1].float() / 255, random, network))

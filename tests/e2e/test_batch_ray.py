@@ -17,7 +17,7 @@ CLIPS = ("a", "b", "c", "long")
 
 @pytest.fixture(scope="module")
 def cluster():
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_raylet_start_wait_time_s": "120"}  # a busy machine is slow
     from ray.cluster_utils import Cluster
 
     head = {"num_cpus": 1, "object_store_memory": 80 * 2**20, "include_dashboard": False}

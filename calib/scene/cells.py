@@ -1,0 +1,178 @@
+"""How well the views coincide in each part of the image, for every small displacement, pair by pair."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from .structure import (
+    Grey,
+    Mask,
+    Matrix,
+    Size,
+    eroded,
+    resized,
+    resized_mask,
+    scaling,
+    structure,
+)
+
+COLUMNS, ROWS = 8, 6
+_OVER = 1.6  # a cell's window in cells: neighbours overlap
+_SEEN = 0.25  # of a cell's window, where both cameras must look
+_FAINT = 0.05  # of the median cell's energy: cells without edges count little instead of having their noise amplified
+_THUMBNAIL = 48  # columns
+
+Surfaces = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Level:
+    """The pairs compared at one resolution around one homography.
+
+    surfaces: (pairs, cells, 2 reach + 1, 2 reach + 1) float32, correlation when the infrared view is displaced by that
+    many pixels of `size`, rows first. centres: (cells, 2). to_level: (3, 3), visible pixel to pixel of `size`.
+    seen: (cells,), share of a cell in which both cameras look. looks, feels: (pairs, n), each visible and each infrared
+    view as laid over it, coarsely, as vectors of length 1 to compare frames with.
+    """
+
+    size: Size
+    reach: int
+    surfaces: Surfaces
+    centres: Matrix
+    to_level: Matrix
+    seen: npt.NDArray[np.float32]
+    looks: npt.NDArray[np.float32]
+    feels: npt.NDArray[np.float32]
+
+
+def compare(
+    visible: Sequence[Grey],
+    infrared: Sequence[Grey],
+    areas: tuple[Mask, Mask],
+    homography: Matrix,
+    side: int,
+    reach: int,
+) -> Level:
+    """Lay the infrared views over the visible ones by `homography` and correlate edge directions cell by cell.
+
+    side: longer side of the grid in pixels, at most the visible image's own.
+    """
+    height, width = visible[0].shape
+    factor = min(1.0, side / max(width, height))
+    size = round(width * factor), round(height * factor)
+    to_level = scaling((width, height), size)
+    laid = _Laid(infrared, areas[1], homography @ np.linalg.inv(to_level), size, reach)
+    area = eroded(resized_mask(areas[0], size))
+    grid = _Grid(size, reach)
+    products = np.empty((len(visible), COLUMNS * ROWS, 2 * reach + 1, 2 * reach + 1), np.float32)
+    energy_v, energy_i = np.zeros(area.shape, np.float32), np.zeros(laid.area.shape, np.float32)
+    looks, feels = [], []
+    for k, picture in enumerate(visible):
+        look, feel = structure(resized(picture, size), area), structure(laid.picture(k), laid.area)
+        products[k] = grid.correlate(grid.windows(look), grid.surroundings(feel))
+        strength = float(np.sqrt((look**2).sum() * (feel**2).sum())) + 1e-6
+        products[k] /= strength  # each pair has one vote, however many edges it shows
+        energy_v += (look**2).sum(axis=0) / strength
+        energy_i += (feel**2).sum(axis=0) / strength
+        looks.append(_thumbnail(look))
+        feels.append(_thumbnail(feel[:, reach:-reach, reach:-reach]))
+    ours, theirs = area.astype(np.float32)[None], laid.area.astype(np.float32)[None]
+    window = grid.windows(ours)
+    both = grid.correlate(window, grid.surroundings(theirs))
+    here = grid.correlate(grid.windows(energy_v[None]), grid.surroundings(theirs))
+    there = grid.correlate(window, grid.surroundings(energy_i[None]))
+    norm = np.sqrt(np.maximum(here * there, 0))
+    share = np.asarray(np.maximum(both, 0) / grid.weight, np.float32)
+    norm += _FAINT * float(np.median(norm)) + 1e-9
+    surfaces = products * np.where(share > _SEEN, np.sqrt(share) / norm, 0).astype(np.float32)
+    return Level(
+        size, reach, surfaces, grid.centres, to_level, share[:, reach, reach], np.stack(looks), np.stack(feels)
+    )
+
+
+class _Laid:
+    """Infrared pictures on the level's grid, with a rim of `reach`; averaged first where they are finer than it."""
+
+    def __init__(self, pictures: Sequence[Grey], area: Mask, from_level: Matrix, size: Size, reach: int) -> None:
+        own = pictures[0].shape[1], pictures[0].shape[0]
+        middle = np.array([(size[0] - 1) / 2, (size[1] - 1) / 2, 1.0])
+        depth = float(from_level[2] @ middle)
+        step = float(np.sqrt(abs(np.linalg.det(from_level) / depth**3)))  # area of a level's pixel in infrared ones
+        if step > 1.3:
+            reduced = max(8, round(own[0] / step)), max(8, round(own[1] / step))
+            pictures = [resized(picture, reduced) for picture in pictures]
+            area, from_level = resized_mask(area, reduced), scaling(own, reduced) @ from_level
+        self._matrix = from_level @ np.array([[1, 0, -reach], [0, 1, -reach], [0, 0, 1.0]])
+        self._size = size[0] + 2 * reach, size[1] + 2 * reach
+        self._pictures = pictures
+        flat = cv2.warpPerspective(
+            area.astype(np.uint8), self._matrix, self._size, flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
+        )
+        self.area = eroded(flat > 0)
+
+    def picture(self, k: int) -> Grey:
+        """The k-th picture, (h + 2 reach, w + 2 reach)."""
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        warped = cv2.warpPerspective(
+            self._pictures[k], self._matrix, self._size, flags=flags, borderMode=cv2.BORDER_REPLICATE
+        )
+        return np.asarray(warped, np.uint8)
+
+
+class _Grid:
+    """Overlapping windows on a grid, and the correlation of each with its surroundings."""
+
+    def __init__(self, size: Size, reach: int) -> None:
+        self._reach = reach
+        self._wide, self._high = (max(8, int(_OVER * n / k)) for n, k in zip(size, (COLUMNS, ROWS), strict=True))
+        middles = [(np.arange(k) + 0.5) * n / k - 0.5 for n, k in zip(size, (COLUMNS, ROWS), strict=True)]
+        x, y = (m.ravel() for m in np.meshgrid(*middles))
+        self._left = np.round(x - (self._wide - 1) / 2).astype(int)
+        self._top = np.round(y - (self._high - 1) / 2).astype(int)
+        self.centres: Matrix = np.column_stack([self._left + (self._wide - 1) / 2, self._top + (self._high - 1) / 2])
+        fade = np.outer(np.hanning(self._high + 2)[1:-1], np.hanning(self._wide + 2)[1:-1]).astype(np.float32)
+        self._fade = fade
+        self.weight = float(fade.sum())
+        self._shape = tuple(cv2.getOptimalDFTSize(n + 2 * reach) for n in (self._high, self._wide))
+
+    def windows(self, maps: npt.NDArray[np.float32]) -> npt.NDArray[np.complex64]:
+        """Spectra of the faded windows of (channels, h, w), (cells, channels, ...)."""
+        return self._spectra(maps, 0, self._fade)
+
+    def surroundings(self, maps: npt.NDArray[np.float32]) -> npt.NDArray[np.complex64]:
+        """Spectra of the windows with `reach` around them, of maps that have that rim."""
+        return self._spectra(maps, self._reach, None)
+
+    def correlate(
+        self, windows: npt.NDArray[np.complex64], surroundings: npt.NDArray[np.complex64]
+    ) -> npt.NDArray[np.float32]:
+        """(cells, 2 reach + 1, 2 reach + 1), summed over the channels."""
+        whole = np.fft.irfft2((np.conj(windows) * surroundings).sum(axis=1), self._shape)
+        side = 2 * self._reach + 1
+        return np.asarray(whole[:, :side, :side], np.float32)
+
+    def _spectra(
+        self, maps: npt.NDArray[np.float32], reach: int, fade: npt.NDArray[np.float32] | None
+    ) -> npt.NDArray[np.complex64]:
+        rim = max(self._wide, self._high)
+        padded = np.pad(maps, ((0, 0), (rim, rim), (rim, rim)))
+        high, wide = self._high + 2 * reach, self._wide + 2 * reach
+        cut = np.stack(
+            [
+                padded[:, rim + y : rim + y + high, rim + x : rim + x + wide]
+                for x, y in zip(self._left, self._top, strict=True)
+            ]
+        )
+        return np.asarray(np.fft.rfft2(cut if fade is None else cut * fade, self._shape), np.complex64)
+
+
+def _thumbnail(features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Directions blurred and thinned, as one vector: what views of one scene share despite small displacements."""
+    step = max(1, features.shape[2] // _THUMBNAIL)
+    vector = np.concatenate([cv2.blur(f, (2 * step + 1, 2 * step + 1))[::step, ::step].ravel() for f in features])
+    return np.asarray(vector / (np.linalg.norm(vector) + 1e-6), np.float32)

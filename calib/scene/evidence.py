@@ -1,0 +1,122 @@
+"""Whether what was found is the rig or chance: by parts of the image, by frames, by halves, by exchanged partners."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ..board import CalibrationError
+from .cells import Level
+from .fit import value_at
+from .structure import Matrix, Size, apply, corners
+
+_NEAR = 1.5  # pixels of the level: a cell whose peak lies within agrees; by chance 4 % of them would
+_PAIR_NEAR = 2.5  # the same for a pair, all cells together
+_PAIR_REACH = 5
+_LOOKED = 0.5  # of a cell's window, where both cameras must look for the cell to be asked
+_FEWEST_CELLS = 12
+_CELLS, _CELLS_ALIKE = 0.45, 0.6  # least share of agreeing cells; where all frames show one scene
+_USED = 0.5  # least share of pairs that agree
+_PARTNERS = 5.0  # least lead of true over exchanged partners in standard deviations of random exchanges
+_ALIKE = 0.5  # correlation of two visible frames from which on they show one scene
+_SCATTER = 0.015  # of the visible diagonal: most that two halves may differ
+_EXCHANGES = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How far a scene calibration is to be trusted.
+
+    pairs: given. used: those that agree with the result by themselves. cells: share of the parts of the image where the
+    pooled evidence peaks where the result says, 0 to 1. error_px: standard error of the visible corners in visible
+    pixels, from halves of the pairs; None with fewer than four. partners: by how many standard deviations true partners
+    agree better than exchanged ones; None where all frames look alike, so that exchanging them says nothing.
+    """
+
+    pairs: int
+    used: int
+    cells: float
+    error_px: float | None
+    partners: float | None
+
+
+def voters(level: Level, at: Matrix) -> npt.NDArray[np.bool_]:
+    """(pairs,): whose own best common displacement, all cells together, lies near the pooled one, `at` (cells, 2)."""
+    offsets = np.arange(-_PAIR_REACH, _PAIR_REACH + 1)
+    moves = np.stack(np.meshgrid(offsets, offsets), axis=-1).reshape(-1, 2)
+    sums = np.stack([value_at(level.surfaces, at + move).sum(axis=1) for move in moves], axis=1)
+    return np.asarray(np.linalg.norm(moves[sums.argmax(axis=1)], axis=1) <= _PAIR_NEAR)
+
+
+def judge(
+    level: Level, at: Matrix, halves: Sequence[Matrix], votes: npt.NDArray[np.bool_], sizes: tuple[Size, Size]
+) -> Agreement:
+    """Ask all witnesses. Raises CalibrationError, naming the one that does not agree.
+
+    at: where the result lies on the level's surfaces, (cells, 2). halves: homographies from disjoint halves of the
+    pairs, two in a row. votes: which pairs agree. sizes: of the visible pictures, as compared and their own.
+    """
+    pairs = len(level.surfaces)
+    asked = level.seen > _LOOKED
+    if int(asked.sum()) < _FEWEST_CELLS:
+        raise CalibrationError(
+            f"scene: where the views fit best they share only {asked.mean():.0%} of the visible image; "
+            "point the cameras the same way"
+        )
+    share = float(_agreeing(level, at, votes)[asked].mean())
+    partners = _lead_of_partners(level)
+    if partners is not None and partners < _PARTNERS:
+        raise CalibrationError(
+            f"scene: frames agree with their partners hardly better than with other frames (lead {partners:.1f} of "
+            f"{_PARTNERS:g} deviations): the streams show different scenes, or not the same moments"
+        )
+    needed = _CELLS if partners is not None else _CELLS_ALIKE
+    if share < needed:
+        alike = "" if partners is not None else "; all frames look alike, more scenes help"
+        raise CalibrationError(
+            f"scene: only {share:.0%} of the image's parts agree on one alignment ({needed:.0%} are needed): different "
+            f"scenes, or too little that shows in both cameras{alike}"
+        )
+    used = int(votes.sum())
+    if used < _USED * pairs:
+        raise CalibrationError(f"scene: only {used} of {pairs} pairs agree with each other; is the rig fixed?")
+    error = _scatter(halves, sizes)
+    if error is not None and error > _SCATTER * float(np.hypot(*sizes[1])):
+        raise CalibrationError(
+            f"scene: two halves of the pairs differ by {2 * error:.1f} px at the corners; give more, more varied ones"
+        )
+    return Agreement(pairs, used, round(share, 3), error, partners)
+
+
+def _agreeing(level: Level, at: Matrix, votes: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """(cells,): the pooled surface is highest where the result says."""
+    pooled = level.surfaces[votes if votes.any() else slice(None)].sum(axis=0)
+    y, x = np.divmod(pooled.reshape(len(pooled), -1).argmax(axis=1), pooled.shape[-1])
+    return np.asarray(np.linalg.norm(np.column_stack([x, y]) - level.reach - at, axis=1) <= _NEAR)
+
+
+def _lead_of_partners(level: Level) -> float | None:
+    """Mean agreement of true partners over that of random exchanges between frames that do not look alike."""
+    pairs = len(level.looks)
+    if pairs < 4 or float(np.median((level.looks @ level.looks.T)[~np.eye(pairs, dtype=bool)])) > _ALIKE:
+        return None
+    table = level.looks @ level.feels.T
+    rng = np.random.default_rng(0)
+    exchanged = [float(table[np.arange(pairs), rng.permutation(pairs)].mean()) for _ in range(_EXCHANGES)]
+    lead = (float(np.trace(table)) / pairs - float(np.mean(exchanged))) / (float(np.std(exchanged)) + 1e-9)
+    return round(lead, 2)
+
+
+def _scatter(halves: Sequence[Matrix], sizes: tuple[Size, Size]) -> float | None:
+    """Half of the corners' usual distance between two disjoint halves: the standard error of all pairs together."""
+    if not halves:
+        return None
+    ends = corners(sizes[0])
+    apart = [
+        float(np.sqrt((np.linalg.norm(apply(np.linalg.inv(one) @ other, ends) - ends, axis=1) ** 2).mean()))
+        for one, other in zip(halves[::2], halves[1::2], strict=True)
+    ]
+    return round(float(np.median(apart)) / 2 * sizes[1][0] / sizes[0][0], 3)

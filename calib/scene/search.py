@@ -1,0 +1,152 @@
+"""Where the two views may coincide: every zoom and turn tried, every shift at once, evidence summed over all pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from .structure import (
+    Features,
+    Grey,
+    Mask,
+    Matrix,
+    Size,
+    apply,
+    corners,
+    eroded,
+    resized,
+    resized_mask,
+    scaling,
+    structure,
+)
+
+_SIDE = 64  # pixels of the visible image's longer side: an error of one zoom step moves its corner by three
+ZOOMS = np.geomspace(0.45, 2.2, 17)
+"""Infrared view over visible view, in width: up to twice either way, and a little beyond."""
+_TURNS = (-8.0, -4.0, 0.0, 4.0, 8.0)  # degrees
+_OVERLAP = 0.3  # of the smaller view at least
+_REACH = 0.85  # of the sum of both sides: shifts beyond it would overlap too little
+_APART = 0.04  # of the visible diagonal between two candidates' corners
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidate:
+    """A way in which the views may coincide. score: correlation of edge directions, weighted by overlap.
+
+    homography: (3, 3), visible pixel to infrared pixel.
+    """
+
+    score: float
+    homography: Matrix
+
+
+def search(
+    visible: Sequence[Grey], infrared: Sequence[Grey], areas: tuple[Mask, Mask], most: int = 2
+) -> list[Candidate]:
+    """The best ways to lay the infrared views over the visible ones, best first, `most` of them that truly differ.
+
+    visible: (h, w) each, infrared: (k, l) each, areas: the picture area of either. The correlation surfaces of all
+    pairs are summed before any peak is looked for. Infrared pixels are taken as square, and where the two images'
+    aspect ratios differ also as stretched to the visible image's.
+    """
+    height, width = visible[0].shape
+    size = infrared[0].shape[1], infrared[0].shape[0]
+    small = _fitted((width, height), _SIDE)
+    area = eroded(resized_mask(areas[0], small))
+    looks = np.stack([structure(resized(picture, small), area) for picture in visible])
+    to_small = scaling((width, height), small)
+    found: list[Candidate] = []
+    for aspect in _aspects((width, height), size):
+        for zoom in ZOOMS:
+            wide = small[0] * zoom
+            shrunk = max(16, round(wide)), max(12, round(wide * aspect))
+            turned = [resized(picture, shrunk) for picture in infrared]
+            pool = _Pool(looks, area, shrunk)
+            for degrees in _TURNS:
+                score, shift = pool.best(turned, resized_mask(areas[1], shrunk), degrees)
+                there = np.linalg.inv(pool.turn(degrees)) @ shift @ to_small
+                found.append(Candidate(score, scaling(shrunk, size) @ there))
+    found.sort(key=lambda c: -c.score)
+    return _distinct(found, (width, height), most)
+
+
+class _Pool:
+    """The visible pictures' spectra at one zoom of the infrared ones, whose canvas has room for their turns."""
+
+    def __init__(self, looks: Features, area: Mask, shrunk: Size) -> None:
+        w, h = shrunk
+        self._shrunk = shrunk
+        self._canvas = w + round(0.15 * h) + 2, h + round(0.15 * w) + 2
+        rows, columns = area.shape
+        sides = (rows, self._canvas[1]), (columns, self._canvas[0])
+        self._shape = tuple(cv2.getOptimalDFTSize(int(_REACH * (a + b))) for a, b in sides)
+        self._looks = np.conj(self._spectrum(looks))
+        self._energy = np.conj(self._spectrum((looks**2).sum(axis=(0, 1))))
+        self._area = np.conj(self._spectrum(area.astype(np.float32)))
+        self._pixels = int(area.sum())
+
+    def turn(self, degrees: float) -> Matrix:
+        """(3, 3): pixels of the shrunk infrared picture to those of the turned one on its canvas."""
+        (w, h), (cw, ch) = self._shrunk, self._canvas
+        matrix = np.eye(3)
+        matrix[:2] = cv2.getRotationMatrix2D(((w - 1) / 2, (h - 1) / 2), -degrees, 1.0)
+        matrix[:2, 2] += (cw - w) / 2, (ch - h) / 2
+        return matrix
+
+    def best(self, pictures: Sequence[Grey], area: Mask, degrees: float) -> tuple[float, Matrix]:
+        """The highest pooled score over all shifts, and the shift as (3, 3), visible to canvas."""
+        matrix = self.turn(degrees)[:2]
+        flat = cv2.warpAffine(area.astype(np.uint8), matrix, self._canvas, flags=cv2.INTER_NEAREST)
+        inside = eroded(flat > 0)
+        products = np.zeros(self._area.shape, np.complex64)
+        energy = np.zeros(inside.shape, np.float32)
+        for look, picture in zip(self._looks, pictures, strict=True):
+            warped = cv2.warpAffine(picture, matrix, self._canvas, borderMode=cv2.BORDER_REPLICATE)
+            feel = structure(np.asarray(warped, np.uint8), inside)
+            energy += (feel**2).sum(axis=0)
+            products += (look * self._spectrum(feel)).sum(axis=0)
+        mask = self._spectrum(inside.astype(np.float32))
+        overlap = self._surface(self._area * mask)
+        energies = self._surface(self._energy * mask) * self._surface(self._area * self._spectrum(energy))
+        enough = overlap > _OVERLAP * min(self._pixels, int(inside.sum()))
+        score = self._surface(products) / np.sqrt(np.maximum(energies, 1e-3))
+        score = np.where(enough, score * np.sqrt(np.maximum(overlap, 0) / max(self._pixels, 1)), -1)
+        y, x = (int(k) for k in np.unravel_index(int(score.argmax()), score.shape))
+        best = float(score[y, x])
+        y -= self._shape[0] if y >= self._canvas[1] else 0
+        x -= self._shape[1] if x >= self._canvas[0] else 0
+        return best, np.array([[1, 0, x], [0, 1, y], [0, 0, 1.0]])
+
+    def _spectrum(self, maps: npt.NDArray[np.float32]) -> npt.NDArray[np.complex64]:
+        return np.asarray(np.fft.rfft2(maps, self._shape), np.complex64)
+
+    def _surface(self, spectrum: npt.NDArray[np.complex64]) -> npt.NDArray[np.float32]:
+        return np.asarray(np.fft.irfft2(spectrum, self._shape), np.float32)
+
+
+def _aspects(visible: Size, infrared: Size) -> list[float]:
+    """Heights over widths in which the infrared picture may have to be read."""
+    square, stretched = infrared[1] / infrared[0], visible[1] / visible[0]
+    return [square] if abs(square / stretched - 1) < 0.03 else [square, stretched]
+
+
+def _fitted(size: Size, side: int) -> Size:
+    factor = min(1.0, side / max(size))
+    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
+
+
+def _distinct(found: Sequence[Candidate], size: Size, most: int) -> list[Candidate]:
+    kept: list[Candidate] = []
+    bound = _APART * float(np.hypot(*size))
+    for candidate in found:
+        back = np.linalg.inv(candidate.homography)
+        ends = corners(size)
+        if all(np.linalg.norm(apply(back @ k.homography, ends) - ends, axis=1).max() > bound for k in kept):
+            kept.append(candidate)
+        if len(kept) == most:
+            break
+    return kept

@@ -1,0 +1,123 @@
+"""From pairs of pictures of a fixed rig to the homography between its cameras, coarse to fine, and its agreement."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ..board import CalibrationError
+from .cells import Level, compare
+from .evidence import Agreement, judge, voters
+from .fit import HOMOGRAPHY, SIMILARITY, Frame, Parameters, displacements, fit, value_at
+from .search import search
+from .structure import Grey, Mask, Matrix, picture_area, resized, scaling
+
+LARGEST = 640
+"""Pixels of the longer side that the pictures are reduced to: finer detail no longer moves the result."""
+
+_START = (96, 8, (2.5, 1.5))  # side of the grid, reach in its pixels, blurs of the surfaces
+_LEVELS = ((192, 7, (2.0, 1.0)), (384, 7, (2.0, 1.0)))
+_SMALLEST = 48  # pixels of the longer side
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SceneFit:
+    """How the views coincide. homography: (3, 3), visible pixel to infrared pixel, at the pictures' own sizes."""
+
+    homography: Matrix
+    agreement: Agreement
+
+
+def align(visible: Sequence[Grey], infrared: Sequence[Grey]) -> SceneFit:
+    """The homography of a fixed rig from pairs of the same moments.
+
+    visible: (h, w) uint8 each, infrared: (k, l) uint8 each, of one size per camera, any two sizes. Fields of view may
+    differ up to twice, by shifts that leave a third in common, and by turns up to about ten degrees.
+    Raises CalibrationError, saying what is missing, where the evidence does not single out one homography.
+    """
+    _check(visible, infrared)
+    own = [(pictures[0].shape[1], pictures[0].shape[0]) for pictures in (visible, infrared)]
+    sizes = [_reduced(size) for size in own]
+    seen = [resized(picture, sizes[0]) for picture in visible]
+    felt = [resized(picture, sizes[1]) for picture in infrared]
+    areas = picture_area(seen), picture_area(felt)
+    for name, area in zip(("visible", "infrared"), areas, strict=True):
+        if area.mean() < 0.1:
+            raise CalibrationError(f"scene: the {name} pictures show nothing that changes, or nothing at all")
+    frame, parameters = _coarse(seen, felt, areas, sizes[0])
+    votes = np.ones(len(seen), bool)
+    for side, reach, blurs in _LEVELS:
+        laid_by = frame.homography(parameters)
+        level = compare(seen, felt, areas, laid_by, side, reach)
+        parameters = _agreed(level, laid_by, frame, parameters, blurs, votes)
+        homography = frame.homography(parameters)
+        at = displacements(level, laid_by, homography)
+        votes = voters(level, at)
+    halves = [frame.homography(_agreed(level, laid_by, frame, parameters, (1.0,), half)) for half in _halves(votes)]
+    agreement = judge(level, at, halves, votes, (sizes[0], own[0]))
+    back = np.linalg.inv(scaling(own[1], sizes[1]))
+    result = back @ homography @ scaling(own[0], sizes[0])
+    return SceneFit(result / result[2, 2], agreement)
+
+
+def _coarse(
+    seen: Sequence[Grey], felt: Sequence[Grey], areas: tuple[Mask, Mask], size: tuple[int, int]
+) -> tuple[Frame, Parameters]:
+    """Of the candidates of the search, moved to where they fit best, the one that then fits best of all."""
+    side, reach, blurs = _START
+    best: tuple[float, Frame, Parameters] | None = None
+    for candidate in search(seen, felt, areas):
+        frame, parameters = Frame.around(candidate.homography, size), np.zeros(HOMOGRAPHY)
+        level = compare(seen, felt, areas, candidate.homography, side, reach)
+        pooled = level.surfaces.sum(axis=0)
+        parameters = fit(level, pooled, candidate.homography, frame, parameters, blurs, SIMILARITY)
+        homography = frame.homography(parameters)
+        value = float(value_at(pooled, displacements(level, candidate.homography, homography)).sum())
+        if best is None or value > best[0]:
+            best = value, Frame.around(homography, size), np.zeros(HOMOGRAPHY)
+    assert best is not None
+    return best[1], best[2]
+
+
+def _agreed(
+    level: Level, laid_by: Matrix, frame: Frame, start: Parameters, blurs: Sequence[float], votes: npt.NDArray[np.bool_]
+) -> Parameters:
+    enough = 2 * int(votes.sum()) >= len(votes)  # fewer are no majority to follow, and the judge refuses them
+    pooled = (level.surfaces[votes] if enough else level.surfaces).sum(axis=0)
+    return fit(level, pooled, laid_by, frame, start, blurs, HOMOGRAPHY)
+
+
+def _halves(votes: npt.NDArray[np.bool_]) -> list[npt.NDArray[np.bool_]]:
+    """Disjoint halves of the voting pairs, in several ways, each way two masks in a row."""
+    members = np.flatnonzero(votes)
+    masks = []
+    rng = np.random.default_rng(0)  # the same pictures give the same answer
+    for _ in range(6 if len(members) >= 4 else 0):
+        order = rng.permutation(members)
+        for part in (order[: len(order) // 2], order[len(order) // 2 :]):
+            mask = np.zeros(len(votes), bool)
+            mask[part] = True
+            masks.append(mask)
+    return masks
+
+
+def _check(visible: Sequence[Grey], infrared: Sequence[Grey]) -> None:
+    if len(visible) != len(infrared):
+        raise CalibrationError(f"scene: {len(visible)} visible and {len(infrared)} infrared pictures; give pairs")
+    if not visible:
+        raise CalibrationError("scene: no pair of pictures; give two streams that overlap in time")
+    for name, pictures in (("visible", visible), ("infrared", infrared)):
+        shapes = {picture.shape for picture in pictures}
+        if len(shapes) > 1:
+            some = ", ".join(f"{w}x{h}" for h, w in sorted(shapes)[:3])
+            raise CalibrationError(f"scene: the {name} pictures have different sizes ({some}); a fixed rig has one")
+        if max(pictures[0].shape) < _SMALLEST:
+            raise CalibrationError(f"scene: the {name} pictures are too small, {_SMALLEST} pixels are needed")
+
+
+def _reduced(size: tuple[int, int]) -> tuple[int, int]:
+    factor = min(1.0, LARGEST / max(size))
+    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))

@@ -1,0 +1,103 @@
+"""What an infrared and a visible picture of one scene share: where edges are and which way they run.
+
+An edge may be bright to dark in one camera and dark to bright in the other, strong here and weak there. Its direction
+modulo half a turn is the same in both, so gradients are taken with their angle doubled (and quadrupled, which tells
+directions apart more sharply), and their strength relative to that around them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+Grey = npt.NDArray[np.uint8]
+Features = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
+Matrix = npt.NDArray[np.float64]
+Size = tuple[int, int]
+
+_AROUND = 6.0  # of the smoothing: how far around an edge strengths are compared
+_NOISE = 1.5  # grey levels per pixel: fainter gradients are noise and not amplified
+_STRONGEST = 3.0  # of the strength around it: one lamp must not decide
+_CONSTANT = 6  # grey levels over all frames: JPEG leaves that much in a border that never changes
+_CHANGING = 12  # grey levels over all frames, of the median pixel, for constant pixels to mean a border
+_BLACK = 4
+_FEW = 5  # frames: with fewer, constancy says nothing
+SIGMA = 1.0
+"""Gaussian smoothing in pixels of the grid that gradients are taken on."""
+
+
+def structure(grey: npt.NDArray[np.uint8] | Features, valid: Mask, sigma: float = SIGMA) -> Features:
+    """Edge directions of (h, w) as (4, h, w) float32: cosine and sine of 2 and of 4 times the angle, times strength.
+
+    valid: (h, w), False where the picture says nothing; 0 there. Strength is 1 where it is that of the surroundings.
+    """
+    smooth = cv2.GaussianBlur(grey.astype(np.float32), (0, 0), sigma)
+    across, down = (
+        cv2.Scharr(smooth, cv2.CV_32F, 1, 0, scale=1 / 32),
+        cv2.Scharr(smooth, cv2.CV_32F, 0, 1, scale=1 / 32),
+    )
+    energy = np.asarray(across * across + down * down, np.float32)
+    seen = valid.astype(np.float32)
+    width = _AROUND * max(sigma, 1.0)
+    around = cv2.GaussianBlur(energy * seen, (0, 0), width) / np.maximum(cv2.GaussianBlur(seen, (0, 0), width), 1e-3)
+    size = np.sqrt(energy)
+    strength = seen * np.minimum(size / (np.sqrt(around) + _NOISE / max(sigma, 1.0)), _STRONGEST)
+    cosine, sine = across / np.maximum(size, 1e-6), down / np.maximum(size, 1e-6)
+    cosine2, sine2 = cosine * cosine - sine * sine, 2 * cosine * sine
+    cosine4, sine4 = cosine2 * cosine2 - sine2 * sine2, 2 * cosine2 * sine2
+    return np.asarray(np.stack([cosine2, sine2, cosine4, sine4]) * strength, np.float32)
+
+
+def picture_area(pictures: Sequence[Grey]) -> Mask:
+    """(h, w), False on borders that are no picture: what stays the same while the rest changes, or black margins."""
+    low, high = pictures[0], pictures[0]
+    for picture in pictures[1:]:
+        low, high = np.minimum(low, picture), np.maximum(high, picture)
+    change = high.astype(np.int16) - low
+    if len(pictures) >= _FEW and float(np.median(change)) >= _CHANGING:
+        return np.asarray(change > _CONSTANT)
+    black = np.pad((high <= _BLACK).astype(np.uint8), 1, constant_values=1)
+    _, labels = cv2.connectedComponents(black)
+    return np.asarray(labels[1:-1, 1:-1] != labels[0, 0])
+
+
+def scaling(size: Size, to: Size) -> Matrix:
+    """(3, 3): pixels of an image of `size` (width, height) to those of the same image at size `to`."""
+    sx, sy = to[0] / size[0], to[1] / size[1]
+    return np.array([[sx, 0, (sx - 1) / 2], [0, sy, (sy - 1) / 2], [0, 0, 1.0]])
+
+
+def resized(picture: Grey, to: Size) -> Grey:
+    """The picture at size `to`, averaged where it shrinks."""
+    if (picture.shape[1], picture.shape[0]) == to:
+        return picture
+    way = cv2.INTER_AREA if to[0] < picture.shape[1] else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(picture, to, interpolation=way), np.uint8)
+
+
+def resized_mask(mask: Mask, to: Size) -> Mask:
+    """The mask at size `to`, True where all of the pixel was."""
+    return np.asarray(cv2.resize(mask.astype(np.float32), to, interpolation=cv2.INTER_AREA) > 0.99)
+
+
+def eroded(mask: Mask, sigma: float = SIGMA) -> Mask:
+    """Without the rim, and the image's own border, whose gradients mix with what is not there."""
+    side = 2 * int(np.ceil(2 * sigma)) + 1
+    kernel = np.ones((side, side), np.uint8)
+    return np.asarray(cv2.erode(mask.astype(np.uint8), kernel, borderType=cv2.BORDER_CONSTANT, borderValue=0) > 0)
+
+
+def apply(homography: Matrix, points: Matrix) -> Matrix:
+    """Points (n, 2) through a (3, 3) homography, (n, 2)."""
+    there = np.column_stack([points, np.ones(len(points))]) @ homography.T
+    return there[:, :2] / there[:, 2:]
+
+
+def corners(size: Size) -> Matrix:
+    """The centres of the four corner pixels, (4, 2)."""
+    width, height = size
+    return np.array([[0, 0], [width - 1, 0], [width - 1, height - 1], [0, height - 1]], np.float64)

@@ -1,0 +1,67 @@
+"""An engine that breaks down in the middle of a run gives way to the next; a frame that is wrong does not change it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fusecam.engines.base import EngineError, Fused, FusionEngine
+from fusecam.engines.choice import Chosen
+from fusecam.engines.eager import EagerEngine
+from fusecam.engines.networks.average import Average
+
+RNG = np.random.default_rng(3)
+FRAME = (
+    RNG.integers(0, 256, (48, 64, 3), np.uint8),
+    RNG.integers(0, 256, (48, 64), np.uint8),
+    np.full((48, 64), 255, np.uint8),
+)
+
+
+class Lasting:
+    """A real engine whose device is lost after some frames."""
+
+    def __init__(self, name: str, frames: int) -> None:
+        self._engine: FusionEngine = EagerEngine("average", Average())
+        self.name, self.notes, self._left = name, list[str](), frames
+
+    def prepare(self, *sizes: Any) -> None:
+        self._engine.prepare(*sizes)
+
+    def fuse(self, *frames: Any) -> Fused:
+        self._left -= 1
+        if self._left < 0:
+            raise RuntimeError("CUDA error: unspecified launch failure\nCompile with TORCH_USE_CUDA_DSA")
+        return self._engine.fuse(*frames)
+
+
+def unmade() -> FusionEngine:
+    raise RuntimeError("CUDA error: device unavailable")
+
+
+def test_the_frame_on_which_an_engine_broke_goes_to_the_next_and_it_is_said() -> None:
+    expected = EagerEngine("average", Average()).fuse(*FRAME).image
+    engine = Chosen([lambda: Lasting("gpu", 2), unmade, lambda: Lasting("cpu", 100)])
+    for _ in range(5):
+        assert np.array_equal(engine.fuse(*FRAME).image, expected)
+    assert engine.name == "cpu"
+    (note,) = engine.notes
+    assert note.startswith("gpu: broke down: CUDA error: unspecified launch failure Compile")
+    assert "device unavailable" in note and note.endswith("cpu is used instead")
+
+
+def test_when_no_engine_is_left_it_is_one_line() -> None:
+    engine = Chosen([lambda: Lasting("gpu", 1), unmade])
+    engine.fuse(*FRAME)
+    with pytest.raises(EngineError, match=r"gpu: broke down: .*no other engine is left") as caught:
+        engine.fuse(*FRAME)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_frame_that_is_wrong_changes_nothing() -> None:
+    engine = Chosen([lambda: Lasting("gpu", 100), lambda: Lasting("cpu", 100)])
+    with pytest.raises(EngineError):
+        engine.fuse(FRAME[0][:8, :8].copy(), FRAME[1][:8, :8].copy(), FRAME[2][:8, :8].copy())
+    assert (engine.name, engine.notes) == ("gpu", [])

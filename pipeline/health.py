@@ -59,9 +59,10 @@ FATES: tuple[CameraCounter, ...] = (
 )
 RunCounter = Literal["fused", "out", "dropped_output", "engine_losses", "recorder_losses"]
 """Of the run. fused: pairs and single frames that went on to be fused, each of which is out or dropped_output unless
-the run failed. out: frames given to the outputs. dropped_output: fused frames that a newer one replaced because the
-outputs were slow (live only). engine_losses: engines that failed in mid-run and were replaced. recorder_losses:
-recordings given up for want of disk or rights."""
+the run failed. out: frames given to the outputs. dropped_output: fused frames that were not shown, live only: a newer
+one replaced them because the outputs were slow, or they had grown old while an engine was built. engine_losses: engines
+that failed in mid-run and were replaced. recorder_losses: times that a recording broke off for want of disk or rights.
+"""
 
 CAMERA_COUNTERS: tuple[CameraCounter, ...] = get_args(CameraCounter)
 RUN_COUNTERS: tuple[RunCounter, ...] = get_args(RunCounter)

@@ -6,6 +6,7 @@ from collections import deque
 
 _SETTLED = 5  # intervals from which their median is trusted
 _REMEMBERED = 65  # intervals the median is taken over
+_LATEST = 8  # frames after which a way that has become longer counts as the normal one
 _LOOKED_BACK = 4  # arrivals whose widest spacing is expected again: a camera at half rate, or a network in bursts
 _WIDEST = 4  # times the period; a longer silence was a fault and does not become the expectation
 _OVERDUE = 1.5  # times the expected spacing
@@ -15,7 +16,7 @@ class Rhythm:
     """Of one camera. Times of capture and arrival in nanoseconds, each on its own clock.
 
     period: median interval of the last 65 capture times; the shortest one before 5 were seen, None before any.
-    latency: median from capture to arrival. quickest: the least one remembered.
+    latency: median from capture to arrival. quickest: the least of the last few.
     """
 
     def __init__(self) -> None:
@@ -23,6 +24,7 @@ class Rhythm:
         self.latency = 0
         self.quickest = 0
         self._latencies: deque[int] = deque(maxlen=_REMEMBERED)
+        self._latest: deque[int] = deque(maxlen=_LATEST)
         self._intervals: deque[int] = deque(maxlen=_REMEMBERED)
         self._spacings: deque[int] = deque(maxlen=_LOOKED_BACK)
         self._captured: int | None = None
@@ -47,7 +49,8 @@ class Rhythm:
         self._captured = time_ns
         self._latencies.append(arrival_ns - time_ns)
         self.latency = sorted(self._latencies)[len(self._latencies) // 2]
-        self.quickest = min(self._latencies)
+        self._latest.append(arrival_ns - time_ns)
+        self.quickest = min(self._latest)
 
     def overdue_ns(self, default_ns: int) -> float:
         """How long after an arrival the next one is overdue: it should have come half a period ago.

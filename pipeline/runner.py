@@ -13,7 +13,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -118,6 +118,7 @@ class Runner:
         self._outcome = Outcome()
         self._failed = threading.Event()
         self._before_ns: int | None = None
+        self._took: deque[int] = deque(maxlen=65)
 
     def run(self) -> Outcome:
         """Run to the end. Threads are joined, sources and sinks closed, whatever happens.
@@ -212,6 +213,7 @@ class Runner:
             self._account.passed(pair)
             index = outcome.frames
             recorder.add("pair", time.monotonic_ns() - pair.visible.arrival_ns, index)
+            started = time.monotonic_ns()
             pair, fused = self._fuse(pair, index)
             detections: list[Detection] = []
             detecting = stages.switches.detector
@@ -221,6 +223,9 @@ class Runner:
             if stages.tracker is not None and detecting:
                 with recorder.stage("track", index):
                     detections = stages.tracker.follow(detections, pair.visible)
+            if self._live and pair.led_by == "visible" and self._took_too_long(started):
+                stages.health.count_run("dropped_output")
+                continue
             with recorder.stage("output queue", index):
                 added = self._output.put(Result(index, pair, fused, fused.image, detections))
             if added:
@@ -253,6 +258,14 @@ class Runner:
         if pair.led_by == "infrared" and pair.infrared is not None:  # the stand-in's time is not on the host's clock
             leader = pair.infrared
         return time.monotonic_ns() - leader.time_ns > self._stages.synchronizer.limit_ns(pair.led_by)
+
+    def _took_too_long(self, started_ns: int) -> bool:
+        """Whether fusing and detecting took so much longer than usual that the live frame has grown old: an engine was
+        built for a new frame size, or in the place of one that broke down."""
+        took = time.monotonic_ns() - started_ns
+        usual = sorted(self._took)[len(self._took) // 2] if self._took else took
+        self._took.append(took)
+        return took > 4 * usual + self._stages.synchronizer.limit_ns("visible")
 
     def _elapsed_s(self, visible: Frame) -> float | None:
         """Seconds since the visible frame before; None for images of a folder, which need not be of one scene."""

@@ -116,7 +116,7 @@ def soak(frames: int, samples: Path, folder: Path, console: Console, engine: str
     )
     breaks = max(1, frames // (20 * every))
     makers = [
-        lambda number=number: Breaking(create_engine(engine), number, chance.randint(every, 30 * every))
+        lambda number=number: Breaking(create_engine(engine), number, chance.randint(every, every + frames // (breaks + 1)))
         for number in range(breaks)
     ]
     tools = Tools(

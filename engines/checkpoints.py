@@ -23,9 +23,14 @@ if TYPE_CHECKING:
 
     from .networks.dfvo import DFVO
     from .networks.iassf import IASSF
+    from .networks.lure import Lure
 
-AUTHORS = {"iassf": "https://github.com/fangjiaqi0909/IASSF", "dfvo": "https://github.com/DaVin-Qi530/DFVO"}
-"""Whose checkpoints are taken, and where the papers say that these are."""
+AUTHORS = {
+    "iassf": "https://github.com/fangjiaqi0909/IASSF",
+    "dfvo": "https://github.com/DaVin-Qi530/DFVO",
+    "lure": None,
+}
+"""The networks, and where the papers say that their authors' checkpoints are; None: nowhere."""
 SHIPPED = "{name}_small.safetensors"
 """In engines/weights, where a small variant was trained."""
 _ABOUT = "fusecam"
@@ -59,14 +64,15 @@ def weights_file(name: str) -> Path:
     """As `find`; EngineError says how to get weights where there are none."""
     path = find(name)
     if path is None:
+        theirs = f"import the authors' ({AUTHORS[name]}) with `fusecam weights import {name} FILE`, or "
         raise EngineError(
-            f"{name}: no weights; import the authors' ({AUTHORS[name]}) with `fusecam weights import {name} FILE`, or "
-            f"train some with `fusecam train train/recipes/{name}_small.yaml` and import these"
+            f"{name}: no weights; {theirs if AUTHORS[name] else ''}train some with `fusecam train "
+            f"train/recipes/{name}_small.yaml` and import these"
         )
     return path
 
 
-def load(name: str) -> IASSF | DFVO:
+def load(name: str) -> IASSF | DFVO | Lure:
     """A network as it runs, with its weights. EngineError where there are none, or none that can be used."""
     path = weights_file(name)
     state, about = _read_own(path)
@@ -120,15 +126,21 @@ def kept() -> list[Kept]:
     return listed
 
 
+def describe(name: str, profile: Any, source: Sequence[str] = ()) -> dict[str, str]:
+    """A file's metadata, by which `take` and `load` know what its tensors are. profile: of the network."""
+    return {_ABOUT: json.dumps({"network": name, "profile": asdict(profile), "source": list(source)}, sort_keys=True)}
+
+
 def write(path: Path, name: str, state: Mapping[str, Tensor], profile: Any, source: Sequence[str] = ()) -> None:
     """Write weights with what they are, whole or not at all. profile: of the network. EngineError if it cannot be."""
     from safetensors.torch import save_file
 
-    about = json.dumps({"network": name, "profile": asdict(profile), "source": list(source)}, sort_keys=True)
     partial = path.with_suffix(".partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file({key: value.detach().contiguous() for key, value in state.items()}, partial, {_ABOUT: about})
+        save_file(
+            {key: value.detach().contiguous() for key, value in state.items()}, partial, describe(name, profile, source)
+        )
         partial.chmod(0o644)  # safetensors writes for the owner alone
         partial.replace(path)
     except OSError as e:
@@ -138,6 +150,7 @@ def write(path: Path, name: str, state: Mapping[str, Tensor], profile: Any, sour
 _PUBLISHED: dict[str, dict[str, Any]] = {
     "iassf": {"unused": True, "airlight": False},
     "dfvo": {"scaled": False, "own": False},
+    "lure": {},
 }
 """Where the networks of the authors' checkpoints differ from the papers, as fields of the profiles."""
 _KNOWN_BY = {
@@ -148,20 +161,22 @@ _KNOWN_BY = {
 """A tensor that only one of the authors' networks has."""
 
 
-def _network(name: str, profile: Mapping[str, Any], path: Path, deployed: bool = False) -> IASSF | DFVO:
-    from .networks import dfvo, iassf
+def _network(name: str, profile: Mapping[str, Any], path: Path, deployed: bool = False) -> IASSF | DFVO | Lure:
+    from .networks import dfvo, iassf, lure
 
     lists = {key: tuple(value) for key, value in profile.items() if isinstance(value, list)}
     fields: dict[str, Any] = {**profile, **lists}
     try:
         if name == "iassf":
             return iassf.IASSF(replace(iassf.Profile(), **fields))
+        if name == "lure":
+            return lure.Lure(replace(lure.Profile(), **fields))
         return dfvo.DFVO(replace(dfvo.Profile(), **fields), deployed)
     except (TypeError, ValueError, RuntimeError) as e:
         raise EngineError(f"{path}: no network of {name} has these sizes: {_line(e)}; import it anew") from e
 
 
-def _fill(network: IASSF | DFVO, state: Mapping[str, Tensor], path: Path | str) -> None:
+def _fill(network: IASSF | DFVO | Lure, state: Mapping[str, Tensor], path: Path | str) -> None:
     name = type(network).__name__.lower()
     bad = next((key for key, value in state.items() if not value.isfinite().all()), None)
     if bad is not None:
@@ -188,7 +203,8 @@ def _translated(name: str, content: Any, file: Path) -> dict[str, Tensor]:
         if network == name:
             state |= {f"{part}.{key}" if part else key: value for key, value in rename[part](plain).items()}
     if not state:
-        raise EngineError(f"{file}: holds no weights of {name}; its authors' are at {AUTHORS[name]}")
+        where = f"its authors' are at {AUTHORS[name]}" if AUTHORS[name] else "only those that fusecam trained are known"
+        raise EngineError(f"{file}: holds no weights of {name}; {where}")
     return state
 
 

@@ -52,4 +52,5 @@ def show() -> None:
             source = ", ".join(file.split()[0] for file in found[name].source) or "trained"
             console.print(f"{name}: {found[name].path} ({source})", soft_wrap=True, highlight=False)
         else:
-            console.print(f"{name}: none; the authors' are at {where}", soft_wrap=True, highlight=False)
+            how = f"the authors' are at {where}" if where else "none are published: train some"
+            console.print(f"{name}: none; {how}", soft_wrap=True, highlight=False)

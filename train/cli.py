@@ -54,6 +54,22 @@ def train(
             from .detector.recipe import read_detector_recipe
 
             weights = fit_detector(read_detector_recipe(recipe), out or Path("runs/detector"), resume, devices)
+        elif isinstance(content, dict) and {"iassf", "dfvo"} & content.keys():
+            from .papers.fit import fit_paper
+            from .papers.recipe import read_paper_recipe
+
+            paper = read_paper_recipe(recipe)
+            weights = fit_paper(paper, out or Path(f"runs/{paper.name}"), resume, devices)
+        elif isinstance(content, dict) and "lure" in content:
+            from .lure.fit import fit_lure
+            from .lure.recipe import read_lure_recipe
+
+            own = read_lure_recipe(recipe)
+            weights = fit_lure(own, out or Path("runs/lure"), resume, devices)
+        elif isinstance(content, dict) and "prompts" in content:
+            from .prompts.fit import fit_prompts, read_prompt_recipe
+
+            weights = fit_prompts(read_prompt_recipe(recipe), out or Path("runs/prompts"))
         else:
             from .fit import fit
 

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 
 from ..engines.networks.realtime import FACTOR
 from .data import PairDataset, find_pairs, split
-from .module import Batch, FusionModule, save_weights
+from .module import Batch, FusionModule, Trained, save_weights
 from .recipe import Recipe, Source
 
 
@@ -58,22 +58,26 @@ def _collate(pairs: list[tuple[Tensor, Tensor]], source: Source) -> Batch:
 
 
 def fit(recipe: Recipe, out: Path, resume: bool = False, devices: str = "auto", bar: bool = True) -> Path:
-    """Train; returns the path of the weights, `out`/weights.safetensors.
+    """Train `RealtimeFusion`; returns the path of the weights, `out`/weights.safetensors. See `run`."""
+    lightning.seed_everything(recipe.seed, workers=True, verbose=False)
+    return run(FusionModule(recipe, out / "sheets"), recipe, out, resume, devices, bar)
+
+
+def run(module: Trained, recipe: Recipe, out: Path, resume: bool, devices: str, bar: bool) -> Path:
+    """Train a module on its recipe's data; returns the path of the weights, `out`/weights.safetensors.
 
     out: folder for checkpoints (every 2 minutes), weights at every epoch's end, logs/*/metrics.csv and contact sheets.
     resume: go on from `out`/last.ckpt if there is one. devices: as Lightning takes it.
     Raises TrainError for data that cannot be used.
     """
     lightning.seed_everything(recipe.seed, workers=True, verbose=False)
-    train, held = [], []
-    for source in recipe.data:
-        pairs = find_pairs(source.root)
-        crop = source.grid == "frame"
-        train.append(PairDataset(split(pairs, source.hold_out, False), source.size, crop))
-        held.append(PairDataset(split(pairs, source.hold_out, True), source.size, crop, mirror=False))
+    train = [
+        PairDataset(split(find_pairs(source.root), source.hold_out, False), source.size, source.grid == "frame")
+        for source in recipe.data
+    ]
+    held = held_out(recipe.data)
     out.mkdir(parents=True, exist_ok=True)
     weights = out / "weights.safetensors"
-    module = FusionModule(recipe, out / "sheets")
     checkpoints = ModelCheckpoint(out, "last", train_time_interval=timedelta(minutes=2), enable_version_counter=False)
     callbacks: list[lightning.Callback] = [checkpoints, Export(weights)]
     if recipe.average > 0:
@@ -102,8 +106,18 @@ def fit(recipe: Recipe, out: Path, resume: bool = False, devices: str = "auto", 
     )
     trainer.save_checkpoint(last)
     if trainer.is_global_zero:
-        save_weights(module.network, weights)
+        save_weights(module.network, weights, module.about)
     return weights
+
+
+def held_out(sources: list[Source]) -> list[PairDataset]:
+    """The pairs of each source that validate."""
+    return [
+        PairDataset(
+            split(find_pairs(source.root), source.hold_out, True), source.size, source.grid == "frame", mirror=False
+        )
+        for source in sources
+    ]
 
 
 class Export(lightning.Callback):
@@ -114,5 +128,5 @@ class Export(lightning.Callback):
 
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Lightning's hook."""
-        if trainer.is_global_zero and isinstance(pl_module, FusionModule):
-            save_weights(pl_module.network, self.path)
+        if trainer.is_global_zero and isinstance(pl_module, Trained):
+            save_weights(pl_module.network, self.path, pl_module.about)

@@ -6,6 +6,8 @@ All images are (N, C, h, w) floating point in [0, 1]; every loss returns a scala
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -49,6 +51,13 @@ def squared_restoration(restored: Tensor, clear: Tensor) -> Tensor:
 def restored_gradient(restored: Tensor, clear: Tensor) -> Tensor:
     """LURE's stage one: mean|Sobel(y^) - Sobel(y)|."""
     return (sobel(restored) - sobel(clear)).abs().mean()
+
+
+def unified(codes: Sequence[Tensor], pseudo: Sequence[Tensor]) -> Tensor:
+    """LURE eq. 3: 1 - cos(Z, Z_pd), over each item's whole code at a scale, mean over scales and items."""
+    pairs = zip(codes, pseudo, strict=True)
+    alike = [F.cosine_similarity(a.flatten(1), b.flatten(1), dim=1, eps=1e-4) for a, b in pairs]
+    return 1 - torch.stack(alike).mean()
 
 
 def retinex(reflectance: Tensor, light: Tensor, visible: Tensor) -> Tensor:

@@ -53,27 +53,53 @@ def _filled(network: RealtimeFusion, weights: Path | None, may_lack: str | None 
     return network
 
 
-def save_weights(network: RealtimeFusion, path: Path) -> None:
-    """Weights as fp16 safetensors, whole or not at all; those of batch norm, which divides by them, stay in float32."""
+def save_weights(network: torch.nn.Module, path: Path, about: dict[str, str] | None = None) -> None:
+    """Weights as fp16 safetensors, whole or not at all; those of batch norm, which divides by them, stay in float32.
+
+    about: the file's metadata.
+    """
     partial = path.with_suffix(".partial")
     norms = tuple(name for name, module in network.named_modules() if isinstance(module, torch.nn.BatchNorm2d))
     state = {name: value.detach().contiguous() for name, value in network.state_dict().items()}
     for name, value in state.items():
         if value.is_floating_point() and not name.startswith(norms):
             state[name] = value.half()
-    save_file(state, partial)
+    save_file(state, partial, about)
     partial.chmod(0o644)  # safetensors writes for the owner alone
     partial.replace(path)
 
 
-class FusionModule(lightning.LightningModule):
+class Trained(lightning.LightningModule):
+    """What all trained networks share: the optimiser, and whose weights are exported."""
+
+    def __init__(self, recipe: Recipe, network: torch.nn.Module, about: dict[str, str] | None = None) -> None:
+        """about: metadata of the exported weights."""
+        super().__init__()
+        self.recipe, self.network, self.about = recipe, network, about
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """AdamW; linear warm-up over 2 % of the steps, then a cosine to a hundredth."""
+        steps, warm = self.recipe.steps, max(1, self.recipe.steps // 50)
+
+        def rate(step: int) -> float:
+            if step < warm:
+                return (step + 1) / warm
+            return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warm) / max(1, steps - warm))))
+
+        learning = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        optimiser = torch.optim.AdamW(learning, self.recipe.rate, betas=(0.9, 0.99), weight_decay=1e-3)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, rate)
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+class FusionModule(Trained):
     """Trains `RealtimeFusion` by a recipe. Batches are (visible, infrared, factor), the first two uint8."""
 
     def __init__(self, recipe: Recipe, folder: Path) -> None:
         """folder: where contact sheets go."""
-        super().__init__()
-        self.recipe, self.folder = recipe, folder
-        self.network = make_network(recipe)
+        self.network: RealtimeFusion
+        super().__init__(recipe, make_network(recipe))
+        self.folder = folder
         if recipe.network.parts == "head":
             self.network.core.requires_grad_(False)
         self._teacher = [make_teacher(recipe)]  # in a list: not a part of what is trained, averaged and saved
@@ -118,20 +144,6 @@ class FusionModule(lightning.LightningModule):
         if index == 0 and self.global_rank == 0:
             self.folder.mkdir(parents=True, exist_ok=True)
             write_sheet(self.folder / f"{self.global_step:06d}.png", example, result)
-
-    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """AdamW; linear warm-up over 2 % of the steps, then a cosine to a hundredth."""
-        steps, warm = self.recipe.steps, max(1, self.recipe.steps // 50)
-
-        def rate(step: int) -> float:
-            if step < warm:
-                return (step + 1) / warm
-            return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warm) / max(1, steps - warm))))
-
-        learning = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        optimiser = torch.optim.AdamW(learning, self.recipe.rate, betas=(0.9, 0.99), weight_decay=1e-3)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, rate)
-        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def _try(self, batch: Batch, random: torch.Generator) -> tuple[Example, Result]:
         visible, infrared, factor = batch

@@ -13,7 +13,7 @@ from .base import EngineError, FusionEngine, Strength
 from .choice import Chosen
 from .devices import gpus
 from .inputs import strength
-from .prompts.asked import Asked, ask
+from .prompts.asked import Asked, Spoken
 
 if TYPE_CHECKING:
     from .cuda import Compiler, CudaPrecision
@@ -95,7 +95,7 @@ def available() -> list[tuple[str, str]]:
 
 
 def create_engine(
-    spec: str = "realtime", dehaze: Strength = "auto", lift: Strength = "auto", prompt: str = "auto"
+    spec: str = "realtime", dehaze: Strength = "auto", lift: Strength = "auto", prompt: str | Spoken = "auto"
 ) -> FusionEngine:
     """Make an engine. It is built for a frame size by `prepare`, or with the first frame: some seconds the first time,
     for torch's import, the compilation and the comparison with eager torch; then it is kept (see `store`).
@@ -103,18 +103,27 @@ def create_engine(
     spec: NAME[:BACKEND[:PRECISION]], for example `realtime` or `realtime:openvino:bf16`; see `available`. Without a
     backend, the best one of this machine that passes the comparison.
     dehaze, lift: 0 (leave as it is) to 1 (fully), or `auto`: chosen per frame from its haze density and illumination.
-    prompt: what is wrong with the pictures, in words (see `prompts`), instead of strengths; or `auto`.
+    prompt: what is wrong with the pictures, in words (see `prompts`), instead of strengths; or `auto`; or what `spoken`
+    gives, which can be told another one in mid-run and has the strengths.
     Raises EngineError for an unknown name, a backend that cannot run here, a strength out of range, or a prompt that is
     not understood.
     """
     name, backend, precision = parse(spec)
-    asked = ask(
-        name, prompt, strength(spec, "dehaze", dehaze), strength(spec, "lift", lift), every_task=name in PROMPTED
-    )
+    asked = spoken(spec, dehaze, lift, prompt) if isinstance(prompt, str) else prompt
     if ":" in spec:
         return _make(name, backend, precision, asked)
     names = [backend for backend in BACKENDS if unusable(backend) is None]
     return Chosen([partial(_make, name, backend, BACKENDS[backend][0], asked) for backend in names])
+
+
+def spoken(
+    spec: str = "realtime", dehaze: Strength = "auto", lift: Strength = "auto", prompt: str = "auto"
+) -> Spoken:
+    """A prompt for an engine that can be changed while it runs. Arguments and errors as for `create_engine`."""
+    name, _, _ = parse(spec)
+    return Spoken(
+        name, prompt, strength(spec, "dehaze", dehaze), strength(spec, "lift", lift), every_task=name in PROMPTED
+    )
 
 
 def _make(name: str, backend: str, precision: str, asked: Asked) -> FusionEngine:

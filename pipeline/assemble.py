@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from ..calib.rig import Rig, load_rig
 from ..engines import create_engine
 from ..engines.base import FusionEngine
+from ..engines.prompts.asked import Spoken
+from ..engines.registry import spoken
 from .config import DetectorConfig, EngineConfig, RunConfig, SourceConfig
 from .detect import Detector, create_detector
 from .errors import InputError
@@ -27,16 +29,18 @@ from .track import WEAKEST
 
 @dataclass(slots=True)
 class Tools:
-    """What takes time to build and can serve one run after another."""
+    """What takes time to build and can serve one run after another. prompt: of the engine, to be changed in mid-run."""
 
     engine: FusionEngine
     detector: Detector | None
+    prompt: Spoken | None = None
 
 
 def build_tools(engine: EngineConfig, detector: DetectorConfig) -> Tools:
     """Build the fusion engine and, where it is wanted, the detector. Raises EngineError and InputError."""
     found = create_detector(detector, WEAKEST if detector.track else None)
-    return Tools(create_engine(engine.name, dehaze=engine.dehaze, lift=engine.lift, prompt=engine.prompt), found)
+    prompt = spoken(engine.name, engine.dehaze, engine.lift, engine.prompt)
+    return Tools(create_engine(engine.name, prompt=prompt), found, prompt)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,10 +190,10 @@ def _align(
         return Alignment(rig.time_offset_ms, 0.0, f"from {config.rig}")
     if infrared.info.kind != "video" or visible.info.kind != "video":
         return Alignment(0.0, 0.0, "capture times as they are")
-    return _measure(config.sources, infrared.info, visible.info, registrar, notes)
+    return measure_alignment(config.sources, infrared.info, visible.info, registrar, notes)
 
 
-def _measure(
+def measure_alignment(
     config: SourceConfig, infrared: SourceInfo, visible: SourceInfo, registrar: Registrar, notes: list[str]
 ) -> Alignment:
     """Offset and drift from what moves in both recordings; 0, with a note, where that cannot be told."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -32,6 +33,7 @@ CORES = 2
 ATTEMPTS = 3
 """How often a clip is tried, and how often in a row a worker may die before its place is given up."""
 POLL_S = 0.2
+ANSWER_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +270,8 @@ def _connected(address: str) -> Iterator[Any]:
         import ray
     except ImportError as e:
         raise InputError("--ray: Ray is not installed: pip install 'fusecam[ray]', on every machine") from e
+    if address != THIS_CLUSTER:
+        _check_answers(address)
     terminated = signal.getsignal(signal.SIGTERM)  # Ray puts its own in the place of the batch's, which drains
     where = {} if address == THIS_CLUSTER else {"address": address}
     try:
@@ -280,3 +284,15 @@ def _connected(address: str) -> Iterator[Any]:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _check_answers(address: str) -> None:
+    """InputError where nothing listens: Ray itself would try for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), ANSWER_S).close()
+    except (OSError, ValueError) as e:
+        reason = getattr(e, "strerror", None) or str(e)
+        raise InputError(
+            f"--ray {address}: nothing answers there ({reason}); give the HOST:PORT that `ray start --head` printed"
+        ) from e

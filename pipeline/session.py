@@ -140,6 +140,7 @@ def run_streams(
         lambda: warnings(streams, tools, sinks),
         switches,
         tuple(name for name, stage in has.items() if stage is not None),
+        tools.prompt,
     )
     stages = Stages(
         streams.infrared,

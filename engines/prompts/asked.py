@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Protocol
 
 import cv2
@@ -126,3 +127,25 @@ def ask(name: str, prompt: str, dehaze: float, lift: float, every_task: bool) ->
     if idle:
         notes.append(f"{name} does nothing about {', '.join(idle)}; lure does")
     return Fixed(meant.strengths, "; ".join(notes))
+
+
+class Spoken:
+    """Strengths by a prompt that can be changed in mid-run, from any thread. Arguments as for `ask`."""
+
+    def __init__(self, name: str, prompt: str, dehaze: float, lift: float, every_task: bool) -> None:
+        self._meant = partial(ask, name, dehaze=dehaze, lift=lift, every_task=every_task)
+        self.say(prompt)
+
+    def say(self, prompt: str) -> None:
+        """From the next frame on ask for this. EngineError as from `ask`; then everything stays as it was."""
+        self._asked: Asked = self._meant(prompt)
+        self.prompt = prompt.strip()
+
+    @property
+    def note(self) -> str:
+        """See `Asked`."""
+        return self._asked.note
+
+    def __call__(self, visible: Pixels, infrared: Pixels, elapsed_s: float | None) -> State:
+        """See `Asked`."""
+        return self._asked(visible, infrared, elapsed_s)

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from threading import Lock
 from typing import Any
 
+from ...engines.prompts.asked import Spoken
 from ..health import Health
 from ..latency import LatencyRecorder
 from ..result import Result
@@ -20,8 +21,8 @@ class RunView:
     """A sink that keeps the newest result and counts detections; no copies, no encoding.
 
     engine, detector: name of the one in use, None without a detector. warnings: every stated fallback so far.
-    available: names of the switches that this run has. on_result: called in the output's thread with every result; to
-    return at once.
+    available: names of the switches that this run has. prompt: of its engine, None where it takes none. on_result:
+    called in the output's thread with every result; to return at once.
     """
 
     health_of_run: Health
@@ -31,6 +32,7 @@ class RunView:
     warnings: Callable[[], list[str]]
     switches: Switches
     available: tuple[str, ...] = ()
+    prompt: Spoken | None = None
     on_result: Callable[[], None] | None = None
     health: SinkHealth = field(default_factory=SinkHealth)
     _lock: Lock = field(default_factory=Lock)
@@ -92,6 +94,7 @@ class RunView:
             "shown_age_s": self.health_of_run.shown_age_s(),
             "detections": self.detections(),
             "warnings": self.warnings(),
+            "prompt": None if self.prompt is None else self.prompt.prompt,
             "switches": {name: switches[name] for name in self.available},
             **self.health_of_run.snapshot(),
         }

@@ -114,6 +114,11 @@ function showState(state) {
   );
   find("warnings").replaceChildren(...state.warnings.map((line) => element("li", line)));
   showSwitches(state.switches);
+  find("prompt-form").hidden = state.prompt === null;
+  const prompt = find("prompt");
+  if (document.activeElement !== prompt && prompt.dataset.said !== state.prompt) {
+    prompt.value = prompt.dataset.said = state.prompt; // somebody else may have changed it
+  }
   plot();
 }
 
@@ -156,16 +161,29 @@ function showSwitches(switches) {
 async function change(name, input) {
   input.disabled = true; // until the run has answered, its figures may still say the old thing
   try {
-    const answer = await fetch("/switch", {
-      method: "POST",
-      headers: { "Content-Type": "application/json" },
-      body: JSON.stringify({ name, on: input.checked }),
-    });
+    const answer = await post("/switch", { name, on: input.checked });
     if (!answer.ok) input.checked = !input.checked;
   } catch {
     input.checked = !input.checked;
   }
   input.disabled = false;
+}
+
+function post(path, wanted) {
+  const headers = { "Content-Type": "application/json" };
+  return fetch(path, { method: "POST", headers, body: JSON.stringify(wanted) });
+}
+
+async function say(event) {
+  event.preventDefault();
+  const answer = find("prompt-answer");
+  answer.textContent = "";
+  try {
+    const told = await post("/prompt", { text: find("prompt").value });
+    if (!told.ok) answer.textContent = await told.text();
+  } catch {
+    answer.textContent = "not sent: disconnected";
+  }
 }
 
 function plot() {
@@ -205,5 +223,6 @@ function freshness() {
   stale.textContent = ended ? "run ended" : `no new frame for ${(silent / 1000).toFixed(1)} s`;
 }
 
+find("prompt-form").addEventListener("submit", say);
 setInterval(freshness, 100);
 connect();

@@ -19,6 +19,7 @@ from typing import Any
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
+from ...engines.base import EngineError
 from ..errors import InputError
 from ..monitor.address import Address
 from ..monitor.log import tell
@@ -98,6 +99,7 @@ class PageServer:
             app.router.add_get(path, _static(name, kind))
         app.router.add_get("/stream", self._stream)
         app.router.add_post("/switch", self._switch)
+        app.router.add_post("/prompt", self._prompt)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await runner.setup()
         try:
@@ -115,14 +117,21 @@ class PageServer:
         finally:
             await runner.cleanup()
 
+    async def _prompt(self, request: web.Request) -> web.Response:
+        """`{"text": "foggy night"}`; 400 with what is wrong with it, in one line."""
+        text, prompt = (await _wanted(request)).get("text"), self._view.prompt
+        if prompt is None or not isinstance(text, str):
+            raise web.HTTPBadRequest(text="a prompt is text, and this run's engine may take none\n")
+        try:
+            await asyncio.to_thread(prompt.say, text)  # the first one loads the encoder
+        except EngineError as error:
+            raise web.HTTPBadRequest(text=f"{error}\n") from error
+        tell("prompt", text=text, by=request.remote)
+        return web.Response(status=204)
+
     async def _switch(self, request: web.Request) -> web.Response:
         """`{"name": "overlay", "on": false}`"""
-        try:
-            wanted = await request.json()
-        except ValueError:
-            wanted = None
-        if request.content_type != "application/json" or not isinstance(wanted, dict):
-            raise web.HTTPBadRequest(text="a switch is JSON: name and on\n")
+        wanted = await _wanted(request)
         name, on = wanted.get("name"), wanted.get("on")
         if name not in self._view.available or not isinstance(on, bool):
             known = ", ".join(self._view.available) or "none"
@@ -204,6 +213,17 @@ class _Watcher:
         self.wake.clear()
         with suppress(TimeoutError):
             await asyncio.wait_for(self.wake.wait(), max(due - now, 0.001))
+
+
+async def _wanted(request: web.Request) -> dict[str, Any]:
+    """What a switch is to be set to. Only as JSON: other sites' forms cannot send that."""
+    try:
+        wanted = await request.json()
+    except ValueError:
+        wanted = None
+    if request.content_type != "application/json" or not isinstance(wanted, dict):
+        raise web.HTTPBadRequest(text="to be sent as a JSON object\n")
+    return wanted
 
 
 def _static(name: str, kind: str) -> Any:

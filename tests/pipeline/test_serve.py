@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from fusecam.engines.prompts.asked import Spoken
 from fusecam.pipeline.config import MonitorConfig
 from fusecam.pipeline.detect import Detection
 from fusecam.pipeline.errors import InputError
@@ -159,6 +160,30 @@ def test_a_stage_that_the_run_has_not_cannot_be_switched():
     with serving(view) as url:
         assert asked(url, "/switch", "POST", json={"name": "detector", "on": False})[0] == 400
         assert view.switches.detector
+
+
+@pytest.mark.parametrize(("text", "status"), [("", 400), (3, 400), (None, 400), ("x " * 100, 400), ("AUTO ", 204)])
+def test_a_prompt_that_is_refused_changes_nothing(text, status):
+    prompt = Spoken("realtime", "auto", -1.0, -1.0, every_task=False)
+    with serving(run_view(prompt=prompt)) as url:
+        found, _, said, _ = asked(url, "/prompt", "POST", json={"text": text})
+    assert found == status, said
+    assert len(said.splitlines()) == (status == 400)
+    assert prompt.prompt == ("auto" if status == 400 else "AUTO")
+
+
+def test_a_prompt_is_changed_in_mid_run():
+    frame = picture(160, 120)
+    prompt = Spoken("realtime", "auto", -1.0, -1.0, every_task=False)
+    with serving(run_view(prompt=prompt)) as url:
+        assert prompt(frame, frame[..., 0], None)[0] < 0  # the network chooses
+        status, _, said, _ = asked(url, "/prompt", "POST", json={"text": "foggy"})
+        assert status == 204, said
+        assert prompt(frame, frame[..., 0], None)[0] == 1
+        assert asked(url, "/prompt", "POST", json={"text": "qwxz"})[0] == 400
+        assert prompt.prompt == "foggy"
+    with serving(run_view()) as url:
+        assert asked(url, "/prompt", "POST", json={"text": "foggy"})[0] == 400
 
 
 def unpacked(message):

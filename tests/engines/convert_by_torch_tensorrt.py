@@ -15,10 +15,11 @@ from unittest import mock
 
 import torch
 
+from fusecam.engines.graph import ImagePath, examples
 from fusecam.engines.registry import network
 from fusecam.engines.rtx.layers import defined, refusals
-from fusecam.engines.steady import CONTROLS
 from fusecam.engines.trt_converters import register
+from fusecam.engines.warp import Shape
 
 GPU = {
     "get_device_capability": lambda *_: (8, 9),
@@ -29,13 +30,13 @@ GPU = {
 
 
 def lowered(name: str, inputs: tuple[torch.Tensor, ...]) -> torch.fx.GraphModule:
-    """The network in half precision, as Torch-TensorRT's converters see it."""
+    """The image path with the network in half precision, as Torch-TensorRT's converters see it."""
     from torch_tensorrt.dynamo._settings import CompilationSettings
     from torch_tensorrt.dynamo.lowering import get_decompositions, post_lowering, pre_export_lowering
 
     settings = CompilationSettings()
     with torch.no_grad():
-        program = pre_export_lowering(torch.export.export(network(name).eval().half(), inputs), settings)
+        program = pre_export_lowering(torch.export.export(ImagePath(network(name).half()).eval(), inputs), settings)
     program = program.run_decompositions(get_decompositions(False, False, False))
     return post_lowering(program.module(), settings)
 
@@ -75,8 +76,7 @@ def build(graph: torch.fx.GraphModule, inputs: tuple[torch.Tensor, ...], targets
 
 def main() -> None:
     names, (width, height), targets = sys.argv[1].split(","), map(int, sys.argv[2].split("x")), sys.argv[3].split(",")
-    frames = [torch.zeros(1, height, width, *tail, dtype=torch.uint8) for tail in ((3,), (), ())]
-    inputs = (*frames, torch.zeros(CONTROLS))
+    inputs = examples(Shape.of(width, height, (width // 2, height // 2)))
     with contextlib.ExitStack() as answered:
         for function, answer in GPU.items():
             answered.enter_context(mock.patch.object(torch.cuda, function, answer))

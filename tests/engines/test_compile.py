@@ -22,17 +22,21 @@ import torch
 from torch import Tensor
 
 from fusecam.engines import EngineError, registry
+from fusecam.engines.graph import INPUTS, OUTPUTS, ImagePath, examples
 from fusecam.engines.networks.average import Average
 from fusecam.engines.networks.io import from_rgb, to_gray, to_rgb
+from fusecam.engines.parity import gate_warp
 from fusecam.engines.rtx import build as building
 from fusecam.engines.rtx import compile as compiling
 from fusecam.engines.rtx import export as exporting
 from fusecam.engines.rtx.compile import compile_engine, parse_size, parse_targets
 from fusecam.engines.rtx.layers import Layer, Value, built, refusals
 from fusecam.engines.steady import CONTROLS, STATE
+from fusecam.engines.warp import Shape
 
 TARGETS = ["sm75", "sm86", "sm89", "sm120"]
 SIZE = (320, 240)
+SHAPE = Shape.of(*SIZE, (160, 128))
 Adversarial = Callable[[int, int], dict[str, np.ndarray]]
 Street = Callable[..., tuple[np.ndarray, np.ndarray]]
 NETWORKS = tuple(registry.NETWORKS)
@@ -60,7 +64,7 @@ def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     name, graphs = request.param, []
     out = tmp_path_factory.mktemp("engines") / f"{name}.engine"
     with mock.patch.object(exporting, "export", lambda *given: graphs.append(real(*given)) or graphs[0]):
-        compile_engine(name, SIZE, TARGETS, out)
+        compile_engine(name, SHAPE, TARGETS, out)
     return Engine(name, out, described(out), graphs[0])
 
 
@@ -74,6 +78,7 @@ def test_engine_is_built_and_described(engine: Engine) -> None:
     assert hashlib.sha256(engine.onnx).hexdigest() == about["onnx_sha256"]
     assert hashlib.sha256(engine.file.read_bytes()).hexdigest() == about["engine_sha256"]
     assert (about["engine"], about["width"], about["height"], about["targets"]) == (name, *SIZE, TARGETS)
+    assert about["infrared"] == {"width": 160, "height": 128, "reduce": 1}
     assert about["parameters"] == sum(parameter.numel() for parameter in registry.network(name).parameters())
     assert about["versions"]["torch"] == version("torch")
     assert about["versions"]["tensorrt_rtx"] == version("tensorrt_rtx")
@@ -88,14 +93,13 @@ def test_engine_is_built_and_described(engine: Engine) -> None:
 @needs_tensorrt
 def test_engine_takes_and_gives_what_the_network_does(engine: Engine) -> None:
     about = engine.about
-    width, height = SIZE
-    frames = [torch.zeros(1, height, width, *tail, dtype=torch.uint8) for tail in ((3,), (), ())]
+    given = examples(SHAPE)
     with torch.inference_mode():
-        given = registry.network(engine.name)(*frames, torch.zeros(CONTROLS))
-    types = {torch.uint8: "UINT8", torch.float32: "FLOAT"}
-    for values, tensors in ((about["inputs"], [*frames, torch.zeros(CONTROLS)]), (about["outputs"], given)):
-        assert [(value["shape"], value["dtype"]) for value in values] == [
-            (list(tensor.shape), types[tensor.dtype]) for tensor in tensors
+        made = ImagePath(registry.network(engine.name))(*given)
+    types = {torch.uint8: "UINT8", torch.float32: "FLOAT", torch.int32: "INT32"}
+    for values, names, tensors in ((about["inputs"], INPUTS, given), (about["outputs"], OUTPUTS, made)):
+        assert [(value["name"], value["shape"], value["dtype"]) for value in values] == [
+            (name, list(tensor.shape), types[tensor.dtype]) for name, tensor in zip(names, tensors, strict=True)
         ]
     assert about["outputs"][-1]["shape"] == [1, STATE]
 
@@ -132,40 +136,38 @@ def test_every_layer_is_listed(engine: Engine) -> None:
 
 @needs_tensorrt
 def test_graph_computes_what_the_network_does(engine: Engine, adversarial: Adversarial, street: Street) -> None:
-    assert_graph_computes(engine.onnx, engine.name, SIZE, adversarial, street)
+    assert_graph_computes(engine.onnx, engine.name, SHAPE, adversarial, street)
 
 
 @needs_tensorrt
 def test_graph_for_odd_sizes_does_too(adversarial: Adversarial, street: Street) -> None:
-    graph = exporting.export("realtime", registry.network("realtime"), 161, 121)
-    assert_graph_computes(graph, "realtime", (161, 121), adversarial, street)
+    shape = Shape.of(161, 121, (333, 250), reduce=2)
+    graph = exporting.export("realtime", registry.network("realtime"), shape)
+    assert_graph_computes(graph, "realtime", shape, adversarial, street)
 
 
 @needs_tensorrt
 def test_same_network_gives_the_same_graph() -> None:
-    first, second = (exporting.export("average", registry.network("average"), 96, 64) for _ in range(2))
+    first, second = (exporting.export("average", registry.network("average"), Shape.of(96, 64)) for _ in range(2))
     assert first == second
 
 
-def assert_graph_computes(
-    onnx: bytes, name: str, size: tuple[int, int], adversarial: Adversarial, street: Street
-) -> None:
+def assert_graph_computes(onnx: bytes, name: str, shape: Shape, adversarial: Adversarial, street: Street) -> None:
     """OpenVINO takes the half-precision graph and computes it in float32: its rewriting has changed no result."""
-    width, height = size
+    width, height = shape.width, shape.height
     visible = [(adversarial(height, width)[kind] * 255).astype(np.uint8) for kind in ("dense haze", "dark street")]
-    infrared = street(height, width)[1][None]
-    coverage = np.full_like(infrared, 255)
-    coverage[..., : width // 4] = 0
+    infrared = street(*shape.infrared[::-1])[1][None]
+    warp = gate_warp(shape)
     controls = np.zeros(CONTROLS, np.float32)
     controls[:2] = -1
-    core, network = ov.Core(), registry.network(name).eval()
+    core, path = ov.Core(), ImagePath(registry.network(name), shape.reduce).eval()
     graph = core.compile_model(core.read_model(onnx), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     for frame in visible:
-        pair = (frame[None], infrared, coverage, controls)
+        pair = (frame[None], infrared, *(np.array(part)[None] for part in warp.parts), controls)
         with torch.inference_mode():
-            wanted = [x.numpy() for x in network(*map(torch.from_numpy, pair))]
+            wanted = [x.numpy() for x in path(*map(torch.from_numpy, pair))]
         given = graph(pair)
-        for index, output in enumerate(exporting.OUTPUTS[:4]):
+        for index, output in enumerate(OUTPUTS[:5]):
             error = np.square(given[index].astype(float) - wanted[index]).mean()
             assert error < 255**2 / 10**4, f"{output}: PSNR under 40 dB, mean square error {error:.2f}"
 
@@ -204,7 +206,7 @@ def test_float32_island_is_refused(output: int, told: str, tmp_path: Path, monke
     kept = tmp_path / "kept.engine"
     kept.write_bytes(b"an older engine")
     with pytest.raises(EngineError, match=f"node_mul.*1x1x64x96, as FLOAT.*{told}|{told}.*1x1x64x96"):
-        compile_engine("average", (96, 64), TARGETS, kept)
+        compile_engine("average", Shape.of(96, 64), TARGETS, kept)
     assert [path.name for path in tmp_path.iterdir()] == ["kept.engine"]
     assert kept.read_bytes() == b"an older engine"
 
@@ -217,7 +219,7 @@ def test_graph_as_exported_is_refused(
     """The exporter's own graph widens maps; so does the builder, where two quotients share a numerator."""
     monkeypatch.setattr(exporting, step, lambda model: None)
     with pytest.raises(EngineError, match=r"not all of it is half precision: .* as FLOAT"):
-        compile_engine(name, size, TARGETS, tmp_path / "x.engine")
+        compile_engine(name, Shape.of(*size), TARGETS, tmp_path / "x.engine")
     assert not list(tmp_path.iterdir())
 
 
@@ -225,7 +227,7 @@ def test_graph_as_exported_is_refused(
 def test_unsupported_operator_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "network", lambda _: Determinant())
     with pytest.raises(EngineError, match=r"average: TensorRT-RTX does not take .*Det"):
-        compile_engine("average", (96, 64), TARGETS, tmp_path / "x.engine")
+        compile_engine("average", Shape.of(96, 64), TARGETS, tmp_path / "x.engine")
     assert not list(tmp_path.iterdir())
 
 
@@ -308,7 +310,7 @@ def test_refused_before_anything_is_loaded(
 ) -> None:
     monkeypatch.setattr(compiling, "tensorrt_rtx", lambda: pytest.fail("loaded"))
     with pytest.raises(EngineError, match=told):
-        compile_engine(name, SIZE, TARGETS, tmp_path / out)
+        compile_engine(name, SHAPE, TARGETS, tmp_path / out)
     assert not list(tmp_path.iterdir())
 
 
@@ -316,7 +318,7 @@ def test_refused_before_anything_is_loaded(
 def test_missing_extra_says_what_to_install(module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(EngineError, match=r"pip install 'fusecam\[tensorrt-rtx\]'"):
-        compile_engine("average", SIZE, TARGETS, tmp_path / "x.engine")
+        compile_engine("average", SHAPE, TARGETS, tmp_path / "x.engine")
     assert not list(tmp_path.iterdir())
 
 

@@ -6,9 +6,11 @@ import errno
 import fcntl
 import os
 import re
+import select
 import stat
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import av
@@ -77,14 +79,39 @@ def open_camera(spec: str, device: str, camera: Camera, config: SourceConfig) ->
 
     def opener(cancelled: Callable[[], bool]) -> VideoSource:
         limit = config.open_timeout_s
-        traits = VideoTraits("camera", "monotonic", True, CameraTimes, patience_s=limit, cancelled=cancelled)
         try:
             container = av.open(device, "r", format="v4l2", options=camera_options(config), timeout=limit)
+            traits = VideoTraits(
+                "camera",
+                "monotonic",
+                True,
+                CameraTimes,
+                patience_s=limit,
+                cancelled=cancelled,
+                ready=_readiness(device),
+            )
             return VideoSource(container, spec, camera, config.thermal, traits)
         except av.error.FFmpegError as e:
             raise InputError(f"{spec}: {explain(e.errno, device, config)}") from e
 
     return LiveSource(spec, config.open_timeout_s, opener)
+
+
+def _readiness(device: str) -> Callable[[float], bool]:
+    """Says whether a picture waits in the device that was just opened. libavdevice reads blocking, for ever where the
+    driver has fallen silent, and its descriptor is not told: it is the newest one on the device.
+    """
+    target = os.path.realpath(device)
+    descriptors = []
+    for entry in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):  # the listing's own
+            if os.path.realpath(entry) == target:
+                descriptors.append(int(entry.name))
+    poll = select.poll()
+    if not descriptors:
+        return lambda seconds: True
+    poll.register(max(descriptors), select.POLLIN)
+    return lambda seconds: bool(poll.poll(seconds * 1000))
 
 
 def explain(code: int | None, device: str, config: SourceConfig) -> str:

@@ -24,6 +24,7 @@ from .timing import MediaTimes, Stamp, Stamper, to_ns
 _DEMUX_FAILURES = 8
 _GAP_PERIODS = 10
 _MOST_HELD = 100
+_LOOK_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,7 @@ class VideoTraits:
 
     stamper: makes the source's clock from the stored times. patience_s: how long reads that time out are tried again
     before the stream counts as dead. cancelled: asked between reads. interrupt: unblocks a read in progress.
+    ready: waits so many seconds at most for something to read, where a read that has begun cannot be broken off.
     release: called once the container is closed. first_pts: what a first frame without a timestamp has by definition.
     """
 
@@ -44,6 +46,7 @@ class VideoTraits:
     cancelled: Callable[[], bool] = lambda: False
     interrupt: Callable[[], None] = lambda: None
     release: Callable[[], None] = lambda: None
+    ready: Callable[[float], bool] = lambda seconds: True
 
 
 class VideoSource:
@@ -216,7 +219,7 @@ class VideoSource:
         failures = 0
         while not self._stopped():
             try:
-                for packet in self._container.demux(self._stream):
+                for packet in self._when_ready():
                     if self._stopped():
                         return
                     yield packet
@@ -234,6 +237,13 @@ class VideoSource:
                 self._count_corrupt(plain(error))
         if not self._stopped():
             yield None
+
+    def _when_ready(self) -> Iterator[av.Packet[VideoStream]]:
+        for packet in self._container.demux(self._stream):
+            yield packet
+            while not self._traits.ready(_LOOK_S):
+                if self._stopped():
+                    return
 
     def _stopped(self) -> bool:
         return self._closed or self._traits.cancelled()

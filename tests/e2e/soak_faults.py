@@ -115,8 +115,9 @@ def soak(frames: int, samples: Path, folder: Path, console: Console, engine: str
         health=health,
     )
     breaks = max(1, frames // (20 * every))
+    longest = every + frames // (breaks + 1)
     makers = [
-        lambda number=number: Breaking(create_engine(engine), number, chance.randint(every, every + frames // (breaks + 1)))
+        lambda number=number: Breaking(create_engine(engine), number, chance.randint(every, longest))
         for number in range(breaks)
     ]
     tools = Tools(

@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -16,34 +17,40 @@ from .tasks import TASKS
 from .words import BUCKETS, PIECES, pieces
 
 TAGS = (
+    "filler",
     *(f"{task.name}" for task in TASKS),
     *(f"no {task.name}" for task in TASKS),
     "clean visible",
     "clean infrared",
+    "clean",
     "other",
     "unknown",
 )
-"""What a word can say: that there is a degradation, that there is none of it, that a camera is clean, that there is a
-degradation that is none of the six tasks; or nothing that the encoder knows. Filler says none of these."""
+"""What a word says, one of these: nothing; that there is a degradation; that there is none of it; that one camera's
+picture is clean, or both; that there is a degradation that is none of the six tasks; or what the encoder knows not."""
 WEIGHTS = Path(__file__).parents[1] / "weights" / "prompts.safetensors"
 
 
 class TextEncoder(nn.Module):
-    """Words as sums of embeddings of their pieces; a recurrent layer, both ways, that sees negations and which camera
-    is spoken of; a linear layer to the tags.
+    """Words as means of embeddings of their pieces; convolutions over words, 14 to either side, that see negations and
+    which camera is spoken of; a linear layer to the tags.
     """
 
-    def __init__(self, width: int = 48) -> None:
+    def __init__(self, width: int = 48, hidden: int = 96) -> None:
         super().__init__()
         self.pieces = nn.EmbeddingBag(BUCKETS, width, mode="mean", padding_idx=0)
-        self.context = nn.GRU(width, width, num_layers=2, batch_first=True, bidirectional=True)
-        self.tags = nn.Linear(3 * width, len(TAGS))
+        self.enter = nn.Linear(width, hidden)
+        self.context = nn.ModuleList(nn.Conv1d(hidden, hidden, 5, padding=2 * d, dilation=d) for d in (1, 2, 4))
+        self.tags = nn.Linear(width + hidden, len(TAGS))
 
     def forward(self, numbers: Tensor) -> Tensor:
         """numbers: (N, words, PIECES) int64, from `tokens`. Returns the logits of the tags, (N, words, TAGS)."""
+        there = (numbers[..., 0] > 0).to(self.enter.weight.dtype).unsqueeze(1)
         word = self.pieces(numbers.flatten(0, 1)).unflatten(0, numbers.shape[:2])
-        around, _ = self.context(word)
-        return torch.as_tensor(self.tags(torch.cat([word, around], dim=-1)))
+        around = self.enter(word).mT * there  # padding says nothing, however much of it there is
+        for layer in self.context:
+            around = around + F.relu(layer(around)) * there
+        return torch.as_tensor(self.tags(torch.cat([word, around.mT], dim=-1)))
 
 
 def tokens(sentences: Sequence[Sequence[str]]) -> Tensor:
@@ -65,8 +72,8 @@ def trained() -> TextEncoder:
     return encoder.eval()
 
 
-def read(sentence: Sequence[str]) -> list[dict[str, float]]:
-    """The probability of each tag, for each word of a sentence."""
+def read(sentence: Sequence[str]) -> list[str]:
+    """What each word of a sentence says, one of TAGS."""
     with torch.inference_mode():
-        found = trained()(tokens([sentence]))[0].sigmoid().tolist()
-    return [dict(zip(TAGS, word, strict=True)) for word in found]
+        found = trained()(tokens([sentence]))[0].argmax(dim=-1)
+    return [TAGS[index] for index in found.tolist()]

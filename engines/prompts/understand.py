@@ -8,8 +8,6 @@ from ..base import EngineError
 from .tasks import TASKS
 from .words import LONGEST, words
 
-SURE = 0.5
-"""Probability from which a word says something."""
 EXAMPLES = ", ".join(f"'{task.example}'" for task in TASKS[:4])
 
 
@@ -42,18 +40,18 @@ def understand(text: str) -> Prompt:
         raise EngineError(f"prompt of {len(sentence)} words: say it in {LONGEST}")
     from .encoder import TAGS, read
 
-    found = read(sentence)
-    said = {tag: [w for w, tags in zip(sentence, found, strict=True) if tags[tag] >= SURE] for tag in TAGS}
+    said: dict[str, list[str]] = {tag: [] for tag in TAGS}
+    for word, tag in zip(sentence, read(sentence), strict=True):
+        said[tag].append(word)
     asked = [bool(said[task.name]) for task in TASKS]
-    if not any(any(said[tag]) for tag in TAGS[:-2]):
+    if not any(said[tag] for tag in TAGS if tag not in ("filler", "other", "unknown")):
         if said["other"]:
             what = f"there is no task for {_quoted(said['other'])}"
         else:
             what = f"not understood: {_quoted(said['unknown'])}" if said["unknown"] else "says nothing of the pictures"
         raise EngineError(f"prompt {text!r}: {what}; say for example {EXAMPLES}, 'clear', or auto")
     for task, wanted in zip(TASKS, asked, strict=True):
-        clean = f"clean {task.camera}"
-        for opposite in (f"no {task.name}", clean):
+        for opposite in (f"no {task.name}", f"clean {task.camera}", "clean"):
             if wanted and said[opposite]:
                 both = f"{_quoted(said[task.name])} and {_quoted(said[opposite])}"
                 raise EngineError(f"prompt {text!r}: {both} contradict each other ({task.name}): say one of them")

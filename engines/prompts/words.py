@@ -13,12 +13,16 @@ PIECES = 24
 LONGEST = 40
 """Words and marks of a prompt."""
 _TOKEN = re.compile(r"[a-z0-9]+(?:['’][a-z]+)?|[,;:.!?&+]", re.IGNORECASE)
+_FREE = re.compile(r"\b([a-z]+)-free\b", re.IGNORECASE)
 _MARKS = {";": ",", ".": ",", "!": ",", "?": ",", "&": "and", "+": "and"}
 
 
 def words(text: str) -> list[str]:
-    """Words in lower case and the marks `,` and `:`; hyphens part words, so that `over-exposed` is two."""
-    found = (token.lower().replace("’", "'") for token in _TOKEN.findall(text))
+    """Words in lower case and the marks `,` and `:`; hyphens part words, so that `over-exposed` is two.
+
+    `haze-free` becomes `no haze`: without its hyphen, `free` could be of what follows as well.
+    """
+    found = (token.lower().replace("’", "'") for token in _TOKEN.findall(_FREE.sub(r"no \1", text)))
     return [_MARKS.get(token, token) for token in found]
 
 

@@ -210,9 +210,9 @@ def test_auto_does_not_flicker_between_its_thresholds(street) -> None:
     high, low = THRESHOLDS["haze"]
 
     def fog(density: float) -> tuple[np.ndarray, np.ndarray]:
-        """A frame that is measured as this hazy: between a dark line and white, its grey is the density."""
-        frame = np.full((120, 160, 3), round(255 * density / 0.95), np.uint8)
-        frame[:6] = 255
+        """A frame that is measured as this hazy by its blue alone: the green, by which cuts are seen, stays."""
+        frame = np.full((120, 160, 3), 255, np.uint8)
+        frame[6:, :, 2] = round(255 * density / 0.95)
         return frame, np.tile(np.arange(160, dtype=np.uint8), (120, 1))
 
     between = (high + low) / 2

@@ -9,15 +9,13 @@ from functools import cache
 from pydoc_data.topics import topics
 from random import Random
 
-from ...engines.prompts.encoder import TAGS
 from ...engines.prompts.tasks import TASKS
 from ...engines.prompts.words import LONGEST, words
 from . import lexicon
 from .lexicon import SAID
 
-Tagged = list[tuple[str, frozenset[str]]]
-"""Words, and the tags of each."""
-NOTHING: frozenset[str] = frozenset()
+Tagged = list[tuple[str, str]]
+"""Words, and what each says: one of TAGS."""
 CAMERA = {task.name: task.camera for task in TASKS}
 MODALITIES = {"visible": lexicon.VISIBLE, "infrared": lexicon.INFRARED}
 
@@ -25,9 +23,11 @@ MODALITIES = {"visible": lexicon.VISIBLE, "infrared": lexicon.INFRARED}
 def sentence(random: Random) -> Tagged:
     """One prompt, at most LONGEST words."""
     draw = random.random()
-    if draw < 0.06:
-        found = _tag(random.choice(lexicon.CLEAN_BOTH), "clean visible", "clean infrared")
-    elif draw < 0.13:
+    if draw < 0.12:
+        return _short(random)
+    if draw < 0.18:
+        found = _tag(random.choice(lexicon.CLEAN_BOTH), "clean")
+    elif draw < 0.26:
         found = [unknown(random) for _ in range(random.randint(1, 5))]
     else:
         found = _clauses(random)
@@ -35,12 +35,27 @@ def sentence(random: Random) -> Tagged:
             at = random.randint(0, len(found))
             found[at:at] = [unknown(random) for _ in range(random.randint(1, 2))]
     if random.random() < 0.2:
-        found.insert(random.randint(0, len(found)), (random.choice(lexicon.FILLER), NOTHING))
+        found.insert(random.randint(0, len(found)), (random.choice(lexicon.FILLER), "filler"))
     if random.random() < 0.3:
         at = random.randrange(len(found))
-        word, tags = found[at]
-        found[at] = (misspelt(word, random), tags)
+        word, tag = found[at]
+        found[at] = (misspelt(word, random), tag)
     return _settled(found)[:LONGEST]
+
+
+def _short(random: Random) -> Tagged:
+    """One bare phrase, as most people write prompts; two of them now and then: `foggy night`."""
+    name, second = random.choices(tuple(SAID), k=2)
+    said = _tag(random.choice(random.choice(SAID[name])), name)
+    if random.random() < 0.3:
+        scene = _tag(random.choice(lexicon.CLEAN_SCENE), "clean visible")
+        return _settled(scene + (said if name == "low light" else []))
+    if random.random() < 0.4:
+        said += _tag(random.choice(SAID[second].thing), second)
+    if random.random() < 0.3:
+        at = random.randrange(len(said))
+        said[at] = misspelt(said[at][0], random), said[at][1]
+    return said
 
 
 def misspelt(word: str, random: Random) -> str:
@@ -58,13 +73,13 @@ def misspelt(word: str, random: Random) -> str:
     return word[:at] + word[at + 1] + word[at] + word[at + 2 :]
 
 
-def unknown(random: Random) -> tuple[str, frozenset[str]]:
+def unknown(random: Random) -> tuple[str, str]:
     """A word that has nothing to do with pictures: of Python's own documentation, or of random letters."""
-    if random.random() < 0.3:
+    if random.random() < 0.4:
         word = "".join(random.choices(string.ascii_lowercase, k=random.randint(3, 10)))
         if word not in known():
-            return word, frozenset(["unknown"])
-    return random.choice(_strangers()), frozenset(["unknown"])
+            return word, "unknown"
+    return random.choice(_strangers()), "unknown"
 
 
 @cache
@@ -87,7 +102,7 @@ def _clauses(random: Random) -> Tagged:
     for index in range(random.choices((1, 2, 3, 4), (4, 5, 2, 1))[0]):
         if index:
             # "foggy night": qualities stand before what they are of without a word between
-            found += [] if random.random() < 0.25 else _plain(random.choice(lexicon.JOIN))
+            found += [] if random.random() < 0.35 else _plain(random.choice(lexicon.JOIN))
         found += _clause(random)
     if random.random() < 0.3:
         found = _plain(random.choice(lexicon.BEFORE)) + found
@@ -229,27 +244,19 @@ def _hard(name: str, random: Random) -> Tagged:
     return _plain(random.choice(lexicon.HARD))
 
 
-def _tag(phrase: str, *tags: str) -> Tagged:
-    return [(word, frozenset(tags)) for word in words(phrase)]
+def _tag(phrase: str, tag: str) -> Tagged:
+    return [(word, tag) for word in words(phrase)]
 
 
 def _plain(phrase: str) -> Tagged:
-    return _tag(phrase)
+    return _tag(phrase, "filler")
 
 
 def _settled(found: Tagged) -> Tagged:
     """`clear night` and `bright foggy day` contradict nothing: weather words are of the sky, not of the camera."""
-    visible = {task.name for task in TASKS if task.camera == "visible"}
-    if not any(tags & visible for _, tags in found):
+    said = {tag for _, tag in found}
+    if not any(task.name in said for task in TASKS if task.camera == "visible"):
         return found
-    weather = {"sunny", "day", "weather", "bright", "nice"}
-    night = any("low light" in tags for _, tags in found) and not any("haze" in tags for _, tags in found)
-    return [
-        (word, tags - {"clean visible"} if word in weather or (night and word == "clear") else tags)
-        for word, tags in found
-    ]
-
-
-def numbers(tags: frozenset[str]) -> list[float]:
-    """Tags of a word as targets, in the order of TAGS."""
-    return [float(tag in tags) for tag in TAGS]
+    night = "low light" in said and "haze" not in said
+    weather = {"sunny", "day", "weather", "bright", "nice", *(["clear"] if night else [])}
+    return [(word, "filler" if tag == "clean visible" and word in weather else tag) for word, tag in found]

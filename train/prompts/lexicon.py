@@ -56,7 +56,8 @@ SAID = {
             "contrastless|low in contrast|lacking contrast|poorly contrasted|weakly contrasted|grayish"
         ),
         _list(
-            "low contrast|weak contrast|poor contrast|little contrast|lack of contrast|faint contrast|no contrast|"
+            "low contrast|weak contrast|poor contrast|little contrast|lack of contrast|lacks contrast|"
+            "lacking contrast|lacks any contrast|faint contrast|no contrast|"
             "hardly any contrast|bad contrast|missing contrast|reduced contrast|flat contrast|insufficient contrast|"
             "weak signal|thermal crossover|low dynamic range"
         ),
@@ -86,7 +87,10 @@ SAID = {
     ),
 }
 OTHER = Words(
-    _list("rainy|snowy|noisy|stripy|striped|shaky|frozen|upside down|compressed|greenish|bluish|flickering|grainy"),
+    _list(
+        "rainy|snowy|noisy|stripy|striped|shaky|frozen|upside down|compressed|greenish|bluish|flickering|grainy|"
+        "not clear|unclear|bad|not good|poor quality|tilted"
+    ),
     _list("rain|snow|noise|stripes|motion blur|compression|hail|raindrops|dirt on the lens|colour cast|artefacts"),
     _list("denoise|derain|remove noise|stabilise|deblock"),
 )
@@ -113,7 +117,8 @@ HARD = _list(
 )
 BEFORE = _list(
     "the|a|this|there is|it is|there's|we have|with|in|on a|i see|you can see|scene with|street with|road in|there are|"
-    "driving in|driving through|please|city in|the weather is|due to|it's|because of|an image with|handle|today|"
+    "driving in|driving through|please|city in|the weather is|due to|it's|because of|an image with|handle|"
+    "sees nothing because of|cannot see because of|spoilt by|affected by|today|"
     "conditions are|the scene is|expect|my|a picture with|highway in|taken in|now|images with|image has|suffers from"
 )
 AFTER = _list(

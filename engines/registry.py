@@ -29,6 +29,7 @@ NETWORKS = {
 PAPERS = {
     "iassf": "joint haze removal and fusion of the IASSF paper",
     "dfvo": "darkness-free fusion of the DFVO paper",
+    "lure": "degradation-aware fusion of the LURE paper, guided by a prompt",
 }
 """Networks whose weights the user imports or trains, see `checkpoints`."""
 FILES = {
@@ -38,9 +39,10 @@ FILES = {
     "average": ["networks/average.py"],
     "iassf": ["checkpoints.py", "networks/iassf.py", "networks/windows.py", "weights/iassf.safetensors"],
     "dfvo": ["checkpoints.py", "networks/dfvo.py", "weights/dfvo.safetensors"],
+    "lure": ["checkpoints.py", "networks/lure.py", "networks/lure_blocks.py", "weights/lure.safetensors"],
 }
 """What each network is made of, besides what all share."""
-PROMPTED: tuple[str, ...] = ()
+PROMPTED = ("lure",)
 """Networks that answer every task of a prompt; the others its haze and low light alone."""
 SHARED = (
     "openvino.py",
@@ -116,9 +118,7 @@ def create_engine(
     return Chosen([partial(_make, name, backend, BACKENDS[backend][0], asked) for backend in names])
 
 
-def spoken(
-    spec: str = "realtime", dehaze: Strength = "auto", lift: Strength = "auto", prompt: str = "auto"
-) -> Spoken:
+def spoken(spec: str = "realtime", dehaze: Strength = "auto", lift: Strength = "auto", prompt: str = "auto") -> Spoken:
     """A prompt for an engine that can be changed while it runs. Arguments and errors as for `create_engine`."""
     name, _, _ = parse(spec)
     return Spoken(

@@ -8,11 +8,12 @@ that is meant for people: no traceback, no signal. A case that does not is kept 
 from __future__ import annotations
 
 import argparse
+import queue
 import random
-import select
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -78,8 +79,12 @@ class Worker:
         )  # fmt: skip
         self._memory = psutil.Process(self._process.pid)
         self.peak = 0
+        self._answers: queue.Queue[str] = queue.Queue()
+        threading.Thread(target=self._listen, daemon=True).start()
         self.kinds: dict[str, Path] = {}
         while (line := self._answer(600.0)) != "ready":
+            if " " not in line or line.startswith(("died", "took", "memory")):
+                raise RuntimeError(f"the worker did not start: {line}")
             name, _, path = line.partition(" ")
             self.kinds[name] = Path(path)
 
@@ -95,17 +100,24 @@ class Worker:
         self._said.close()
 
     def _answer(self, limit_s: float) -> str:
-        assert self._process.stdout is not None
         until = time.monotonic() + limit_s
-        while not select.select([self._process.stdout], [], [], 0.05)[0]:
+        while True:
             self._look()
             if self.peak > MEMORY:
                 return f"memory of {self.peak / 2**30:.1f} GiB"
-            if time.monotonic() > until:
-                return f"took longer than {limit_s:g} s"
-        self._look()
-        line = self._process.stdout.readline().strip()
+            try:
+                line = self._answers.get(timeout=0.05)
+                break
+            except queue.Empty:
+                if time.monotonic() > until:
+                    return f"took longer than {limit_s:g} s"
         return line or f"died with {self._process.wait()}: {(self.folder / 'stderr.txt').read_text()[-300:]}"
+
+    def _listen(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._answers.put(line.strip())
+        self._answers.put("")
 
     def _look(self) -> None:
         try:

@@ -78,6 +78,18 @@ class CameraModel(BaseModel):
         return self
 
 
+class SceneRecord(BaseModel):
+    """How well a rig that was calibrated from the scene agreed: see `calib.scene.Agreement`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    pairs: int = Field(ge=1)
+    used: int = Field(ge=0)
+    parts: Number = Field(ge=0, le=1, description="share of the image's parts that agree")
+    error_px: Number | None = Field(None, ge=0, description="standard error of the visible corners, visible pixels")
+    partners: Number | None = Field(None, description="lead of true over exchanged partners, standard deviations")
+
+
 class Rig(BaseModel):
     """A rig file's content, version 1."""
 
@@ -91,6 +103,7 @@ class Rig(BaseModel):
     distance: Number | None = Field(None, gt=0, description="metres from the visible camera to the aligned plane")
     homography: Matrix3 | None = Field(None, description="visible pixel to infrared pixel")
     time_offset_ms: Number | None = Field(None, description="added to infrared times gives visible times")
+    scene: SceneRecord | None = Field(None, description="what a calibration from the scene found; for the reader")
 
     @field_validator("rotation")
     @classmethod
@@ -276,7 +289,8 @@ def _resized(camera: CameraModel, size: tuple[int, int], name: str) -> CameraMod
 def _explain(problem: dict[str, Any]) -> str:
     where = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
-        section = CameraModel if len(problem["loc"]) > 1 else Rig
+        below = SceneRecord if problem["loc"][0] == "scene" else CameraModel
+        section = below if len(problem["loc"]) > 1 else Rig
         return f"unknown key '{where}'; known there: {', '.join(section.model_fields)}"
     message = str(problem["msg"]).removeprefix("Value error, ")
     return f"{where}: {message}" if where else message

@@ -83,6 +83,32 @@ def board(
     raise typer.Exit(calibrate_board(order, Console(stderr=True)))
 
 
+@app.command()
+def scene(
+    ir: Annotated[str, _option("--ir", panel=WHAT, metavar="SOURCE", help="Infrared: folder, glob, video or camera.")],
+    vis: Annotated[str, _option("--vis", panel=WHAT, metavar="SOURCE", help="Visible: likewise, of the same moments.")],
+    out: Annotated[Path, _option("--out", "-o", panel=OUTPUT, metavar="YAML", help="The rig file to write.")],
+    pairs: Annotated[
+        int, _option("--pairs", panel=WHAT, metavar="N", min=3, max=200, default=True, help="Pairs of frames to pool.")
+    ] = 30,
+    offset_ms: Annotated[
+        float | None,
+        _option("--offset-ms", panel=WHAT, metavar="X", help="Added to infrared times. Default: measured from videos."),
+    ] = None,
+) -> None:
+    """Calibrate without a board, from the scene: one homography for what is far.
+
+    Edges of both cameras are compared over many frames of the fixed rig. The more
+    the scenes differ, the better; twenty from a drive do. Writes nothing if the
+    frames do not single out one alignment.
+    """
+    from rich.console import Console
+
+    from .scene import Order, calibrate_scene
+
+    raise typer.Exit(calibrate_scene(Order(ir, vis, out, pairs, offset_ms), Console(stderr=True)))
+
+
 def view_rig(
     ir: Annotated[str, _option("--ir", panel=VIEW, metavar="SOURCE", help="Infrared: camera, video or images.")],
     vis: Annotated[str, _option("--vis", panel=VIEW, metavar="SOURCE", help="Visible: likewise.")],

@@ -3,13 +3,14 @@
 aiohttp rather than the standard library's server: WebSockets, many idle phones on one thread, strict parsing of what
 strangers send. A WebSocket rather than MJPEG: the browser asks for each frame, so that nothing queues up between here
 and a slow phone, where MJPEG fills the sockets' buffers with seconds of old frames.
+
+Its threads keep their priority: one of low priority that is put aside while it holds Python's lock holds up the chain.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -38,7 +39,6 @@ WATCHERS = 8
 FRAME_S = 1 / 30  # no browser gets frames faster than that
 STATE_S = 0.5
 IN_FLIGHT = 2  # frames on the way to a browser: one shown, one coming
-_NICE = 10  # encoding and sending yield to the chain
 
 
 class PageServer:
@@ -51,7 +51,7 @@ class PageServer:
         self.address = address
         self._token, self._view = token, view
         self._pictures = Pictures()
-        self._encoder = ThreadPoolExecutor(1, "serve-encode", initializer=_yield_to_others)
+        self._encoder = ThreadPoolExecutor(1, "serve-encode")
         self._watchers: set[_Watcher] = set()
         self._loop = asyncio.new_event_loop()
         self._over = asyncio.Event()
@@ -85,7 +85,6 @@ class PageServer:
             watcher.wake.set()
 
     def _run(self) -> None:
-        _yield_to_others()
         asyncio.set_event_loop(self._loop)
         try:
             self._loop.run_until_complete(self._serve())
@@ -233,10 +232,3 @@ def _static(name: str, kind: str) -> Any:
         return web.Response(body=body, content_type=kind, charset="utf-8")
 
     return answer
-
-
-def _yield_to_others() -> None:
-    """Lower this thread's priority (Linux: the thread's own; elsewhere it would be the whole process's)."""
-    if hasattr(os, "setpriority") and os.uname().sysname == "Linux":
-        with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)

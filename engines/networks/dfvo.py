@@ -91,6 +91,23 @@ class SobelConv(nn.Module):
         return narrow
 
 
+class Up(nn.Module):
+    """Transposed 3x3 convolution of stride 4 and dilation 2, run as one of 5x5 with zeros between the taps, because
+    TensorRT has no strided and dilated one.
+    """
+
+    def __init__(self, channels: int, features: int) -> None:
+        super().__init__()
+        # it only holds and starts the weights
+        self.taps = nn.ConvTranspose2d(channels, features, 3, stride=FOLD, padding=1, dilation=2, output_padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, channels, h, w) to (N, features, 4 h, 4 w)."""
+        kernel = F.pad(self.taps.weight[..., None], (0, 1)).flatten(3)[..., :-1]
+        kernel = F.pad(kernel[..., None, :], (0, 0, 0, 1)).flatten(2, 3)[..., :-1, :]
+        return F.conv_transpose2d(x, kernel, self.taps.bias, stride=FOLD, padding=1, output_padding=1)
+
+
 class HCAM(nn.Module):
     """Hyper cross attention (eq. 6-9): base features, where the structure of one modality looks up the other's."""
 
@@ -103,9 +120,7 @@ class HCAM(nn.Module):
         self.query = SobelConv(2 * wide, narrow)
         self.visible_key, self.infrared_key = SobelConv(wide, narrow), SobelConv(wide, narrow)
         self.visible_value, self.infrared_value = nn.Conv2d(wide, wide, 1), nn.Conv2d(wide, wide, 1)
-        self.visible_up, self.infrared_up = (
-            nn.ConvTranspose2d(wide, channels, 3, stride=FOLD, padding=1, dilation=2, output_padding=1) for _ in "vi"
-        )
+        self.visible_up, self.infrared_up = Up(wide, channels), Up(wide, channels)
 
     def forward(self, visible: Tensor, infrared: Tensor) -> tuple[Tensor, Tensor]:
         """Encoder features, (N, channels, H, W), H and W multiples of 4, to base features of the same shape."""

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from fusecam.engines.networks import published
-from fusecam.engines.networks.dfvo import DFVO, PROFILES, Outputs, Profile, cross_attention
+from fusecam.engines.networks.dfvo import DFVO, PROFILES, Outputs, Profile, Up, cross_attention
 
 from .vectors import golden, parameters, run, state
 
@@ -75,6 +75,14 @@ def test_attention_holds_no_more_scores_than_asked() -> None:
         cross_attention(tokens, tokens, tokens, most=10_000)
     assert len(held) == 25
     assert max(held) <= 10_000
+
+
+def test_enlargement_is_the_dilated_one() -> None:
+    torch.manual_seed(0)
+    up, x = Up(3, 2).double(), torch.rand(2, 3, 5, 7, dtype=torch.float64)
+    with torch.no_grad():
+        assert up(x).shape == (2, 2, 20, 28)
+        assert torch.allclose(up(x), up.taps(x))
 
 
 @pytest.mark.parametrize("size", [(32, 32), (47, 33), (121, 163)])

@@ -10,6 +10,7 @@ import torch
 
 from fusecam.engines.networks import published
 from fusecam.engines.networks.iassf import HDE, IASSF, PROFILES
+from fusecam.engines.openvino import OpenVinoEngine
 
 from .vectors import golden, parameters, run, state
 
@@ -74,6 +75,10 @@ def test_any_size_gives_8_bit_results_of_that_size(tiny, street, size: tuple[int
     assert fused.shape == restored.shape == (*size, 3)
     assert density.shape == light.shape == size
     assert fused.std() > 0
+
+
+def test_openvino_computes_what_the_network_does(tiny) -> None:
+    OpenVinoEngine("iassf", lambda: tiny).prepare(67, 45)  # refused where its parity with eager torch is not enough
 
 
 def test_without_coverage_infrared_has_no_effect(tiny, street) -> None:

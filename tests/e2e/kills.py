@@ -44,20 +44,27 @@ def contents(folder: Path) -> dict[str, str]:
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 
 
-def run_for(seconds: float | None, *arguments: object) -> int:
-    """Start the command, kill it after so many seconds (None: let it end); its return code, -9 when killed."""
+def run_for(seconds: float | None, out: Path, *arguments: object) -> tuple[int, float]:
+    """Start the command, kill it so many seconds after its first file in `out` appeared (None: let it end).
+
+    Returns its return code, -9 when killed, and how long it ran from that file on.
+    """
+    before = set(out.iterdir()) if out.exists() else set()
     process = subprocess.Popen(
         [*COMMAND, *map(str, arguments)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
+    while process.poll() is None and not (out.exists() and set(out.iterdir()) - before):
+        time.sleep(0.005)
+    began = time.monotonic()
     try:
         _, said = process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
         process.kill()
         process.communicate()
-        return process.returncode
+        return process.returncode, time.monotonic() - began
     if process.returncode:
         raise Broken(f"exit code {process.returncode}: {said[-400:]}")
-    return 0
+    return 0, time.monotonic() - began
 
 
 def kill_batch(folder: Path, times: int, chance: random.Random, clips: int = 6, frames: int = 60) -> int:
@@ -66,17 +73,15 @@ def kill_batch(folder: Path, times: int, chance: random.Random, clips: int = 6, 
     for number in range(clips):
         pair_of_clips(drives, name=f"c{number}", frames=frames)
     whole = folder / "whole"
-    began = time.monotonic()
-    run_for(None, "batch", drives, drives, "--out", whole, *COMMON)
-    took = time.monotonic() - began
+    _, took = run_for(None, whole, "batch", drives, drives, "--out", whole, *COMMON)
     expected, kills, round_ = contents(whole), 0, 0
     while kills < times:
         round_ += 1
         out = folder / f"out{round_}"
         finished: dict[str, int] = {}
         while True:
-            limit = chance.uniform(0.1, 1.0) * took if kills < times else None
-            code = run_for(limit, "batch", drives, drives, "--out", out, *COMMON)
+            limit = chance.uniform(0.0, 1.0) * took if kills < times else None
+            code, _ = run_for(limit, out, "batch", drives, drives, "--out", out, *COMMON)
             kills += code != 0
             now = {path.name: path.stat().st_mtime_ns for path in out.glob("*.report.json")} if out.exists() else {}
             lost = [name for name, written in finished.items() if now.get(name) != written]
@@ -104,7 +109,7 @@ def kill_recording(folder: Path, times: int, chance: random.Random) -> tuple[int
     segments = missing = 0
     for number in range(times):
         out = folder / f"record{number}"
-        run_for(chance.uniform(1.0, 8.0), "--ir", ir, "--vis", vis, "--config", config, "--record", out, *COMMON)
+        run_for(chance.uniform(0.5, 6.0), out, "--ir", ir, "--vis", vis, "--config", config, "--record", out, *COMMON)
         for lines in sorted(out.glob("*_frames.jsonl")):
             written = lines.read_bytes().count(b"\n")
             for track in ("fused", "visible", "infrared"):

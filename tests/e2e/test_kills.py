@@ -11,4 +11,4 @@ def test_a_batch_that_is_killed_resumes_to_the_same_result(tmp_path):
 
 def test_a_recording_that_is_killed_is_playable(tmp_path):
     videos, _ = kill_recording(tmp_path, 2, random.Random(2))
-    assert videos % 3 == 0
+    assert videos >= 3

@@ -46,34 +46,10 @@ def train(
     try:
         if devices != "auto" and not (devices.isdecimal() and int(devices) > 0):
             raise TrainError(f"--devices {devices}: give a count from 1, or auto")
-        from .recipe import read_recipe, read_yaml
+        from .reading import read_training
 
-        content = read_yaml(recipe)
-        if isinstance(content, dict) and "detector" in content:
-            from .detector.fit import fit_detector
-            from .detector.recipe import read_detector_recipe
-
-            weights = fit_detector(read_detector_recipe(recipe), out or Path("runs/detector"), resume, devices)
-        elif isinstance(content, dict) and {"iassf", "dfvo"} & content.keys():
-            from .papers.fit import fit_paper
-            from .papers.recipe import read_paper_recipe
-
-            paper = read_paper_recipe(recipe)
-            weights = fit_paper(paper, out or Path(f"runs/{paper.name}"), resume, devices)
-        elif isinstance(content, dict) and "lure" in content:
-            from .lure.fit import fit_lure
-            from .lure.recipe import read_lure_recipe
-
-            own = read_lure_recipe(recipe)
-            weights = fit_lure(own, out or Path("runs/lure"), resume, devices)
-        elif isinstance(content, dict) and "prompts" in content:
-            from .prompts.fit import fit_prompts, read_prompt_recipe
-
-            weights = fit_prompts(read_prompt_recipe(recipe), out or Path("runs/prompts"))
-        else:
-            from .fit import fit
-
-            weights = fit(read_recipe(recipe), out or Path("runs/realtime"), resume, devices)
+        training = read_training(recipe)
+        weights = training.run(out or Path("runs") / training.name, resume, devices)
     except TrainError as error:
         message = str(error)
     except ModuleNotFoundError as error:

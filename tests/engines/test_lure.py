@@ -60,8 +60,7 @@ def asked(*on: int, n: int = 1) -> torch.Tensor:
 
 
 def test_sizes_are_the_papers() -> None:
-    with torch.device("meta"):
-        network = Lure()
+    network = Lure()
     full = FULL
     assert (full.widths, full.latent) == ((48, 96, 192, 384), (16, 32, 64, 128))
     assert [len(layer.look) for layer in network.encoder.layers] == [2, 2, 4, 8]
@@ -196,13 +195,22 @@ def test_half_precision_stands_adversarial_frames(adversarial) -> None:
 
 
 def test_openvino_computes_what_torch_does(street) -> None:
-    network = make()
-    for strengths in ([0.0] * 6, [1, 1, 0, 0, 0, 1]):
-        # built for any size at once; compared by the gate at its own
-        compiled = OpenVinoEngine("lure", lambda: network, "f32", Fixed(strengths))
-        eager = EagerEngine("lure", network, Fixed(strengths))
-        visible, infrared = street(45, 61)
-        ours, reference = (engine.fuse(visible, infrared, np.full_like(infrared, 255)) for engine in (compiled, eager))
+    """At an odd size, with and without prompts; the gate has compared them on its own frames before."""
+    network, strengths = make(), np.zeros(6, np.float32)
+
+    class Changing(Fixed):
+        def __call__(self, *given: object) -> np.ndarray:
+            return strengths
+
+    asked = Changing(strengths)
+    engines = [
+        OpenVinoEngine("lure", lambda: network, "f32", asked),
+        EagerEngine("lure", network, asked),
+    ]
+    visible, infrared = street(33, 43)
+    for now in ([0] * 6, [1, 1, 0, 0, 0, 1]):
+        strengths[:] = now
+        ours, reference = (engine.fuse(visible, infrared, np.full_like(infrared, 255)) for engine in engines)
         for name in ("image", "restored", "haze_density", "illumination"):
             difference = np.abs(getattr(ours, name).astype(int) - getattr(reference, name))
             assert difference.max() <= 2, name

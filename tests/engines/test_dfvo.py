@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import weakref
+
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from fusecam.engines.networks import published
 from fusecam.engines.networks.dfvo import DFVO, PROFILES, Outputs, Profile, Up, cross_attention
@@ -83,6 +86,46 @@ def test_enlargement_is_the_dilated_one() -> None:
     with torch.no_grad():
         assert up(x).shape == (2, 2, 20, 28)
         assert torch.allclose(up(x), up.taps(x))
+
+
+class Alive(TorchDispatchMode):
+    """Counts the bytes of all tensors that live at once, here of tensors that have shapes and no values."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.known: set[int] = set()
+        self.now = self.most = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        made = function(*args, **(kwargs or {}))
+        for tensor in made if isinstance(made, (tuple, list)) else [made]:
+            if isinstance(tensor, torch.Tensor):
+                self._count(tensor.untyped_storage())
+        return made
+
+    def _count(self, storage: torch.UntypedStorage) -> None:
+        if storage._cdata not in self.known:
+            self.known.add(storage._cdata)
+            self.now += storage.nbytes()
+            self.most = max(self.most, self.now)
+            weakref.finalize(storage, self._forget, storage._cdata, storage.nbytes())
+
+    def _forget(self, key: int, size: int) -> None:
+        self.known.discard(key)
+        self.now -= size
+
+
+def test_memory_is_linear_in_the_pixels() -> None:
+    most = {}
+    with torch.device("meta"):
+        network = DFVO(deployed=True).eval()
+        for height, width in ((480, 640), (1024, 1280)):
+            with torch.no_grad(), Alive() as alive:
+                network.fuse(torch.empty(1, 1, height, width), torch.empty(1, 1, height, width))
+            most[height * width] = alive.most
+    assert most[480 * 640] > 480 * 640 * 128 * 4  # it does count
+    assert most[1024 * 1280] < 6e9  # naively 54e9 for the attention alone
+    assert most[1024 * 1280] / most[480 * 640] < 1.1 * (1024 * 1280) / (480 * 640)
 
 
 @pytest.mark.parametrize("size", [(32, 32), (47, 33), (121, 163)])

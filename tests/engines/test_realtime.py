@@ -167,13 +167,21 @@ def test_weights_are_small_and_half_precision() -> None:
         assert kind == (torch.float32 if tensor.rpartition(".")[0] in norms else torch.float16), tensor
 
 
-@pytest.mark.parametrize("size", [(120, 160), (121, 163), (47, 33)])
-def test_openvino_agrees_with_torch(street, size: tuple[int, int]) -> None:
+@pytest.mark.parametrize(
+    ("engine", "size", "most"),
+    # bf16 of `realtime` is within a decibel of the parity gate's limit, and refused for some sizes
+    [
+        ("realtime:openvino:f32", (120, 160), 2),
+        ("realtime:openvino:f32", (121, 163), 2),
+        ("realtime:openvino:f32", (47, 33), 2),
+        ("tiny:openvino:bf16", (480, 640), 10),
+    ],
+)
+def test_openvino_agrees_with_torch(street, engine: str, size: tuple[int, int], most: int) -> None:
     visible, infrared = street(*size)
     pair = hazy(visible), infrared, np.full_like(infrared, 255)
-    exact = create_engine("realtime:torch").fuse(*pair)
-    for precision, most in (("f32", 2), ("bf16", 10)):
-        near = create_engine(f"realtime:openvino:{precision}").fuse(*pair)
-        for a, b in ((exact.image, near.image), (exact.restored, near.restored)):
-            assert np.abs(a.astype(int) - b).mean() < most / 4
-            assert np.percentile(np.abs(a.astype(int) - b), 99) <= most
+    exact = create_engine(engine.partition(":")[0] + ":torch").fuse(*pair)
+    near = create_engine(engine).fuse(*pair)
+    for a, b in ((exact.image, near.image), (exact.restored, near.restored)):
+        assert np.abs(a.astype(int) - b).mean() < most / 4
+        assert np.percentile(np.abs(a.astype(int) - b), 99) <= most

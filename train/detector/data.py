@@ -22,6 +22,8 @@ from .recipe import DetectorRecipe, Kind
 Batch = dict[str, Tensor]
 """img: (N, 3, h, w) uint8 RGB. cls (n, 1), bboxes (n, 4) x, y, width, height in parts of the window, batch_idx (n,)."""
 GRAY = 114
+VARIANTS = ("degraded", "restored", "unlifted")
+"""Ends of the names of further frames of a pair."""
 WIDTH = 640
 """Width at which frames are taken for as large as a run shows them to the detector."""
 Name = TypeVar("Name", bound=str)
@@ -58,7 +60,7 @@ class Examples:
                 for image in sorted((folder / "images" / source / kind).glob("*.jpg")):
                     boxes = read_boxes(folder / "labels" / source / kind / f"{image.stem}.txt")
                     name, _, which = image.stem.rpartition("_")
-                    stem = name if which in ("degraded", "restored") else image.stem
+                    stem = name if which in VARIANTS else image.stem
                     if (source, stem) not in held:
                         self.train[source, kind].append(Example(image, boxes))
                     elif kind == "fused":

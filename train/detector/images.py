@@ -33,13 +33,13 @@ def make_images(recipe: DetectorRecipe, folder: Path, bar: bool = True) -> None:
     """
     if (folder / COMPLETE).is_file():
         return
-    engine = create_engine(recipe.engine)
+    engine, unlifted = create_engine(recipe.engine), create_engine(recipe.engine, lift=0.0)
     for number, source in enumerate(recipe.data):
         pairs = find_pairs(source.root)
         teacher = _teacher(recipe, number) if source.labels is None else None
         for index, pair in enumerate(track(pairs, source.root.name, disable=not bar)):
             random = torch.Generator().manual_seed(hash((recipe.seed, number, index)) % 2**63)
-            for kind, which, image, boxes in _of_pair(pair, source, recipe, engine, teacher, random):
+            for kind, which, image, boxes in _of_pair(pair, source, recipe, (engine, unlifted), teacher, random):
                 if kind in source.kinds:
                     _write(folder, str(number), pair[0].stem, kind, which, image, boxes)
     count = recipe.streets.scenes * recipe.streets.frames
@@ -59,10 +59,12 @@ def _of_pair(
     pair: tuple[Path, Path],
     source: Pairs,
     recipe: DetectorRecipe,
-    engine: FusionEngine,
+    engines: tuple[FusionEngine, FusionEngine],
     teacher: Teacher | None,
     random: torch.Generator,
 ) -> Frames:
+    """engines: with automatic lift, and with none."""
+    engine, unlifted = engines
     visible, infrared = _read(pair, source)
     everywhere = np.full_like(infrared, 255)
     boxes: dict[Kind, Boxes]
@@ -78,10 +80,14 @@ def _of_pair(
         boxes = teacher.label(visible, infrared, engine.fuse(visible, infrared, everywhere).image)
     if source.sharpen and float(torch.rand((), generator=random)) < 0.5:
         visible = _with_edges(visible, infrared, float(torch.rand((), generator=random)) * 1.5 - 0.6)
+    if source.sharpen:  # the noise that enlarging took away, and that lifting makes strong
+        grain = recipe.mixture.noise * torch.rand(1, 1, 1, 1, generator=random)
+        visible = _pixels(sensor_noise(_planes(visible), grain, random))
 
     hazy, weak = _degraded(visible, infrared, recipe.mixture, random)
 
     yield "fused", "", engine.fuse(visible, infrared, everywhere).image, boxes["fused"]
+    yield "fused", "unlifted", unlifted.fuse(visible, infrared, everywhere).image, boxes["fused"]
     yield "fused", "degraded", engine.fuse(hazy, weak, everywhere).image, boxes["fused"]
     yield "visible", "", visible, boxes["visible"]
     yield "visible", "degraded", hazy, boxes["visible"]

@@ -170,8 +170,8 @@ def test_a_run_makes_frames_trains_and_goes_on(tiny: DetectorRecipe, tmp_path: P
     first = load_detector(weights).state_dict()
     examples = Examples(tiny, tmp_path / "out" / "frames")
     count = {kind: len(some) for (_, kind), some in examples.train.items()}
-    assert count == {"fused": 3 * 2, "visible": 3 * 3, "infrared": 3}  # one pair of four is held out
-    assert [each.image.stem for each in examples.held] == ["0", "0_degraded"]
+    assert count == {"fused": 3 * 3, "visible": 3 * 3, "infrared": 3}  # one pair of four is held out
+    assert [each.image.stem for each in examples.held] == ["0", "0_degraded", "0_unlifted"]
     batch = next(iter(Windows(tiny, examples, 1, 0)))
     assert batch["img"].shape == (2, 3, 96, 128) and batch["bboxes"].shape[1] == 4
 

@@ -59,7 +59,7 @@ def readers(folder: Path) -> dict[str, tuple[Path, Reader]]:
     found["jpg"] = folder / "a.jpg", source
 
     def rig(path: Path) -> None:
-        Registrar(load_rig(path)).coverage((640, 480), (384, 288))
+        Registrar(load_rig(path)).warp((640, 480), (384, 288))
 
     found["rig"] = ROOT / "samples" / "rig.yaml", rig
     run_file = folder / "run.yaml"

@@ -55,9 +55,11 @@ def align(visible: Sequence[Grey], infrared: Sequence[Grey]) -> SceneFit:
         parameters = _agreed(level, laid_by, frame, parameters, blurs, votes)
         homography = frame.homography(parameters)
         at = displacements(level, laid_by, homography)
-        votes = voters(level, at)
+        agree = voters(level, at)
+        # fewer than half are no majority to follow, and the judge refuses them
+        votes = agree if 2 * int(agree.sum()) >= len(agree) else np.ones(len(agree), bool)
     halves = [frame.homography(_agreed(level, laid_by, frame, parameters, (1.0,), half)) for half in _halves(votes)]
-    agreement = judge(level, at, halves, votes, (sizes[0], own[0]))
+    agreement = judge(level, at, halves, agree, (sizes[0], own[0]))
     back = np.linalg.inv(scaling(own[1], sizes[1]))
     result = back @ homography @ scaling(own[0], sizes[0])
     return SceneFit(result / result[2, 2], agreement)
@@ -85,9 +87,7 @@ def _coarse(
 def _agreed(
     level: Level, laid_by: Matrix, frame: Frame, start: Parameters, blurs: Sequence[float], votes: npt.NDArray[np.bool_]
 ) -> Parameters:
-    enough = 2 * int(votes.sum()) >= len(votes)  # fewer are no majority to follow, and the judge refuses them
-    pooled = (level.surfaces[votes] if enough else level.surfaces).sum(axis=0)
-    return fit(level, pooled, laid_by, frame, start, blurs, HOMOGRAPHY)
+    return fit(level, level.surfaces[votes].sum(axis=0), laid_by, frame, start, blurs, HOMOGRAPHY)
 
 
 def _halves(votes: npt.NDArray[np.bool_]) -> list[npt.NDArray[np.bool_]]:

@@ -89,7 +89,6 @@ def assert_one_line(said: str) -> None:
         (["--ir", "IR", "--vis", "VIS"], "--out"),
         (["--ir", "IR", "--vis", "VIS", "--out", "OUT", "--engine", "magic"], "magic"),
         (["--ir", "IR", "--vis", "VIS", "--out", "OUT", "--lift", "2"], "--lift 2"),
-        (["--ir", "IR", "--vis", "VIS", "--out", "OUT", "--detect"], "--weights"),
         (["--ir", "IR", "--vis", "VIS", "--out", "OUT", "--no-detect", "--weights", "x.pt"], "contradict"),
         (["--ir", "IR", "--vis", "VIS", "--out", "OUT", "--weights", "nowhere.pt"], "nowhere.pt"),
         (["--ir", "IR", "--vis", "VIS", "--out", "OUT", "--distance", "8"], "--rig"),

@@ -202,8 +202,10 @@ def _busy_now() -> float | None:
 @contextmanager
 def _terminable() -> Iterator[None]:
     """SIGTERM ends the measuring as Ctrl-C does, so that no process and no file is left."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    both = signal.SIGINT, signal.SIGTERM  # a process in a script's background starts with SIGINT ignored
+    before = {number: signal.signal(number, signal.default_int_handler) for number in both}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -12,6 +12,7 @@ from ..engines.prompts.asked import Spoken
 from ..engines.registry import spoken
 from .config import DetectorConfig, EngineConfig, RunConfig, SourceConfig
 from .detect import Detector, create_detector
+from .drift import DriftMonitor
 from .errors import InputError
 from .frames import Camera
 from .health import Health
@@ -61,6 +62,7 @@ class Streams:
     """Both sources open, on one clock and on one pixel grid; live ones are opened anew when they are lost.
 
     notes: the stated fallbacks taken on the way. health: where live sources count what befalls them.
+    drift: watches the rig, None without one.
     """
 
     infrared: Source
@@ -70,6 +72,7 @@ class Streams:
     alignment: Alignment
     notes: list[str] = field(default_factory=list)
     health: Health = field(default_factory=Health)
+    drift: DriftMonitor | None = None
 
     def close(self) -> None:
         """Close both sources."""
@@ -109,7 +112,8 @@ def open_streams(config: RunConfig) -> Streams:
         raise
     health = Health()
     infrared, visible = (_watched(source, config.sources, health) for source in (infrared, visible))
-    return Streams(infrared, visible, registrar, synchronizer, alignment, notes, health)
+    drift = DriftMonitor(registrar) if rig is not None and config.monitor.drift else None
+    return Streams(infrared, visible, registrar, synchronizer, alignment, notes, health, drift)
 
 
 def check_sources(config: SourceConfig) -> None:

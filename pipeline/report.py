@@ -49,6 +49,7 @@ def build_report(
         "sources": {source.info.camera: _source(source, outcome) for source in (streams.infrared, streams.visible)},
         "sync": asdict(streams.alignment) | asdict(streams.synchronizer.stats),
         "health": streams.health.snapshot(),
+        "registration": None if streams.drift is None else streams.drift.account(),
         "latency": recorder.as_dict(),
         "warnings": warnings(streams, tools, sinks),
         "machine": machine.describe(),
@@ -108,7 +109,10 @@ def print_account(report: dict[str, Any], config: RunConfig, console: Console) -
     )
     if report["detections"] is not None:
         console.print(f"detected by {escape(report['detector'])}: {_found(report)}", highlight=False, soft_wrap=True)
+    told = (report["registration"] or {}).get("warning")  # when it happened
     for line in report["warnings"]:
+        if line == told:
+            continue
         console.print(f"[yellow]warning:[/] {escape(line)}", highlight=False, soft_wrap=True)
     if config.output.out is not None and report["frames"]:
         console.print(f"wrote [bold]{escape(str(config.output.out))}[/]", highlight=False, soft_wrap=True)

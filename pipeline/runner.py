@@ -22,6 +22,7 @@ from .account import Account
 from .alone import stand_in
 from .capture import Capture
 from .detect import Detection, Detector
+from .drift import DriftMonitor
 from .frames import Camera, Frame, FramePair
 from .handover import Handover
 from .health import Health
@@ -46,7 +47,7 @@ WHOLE = ("end of stream", "frame limit reached")  # ways to end that leave a who
 
 @dataclass(slots=True)
 class Stages:
-    """The objects that a run passes its frames through. `detector`, `tracker` and `overlay` may be absent."""
+    """The objects that a run passes its frames through. `detector`, `tracker`, `overlay` and `drift` may be absent."""
 
     infrared: Source
     visible: Source
@@ -59,6 +60,7 @@ class Stages:
     sinks: Sequence[Sink]
     switches: Switches = field(default_factory=Switches)
     health: Health = field(default_factory=Health)
+    drift: DriftMonitor | None = None
 
 
 @dataclass(slots=True)
@@ -245,6 +247,9 @@ class Runner:
         self._size = pair.visible.size
         with self.recorder.stage("register", index):
             infrared, warp = stages.registrar.register(pair)
+        if stages.drift is not None:
+            with self.recorder.stage("drift", index):
+                stages.drift.look(pair)
         engine = stages.engine.name
         with self.recorder.stage("fuse", index):
             fused = stages.engine.fuse(pair.visible.pixels, infrared, warp, self._elapsed_s(pair.visible))

@@ -130,7 +130,9 @@ def run_streams(
         close_all(sinks, complete=False)
         raise
     recorder = LatencyRecorder(frame_log=config.output.frame_latencies)
-    overlay = Overlay(config.overlay) if _draws_overlay(config) else None
+    overlay = Overlay(config.overlay, streams.drift) if _draws_overlay(config) else None
+    if streams.drift is not None:
+        streams.drift.on_warning = lambda line: console.print(f"[yellow]warning:[/] {escape(line)}", soft_wrap=True)
     has = {"overlay": overlay, "detector": tools.detector, "recording": recording or None}
     view = RunView(
         health,
@@ -154,6 +156,7 @@ def run_streams(
         [*sinks, view],
         switches,
         health,
+        streams.drift,
     )
     total = min((n for n in (visible.frames, config.max_frames) if n is not None), default=None)
     columns = (

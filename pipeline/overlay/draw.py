@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from ..config import OverlayConfig
 from ..detect import Detection
+from ..drift import DriftMonitor
 from ..frames import FramePair, Pixels
 from ..latency import LatencyRecorder
 from ..result import Result
@@ -26,7 +27,8 @@ _REFRESH_S = 0.25  # how often the measured figures change: faster cannot be rea
 class Overlay:
     """Draws on the output. Sizes follow the image height, so that a small frame and a large one look alike."""
 
-    def __init__(self, config: OverlayConfig) -> None:
+    def __init__(self, config: OverlayConfig, drift: DriftMonitor | None = None) -> None:
+        self._drift = drift
         self._inset, self._tint = config.inset, config.tint
         self._trails = Trails() if config.trails else None
         self._infrared_ns: int | None = None
@@ -46,7 +48,8 @@ class Overlay:
 
     def hud(self, result: Result, recorder: LatencyRecorder) -> Hud:
         """The figures to show with a result: "VIS ONLY" without an infrared partner, "IR LOST" after a second of it,
-        "VIS LOST" where infrared leads; what only the visible camera shows is then left open."""
+        "VIS LOST" where infrared leads; what only the visible camera shows is then left open. "IR MOVED" as `drift`
+        has it."""
         now = time.monotonic()
         if now - self._measured_at >= _REFRESH_S:
             self._measured_at = now
@@ -59,6 +62,8 @@ class Overlay:
             alert = "IR LOST" if pair.visible.time_ns - self._infrared_ns > _LOST_S * 1e9 else "VIS ONLY"
         if pair.led_by == "infrared":
             return Hud(self._fps, self._latency, None, math.nan, math.nan, "VIS LOST")
+        if alert is None and self._drift is not None and self._drift.moved:
+            alert = "IR MOVED"
         skew = None if pair.infrared is None else pair.skew_ns / 1e6
         return Hud(self._fps, self._latency, skew, result.fused.haze, result.fused.light, alert)
 

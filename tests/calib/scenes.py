@@ -1,9 +1,9 @@
 """Scene calibration of real pairs moved by known random homographies: python -m tests.calib.scenes --rigs 100
 
 Each rig: 20 registered pairs of one data folder, the infrared ones moved by one homography (shift up to 10 %, scale 0.8
-to 1.25, turn up to 5 degrees; with --keystone 0.01 also slanted by up to 1 %); then the same visible pictures with infrared ones of other scenes,
-which must be refused. Errors are where the four corners of the visible image come to lie, in visible pixels. They hold
-the registration error of the data itself, which nobody knows.
+to 1.25, turn up to 5 degrees; with --keystone 0.01 also slanted by up to 1 %); then the same visible pictures with
+infrared ones of other scenes, which must be refused. Errors are where the four corners of the visible image come to
+lie, in visible pixels. They hold the registration error of the data itself, which nobody knows.
 """
 
 from __future__ import annotations

@@ -1,0 +1,218 @@
+"""The drift monitor: a shift is told within three seconds, haze, night and other scenes are not taken for one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+import yaml
+
+from fusecam.calib.rig import Rig, load_rig
+from fusecam.engines.base import Fused
+from fusecam.pipeline.config import OverlayConfig
+from fusecam.pipeline.drift import DriftMonitor
+from fusecam.pipeline.frames import Frame, FramePair, Pixels
+from fusecam.pipeline.latency import LatencyRecorder
+from fusecam.pipeline.overlay import Overlay
+from fusecam.pipeline.register import Registrar
+from fusecam.pipeline.result import Result
+
+SAMPLES = Path(__file__).parents[2] / "samples"
+DATA = Path(__file__).parents[3] / "shared" / "data" / "msrs_dev_120"
+SCENES = ("fog_day", "clear_night", "fog_night")
+STEP_S = 0.32  # between the frames given: every one is looked at
+Scene = list[tuple[Pixels, Pixels]]
+
+
+@cache
+def scene(name: str) -> Scene:
+    """Every eighth visible frame of a sample clip with the infrared frame of the same moment."""
+    offset = yaml.safe_load((SAMPLES / "truth.yaml").read_text())["scenes"][name]["time_offset_ms"] / 1000
+    heat, times = [], []
+    with av.open(str(SAMPLES / f"{name}_ir.mp4")) as clip:
+        for frame in clip.decode(video=0):
+            heat.append(frame.to_ndarray(format="gray"))
+            times.append(float(frame.pts * frame.time_base) + offset)
+    with av.open(str(SAMPLES / f"{name}_vis.mp4")) as clip:
+        seen = [frame.to_ndarray(format="rgb24") for k, frame in enumerate(clip.decode(video=0)) if k % 8 == 0]
+    return [(v, heat[int(np.abs(np.array(times) - k * STEP_S).argmin())]) for k, v in enumerate(seen)][1:-1]
+
+
+def there_and_back(name: str, k: int) -> tuple[Pixels, Pixels]:
+    """The clip forwards, backwards, and so on: no cut."""
+    frames = scene(name)
+    k %= 2 * len(frames) - 2
+    return frames[k if k < len(frames) else 2 * len(frames) - 2 - k]
+
+
+def pair(visible: Pixels, infrared: Pixels, seconds: float) -> FramePair:
+    at = round(seconds * 1e9)
+    return FramePair(
+        Frame(visible, at, "media", 0, "visible"), Frame(infrared, at, "media", 0, "infrared"), 0
+    )  # fmt: skip
+
+
+def shifted(infrared: Pixels, x: float, y: float) -> Pixels:
+    """By (x, y) visible pixels, as the samples' cameras have them."""
+    scale = 368 / 560
+    matrix = np.array([[1, 0, x * scale], [0, 1, y * scale]])
+    return np.asarray(
+        cv2.warpAffine(infrared, matrix, infrared.shape[::-1], borderMode=cv2.BORDER_REPLICATE), np.uint8
+    )  # fmt: skip
+
+
+class Weather:
+    """Haze and night that come and go, and noise."""
+
+    def __init__(self) -> None:
+        rng = np.random.default_rng(0)
+        self._noise = [rng.normal(0, 4, (480, 640, 3)).astype(np.int16) for _ in range(5)]
+        self._next = 0
+
+    def __call__(self, visible: Pixels, seconds: float) -> Pixels:
+        haze, night = 0.5 + 0.5 * np.sin(2 * np.pi * seconds / 47), max(0.0, np.sin(2 * np.pi * seconds / 83))
+        through, light = 1 - 0.85 * haze, 1 - 0.85 * night
+        clouded = cv2.convertScaleAbs(visible, alpha=through * light, beta=200 * (1 - through) * light)
+        self._next = (self._next + 1) % len(self._noise)
+        return np.asarray(cv2.add(clouded, self._noise[self._next], dtype=cv2.CV_8U), np.uint8)
+
+
+@pytest.mark.parametrize("name", SCENES)
+@pytest.mark.parametrize("shift", [(6, 0), (-6, 0), (0, 6), (0, -6)])
+def test_a_shift_is_told_within_three_seconds(name: str, shift: tuple[int, int]) -> None:
+    registrar = Registrar(load_rig(SAMPLES / "rig.yaml"))
+    monitor = DriftMonitor(registrar)
+    said: list[str] = []
+    monitor.on_warning = said.append
+    before = 25  # looks, 8 s
+    for k in range(before + 9):
+        visible, infrared = there_and_back(name, k)
+        monitor.look(pair(visible, shifted(infrared, *shift) if k >= before else infrared, k * STEP_S))
+        assert k >= before or not monitor.moved
+        if monitor.moved:
+            break
+    assert monitor.moved and (k - before) * STEP_S <= 3
+    assert monitor.shift_px == pytest.approx(shift, abs=2)
+    assert len(said) == 1 and registrar.warnings == said and "calibrate again" in said[0]
+
+
+def test_no_false_alarm_in_ten_minutes_of_haze_and_night() -> None:
+    """Each clip for a third of the time, in stretches of 20 s."""
+    monitor, weather, told = DriftMonitor(Registrar(load_rig(SAMPLES / "rig.yaml"))), Weather(), 0
+    for k in range(round(600 / STEP_S)):
+        visible, infrared = there_and_back(SCENES[int(k * STEP_S / 20) % 3], k)
+        monitor.look(pair(weather(visible, k * STEP_S), infrared, k * STEP_S))
+        assert not monitor.moved, (k * STEP_S, monitor.shift_px)
+        told += monitor.shift_px is not None and float(np.hypot(*monitor.shift_px)) < 3
+    assert told > 1000  # it was not just blind
+
+
+def test_pairs_that_are_not_well_registered_each() -> None:
+    """A slide show: every scene has its own error, up to 7 px, which is no drift of the rig."""
+    if not DATA.is_dir():
+        pytest.skip(f"{DATA} is not there")
+    monitor = DriftMonitor(Registrar(identity()))
+    names = sorted((DATA / "ir").iterdir())
+    for number, name in enumerate(names):
+        visible = cv2.imread(str(DATA / ("hazy" if number // 3 % 2 else "clear") / name.name))
+        infrared = cv2.imread(str(name), cv2.IMREAD_GRAYSCALE)
+        assert visible is not None and infrared is not None
+        rgb = np.asarray(cv2.cvtColor(visible, cv2.COLOR_BGR2RGB), np.uint8)
+        for k in range(15):
+            monitor.look(pair(rgb, np.asarray(infrared, np.uint8), number * 15 * STEP_S + k * STEP_S))
+        assert not monitor.moved, (name.name, monitor.shift_px)
+
+
+def identity() -> Rig:
+    camera = {"width": 640, "height": 480}
+    return Rig.model_validate(
+        {"visible": camera, "infrared": camera, "homography": ((1, 0, 0), (0, 1, 0), (0, 0, 1))}
+    )  # fmt: skip
+
+
+def test_a_shift_between_short_scenes_is_told_later() -> None:
+    """Scenes of 3 s, the rig knocked in the cut: no scene shows it, their middle does."""
+    monitor = DriftMonitor(Registrar(load_rig(SAMPLES / "rig.yaml")))
+    for number in range(27):
+        for k in range(10):
+            visible, infrared = there_and_back(SCENES[number % 3], 7 * number + k)
+            moved = shifted(infrared, 8, 0) if number >= 11 else infrared
+            monitor.look(pair(visible, moved, (10 * number + k) * STEP_S))
+        assert number >= 11 or not monitor.moved
+    assert monitor.moved
+
+
+def test_a_rig_that_comes_back_is_well_again() -> None:
+    monitor = DriftMonitor(Registrar(load_rig(SAMPLES / "rig.yaml")))
+    states = []
+    for k in range(60):
+        visible, infrared = there_and_back("fog_night", k)
+        monitor.look(pair(visible, shifted(infrared, 0, 7) if 25 <= k < 40 else infrared, k * STEP_S))
+        states.append(monitor.moved)
+    assert not any(states[:25]) and states[39] and not states[59]
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda v, i, rng: (np.zeros_like(v), i),
+        lambda v, i, rng: (np.full_like(v, 255), np.zeros_like(i)),
+        lambda v, i, rng: (
+            rng.integers(0, 256, v.shape, dtype=np.uint8),
+            rng.integers(0, 256, i.shape, dtype=np.uint8),
+        ),
+        lambda v, i, rng: (v[:240].copy(), i),
+    ],
+    ids=["black", "flat", "noise", "another aspect ratio"],
+)
+def test_frames_that_tell_nothing(
+    spoil: Callable[[Pixels, Pixels, np.random.Generator], tuple[Pixels, Pixels]],
+) -> None:
+    monitor, rng = DriftMonitor(Registrar(load_rig(SAMPLES / "rig.yaml"))), np.random.default_rng(0)
+    for k in range(60):
+        visible, infrared = there_and_back("fog_night", k)
+        if k >= 25:
+            visible, infrared = spoil(visible, infrared, rng)
+        monitor.look(pair(visible, infrared, k * STEP_S))
+    assert not monitor.moved
+
+
+def every_frame(name: str) -> Iterator[FramePair]:
+    for k, (visible, infrared) in enumerate(scene(name)):
+        for part in range(8):
+            yield pair(visible, infrared, (k * 8 + part) / 25)
+
+
+def test_most_frames_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monitor = DriftMonitor(Registrar(load_rig(SAMPLES / "rig.yaml")))
+    looks = 0
+    compare = monitor._surfaces
+
+    def counted(given: FramePair) -> object:
+        nonlocal looks
+        looks += 1
+        return compare(given)
+
+    monkeypatch.setattr(monitor, "_surfaces", counted)
+    frames = list(every_frame("fog_night"))
+    for given in frames:
+        monitor.look(given)
+    assert 0 < looks <= len(frames) / 7
+
+
+def test_the_picture_says_so() -> None:
+    """The overlay's alert, after whatever is worse."""
+    monitor = DriftMonitor(Registrar(identity()))
+    overlay, recorder = Overlay(OverlayConfig(), monitor), LatencyRecorder()
+    nothing = np.zeros((48, 64), np.uint8)
+    both = pair(np.zeros((48, 64, 3), np.uint8), nothing, 1.0)
+    alone = FramePair(both.visible, None, 0)
+    for moved, given, alert in ((False, both, None), (True, both, "IR MOVED"), (True, alone, "VIS ONLY")):
+        monitor.moved = moved
+        fused = Fused(given.visible.pixels, given.visible.pixels, nothing, nothing, nothing)
+        assert overlay.hud(Result(0, given, fused, given.visible.pixels), recorder).alert == alert

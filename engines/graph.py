@@ -19,11 +19,14 @@ KEPT = slice(2, 5)
 class ImagePath(nn.Module):
     """A network with the warp before it, so that every network and backend takes infrared as the camera gives it."""
 
-    def __init__(self, network: Network, reduce: int = 1) -> None:
-        """network: takes registered infrared. reduce: see `Warp`."""
+    def __init__(self, network: Network, reduce: int = 1, planar: bool = False) -> None:
+        """network: takes registered infrared. reduce: see `Warp`. planar: colour frames are (1, 3, H, W) on both ends,
+        for backends that interleave bytes slowly.
+        """
         super().__init__()
         self.network = network
         self.reduce = reduce
+        self.planar = planar
 
     def forward(
         self, visible: Tensor, infrared: Tensor, index: Tensor, fractions: Tensor, coverage: Tensor, controls: Tensor
@@ -35,8 +38,12 @@ class ImagePath(nn.Module):
         `steady`. Returns what the network does, and before the state infrared on the visible grid, (1, H, W) uint8.
         """
         levels = self.sampled(infrared, index, fractions)
-        *images, state = self.network(visible, levels, coverage, controls)
-        return *images, levels.to(torch.uint8), state
+        if self.planar:
+            visible = visible.permute(0, 2, 3, 1)
+        fused, restored, *maps, state = self.network(visible, levels, coverage, controls)
+        if self.planar:
+            fused, restored = fused.permute(0, 3, 1, 2), restored.permute(0, 3, 1, 2)
+        return fused, restored, *maps, levels.to(torch.uint8), state
 
     def sampled(self, infrared: Tensor, index: Tensor, fractions: Tensor) -> Tensor:
         """Infrared on the visible grid, (1, H, W), whole grey levels 0 to 255 in the type the network computes in.
@@ -60,11 +67,12 @@ class ImagePath(nn.Module):
         return (above + down * (below - above) + 0.5).floor()
 
 
-def examples(shape: Shape) -> tuple[Tensor, ...]:
-    """Zeros of the shapes and types of INPUTS."""
+def examples(shape: Shape, planar: bool = False) -> tuple[Tensor, ...]:
+    """Zeros of the shapes and types of INPUTS. planar: see `ImagePath`."""
     height, width = shape.height, shape.width
+    visible = (1, 3, height, width) if planar else (1, height, width, 3)
     return (
-        torch.zeros(1, height, width, 3, dtype=torch.uint8),
+        torch.zeros(visible, dtype=torch.uint8),
         torch.zeros(1, *shape.infrared[::-1], dtype=torch.uint8),
         torch.zeros(1, height, width, dtype=torch.int32),
         torch.zeros(1, 2, height, width, dtype=torch.uint8),

@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
+import cv2
 import numpy as np
 import openvino as ov
 
@@ -128,7 +129,7 @@ class OpenVinoEngine:
         model = self._converted(network, shape.reduce).clone()
         from .graph import examples
 
-        model.reshape({index: list(given.shape) for index, given in enumerate(examples(shape))})
+        model.reshape({index: list(given.shape) for index, given in enumerate(examples(shape, planar=True))})
         compiled = self._core.compile_model(model, "CPU", self._settings)
         parity = self._compared(network, compiled, shape)
         if key:
@@ -171,15 +172,16 @@ def _run(
     ready: _Ready, visible: Pixels, infrared: Pixels, warp: Warp, strengths: State, prior: State
 ) -> tuple[Fused, State]:
     request = ready.request
-    for index, frame in enumerate((visible, infrared)):
-        np.copyto(request.get_input_tensor(index).data[0], frame)
+    cv2.split(visible, list(request.get_input_tensor(0).data[0]))
+    np.copyto(request.get_input_tensor(1).data[0], infrared)
     for index, part in ready.held.take(warp):
         np.copyto(request.get_input_tensor(2 + index).data[0], part)
     controls = request.get_input_tensor(5).data
     controls[: len(TASKS)], controls[len(TASKS) :] = strengths, prior
     request.infer()
-    outputs = (request.get_output_tensor(index).data[0].copy() for index in range(5))
-    return Fused(*outputs), request.get_output_tensor(5).data
+    colour = (cast(Pixels, cv2.merge(list(request.get_output_tensor(index).data[0]))) for index in (0, 1))
+    maps = (request.get_output_tensor(index).data[0].copy() for index in (2, 3, 4))
+    return Fused(*colour, *maps), request.get_output_tensor(5).data
 
 
 def _convert(network: Network, reduce: int) -> ov.Model:
@@ -188,10 +190,10 @@ def _convert(network: Network, reduce: int) -> ov.Model:
 
     from .graph import ImagePath, examples
 
-    given = examples(Shape.of(160, 120, (112 * reduce, 96 * reduce), reduce))
+    given = examples(Shape.of(160, 120, (112 * reduce, 96 * reduce), reduce), planar=True)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # openvino's own use of torch.jit.trace is deprecated there
-        return ov.convert_model(ImagePath(network, reduce), example_input=given)
+        return ov.convert_model(ImagePath(network, reduce, planar=True), example_input=given)
 
 
 def _written(compiled: ov.CompiledModel, parity: Parity, folder: Path) -> store.Facts:

@@ -126,7 +126,7 @@ class DetectorEngine:
             run = _runner(compiled.create_infer_request())
             agreement = compare(reference, run, width, height)
             facts[precision] = {"ms": round(_quickest_ms(run, image), 2), **agreement.as_dict()}
-            if agreement.passed:
+            if agreement.passed(precision):
                 passed.append((facts[precision]["ms"], precision, compiled))
         if not passed:
             told = "; ".join(f"{precision}: {_told(facts[precision])}" for precision in self._precisions)
@@ -177,4 +177,4 @@ def _quickest_ms(run: Callable[[Pixels], Raw], image: Pixels) -> float:
 
 
 def _told(facts: dict[str, Any]) -> str:
-    return str(Agreement(facts["pixels"], facts["score"], facts["boxes"]))
+    return str(Agreement(facts["pixels"], facts["score"], facts["overlap"], facts["boxes"]))

@@ -200,9 +200,8 @@ class Head(nn.Module):
         super().__init__()
         self.enter = nn.Conv2d(4, width, 4, stride=2, padding=1)
         self.mix = _layer(width, width)
-        self.bright = nn.Conv2d(width, 4, 3, padding=1)
-        self.fused = nn.Conv2d(width, 4, 3, padding=1)
-        _start_at_zero(self.bright, self.fused)
+        self.both = nn.Conv2d(width, 8, 3, padding=1)
+        _start_at_zero(self.both)
 
     def forward(self, planes: Tensor) -> tuple[Tensor, Tensor]:
         """planes: (N, 4, H, W), H and W even: restored luma, fused luma, infrared, noise gain.
@@ -211,7 +210,8 @@ class Head(nn.Module):
         """
         x = F.relu(self.enter(planes))
         x = x + self.mix(x)
-        return F.pixel_shuffle(self.bright(x), 2), F.pixel_shuffle(self.fused(x), 2)
+        y = F.pixel_shuffle(self.both(x), 2)
+        return y[:, 0].unsqueeze(1), y[:, 1].unsqueeze(1)  # indexed, not split, which OpenVINO copies slowly
 
 
 class RealtimeFusion(Network):

@@ -68,6 +68,7 @@ def test_the_graph_warps_as_opencv_does(precision: str, shape: Shape) -> None:
             outputs = ImagePath(registry.network("tiny").eval().half(), shape.reduce)(*map(torch.from_numpy, given))
         found = outputs[OUTPUTS.index("registered")][0].numpy()
     else:
+        given[0] = np.ascontiguousarray(given[0].transpose(0, 3, 1, 2))  # planar there
         model = converted(shape.reduce).clone()
         model.reshape({place: list(array.shape) for place, array in enumerate(given)})
         compiled = ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": precision})

@@ -79,7 +79,7 @@ def test_core_first_then_the_head_on_a_core_that_stays(recipe: Path, tmp_path: P
     core, whole = load_file(start), load_file(tmp_path / "head/weights.safetensors")
     assert all(whole[name].equal(value) for name, value in core.items())
     assert {name.split(".")[0] for name in set(whole) - set(core)} == {"head"}
-    assert whole["head.fused.weight"].abs().sum() > 0
+    assert whole["head.both.weight"].abs().sum() > 0
 
     recipe.write_text(text.replace("{profile: tiny}", f"{{profile: realtime, start: {start}}}"))
     result = run(str(recipe), "--out", str(tmp_path / "whole"), "--devices", "1")

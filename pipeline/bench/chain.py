@@ -50,7 +50,7 @@ def measure_chain(job: ChainJob, tell: Tell) -> dict[str, Any]:
             "rig": clips / "rig.yaml",
             "sync": {"offset_ms": 0},
             "engine": {"name": job.spec},
-            "detector": {"weights": job.weights},
+            "detector": {"weights": job.weights, "enabled": None if job.detect else False},
             "overlay": {"enabled": True},
             "output": {"out": clips / "out.mp4", "show": False},
         }

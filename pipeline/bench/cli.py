@@ -35,7 +35,11 @@ def bench(
         ),
     ] = None,
     chain: Annotated[
-        bool, _option("--chain/--no-chain", help="Also run the whole chain, video in to video out. Default: on.")
+        bool,
+        _option(
+            "--chain/--no-chain",
+            help="Also run the whole chain, with and without the detector. Default: on.",
+        ),
     ] = True,
     json: Annotated[
         Path | None,

@@ -45,7 +45,7 @@ class DetectJob:
 class ChainJob:
     """The whole command on prepared clips: ir.mp4, vis.mp4 and rig.yaml in `clips`, with the frames for warm-ups.
 
-    weights: of a detector, None for fusecam's own, where there is one.
+    weights: of a detector, None for fusecam's own. detect: whether to run it.
     """
 
     spec: str
@@ -53,6 +53,7 @@ class ChainJob:
     frames: str
     weights: str | None
     warmups: int
+    detect: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,8 +22,8 @@ _SIZE = re.compile(r"(\d{1,5})[xX](\d{1,5})")
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """engines: (specification, variant) of every row. chains: engines that the whole chain is run with. detector:
-    whether there is one, with these weights or with fusecam's own."""
+    """engines: (specification, variant) of every row. chains: engines that the whole chain is run with, without and
+    with the detector. detector: whether there is one, with these weights or with fusecam's own."""
 
     engines: tuple[tuple[str, Variant], ...]
     chains: tuple[str, ...]
@@ -32,6 +32,11 @@ class Plan:
     weights: Path | None = None
     detector: bool = False
     warmups: int = WARMUPS
+
+    @property
+    def detects(self) -> tuple[bool, ...]:
+        """Whether each run of the whole chain detects."""
+        return (False, True) if self.detector else (False,)
 
     @property
     def networks(self) -> list[str]:

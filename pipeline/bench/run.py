@@ -93,7 +93,7 @@ def measure(plan: Plan, console: Console) -> dict[str, Any]:
     columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
     with (
         tempfile.TemporaryDirectory(prefix="fusecam-bench-") as folder,
-        Progress(*columns, console=console, transient=True) as progress,
+        Progress(*columns, console=console, transient=True, refresh_per_second=1) as progress,
     ):
         bench = _Bench(plan, Path(folder), progress)
         for size in plan.sizes:
@@ -101,7 +101,7 @@ def measure(plan: Plan, console: Console) -> dict[str, Any]:
             report["networks"] += [bench.cost(name, size) for name in plan.networks]
             report["detectors"] += [bench.detector(size)] if plan.detector else []
             report["engines"] += [bench.engine(spec, variant, size) for spec, variant in plan.engines]
-            report["chains"] += [bench.chain(spec, size) for spec in plan.chains]
+            report["chains"] += [bench.chain(spec, size, detect) for spec in plan.chains for detect in plan.detects]
     report["busy"] = any(row.get("busy") for part in MEASURED for row in report[part])
     return report
 
@@ -113,7 +113,8 @@ class _Bench:
         self._plan = plan
         self._folder = folder
         self._progress = progress
-        steps = len(plan.sizes) * (1 + len(plan.networks) + plan.detector + len(plan.engines) + len(plan.chains))
+        chains = len(plan.chains) * len(plan.detects)
+        steps = len(plan.sizes) * (1 + len(plan.networks) + plan.detector + len(plan.engines) + chains)
         self._all = progress.add_task("all", total=steps)
         self._one = progress.add_task("")
 
@@ -155,11 +156,11 @@ class _Bench:
             row | {"cold": cold} | self._do(DetectJob(weights, frames, self._plan.warmups, self._plan.repeats), cache)
         )
 
-    def chain(self, spec: str, size: Size) -> dict[str, Any]:
-        self._begin(f"whole chain with {spec}", size)
+    def chain(self, spec: str, size: Size, detect: bool) -> dict[str, Any]:
+        self._begin(f"whole chain with {spec}" + (" and detection" if detect else ""), size)
         inputs, weights = str(self._inputs(size)), self._weights()
         warm: list[Job] = [FuseJob(spec, inputs, "plain", 0, 0)]  # what is measured is a start that finds its engines
-        warm += [DetectJob(weights, inputs, 0, 0)] if self._plan.detector else []
+        warm += [DetectJob(weights, inputs, 0, 0)] if detect else []
         cache = f"{spec} {size}"
         row: dict[str, Any] = {"engine": spec, "size": list(size)}
         for job in warm:
@@ -167,7 +168,7 @@ class _Bench:
             if "error" in start:
                 self._progress.advance(self._all)
                 return row | {"error": start["error"]}
-        return row | self._do(ChainJob(spec, inputs, inputs, weights, self._plan.warmups), cache)
+        return row | self._do(ChainJob(spec, inputs, inputs, weights, self._plan.warmups, detect), cache)
 
     def _weights(self) -> str | None:
         return None if self._plan.weights is None else str(self._plan.weights.resolve())

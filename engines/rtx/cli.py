@@ -25,7 +25,10 @@ def compile_command(
         ),
     ],
     engine: Annotated[
-        str, typer.Option(metavar="NAME", help="realtime, tiny, physics or average; always in half precision.")
+        str,
+        typer.Option(
+            metavar="NAME", help="realtime, tiny, physics, average, iassf, dfvo or lure; always in half precision."
+        ),
     ] = "realtime",
     size: Annotated[
         str, typer.Option(metavar="WxH", help="Size of the visible frames; the engine takes no other.")

@@ -256,9 +256,23 @@ def test_the_command_runs_an_engine_and_keeps_infinities_out_of_json(folders):
     assert result.exit_code == 0, result.output
     assert "Restored visible" in result.output
     summary = json.loads((out / "summary.json").read_text())
-    assert summary["settings"]["engine"] == "average:torch:f32"
+    assert summary["settings"]["engines"] == ["average:torch:f32"]
     assert summary["groups"]["all"]["images"] == 2
     assert summary["groups"]["all"]["restored"]["visible only"]["PSNR"] == "inf"
+
+
+def test_engines_stand_side_by_side_and_take_a_prompt(folders):
+    out = folders / "report"
+    engines = ["--engine", "average:torch", "--engine", "physics:torch"]
+    result = run(folders, *sources(folders), *engines, "--prompt", "dense fog", "--out", out)
+    assert result.exit_code == 0, result.output
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["settings"]["engines"] == ["average:torch:f32", "physics:torch:f32"]
+    assert summary["settings"]["prompt"] == "dense fog"
+    fused = summary["groups"]["all"]["fused"]
+    assert fused["average:torch"] != fused["physics:torch"]
+    both = run(folders, *sources(folders), *engines, "--prompt", "dense fog", "--dehaze", "1")
+    assert both.exit_code == 1 and "prompt and dehaze contradict each other" in both.output
 
 
 def bad_image(folders, content=None, image=None):

@@ -22,8 +22,12 @@ def evaluate(
         _option(panel=INPUT, metavar="[NAME=]DIR", help="Fused images of a method; may be given several times."),
     ] = None,
     engine: Annotated[
-        str | None,
-        _option(panel=INPUT, metavar="NAME", help="Fuse with this engine, NAME[:BACKEND[:PRECISION]], and score it."),
+        list[str] | None,
+        _option(
+            panel=INPUT,
+            metavar="NAME",
+            help="Fuse with this engine, NAME[:BACKEND[:PRECISION]], and score it; may be given several times.",
+        ),
     ] = None,
     reference: Annotated[
         Path | None,
@@ -44,6 +48,15 @@ def evaluate(
         str,
         _option(
             panel=HOW, metavar="0..1|auto", default=True, help="How far the engine lifts darkness; 0 keeps it dark."
+        ),
+    ] = "auto",
+    prompt: Annotated[
+        str,
+        _option(
+            panel=HOW,
+            metavar="TEXT|auto",
+            default=True,
+            help="What is wrong with the pictures, in words, such as 'foggy night', instead of --dehaze and --lift.",
         ),
     ] = "auto",
     every: Annotated[
@@ -98,8 +111,8 @@ def evaluate(
             panel=OUTPUT,
             metavar="DIR",
             help="Write per_image.csv, summary.csv, summary.json, violins.png and worst.png: the ten worst images "
-            "of the engine, or of the last method. With --detect: detection.csv, pr_curves.png, found_by_fused.png and "
-            "missed_by_fused.png.",
+            "of the last engine, or of the last method. With --detect: detection.csv, pr_curves.png, "
+            "found_by_fused.png and missed_by_fused.png.",
         ),
     ] = None,
 ) -> None:
@@ -151,7 +164,8 @@ def evaluate(
                     hazy,
                     _methods(fused or []),
                     _methods(hazy_fused or []),
-                    engine,
+                    engine or [],
+                    prompt,
                     _strength("--dehaze", dehaze),
                     _strength("--lift", lift),
                     _detectors(detector or []),
@@ -169,7 +183,8 @@ def evaluate(
             reference,
             restored_reference,
             _methods(fused or []),
-            engine,
+            engine or [],
+            prompt,
             _strength("--dehaze", dehaze),
             _strength("--lift", lift),
             every,

@@ -37,7 +37,7 @@ LEGEND = (
 
 @dataclass(frozen=True, slots=True)
 class DetectSettings:
-    """What to evaluate. `fused` and `hazy_fused` map a method's name to its folder.
+    """What to evaluate. `fused` and `hazy_fused` map a method's name to its folder; `engines` are judged beside them.
 
     hazy: the same scenes in haze, as further conditions. detectors: weights by row, those for all others under "".
     """
@@ -48,7 +48,8 @@ class DetectSettings:
     hazy: Path | None = None
     fused: Mapping[str, Path] = field(default_factory=dict)
     hazy_fused: Mapping[str, Path] = field(default_factory=dict)
-    engine: str | None = None
+    engines: Sequence[str] = ()
+    prompt: str = "auto"
     dehaze: Strength = "auto"
     lift: Strength = "auto"
     detectors: Mapping[str, Path] = field(default_factory=dict)
@@ -76,7 +77,7 @@ def run_detection(settings: DetectSettings, console: Console, progress: Console)
     Raises TrainError or EngineError, both meant for the user.
     """
     rule = split_rule(settings.split)
-    methods = [settings.engine] if settings.engine is not None else []
+    methods = list(dict.fromkeys(settings.engines))
     methods += dict.fromkeys((*settings.fused, *settings.hazy_fused))
     taken = [name for name in methods if name in BASELINES or methods.count(name) > 1]
     if taken:
@@ -91,7 +92,10 @@ def run_detection(settings: DetectSettings, console: Console, progress: Console)
     scenes = _scenes(settings, rule, note)
     if settings.out is not None:
         check_writable(settings.out)
-    engine = None if settings.engine is None else create_engine(settings.engine, settings.dehaze, settings.lift)
+    engines = {
+        name: create_engine(name, settings.dehaze, settings.lift, settings.prompt)
+        for name in dict.fromkeys(settings.engines)
+    }
     default = settings.detectors.get("", DETECTOR_WEIGHTS)
     weights = {row: settings.detectors.get(row, default) for row in (*BASELINES, *methods)}
     made = {path: make_detector(path) for path in dict.fromkeys(weights.values())}
@@ -100,7 +104,7 @@ def run_detection(settings: DetectSettings, console: Console, progress: Console)
     columns = TextColumn("detecting"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=progress, transient=True, disable=not progress.is_terminal) as bar:
         looked = [
-            Seen(condition, scene, _look(scene, settings, engine, find))
+            Seen(condition, scene, _look(scene, settings, engines, find))
             for condition, scene in bar.track(scenes, description="")
         ]
     results = summarise(looked)
@@ -113,7 +117,7 @@ def run_detection(settings: DetectSettings, console: Console, progress: Console)
         from .detect_pictures import draw
 
         paths = [_write(settings.out / "detection.csv", results, weights)]
-        paths += draw(settings.out, looked, results, lambda each, row: frame(each.scene, row, engine))
+        paths += draw(settings.out, looked, results, lambda each, row: frame(each.scene, row, engines))
         console.print(
             "\n".join(["", *(f"wrote {path}" for path in paths)]), markup=False, highlight=False, soft_wrap=True
         )
@@ -131,9 +135,9 @@ def summarise(looked: Sequence[Seen]) -> Results:
     return results
 
 
-def frame(scene: Scene, row: str, engine: FusionEngine | None) -> Pixels:
-    """The frame of a row, (H, W, 3) uint8 RGB."""
-    return _frame(read_sources(scene), scene, row, engine)
+def frame(scene: Scene, row: str, engines: Mapping[str, FusionEngine]) -> Pixels:
+    """The frame of a row, (H, W, 3) uint8 RGB. engines: by row."""
+    return _frame(read_sources(scene), scene, row, engines)
 
 
 def _scenes(settings: DetectSettings, rule: Mapping[str, str], note: Callable[[str], None]) -> list[tuple[str, Scene]]:
@@ -160,16 +164,16 @@ def _condition(prefix: str, group: str) -> str:
 
 
 def _look(
-    scene: Scene, settings: DetectSettings, engine: FusionEngine | None, find: Mapping[str, Find]
+    scene: Scene, settings: DetectSettings, engines: Mapping[str, FusionEngine], find: Mapping[str, Find]
 ) -> dict[str, Judged]:
     images = read_sources(scene)
     height, width = images.visible.shape[:2]
     truth = pixels(read_boxes(settings.labels / f"{scene.name}.txt"), width, height)
-    rows = [*BASELINES, *([settings.engine] if settings.engine is not None else []), *scene.fused]
-    return {row: Judged(scene.name, find[row](_frame(images, scene, row, engine)), truth) for row in rows}
+    rows = [*BASELINES, *engines, *scene.fused]
+    return {row: Judged(scene.name, find[row](_frame(images, scene, row, engines)), truth) for row in rows}
 
 
-def _frame(images: Images, scene: Scene, row: str, engine: FusionEngine | None) -> Pixels:
+def _frame(images: Images, scene: Scene, row: str, engines: Mapping[str, FusionEngine]) -> Pixels:
     if row == INFRARED:
         return np.repeat(images.infrared[..., None], 3, axis=2)
     if row == VISIBLE:
@@ -180,8 +184,7 @@ def _frame(images: Images, scene: Scene, row: str, engine: FusionEngine | None) 
         image = read_image(scene.fused[row])
         fits(image, scene.fused[row], images.visible, scene.visible)
         return image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2)
-    assert engine is not None
-    return fuse_scene(engine, images).fused
+    return fuse_scene(engines[row], images).fused
 
 
 def _rows(looked: Sequence[Seen]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,14 +25,18 @@ Engines = Mapping[str, FusionEngine]
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What to evaluate. `fused` maps a method's name to its folder; `engine` may be scored beside it."""
+    """What to evaluate. `fused` maps a method's name to its folder; `engines` are scored beside it.
+
+    prompt: see `create_engine`, for all engines.
+    """
 
     infrared: Path
     visible: Path
     reference: Path | None = None
     restored_reference: Path | None = None
     fused: Mapping[str, Path] = field(default_factory=dict)
-    engine: str | None = None
+    engines: Sequence[str] = ()
+    prompt: str = "auto"
     dehaze: Strength = "auto"
     lift: Strength = "auto"
     every: int = 1
@@ -46,13 +50,13 @@ def run_evaluation(settings: Settings, console: Console, progress: Console) -> l
 
     Returns the means by group. Raises TrainError or EngineError, both meant for the user, before anything is written.
     """
-    if not settings.fused and settings.engine is None:
+    if not settings.fused and not settings.engines:
         raise TrainError("nothing to evaluate: give --fused DIR, --engine NAME, or both")
-    if settings.fused and settings.engine is None and settings.restored_reference is not None:
+    if settings.fused and not settings.engines and settings.restored_reference is not None:
         raise TrainError(
             "--restored-reference scores what an engine restores: give --engine NAME with it, or leave it out"
         )
-    taken = [name for name in settings.fused if name in (*BASELINES, settings.engine)]
+    taken = [name for name in settings.fused if name in (*BASELINES, *settings.engines)]
     if taken:
         raise TrainError(f"--fused {taken[0]}: there is another row of that name: give NAME=DIR")
     rule = split_rule(settings.split)
@@ -73,9 +77,10 @@ def run_evaluation(settings: Settings, console: Console, progress: Console) -> l
         from . import pictures  # noqa: F401  matplotlib is missing? better now than after the work
 
         check_writable(settings.out)
-    engines: dict[str, FusionEngine] = {}
-    if settings.engine is not None:
-        engines[settings.engine] = create_engine(settings.engine, settings.dehaze, settings.lift)
+    engines = {
+        name: create_engine(name, settings.dehaze, settings.lift, settings.prompt)
+        for name in dict.fromkeys(settings.engines)
+    }
     results = _score(scenes, engines, settings.workers, progress)
     groups = summarise(results, rule)
     for group in groups:
@@ -134,7 +139,8 @@ def _described(settings: Settings, engines: Engines) -> dict[str, object]:
         "reference": str(settings.reference or settings.visible),
         "restored_reference": str(settings.restored_reference or settings.reference or settings.visible),
         "fused": {name: str(folder) for name, folder in settings.fused.items()},
-        "engine": next((engine.name for engine in engines.values()), None),
+        "engines": [engine.name for engine in engines.values()],
+        "prompt": settings.prompt if engines else None,
         "dehaze": settings.dehaze if engines else None,
         "lift": settings.lift if engines else None,
         "every": settings.every,

@@ -20,7 +20,7 @@ def bench(
         _option(
             metavar="NAME",
             help="NAME[:BACKEND[:PRECISION]]; what is left out stands for all there is. May be given several times. "
-            "Default: every engine that this machine can run.",
+            "Default: every real-time engine that this machine can run; iassf, dfvo and lure by name.",
         ),
     ] = None,
     size: Annotated[

@@ -25,6 +25,8 @@ Triple = tuple[Pixels, Pixels, Warp]
 """Visible (H, W, 3) and infrared (h, w), uint8, and the rig's warp, as `FusionEngine.fuse` takes them."""
 Tell = Callable[[int, int], None]
 """Takes how much of a measurement is done, and of how much."""
+LONGEST_S = 120.0
+LEAST = 10
 INTERVAL_S = 1 / 25  # between frames, as a video gives it to the engine
 
 
@@ -43,8 +45,8 @@ def measure_engine(job: FuseJob, tell: Tell) -> dict[str, Any]:
     result = {"engine": engine.name, "first_frame_s": round(first, 3), "fuse": None}
     if job.repeats:
         recorder, seen = time_frames(engine, frames, job.warmups, job.repeats, tell)
-        result |= {"fuse": recorder.as_dict()["stages"]["fuse"], **seen}
-        result["page_faults"] = round(seen["page_faults"] / job.repeats, 1)
+        fuse = recorder.as_dict()["stages"]["fuse"]
+        result |= {"fuse": fuse, **seen, "page_faults": round(seen["page_faults"] / fuse["count"], 1)}
     kept = {name: os.environ[name] for name in KEEPING if name in os.environ}
     return result | {"peak_mib": round(peak_mib(), 1), "environment": kept}
 
@@ -93,13 +95,20 @@ def time_frames(
 ) -> tuple[LatencyRecorder, dict[str, Any]]:
     """Fuse `warmups` frames unrecorded and `repeats` recorded, as a video that begins anew when it is through.
 
+    A network of seconds a frame is left after LONGEST_S, but not before LEAST repeats, and warmed up by one frame.
     Returns the recorder, with a sample of "fuse" for each repeat, and what a Watch saw during the repeats.
     """
     recorder = LatencyRecorder(frame_log=True)
+    started = time.monotonic()
     for number in range(warmups):
         engine.fuse(*frames[number % len(frames)], INTERVAL_S)
+        if time.monotonic() - started > LONGEST_S / LEAST:
+            break
     watch = Watch()
+    started = time.monotonic()
     for number in range(repeats):
+        if number >= LEAST and time.monotonic() - started > LONGEST_S:
+            break
         frame = frames[(warmups + number) % len(frames)]
         with recorder.stage("fuse", number):
             engine.fuse(*frame, INTERVAL_S)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ...engines import available
 from ...engines.inputs import SMALLEST
-from ...engines.registry import parse
+from ...engines.registry import NETWORKS, parse
 from ..config import DetectorConfig, EngineConfig
 from ..errors import InputError
 from .jobs import KEPT, PLAIN, Size, Variant
@@ -66,7 +66,7 @@ def make_plan(
 
 
 def _chosen(given: Sequence[str]) -> list[str]:
-    known = [spec for spec, _ in available()]
+    known = [spec for spec, _ in available() if given or parse(spec)[0] in NETWORKS]
     for wanted in given:
         if not any(_means(wanted, spec) for spec in known):
             raise InputError(f"--engine {wanted}: not available on this machine; available: {', '.join(known)}")

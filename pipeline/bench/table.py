@@ -61,8 +61,11 @@ def _engines(rows: list[Row], size: tuple[int, ...], settings: Row) -> Table:
             f"{fuse['p99_ms'] / fuse['p50_ms']:.2f}",
             _speed(row, _baseline(rows, row["network"])),
         )
+    fewer = [f"{_label(row)} {row['fuse']['count']}" for row in rows if "error" not in row]
+    fewer = [text for text in fewer if not text.endswith(f" {settings['repeats']}")]
     table.caption = (
-        f"{settings['repeats']} repeats after {settings['warmups']} warm-ups. kept: with channels-last weights and "
+        f"{settings['repeats']} repeats after {settings['warmups']} warm-ups"
+        f"{', but of slow ones fewer: ' + ', '.join(fewer) if fewer else ''}. kept: with channels-last weights and "
         "freed memory kept, the fair form of eager torch. x eager: times as fast as that, not told where either was "
         "disturbed"
     )

@@ -95,6 +95,9 @@ def run_batch(
     A clip that fails is reported and the others go on. cluster: where to run them, None for one after the other here.
     Raises InputError when there is nothing to run.
     """
+    if ignored := sorted(config.monitor.model_fields_set - {"drift"}):
+        told = ", ".join(f"monitor.{name}" for name in ignored)
+        console.print(f"[yellow]ignored:[/] {told}, which watch a single run", highlight=False)
     config = _settled(config)
     clips, alone = find_clips(ir_source, vis_source, out.absolute())
     for path in alone:
@@ -119,7 +122,7 @@ def _settled(config: RunConfig) -> RunConfig:
         "overlay": config.overlay.model_copy(update={"enabled": bool(config.overlay.enabled)}),
         "detector": config.detector.model_copy(update={"weights": None if weights is None else weights.absolute()}),
         "rig": None if config.rig is None else config.rig.absolute(),
-        "monitor": MonitorConfig(),  # of a single run
+        "monitor": MonitorConfig(drift=config.monitor.drift),  # the rest is of a single run
     }
     return config.model_copy(update=update)
 

@@ -51,6 +51,16 @@ def test_changed_settings_inputs_or_force_redo_a_clip(tmp_path, run):
     assert len(presentation_times(out / "a.mp4")) == 12
 
 
+def test_what_watches_a_single_run_is_told_to_be_ignored(tmp_path, run):
+    drives, settings = tmp_path / "drives", tmp_path / "run.yaml"
+    pair_of_clips(drives)
+    settings.write_text("monitor: {metrics: ':9100', drift: false}\n")
+    answer = run(drives, drives, "--out", tmp_path / "out", "--config", settings, *COMMON)
+    assert answer.code == 0
+    assert "ignored: monitor.metrics, which watch a single run" in answer.said
+    assert "drift" not in answer.said
+
+
 def test_one_bad_clip_does_not_stop_the_others(tmp_path, run):
     drives, out = tmp_path / "drives", tmp_path / "out"
     pair_of_clips(drives, name="good")

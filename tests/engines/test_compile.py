@@ -37,9 +37,10 @@ from fusecam.engines.warp import Shape
 TARGETS = ["sm75", "sm86", "sm89", "sm120"]
 SIZE = (320, 240)
 SHAPE = Shape.of(*SIZE, (160, 128))
+SMALL = Shape.of(160, 120, (80, 64))
+"""For the papers' networks, which take long to export."""
 Adversarial = Callable[[int, int], dict[str, np.ndarray]]
 Street = Callable[..., tuple[np.ndarray, np.ndarray]]
-NETWORKS = tuple(registry.NETWORKS)
 WITHOUT = [module for module in ("tensorrt_rtx", "onnx", "onnxscript") if find_spec(module) is None]
 needs_tensorrt = pytest.mark.skipif(
     bool(WITHOUT), reason=f"{', '.join(WITHOUT)} not installed: pip install 'fusecam[tensorrt-rtx]'"
@@ -54,18 +55,20 @@ class Engine:
     """A compiled network: its file, the sidecar's content, and the ONNX graph that TensorRT was given."""
 
     name: str
+    shape: Shape
     file: Path
     about: dict[str, Any]
     onnx: bytes
 
 
-@pytest.fixture(scope="module", params=NETWORKS)
+@pytest.fixture(scope="module", params=[*registry.NETWORKS, *registry.PAPERS])
 def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Engine:
     name, graphs = request.param, []
+    shape = SMALL if name in registry.PAPERS else SHAPE
     out = tmp_path_factory.mktemp("engines") / f"{name}.engine"
     with mock.patch.object(exporting, "export", lambda *given: graphs.append(real(*given)) or graphs[0]):
-        compile_engine(name, SHAPE, TARGETS, out)
-    return Engine(name, out, described(out), graphs[0])
+        compile_engine(name, shape, TARGETS, out)
+    return Engine(name, shape, out, described(out), graphs[0])
 
 
 def described(out: Path) -> dict[str, Any]:
@@ -74,26 +77,30 @@ def described(out: Path) -> dict[str, Any]:
 
 @needs_tensorrt
 def test_engine_is_built_and_described(engine: Engine) -> None:
-    name, about = engine.name, engine.about
+    name, shape, about = engine.name, engine.shape, engine.about
     assert hashlib.sha256(engine.onnx).hexdigest() == about["onnx_sha256"]
     assert hashlib.sha256(engine.file.read_bytes()).hexdigest() == about["engine_sha256"]
-    assert (about["engine"], about["width"], about["height"], about["targets"]) == (name, *SIZE, TARGETS)
-    assert about["infrared"] == {"width": 160, "height": 128, "reduce": 1}
+    assert (about["engine"], about["width"], about["height"], about["targets"]) == (
+        name,
+        shape.width,
+        shape.height,
+        TARGETS,
+    )
+    assert about["infrared"] == {"width": shape.infrared[0], "height": shape.infrared[1], "reduce": 1}
     assert about["parameters"] == sum(parameter.numel() for parameter in registry.network(name).parameters())
     assert about["versions"]["torch"] == version("torch")
     assert about["versions"]["tensorrt_rtx"] == version("tensorrt_rtx")
     assert about["versions"]["fusecam"] == version("fusecam")
     assert "not run" in about["verified"]
-    weights = Path(registry.__file__).parent / "weights" / f"{name}.safetensors"
-    expected = hashlib.sha256(weights.read_bytes()).hexdigest() if weights.exists() else None
-    assert about["weights_sha256"] == expected
+    expected = [hashlib.sha256(file.read_bytes()).hexdigest() for file in registry.weights(name)] or [None]
+    assert [about["weights_sha256"]] == expected
     assert {path.name for path in engine.file.parent.iterdir()} == {engine.file.name, f"{engine.file.name}.json"}
 
 
 @needs_tensorrt
 def test_engine_takes_and_gives_what_the_network_does(engine: Engine) -> None:
     about = engine.about
-    given = examples(SHAPE)
+    given = examples(engine.shape)
     with torch.inference_mode():
         made = ImagePath(registry.network(engine.name))(*given)
     types = {torch.uint8: "UINT8", torch.float32: "FLOAT", torch.int32: "INT32"}
@@ -136,7 +143,7 @@ def test_every_layer_is_listed(engine: Engine) -> None:
 
 @needs_tensorrt
 def test_graph_computes_what_the_network_does(engine: Engine, adversarial: Adversarial, street: Street) -> None:
-    assert_graph_computes(engine.onnx, engine.name, SHAPE, adversarial, street)
+    assert_graph_computes(engine.onnx, engine.name, engine.shape, adversarial, street)
 
 
 @needs_tensorrt
@@ -248,11 +255,11 @@ def test_command_builds_and_replaces(tmp_path: Path) -> None:
 @needs_tensorrt
 def test_torch_tensorrt_converts_every_network() -> None:
     script = Path(__file__).with_name("convert_by_torch_tensorrt.py")
-    command = [sys.executable, script, ",".join(NETWORKS), "320x240", ",".join(TARGETS)]
+    command = [sys.executable, script, ",".join(registry.NETWORKS), "320x240", ",".join(TARGETS)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     result = json.loads(done.stdout.splitlines()[-1])
-    assert set(result) == set(NETWORKS)
+    assert set(result) == set(registry.NETWORKS)
     for name, found in result.items():
         assert found["left"] == [] and found["wide"] == [], name
         assert found["layers"] > 10 and found["bytes"] > 0, name

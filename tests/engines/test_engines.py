@@ -265,3 +265,15 @@ def test_importing_the_package_does_not_import_torch() -> None:
     code = "import sys, fusecam.engines as e; e.available(); print({'torch', 'openvino'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_frames_may_lie_in_memory_as_they_like(street) -> None:
+    """BGR turned to RGB by a view, flipped, cut out, read-only: what users hand over."""
+    visible, infrared = street(120, 160)
+    engine, coverage = create_engine("average:openvino"), full(infrared)
+    expected = engine.fuse(visible, infrared, coverage).image
+    fixed = visible.copy()
+    fixed.flags.writeable = False
+    cut = np.pad(visible, ((5, 5), (5, 5), (0, 0)))[5:-5, 5:-5]
+    for other in (visible[..., ::-1].copy()[..., ::-1], visible[::-1].copy()[::-1], cut, fixed):
+        np.testing.assert_array_equal(engine.fuse(other, infrared, coverage).image, expected)

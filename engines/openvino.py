@@ -15,6 +15,7 @@ import numpy as np
 import openvino as ov
 
 from . import store
+from .apart import build_apart
 from .base import EngineError, EngineRefused, Fused, Pixels
 from .inputs import check_pair, check_shape
 from .parity import Parity, compare
@@ -56,12 +57,14 @@ class OpenVinoEngine:
         precision: Precision = "f32",
         asked: Asked = OWN_CHOICE,
         key: Mapping[str, str] | None = None,
+        apart: bool = False,
     ) -> None:
         """Nothing is built before the first frame, or `prepare`.
 
         network_name: for the engine's name. make: gives the module, as in `networks`; it is not called, and torch not
         imported, where everything is in the store. asked: strengths for each frame. key: what the network is
-        made of (code, weights), for the store; None: never keep it on disk.
+        made of (code, weights), for the store; None: never keep it on disk. apart: build in another process, see
+        `apart`; it makes the engine by its name, so that `make` must be the registry's.
         """
         self._network, self._make, self._precision = network_name, make, precision
         self._name = f"{network_name}:openvino:{precision}"
@@ -71,6 +74,7 @@ class OpenVinoEngine:
         self._steady = Steady()
         self._requests: OrderedDict[Shape, _Ready] = OrderedDict()
         self._key = None if key is None else dict(key) | {"backend": "openvino", "openvino": ov.__version__}
+        self._apart = apart
         self._models: dict[int, ov.Model] = {}
 
     @property
@@ -118,13 +122,15 @@ class OpenVinoEngine:
             "precision": self._precision,
             "device": str(self._core.get_property("CPU", "FULL_DEVICE_NAME")),
         }
-        found = store.find(key) if key else None
-        if found is not None:
-            try:
-                self._judge(Parity.from_dict(found.facts["parity"]))
-                return self._core.import_model((found.path / BLOB).read_bytes(), "CPU", self._settings)
-            except (KeyError, TypeError, OSError, RuntimeError):
-                pass  # written by another version, or just removed: made anew
+        compiled = self._kept(key)
+        if (
+            compiled is None
+            and self._apart
+            and build_apart("fusion", self._name, *shape[:2], *shape.infrared, shape.reduce)
+        ):
+            compiled = self._kept(key)
+        if compiled is not None:
+            return compiled
         network = self._make().eval()
         model = self._converted(network, shape.reduce).clone()
         from .graph import examples
@@ -136,6 +142,17 @@ class OpenVinoEngine:
             store.keep(key, lambda folder: _written(compiled, parity, folder))
         self._judge(parity)
         return compiled
+
+    def _kept(self, key: store.Key | None) -> ov.CompiledModel | None:
+        """What is in the store. EngineRefused where that is an engine that failed."""
+        found = store.find(key) if key else None
+        if found is None:
+            return None
+        try:
+            self._judge(Parity.from_dict(found.facts["parity"]))
+            return self._core.import_model((found.path / BLOB).read_bytes(), "CPU", self._settings)
+        except (KeyError, TypeError, OSError, RuntimeError):
+            return None  # written by another version, or just removed: made anew
 
     def _converted(self, network: Network, reduce: int) -> ov.Model:
         """The network for any size: from memory, from the store, or converted."""

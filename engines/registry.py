@@ -144,7 +144,7 @@ def _make(name: str, backend: str, precision: str, asked: Asked) -> FusionEngine
     from .openvino import OpenVinoEngine
 
     key = made_of(name)
-    return OpenVinoEngine(name, lambda: network(name), cast("Precision", precision), asked, key)
+    return OpenVinoEngine(name, lambda: network(name), cast("Precision", precision), asked, key, apart=True)
 
 
 def parse(spec: str) -> tuple[str, str, str]:

@@ -14,6 +14,7 @@ import numpy as np
 import openvino as ov
 
 from .. import store
+from ..apart import build_apart
 from ..base import EngineError, EngineRefused, Pixels
 from ..detector import DETECTOR_NAMES, DETECTOR_WEIGHTS
 from .letterbox import Letterbox
@@ -94,15 +95,11 @@ class DetectorEngine:
     def _build(self, height: int, width: int) -> ov.CompiledModel:
         """For this input size: from the store, or compiled, compared and stored."""
         key = self._key | {"shape": f"{width}x{height}"}
-        found = store.find(key)
-        if found is not None:
-            try:
-                settings = self._settings(found.facts["used"])
-                compiled = self._core.import_model((found.path / BLOB).read_bytes(), "CPU", settings)
-                self._used = found.facts["used"]
-                return compiled
-            except (KeyError, TypeError, OSError, RuntimeError):
-                pass  # written by another version, or just removed: made anew
+        kept = self._kept(key)
+        if kept is None and build_apart("detector", self._weights, self._asked, width, height):
+            kept = self._kept(key)
+        if kept is not None:
+            return kept
         compiled, self._used, facts = self._choose(height, width)
 
         def write(folder: Path) -> store.Facts:
@@ -110,6 +107,19 @@ class DetectorEngine:
             return facts
 
         store.keep(key, write)
+        return compiled
+
+    def _kept(self, key: store.Key) -> ov.CompiledModel | None:
+        """What is in the store."""
+        found = store.find(key)
+        if found is None:
+            return None
+        try:
+            settings = self._settings(found.facts["used"])
+            compiled = self._core.import_model((found.path / BLOB).read_bytes(), "CPU", settings)
+        except (KeyError, TypeError, OSError, RuntimeError):
+            return None  # written by another version, or just removed: made anew
+        self._used = found.facts["used"]
         return compiled
 
     def _choose(self, height: int, width: int) -> tuple[ov.CompiledModel, Precision, store.Facts]:

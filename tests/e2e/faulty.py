@@ -2,7 +2,7 @@
 
 The pictures come out of a looped clip through the real decoder; what is simulated is the cable and the driver: a
 connection that breaks or falls silent, timestamps that jump, sizes that change, pictures that freeze, frames left out.
-Both cameras wait until the chain has caught up, so that nothing but the faults keeps frames from coming out.
+Both are triggered together, whether or not the chain keeps up.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ import numpy as np
 from fusecam.pipeline.config import SourceConfig
 from fusecam.pipeline.errors import InputError
 from fusecam.pipeline.frames import Camera, Frame
-from fusecam.pipeline.health import FATES, Health
 from fusecam.pipeline.sources import Source, SourceHealth, open_source
 
 FAULTS = (
@@ -36,44 +35,50 @@ FAULTS = (
     "gone for long",
 )
 STALL_S = 0.3
-_AHEAD = 3
-_CAUGHT_UP_S = 2.0
 
 
-class Pace:
-    """Lets both cameras go on when the chain has dealt with nearly all that they gave."""
+class Trigger:
+    """Exposes both cameras at the same moments, as a trigger line does."""
 
-    def __init__(self, health: Health) -> None:
-        self._health = health
+    def __init__(self, rate: float) -> None:
+        """rate: frames per second."""
+        self._rate, self._began = rate, time.monotonic()
 
-    def wait(self, camera: Camera) -> None:
-        """At most for as long as a chain may take that is busy with something else."""
-        limit = time.monotonic() + _CAUGHT_UP_S
-        while time.monotonic() < limit:
-            counters, run = self._health.counters(camera), self._health.run_counters()
-            waiting = run["fused"] - run["out"] - run["dropped_output"]
-            if waiting < 2 and counters["frames"] - sum(counters[name] for name in FATES) < _AHEAD:
-                return
-            time.sleep(0.001)
+    def wait(self, served: int) -> int:
+        """Until the next moment after number `served`; returns its number. Those that went by meanwhile are missed."""
+        number = max(int((time.monotonic() - self._began) * self._rate), served) + 1
+        time.sleep(max(0.0, self._began + number / self._rate - time.monotonic()))
+        return number
 
 
 class Device:
     """One camera for the length of a soak, whatever happens to its connection.
 
     every: a fault begins after so many frames on average. frames: after which the camera is switched off for good.
+    size: (width, height) of its pictures, None for the clip's.
     """
 
-    def __init__(self, clip: Path, camera: Camera, frames: int, every: int, pace: Pace, seed: int) -> None:
+    def __init__(
+        self,
+        clip: Path,
+        camera: Camera,
+        frames: int,
+        every: int,
+        trigger: Trigger,
+        seed: int,
+        size: tuple[int, int] | None = None,
+    ) -> None:
         self.camera: Camera = camera
         self.faults: Counter[str] = Counter()
         self.over = threading.Event()
-        self._clip, self._frames, self._pace = clip, frames, pace
+        self._clip, self._frames, self._trigger, self._size = clip, frames, trigger, size
         self._random = random.Random(seed)
         self._every = every
         self._source: Source = open_source(str(clip), camera, SourceConfig())
-        self.info = replace(self._source.info, live=True, clock="monotonic", frames=None, kind="camera")
+        info = replace(self._source.info, live=True, clock="monotonic", frames=None, kind="camera")
+        self.info = replace(info, width=size[0], height=size[1]) if size else info
         self._decoded: Iterator[Frame] = iter(self._source)
-        self._given = 0
+        self._given = self._served = 0
         self._next_fault = self._random.randint(every // 2, 3 * every // 2)
         self._fault, self._until = "", 0
         self._away = 0
@@ -94,7 +99,7 @@ class Device:
         if self.over.is_set() or self._given >= self._frames:
             self.over.set()
             raise TimeoutError
-        self._pace.wait(self.camera)
+        self._served = self._trigger.wait(self._served)
         self._given += 1
         if self._given >= self._next_fault:
             self._begin()
@@ -114,9 +119,8 @@ class Device:
         if active == "resized":
             return cv2.resize(pixels, (pixels.shape[1] * 3 // 4 // 2 * 2, pixels.shape[0] * 3 // 4 // 2 * 2)), now
         if active == "half rate":
-            time.sleep(0.02)
+            self._served = self._trigger.wait(self._served)
         if active == "frozen" and self._held is not None:
-            time.sleep(0.005)
             return self._held, now
         self._held = pixels
         return pixels, now
@@ -133,7 +137,7 @@ class Device:
             self._source = open_source(str(self._clip), self.camera, SourceConfig())
             self._decoded = iter(self._source)
             frame = next(self._decoded)
-        return frame.pixels
+        return frame.pixels if self._size is None else cv2.resize(frame.pixels, self._size)
 
 
 class Connection:

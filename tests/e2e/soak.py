@@ -119,6 +119,11 @@ def soak(frames: int, folder: Path, console: Console) -> tuple[float, list[float
     return finished.outcome.frames / finished.outcome.seconds, memory
 
 
+def size(text: str) -> tuple[int, int]:
+    width, height = text.split("x")
+    return int(width), int(height)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--frames", type=int, default=2000, help="length of the clips (default: %(default)s)")
@@ -126,6 +131,8 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=200, help="frames between two faults (default: %(default)s)")
     parser.add_argument("--engine", default="realtime", help="with --faults (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=8, help="of the faults (default: %(default)s)")
+    parser.add_argument("--fps", type=float, default=50, help="of both cameras, with --faults (default: %(default)s)")
+    parser.add_argument("--size", type=size, help="WIDTHxHEIGHT of both cameras, with --faults (default: 640x480)")
     options = parser.parse_args()
     frames, console = options.frames, Console()
     if options.faults:
@@ -133,7 +140,15 @@ def main() -> None:
 
         with tempfile.TemporaryDirectory() as folder:
             wrong = soak_faults.soak(
-                frames, SAMPLES, Path(folder), console, options.engine, options.seed, options.every
+                frames,
+                SAMPLES,
+                Path(folder),
+                console,
+                options.engine,
+                options.seed,
+                options.every,
+                options.fps,
+                options.size,
             )
         raise SystemExit("; ".join(wrong) or 0)
     with tempfile.TemporaryDirectory() as folder:

@@ -32,7 +32,7 @@ from fusecam.pipeline.sinks import SinkHealth
 from fusecam.pipeline.sources.watchdog import WatchedSource
 from fusecam.pipeline.sync import Synchronizer
 
-from .faulty import STALL_S, Device, Pace
+from .faulty import STALL_S, Device, Trigger
 
 WARM = 0.2  # of the run, after which memory counts
 GROWTH = 0.05
@@ -89,8 +89,19 @@ class Watch:
         """Nothing is open."""
 
 
-def soak(frames: int, samples: Path, folder: Path, console: Console, engine: str, seed: int, every: int) -> list[str]:
-    """Run and print; returns what was not as it must be, nothing if all was. frames: of each camera."""
+def soak(
+    frames: int,
+    samples: Path,
+    folder: Path,
+    console: Console,
+    engine: str,
+    seed: int,
+    every: int,
+    rate: float,
+    size: tuple[int, int] | None = None,
+) -> list[str]:
+    """Run and print; returns what was not as it must be, nothing if all was. frames: of each camera, `rate`
+    a second. size: theirs."""
     config = RunConfig.model_validate(
         {
             "sources": {"ir": "infrared", "vis": "visible", "give_up_s": None},
@@ -101,9 +112,9 @@ def soak(frames: int, samples: Path, folder: Path, console: Console, engine: str
         }
     )
     health, chance = Health(), random.Random(seed)
-    pace = Pace(health)
+    trigger = Trigger(rate)
     infrared, visible = (
-        Device(samples / f"fog_day_{name}.mp4", camera, frames, every, pace, seed + k)
+        Device(samples / f"fog_day_{name}.mp4", camera, frames, every, trigger, seed + k, size)
         for k, (name, camera) in enumerate((("ir", "infrared"), ("vis", "visible")))
     )
     streams = Streams(

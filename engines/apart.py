@@ -1,0 +1,67 @@
+"""Engines built in a process of their own, into the store.
+
+Torch, the conversion and the comparison leave some 600 MiB in the process that they ran in. A camera that changes its
+frame size in mid-run, or an engine that is replaced, would make a run keep them to its end.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from .detection.engine import Precision
+
+LIMIT_S = 600.0
+"""After which a build is given up; the slowest network takes a minute on two cores."""
+
+
+def build_apart(what: str, *arguments: object) -> bool:
+    """Build an engine in another process; whoever asks then finds it in the store. what, arguments: see `main`.
+
+    Returns whether it ended well. False, and nothing done, where this process has imported torch already: then there
+    is nothing to be saved.
+    """
+    if "torch" in sys.modules:
+        return False
+    try:
+        subprocess.run(
+            [sys.executable, "-P", "-m", __name__, what, *(str(argument) for argument in arguments)],
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C is for the run, which ends in order when the build is done
+            timeout=LIMIT_S,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return False
+    return True
+
+
+def main(what: str, name: str, *numbers: str) -> None:
+    """What the other process does.
+
+    what: `fusion`, and name the engine's, NAME:BACKEND:PRECISION, numbers those of a `Shape`; or `detector`, and name
+    its weights, numbers its precision, and width and height of the frames.
+    """
+    import torch  # noqa: F401  from here on engines are built where they are asked for
+
+    if what == "fusion":
+        from .registry import create_engine
+
+        shape = [int(number) for number in numbers]
+        create_engine(name).prepare(shape[0], shape[1], (shape[2], shape[3]), shape[4])
+    else:
+        from .detection.engine import DetectorEngine
+
+        precision, width, height = numbers
+        DetectorEngine(Path(name), cast("Precision", precision)).prepare(int(width), int(height))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

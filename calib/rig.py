@@ -90,6 +90,19 @@ class SceneRecord(BaseModel):
     partners: Number | None = Field(None, description="lead of true over exchanged partners, standard deviations")
 
 
+class EdgeRecord(BaseModel):
+    """Where infrared lay at the calibration, by edges that both cameras saw: what the drift monitor compares with."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    pairs: int = Field(ge=1, description="pairs that say it")
+    shift_px: tuple[Number, Number] = Field(
+        description="(x, y) in visible pixels; not 0 where scenes are off the plane"
+    )
+    spread_px: Number = Field(ge=0, description="distance from there that 90 % of the pairs keep, visible pixels")
+    agreement: Number = Field(gt=0, description="how strongly the edges agree")
+
+
 class Rig(BaseModel):
     """A rig file's content, version 1."""
 
@@ -104,6 +117,7 @@ class Rig(BaseModel):
     homography: Matrix3 | None = Field(None, description="visible pixel to infrared pixel")
     time_offset_ms: Number | None = Field(None, description="added to infrared times gives visible times")
     scene: SceneRecord | None = Field(None, description="what a calibration from the scene found; for the reader")
+    edges: EdgeRecord | None = Field(None, description="how edges agreed at the calibration; for the drift monitor")
 
     @field_validator("rotation")
     @classmethod
@@ -157,18 +171,27 @@ class Rig(BaseModel):
         visible = _resized(self.visible, visible_size, "visible")
         infrared = _resized(self.infrared, infrared_size, "infrared")
         update: dict[str, Any] = {"visible": visible, "infrared": infrared}
+        if self.edges is not None:
+            scale = visible_size[0] / self.visible.width
+            x, y = self.edges.shift_px
+            there = {"shift_px": (x * scale, y * scale), "spread_px": self.edges.spread_px * scale}
+            update["edges"] = self.edges.model_copy(update=there)
         if self.homography is not None:
             h = _scaling(self.infrared, infrared_size) @ np.array(self.homography)
             update["homography"] = _rows(h @ np.linalg.inv(_scaling(self.visible, visible_size)))
         return self.model_copy(update=update)
 
     def at_distance(self, metres: float) -> Rig:
-        """The same rig aligned at `metres` from the visible camera. Raises RigError for a homography rig."""
+        """The same rig aligned at `metres` from the visible camera. Raises RigError for a homography rig.
+
+        `edges` were recorded at the old distance and are left out, unless it is the same.
+        """
         if self.homography is not None:
             raise RigError("distance: a homography is aligned at one distance only; use a rig with intrinsics and pose")
         if not (np.isfinite(metres) and metres > 0):
             raise RigError(f"distance: {metres:g} m is not a distance; give metres above 0")
-        return self.model_copy(update={"distance": float(metres)})
+        edges = self.edges if metres == self.distance else None
+        return self.model_copy(update={"distance": float(metres), "edges": edges})
 
     def map(self) -> tuple[Map, Map]:
         """For every visible pixel the infrared pixel: two float32 arrays (H, W) of the visible size, for cv2.remap.
@@ -286,10 +309,13 @@ def _resized(camera: CameraModel, size: tuple[int, int], name: str) -> CameraMod
     return camera.model_copy(update=update)
 
 
+_SECTIONS: dict[str, type[BaseModel]] = {"scene": SceneRecord, "edges": EdgeRecord}
+
+
 def _explain(problem: dict[str, Any]) -> str:
     where = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
-        below = SceneRecord if problem["loc"][0] == "scene" else CameraModel
+        below = _SECTIONS.get(str(problem["loc"][0]), CameraModel)
         section = below if len(problem["loc"]) > 1 else Rig
         return f"unknown key '{where}'; known there: {', '.join(section.model_fields)}"
     message = str(problem["msg"]).removeprefix("Value error, ")

@@ -120,7 +120,7 @@ class MonitorConfig(_Section):
     serve: str | None = Field(None, description="[HOST]:PORT of the page for browsers; without HOST: loopback")
     token: SecretStr | None = Field(None, description="that the page asks for; none: made up where others can connect")
     log_json: bool = Field(False, description="events as JSON lines on stderr, in place of what is meant for people")
-    drift: bool = Field(True, description="with a rig: warn when infrared no longer lies where it lay at the start")
+    drift: bool = Field(True, description="with a rig: warn when infrared lies elsewhere than at its calibration")
 
 
 class RunConfig(_Section):

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ..calib.rig import Rig, RigError
+from ..calib.rig import EdgeRecord, Rig, RigError
 from ..engines.warp import Size, Warp
 from .frames import FramePair, Pixels
 
@@ -59,6 +59,13 @@ class Registrar:
         if warp is None:
             raise RigError(self.warnings[-1])
         return warp
+
+    def edges(self, visible: Size, infrared: Size) -> EdgeRecord | None:
+        """How edges agreed at the calibration, for frames of these sizes. None where the rig does not say."""
+        try:
+            return self._rig.for_sizes(visible, infrared).edges if self._rig is not None else None
+        except RigError:
+            return None
 
     def _without(self, visible: Size) -> tuple[Pixels, Warp]:
         if self._blank is None or self._blank[1].shape[:2] != visible:

@@ -109,6 +109,35 @@ def scene(
     raise typer.Exit(calibrate_scene(Order(ir, vis, out, pairs, offset_ms), Console(stderr=True)))
 
 
+@app.command()
+def reference(
+    ir: Annotated[str, _option("--ir", panel=WHAT, metavar="SOURCE", help="Infrared: folder, glob, video or camera.")],
+    vis: Annotated[str, _option("--vis", panel=WHAT, metavar="SOURCE", help="Visible: likewise, of the same moments.")],
+    rig: Annotated[Path, _option("--rig", panel=WHAT, metavar="YAML", help="The rig file, known to be right.")],
+    out: Annotated[
+        Path | None, _option("--out", "-o", panel=OUTPUT, metavar="YAML", help="Default: the rig file itself.")
+    ] = None,
+    pairs: Annotated[
+        int, _option("--pairs", panel=WHAT, metavar="N", min=3, max=200, default=True, help="Pairs of frames to pool.")
+    ] = 30,
+    offset_ms: Annotated[
+        float | None,
+        _option("--offset-ms", panel=WHAT, metavar="X", help="Added to infrared times. Default: the rig's."),
+    ] = None,
+) -> None:
+    """Record in a rig file how edges agree today, for the drift monitor.
+
+    From then on runs also notice a rig that is wrong from their first second.
+    `calibrate scene` records this by itself; do it after `calibrate board`, or for a
+    rig file that came from elsewhere, when view-rig looks right.
+    """
+    from rich.console import Console
+
+    from .reference import record_reference
+
+    raise typer.Exit(record_reference(ir, vis, rig, out or rig, pairs, offset_ms, Console(stderr=True)))
+
+
 def view_rig(
     ir: Annotated[str, _option("--ir", panel=VIEW, metavar="SOURCE", help="Infrared: camera, video or images.")],
     vis: Annotated[str, _option("--vis", panel=VIEW, metavar="SOURCE", help="Visible: likewise.")],

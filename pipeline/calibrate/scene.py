@@ -5,29 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
-import numpy as np
 from rich.console import Console
 from rich.markup import escape
 
-from ...calib.board import CalibrationError
 from ...calib.rig import CameraModel, Rig, SceneRecord, save_rig
 from ...calib.scene import SceneFit, align
-from ..assemble import Streams, Tools, measure_alignment, open_streams
+from ..agreement import edge_record
+from ..assemble import Streams, measure_alignment, open_streams
 from ..config import OverlayConfig, RunConfig, SourceConfig, SyncConfig
 from ..errors import InputError
-from ..frames import FramePair, Pixels
 from ..register import Registrar
-from ..result import Result
-from ..session import INTERRUPTED, interruptible, run_streams
-from ..sinks.base import SinkHealth, StopRequested
-from .capture import PassThrough
+from ..session import INTERRUPTED
+from .pairs import collected
 
-_LONGEST_S = 120.0  # of a recording that is looked at: enough for scenes to change
-_SOONEST_S = 0.5  # between two pairs: sooner they show the same
 _AGAIN_MS = 8.0  # a time offset that changes by more moves edges of passing things by a pixel: pair anew
 _PASSES = 3  # wrongly paired frames of a moving rig bend the result, which bends the next offset less
-_FEWEST = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,57 +31,6 @@ class Order:
     out: Path
     pairs: int
     offset_ms: float | None
-
-
-class PairSink:
-    """Keeps pairs spread over time, of each stretch the one nearest in time; of folders every `step`-th.
-
-    every_s: length of a stretch. `write` raises StopRequested once it has `most`.
-    """
-
-    def __init__(self, most: int, every_s: float, step: int) -> None:
-        self.health = SinkHealth()
-        self.visible: list[Pixels] = []
-        self.infrared: list[Pixels] = []
-        self._most, self._every_ns, self._step = most, round(every_s * 1e9), step
-        self._seen = 0
-        self._began_ns: int | None = None
-        self._best: FramePair | None = None
-
-    def write(self, result: Result) -> None:
-        """Take the pair if it is one, new, and of the first pair's sizes."""
-        pair = result.pair
-        self.health.written += 1
-        if pair.infrared is None:
-            return
-        if pair.visible.clock == "index":
-            if self._seen % self._step == 0:
-                self._keep(pair)
-            self._seen += 1
-            if len(self.visible) >= self._most:
-                raise StopRequested
-            return
-        if self._began_ns is None:
-            self._began_ns = pair.visible.time_ns
-        if self._best is not None and pair.visible.time_ns - self._began_ns >= self._every_ns:
-            self._began_ns = pair.visible.time_ns
-            best, self._best = self._best, None
-            self._keep(best)
-            if len(self.visible) >= self._most:
-                raise StopRequested
-        if self._best is None or abs(pair.skew_ns) < abs(self._best.skew_ns):
-            self._best = pair
-
-    def close(self, complete: bool) -> None:
-        """Keep the last stretch's pair too."""
-        if complete and self._best is not None and len(self.visible) < self._most:
-            self._keep(self._best)
-
-    def _keep(self, pair: FramePair) -> None:
-        assert pair.infrared is not None
-        grey = np.asarray(cv2.cvtColor(pair.visible.pixels, cv2.COLOR_RGB2GRAY), np.uint8)
-        self.visible.append(grey)
-        self.infrared.append(pair.infrared.pixels.copy())
 
 
 def calibrate_scene(order: Order, console: Console) -> int:
@@ -143,26 +84,12 @@ def _measured_offset(config: RunConfig, streams: Streams, rig: Rig, console: Con
 
 def _attempt(config: RunConfig, streams: Streams, order: Order, console: Console) -> tuple[Rig, SceneFit] | None:
     """Pairs of both streams, aligned. None where the person interrupted."""
-    sink = PairSink(order.pairs, *_spacing(streams, order.pairs))
-    live = streams.visible.info.live
-    if live:
-        _say(console, f"taking {order.pairs} pairs; the more the scene changes meanwhile, the better; Ctrl-C ends it")
-    with interruptible() as stop:
-        finished = run_streams(
-            config, streams, Tools(PassThrough(), None), stop, console, title="collecting pairs", more_sinks=[sink]
-        )
-    outcome = finished.outcome
-    if outcome.failure is not None:
-        raise outcome.failure
-    if outcome.ended == "interrupted" and not live and len(sink.visible) < order.pairs:
+    pairs = collected(config, streams, order.pairs, console)
+    if pairs is None:
         return None
-    if len(sink.visible) < _FEWEST:
-        raise CalibrationError(
-            f"scene: {len(sink.visible)} pairs of {outcome.frames} visible frames, at least {_FEWEST} are needed: "
-            "the streams must overlap in time"
-        )
-    with console.status(f"aligning {len(sink.visible)} pairs"):
-        fit = align(sink.visible, sink.infrared)
+    visible, infrared = pairs
+    with console.status(f"aligning {len(visible)} pairs"):
+        fit = align(visible, infrared)
     agreement = fit.agreement
     record = SceneRecord(
         pairs=agreement.pairs,
@@ -171,22 +98,11 @@ def _attempt(config: RunConfig, streams: Streams, order: Order, console: Console
         error_px=agreement.error_px,
         partners=agreement.partners,
     )
-    cameras = [
-        CameraModel(width=pictures[0].shape[1], height=pictures[0].shape[0])
-        for pictures in (sink.visible, sink.infrared)
-    ]
+    cameras = [CameraModel(width=pictures[0].shape[1], height=pictures[0].shape[0]) for pictures in (visible, infrared)]
     rows = tuple(tuple(float(x) for x in row) for row in fit.homography)
     rig = Rig.model_validate({"visible": cameras[0], "infrared": cameras[1], "homography": rows, "scene": record})
-    return rig, fit
-
-
-def _spacing(streams: Streams, pairs: int) -> tuple[float, int]:
-    """Seconds between pairs of videos, images between pairs of folders."""
-    info = streams.visible.info
-    if info.names is not None:
-        return 0.0, max(1, len(info.names) // pairs)
-    seconds = float(info.frames / info.rate) if info.frames and info.rate and not info.live else 0.0
-    return max(min(seconds, _LONGEST_S) / pairs, 0.1 if seconds else _SOONEST_S), 1
+    edges = edge_record(zip(visible, infrared, strict=True), Registrar(rig))
+    return rig.model_copy(update={"edges": edges}), fit
 
 
 def _report(fit: SceneFit, rig: Rig, order: Order, console: Console) -> None:

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from fusecam.calib.rig import load_rig
+from fusecam.calib.rig import load_rig, save_rig
 
 from ..calib.scenes import Grey, moved, random_homography
 from ..calib.test_scene import frames, heated
@@ -50,6 +50,7 @@ def test_a_rig_that_the_run_takes(
     assert "8 of 8 pairs agree" in answer.said
     found = load_rig(rig)
     assert found.scene is not None and found.scene.pairs == 8
+    assert found.edges is not None and np.hypot(*found.edges.shift_px) < 1
     assert found.time_offset_ms is None  # folders have no clock
     x, y = found.map()
     v, u = np.mgrid[0 : SIZE[1], 0 : SIZE[0]]
@@ -113,3 +114,34 @@ def test_what_cannot_be_used(
     )  # fmt: skip
     assert answer.code != 0 and says in answer.said and "Traceback" not in answer.said
     assert not (tmp_path / "rig.yaml").exists()
+
+
+def test_reference_for_a_rig_from_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    plain, rig = tmp_path / "plain.yaml", tmp_path / "rig.yaml"
+    save_rig(load_rig(SAMPLES / "rig.yaml").model_copy(update={"edges": None}), plain)
+    sources = ("--ir", SAMPLES / "clear_night_ir.mp4", "--vis", SAMPLES / "clear_night_vis.mp4", "--rig", plain)
+    answer = fusecam("calibrate", "reference", *sources, "--out", rig, monkeypatch=monkeypatch, capfd=capfd)
+    assert answer.code == 0, answer.said
+    found = load_rig(rig)
+    assert found.edges is not None and found.edges.pairs >= 20
+    assert np.hypot(*found.edges.shift_px) < 3  # the scene is not at 16 m everywhere
+    assert found.model_copy(update={"edges": None}) == load_rig(plain)
+    assert f"rig: {rig}" in answer.said.replace("\n", "")
+
+
+def test_reference_without_edges_leaves_the_file_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    rig = tmp_path / "rig.yaml"
+    rig.write_text((SAMPLES / "rig.yaml").read_text())
+    for camera, size in (("vis", (480, 640, 3)), ("ir", (288, 384))):
+        (tmp_path / camera).mkdir()
+        for k in range(4):
+            assert cv2.imwrite(str(tmp_path / camera / f"{k}.png"), np.full(size, 40 * k, np.uint8))
+    sources = ("--ir", tmp_path / "ir", "--vis", tmp_path / "vis", "--rig", rig)
+    answer = fusecam("calibrate", "reference", *sources, monkeypatch=monkeypatch, capfd=capfd)
+    assert answer.code == 1, answer.said
+    assert "edges of both cameras agree in fewer than 3 of 4 pairs" in answer.said and "Traceback" not in answer.said
+    assert rig.read_text() == (SAMPLES / "rig.yaml").read_text()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import cv2
@@ -14,6 +15,7 @@ import yaml
 
 from fusecam.calib.rig import Rig, load_rig
 from fusecam.engines.base import Fused
+from fusecam.pipeline.agreement import Agreement, edge_record
 from fusecam.pipeline.config import OverlayConfig
 from fusecam.pipeline.drift import DriftMonitor
 from fusecam.pipeline.frames import Frame, FramePair, Pixels
@@ -99,6 +101,53 @@ def test_a_shift_is_told_within_three_seconds(name: str, shift: tuple[int, int])
     assert monitor.moved and (k - before) * STEP_S <= 3
     assert monitor.shift_px == pytest.approx(shift, abs=2)
     assert len(said) == 1 and registrar.warnings == said and "calibrate again" in said[0]
+
+
+@pytest.mark.parametrize("name", SCENES)
+@pytest.mark.parametrize("shift", [(6, 0), (-6, 0), (0, 6), (0, -6)])
+def test_a_rig_that_is_wrong_from_the_start_is_told_within_three_seconds(name: str, shift: tuple[int, int]) -> None:
+    """By the agreement at the calibration, which the rig file has from another clip."""
+    monitor = DriftMonitor(Registrar(load_rig(SAMPLES / "rig.yaml")))
+    for k in range(9):
+        visible, infrared = there_and_back(name, k)
+        monitor.look(pair(visible, shifted(infrared, *shift), k * STEP_S))
+        if monitor.moved:
+            break
+    assert monitor.moved
+    assert monitor.shift_px == pytest.approx(shift, abs=2)
+    assert monitor.warning is not None and "since the calibration" in monitor.warning
+
+
+def test_without_a_record_the_start_is_what_counts() -> None:
+    rig = load_rig(SAMPLES / "rig.yaml").model_copy(update={"edges": None})
+    monitor = DriftMonitor(Registrar(rig))
+    for k in range(20):
+        visible, infrared = there_and_back("fog_day", k)
+        monitor.look(pair(visible, shifted(infrared, 6, 0), k * STEP_S))
+    assert not monitor.moved
+    assert monitor.shift_px == pytest.approx((0, 0), abs=2)
+
+
+def test_what_a_calibration_records() -> None:
+    """Where infrared lies, at any frame size; nothing from pictures without edges."""
+    registrar = Registrar(load_rig(SAMPLES / "rig.yaml"))
+    pairs = [(visible, shifted(infrared, 4, -6)) for visible, infrared in scene("fog_day")]
+    record = edge_record(pairs, registrar)
+    assert record is not None
+    assert record.shift_px == pytest.approx((4 - 1.35, -6 + 0.33), abs=1.5)
+    assert record.pairs == len(pairs) and record.spread_px < 3
+    half = [
+        (np.ascontiguousarray(visible[::2, ::2]), infrared) for visible, infrared in pairs
+    ]  # off by a quarter of a pixel
+    smaller = edge_record(half, registrar)
+    assert smaller is not None
+    assert smaller.shift_px == pytest.approx([p / 2 for p in record.shift_px], abs=1)
+    assert edge_record([(np.full_like(v, 90), i) for v, i in pairs], registrar) is None
+    rig = load_rig(SAMPLES / "rig.yaml")
+    assert rig.edges is not None
+    assert Registrar(rig).edges((320, 240), (192, 144)).shift_px == pytest.approx([p / 2 for p in rig.edges.shift_px])
+    assert rig.at_distance(16.0).edges == rig.edges
+    assert rig.at_distance(30.0).edges is None  # lies elsewhere there
 
 
 def test_no_false_alarm_in_ten_minutes_of_haze_and_night() -> None:
@@ -191,14 +240,14 @@ def every_frame(name: str) -> Iterator[FramePair]:
 def test_most_frames_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     monitor = DriftMonitor(Registrar(load_rig(SAMPLES / "rig.yaml")))
     looks = 0
-    compare = monitor._surfaces
+    compare = Agreement.surfaces
 
-    def counted(given: FramePair) -> object:
+    def counted(self: Agreement, visible: Pixels, infrared: Pixels) -> object:
         nonlocal looks
         looks += 1
-        return compare(given)
+        return compare(self, visible, infrared)
 
-    monkeypatch.setattr(monitor, "_surfaces", counted)
+    monkeypatch.setattr(Agreement, "surfaces", counted)
     frames = list(every_frame("fog_night"))
     for given in frames:
         monitor.look(given)
@@ -207,7 +256,7 @@ def test_most_frames_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_picture_says_so() -> None:
     """The overlay's alert, after whatever is worse."""
-    monitor = DriftMonitor(Registrar(identity()))
+    monitor = SimpleNamespace(moved=False)
     overlay, recorder = Overlay(OverlayConfig(), monitor), LatencyRecorder()
     nothing = np.zeros((48, 64), np.uint8)
     both = pair(np.zeros((48, 64, 3), np.uint8), nothing, 1.0)

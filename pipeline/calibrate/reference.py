@@ -1,0 +1,60 @@
+"""`fusecam calibrate reference`: how edges agree under a rig that is known to be right, written into its file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+
+from ...calib.board import CalibrationError
+from ...calib.rig import load_rig, save_rig
+from ..agreement import edge_record
+from ..assemble import open_streams
+from ..config import MonitorConfig, OverlayConfig, RunConfig, SourceConfig, SyncConfig
+from ..errors import InputError
+from ..register import Registrar
+from ..session import INTERRUPTED
+from .pairs import collected
+
+
+def record_reference(
+    infrared: str, visible: str, rig_file: Path, out: Path, pairs: int, offset_ms: float | None, console: Console
+) -> int:
+    """Collect pairs, measure, write. Returns the exit code.
+
+    Raises the sources' errors, RigError, and CalibrationError where edges do not agree; nothing is written then.
+    """
+    if out.is_dir() or not out.absolute().parent.is_dir():
+        raise InputError(f"{out}: is no place for a file; give the name of one in an existing folder with --out")
+    rig = load_rig(rig_file)
+    config = RunConfig(
+        sources=SourceConfig(ir=infrared, vis=visible),
+        rig=rig_file,
+        sync=SyncConfig() if offset_ms is None else SyncConfig(offset_ms=offset_ms),
+        overlay=OverlayConfig(enabled=False),
+        monitor=MonitorConfig(drift=False),
+    )
+    with console.status("opening both cameras"):
+        streams = open_streams(config)
+    found = collected(config, streams, pairs, console)
+    if found is None:
+        return INTERRUPTED
+    seen, felt = found
+    (height, width), (infrared_height, infrared_width) = seen[0].shape, felt[0].shape
+    rig = rig.for_sizes((width, height), (infrared_width, infrared_height))
+    edges = edge_record(zip(seen, felt, strict=True), Registrar(rig))
+    if edges is None:
+        raise CalibrationError(
+            f"reference: edges of both cameras agree in fewer than 3 of {len(seen)} pairs; take a scene by day, with "
+            "people, cars or buildings in it"
+        )
+    save_rig(rig.model_copy(update={"edges": edges}), out)
+    x, y = edges.shift_px
+    for line in (
+        f"{edges.pairs} of {len(seen)} pairs: infrared lies at {x:+.1f}, {y:+.1f} px from where the rig puts it, "
+        f"90 % within {edges.spread_px:.1f} px of there; agreement {edges.agreement:.2f}",
+        f"rig: {out}; the drift monitor compares with this from now on",
+    ):
+        console.print(escape(line), highlight=False, soft_wrap=True)
+    return 0

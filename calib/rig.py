@@ -99,7 +99,7 @@ class EdgeRecord(BaseModel):
     shift_px: tuple[Number, Number] = Field(
         description="(x, y) in visible pixels; not 0 where scenes are off the plane"
     )
-    spread_px: Number = Field(ge=0, description="distance from there that 90 % of the pairs keep, visible pixels")
+    spread_px: Number = Field(ge=0, description="the farthest that any of them lay from there, visible pixels")
     agreement: Number = Field(gt=0, description="how strongly the edges agree")
 
 

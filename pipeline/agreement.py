@@ -101,7 +101,7 @@ def edge_record(pairs: Iterable[tuple[Pixels, Pixels]], registrar: Registrar) ->
         return None
     places = np.array([peak.at for peak in peaks])
     middle = np.median(places, axis=0)
-    spread = float(np.percentile(np.hypot(*(places - middle).T), _SPREAD))
+    spread = float(np.hypot(*(places - middle).T).max())
     strength = float(np.median([peak.agreement for peak in peaks]))
     return EdgeRecord(
         pairs=len(peaks),

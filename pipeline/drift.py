@@ -36,6 +36,7 @@ _CUT = 0.3  # least likeness of a look to the one before in one scene, mean of b
 _SCENES = 7  # whose middle stands for the rig where scenes change before a shift could be told within one
 _MOVED_PX = 4.0  # visible pixels at 640 columns
 _BACK_PX = 2.0
+_BEYOND_PX = 3.0  # what the calibration's own pairs differed by, which may be of scenes near and far
 _LOOKS = 3  # in a row
 _AGREEMENT = 0.4  # of the agreement at the start: below it haze or night hide too much to tell
 _LEAD = 0.2  # of the new place over the old one, in deviations; an unmoved rig stays below 0.05
@@ -192,8 +193,8 @@ class DriftMonitor:
         shift = now.at[0] - then[0], now.at[1] - then[1]
         self.shift_px = _rounded(shift)
         far, usual = self._far(*shift), self._far(self._recorded.spread_px, 0)
-        away = far >= _MOVED_PX + usual and self._leads(now.at, then)
-        if self._calibrated.look(away, far < _BACK_PX + usual):
+        away = far >= max(_MOVED_PX, usual + _BEYOND_PX) and self._leads(now.at, then)
+        if self._calibrated.look(away, far < max(_BACK_PX, usual)):
             self._warn(shift, "the calibration")
 
     def _leads(self, now: tuple[float, float], before: tuple[float, float]) -> bool:

@@ -53,7 +53,7 @@ def record_reference(
     x, y = edges.shift_px
     for line in (
         f"{edges.pairs} of {len(seen)} pairs: infrared lies at {x:+.1f}, {y:+.1f} px from where the rig puts it, "
-        f"90 % within {edges.spread_px:.1f} px of there; agreement {edges.agreement:.2f}",
+        f"all within {edges.spread_px:.1f} px of there; agreement {edges.agreement:.2f}",
         f"rig: {out}; the drift monitor compares with this from now on",
     ):
         console.print(escape(line), highlight=False, soft_wrap=True)

@@ -56,8 +56,18 @@ def _near(size: int, window: int, like: Tensor) -> Tensor:
 
 def reduce(x: Tensor, factor: int) -> Tensor:
     """Mean over factor x factor tiles; the last tiles may be partial. (N, C, H, W) to (N, C, ⌈H/f⌉, ⌈W/f⌉)."""
-    y = F.avg_pool2d(_planes(x), factor, stride=factor, ceil_mode=True, count_include_pad=False)
-    return y.reshape(x.shape[0], x.shape[1], y.shape[2], y.shape[3])
+    (height, width), planes = x.shape[-2:], _planes(x)
+    planes = F.pad(planes, (0, -width % factor, 0, -height % factor))
+    # rows, then columns, as means of a folded axis: on a CPU twice as fast as pooling
+    rows = planes.reshape(planes.shape[0], -1, factor, planes.shape[3]).mean(dim=2)
+    y = rows.reshape(x.shape[0], x.shape[1], rows.shape[1], -1, factor).mean(dim=4)
+    return y / (_filled(height, y.shape[2], factor, x)[:, None] * _filled(width, y.shape[3], factor, x))
+
+
+def _filled(size: int, tiles: int, factor: int, like: Tensor) -> Tensor:
+    """How much of each tile of one axis lies inside, (tiles,), 1 but for the last."""
+    first = torch.arange(tiles, device=like.device, dtype=torch.float32) * factor
+    return ((size - first) * (1 / factor)).clamp(max=1).to(like.dtype)
 
 
 def enlarge(x: Tensor, factor: int, like: Tensor) -> Tensor:
@@ -213,4 +223,6 @@ def lift(image: Tensor, gain: Tensor) -> Tensor:
 
     image: (N, 3, H, W) in [0, 1]. gain: (N, 1, H, W), from `lift_gain`. Returns (N, 3, H, W) in [0, 1].
     """
-    return image * (gain / (1 + (gain - 1) * image.amax(dim=1, keepdim=True)))
+    red, green, blue = image.chunk(3, dim=1)
+    most = torch.maximum(torch.maximum(red, green), blue)  # which compilers merge with what is around it, unlike amax
+    return image * (gain / (1 + (gain - 1) * most))

@@ -98,7 +98,7 @@ class OutputConfig(_Section):
     report: Path | None = None
     frame_latencies: bool = Field(False, description="also write per-frame latencies into the report")
     crf: int = Field(20, ge=0, le=51, description="H.264 quality, lower is better")
-    preset: str = Field("superfast", description="x264 speed preset")
+    preset: str = Field("ultrafast", description="x264 preset; superfast: files a fifth smaller for 2 ms a frame more")
 
 
 class RecordConfig(_Section):

@@ -28,6 +28,7 @@ from .handover import Handover
 from .health import Health
 from .inbox import Inbox
 from .latency import LatencyRecorder
+from .memory import give_back
 from .monitor.switches import Switches
 from .overlay import Overlay
 from .register import Registrar
@@ -255,6 +256,7 @@ class Runner:
             fused = stages.engine.fuse(pair.visible.pixels, infrared, warp, self._elapsed_s(pair.visible))
         if stages.engine.name != engine:  # it failed and chose the next best
             stages.health.count_run("engine_losses")
+            give_back()
         return pair, fused
 
     def _too_old(self, pair: FramePair) -> bool:

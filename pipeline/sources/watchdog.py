@@ -10,6 +10,7 @@ from typing import Protocol
 from ..errors import InputError
 from ..frames import Frame
 from ..health import Health
+from ..memory import give_back
 from .base import SourceHealth, SourceInfo
 
 FIRST_PAUSE_S = 0.25
@@ -98,6 +99,7 @@ class WatchedSource:
         """Until it is open again or closed for good."""
         ended, self._finished = self._source, _sum(self._finished, self._source.health)
         ended.close()
+        give_back()
         pause = FIRST_PAUSE_S
         while not self._closed.wait(pause):
             attempt = _Attempt(self._reopen)

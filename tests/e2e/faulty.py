@@ -134,6 +134,7 @@ class Device:
     def _decode(self) -> np.ndarray:
         frame = next(self._decoded, None)
         if frame is None:  # from the start again
+            self._source.close()
             self._source = open_source(str(self._clip), self.camera, SourceConfig())
             self._decoded = iter(self._source)
             frame = next(self._decoded)

@@ -1,0 +1,15 @@
+"""Freed memory given back to the system, where glibc would keep it for a process that may never need it again."""
+
+from __future__ import annotations
+
+import ctypes
+from contextlib import suppress
+
+
+def give_back() -> None:
+    """After something large was let go: a decoder with its frames, an engine. 0.1 ms; elsewhere than on glibc, nothing.
+
+    A camera that breaks every few seconds otherwise leaves some 100 MiB of holes behind within an hour.
+    """
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)

@@ -94,7 +94,8 @@ def _rig_for(rig: Rig, size: Size) -> Rig:
         intrinsics = fx * sx, fy * sy, (cx + 0.5) * sx - 0.5, (cy + 0.5) * sy - 0.5
         return camera.model_copy(update={"width": size[0], "height": size[1], "intrinsics": intrinsics})
 
-    return rig.model_copy(update={"visible": stretched(rig.visible), "infrared": stretched(rig.infrared)})
+    cameras = {"visible": stretched(rig.visible), "infrared": stretched(rig.infrared)}
+    return rig.model_copy(update={**cameras, "edges": None})
 
 
 class _Stream:

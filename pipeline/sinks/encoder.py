@@ -15,7 +15,8 @@ from ..frames import Pixels
 
 _HD_LINES = 720
 _SLICES = 4
-"""Threads of x264, which cut the picture into as many slices: part of the result, so they do not follow the machine."""
+"""Threads of x264 from 720 lines on, which cut the picture into as many slices: part of the result, so they do not
+follow the machine. Smaller pictures take one: they are coded before others have woken up."""
 _FRAGMENTS = {"movflags": "frag_keyframe+empty_moov+default_base_moof", "flush_packets": "1"}
 
 
@@ -64,7 +65,7 @@ class Encoder:
         context.color_range = ColorRange.MPEG
         context.color_primaries = ColorPrimaries.BT709
         context.color_trc = ColorTrc.BT709
-        context.thread_count = _SLICES
+        context.thread_count = _SLICES if height >= _HD_LINES else 1
         self._matrix = Colorspace.ITU709 if height >= _HD_LINES else Colorspace.ITU601
         context.colorspace = 1 if self._matrix == Colorspace.ITU709 else 6
         self._reformatter = VideoReformatter()

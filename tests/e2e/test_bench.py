@@ -83,8 +83,9 @@ def test_every_engine_has_its_row(report):
         assert row["page_faults"] >= 0
         assert bool(row["environment"]) == (variant == "kept")
         assert (row["cold"] is None) == (row["backend"] == "torch")
-    # converting a network takes torch, which the next start does without
-    assert rows["average:openvino:f32", "plain"]["cold"]["peak_mib"] > rows["average:openvino:f32", "plain"]["peak_mib"]
+    # converting a network takes torch, in a process of its own
+    first, following = rows["average:openvino:f32", "plain"]["cold"], rows["average:openvino:f32", "plain"]
+    assert first["peak_mib"] < 1.5 * following["peak_mib"] < rows[torch, "plain"]["peak_mib"]
 
 
 def test_whole_chain_is_told_stage_by_stage(report):

@@ -114,7 +114,7 @@ def test_a_detector_has_its_row(tmp_path, run):
     assert row["size"] == [64, 48]
     assert set(row["detect"]) == FIGURES
     assert row["detect"]["count"] == 5
-    assert row["cold"]["peak_mib"] > row["peak_mib"]  # the next start does without torch
+    assert row["cold"]["peak_mib"] < 1.5 * row["peak_mib"]  # torch is in a process of its own
 
 
 def test_networks_stand_beside_published_ones(bench, report):

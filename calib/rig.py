@@ -102,6 +102,11 @@ class EdgeRecord(BaseModel):
     spread_px: Number = Field(ge=0, description="the farthest that any of them lay from there, visible pixels")
     agreement: Number = Field(gt=0, description="how strongly the edges agree")
 
+    def scaled(self, factor: float) -> EdgeRecord:
+        """The same for a visible image `factor` times as wide."""
+        (x, y), spread = self.shift_px, self.spread_px
+        return self.model_copy(update={"shift_px": (x * factor, y * factor), "spread_px": spread * factor})
+
 
 class Rig(BaseModel):
     """A rig file's content, version 1."""
@@ -172,10 +177,7 @@ class Rig(BaseModel):
         infrared = _resized(self.infrared, infrared_size, "infrared")
         update: dict[str, Any] = {"visible": visible, "infrared": infrared}
         if self.edges is not None:
-            scale = visible_size[0] / self.visible.width
-            x, y = self.edges.shift_px
-            there = {"shift_px": (x * scale, y * scale), "spread_px": self.edges.spread_px * scale}
-            update["edges"] = self.edges.model_copy(update=there)
+            update["edges"] = self.edges.scaled(visible_size[0] / self.visible.width)
         if self.homography is not None:
             h = _scaling(self.infrared, infrared_size) @ np.array(self.homography)
             update["homography"] = _rows(h @ np.linalg.inv(_scaling(self.visible, visible_size)))

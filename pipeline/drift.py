@@ -82,6 +82,8 @@ class DriftMonitor:
         self._recorded: EdgeRecord | None = None
         self._sizes: tuple[tuple[int, int], tuple[int, int]] | None = None
         self._looked_ns: int | None = None
+        self._calibrated, self._here = _Streak(), _Streak()
+        self._scenes_moved = False
         self._forget()
 
     @property
@@ -117,8 +119,6 @@ class DriftMonitor:
         self._before: list[Array] | None = None
         self._first: list[Peak] = []
         self._last: deque[Peak] = deque(maxlen=_SCENES)
-        self._calibrated, self._here = _Streak(), _Streak()
-        self._scenes_moved = False
         self._new_scene()
 
     def _new_scene(self) -> None:

@@ -25,6 +25,7 @@ from ..sources import open_source
 from ..sources.base import Source
 from ..sources.camera import camera_device
 from .capture import CaptureSink, PassThrough, Shot
+from .target import check_target
 
 _COLOUR, _GREY = 8.0, 3.0  # mean difference of the colour channels above which a picture is coloured, below which grey
 
@@ -46,8 +47,7 @@ class Order:
 def calibrate_board(order: Order, console: Console) -> int:
     """Take the views, solve, write the rig and its report. Returns the exit code; writes nothing on an error."""
     config = RunConfig(sources=SourceConfig(ir=order.infrared, vis=order.visible), overlay=OverlayConfig(enabled=False))
-    if order.out.is_dir() or not order.out.absolute().parent.is_dir():
-        raise InputError(f"{order.out}: is no place for a file; give the name of one in an existing folder with --out")
+    check_target(order.out)
     _check_pair(config.sources)
     streams = open_streams(config)
     for note in streams.notes:

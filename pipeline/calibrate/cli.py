@@ -15,6 +15,15 @@ def _option(*names: str, panel: str, metavar: str | None = None, default: bool =
     return typer.Option(*names, rich_help_panel=panel, metavar=metavar, show_default=default, **more)
 
 
+Infrared = Annotated[
+    str, _option("--ir", panel=WHAT, metavar="SOURCE", help="Infrared: folder, glob, video or camera.")
+]
+Visible = Annotated[str, _option("--vis", panel=WHAT, metavar="SOURCE", help="Visible: likewise, of the same moments.")]
+Pairs = Annotated[
+    int, _option("--pairs", panel=WHAT, metavar="N", min=3, max=200, default=True, help="Pairs of frames to pool.")
+]
+
+
 @app.callback()
 def calibrate() -> None:
     """Measure how the two cameras stand to each other: a rig file and a report."""
@@ -22,8 +31,8 @@ def calibrate() -> None:
 
 @app.command()
 def board(
-    ir: Annotated[str, _option("--ir", panel=WHAT, metavar="SOURCE", help="Infrared: folder, glob, video or camera.")],
-    vis: Annotated[str, _option("--vis", panel=WHAT, metavar="SOURCE", help="Visible: likewise, of the same moments.")],
+    ir: Infrared,
+    vis: Visible,
     size: Annotated[
         str,
         _option("--board", panel=BOARD, metavar="WxH", help="Inner corners (or circles) across and down, as OpenCV."),
@@ -85,12 +94,10 @@ def board(
 
 @app.command()
 def scene(
-    ir: Annotated[str, _option("--ir", panel=WHAT, metavar="SOURCE", help="Infrared: folder, glob, video or camera.")],
-    vis: Annotated[str, _option("--vis", panel=WHAT, metavar="SOURCE", help="Visible: likewise, of the same moments.")],
+    ir: Infrared,
+    vis: Visible,
     out: Annotated[Path, _option("--out", "-o", panel=OUTPUT, metavar="YAML", help="The rig file to write.")],
-    pairs: Annotated[
-        int, _option("--pairs", panel=WHAT, metavar="N", min=3, max=200, default=True, help="Pairs of frames to pool.")
-    ] = 30,
+    pairs: Pairs = 30,
     offset_ms: Annotated[
         float | None,
         _option("--offset-ms", panel=WHAT, metavar="X", help="Added to infrared times. Default: measured from videos."),
@@ -111,15 +118,13 @@ def scene(
 
 @app.command()
 def reference(
-    ir: Annotated[str, _option("--ir", panel=WHAT, metavar="SOURCE", help="Infrared: folder, glob, video or camera.")],
-    vis: Annotated[str, _option("--vis", panel=WHAT, metavar="SOURCE", help="Visible: likewise, of the same moments.")],
+    ir: Infrared,
+    vis: Visible,
     rig: Annotated[Path, _option("--rig", panel=WHAT, metavar="YAML", help="The rig file, known to be right.")],
     out: Annotated[
         Path | None, _option("--out", "-o", panel=OUTPUT, metavar="YAML", help="Default: the rig file itself.")
     ] = None,
-    pairs: Annotated[
-        int, _option("--pairs", panel=WHAT, metavar="N", min=3, max=200, default=True, help="Pairs of frames to pool.")
-    ] = 30,
+    pairs: Pairs = 30,
     offset_ms: Annotated[
         float | None,
         _option("--offset-ms", panel=WHAT, metavar="X", help="Added to infrared times. Default: the rig's."),
@@ -128,8 +133,8 @@ def reference(
     """Record in a rig file how edges agree today, for the drift monitor.
 
     From then on runs also notice a rig that is wrong from their first second.
-    `calibrate scene` records this by itself; do it after `calibrate board`, or for a
-    rig file that came from elsewhere, when view-rig looks right.
+    calibrate scene records this by itself; do it after calibrate board, or for
+    a rig file that came from elsewhere, when view-rig looks right.
     """
     from rich.console import Console
 

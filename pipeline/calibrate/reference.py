@@ -12,10 +12,10 @@ from ...calib.rig import load_rig, save_rig
 from ..agreement import edge_record
 from ..assemble import open_streams
 from ..config import MonitorConfig, OverlayConfig, RunConfig, SourceConfig, SyncConfig
-from ..errors import InputError
 from ..register import Registrar
 from ..session import INTERRUPTED
 from .pairs import collected
+from .target import check_target
 
 
 def record_reference(
@@ -25,8 +25,7 @@ def record_reference(
 
     Raises the sources' errors, RigError, and CalibrationError where edges do not agree; nothing is written then.
     """
-    if out.is_dir() or not out.absolute().parent.is_dir():
-        raise InputError(f"{out}: is no place for a file; give the name of one in an existing folder with --out")
+    check_target(out)
     rig = load_rig(rig_file)
     config = RunConfig(
         sources=SourceConfig(ir=infrared, vis=visible),
@@ -41,15 +40,14 @@ def record_reference(
     if found is None:
         return INTERRUPTED
     seen, felt = found
-    (height, width), (infrared_height, infrared_width) = seen[0].shape, felt[0].shape
-    rig = rig.for_sizes((width, height), (infrared_width, infrared_height))
     edges = edge_record(zip(seen, felt, strict=True), Registrar(rig))
     if edges is None:
         raise CalibrationError(
             f"reference: edges of both cameras agree in fewer than 3 of {len(seen)} pairs; take a scene by day, with "
             "people, cars or buildings in it"
         )
-    save_rig(rig.model_copy(update={"edges": edges}), out)
+    width = seen[0].shape[1]
+    save_rig(rig.model_copy(update={"edges": edges.scaled(rig.visible.width / width)}), out)
     x, y = edges.shift_px
     for line in (
         f"{edges.pairs} of {len(seen)} pairs: infrared lies at {x:+.1f}, {y:+.1f} px from where the rig puts it, "

@@ -13,10 +13,10 @@ from ...calib.scene import SceneFit, align
 from ..agreement import edge_record
 from ..assemble import Streams, measure_alignment, open_streams
 from ..config import OverlayConfig, RunConfig, SourceConfig, SyncConfig
-from ..errors import InputError
 from ..register import Registrar
 from ..session import INTERRUPTED
 from .pairs import collected
+from .target import check_target
 
 _AGAIN_MS = 8.0  # a time offset that changes by more moves edges of passing things by a pixel: pair anew
 _PASSES = 3  # wrongly paired frames of a moving rig bend the result, which bends the next offset less
@@ -39,8 +39,7 @@ def calibrate_scene(order: Order, console: Console) -> int:
     Raises the sources' errors, and CalibrationError where the pairs do not single out one alignment; nothing is
     written then.
     """
-    if order.out.is_dir() or not order.out.absolute().parent.is_dir():
-        raise InputError(f"{order.out}: is no place for a file; give the name of one in an existing folder with --out")
+    check_target(order.out)
     sync = SyncConfig() if order.offset_ms is None else SyncConfig(offset_ms=order.offset_ms)
     config = RunConfig(
         sources=SourceConfig(ir=order.infrared, vis=order.visible), sync=sync, overlay=OverlayConfig(enabled=False)

@@ -206,6 +206,19 @@ def test_a_rig_that_comes_back_is_well_again() -> None:
     assert not any(states[:25]) and states[39] and not states[59]
 
 
+def test_another_frame_size_does_not_make_it_well() -> None:
+    """Where the rig file has no record, the smaller frames alone could not tell."""
+    rig = load_rig(SAMPLES / "rig.yaml").model_copy(update={"edges": None})
+    monitor = DriftMonitor(Registrar(rig))
+    for k in range(60):
+        visible, infrared = there_and_back("fog_night", k)
+        infrared = shifted(infrared, 0, 7) if k >= 25 else infrared
+        if k >= 40:
+            visible = np.asarray(cv2.resize(visible, (320, 240), interpolation=cv2.INTER_AREA), np.uint8)
+        monitor.look(pair(visible, infrared, k * STEP_S))
+    assert monitor.moved
+
+
 @pytest.mark.parametrize(
     "spoil",
     [

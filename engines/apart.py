@@ -46,21 +46,22 @@ def build_apart(what: str, *arguments: object) -> bool:
 def main(what: str, name: str, *numbers: str) -> None:
     """What the other process does.
 
-    what: `fusion`, and name the engine's, NAME:BACKEND:PRECISION, numbers those of a `Shape`; or `detector`, and name
-    its weights, numbers its precision, and width and height of the frames.
+    what: `fusion`, and name the engine's, NAME:BACKEND:PRECISION, numbers whether it is to give the frame without lift,
+    0 or 1, then those of a `Shape`; or `detector`, and name its weights, numbers its precision, and width and height of
+    the frames.
     """
     import torch  # noqa: F401  from here on engines are built where they are asked for
 
     if what == "fusion":
         from .registry import create_engine
 
-        shape = [int(number) for number in numbers]
-        create_engine(name).prepare(shape[0], shape[1], (shape[2], shape[3]), shape[4])
+        unlifted, width, height, *infrared, reduce = (int(number) for number in numbers)
+        create_engine(name, unlifted=bool(unlifted)).prepare(width, height, (infrared[0], infrared[1]), reduce)
     else:
         from .detection.engine import DetectorEngine
 
-        precision, width, height = numbers
-        DetectorEngine(Path(name), cast("Precision", precision)).prepare(int(width), int(height))
+        precision, *size = numbers
+        DetectorEngine(Path(name), cast("Precision", precision)).prepare(int(size[0]), int(size[1]))
 
 
 if __name__ == "__main__":

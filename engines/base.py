@@ -33,6 +33,7 @@ class Fused:
     haze_density: (h, w), H = 1 - t times 255, t the transmission; may be smaller than the frame.
     illumination: (h, w), Retinex illumination L of the visible frame times 255; may be smaller than the frame.
     infrared: (H, W), infrared on the visible grid, whatever its coverage.
+    unlifted: (H, W, 3) RGB, the fused frame with its darkness left; of an engine that was asked for it, and can.
     """
 
     image: Pixels
@@ -40,6 +41,12 @@ class Fused:
     haze_density: Pixels
     illumination: Pixels
     infrared: Pixels
+    unlifted: Pixels | None = None
+
+    @property
+    def to_detect(self) -> Pixels:
+        """The frame for a detector. Lifting darkness is for people's eyes: it lifts noise, too, and takes contrast."""
+        return self.image if self.unlifted is None else self.unlifted
 
     @property
     def haze(self) -> float:

@@ -12,6 +12,7 @@ from .warp import STEPS, Shape
 
 INPUTS = ("visible", "infrared", "index", "fractions", "coverage", "controls")
 OUTPUTS = ("fused", "restored", "haze_density", "illumination", "registered", "state")
+"""Before the state stands `unlifted`, where the network gives it."""
 KEPT = slice(2, 5)
 """The inputs that change with the warp, not with the frame."""
 
@@ -35,15 +36,15 @@ class ImagePath(nn.Module):
 
         visible: (1, H, W, 3) uint8 RGB. infrared: (1, h, w) uint8, as the camera gives it. index: (1, H, W) int32,
         fractions: (1, 2, H, W) uint8, coverage: (1, H, W) uint8, of `Warp`. controls: (CONTROLS,) float32, see
-        `steady`. Returns what the network does, and before the state infrared on the visible grid, (1, H, W) uint8.
+        `steady`. Returns OUTPUTS: what the network does, and infrared on the visible grid, (1, H, W) uint8.
         """
         levels = self.sampled(infrared, index, fractions)
         if self.planar:
             visible = visible.permute(0, 2, 3, 1)
-        fused, restored, *maps, state = self.network(visible, levels, coverage, controls)
+        fused, restored, density, light, *unlifted, state = self.network(visible, levels, coverage, controls)
         if self.planar:
-            fused, restored = fused.permute(0, 3, 1, 2), restored.permute(0, 3, 1, 2)
-        return fused, restored, *maps, levels.to(torch.uint8), state
+            fused, restored, *unlifted = (image.permute(0, 3, 1, 2) for image in (fused, restored, *unlifted))
+        return fused, restored, density, light, levels.to(torch.uint8), *unlifted, state
 
     def sampled(self, infrared: Tensor, index: Tensor, fractions: Tensor) -> Tensor:
         """Infrared on the visible grid, (1, H, W), whole grey levels 0 to 255 in the type the network computes in.

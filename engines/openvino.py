@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 import cv2
 import numpy as np
@@ -58,13 +58,15 @@ class OpenVinoEngine:
         asked: Asked = OWN_CHOICE,
         key: Mapping[str, str] | None = None,
         apart: bool = False,
+        unlifted: bool = False,
     ) -> None:
         """Nothing is built before the first frame, or `prepare`.
 
         network_name: for the engine's name. make: gives the module, as in `networks`; it is not called, and torch not
         imported, where everything is in the store. asked: strengths for each frame. key: what the network is
         made of (code, weights), for the store; None: never keep it on disk. apart: build in another process, see
-        `apart`; it makes the engine by its name, so that `make` must be the registry's.
+        `apart`; it makes the engine by its name, so that `make` must be the registry's. unlifted: whether what `make`
+        gives has that output.
         """
         self._network, self._make, self._precision = network_name, make, precision
         self._name = f"{network_name}:openvino:{precision}"
@@ -73,8 +75,12 @@ class OpenVinoEngine:
         self._asked = asked
         self._steady = Steady()
         self._requests: OrderedDict[Shape, _Ready] = OrderedDict()
-        self._key = None if key is None else dict(key) | {"backend": "openvino", "openvino": ov.__version__}
-        self._apart = apart
+        self._key = (
+            None
+            if key is None
+            else {**key, "unlifted": str(unlifted), "backend": "openvino", "openvino": ov.__version__}
+        )
+        self._apart, self._unlifted = apart, unlifted
         self._models: dict[int, ov.Model] = {}
 
     @property
@@ -126,7 +132,7 @@ class OpenVinoEngine:
         if (
             compiled is None
             and self._apart
-            and build_apart("fusion", self._name, *shape[:2], *shape.infrared, shape.reduce)
+            and build_apart("fusion", self._name, int(self._unlifted), *shape[:2], *shape.infrared, shape.reduce)
         ):
             compiled = self._kept(key)
         if compiled is not None:
@@ -196,9 +202,8 @@ def _run(
     controls = request.get_input_tensor(5).data
     controls[: len(TASKS)], controls[len(TASKS) :] = strengths, prior
     request.infer()
-    colour = (cast(Pixels, cv2.merge(list(request.get_output_tensor(index).data[0]))) for index in (0, 1))
-    maps = (request.get_output_tensor(index).data[0].copy() for index in (2, 3, 4))
-    return Fused(*colour, *maps), request.get_output_tensor(5).data
+    *images, state = (tensor.data for tensor in request.output_tensors)
+    return Fused(*(cv2.merge(list(x[0])) if x.ndim == 4 else x[0].copy() for x in images)), state
 
 
 def _convert(network: Network, reduce: int) -> ov.Model:

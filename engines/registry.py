@@ -44,6 +44,8 @@ FILES = {
 """What each network is made of, besides what all share."""
 PROMPTED = ("lure",)
 """Networks that answer every task of a prompt; the others its haze and low light alone."""
+UNLIFTED = ("realtime", "tiny")
+"""Networks that can give the fused frame without lift beside the one with it; the others' one frame is for all."""
 SHARED = (
     "openvino.py",
     "warp.py",
@@ -100,7 +102,11 @@ def available() -> list[tuple[str, str]]:
 
 
 def create_engine(
-    spec: str = "realtime", dehaze: Strength = "auto", lift: Strength = "auto", prompt: str | Spoken = "auto"
+    spec: str = "realtime",
+    dehaze: Strength = "auto",
+    lift: Strength = "auto",
+    prompt: str | Spoken = "auto",
+    unlifted: bool = False,
 ) -> FusionEngine:
     """Make an engine. It is built for a frame size by `prepare`, or with the first frame: some seconds the first time,
     for torch's import, the compilation and the comparison with eager torch; then it is kept (see `store`).
@@ -110,15 +116,16 @@ def create_engine(
     dehaze, lift: 0 (leave as it is) to 1 (fully), or `auto`: chosen per frame from its haze density and illumination.
     prompt: what is wrong with the pictures, in words (see `prompts`), instead of strengths; or `auto`; or what `spoken`
     gives, which can be told another one in mid-run and has the strengths.
+    unlifted: also give `Fused.unlifted`, for a detector, where the network can (UNLIFTED).
     Raises EngineError for an unknown name, a backend that cannot run here, a strength out of range, or a prompt that is
     not understood.
     """
     name, backend, precision = parse(spec)
     asked = spoken(spec, dehaze, lift, prompt) if isinstance(prompt, str) else prompt
     if ":" in spec:
-        return _make(name, backend, precision, asked)
+        return _make(name, backend, precision, asked, unlifted)
     names = [backend for backend in BACKENDS if unusable(backend) is None]
-    return Chosen([partial(_make, name, backend, BACKENDS[backend][0], asked) for backend in names])
+    return Chosen([partial(_make, name, backend, BACKENDS[backend][0], asked, unlifted) for backend in names])
 
 
 def spoken(spec: str = "realtime", dehaze: Strength = "auto", lift: Strength = "auto", prompt: str = "auto") -> Spoken:
@@ -129,22 +136,23 @@ def spoken(spec: str = "realtime", dehaze: Strength = "auto", lift: Strength = "
     )
 
 
-def _make(name: str, backend: str, precision: str, asked: Asked) -> FusionEngine:
+def _make(name: str, backend: str, precision: str, asked: Asked, unlifted: bool) -> FusionEngine:
+    unlifted = unlifted and name in UNLIFTED
+    make = partial(network, name, unlifted)
     if backend == "torch":
         from .eager import EagerEngine
 
-        return EagerEngine(name, network(name), asked)
+        return EagerEngine(name, make(), asked)
     if backend in ("tensorrt", "cuda"):
         from .cuda import CudaEngine
 
         compiler: Compiler | None = None
         if backend == "tensorrt":
             from .tensorrt import build as compiler
-        return CudaEngine(name, network(name), cast("CudaPrecision", precision), asked, compiler)
+        return CudaEngine(name, make(), cast("CudaPrecision", precision), asked, compiler)
     from .openvino import OpenVinoEngine
 
-    key = made_of(name)
-    return OpenVinoEngine(name, lambda: network(name), cast("Precision", precision), asked, key, apart=True)
+    return OpenVinoEngine(name, make, cast("Precision", precision), asked, made_of(name), True, unlifted)
 
 
 def parse(spec: str) -> tuple[str, str, str]:
@@ -191,8 +199,17 @@ def made_of(name: str) -> dict[str, str]:
         raise EngineError(f"{name}: {e.filename}: {e.strerror}; install fusecam anew") from e
 
 
-def network(name: str) -> Network:
-    """A network as torch runs it, with its weights. name: of NETWORKS or PAPERS. EngineError without usable weights."""
+def network(name: str, unlifted: bool = False) -> Network:
+    """A network as torch runs it, with its weights. EngineError without usable weights.
+
+    name: of NETWORKS or PAPERS. unlifted: whether it gives that frame, too; of one of UNLIFTED.
+    """
+    module = _network(name)
+    module.unlifted = unlifted
+    return module
+
+
+def _network(name: str) -> Network:
     if name in PAPERS:
         return checkpoints.load(name)
     if name == "average":

@@ -222,7 +222,7 @@ class Runner:
             detecting = stages.switches.detector
             if stages.detector is not None and detecting:
                 with recorder.stage("detect", index):
-                    detections = stages.detector.detect(fused.image)
+                    detections = stages.detector.detect(fused.to_detect)
             if stages.tracker is not None and detecting:
                 with recorder.stage("track", index):
                     detections = stages.tracker.follow(detections, pair.visible)

@@ -62,7 +62,8 @@ def run(network: RealtimeFusion, example: Example, factor: int) -> Result:
     dehaze = torch.ones_like(example.lift)
     valid = torch.ones_like(example.infrared)
     given, factor = example.given, factor * network.factor // FACTOR
-    return Result(*network.fuse(given.visible, given.infrared, valid, dehaze, example.lift, factor))
+    fused, restored, maps, *_ = network.fuse(given.visible, given.infrared, valid, dehaze, example.lift, factor)
+    return Result(fused, restored, maps)
 
 
 def cost(result: Result, example: Example, weights: Losses, taught: Result | None = None) -> dict[str, Tensor]:

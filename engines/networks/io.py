@@ -76,6 +76,8 @@ class Memory:
 class Network(nn.Module):
     """What all fusion networks are. `half()` and `double()` set the type they compute in, with weights or without."""
 
+    unlifted = False
+    """Whether `forward` gives, before the state, the fused frame without lift as well; only for those that can."""
     _like: Tensor
 
     def __init__(self) -> None:

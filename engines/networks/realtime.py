@@ -227,19 +227,19 @@ class RealtimeFusion(Network):
         self.core = Core(profile)
         self.head = Head(profile.head) if profile.head else None
 
-    def forward(
-        self, visible: Tensor, infrared: Tensor, coverage: Tensor, controls: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    def forward(self, visible: Tensor, infrared: Tensor, coverage: Tensor, controls: Tensor) -> tuple[Tensor, ...]:
         """Fuse one pair.
 
         visible: (1, H, W, 3) uint8 RGB. infrared, coverage: (1, H, W) uint8. controls: (CONTROLS,) float32: dehaze
         and lift, 0 to 1, or negative: chosen from the measured maps; then the state of the frames before and its weight
         (see `steady`). Returns fused (1, H, W, 3), restored (1, H, W, 3), haze density (1, h, w), illumination
-        (1, h, w) with h = ⌈H/f⌉, w = ⌈W/f⌉, f the factor of the profile, all uint8; and the state, (1, STATE) float32.
+        (1, h, w) with h = ⌈H/f⌉, w = ⌈W/f⌉, f the factor of the profile, all uint8; where `unlifted` is set, the fused
+        frame without lift, (1, H, W, 3) uint8; and the state, (1, STATE) float32.
         """
         colour, thermal, valid, dehaze, lift, memory = self.read(visible, infrared, coverage, controls)
-        fused, restored, maps = self.fuse(colour, thermal, valid, dehaze, lift, memory=memory)
-        return to_rgb(fused), to_rgb(restored), to_gray(1 - maps.t), to_gray(maps.light), memory.state()
+        fused, restored, maps, *unlifted = self.fuse(colour, thermal, valid, dehaze, lift, memory=memory)
+        images = to_rgb(fused), to_rgb(restored), to_gray(1 - maps.t), to_gray(maps.light)
+        return *images, *(to_rgb(image) for image in unlifted), memory.state()
 
     def fuse(
         self,
@@ -250,8 +250,8 @@ class RealtimeFusion(Network):
         lift: Tensor,
         factor: int | None = None,
         memory: Memory | None = None,
-    ) -> tuple[Tensor, Tensor, Maps]:
-        """`forward` on floating point: fused and restored, not clamped, and the maps.
+    ) -> tuple[Tensor, Tensor, Maps, *tuple[Tensor, ...]]:
+        """`forward` on floating point: fused and restored, not clamped, and the maps; fused without lift if `unlifted`.
 
         colour: (N, 3, H, W) in [0, 1]. thermal, valid: (N, 1, H, W). dehaze, lift: (N, 1, 1, 1) or (1, 1, 1, 1).
         factor: of the core's grid, that of the profile by default; 1 trains on frames already as small as that grid.
@@ -286,15 +286,18 @@ class RealtimeFusion(Network):
         air = maps.whole_air * field
         t = a * gray + b
         t = 1 - dehaze * (1 - _clamp(t, T_LEAST, 1))
-        restored = base + trust * (physics.lift(_clamp((colour - air) / t + air, 0, 1, t), gain) - base)
+        clear = _clamp((colour - air) / t + air, 0, 1, t)
+        # all of the detail, noise too: a detector tells them apart, and loses more by what is taken away
+        dark = (clear + valid * hot * (thermal - luma(clear)).clamp(min=0),) if self.unlifted else ()
+        restored = base + trust * (physics.lift(clear, gain) - base)
         bright = luma(restored)
         fused = bright + valid * hot * (thermal - bright).clamp(min=0)
         if self.head is not None:
             more_bright, more_fused = self._head(torch.cat([bright, fused, thermal * valid, 0.2 * gain / t], dim=1))
             more_fused = valid * more_fused + (1 - valid) * more_bright
             restored, fused = restored + more_bright, fused + more_fused
-            return restored + (fused - bright - more_bright), restored, maps
-        return restored + (fused - bright), restored, maps
+            return restored + (fused - bright - more_bright), restored, maps, *dark
+        return restored + (fused - bright), restored, maps, *dark
 
     def _head(self, planes: Tensor) -> tuple[Tensor, Tensor]:
         assert self.head is not None

@@ -23,7 +23,7 @@ Fuse = Callable[[Pixels, Pixels, Warp], Fused]
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One frame: PSNR in dB of the five outputs, and the largest difference of the fused image in grey levels."""
+    """One frame: PSNR in dB of every output, and the largest difference of the fused image in grey levels."""
 
     frame: str
     fused: float
@@ -31,12 +31,16 @@ class Comparison:
     haze_density: float
     illumination: float
     infrared: float
+    unlifted: float | None
     largest: int
 
 
 @dataclass(frozen=True, slots=True)
 class Parity:
-    """All frames at one size, and whether they pass. limit_db: what fused image and warped infrared had to reach."""
+    """All frames at one size, and whether they pass.
+
+    limit_db: what the fused image, the one without lift and warped infrared had to reach.
+    """
 
     shape: Shape
     limit_db: float
@@ -50,14 +54,16 @@ class Parity:
     @property
     def passed(self) -> bool:
         """Whether every frame reaches the limit."""
-        return all(min(frame.fused, frame.infrared) >= self.limit_db for frame in self.frames)
+        return all(min(frame.fused, frame.infrared, _or_same(frame.unlifted)) >= self.limit_db for frame in self.frames)
 
     def __str__(self) -> str:
         """For example `worst 46.2 dB (noise, 9 levels at most), limit 45 dB`."""
         worst, warped = self.worst, min(frame.infrared for frame in self.frames)
+        dark = min(_or_same(frame.unlifted) for frame in self.frames)
         return (
             f"worst {worst.fused:.1f} dB ({worst.frame}, {worst.largest} levels at most), limit {self.limit_db:.0f} dB"
             + (f"; infrared is warped otherwise, {warped:.1f} dB" if warped < self.limit_db else "")
+            + (f"; without lift {dark:.1f} dB" if dark < self.limit_db else "")
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -87,6 +93,7 @@ def compare(reference: Fuse, engine: Fuse, precision: str, shape: Shape) -> Pari
                 _psnr(truth.haze_density, found.haze_density),
                 _psnr(truth.illumination, found.illumination),
                 _psnr(truth.infrared, found.infrared),
+                None if found.unlifted is None or truth.unlifted is None else _psnr(truth.unlifted, found.unlifted),
                 largest,
             )
         )
@@ -102,6 +109,10 @@ def gate_warp(shape: Shape) -> Warp:
     covered = np.clip(np.minimum(x, infrared[0] - 1 - x) / (0.1 * infrared[0]), 0, 1)  # infrared's own border
     coverage = (255 * covered * ((y >= 0) & (y <= infrared[1] - 1))).astype(np.uint8)
     return Warp.of(x.astype(np.float32), y.astype(np.float32), coverage, infrared, reduce)
+
+
+def _or_same(decibels: float | None) -> float:
+    return SAME_DB if decibels is None else decibels
 
 
 def _psnr(truth: Pixels, found: Pixels) -> float:

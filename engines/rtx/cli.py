@@ -46,6 +46,10 @@ def compile_command(
             help="Average infrared over NxN pixels before it is warped: as many as one visible pixel spans.",
         ),
     ] = 1,
+    unlifted: Annotated[
+        bool,
+        typer.Option("--unlifted", help="Also give the fused frame without lift, for a detector."),
+    ] = False,
     target: Annotated[
         str, typer.Option(metavar="LIST", help="GPUs, by compute capability: sm75, sm80, sm86, sm89, sm120, sm121.")
     ] = "sm75,sm86,sm89,sm120",
@@ -86,7 +90,7 @@ def compile_command(
             if not errors.is_terminal:
                 errors.print(step, highlight=False)
 
-        built, description = compile_engine(engine, shape, targets, out, tell)
+        built, description = compile_engine(engine, shape, targets, out, tell, unlifted)
     console = Console()
     console.print(_table(built, description))
     console.print(f"wrote {out} and {out.name}.json: {NOT_RUN}", markup=False, highlight=False, soft_wrap=True)

@@ -47,16 +47,24 @@ def parse_targets(text: str) -> list[str]:
 
 
 def compile_engine(
-    name: str, shape: Shape, targets: Sequence[str], out: Path, tell: Callable[[str], None] = lambda _: None
+    name: str,
+    shape: Shape,
+    targets: Sequence[str],
+    out: Path,
+    tell: Callable[[str], None] = lambda _: None,
+    unlifted: bool = False,
 ) -> tuple[Built, dict[str, Any]]:
     """Build, check, and write `out` and its sidecar; what stood there before is replaced only by an engine that passed.
 
     name: one of the fusion networks. shape: of the frames, which the engine then takes alone. targets:
-    from `parse_targets`. tell: called with each step as it begins. Returns what was built and the sidecar's content.
+    from `parse_targets`. tell: called with each step as it begins. unlifted: with the frame without lift, for a
+    detector. Returns what was built and the sidecar's content.
     EngineError for all that can go wrong; no file is then left behind or changed.
     """
     if name not in registry.FILES:
         raise EngineError(f"--engine {name}: unknown name; known, alone: {', '.join(registry.FILES)}")
+    if unlifted and name not in registry.UNLIFTED:
+        raise EngineError(f"--unlifted: {name} has no such frame; {' and '.join(registry.UNLIFTED)} have one")
     files.check(out)
     tell("loading torch and TensorRT-RTX")
     tensorrt_rtx()
@@ -64,7 +72,7 @@ def compile_engine(
 
     began = time.perf_counter()
     tell(f"exporting {name} to ONNX in half precision")
-    module = registry.network(name)
+    module = registry.network(name, unlifted)
     parameters = sum(parameter.numel() for parameter in module.parameters())
     onnx = export(name, module, shape)
     exported = time.perf_counter()

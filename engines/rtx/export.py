@@ -23,9 +23,9 @@ def export(name: str, module: Network, shape: Shape) -> bytes:
     """The image path with a network as a serialised ONNX model for frames of one pair of sizes; the module is turned to
     half precision.
 
-    Inputs and outputs are those of `ImagePath`, by the names INPUTS and OUTPUTS: frames and images uint8, the warp's
-    index int32, controls and state float32. The bytes depend on nothing but the network, its weights, the sizes and the
-    versions of the exporter. EngineError for an operator that ONNX does not have.
+    Inputs and outputs are those of `ImagePath`, by the names INPUTS and OUTPUTS, and `unlifted`: frames and images
+    uint8, the warp's index int32, controls and state float32. The bytes depend on nothing but the network, its weights,
+    the sizes and the versions of the exporter. EngineError for an operator that ONNX does not have.
     """
     from onnx_ir import serde
     from onnx_ir.passes.common import ClearMetadataAndDocStringPass
@@ -40,7 +40,7 @@ def export(name: str, module: Network, shape: Shape) -> bytes:
                 dynamo=True,
                 verbose=False,
                 input_names=INPUTS,
-                output_names=OUTPUTS,
+                output_names=[*OUTPUTS[:-1], *["unlifted"] * module.unlifted, OUTPUTS[-1]],
             )
     except torch.onnx.errors.OnnxExporterError as error:
         reason = " ".join(str(error.__cause__ or error).split())[:300]

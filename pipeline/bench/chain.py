@@ -62,7 +62,7 @@ def measure_chain(job: ChainJob, tell: Tell) -> dict[str, Any]:
     for _ in range(job.warmups):
         fused = tools.engine.fuse(*warm, INTERVAL_S)
         if tools.detector is not None:
-            tools.detector.detect(fused.image)
+            tools.detector.detect(fused.to_detect)
     streams = open_streams(config)
     frames = streams.visible.info.frames or 0
     watch = Watch()

@@ -171,7 +171,7 @@ def test_a_run_makes_frames_trains_and_goes_on(tiny: DetectorRecipe, tmp_path: P
     examples = Examples(tiny, tmp_path / "out" / "frames")
     count = {kind: len(some) for (_, kind), some in examples.train.items()}
     assert count == {"fused": 3 * 3, "visible": 3 * 3, "infrared": 3}  # one pair of four is held out
-    assert [each.image.stem for each in examples.held] == ["0", "0_degraded", "0_unlifted"]
+    assert [each.image.stem for each in examples.held] == ["0", "0_degraded", "0_shown"]
     batch = next(iter(Windows(tiny, examples, 1, 0)))
     assert batch["img"].shape == (2, 3, 96, 128) and batch["bboxes"].shape[1] == 4
 

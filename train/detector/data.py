@@ -22,7 +22,7 @@ from .recipe import DetectorRecipe, Kind
 Batch = dict[str, Tensor]
 """img: (N, 3, h, w) uint8 RGB. cls (n, 1), bboxes (n, 4) x, y, width, height in parts of the window, batch_idx (n,)."""
 GRAY = 114
-VARIANTS = ("degraded", "restored", "unlifted")
+VARIANTS = ("degraded", "restored", "shown")
 """Ends of the names of further frames of a pair."""
 WIDTH = 640
 """Width at which frames are taken for as large as a run shows them to the detector."""

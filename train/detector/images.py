@@ -33,20 +33,20 @@ def make_images(recipe: DetectorRecipe, folder: Path, bar: bool = True) -> None:
     """
     if (folder / COMPLETE).is_file():
         return
-    engine, unlifted = create_engine(recipe.engine), create_engine(recipe.engine, lift=0.0)
+    engine = create_engine(recipe.engine, unlifted=True)
     for number, source in enumerate(recipe.data):
         pairs = find_pairs(source.root)
         teacher = _teacher(recipe, number) if source.labels is None else None
         for index, pair in enumerate(track(pairs, source.root.name, disable=not bar)):
             random = torch.Generator().manual_seed(hash((recipe.seed, number, index)) % 2**63)
-            for kind, which, image, boxes in _of_pair(pair, source, recipe, (engine, unlifted), teacher, random):
+            for kind, which, image, boxes in _of_pair(pair, source, recipe, engine, teacher, random):
                 if kind in source.kinds:
                     _write(folder, str(number), pair[0].stem, kind, which, image, boxes)
     count = recipe.streets.scenes * recipe.streets.frames
     drawn = views(recipe.streets.scenes, recipe.streets.frames, recipe.seed)
     for index, view in enumerate(track(drawn, "streets", total=count, disable=not bar)):
-        fused = engine.fuse(view.visible, view.infrared, view.coverage).image
-        alone = engine.fuse(view.visible, view.infrared, np.zeros_like(view.coverage)).image
+        fused = engine.fuse(view.visible, view.infrared, view.coverage).to_detect
+        alone = engine.fuse(view.visible, view.infrared, np.zeros_like(view.coverage)).to_detect
         name = f"{index:05d}"
         _write(folder, "streets", name, "fused", "", fused, view.boxes)
         _write(folder, "streets", name, "visible", "", view.visible, view.through_air)
@@ -59,12 +59,10 @@ def _of_pair(
     pair: tuple[Path, Path],
     source: Pairs,
     recipe: DetectorRecipe,
-    engines: tuple[FusionEngine, FusionEngine],
+    engine: FusionEngine,
     teacher: Teacher | None,
     random: torch.Generator,
 ) -> Frames:
-    """engines: with automatic lift, and with none."""
-    engine, unlifted = engines
     visible, infrared = _read(pair, source)
     everywhere = np.full_like(infrared, 255)
     boxes: dict[Kind, Boxes]
@@ -77,7 +75,7 @@ def _of_pair(
         boxes = {kind: read_boxes(place / f"{pair[0].stem}.txt") for kind, place in folders.items()}
     else:
         assert teacher is not None
-        boxes = teacher.label(visible, infrared, engine.fuse(visible, infrared, everywhere).image)
+        boxes = teacher.label(visible, infrared, engine.fuse(visible, infrared, everywhere).to_detect)
     if source.sharpen and float(torch.rand((), generator=random)) < 0.5:
         visible = _with_edges(visible, infrared, float(torch.rand((), generator=random)) * 1.5 - 0.6)
     if source.sharpen:  # the noise that enlarging took away, and that lifting makes strong
@@ -86,12 +84,15 @@ def _of_pair(
 
     hazy, weak = _degraded(visible, infrared, recipe.mixture, random)
 
-    yield "fused", "", engine.fuse(visible, infrared, everywhere).image, boxes["fused"]
-    yield "fused", "unlifted", unlifted.fuse(visible, infrared, everywhere).image, boxes["fused"]
-    yield "fused", "degraded", engine.fuse(hazy, weak, everywhere).image, boxes["fused"]
+    clear, degraded = engine.fuse(visible, infrared, everywhere), engine.fuse(hazy, weak, everywhere)
+    yield "fused", "", clear.to_detect, boxes["fused"]
+    yield "fused", "degraded", degraded.to_detect, boxes["fused"]
+    # other engines have no frame but the one they show
+    shown = clear if float(torch.rand((), generator=random)) < 0.5 else degraded
+    yield "fused", "shown", shown.image, boxes["fused"]
     yield "visible", "", visible, boxes["visible"]
     yield "visible", "degraded", hazy, boxes["visible"]
-    yield "visible", "restored", engine.fuse(hazy, weak, np.zeros_like(everywhere)).image, boxes["visible"]
+    yield "visible", "restored", engine.fuse(hazy, weak, np.zeros_like(everywhere)).to_detect, boxes["visible"]
     yield "infrared", "", _gray(weak), boxes["infrared"]
 
 

@@ -17,6 +17,7 @@ from rich.text import Text
 from ...engines import FusionEngine, Strength, create_engine
 from ...engines.base import Pixels
 from ...engines.detector import DETECTOR_WEIGHTS
+from ...engines.registry import UNLIFTED, parse
 from ..detector.boxes import read_boxes
 from ..errors import TrainError
 from .detection import ALL_CLASSES, Figures, Judged, Result, judge, pixels
@@ -28,6 +29,8 @@ from .summary import ALL, OTHER, group_of, split_rule, whole
 
 INFRARED, VISIBLE, AVERAGE = "infrared only", "visible only", "average"
 BASELINES = (INFRARED, VISIBLE, AVERAGE)
+SHOWN = ", as shown"
+"""Behind an engine's name: the frame for people, where the detector of a run gets another one."""
 COLUMNS = {"map50": "mAP50", "map": "mAP50-95", "precision": "precision", "recall": "recall"}
 LEGEND = (
     "In percent. P and R: precision and recall at IoU 0.5, at the score where the mean F1 is highest. person, bicycle, "
@@ -77,7 +80,11 @@ def run_detection(settings: DetectSettings, console: Console, progress: Console)
     Raises TrainError or EngineError, both meant for the user.
     """
     rule = split_rule(settings.split)
-    methods = list(dict.fromkeys(settings.engines))
+    methods = [
+        row
+        for spec in dict.fromkeys(settings.engines)
+        for row in ((spec, spec + SHOWN) if parse(spec)[0] in UNLIFTED else (spec,))
+    ]
     methods += dict.fromkeys((*settings.fused, *settings.hazy_fused))
     taken = [name for name in methods if name in BASELINES or methods.count(name) > 1]
     if taken:
@@ -93,7 +100,7 @@ def run_detection(settings: DetectSettings, console: Console, progress: Console)
     if settings.out is not None:
         check_writable(settings.out)
     engines = {
-        name: create_engine(name, settings.dehaze, settings.lift, settings.prompt)
+        name: create_engine(name, settings.dehaze, settings.lift, settings.prompt, unlifted=True)
         for name in dict.fromkeys(settings.engines)
     }
     default = settings.detectors.get("", DETECTOR_WEIGHTS)
@@ -137,7 +144,7 @@ def summarise(looked: Sequence[Seen]) -> Results:
 
 def frame(scene: Scene, row: str, engines: Mapping[str, FusionEngine]) -> Pixels:
     """The frame of a row, (H, W, 3) uint8 RGB. engines: by row."""
-    return _frame(read_sources(scene), scene, row, engines)
+    return _frames(read_sources(scene), scene, engines)[row]
 
 
 def _scenes(settings: DetectSettings, rule: Mapping[str, str], note: Callable[[str], None]) -> list[tuple[str, Scene]]:
@@ -169,22 +176,25 @@ def _look(
     images = read_sources(scene)
     height, width = images.visible.shape[:2]
     truth = pixels(read_boxes(settings.labels / f"{scene.name}.txt"), width, height)
-    rows = [*BASELINES, *engines, *scene.fused]
-    return {row: Judged(scene.name, find[row](_frame(images, scene, row, engines)), truth) for row in rows}
+    frames = _frames(images, scene, engines)
+    return {row: Judged(scene.name, find[row](image), truth) for row, image in frames.items()}
 
 
-def _frame(images: Images, scene: Scene, row: str, engines: Mapping[str, FusionEngine]) -> Pixels:
-    if row == INFRARED:
-        return np.repeat(images.infrared[..., None], 3, axis=2)
-    if row == VISIBLE:
-        return images.visible
-    if row == AVERAGE:
-        return ((images.visible.astype(np.uint16) + images.infrared[..., None]) // 2).astype(np.uint8)
-    if row in scene.fused:
-        image = read_image(scene.fused[row])
-        fits(image, scene.fused[row], images.visible, scene.visible)
-        return image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2)
-    return fuse_scene(engines[row], images).fused
+def _frames(images: Images, scene: Scene, engines: Mapping[str, FusionEngine]) -> dict[str, Pixels]:
+    """The frame of every row: of an engine the one that a run gives its detector, and the one that it shows."""
+    heat = np.repeat(images.infrared[..., None], 3, axis=2)
+    average = ((images.visible.astype(np.uint16) + heat) // 2).astype(np.uint8)
+    frames = {INFRARED: heat, VISIBLE: images.visible, AVERAGE: average}
+    for name, engine in engines.items():
+        fused = fuse_scene(engine, images)
+        frames[name] = fused.to_detect
+        if fused.unlifted is not None:
+            frames[name + SHOWN] = fused.image
+    for name, path in scene.fused.items():
+        image = read_image(path)
+        fits(image, path, images.visible, scene.visible)
+        frames[name] = image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2)
+    return frames
 
 
 def _rows(looked: Sequence[Seen]) -> list[str]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-from ...engines.base import FusionEngine
+from ...engines.base import Fused, FusionEngine
 from ..errors import TrainError
 from ..metrics import (
     Colour,
@@ -99,10 +99,9 @@ def evaluate_scenes(
     return [scored[scene.name] for scene in scenes]
 
 
-def fuse_scene(engine: FusionEngine, images: Images) -> Made:
+def fuse_scene(engine: FusionEngine, images: Images) -> Fused:
     """Fuse one registered pair, infrared valid everywhere."""
-    fused = engine.fuse(images.visible, images.infrared, np.full_like(images.infrared, 255))
-    return Made(fused.image, fused.restored)
+    return engine.fuse(images.visible, images.infrared, np.full_like(images.infrared, 255))
 
 
 def score_scene(scene: Scene, made: Mapping[str, Made]) -> SceneScores:
@@ -147,7 +146,8 @@ def _make(engines: Mapping[str, FusionEngine] | None, scene: Scene) -> dict[str,
     if not engines:
         return {}
     images = read_sources(scene)
-    return {row: fuse_scene(engine, images) for row, engine in engines.items()}
+    fused = {row: fuse_scene(engine, images) for row, engine in engines.items()}
+    return {row: Made(each.image, each.restored) for row, each in fused.items()}
 
 
 def _collect(

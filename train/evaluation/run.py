@@ -128,7 +128,7 @@ def _cells(scene: Scene, method: str, engines: Engines) -> list[tuple[str, Gray 
         cells.append(("reference", images.reference))
     if method in engines:
         made = fuse_scene(engines[method], images)
-        return [*cells, ("restored", made.restored), (method, made.fused)]
+        return [*cells, ("restored", made.restored), (method, made.image)]
     return [*cells, (method, read_image(scene.fused[method]))]
 
 

@@ -154,12 +154,27 @@ def test_graph_for_odd_sizes_does_too(adversarial: Adversarial, street: Street) 
 
 
 @needs_tensorrt
+def test_the_frame_without_lift_is_an_output_where_asked(
+    tmp_path: Path, adversarial: Adversarial, street: Street
+) -> None:
+    graphs: list[bytes] = []
+    with mock.patch.object(exporting, "export", lambda *given: graphs.append(real(*given)) or graphs[0]):
+        compile_engine("tiny", SMALL, ["sm89"], tmp_path / "x.engine", unlifted=True)
+    outputs = described(tmp_path / "x.engine")["outputs"]
+    assert [value["name"] for value in outputs] == [*OUTPUTS[:-1], "unlifted", OUTPUTS[-1]]
+    assert (outputs[-2]["shape"], outputs[-2]["dtype"]) == ([1, 120, 160, 3], "UINT8")
+    assert_graph_computes(graphs[0], "tiny", SMALL, adversarial, street, unlifted=True)
+
+
+@needs_tensorrt
 def test_same_network_gives_the_same_graph() -> None:
     first, second = (exporting.export("average", registry.network("average"), Shape.of(96, 64)) for _ in range(2))
     assert first == second
 
 
-def assert_graph_computes(onnx: bytes, name: str, shape: Shape, adversarial: Adversarial, street: Street) -> None:
+def assert_graph_computes(
+    onnx: bytes, name: str, shape: Shape, adversarial: Adversarial, street: Street, unlifted: bool = False
+) -> None:
     """OpenVINO takes the half-precision graph and computes it in float32: its rewriting has changed no result."""
     width, height = shape.width, shape.height
     visible = [(adversarial(height, width)[kind] * 255).astype(np.uint8) for kind in ("dense haze", "dark street")]
@@ -167,14 +182,14 @@ def assert_graph_computes(onnx: bytes, name: str, shape: Shape, adversarial: Adv
     warp = gate_warp(shape)
     controls = np.zeros(CONTROLS, np.float32)
     controls[:2] = -1
-    core, path = ov.Core(), ImagePath(registry.network(name), shape.reduce).eval()
+    core, path = ov.Core(), ImagePath(registry.network(name, unlifted), shape.reduce).eval()
     graph = core.compile_model(core.read_model(onnx), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     for frame in visible:
         pair = (frame[None], infrared, *(np.array(part)[None] for part in warp.parts), controls)
         with torch.inference_mode():
             wanted = [x.numpy() for x in path(*map(torch.from_numpy, pair))]
         given = graph(pair)
-        for index, output in enumerate(OUTPUTS[:5]):
+        for index, output in enumerate((*OUTPUTS[:5], "unlifted")[: len(wanted) - 1]):
             error = np.square(given[index].astype(float) - wanted[index]).mean()
             assert error < 255**2 / 10**4, f"{output}: PSNR under 40 dB, mean square error {error:.2f}"
 
@@ -287,6 +302,12 @@ def test_wrong_size(text: str, told: str) -> None:
 def test_wrong_target_names_the_known_ones(text: str) -> None:
     with pytest.raises(EngineError, match=r"sm75 .*sm80 .*sm86 .*sm89 .*sm120 .*sm121"):
         parse_targets(text)
+
+
+def test_only_some_networks_have_a_frame_without_lift(tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match="--unlifted: physics has no such frame; realtime and tiny have one"):
+        compile_engine("physics", SMALL, TARGETS, tmp_path / "x.engine", unlifted=True)
+    assert not list(tmp_path.iterdir())
 
 
 def test_targets_are_sorted_and_single() -> None:

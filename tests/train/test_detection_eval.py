@@ -12,13 +12,15 @@ import typer
 from rich.console import Console
 from typer.testing import CliRunner
 
+from fusecam.engines import create_engine
 from fusecam.engines.detector import save_detector
 from fusecam.train.detector.boxes import write_boxes
 from fusecam.train.detector.network import start_network
 from fusecam.train.evaluation.cli import evaluate
 from fusecam.train.evaluation.detect_run import DetectSettings, Seen, run_detection, summarise
+from fusecam.train.evaluation.detect_run import frame as frame_of
 from fusecam.train.evaluation.detection import Judged, judge, matched, pixels, seen
-from fusecam.train.evaluation.scenes import Scene
+from fusecam.train.evaluation.scenes import Scene, read_sources
 
 APP = typer.Typer()
 APP.callback()(lambda: None)
@@ -144,6 +146,25 @@ def test_a_whole_evaluation_writes_table_curves_and_csv(data: Path, tmp_path: Pa
     assert same["theirs"] == same["visible only"]  # the same frames
     assert (tmp_path / "pr_curves.png").stat().st_size > 1000
     assert "hazy night, 1 images" in console.export_text()
+
+
+def test_an_engine_is_judged_by_what_a_run_gives_the_detector_and_by_what_it_shows(data: Path) -> None:
+    settings = DetectSettings(
+        data / "ir",
+        data / "clear",
+        data / "labels",
+        engines=["tiny", "physics"],
+        detectors={"": data / "start.safetensors"},
+    )
+    results = run_detection(settings, Console(quiet=True), Console(quiet=True))
+    assert list(results["clear"])[3:] == ["tiny", "tiny, as shown", "physics"]
+    scene = Scene("1D", *(data / kind / "1D.png" for kind in ("ir", "clear", "clear", "clear")))
+    engine = create_engine("tiny", lift=1.0, unlifted=True)
+    given, shown = (frame_of(scene, row, {"tiny": engine}) for row in ("tiny", "tiny, as shown"))
+    assert not np.array_equal(given, shown)
+    images = read_sources(scene)
+    made = engine.fuse(images.visible, images.infrared, np.full_like(images.infrared, 255))
+    assert np.array_equal(given, made.to_detect) and np.array_equal(shown, made.image)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,120 @@
+"""The fused frame without lift, which detectors get: what it holds, and that every way of making it is the same."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from fusecam.engines import create_engine
+from fusecam.engines.eager import EagerEngine
+from fusecam.engines.networks import realtime
+from fusecam.engines.networks.average import Average
+from fusecam.engines.networks.io import LUMA
+from fusecam.engines.parity import Parity, compare
+from fusecam.engines.registry import FILES, PAPERS, UNLIFTED
+from fusecam.engines.warp import Shape
+
+LEVEL = 1.0
+"""Grey levels by which rounding may differ."""
+
+
+def luma(image: np.ndarray) -> np.ndarray:
+    return image.astype(np.float64) @ np.array(LUMA)
+
+
+@pytest.fixture
+def night(street) -> tuple[np.ndarray, np.ndarray]:
+    visible, infrared = street(120, 160)
+    return (visible * 0.15 + 0.5).astype(np.uint8), infrared
+
+
+@pytest.mark.parametrize("name", UNLIFTED)
+def test_it_is_the_visible_frame_and_what_is_warmer(night, name: str) -> None:
+    visible, infrared = night
+    coverage = np.zeros_like(infrared)
+    coverage[:, 40:] = 255
+    fused = create_engine(name, dehaze=0, unlifted=True).fuse(visible, infrared, coverage)
+    dark = fused.unlifted
+    assert dark is not None and fused.to_detect is dark
+    assert fused.image.mean() > dark.mean() + 10  # that one was lifted
+    np.testing.assert_allclose(dark[:, :40], visible[:, :40], atol=LEVEL)
+    more = luma(dark) - luma(visible)
+    assert more.min() > -1.5 * LEVEL
+    assert (luma(dark) <= np.maximum(luma(visible), infrared) + 1.5 * LEVEL).all()
+    assert more[:, 40:].max() > 100
+    whole = dark.max(2) < 255  # where nothing was cut off, chroma is that of the visible frame
+    shift = dark.astype(int) - visible
+    assert np.ptp(shift, axis=2)[whole].max() <= 2 * LEVEL
+
+
+@pytest.mark.parametrize("name", UNLIFTED)
+def test_lift_does_not_change_it(night, name: str) -> None:
+    visible, infrared = night
+    given = visible, infrared, np.full_like(infrared, 255)
+    least, most = (create_engine(name, lift=lift, unlifted=True).fuse(*given) for lift in (0.0, 1.0))
+    assert most.image.mean() > least.image.mean() + 4
+    np.testing.assert_allclose(least.to_detect, most.to_detect, atol=LEVEL)
+
+
+def test_haze_is_off_it(street) -> None:
+    visible, infrared = street(240, 320)
+    given = (visible * 0.3 + 255 * 0.85 * 0.7 + 0.5).astype(np.uint8)
+    dark = create_engine("realtime", unlifted=True).fuse(given, infrared, np.zeros_like(infrared)).to_detect
+    assert np.abs(dark.astype(int) - visible).mean() < 0.5 * np.abs(given.astype(int) - visible).mean()
+
+
+@pytest.mark.parametrize("name", UNLIFTED)
+@pytest.mark.parametrize("size", [(121, 163), (240, 320)])
+def test_compiled_it_is_what_torch_makes_and_the_rest_is_as_without(street, name: str, size: tuple[int, int]) -> None:
+    visible, infrared = street(*size)
+    given = (visible // 2 + 100).astype(np.uint8), infrared, np.full_like(infrared, 255)
+    expected = create_engine(f"{name}:torch", unlifted=True).fuse(*given)
+    found, without = (create_engine(f"{name}:openvino:f32", unlifted=both).fuse(*given) for both in (True, False))
+    assert expected.unlifted is not None and found.unlifted is not None and without.unlifted is None
+    np.testing.assert_allclose(found.unlifted, expected.unlifted, atol=2 * LEVEL)
+    assert without.to_detect is without.image
+    for field in ("image", "restored", "haze_density", "illumination", "infrared"):
+        np.testing.assert_allclose(getattr(found, field), getattr(without, field), atol=2 * LEVEL, err_msg=field)
+
+
+def test_networks_without_it_have_one_frame_for_all(night) -> None:
+    visible, infrared = night
+    for name in set(FILES) - set(UNLIFTED) - set(PAPERS):
+        fused = create_engine(name, unlifted=True).fuse(visible, infrared, np.full_like(infrared, 255))
+        assert fused.unlifted is None and fused.to_detect is fused.image
+
+
+def test_adversarial_frames_stay_finite_and_in_half_precision_near_single(adversarial) -> None:
+    single, half = realtime.trained("realtime"), realtime.trained("realtime").half()
+    single.unlifted = half.unlifted = True
+    auto = -torch.ones(1, 1, 1, 1)
+    for name, frame in adversarial(120, 160).items():
+        colour = torch.from_numpy(frame).permute(2, 0, 1)[None].float()
+        given = colour, colour[:, :1].clone(), torch.ones(1, 1, 120, 160), auto, auto
+        with torch.no_grad():
+            exact, near = single.fuse(*given)[3], half.fuse(*(x.half() for x in given))[3]
+        assert exact.isfinite().all() and near.isfinite().all(), name
+        assert (exact.clamp(0, 1) - near.float().clamp(0, 1)).abs().mean() < 0.02, name
+
+
+class Unlike(Average):
+    """The average with a frame for the detector that is brighter by some levels."""
+
+    def __init__(self, more: int) -> None:
+        super().__init__()
+        self.more, self.unlifted = more, True
+
+    def forward(self, visible: Tensor, infrared: Tensor, coverage: Tensor, controls: Tensor) -> tuple[Tensor, ...]:
+        *images, state = super().forward(visible, infrared, coverage, controls)
+        return *images, (images[0].int() + self.more).clamp(0, 255).to(torch.uint8), state
+
+
+def test_an_engine_that_makes_another_one_is_refused() -> None:
+    same, other = (EagerEngine("average", Unlike(more)).fuse for more in (0, 8))
+    parity = compare(same, other, "f32", Shape.of(64, 48))
+    assert not parity.passed and "without lift 30.1 dB" in str(parity)
+    assert all(frame.fused == 99 for frame in parity.frames)
+    assert Parity.from_dict(parity.as_dict()) == parity
+    assert compare(same, same, "f32", Shape.of(64, 48)).passed

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .base import EngineRefused, Fused, Pixels
+from .base import SIZES_KEPT, EngineRefused, Fused, Pixels
 from .eager import EagerEngine
 from .graph import KEPT, ImagePath, examples
 from .inputs import check_pair, check_shape
@@ -25,7 +25,6 @@ from .warp import Held, Shape, Size, Warp
 
 CudaPrecision = Literal["f16", "f32"]
 Compiler = Callable[[nn.Module, tuple[Tensor, ...]], Callable[..., Any]]
-SIZES_KEPT = 4
 WARM_UPS = 3
 """Runs before the capture, in which cuDNN chooses its algorithms."""
 
@@ -100,6 +99,8 @@ class CudaEngine:
     def _graph(self, shape: Shape) -> _Graph:
         graph = self._graphs.pop(shape, None)
         if graph is None:
+            if len(self._graphs) == SIZES_KEPT:
+                self._graphs.popitem(last=False)
             try:
                 graph = self._capture(shape)
             except Exception as e:  # a compiler's may be any
@@ -116,8 +117,6 @@ class CudaEngine:
             if not parity.passed:
                 raise EngineRefused(f"{self._name}: at {shape} not what the network computes: {parity}")
         self._graphs[shape] = graph
-        if len(self._graphs) > SIZES_KEPT:
-            self._graphs.popitem(last=False)
         return graph
 
     def _capture(self, shape: Shape) -> _Graph:

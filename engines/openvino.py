@@ -16,7 +16,7 @@ import openvino as ov
 
 from . import store
 from .apart import build_apart
-from .base import EngineError, EngineRefused, Fused, Pixels
+from .base import SIZES_KEPT, EngineError, EngineRefused, Fused, Pixels
 from .inputs import check_pair, check_shape
 from .parity import Parity, compare
 from .prompts.asked import OWN_CHOICE, Asked
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from .networks.io import Network
 
 Precision = Literal["f32", "bf16"]
-SIZES_KEPT = 4
-"""Compiled frame sizes kept ready. Compiling one takes a fraction of a second; each holds its buffers in memory."""
 IR, BLOB = "network.xml", "compiled.blob"
 
 
@@ -109,6 +107,8 @@ class OpenVinoEngine:
     def _request(self, shape: Shape) -> _Ready:
         ready = self._requests.pop(shape, None)
         if ready is None:
+            if len(self._requests) == SIZES_KEPT:
+                self._requests.popitem(last=False)
             try:
                 ready = _Ready(self._build(shape).create_infer_request())
             except EngineError:
@@ -117,8 +117,6 @@ class OpenVinoEngine:
                 reason = " ".join(str(e).split())[:300]
                 raise EngineRefused(f"{self._name}: cannot be built for {shape}: {reason}") from e
         self._requests[shape] = ready
-        if len(self._requests) > SIZES_KEPT:
-            self._requests.popitem(last=False)
         return ready
 
     def _build(self, shape: Shape) -> ov.CompiledModel:

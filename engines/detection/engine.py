@@ -15,7 +15,7 @@ import openvino as ov
 
 from .. import store
 from ..apart import build_apart
-from ..base import EngineError, EngineRefused, Pixels
+from ..base import SIZES_KEPT, EngineError, EngineRefused, Pixels
 from ..detector import DETECTOR_NAMES, DETECTOR_WEIGHTS
 from .letterbox import Letterbox
 from .parity import Agreement, Raw, compare, frames
@@ -24,7 +24,6 @@ from .suppress import Floats, suppress
 Precision = Literal["auto", "f32", "bf16"]
 Rows = Floats
 """(N, 6) float32: x1, y1, x2, y2 in pixels of the frame, score, class."""
-SIZES_KEPT = 4
 BLOB = "compiled.blob"
 _TIMED = 10  # runs of each precision, of which the quickest counts: what others do on the machine only slows down
 _HERE = Path(__file__).parent
@@ -80,6 +79,8 @@ class DetectorEngine:
     def _request(self, size: tuple[int, int]) -> ov.InferRequest:
         request = self._requests.pop(size, None)
         if request is None:
+            if len(self._requests) == SIZES_KEPT:
+                self._requests.popitem(last=False)
             try:
                 request = self._build(*size).create_infer_request()
             except EngineError:
@@ -88,8 +89,6 @@ class DetectorEngine:
                 reason = " ".join(str(e).split())[:300]
                 raise EngineRefused(f"{self.name}: cannot be built for {size[1]}x{size[0]}: {reason}") from e
         self._requests[size] = request
-        if len(self._requests) > SIZES_KEPT:
-            self._requests.popitem(last=False)
         return request
 
     def _build(self, height: int, width: int) -> ov.CompiledModel:

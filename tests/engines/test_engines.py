@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from fusecam.engines import EngineError, Fused, FusionEngine, available, create_engine
+from fusecam.engines.base import SIZES_KEPT
 from fusecam.engines.networks.average import Average
-from fusecam.engines.openvino import SIZES_KEPT, OpenVinoEngine
+from fusecam.engines.openvino import OpenVinoEngine
 from fusecam.engines.parity import gate_warp
 from fusecam.engines.warp import Shape, Warp
 

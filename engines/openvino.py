@@ -44,7 +44,7 @@ class OpenVinoEngine:
 
     The conversion is dynamic in heights and widths; each new pair of frame sizes is then made static and compiled,
     because static shapes run about twice as fast, and compared with the network in eager torch (see `parity`). Both are
-    kept in the store. The last few sizes stay compiled, so a folder of mixed images does not recompile for every image.
+    kept in the store. The last sizes stay compiled, see SIZES_KEPT.
     A frame is copied into its buffer, a warp only when it is a new one. One thread at a time.
     """
 

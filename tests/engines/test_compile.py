@@ -224,7 +224,7 @@ class Determinant(Average):
     [(2, "on the branch of haze_density"), (3, "on the branch of illumination"), (0, "as FLOAT")],
 )
 def test_float32_island_is_refused(output: int, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "network", lambda _: Island(output))
+    monkeypatch.setattr(registry, "network", lambda *_: Island(output))
     kept = tmp_path / "kept.engine"
     kept.write_bytes(b"an older engine")
     with pytest.raises(EngineError, match=f"node_mul.*1x1x64x96, as FLOAT.*{told}|{told}.*1x1x64x96"):
@@ -247,7 +247,7 @@ def test_graph_as_exported_is_refused(
 
 @needs_tensorrt
 def test_unsupported_operator_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "network", lambda _: Determinant())
+    monkeypatch.setattr(registry, "network", lambda *_: Determinant())
     with pytest.raises(EngineError, match=r"average: TensorRT-RTX does not take .*Det"):
         compile_engine("average", Shape.of(96, 64), TARGETS, tmp_path / "x.engine")
     assert not list(tmp_path.iterdir())

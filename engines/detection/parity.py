@@ -16,8 +16,8 @@ from ..parity.frames import SCENES, gate_frames
 PIXELS = 1.0
 """Largest difference of an edge of a confident box in f32, in pixels of the network's input."""
 SCORES = {"f32": 0.01, "bf16": 1 / 16}
-"""Largest difference of a score, by precision. Steps of bf16 are a hundred and twenty-eighth of a number: eight of them,
-which moves the mean average precision by a few tenths of a point (the detector's card)."""
+"""Largest difference of a score, by precision. Steps of bf16 are a hundred and twenty-eighth of a number: eight of
+them, which moves the mean average precision by a few tenths of a point (the detector's card)."""
 OVERLAP = 0.95
 """Least intersection over union of a confident box with what it should be, in any precision."""
 CONFIDENT = 0.25

@@ -203,7 +203,8 @@ def test_a_precision_that_moves_boxes_is_refused(random_weights: Path) -> None:
         (1.1, 0, False, True),  # more than f32 may, but the boxes overlap as they should
         (6, 0, False, False),
         (0, 0.02, False, True),
-        (0, 0.06, False, False),
+        (0, 0.06, False, True),
+        (0, 0.07, False, False),
     ],
 )
 def test_the_gate(shift: float, less: float, f32: bool, bf16: bool) -> None:

@@ -17,8 +17,7 @@ from fusecam.engines.detector import save_detector
 from fusecam.train.detector.boxes import write_boxes
 from fusecam.train.detector.network import start_network
 from fusecam.train.evaluation.cli import evaluate
-from fusecam.train.evaluation.detect_run import DetectSettings, Seen, run_detection, summarise
-from fusecam.train.evaluation.detect_run import frame as frame_of
+from fusecam.train.evaluation.detect_run import DetectSettings, Seen, frames, run_detection, summarise
 from fusecam.train.evaluation.detection import Judged, judge, matched, pixels, seen
 from fusecam.train.evaluation.scenes import Scene, read_sources
 
@@ -160,9 +159,10 @@ def test_an_engine_is_judged_by_what_a_run_gives_the_detector_and_by_what_it_sho
     assert list(results["clear"])[3:] == ["tiny", "tiny, as shown", "physics"]
     scene = Scene("1D", *(data / kind / "1D.png" for kind in ("ir", "clear", "clear", "clear")))
     engine = create_engine("tiny", lift=1.0, unlifted=True)
-    given, shown = (frame_of(scene, row, {"tiny": engine}) for row in ("tiny", "tiny, as shown"))
-    assert not np.array_equal(given, shown)
     images = read_sources(scene)
+    found = frames(scene, images, {"tiny": engine})
+    given, shown = found["tiny"], found["tiny, as shown"]
+    assert not np.array_equal(given, shown)
     made = engine.fuse(images.visible, images.infrared, np.full_like(images.infrared, 255))
     assert np.array_equal(given, made.to_detect) and np.array_equal(shown, made.image)
 

@@ -31,9 +31,12 @@ def draw(
     folder: Path,
     looked: Sequence[Seen],
     results: Mapping[str, Mapping[str, Result]],
-    frame: Callable[[Seen, str], Pixels],
+    frames: Callable[[Seen], Mapping[str, Pixels]],
 ) -> list[Path]:
-    """Write pr_curves.png, and sheets of what the first method (or the average) finds and visible misses, and back."""
+    """Write pr_curves.png, and sheets of what the first method (or the average) finds and visible misses, and back.
+
+    frames: those of every row, (H, W, 3) uint8 RGB.
+    """
     rows = list(looked[0].rows)
     method = rows[3] if len(rows) > 3 else rows[-1]
     paths = [folder / "pr_curves.png", folder / "found_by_fused.png", folder / "missed_by_fused.png"]
@@ -44,7 +47,8 @@ def draw(
         sheet = []
         for count, each in some:
             caption = f"{each.scene.name}, {each.condition}: {count} found in {by}, missed in {without}"
-            cells = [(row, marked(frame(each, row), each.rows[row])) for row in (rows[0], rows[1], method)]
+            images = frames(each)
+            cells = [(row, marked(images[row], each.rows[row])) for row in (rows[0], rows[1], method)]
             sheet.append((caption, cells))
         if sheet:
             with whole(path) as partial:

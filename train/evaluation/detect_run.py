@@ -124,7 +124,7 @@ def run_detection(settings: DetectSettings, console: Console, progress: Console)
         from .detect_pictures import draw
 
         paths = [_write(settings.out / "detection.csv", results, weights)]
-        paths += draw(settings.out, looked, results, lambda each, row: frame(each.scene, row, engines))
+        paths += draw(settings.out, looked, results, lambda each: frames(each.scene, read_sources(each.scene), engines))
         console.print(
             "\n".join(["", *(f"wrote {path}" for path in paths)]), markup=False, highlight=False, soft_wrap=True
         )
@@ -140,11 +140,6 @@ def summarise(looked: Sequence[Seen]) -> Results:
         rows = [row for row in _rows(looked) if all(row in each.rows for each in some)]
         results[condition] = {row: judge([each.rows[row] for each in some]) for row in rows}
     return results
-
-
-def frame(scene: Scene, row: str, engines: Mapping[str, FusionEngine]) -> Pixels:
-    """The frame of a row, (H, W, 3) uint8 RGB. engines: by row."""
-    return _frames(read_sources(scene), scene, engines)[row]
 
 
 def _scenes(settings: DetectSettings, rule: Mapping[str, str], note: Callable[[str], None]) -> list[tuple[str, Scene]]:
@@ -176,25 +171,27 @@ def _look(
     images = read_sources(scene)
     height, width = images.visible.shape[:2]
     truth = pixels(read_boxes(settings.labels / f"{scene.name}.txt"), width, height)
-    frames = _frames(images, scene, engines)
-    return {row: Judged(scene.name, find[row](image), truth) for row, image in frames.items()}
+    seen = frames(scene, images, engines)
+    return {row: Judged(scene.name, find[row](image), truth) for row, image in seen.items()}
 
 
-def _frames(images: Images, scene: Scene, engines: Mapping[str, FusionEngine]) -> dict[str, Pixels]:
-    """The frame of every row: of an engine the one that a run gives its detector, and the one that it shows."""
+def frames(scene: Scene, images: Images, engines: Mapping[str, FusionEngine]) -> dict[str, Pixels]:
+    """The frame of every row, (H, W, 3) uint8 RGB: of an engine the one that a run gives its detector, and the one that
+    it shows.
+    """
     heat = np.repeat(images.infrared[..., None], 3, axis=2)
     average = ((images.visible.astype(np.uint16) + heat) // 2).astype(np.uint8)
-    frames = {INFRARED: heat, VISIBLE: images.visible, AVERAGE: average}
+    found = {INFRARED: heat, VISIBLE: images.visible, AVERAGE: average}
     for name, engine in engines.items():
         fused = fuse_scene(engine, images)
-        frames[name] = fused.to_detect
+        found[name] = fused.to_detect
         if fused.unlifted is not None:
-            frames[name + SHOWN] = fused.image
+            found[name + SHOWN] = fused.image
     for name, path in scene.fused.items():
         image = read_image(path)
         fits(image, path, images.visible, scene.visible)
-        frames[name] = image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2)
-    return frames
+        found[name] = image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2)
+    return found
 
 
 def _rows(looked: Sequence[Seen]) -> list[str]:

@@ -12,9 +12,6 @@ if TYPE_CHECKING:
     from .warp import Warp
 
 Pixels = npt.NDArray[np.uint8]
-SIZES_KEPT = 2
-"""Frame sizes that an engine keeps ready: those of a camera that changes to and fro, or of a folder with upright and
-lying images. Each takes some 30 MB; one that is not kept is there again from the store in a fifth of a second."""
 Strength = float | Literal["auto"]
 """0 to 1, or `auto`: chosen by the engine from its own haze density or illumination map."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -12,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .base import SIZES_KEPT, EngineRefused, Fused, Pixels
+from .base import EngineRefused, Fused, Pixels
 from .eager import EagerEngine
 from .graph import KEPT, ImagePath, examples
 from .inputs import check_pair, check_shape
@@ -20,6 +19,7 @@ from .networks.io import Network
 from .parity import compare
 from .prompts.asked import OWN_CHOICE, Asked
 from .prompts.tasks import TASKS
+from .recent import Recent
 from .steady import STATE, State, Steady
 from .warp import Held, Shape, Size, Warp
 
@@ -71,7 +71,7 @@ class CudaEngine:
         self._module = placed.half() if precision == "f16" else placed
         self._asked = asked
         self._steady = Steady()
-        self._graphs: OrderedDict[Shape, _Graph] = OrderedDict()
+        self._graphs = Recent(self._compared)
 
     @property
     def name(self) -> str:
@@ -85,38 +85,32 @@ class CudaEngine:
 
     def prepare(self, width: int, height: int, infrared: Size | None = None, reduce: int = 1) -> None:
         """See `FusionEngine.prepare`."""
-        self._graph(check_shape(self._name, width, height, infrared, reduce))
+        self._graphs.of(check_shape(self._name, width, height, infrared, reduce))
 
     def fuse(self, visible: Pixels, infrared: Pixels, warp: Warp | Pixels, elapsed_s: float | None = None) -> Fused:
         """See `FusionEngine.fuse`. The first frame of a size also captures its graph."""
         warp = check_pair(self._name, visible, infrared, warp)
-        graph = self._graph(warp.shape)
+        graph = self._graphs.of(warp.shape)
         strengths = self._asked(visible, infrared, elapsed_s)
         fused, state = _run(graph, visible, infrared, warp, strengths, self._steady.prior(visible, elapsed_s))
         self._steady.keep(state)
         return fused
 
-    def _graph(self, shape: Shape) -> _Graph:
-        graph = self._graphs.pop(shape, None)
-        if graph is None:
-            if len(self._graphs) == SIZES_KEPT:
-                self._graphs.popitem(last=False)
-            try:
-                graph = self._capture(shape)
-            except Exception as e:  # a compiler's may be any
-                reason = " ".join(str(e).split())[:300]
-                raise EngineRefused(f"{self._name}: cannot be built for {shape}: {reason}") from e
-            auto, fresh = np.full(len(TASKS), -1, np.float32), np.zeros(STATE + 1, np.float32)
-            built = graph
-            parity = compare(
-                self._reference.fuse,
-                lambda visible, infrared, warp: _run(built, visible, infrared, warp, auto, fresh)[0],
-                self._precision,
-                shape,
-            )
-            if not parity.passed:
-                raise EngineRefused(f"{self._name}: at {shape} not what the network computes: {parity}")
-        self._graphs[shape] = graph
+    def _compared(self, shape: Shape) -> _Graph:
+        try:
+            graph = self._capture(shape)
+        except Exception as e:  # a compiler's may be any
+            reason = " ".join(str(e).split())[:300]
+            raise EngineRefused(f"{self._name}: cannot be built for {shape}: {reason}") from e
+        auto, fresh = np.full(len(TASKS), -1, np.float32), np.zeros(STATE + 1, np.float32)
+        parity = compare(
+            self._reference.fuse,
+            lambda visible, infrared, warp: _run(graph, visible, infrared, warp, auto, fresh)[0],
+            self._precision,
+            shape,
+        )
+        if not parity.passed:
+            raise EngineRefused(f"{self._name}: at {shape} not what the network computes: {parity}")
         return graph
 
     def _capture(self, shape: Shape) -> _Graph:

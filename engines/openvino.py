@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -16,11 +15,12 @@ import openvino as ov
 
 from . import store
 from .apart import build_apart
-from .base import SIZES_KEPT, EngineError, EngineRefused, Fused, Pixels
+from .base import EngineError, EngineRefused, Fused, Pixels
 from .inputs import check_pair, check_shape
 from .parity import Parity, compare
 from .prompts.asked import OWN_CHOICE, Asked
 from .prompts.tasks import TASKS
+from .recent import Recent
 from .steady import STATE, State, Steady
 from .warp import Held, Shape, Size, Warp
 
@@ -44,7 +44,7 @@ class OpenVinoEngine:
 
     The conversion is dynamic in heights and widths; each new pair of frame sizes is then made static and compiled,
     because static shapes run about twice as fast, and compared with the network in eager torch (see `parity`). Both are
-    kept in the store. The last sizes stay compiled, see SIZES_KEPT.
+    kept in the store. The last sizes stay compiled, see `recent`.
     A frame is copied into its buffer, a warp only when it is a new one. One thread at a time.
     """
 
@@ -72,7 +72,7 @@ class OpenVinoEngine:
         self._settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
         self._asked = asked
         self._steady = Steady()
-        self._requests: OrderedDict[Shape, _Ready] = OrderedDict()
+        self._ready = Recent(self._readied)
         self._key = (
             None
             if key is None
@@ -93,31 +93,25 @@ class OpenVinoEngine:
 
     def prepare(self, width: int, height: int, infrared: Size | None = None, reduce: int = 1) -> None:
         """See `FusionEngine.prepare`."""
-        self._request(check_shape(self._name, width, height, infrared, reduce))
+        self._ready.of(check_shape(self._name, width, height, infrared, reduce))
 
     def fuse(self, visible: Pixels, infrared: Pixels, warp: Warp | Pixels, elapsed_s: float | None = None) -> Fused:
         """See `FusionEngine.fuse`. The first frame of a size also builds for it."""
         warp = check_pair(self._name, visible, infrared, warp)
-        ready = self._request(warp.shape)
+        ready = self._ready.of(warp.shape)
         strengths = self._asked(visible, infrared, elapsed_s)
         fused, state = _run(ready, visible, infrared, warp, strengths, self._steady.prior(visible, elapsed_s))
         self._steady.keep(state)
         return fused
 
-    def _request(self, shape: Shape) -> _Ready:
-        ready = self._requests.pop(shape, None)
-        if ready is None:
-            if len(self._requests) == SIZES_KEPT:
-                self._requests.popitem(last=False)
-            try:
-                ready = _Ready(self._build(shape).create_infer_request())
-            except EngineError:
-                raise
-            except Exception as e:
-                reason = " ".join(str(e).split())[:300]
-                raise EngineRefused(f"{self._name}: cannot be built for {shape}: {reason}") from e
-        self._requests[shape] = ready
-        return ready
+    def _readied(self, shape: Shape) -> _Ready:
+        try:
+            return _Ready(self._build(shape).create_infer_request())
+        except EngineError:
+            raise
+        except Exception as e:
+            reason = " ".join(str(e).split())[:300]
+            raise EngineRefused(f"{self._name}: cannot be built for {shape}: {reason}") from e
 
     def _build(self, shape: Shape) -> ov.CompiledModel:
         """The engine for these sizes: from the store, or compiled, compared and stored."""

@@ -34,8 +34,8 @@ PAPERS = {
 """Networks whose weights the user imports or trains, see `checkpoints`."""
 FILES = {
     "physics": ["networks/physics_fusion.py"],
-    "realtime": ["networks/realtime.py", "weights/realtime.safetensors"],
-    "tiny": ["networks/realtime.py", "weights/tiny.safetensors"],
+    "realtime": ["networks/realtime.py", "networks/realtime_core.py", "weights/realtime.safetensors"],
+    "tiny": ["networks/realtime.py", "networks/realtime_core.py", "weights/tiny.safetensors"],
     "average": ["networks/average.py"],
     "iassf": ["checkpoints.py", "networks/iassf.py", "networks/windows.py", "weights/iassf.safetensors"],
     "dfvo": ["checkpoints.py", "networks/dfvo.py", "weights/dfvo.safetensors"],

@@ -13,7 +13,7 @@ from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from ..engines.networks.realtime import FACTOR
+from ..engines.networks.realtime_core import FACTOR
 from .data import PairDataset, find_pairs, split
 from .module import Batch, FusionModule, Trained, save_weights
 from .recipe import Recipe, Source

@@ -15,7 +15,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ..engines import physics
-from ..engines.networks.realtime import PROFILES, RealtimeFusion
+from ..engines.networks.realtime import RealtimeFusion
+from ..engines.networks.realtime_core import PROFILES
 from .errors import TrainError
 from .objective import Example, Result, cost, make_example, run
 from .recipe import Recipe

@@ -9,7 +9,8 @@ from torch import Generator, Tensor
 
 from ..engines import physics
 from ..engines.networks.io import luma
-from ..engines.networks.realtime import DARK_NOISE, FACTOR, Maps, RealtimeFusion, trusted, without_floor
+from ..engines.networks.realtime import DARK_NOISE, RealtimeFusion, trusted, without_floor
+from ..engines.networks.realtime_core import FACTOR, Maps
 from . import losses
 from .degrade import Degraded, Mixture, degrade
 from .recipe import Losses

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from importlib.metadata import version
@@ -15,8 +14,9 @@ import openvino as ov
 
 from .. import store
 from ..apart import build_apart
-from ..base import SIZES_KEPT, EngineError, EngineRefused, Pixels
+from ..base import EngineError, EngineRefused, Pixels
 from ..detector import DETECTOR_NAMES, DETECTOR_WEIGHTS
+from ..recent import Recent
 from .letterbox import Letterbox
 from .parity import Agreement, Raw, compare, frames
 from .suppress import Floats, suppress
@@ -44,7 +44,7 @@ class DetectorEngine:
         """
         self._weights, self._asked = weights, precision
         self._core = ov.Core()
-        self._requests: OrderedDict[tuple[int, int], ov.InferRequest] = OrderedDict()
+        self._requests = Recent(self._readied)
         self._used = precision
         try:
             self._digest = store.digest_of([weights])
@@ -64,32 +64,27 @@ class DetectorEngine:
     def prepare(self, width: int, height: int) -> None:
         """Build for frames of this size now: seconds the first time, less from the store. Raises EngineError."""
         plan = Letterbox.of(width, height)
-        self._request((plan.height, plan.width))
+        self._requests.of((plan.height, plan.width))
 
     def find(self, image: Pixels, confidence: float, classes: Sequence[int] | None = None) -> Rows:
         """What is in a frame, the best score first. image: (H, W, 3) uint8 RGB. confidence, classes: see `suppress`."""
         plan = Letterbox.of(image.shape[1], image.shape[0])
-        request = self._request((plan.height, plan.width))
+        request = self._requests.of((plan.height, plan.width))
         plan.fill(image, request.get_input_tensor().data[0])
         request.infer()
         rows = suppress(request.get_output_tensor().data[0], confidence, classes)
         rows[:, :4] = plan.back(rows[:, :4])
         return rows
 
-    def _request(self, size: tuple[int, int]) -> ov.InferRequest:
-        request = self._requests.pop(size, None)
-        if request is None:
-            if len(self._requests) == SIZES_KEPT:
-                self._requests.popitem(last=False)
-            try:
-                request = self._build(*size).create_infer_request()
-            except EngineError:
-                raise
-            except Exception as e:
-                reason = " ".join(str(e).split())[:300]
-                raise EngineRefused(f"{self.name}: cannot be built for {size[1]}x{size[0]}: {reason}") from e
-        self._requests[size] = request
-        return request
+    def _readied(self, size: tuple[int, int]) -> ov.InferRequest:
+        height, width = size
+        try:
+            return self._build(height, width).create_infer_request()
+        except EngineError:
+            raise
+        except Exception as e:
+            reason = " ".join(str(e).split())[:300]
+            raise EngineRefused(f"{self.name}: cannot be built for {width}x{height}: {reason}") from e
 
     def _build(self, height: int, width: int) -> ov.CompiledModel:
         """For this input size: from the store, or compiled, compared and stored."""

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from fusecam.engines import EngineError, Fused, FusionEngine, available, create_engine
-from fusecam.engines.base import SIZES_KEPT
 from fusecam.engines.networks.average import Average
 from fusecam.engines.openvino import OpenVinoEngine
 from fusecam.engines.parity import gate_warp
+from fusecam.engines.recent import SIZES_KEPT
 from fusecam.engines.warp import Shape, Warp
 
 SPECS = ["physics", "physics:torch", "average", "average:torch"]
@@ -185,7 +185,7 @@ def test_only_a_few_sizes_stay_compiled(street) -> None:
     for size in [*sizes, sizes[0]]:
         visible, infrared = street(*size)
         assert engine.fuse(visible, infrared, full(infrared)).image.shape == (*size, 3)
-    assert len(engine._requests) == SIZES_KEPT
+    assert len(engine._ready) == SIZES_KEPT
 
 
 @pytest.mark.parametrize(

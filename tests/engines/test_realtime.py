@@ -8,8 +8,9 @@ import torch
 from torch import nn
 
 from fusecam.engines import EngineError, create_engine, physics
-from fusecam.engines.networks import realtime
-from fusecam.engines.networks.realtime import PROFILES, Profile, RealtimeFusion
+from fusecam.engines.networks import realtime, realtime_core
+from fusecam.engines.networks.realtime import RealtimeFusion
+from fusecam.engines.networks.realtime_core import PROFILES, Profile
 
 LEAVE, FULL = torch.zeros(1, 1, 1, 1), torch.ones(1, 1, 1, 1)
 
@@ -45,9 +46,9 @@ def test_learning_starts_from_the_dark_channel_prior(street) -> None:
         maps = RealtimeFusion().core(colour, thermal, valid)
     dark = physics.dark_channel(colour, PROFILES["realtime"].window)
     air = physics.airlight(colour, dark)
-    air = air + realtime.AIR_GRAYNESS * (air.mean(dim=1, keepdim=True) - air)
+    air = air + realtime_core.AIR_GRAYNESS * (air.mean(dim=1, keepdim=True) - air)
     rough = physics.transmission(colour, air, window=PROFILES["realtime"].window)
-    expected = physics.guided_filter(realtime.luma(colour), rough, 15, 1e-3).clamp(realtime.T_LEAST, 1)
+    expected = physics.guided_filter(realtime.luma(colour), rough, 15, 1e-3).clamp(realtime_core.T_LEAST, 1)
     torch.testing.assert_close(maps.t, expected, rtol=0, atol=1e-5)
     torch.testing.assert_close(maps.air, air.expand_as(maps.air), rtol=0, atol=1e-5)
 

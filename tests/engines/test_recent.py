@@ -1,0 +1,37 @@
+"""What is kept for the last frame sizes."""
+
+from __future__ import annotations
+
+import pytest
+
+from fusecam.engines.recent import SIZES_KEPT, Recent
+
+
+def test_the_size_not_asked_for_longest_goes_before_another_is_built() -> None:
+    built: list[tuple[int, int]] = []
+
+    def build(size: int) -> str:
+        built.append((size, len(recent)))
+        return f"for {size}"
+
+    recent: Recent[int, str] = Recent(build)
+    for size in range(SIZES_KEPT):
+        recent.of(size)
+    assert recent.of(0) == "for 0" and recent.of(SIZES_KEPT) == f"for {SIZES_KEPT}"
+    assert recent.of(0) == "for 0"  # the one used in between is still there, another has gone
+    assert built == [*((size, size) for size in range(SIZES_KEPT)), (SIZES_KEPT, SIZES_KEPT - 1)]
+    assert recent.of(1) == "for 1" and built[-1] == (1, SIZES_KEPT - 1) and len(recent) == SIZES_KEPT
+
+
+def test_a_size_that_cannot_be_built_leaves_the_others() -> None:
+    def build(size: int) -> int:
+        if size < 0:
+            raise ValueError(f"no {size}")
+        return size
+
+    recent: Recent[int, int] = Recent(build)
+    recent.of(1)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="no -1"):
+            recent.of(-1)
+    assert recent.of(1) == 1 and len(recent) == 1

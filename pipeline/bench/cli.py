@@ -27,7 +27,7 @@ def bench(
         list[str] | None,
         _option(metavar="WxH", help="Size of the frames; may be given several times. Default: 640x480."),
     ] = None,
-    repeats: Annotated[int, _option(metavar="N", min=1, default=True, help="Frames timed, after 10 warm-ups.")] = 200,
+    repeats: Annotated[int, _option(metavar="N", min=1, default=True, help="Frames timed, after 10 warm-ups.")] = 500,
     weights: Annotated[
         Path | None,
         _option(

@@ -24,6 +24,7 @@ from ..errors import InputError
 from ..session import INTERRUPTED
 from ..sinks.aside import AsideFile, write_aside
 from .jobs import KEPT, ChainJob, CostJob, DetectJob, FuseJob, Job, Size, Variant
+from .pauses import measure_pauses
 from .plan import Plan
 from .prepare import prepare
 from .process import JobError, run_job
@@ -70,7 +71,7 @@ def run_bench(plan: Plan, target: Path | None, out: Console, errors: Console) ->
 
 
 def measure(plan: Plan, console: Console) -> dict[str, Any]:
-    """The report: everything measured, ready for JSON, with progress on `console`.
+    """The report: everything measured, ready for JSON, with progress on `console`. `pauses`: see `measure_pauses`.
 
     What could not be measured is in its row as `error`. The dictionaries of the rows are those of `measure_engine`,
     `measure_detector`, `measure_chain` and `count_cost`, each with `size`, [width, height]; a row of `engines` also has
@@ -83,6 +84,7 @@ def measure(plan: Plan, console: Console) -> dict[str, Any]:
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine.describe(),
         "load_average": load_average(),
+        "pauses": measure_pauses(),
         "settings": {"warmups": plan.warmups, "repeats": plan.repeats},
         "networks": [],
         "engines": [],

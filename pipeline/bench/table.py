@@ -40,6 +40,13 @@ def print_report(report: Row, console: Console) -> None:
                 )
     cpu = report["machine"]["cpu"]
     console.print(f"fusecam {report['fusecam']}, {cpu['model']}, {cpu['cores']} cores", highlight=False)
+    pauses = report["pauses"]
+    console.print(
+        f"Each core stood still {pauses['per_s']:.1f} times a second, for up to {pauses['longest_ms']:.1f} ms, "
+        "at rest: what runs on it has frames later by as much, p99 first",
+        highlight=False,
+        soft_wrap=True,
+    )
     if report["settings"]["repeats"] < FEW:
         console.print(f"[yellow]fewer than {FEW} repeats: too few for p99, not to be kept[/]", highlight=False)
     if report["busy"]:

@@ -65,6 +65,7 @@ def test_report_names_version_date_and_machine(report):
     assert report["settings"] == {"warmups": 10, "repeats": REPEATS}
     assert report["busy"] == any(row["busy"] for row in report["engines"] + report["chains"])
     assert len(report["load_average"]) == 3
+    assert 0 <= report["pauses"]["share"] < 1 and report["pauses"].keys() == {"per_s", "longest_ms", "share"}
 
 
 def test_every_engine_has_its_row(report):

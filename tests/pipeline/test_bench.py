@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import platform
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from fusecam.pipeline.bench.chain import measure_chain
 from fusecam.pipeline.bench.cost import count_cost
 from fusecam.pipeline.bench.jobs import KEEPING, KEPT, PLAIN, ChainJob, CostJob, DetectJob, FuseJob
 from fusecam.pipeline.bench.measure import measure_engine, read_frames, time_frames
+from fusecam.pipeline.bench.pauses import measure_pauses
 from fusecam.pipeline.bench.plan import make_plan
 from fusecam.pipeline.bench.prepare import prepare
 from fusecam.pipeline.bench.process import JobError, run_job
@@ -284,6 +286,30 @@ def test_work_of_others_is_seen():
     assert seen["others"] > 0
     assert seen["busy"] == (seen["others"] >= watch.BUSY)
     assert seen["cpu_s"] > 0
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no way to stay on one core")
+def test_a_core_that_is_shared_is_seen_to_stand_still():
+    allowed = os.sched_getaffinity(0)
+    burn = "import os\nos.sched_setaffinity(0, [{}])\nprint(flush=True)\nwhile True: pass"
+    some = sorted(allowed)[:4]
+    burning = [
+        subprocess.Popen([sys.executable, "-c", burn.format(core)], stdout=subprocess.PIPE, start_new_session=True)
+        for core in some
+    ]
+    try:
+        for each in burning:
+            assert each.stdout is not None
+            each.stdout.readline()
+        seen = measure_pauses(0.5)
+    finally:
+        for each in burning:
+            each.kill()
+            each.wait()
+    assert 0.05 < seen["share"] < 1  # a fair scheduler gives them a half
+    assert seen["longest_ms"] >= 1
+    assert seen["per_s"] > 0
+    assert os.sched_getaffinity(0) == allowed
 
 
 def test_peak_memory_is_that_of_the_process_not_of_its_parent():

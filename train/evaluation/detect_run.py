@@ -88,7 +88,9 @@ def run_detection(settings: DetectSettings, console: Console, progress: Console)
     methods += dict.fromkeys((*settings.fused, *settings.hazy_fused))
     taken = [name for name in methods if name in BASELINES or methods.count(name) > 1]
     if taken:
-        raise TrainError(f"{taken[0]}: there is another row of that name; give a folder another, --fused NAME=DIR")
+        raise TrainError(
+            f"{taken[0]}: there is another row of that name; write --fused NAME=DIR, --engine NAME:BACKEND"
+        )
     strange = [row for row in settings.detectors if row and row not in (*BASELINES, *methods)]
     if strange:
         raise TrainError(f"--detector {strange[0]}=...: no such row; there are {', '.join((*BASELINES, *methods))}")

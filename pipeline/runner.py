@@ -4,8 +4,9 @@
                         Inbox --> pair, register, fuse, detect --> Handover --> overlay, sinks
     capture infrared --/
 
-Files are lossless: every queue waits. Live sources keep the latest frames and count the ones that gave way; what is
-older than two periods when its turn comes is dropped, and while one camera is lost the other goes on alone.
+Files are lossless: every queue waits. Live frames are paired first; where that is more than can be worked on, the
+newest pair stays, what is older than two periods when its turn comes is dropped, and all are counted. While one camera
+is lost the other goes on alone.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ from .track import Tracker
 POLL_S = 0.05  # how soon a waiting thread notices a stop request
 LIVE_POLL_S = 0.01  # how soon it is noticed that a camera's next frame is overdue
 SWITCH_S = 1e-4  # four threads that mostly wait in C: by Python's 5 ms each return from C may wait a whole frame's time
-LIVE_QUEUE = 2  # frames per camera: one being exposed to the pairing, one arriving
+LIVE_QUEUE = 8  # frames per camera, while another is worked on; then all are paired
 FILE_QUEUE = 4  # decoding is quick; a longer queue only makes frames older at the output
 WHOLE = ("end of stream", "frame limit reached")  # ways to end that leave a whole output
 
@@ -184,11 +185,28 @@ class Runner:
             elif not visible_open and synchronizer.stats.visible_pending == 0:
                 return
             else:
-                wait = LIVE_POLL_S if self._live else POLL_S
-                pairs = self._push(inbox.take(self._wanted(infrared_open, visible_open), wait))
+                pairs = self._arrived(self._wanted(infrared_open, visible_open))
             if not self._process(pairs):
                 return
             self._account.look(inbox, synchronizer)
+
+    def _arrived(self, wanted: Wants) -> list[FramePair]:
+        """The pairs that come of the next frame; of live ones of all frames that are there, and only the newest pair,
+        the freshest picture, where work does not keep up with the cameras.
+
+        Were frames to give way before they are paired, it would often be the partner of one that stays. Where work
+        keeps up all stay: networks send bursts, and a slow infrared camera makes several visible frames wait for it.
+        """
+        if not self._live:
+            return self._push(self._inbox.take(wanted, POLL_S))
+        pairs = self._push(self._inbox.take(wanted, LIVE_POLL_S))
+        while (frame := self._inbox.take(wanted, 0)) is not None:
+            pairs += self._push(frame)
+        if len(pairs) < 2 or self._usual_ns <= pairs[-1].visible.time_ns - pairs[-2].visible.time_ns:
+            return pairs
+        for pair in pairs[:-1]:
+            self._account.dropped(pair)
+        return pairs[-1:]
 
     def _wanted(self, infrared_open: bool, visible_open: bool) -> Wants:
         if not (infrared_open and visible_open):
@@ -270,9 +288,14 @@ class Runner:
         """Whether fusing and detecting took so much longer than usual that the live frame has grown old: an engine was
         built for a new frame size, or in the place of one that broke down."""
         took = time.monotonic_ns() - started_ns
-        usual = sorted(self._took)[len(self._took) // 2] if self._took else took
+        usual = self._usual_ns if self._took else took
         self._took.append(took)
         return took > 4 * usual + self._stages.synchronizer.limit_ns("visible")
+
+    @property
+    def _usual_ns(self) -> int:
+        """How long fusing and detecting usually take; 0 before the first frame."""
+        return sorted(self._took)[len(self._took) // 2] if self._took else 0
 
     def _elapsed_s(self, visible: Frame) -> float | None:
         """Seconds since the visible frame before; None for images of a folder, which need not be of one scene."""

@@ -16,6 +16,7 @@ from ..session import run_streams
 from ..sinks.base import SinkHealth
 from .jobs import ChainJob
 from .measure import INTERVAL_S, Tell, read_frames
+from .paced import paced
 from .watch import Watch, peak_mib
 
 TOLD = 25  # frames between two words on the progress
@@ -40,8 +41,9 @@ class _Counter:
 def measure_chain(job: ChainJob, tell: Tell) -> dict[str, Any]:
     """Run the clips through the runner of the plain command. Raises its expected errors.
 
-    fps: frames per second at the output. stages: StageSummary of each, as in the report of a run; `write` is the
-    encoder. peak_mib: of the whole process, as that of a run from the second start on.
+    cameras_fps: the job's pace. frames: given. out: of them, those that came out, all if there was no pace. fps: of
+    those, per second. stages: StageSummary of each, as in the report of a run; `write` is the encoder. peak_mib: of the
+    whole process, as that of a run from the second start on.
     """
     clips = Path(job.clips)
     config = RunConfig.model_validate(
@@ -65,6 +67,7 @@ def measure_chain(job: ChainJob, tell: Tell) -> dict[str, Any]:
             tools.detector.detect(fused.to_detect)
     streams = open_streams(config)
     frames = streams.visible.info.frames or 0
+    decoding = None if job.fps is None else paced(streams, job.fps)
     watch = Watch()
     finished = run_streams(
         config, streams, tools, threading.Event(), Console(quiet=True), more_sinks=[_Counter(tell, frames)]
@@ -73,15 +76,17 @@ def measure_chain(job: ChainJob, tell: Tell) -> dict[str, Any]:
     if finished.outcome.failure is not None:
         raise finished.outcome.failure
     report = finished.report
-    if report["frames"] != frames:
+    if job.fps is None and report["frames"] != frames:
         raise InputError(f"{job.spec}: {report['frames']} of {frames} frames came out of the chain; see fusecam doctor")
     return {
         "engine": tools.engine.name,
         "detector": report["detector"],
+        "cameras_fps": job.fps,
         "frames": frames,
+        "out": report["frames"],
         "seconds": report["seconds"],
         "fps": round(report["latency"]["fps"], 2),
-        "stages": report["latency"]["stages"],
+        "stages": ({} if decoding is None else decoding.as_dict()["stages"]) | report["latency"]["stages"],
         "paired": report["sync"]["paired"],
         "warnings": report["warnings"],
         "peak_mib": round(peak_mib(), 1),

@@ -38,9 +38,13 @@ def bench(
         bool,
         _option(
             "--chain/--no-chain",
-            help="Also run the whole chain, with and without the detector. Default: on.",
+            help="Also run the whole chain, with and without the detector, recorded and live. Default: on.",
         ),
     ] = True,
+    fps: Annotated[
+        float,
+        _option(metavar="N", min=1, max=1000, default=True, help="Pace of the cameras in the whole chain's live runs."),
+    ] = 30.0,
     json: Annotated[
         Path | None,
         _option("--json", panel=OUTPUT, metavar="FILE", help="Write everything measured, with the machine."),
@@ -51,7 +55,8 @@ def bench(
     Each engine runs in a process of its own. Eager torch runs twice: plain,
     and with channels-last weights and freed memory kept, which is the fair
     baseline. The whole chain runs with the engines named, or the default one:
-    two H.264 streams in, fused H.264 with overlay out.
+    two H.264 streams in, fused H.264 with overlay out. First as recordings, as
+    fast as it goes, then live, as from two cameras of --fps frames a second.
 
     On an otherwise idle machine only: a busy one is noticed and told.
     """
@@ -60,5 +65,5 @@ def bench(
     from .plan import DEFAULT_SIZE, make_plan
     from .run import run_bench
 
-    plan = make_plan(engine or [], size or [DEFAULT_SIZE], repeats, weights, chain)
+    plan = make_plan(engine or [], size or [DEFAULT_SIZE], repeats, weights, chain, fps)
     raise typer.Exit(run_bench(plan, json, Console(), Console(stderr=True)))

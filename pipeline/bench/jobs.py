@@ -45,7 +45,8 @@ class DetectJob:
 class ChainJob:
     """The whole command on prepared clips: ir.mp4, vis.mp4 and rig.yaml in `clips`, with the frames for warm-ups.
 
-    weights: of a detector, None for fusecam's own. detect: whether to run it.
+    weights: of a detector, None for fusecam's own. detect: whether to run it. fps: pace of the clips, as of two
+    cameras; None: as recordings, as fast as they go.
     """
 
     spec: str
@@ -54,6 +55,7 @@ class ChainJob:
     weights: str | None
     warmups: int
     detect: bool = True
+    fps: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,8 @@ _SIZE = re.compile(r"(\d{1,5})[xX](\d{1,5})")
 @dataclass(frozen=True, slots=True)
 class Plan:
     """engines: (specification, variant) of every row. chains: engines that the whole chain is run with, without and
-    with the detector. detector: whether there is one, with these weights or with fusecam's own."""
+    with the detector, as recordings and at the pace of cameras of `fps`. detector: whether there is one, with these
+    weights or with fusecam's own."""
 
     engines: tuple[tuple[str, Variant], ...]
     chains: tuple[str, ...]
@@ -31,6 +32,7 @@ class Plan:
     repeats: int
     weights: Path | None = None
     detector: bool = False
+    fps: float = 30.0
     warmups: int = WARMUPS
 
     @property
@@ -39,13 +41,23 @@ class Plan:
         return (False, True) if self.detector else (False,)
 
     @property
+    def paces(self) -> tuple[float | None, ...]:
+        """Of each run of the whole chain: None for recordings, then the cameras'."""
+        return None, self.fps
+
+    @property
     def networks(self) -> list[str]:
         """Names of the networks, in the order of the engines."""
         return list(dict.fromkeys(parse(spec)[0] for spec, _ in self.engines))
 
 
 def make_plan(
-    engines: Sequence[str], sizes: Sequence[str], repeats: int, weights: Path | None = None, chain: bool = True
+    engines: Sequence[str],
+    sizes: Sequence[str],
+    repeats: int,
+    weights: Path | None = None,
+    chain: bool = True,
+    fps: float = 30.0,
 ) -> Plan:
     """The plan for the command's options; EngineError and InputError where they cannot be met.
 
@@ -62,6 +74,7 @@ def make_plan(
         repeats,
         weights,
         DetectorConfig(weights=weights).wanted,
+        fps,
     )
 
 

@@ -85,7 +85,7 @@ def measure(plan: Plan, console: Console) -> dict[str, Any]:
         "machine": machine.describe(),
         "load_average": load_average(),
         "pauses": measure_pauses(),
-        "settings": {"warmups": plan.warmups, "repeats": plan.repeats},
+        "settings": {"warmups": plan.warmups, "repeats": plan.repeats, "cameras_fps": plan.fps},
         "networks": [],
         "engines": [],
         "detectors": [],
@@ -103,7 +103,12 @@ def measure(plan: Plan, console: Console) -> dict[str, Any]:
             report["networks"] += [bench.cost(name, size) for name in plan.networks]
             report["detectors"] += [bench.detector(size)] if plan.detector else []
             report["engines"] += [bench.engine(spec, variant, size) for spec, variant in plan.engines]
-            report["chains"] += [bench.chain(spec, size, detect) for spec in plan.chains for detect in plan.detects]
+            report["chains"] += [
+                bench.chain(spec, size, detect, fps)
+                for spec in plan.chains
+                for fps in plan.paces
+                for detect in plan.detects
+            ]
     report["busy"] = any(row.get("busy") for part in MEASURED for row in report[part])
     return report
 
@@ -115,7 +120,7 @@ class _Bench:
         self._plan = plan
         self._folder = folder
         self._progress = progress
-        chains = len(plan.chains) * len(plan.detects)
+        chains = len(plan.chains) * len(plan.detects) * len(plan.paces)
         steps = len(plan.sizes) * (1 + len(plan.networks) + plan.detector + len(plan.engines) + chains)
         self._all = progress.add_task("all", total=steps)
         self._one = progress.add_task("")
@@ -158,8 +163,9 @@ class _Bench:
             row | {"cold": cold} | self._do(DetectJob(weights, frames, self._plan.warmups, self._plan.repeats), cache)
         )
 
-    def chain(self, spec: str, size: Size, detect: bool) -> dict[str, Any]:
-        self._begin(f"whole chain with {spec}" + (" and detection" if detect else ""), size)
+    def chain(self, spec: str, size: Size, detect: bool, fps: float | None) -> dict[str, Any]:
+        live = "" if fps is None else f", live at {fps:g} fps"
+        self._begin(f"whole chain with {spec}" + (" and detection" if detect else "") + live, size)
         inputs, weights = str(self._inputs(size)), self._weights()
         warm: list[Job] = [FuseJob(spec, inputs, "plain", 0, 0)]  # what is measured is a start that finds its engines
         warm += [DetectJob(weights, inputs, 0, 0)] if detect else []
@@ -170,7 +176,7 @@ class _Bench:
             if "error" in start:
                 self._progress.advance(self._all)
                 return row | {"error": start["error"]}
-        return row | self._do(ChainJob(spec, inputs, inputs, weights, self._plan.warmups, detect), cache)
+        return row | self._do(ChainJob(spec, inputs, inputs, weights, self._plan.warmups, detect, fps), cache)
 
     def _weights(self) -> str | None:
         return None if self._plan.weights is None else str(self._plan.weights.resolve())

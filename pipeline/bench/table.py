@@ -143,7 +143,9 @@ def _networks(ours: list[Row], engines: list[Row], size: tuple[int, ...], publis
 
 
 def _chain(row: Row, size: tuple[int, ...]) -> Table:
-    table = _table(f"Whole chain with {row['engine']}, {size[0]}x{size[1]} (ms)", "stage")
+    fps = row.get("cameras_fps")
+    pace = "as fast as it goes" if fps is None else f"live, cameras at {fps:g} fps"
+    table = _table(f"Whole chain with {row['engine']}, {pace}, {size[0]}x{size[1]} (ms)", "stage")
     columns = {"median": "p50_ms", "IQR": "iqr_ms", "p95": "p95_ms", "p99": "p99_ms", "max": "max_ms"}
     for column in columns:
         table.add_column(column, justify="right")
@@ -156,8 +158,9 @@ def _chain(row: Row, size: tuple[int, ...]) -> Table:
         table.add_row(label, *(f"{stages[name][key]:.2f}" for key in columns.values()))
     detector = f"detector {row['detector']}" if row["detector"] else "no detector"
     table.caption = (
-        f"{row['frames']} frames, {row['fps']:.1f} fps, peak memory {row['peak_mib']:.0f} MiB; two H.264 streams in, "
-        f"fused H.264 with overlay out, {detector}; others {row['others']:.0%}"
+        f"{row['out']} of {row['frames']} frames, {row['fps']:.1f} fps, peak memory {row['peak_mib']:.0f} MiB; two "
+        f"H.264 streams in, fused H.264 with overlay out, {detector}; others {row['others']:.0%}. age: at the output, "
+        f"since the frame was {'decoded' if fps is None else 'due'}"
     )
     return table
 

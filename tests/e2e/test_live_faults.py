@@ -117,7 +117,7 @@ def test_visible_lost_and_back_with_infrared_alone_meanwhile(cameras, start):
     time.sleep(2)
     cameras[1] = RtspServer([street(i, 192, 144) for i in range(25)], fps=FPS, port=port)  # and of another size
     running.wait_for("visible", "live")
-    time.sleep(2)
+    time.sleep(6)  # for the new size an engine is built first
     report = running.end()
     counters = check(running, report)
     assert counters["visible"]["reconnects"] >= 1 and counters["visible"]["losses"] >= 1

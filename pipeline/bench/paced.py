@@ -1,0 +1,60 @@
+"""Recordings given out as by two cameras: each frame when it is due, whether there is time for it or not."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+
+from ..assemble import Streams
+from ..frames import Frame
+from ..latency import LatencyRecorder
+from ..sources.base import Source
+from ..sync import Synchronizer
+
+SOON_NS = 500_000_000
+"""Until the first frame, in which the run gets ready."""
+
+
+class PacedSource:
+    """A recording as a live source. A frame's age counts from the moment that it is due, so its decoding is part of it.
+
+    Decoding is added to `recorder`, as `decode vis` or `decode ir`, for of live sources a run does not time it.
+    """
+
+    def __init__(self, source: Source, fps: float, start_ns: int, recorder: LatencyRecorder) -> None:
+        """start_ns: of CLOCK_MONOTONIC, when the first frame is due."""
+        self.info = replace(
+            source.info, live=True, clock="monotonic", frames=None, rate=Fraction(fps).limit_denominator(1000)
+        )
+        self.health = source.health
+        self._source, self._recorder = source, recorder
+        self._start_ns, self._period_ns = start_ns, 1e9 / fps
+        self._stage = "decode vis" if source.info.camera == "visible" else "decode ir"
+
+    def __iter__(self) -> Iterator[Frame]:
+        frames = iter(self._source)
+        due = self._start_ns
+        while True:
+            time.sleep(max(0, due - time.monotonic_ns()) * 1e-9)
+            began = time.monotonic_ns()
+            frame = next(frames, None)
+            if frame is None:
+                return
+            self._recorder.add(self._stage, time.monotonic_ns() - began)
+            yield replace(frame, time_ns=due, arrival_ns=due, clock="monotonic")
+            due = self._start_ns + round((frame.sequence + 1) * self._period_ns)
+
+    def close(self) -> None:
+        """See `Source.close`."""
+        self._source.close()
+
+
+def paced(streams: Streams, fps: float) -> LatencyRecorder:
+    """Make two recordings of equal times into two cameras that expose together. Returns where decoding is recorded."""
+    recorder, start = LatencyRecorder(), time.monotonic_ns() + SOON_NS
+    streams.visible = PacedSource(streams.visible, fps, start, recorder)
+    streams.infrared = PacedSource(streams.infrared, fps, start, recorder)
+    streams.synchronizer = Synchronizer(live=True)
+    return recorder

@@ -18,7 +18,7 @@ from fusecam.pipeline import cli, machine
 from ..pipeline.detectors import own_weights
 from .command import fusecam, leftovers, start
 
-REPEATS, FRAMES = 12, 525
+REPEATS, FRAMES, FPS = 12, 525, 120.0
 WORK = {"decode vis", "decode ir", "register", "fuse", "overlay", "write", "age"}
 FIGURES = {"count", "mean_ms", "p50_ms", "iqr_ms", "p95_ms", "p99_ms", "max_ms", "jitter_ms"}
 
@@ -44,7 +44,7 @@ def bench(tmp_path_factory):
         patch.setattr("sys.stdout", out)
         patch.setenv("COLUMNS", "100")
         engines = ["--engine", "average:openvino:f32", "--engine", "average:torch"]
-        more = ["--size", "160x120", "--repeats", str(REPEATS)]
+        more = ["--size", "160x120", "--repeats", str(REPEATS), "--fps", str(FPS)]
         patch.setattr("sys.argv", ["fusecam", "bench", *engines, *more, "--json", str(folder / "report.json")])
         with pytest.raises(SystemExit) as leaving:
             cli.main()
@@ -62,7 +62,7 @@ def test_report_names_version_date_and_machine(report):
     assert report["fusecam"] == machine.version("fusecam")
     assert datetime.fromisoformat(report["date"]).tzinfo is not None
     assert report["machine"] == machine.describe()
-    assert report["settings"] == {"warmups": 10, "repeats": REPEATS}
+    assert report["settings"] == {"warmups": 10, "repeats": REPEATS, "cameras_fps": FPS}
     assert report["busy"] == any(row["busy"] for row in report["engines"] + report["chains"])
     assert len(report["load_average"]) == 3
     assert 0 <= report["pauses"]["share"] < 1 and report["pauses"].keys() == {"per_s", "longest_ms", "share"}
@@ -91,15 +91,25 @@ def test_every_engine_has_its_row(report):
 
 def test_whole_chain_is_told_stage_by_stage(report):
     detectors = ["none", "detector"] if DETECTOR_WEIGHTS.exists() else ["none"]
-    assert [(chain["engine"], (chain["detector"] or "none").split(":")[0]) for chain in report["chains"]] == [
-        (engine, detector) for engine in ("average:openvino:f32", "average:torch:f32") for detector in detectors
+    assert [
+        (chain["engine"], chain["cameras_fps"], (chain["detector"] or "none").split(":")[0])
+        for chain in report["chains"]
+    ] == [
+        (engine, fps, detector)
+        for engine in ("average:openvino:f32", "average:torch:f32")
+        for fps in (None, FPS)
+        for detector in detectors
     ]
     for chain in report["chains"]:
-        assert chain["frames"] == chain["paired"] == FRAMES
+        recorded = chain["cameras_fps"] is None
+        assert chain["frames"] == FRAMES
+        assert chain["out"] == FRAMES if recorded else 0 < chain["out"] <= FRAMES
+        assert chain["paired"] == FRAMES or not recorded
         assert set(chain["stages"]) >= WORK
         for stage in chain["stages"].values():
             assert set(stage) == FIGURES
-            assert stage["count"] == FRAMES
+            assert stage["count"] == FRAMES or not recorded
+        assert chain["fps"] < 1.1 * FPS or recorded
         assert chain["fps"] > 0
         assert chain["peak_mib"] > 50
         assert chain["warnings"] == []
@@ -124,7 +134,9 @@ def test_networks_stand_beside_published_ones(bench, report):
     assert report["published"]["source"].startswith("measured by the project on 2 CPU cores")
     printed = (bench / "out.txt").read_text()
     assert "average:torch:f32 kept" in printed
-    assert "Whole chain" in printed
+    assert "as fast as it goes" in printed
+    assert f"live, cameras at {FPS:g} fps" in printed
+    assert "Each core stood still" in printed
     assert "few" in printed
     assert "SeAFusion" not in printed  # measured at another size, so nothing to compare
 

@@ -42,8 +42,10 @@ def print_report(report: Row, console: Console) -> None:
     console.print(f"fusecam {report['fusecam']}, {cpu['model']}, {cpu['cores']} cores", highlight=False)
     pauses = report["pauses"]
     console.print(
-        f"Each core stood still {pauses['per_s']:.1f} times a second, for up to {pauses['longest_ms']:.1f} ms, "
-        "at rest: what runs on it has frames later by as much, p99 first",
+        f"At rest, before: each core stood still {pauses['per_s']:.1f} times a second, for up to "
+        f"{pauses['longest_ms']:.1f} ms. What runs on it has frames later by as much, p99 first"
+        if pauses["per_s"]
+        else "At rest, before: no core stood still for a millisecond",
         highlight=False,
         soft_wrap=True,
     )

@@ -41,7 +41,7 @@ class _Counter:
 def measure_chain(job: ChainJob, tell: Tell) -> dict[str, Any]:
     """Run the clips through the runner of the plain command. Raises its expected errors.
 
-    cameras_fps: the job's pace. frames: given. out: of them, those that came out, all if there was no pace. fps: of
+    frames: given. out: of them, those that came out, all if there was no pace. fps: of
     those, per second. stages: StageSummary of each, as in the report of a run; `write` is the encoder. peak_mib: of the
     whole process, as that of a run from the second start on.
     """
@@ -81,7 +81,6 @@ def measure_chain(job: ChainJob, tell: Tell) -> dict[str, Any]:
     return {
         "engine": tools.engine.name,
         "detector": report["detector"],
-        "cameras_fps": job.fps,
         "frames": frames,
         "out": report["frames"],
         "seconds": report["seconds"],

@@ -76,7 +76,7 @@ def measure(plan: Plan, console: Console) -> dict[str, Any]:
     What could not be measured is in its row as `error`. The dictionaries of the rows are those of `measure_engine`,
     `measure_detector`, `measure_chain` and `count_cost`, each with `size`, [width, height]; a row of `engines` also has
     `network`, `backend`, `precision`, `variant`, and like `detectors` `cold`: the same start with an empty cache, None
-    where nothing is cached.
+    where nothing is cached; one of `chains` has `cameras_fps`, the pace of its cameras, None for recordings.
     """
     report: dict[str, Any] = {
         "schema": SCHEMA,
@@ -170,7 +170,7 @@ class _Bench:
         warm: list[Job] = [FuseJob(spec, inputs, "plain", 0, 0)]  # what is measured is a start that finds its engines
         warm += [DetectJob(weights, inputs, 0, 0)] if detect else []
         cache = f"{spec} {size}"
-        row: dict[str, Any] = {"engine": spec, "size": list(size)}
+        row: dict[str, Any] = {"engine": spec, "size": list(size), "cameras_fps": fps}
         for job in warm:
             start = self._do(job, cache, last=False)
             if "error" in start:

@@ -145,7 +145,7 @@ def _networks(ours: list[Row], engines: list[Row], size: tuple[int, ...], publis
 
 
 def _chain(row: Row, size: tuple[int, ...]) -> Table:
-    fps = row.get("cameras_fps")
+    fps = row["cameras_fps"]
     pace = "as fast as it goes" if fps is None else f"live, cameras at {fps:g} fps"
     table = _table(f"Whole chain with {row['engine']}, {pace}, {size[0]}x{size[1]} (ms)", "stage")
     columns = {"median": "p50_ms", "IQR": "iqr_ms", "p95": "p95_ms", "p99": "p99_ms", "max": "max_ms"}

@@ -176,7 +176,18 @@ def test_what_fails_is_told_and_the_rest_is_kept(tmp_path, run):
     weights = tmp_path / "yolo.pt"
     weights.write_text("no weights\n")
     target = tmp_path / "report.json"
-    arguments = ("--engine", "average:openvino:f32", "--size", "64x48", "--repeats", 3, "--weights", weights)
+    arguments = (
+        "--engine",
+        "average:openvino:f32",
+        "--size",
+        "64x48",
+        "--repeats",
+        3,
+        "--fps",
+        240,
+        "--weights",
+        weights,
+    )
     answer = run("bench", *arguments, "--json", target)
     assert answer.code == 1
     assert f"error: average:openvino:f32 could not be measured: {weights}: " in answer.said

@@ -71,7 +71,7 @@ class CudaEngine:
         self._module = placed.half() if precision == "f16" else placed
         self._asked = asked
         self._steady = Steady()
-        self._graphs = Recent(self._compared)
+        self._graphs: Recent[Shape, _Graph] = Recent()
 
     @property
     def name(self) -> str:
@@ -85,12 +85,12 @@ class CudaEngine:
 
     def prepare(self, width: int, height: int, infrared: Size | None = None, reduce: int = 1) -> None:
         """See `FusionEngine.prepare`."""
-        self._graphs.of(check_shape(self._name, width, height, infrared, reduce))
+        self._graphs.of(check_shape(self._name, width, height, infrared, reduce), self._compared)
 
     def fuse(self, visible: Pixels, infrared: Pixels, warp: Warp | Pixels, elapsed_s: float | None = None) -> Fused:
         """See `FusionEngine.fuse`. The first frame of a size also captures its graph."""
         warp = check_pair(self._name, visible, infrared, warp)
-        graph = self._graphs.of(warp.shape)
+        graph = self._graphs.of(warp.shape, self._compared)
         strengths = self._asked(visible, infrared, elapsed_s)
         fused, state = _run(graph, visible, infrared, warp, strengths, self._steady.prior(visible, elapsed_s))
         self._steady.keep(state)

@@ -72,7 +72,7 @@ class OpenVinoEngine:
         self._settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
         self._asked = asked
         self._steady = Steady()
-        self._ready = Recent(self._readied)
+        self._ready: Recent[Shape, _Ready] = Recent()
         self._key = (
             None
             if key is None
@@ -93,12 +93,12 @@ class OpenVinoEngine:
 
     def prepare(self, width: int, height: int, infrared: Size | None = None, reduce: int = 1) -> None:
         """See `FusionEngine.prepare`."""
-        self._ready.of(check_shape(self._name, width, height, infrared, reduce))
+        self._ready.of(check_shape(self._name, width, height, infrared, reduce), self._readied)
 
     def fuse(self, visible: Pixels, infrared: Pixels, warp: Warp | Pixels, elapsed_s: float | None = None) -> Fused:
         """See `FusionEngine.fuse`. The first frame of a size also builds for it."""
         warp = check_pair(self._name, visible, infrared, warp)
-        ready = self._ready.of(warp.shape)
+        ready = self._ready.of(warp.shape, self._readied)
         strengths = self._asked(visible, infrared, elapsed_s)
         fused, state = _run(ready, visible, infrared, warp, strengths, self._steady.prior(visible, elapsed_s))
         self._steady.keep(state)

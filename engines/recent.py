@@ -14,20 +14,21 @@ Built = TypeVar("Built")
 
 
 class Recent(Generic[Size, Built]):
-    """Builds for a size that is not there, and lets go of the one that was not asked for longest."""
+    """Builds for a size that is not there, and lets go of the one that was not asked for longest.
 
-    def __init__(self, build: Callable[[Size], Built]) -> None:
-        """build: whatever it raises goes through, and nothing is kept for that size."""
-        self._build = build
+    How to build is not kept here: an engine that its own parts hold would stay in memory when it is given up.
+    """
+
+    def __init__(self) -> None:
         self._kept: OrderedDict[Size, Built] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._kept)
 
-    def of(self, size: Size) -> Built:
-        """What was built for a size, now if need be."""
+    def of(self, size: Size, build: Callable[[Size], Built]) -> Built:
+        """What was built for a size, now if need be. Whatever `build` raises goes through, and nothing is kept then."""
         if size not in self._kept and len(self._kept) == SIZES_KEPT:
             self._kept.popitem(last=False)  # before building, so that there is never one more in memory
-        built = self._kept.pop(size) if size in self._kept else self._build(size)
+        built = self._kept.pop(size) if size in self._kept else build(size)
         self._kept[size] = built
         return built

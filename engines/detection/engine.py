@@ -44,7 +44,7 @@ class DetectorEngine:
         """
         self._weights, self._asked = weights, precision
         self._core = ov.Core()
-        self._requests = Recent(self._readied)
+        self._requests: Recent[tuple[int, int], ov.InferRequest] = Recent()
         self._used = precision
         try:
             self._digest = store.digest_of([weights])
@@ -64,12 +64,12 @@ class DetectorEngine:
     def prepare(self, width: int, height: int) -> None:
         """Build for frames of this size now: seconds the first time, less from the store. Raises EngineError."""
         plan = Letterbox.of(width, height)
-        self._requests.of((plan.height, plan.width))
+        self._requests.of((plan.height, plan.width), self._readied)
 
     def find(self, image: Pixels, confidence: float, classes: Sequence[int] | None = None) -> Rows:
         """What is in a frame, the best score first. image: (H, W, 3) uint8 RGB. confidence, classes: see `suppress`."""
         plan = Letterbox.of(image.shape[1], image.shape[0])
-        request = self._requests.of((plan.height, plan.width))
+        request = self._requests.of((plan.height, plan.width), self._readied)
         plan.fill(image, request.get_input_tensor().data[0])
         request.infer()
         rows = suppress(request.get_output_tensor().data[0], confidence, classes)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
+import weakref
 from itertools import cycle
 
 import numpy as np
@@ -278,3 +280,17 @@ def test_frames_may_lie_in_memory_as_they_like(street) -> None:
     cut = np.pad(visible, ((5, 5), (5, 5), (0, 0)))[5:-5, 5:-5]
     for other in (visible[..., ::-1].copy()[..., ::-1], visible[::-1].copy()[::-1], cut, fixed):
         np.testing.assert_array_equal(engine.fuse(other, infrared, coverage).image, expected)
+
+
+def test_an_engine_that_is_given_up_is_gone_at_once(street) -> None:
+    """Its compiled graphs are tens of megabytes, and the garbage collector may not come by for minutes."""
+    engine = OpenVinoEngine("average", Average)
+    visible, infrared = street(48, 64)
+    engine.fuse(visible, infrared, full(infrared))
+    gone = weakref.ref(engine)
+    gc.disable()
+    try:
+        del engine
+        assert gone() is None
+    finally:
+        gc.enable()

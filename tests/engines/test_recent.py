@@ -14,13 +14,13 @@ def test_the_size_not_asked_for_longest_goes_before_another_is_built() -> None:
         built.append((size, len(recent)))
         return f"for {size}"
 
-    recent: Recent[int, str] = Recent(build)
+    recent: Recent[int, str] = Recent()
     for size in range(SIZES_KEPT):
-        recent.of(size)
-    assert recent.of(0) == "for 0" and recent.of(SIZES_KEPT) == f"for {SIZES_KEPT}"
-    assert recent.of(0) == "for 0"  # the one used in between is still there, another has gone
+        recent.of(size, build)
+    assert recent.of(0, build) == "for 0" and recent.of(SIZES_KEPT, build) == f"for {SIZES_KEPT}"
+    assert recent.of(0, build) == "for 0"  # the one used in between is still there, another has gone
     assert built == [*((size, size) for size in range(SIZES_KEPT)), (SIZES_KEPT, SIZES_KEPT - 1)]
-    assert recent.of(1) == "for 1" and built[-1] == (1, SIZES_KEPT - 1) and len(recent) == SIZES_KEPT
+    assert recent.of(1, build) == "for 1" and built[-1] == (1, SIZES_KEPT - 1) and len(recent) == SIZES_KEPT
 
 
 def test_a_size_that_cannot_be_built_leaves_the_others() -> None:
@@ -29,9 +29,9 @@ def test_a_size_that_cannot_be_built_leaves_the_others() -> None:
             raise ValueError(f"no {size}")
         return size
 
-    recent: Recent[int, int] = Recent(build)
-    recent.of(1)
+    recent: Recent[int, int] = Recent()
+    recent.of(1, build)
     for _ in range(2):
         with pytest.raises(ValueError, match="no -1"):
-            recent.of(-1)
-    assert recent.of(1) == 1 and len(recent) == 1
+            recent.of(-1, build)
+    assert recent.of(1, build) == 1 and len(recent) == 1

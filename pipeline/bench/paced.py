@@ -8,6 +8,7 @@ from dataclasses import replace
 from fractions import Fraction
 
 from ..assemble import Streams
+from ..capture import DECODE
 from ..frames import Frame
 from ..latency import LatencyRecorder
 from ..sources.base import Source
@@ -20,7 +21,8 @@ SOON_NS = 500_000_000
 class PacedSource:
     """A recording as a live source. A frame's age counts from the moment that it is due, so its decoding is part of it.
 
-    Decoding is added to `recorder`, as `decode vis` or `decode ir`, for of live sources a run does not time it.
+    Decoding is added to `recorder` under the name that it has in a run of recordings; of live sources a run does not
+    time it, for most of it would be waiting.
     """
 
     def __init__(self, source: Source, fps: float, start_ns: int, recorder: LatencyRecorder) -> None:
@@ -31,7 +33,7 @@ class PacedSource:
         self.health = source.health
         self._source, self._recorder = source, recorder
         self._start_ns, self._period_ns = start_ns, 1e9 / fps
-        self._stage = "decode vis" if source.info.camera == "visible" else "decode ir"
+        self._stage = DECODE[source.info.camera]
 
     def __iter__(self) -> Iterator[Frame]:
         frames = iter(self._source)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import platform
 import subprocess
 import sys
@@ -22,12 +21,11 @@ from fusecam.calib.rig import load_rig
 from fusecam.engines import EngineError, available, create_engine, registry
 from fusecam.engines.registry import NETWORKS
 from fusecam.engines.steady import CONTROLS
-from fusecam.pipeline.bench import jobs, watch
+from fusecam.pipeline.bench import jobs
 from fusecam.pipeline.bench.chain import measure_chain
 from fusecam.pipeline.bench.cost import count_cost
 from fusecam.pipeline.bench.jobs import KEEPING, KEPT, PLAIN, ChainJob, CostJob, DetectJob, FuseJob
 from fusecam.pipeline.bench.measure import measure_engine, read_frames, time_frames
-from fusecam.pipeline.bench.pauses import measure_pauses
 from fusecam.pipeline.bench.plan import make_plan
 from fusecam.pipeline.bench.prepare import prepare
 from fusecam.pipeline.bench.process import JobError, run_job
@@ -44,12 +42,6 @@ CHURN = (
     "import resource\n"
     "for _ in range(20): bytes(b'x') * 50_000_000\n"
     "print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)"
-)
-PEAK = (
-    "from fusecam.pipeline.bench.watch import peak_mib\n"
-    "before = peak_mib()\n"
-    "kept = b'x' * (200 << 20)\n"
-    "print(before, peak_mib())"
 )
 
 
@@ -267,57 +259,6 @@ def test_an_interrupted_job_leaves_no_process(inputs, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         run_job(fuse_job(inputs, repeats=10**6), tmp_path, interrupt)
     assert set(psutil.Process().children()) == before
-
-
-def test_work_of_others_is_seen():
-    burning = subprocess.Popen([sys.executable, "-c", "print(flush=True)\nwhile True: pass"], stdout=subprocess.PIPE)
-    try:
-        assert burning.stdout is not None
-        burning.stdout.readline()
-        one = watch.Watch()
-        burned = psutil.Process(burning.pid)
-        start = sum(burned.cpu_times()[:2])
-        while sum(burned.cpu_times()[:2]) < start + 1:
-            pass
-        seen = one.seen()
-    finally:
-        burning.kill()
-        burning.wait()
-    assert seen["others"] > 0
-    assert seen["busy"] == (seen["others"] >= watch.BUSY)
-    assert seen["cpu_s"] > 0
-
-
-@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no way to stay on one core")
-def test_a_core_that_is_shared_is_seen_to_stand_still():
-    allowed = os.sched_getaffinity(0)
-    burn = "import os\nos.sched_setaffinity(0, [{}])\nprint(flush=True)\nwhile True: pass"
-    some = sorted(allowed)[:4]
-    burning = [
-        subprocess.Popen([sys.executable, "-c", burn.format(core)], stdout=subprocess.PIPE, start_new_session=True)
-        for core in some
-    ]
-    try:
-        for each in burning:
-            assert each.stdout is not None
-            each.stdout.readline()
-        seen = measure_pauses(0.5)
-    finally:
-        for each in burning:
-            each.kill()
-            each.wait()
-    assert 0.05 < seen["share"] < 1  # a fair scheduler gives them a half
-    assert seen["longest_ms"] >= 1
-    assert seen["per_s"] > 0
-    assert os.sched_getaffinity(0) == allowed
-
-
-def test_peak_memory_is_that_of_the_process_not_of_its_parent():
-    ballast = np.ones(600 * 2**20, np.uint8)
-    before, after = map(float, subprocess.check_output([sys.executable, "-c", PEAK]).split())
-    assert ballast.all()
-    assert before < 300
-    assert 190 < after - before < 250
 
 
 def test_cost_of_layers_and_of_none():

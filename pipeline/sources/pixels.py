@@ -75,9 +75,15 @@ class PixelReader:
 
     def _eight_bit(self, frame: av.VideoFrame, layout: str) -> Pixels:
         converted = self._convert.reformat(frame, format=layout, threads=1)
-        array: npt.NDArray[np.uint8] = converted.to_ndarray().astype(np.uint8, copy=False)
-        # Without a conversion the array looks into the decoder's own reference frame: that must be copied.
-        return array.copy() if converted is frame else np.ascontiguousarray(array)
+        if converted is frame:  # not converted: the decoder may still read from it, so that it must be copied
+            array: npt.NDArray[np.uint8] = converted.to_ndarray().astype(np.uint8, copy=False)
+            return array.copy()
+        plane = converted.planes[0]
+        rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[: converted.height]
+        channels = 3 if layout == "rgb24" else 1
+        # a view of the new frame, copied only where its rows are padded
+        pixels = np.ascontiguousarray(rows[:, : converted.width * channels])
+        return pixels.reshape(converted.height, converted.width, channels) if channels == 3 else pixels
 
     def _look_for_colour(self, frame: av.VideoFrame) -> None:
         if self._count % _CHECK_EVERY == 0 and not frame.format.name.startswith("gray"):

@@ -6,6 +6,7 @@ import itertools
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -51,6 +52,26 @@ def test_every_frame_in_order_with_its_picture(tmp_path, name, codec, frames, ca
     assert (source.info.frames, source.info.rate, source.info.clock, source.info.kind) == (frames, 25, "media", "video")
     assert (source.info.width, source.info.height, source.info.live) == (WIDTH, HEIGHT, False)
     assert (source.health.delivered, source.health.corrupt, source.health.warnings) == (30, 0, [])
+
+
+@pytest.mark.parametrize("width", [320, 322, 98, 638])
+@pytest.mark.parametrize(("camera", "layout"), [("visible", "rgb24"), ("infrared", "gray")])
+def test_rows_that_are_padded_in_memory_are_not_in_the_frame(tmp_path, width, camera, layout):
+    """As PyAV's own arrays of the same pictures, whatever the width."""
+    random = np.random.default_rng(width)
+    path = tmp_path / "p.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = width, 50, "yuv420p"
+        for _ in range(3):
+            image = random.integers(0, 256, (50, width, 3), np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, "rgb24")))
+        container.mux(stream.encode())
+    with av.open(str(path)) as container:
+        expected = [frame.to_ndarray(format=layout) for frame in container.decode(video=0)]
+    got, _ = read(path, camera)
+    for frame, image in zip(got, expected, strict=True):
+        np.testing.assert_array_equal(frame.pixels, image)
 
 
 @pytest.mark.parametrize("name", ["v.mkv", "v.mp4"])

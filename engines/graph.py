@@ -49,19 +49,27 @@ class ImagePath(nn.Module):
     def sampled(self, infrared: Tensor, index: Tensor, fractions: Tensor) -> Tensor:
         """Infrared on the visible grid, (1, H, W), whole grey levels 0 to 255 in the type the network computes in.
 
-        Fixed-point places, four gathers, two interpolations: nothing that half precision could move. Whole levels in
+        Fixed-point places, gathers, two interpolations: nothing that half precision could move. Whole levels in
         floating point because TensorRT takes bytes at the border of a graph alone.
         """
         dtype = self.network.dtype
         if self.reduce > 1:
             infrared = F.avg_pool2d(infrared.to(dtype).unsqueeze(1) * (1 / 255), self.reduce).squeeze(1) * 255
         elif dtype == torch.float16:
-            infrared = infrared.to(dtype)  # for TensorRT, too; bytes are quicker to gather elsewhere
+            infrared = infrared.to(dtype)  # for TensorRT
         width = infrared.shape[2]
         # of the last row and column the neighbours are beyond the frame; they count nothing, but must be there
         flat, at = F.pad(infrared.reshape(-1), (0, width + 1)), index.reshape(-1)
-        near = (flat.index_select(0, at + step).to(dtype) for step in (0, 1, width, width + 1))
-        a, b, c, d = (plane.reshape(index.shape) for plane in near)
+        if infrared.dtype == torch.uint8:
+            # a byte and its right neighbour in one whole number: half the gathers
+            whole = flat.to(torch.int32)
+            pairs = whole + 256 * whole.roll(-1)
+            both = [pairs.index_select(0, at + step).to(dtype).reshape(index.shape) for step in (0, width)]
+            b, d = ((pair * (1 / 256)).floor() for pair in both)
+            a, c = both[0] - 256 * b, both[1] - 256 * d
+        else:
+            near = (flat.index_select(0, at + step).to(dtype) for step in (0, 1, width, width + 1))
+            a, b, c, d = (plane.reshape(index.shape) for plane in near)
         right, down = (fractions.to(dtype) * (1 / STEPS)).chunk(2, dim=1)
         right, down = right.squeeze(1), down.squeeze(1)
         above, below = a + right * (b - a), c + right * (d - c)

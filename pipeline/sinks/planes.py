@@ -32,7 +32,7 @@ def layout(width: int, height: int) -> str:
 def yuv_frame(image: Pixels, matrix: Matrix) -> VideoFrame:
     """(H, W, 3) RGB or (H, W), uint8, as a frame of `layout`. Halved colours are means of four pixels."""
     height, width = image.shape[:2]
-    colour = cv2.cvtColor(image, cv2.COLOR_GRAY2RGB) if image.ndim == 2 else image
+    colour = np.ascontiguousarray(cv2.cvtColor(image, cv2.COLOR_GRAY2RGB) if image.ndim == 2 else image)
     if layout(width, height) == "yuv444p":
         return VideoFrame.from_ndarray(np.array(cv2.split(cv2.transform(colour, matrix)), np.uint8), "yuv444p")
     planes = np.empty((height * 3 // 2, width), np.uint8)

@@ -76,6 +76,14 @@ def test_a_line_of_one_pixel_keeps_its_colour_wherever_it_is():
         assert (cr[:, 10] > 160).all()
 
 
+def test_a_view_that_runs_backwards_is_taken():
+    image = np.random.default_rng(3).integers(0, 256, (48, 64, 3), np.uint8)
+    for given, copied in zip(
+        planes(yuv_frame(image[::-1, ::-1], BT709)), planes(yuv_frame(image[::-1, ::-1].copy(), BT709)), strict=True
+    ):
+        np.testing.assert_array_equal(given, copied)
+
+
 @pytest.mark.parametrize("size", [(64, 48), (65, 49)])
 def test_grey_has_no_colour(size):
     image = np.random.default_rng(2).integers(0, 256, (size[1], size[0]), np.uint8)

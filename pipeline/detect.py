@@ -113,8 +113,8 @@ class UltralyticsDetector:
 
     confidence: lowest score kept, above 0 and below 1. classes: names of the classes kept, None for all.
     Nothing is downloaded, reported or installed. A `.pt` file is a Python pickle, which can run code of its author's
-    choosing when it is read; Ultralytics is told to build nothing but its own model classes from it, where its
-    version can (`ULTRALYTICS_SAFE_LOAD=0` in the environment lifts that). Use weights that you trust.
+    choosing when it is read; Ultralytics is told to build nothing but its own model classes from it
+    (`ULTRALYTICS_SAFE_LOAD=0` in the environment lifts that). Use weights that you trust.
     Raises InputError for weights that cannot be used and for class names that the model does not have.
     """
 

@@ -96,14 +96,14 @@ def _scene(random: np.random.Generator, seed: int, night: bool, fog: bool) -> Sc
         speeds=(float(random.uniform(3, 8)), float(random.uniform(2, 5))),
         yaw_degrees=float(random.uniform(0.5, 2)),
         zebra=float(random.choice([32, 40, 48, 56])),
-        walkers=tuple(_walker(random) for _ in range(random.integers(9, 17))),
+        walkers=tuple(_walker(random) for _ in range(random.integers(8, 15))),
         riders=tuple(_rider(random) for _ in range(random.integers(2, 6))),
         vehicles=tuple(_vehicles(random)),
     )
 
 
 def _walker(random: np.random.Generator) -> Walker:
-    z, gait = float(random.uniform(6, 70)), float(random.uniform(0, 6))
+    z, gait = float(random.uniform(9, 75)), float(random.uniform(0, 6))
     pace = float(random.uniform(0.9, 1.7)) * float(random.choice([-1, 1]))
     drawn = random.random()
     if drawn < 0.4:  # crosses

@@ -30,6 +30,8 @@ MORE_DETAIL = 0.3
 """By how much a strong lift raises the detail that is believed; the lift's shoulder takes contrast from it."""
 LESS_LIFT = 0.4
 """Of the automatic lift, where haze was dense."""
+WARMER = 0.6
+"""Part of what infrared is above its surroundings that a detector's frame gets at least, bright as it may be."""
 
 
 class Head(nn.Module):
@@ -116,10 +118,11 @@ class RealtimeFusion(Network):
 
         gray = luma(colour)
         a, b, field, hot = maps.slope, maps.offset, maps.field, maps.hot
+        around = (surroundings(small_thermal, small_valid, 2 * self.core.profile.guide + 1),) if self.unlifted else ()
         if factor > 1:
-            brought = physics.enlarge(torch.cat([a, b, gain, hot, trust, field, base], dim=1), factor, gray)
-            a, b, gain, hot, trust, field, *rest = brought.chunk(9, dim=1)
-            base = torch.cat(rest, dim=1)
+            brought = physics.enlarge(torch.cat([a, b, gain, hot, trust, field, base, *around], dim=1), factor, gray)
+            a, b, gain, hot, trust, field, *rest = brought.chunk(9 + len(around), dim=1)
+            base, around = torch.cat(rest[:3], dim=1), tuple(rest[3:])
         else:
             base = physics.box(base, 5)
         air = maps.whole_air * field
@@ -127,7 +130,7 @@ class RealtimeFusion(Network):
         t = 1 - dehaze * (1 - clamp(t, T_LEAST, 1))
         clear = clamp((colour - air) / t + air, 0, 1, t)
         # all of the detail, noise too: a detector tells them apart, and loses more by what is taken away
-        dark = (clear + valid * hot * (thermal - luma(clear)).clamp(min=0),) if self.unlifted else ()
+        dark = tuple(clear + valid * warmth(thermal, luma(clear), hot, each) for each in around)
         restored = base + trust * (physics.lift(clear, gain) - base)
         bright = luma(restored)
         fused = bright + valid * hot * (thermal - bright).clamp(min=0)
@@ -171,6 +174,21 @@ def without_floor(thermal: Tensor, valid: Tensor, memory: Memory | None = None) 
     mean = (thermal * valid).mean((2, 3), True) / valid.mean((2, 3), True).clamp(min=1e-2)
     floor = (memory or Memory()).steady((mean - FLOOR).clamp(0, 0.9))
     return ((thermal - floor) / (1 - floor)).clamp(min=0)
+
+
+def surroundings(thermal: Tensor, valid: Tensor, window: int) -> Tensor:
+    """Mean of infrared over a square window, over the valid part of it. All (N, 1, h, w); 0 where nothing is valid."""
+    return physics.box(thermal * valid, window) / physics.box(valid, window).clamp(min=1e-2)
+
+
+def warmth(thermal: Tensor, bright: Tensor, hot: Tensor, around: Tensor) -> Tensor:
+    """What infrared adds to a detector's frame: max(hot max(I - Y, 0), w (I - mean(I))), w = WARMER.
+
+    The first alone shows nobody whose clothes are darker in infrared than what is behind them in the visible frame: lit
+    fronts, fog, glare. thermal, bright: I and the visible luma Y. around: of `surroundings`. All (N, 1, H, W); so is
+    what is returned, >= 0.
+    """
+    return torch.maximum(hot * (thermal - bright).clamp(min=0), WARMER * (thermal - around))
 
 
 def trusted(bright: Tensor, noise: Tensor) -> Tensor:

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from fusecam.engines.base import EngineError
 from fusecam.engines.detector import DETECTOR_NAMES, load_detector, save_detector
+from fusecam.train.detector.augment import cut, narrowed
 from fusecam.train.detector.boxes import read_boxes, write_boxes
-from fusecam.train.detector.data import Examples, Windows, cut
+from fusecam.train.detector.data import Examples, Windows
 from fusecam.train.detector.fit import fit_detector
 from fusecam.train.detector.network import start_network
 from fusecam.train.detector.recipe import DetectorRecipe, read_detector_recipe
@@ -51,6 +52,25 @@ def test_a_box_left_outside_is_dropped(x: float, y: float, least: int, most: int
     image, label = np.zeros((480, 640, 3), np.uint8), np.array([[0, x, y, 0.05, 0.1]], np.float32)
     kept = [len(cut(image, label, (384, 512), np.random.default_rng(seed))[1]) for seed in range(100)]
     assert least <= sum(kept) <= most  # every window has the frame's middle, not every one its corner
+
+
+def test_a_narrower_infrared_camera_leaves_the_sides_to_the_visible_one() -> None:
+    """Pixels and boxes of either frame, each where it counts."""
+    fused, alone = np.full((48, 640, 3), 200, np.uint8), np.full((48, 640, 3), 50, np.uint8)
+    at = np.linspace(0.005, 0.995, 100, dtype=np.float32)
+    of_fused = np.stack([0 * at, at, 0 * at + 0.5, 0 * at + 0.01, 0 * at + 0.5], 1)
+    of_alone = of_fused + np.array([2, 0, 0, 0, 0], np.float32)
+    cut_off = 0
+    for seed in range(30):
+        image, boxes = narrowed(fused, of_fused, alone, of_alone, np.random.default_rng(seed))
+        assert len(boxes) == len(at)
+        for kind, x in boxes[:, :2]:
+            columns = image[0, max(0, round(x * 640) - 3) : round(x * 640) + 3, 0]
+            assert (200 if kind == 0 else 50) in columns
+        cut_off += (boxes[:, 0] == 2).any()
+        assert (boxes[:, 0] == 0).sum() >= 60
+    assert cut_off > 15
+    assert (fused == 200).all() and (alone == 50).all()
 
 
 def test_boxes_survive_their_file(tmp_path: Path) -> None:

@@ -16,12 +16,12 @@ from torch.utils.data import IterableDataset
 from ...engines.base import Pixels
 from ..data import find_pairs, split
 from ..errors import TrainError
+from .augment import cut, look, narrowed
 from .boxes import Boxes, read_boxes
 from .recipe import DetectorRecipe, Kind
 
 Batch = dict[str, Tensor]
 """img: (N, 3, h, w) uint8 RGB. cls (n, 1), bboxes (n, 4) x, y, width, height in parts of the window, batch_idx (n,)."""
-GRAY = 114
 VARIANTS = ("degraded", "restored", "shown")
 """Ends of the names of further frames of a pair."""
 WIDTH = 640
@@ -54,6 +54,8 @@ class Examples:
             self.shares["streets"] = recipe.streets.share
         self.train: dict[tuple[str, Kind], list[Example]] = {}
         self.held: list[Example] = []
+        self.alone: dict[Path, Example] = {}
+        """Of a fused frame of degraded cameras, the same without infrared."""
         for source in self.shares:
             for kind in kinds_of(recipe, source):
                 self.train[source, kind] = []
@@ -67,6 +69,11 @@ class Examples:
                         self.held.append(Example(image, boxes))
                 if not self.train[source, kind]:
                     raise TrainError(f"{folder / 'images' / source / kind}: no frames; remove {folder} to make them")
+            by_name = {each.image.name: each for each in self.train.get((source, "visible"), [])}
+            for each in self.train.get((source, "fused"), []):
+                without = by_name.get(each.image.name.replace("_degraded", "_restored"))
+                if without is not None and each.image.stem.endswith("_degraded"):
+                    self.alone[each.image] = without
 
 
 class Windows(IterableDataset[Batch]):
@@ -99,9 +106,12 @@ class Windows(IterableDataset[Batch]):
         kind = self._draw({kind: self.recipe.kinds[kind] for kind in kinds_of(self.recipe, source)})
         pool = self.examples.train[source, kind]
         example = pool[int(self._random.integers(len(pool)))]
-        image = read_frame(example)
-        image, boxes = cut(image, example.boxes, size, self._random, usual * WIDTH / image.shape[1])
-        return _look(image, self._random), boxes
+        image, boxes = read_frame(example), example.boxes
+        alone = self.examples.alone.get(example.image)
+        if alone is not None and self._random.random() < self.recipe.narrow:
+            image, boxes = narrowed(image, boxes, read_frame(alone), alone.boxes, self._random)
+        image, boxes = cut(image, boxes, size, self._random, usual * WIDTH / image.shape[1])
+        return look(image, self._random), boxes
 
     def _draw(self, shares: Mapping[Name, float]) -> Name:
         odds = np.array(list(shares.values()))
@@ -148,63 +158,3 @@ def collate(made: list[tuple[Pixels, Boxes]]) -> Batch:
         "bboxes": boxes[:, 1:],
         "batch_idx": torch.from_numpy(index).float(),
     }
-
-
-def cut(
-    image: Pixels, boxes: Boxes, size: tuple[int, int], random: np.random.Generator, usual: float = 1.0
-) -> tuple[Pixels, Boxes]:
-    """A window of (height, width), the frame scaled by 0.6 to 1.6 times `usual` and by half of the draws mirrored.
-
-    Boxes are clipped to it; those of which less than a quarter or fewer than 4 pixels remain are dropped.
-    """
-    height, width = size
-    scale = usual * float(np.exp(random.normal(0, 0.25)).clip(0.6, 1.6))
-    stretch = float(np.exp(random.normal(0, 0.05)))
-    frame_height, frame_width = image.shape[:2]
-    across, down = frame_width * scale * stretch, frame_height * scale
-    # Where the frame is larger than the window any part of it; where it is smaller, anywhere in the window.
-    left, top = (float(random.uniform(min(0, room), max(0, room))) for room in (width - across, height - down))
-    mirrored = random.random() < 0.5
-    x_scale = -scale * stretch if mirrored else scale * stretch
-    y_scale = scale
-    if scale < 0.8:  # averaged first, since a warp leaves pixels out
-        image = np.asarray(cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
-        x_scale, y_scale = x_scale * frame_width / image.shape[1], y_scale * frame_height / image.shape[0]
-    # OpenCV's pixels are points at whole numbers, those of boxes squares between them: half a pixel on either side
-    shift_x, shift_y = left + (across if mirrored else 0) + x_scale / 2 - 0.5, top + y_scale / 2 - 0.5
-    matrix = np.array([[x_scale, 0, shift_x], [0, y_scale, shift_y]])
-    pixels = cv2.warpAffine(image, matrix, (width, height), borderValue=(GRAY, GRAY, GRAY))
-
-    x, w = boxes[:, 1] * across, boxes[:, 3] * across
-    x = across - x if mirrored else x
-    y, h = boxes[:, 2] * down, boxes[:, 4] * down
-    x1, x2 = (np.clip(x + half * w + left, 0, width) for half in (-0.5, 0.5))
-    y1, y2 = (np.clip(y + half * h + top, 0, height) for half in (-0.5, 0.5))
-    seen_w, seen_h = x2 - x1, y2 - y1
-    kept = (seen_w * seen_h >= 0.25 * w * h) & (np.minimum(seen_w, seen_h) >= 2) & (np.maximum(seen_w, seen_h) >= 4)
-    clipped = np.stack([boxes[:, 0], (x1 + x2) / 2 / width, (y1 + y2) / 2 / height, seen_w / width, seen_h / height], 1)
-    return np.asarray(pixels, np.uint8), np.asarray(clipped[kept], np.float32)
-
-
-def _look(image: Pixels, random: np.random.Generator) -> Pixels:
-    """Other cameras: sharper or softer, lighter or darker, other colours, grain."""
-    drawn = random.random()
-    if drawn < 0.2:
-        image = np.asarray(cv2.GaussianBlur(image, (0, 0), float(random.uniform(0.5, 1.6))), np.uint8)
-    elif drawn < 0.5:
-        soft = cv2.GaussianBlur(image, (0, 0), float(random.uniform(0.8, 2)))
-        amount = float(random.uniform(0.3, 1.5))
-        image = np.asarray(cv2.addWeighted(image, 1 + amount, soft, -amount, 0), np.uint8)
-    if random.random() < 0.4:
-        gain = np.exp(random.normal(0, 0.06, 3)) if random.random() < 0.5 else np.ones(3)
-        levels = 255 * (np.arange(256) / 255) ** float(np.exp(random.normal(0, 0.3))) * float(random.uniform(0.75, 1.2))
-        table = np.clip(levels[:, None] * gain, 0, 255).astype(np.uint8)
-        image = np.asarray(cv2.LUT(image, table[:, None]), np.uint8)
-    if random.random() < 0.3:
-        gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None].repeat(3, 2)
-        colourful = float(random.uniform(0, 1.6))
-        image = np.asarray(cv2.addWeighted(image, colourful, gray, 1 - colourful, 0), np.uint8)
-    if random.random() < 0.15:
-        grain = random.normal(0, float(random.uniform(1, 6)), image.shape[:2])[..., None]
-        image = np.clip(image + grain, 0, 255).astype(np.uint8)
-    return image

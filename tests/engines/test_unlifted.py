@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -47,6 +48,36 @@ def test_it_is_the_visible_frame_and_what_is_warmer(night, name: str) -> None:
     whole = dark.max(2) < 255  # where nothing was cut off, chroma is that of the visible frame
     shift = dark.astype(int) - visible
     assert np.ptp(shift, axis=2)[whole].max() <= 2 * LEVEL
+
+
+@pytest.mark.parametrize("name", UNLIFTED)
+def test_people_darker_than_a_bright_front_behind_them_stand_out(name: str) -> None:
+    """In infrared they are above what surrounds them, though below the visible frame's luma."""
+    random = np.random.default_rng(0)
+    visible = np.clip(random.normal(150, 3, (240, 320, 1)), 0, 255).astype(np.uint8).repeat(3, 2)
+    infrared = np.full((240, 320), 30, np.uint8)
+    person = np.zeros_like(infrared, bool)
+    person[90:150, 150:170] = True
+    infrared[person] = 110
+    fused = create_engine(name, dehaze=0, unlifted=True).fuse(visible, infrared, np.full_like(infrared, 255))
+    more = luma(fused.to_detect) - luma(visible)
+    expected = realtime.WARMER * 80
+    assert 0.7 * expected < more[person].mean() < 1.05 * expected
+    far = np.hypot(*np.meshgrid(np.arange(320) - 160, np.arange(240) - 120)) > 110
+    assert np.abs(more[far]).max() < 3 * LEVEL
+
+
+def test_surroundings_are_the_mean_of_what_is_valid() -> None:
+    random = np.random.default_rng(1)
+    thermal, valid = random.random((40, 50)), np.zeros((40, 50))
+    valid[:, 12:] = 1
+    sums = (cv2.blur(each, (9, 9), borderType=cv2.BORDER_CONSTANT) for each in (thermal * valid, valid))
+    total, count = (np.where(each < 1e-9, 0, each) for each in sums)
+    expected = total / np.maximum(count, 1e-9)
+    given = (torch.from_numpy(each)[None, None] for each in (thermal, valid))
+    found = realtime.surroundings(*given, 9)[0, 0].numpy()
+    np.testing.assert_allclose(found[:, 9:], expected[:, 9:], atol=1e-9)  # with a ninth of the window valid, and more
+    assert (found[:, :8] == 0).all()
 
 
 @pytest.mark.parametrize("name", UNLIFTED)

@@ -118,11 +118,11 @@ class RealtimeFusion(Network):
 
         gray = luma(colour)
         a, b, field, hot = maps.slope, maps.offset, maps.field, maps.hot
-        around = (surroundings(small_thermal, small_valid, 2 * self.core.profile.guide + 1),) if self.unlifted else ()
+        around = [surroundings(small_thermal, small_valid, 2 * self.core.profile.guide + 1)] if self.unlifted else []
         if factor > 1:
             brought = physics.enlarge(torch.cat([a, b, gain, hot, trust, field, base, *around], dim=1), factor, gray)
             a, b, gain, hot, trust, field, *rest = brought.chunk(9 + len(around), dim=1)
-            base, around = torch.cat(rest[:3], dim=1), tuple(rest[3:])
+            base, around = torch.cat(rest[:3], dim=1), rest[3:]
         else:
             base = physics.box(base, 5)
         air = maps.whole_air * field

@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import save_file
 
 from fusecam.engines.base import EngineError
 from fusecam.engines.detector import DETECTOR_NAMES, load_detector, save_detector
@@ -202,6 +203,29 @@ def test_a_run_makes_frames_trains_and_goes_on(tiny: DetectorRecipe, tmp_path: P
     assert torch.equal(first[frozen], second[frozen])
     saved = torch.load(tmp_path / "out" / "last.ckpt", weights_only=True)
     assert saved["global_step"] == 6 and saved["spent"] > 0
+
+
+def test_what_is_kept_of_a_start_is_in_the_weights(tiny: DetectorRecipe, tmp_path: Path) -> None:
+    start = load_detector(fit_detector(tiny, tmp_path / "start", bar=False)).state_dict()
+    detector = tiny.detector.model_copy(update={"start": tmp_path / "start" / "weights.safetensors"})
+    made = {}
+    for keep in (0.0, 0.75):
+        recipe = tiny.model_copy(update={"detector": detector.model_copy(update={"keep": keep}), "rate": 0.01})
+        made[keep] = load_detector(fit_detector(recipe, tmp_path / str(keep), bar=False)).state_dict()
+    moved = 0.0
+    for name, value in made[0.0].items():
+        if value.is_floating_point():
+            moved = max(moved, float((value - start[name]).abs().max()))
+            torch.testing.assert_close(made[0.75][name], start[name].lerp(value, 0.25), rtol=2e-3, atol=1e-3)
+    assert moved > 0.02
+
+
+def test_nothing_is_kept_of_weights_of_another_network(tmp_path: Path) -> None:
+    whole = start_network("yolov5n.yaml", None).state_dict()
+    save_file({name: value for name, value in whole.items() if name.startswith("model.0.")}, tmp_path / "w.safetensors")
+    start_network("yolov5n.yaml", tmp_path / "w.safetensors")
+    with pytest.raises(TrainError, match=r"detector\.keep: not weights of this detector"):
+        start_network("yolov5n.yaml", tmp_path / "w.safetensors", whole=True)
 
 
 def test_the_clock_ends_a_run(tiny: DetectorRecipe, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from ...engines.detection.quiet import ultralytics
 from ...engines.detector import save_detector
 from .data import Batch, Examples, Whole, Windows
 from .images import make_images
-from .network import start_network
+from .network import between, start_network
 from .recipe import DetectorRecipe
 
 
@@ -31,14 +31,21 @@ class DetectorModule(lightning.LightningModule):
         super().__init__()
         self.recipe, self.windows, self.spent = recipe, windows, 0.0
         self._began = time.monotonic()
-        network: Any = start_network(recipe.detector.architecture, recipe.detector.start)
+        asked = recipe.detector
+        network: Any = start_network(asked.architecture, asked.start, whole=asked.keep > 0)
+        self._start = {name: value.clone() for name, value in network.state_dict().items()} if asked.keep else {}
         network.to(memory_format=torch.channels_last)
         network.args = ultralytics("ultralytics.cfg").get_cfg()  # its gains of the three losses
         self.network: torch.nn.Module = network
-        self._frozen: list[torch.nn.Module] = [network.model[number] for number in range(recipe.detector.frozen)]
+        self._frozen: list[torch.nn.Module] = [network.model[number] for number in range(asked.frozen)]
         for layer in self._frozen:
             layer.requires_grad_(False)
         self._loss: Any = None
+
+    def write(self, weights: Path) -> None:
+        """The network as it is now, or what the recipe keeps of its start with it."""
+        keep = self.recipe.detector.keep
+        save_detector(between(self.network, self._start, keep) if keep else self.network, weights)
 
     @property
     def progress(self) -> float:
@@ -149,7 +156,7 @@ def fit_detector(
     )
     trainer.save_checkpoint(last)
     if trainer.is_global_zero:
-        save_detector(module.network, weights)
+        module.write(weights)
     return weights
 
 
@@ -162,7 +169,7 @@ class Export(lightning.Callback):
     def on_validation_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Lightning's hook."""
         if trainer.is_global_zero and isinstance(pl_module, DetectorModule):
-            save_detector(pl_module.network, self.path)
+            pl_module.write(self.path)
 
 
 def _float(value: Any) -> Any:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from torch import Tensor
 
 from ...engines.detection.quiet import ultralytics
 from ...engines.detector import build_detector
 from ..errors import TrainError
 
 
-def start_network(architecture: str, start: Path | None) -> torch.nn.Module:
-    """Ultralytics' network of that name for three classes, with those tensors of `start` that fit."""
+def start_network(architecture: str, start: Path | None, whole: bool = False) -> torch.nn.Module:
+    """Ultralytics' network of that name for three classes, with those tensors of `start` that fit.
+
+    whole: whether all must be there and fit. Raises TrainError.
+    """
     try:
         network = build_detector(ultralytics("ultralytics.nn.tasks").yaml_model_load(architecture))
     except (OSError, KeyError, TypeError) as error:
@@ -29,5 +35,19 @@ def start_network(architecture: str, start: Path | None) -> torch.nn.Module:
     fitting = {name: value for name, value in given.items() if name in own and own[name].shape == value.shape}
     if not fitting:
         raise TrainError(f"{start}: no tensor of {architecture} in it; start from weights of the same architecture")
+    if whole and len(fitting) < len(own):
+        raise TrainError(f"{start}: detector.keep: not weights of this detector; start from some by `fusecam train`")
     network.load_state_dict(own | fitting)
     return network
+
+
+def between(network: torch.nn.Module, start: Mapping[str, Tensor], keep: float) -> torch.nn.Module:
+    """A copy with the weights k W0 + (1 - k) W, k = keep, W0 those of `start`: one that a short training left near its
+    start is often worse than the mean of both."""
+    mixed = copy.deepcopy(network)
+    own = mixed.state_dict()
+    for name, value in own.items():
+        if value.is_floating_point():
+            value.lerp_(start[name].to(value), keep)
+    mixed.load_state_dict(own)
+    return mixed

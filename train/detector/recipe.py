@@ -18,6 +18,8 @@ class Network(Strict):
 
     architecture: str = "yolov5n.yaml"
     start: Path | None = None
+    keep: float = Field(0.0, ge=0, lt=1)
+    """Part of the start in the weights that are written: of a start by `fusecam train`, see `network.between`."""
     frozen: int = Field(3, ge=0)
     """How many of the first layers keep their start: edges are edges, and theirs are the dearest gradients."""
     teacher: Path | None = None

@@ -118,7 +118,10 @@ class RealtimeFusion(Network):
 
         gray = luma(colour)
         a, b, field, hot = maps.slope, maps.offset, maps.field, maps.hot
-        around = [surroundings(small_thermal, small_valid, 2 * self.core.profile.guide + 1)] if self.unlifted else []
+        around: list[Tensor] = []
+        if self.unlifted:  # on half the grid: their windows are large
+            coarse = physics.reduce(small_thermal, 2), physics.reduce(small_valid, 2)
+            around = [physics.enlarge(surroundings(*coarse, self.core.profile.guide), 2, small)]
         if factor > 1:
             brought = physics.enlarge(torch.cat([a, b, gain, hot, trust, field, base, *around], dim=1), factor, gray)
             a, b, gain, hot, trust, field, *rest = brought.chunk(9 + len(around), dim=1)

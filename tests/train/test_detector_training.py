@@ -226,6 +226,8 @@ def test_nothing_is_kept_of_weights_of_another_network(tmp_path: Path) -> None:
     start_network("yolov5n.yaml", tmp_path / "w.safetensors")
     with pytest.raises(TrainError, match=r"detector\.keep: not weights of this detector"):
         start_network("yolov5n.yaml", tmp_path / "w.safetensors", whole=True)
+    with pytest.raises(TrainError, match=r"detector\.keep: of what\? name detector\.start"):
+        start_network("yolov5n.yaml", None, whole=True)
 
 
 def test_the_clock_ends_a_run(tiny: DetectorRecipe, tmp_path: Path) -> None:

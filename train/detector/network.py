@@ -26,6 +26,8 @@ def start_network(architecture: str, start: Path | None, whole: bool = False) ->
     except (OSError, KeyError, TypeError) as error:
         raise TrainError(f"detector.architecture: {architecture}: no network that Ultralytics ships") from error
     if start is None:
+        if whole:
+            raise TrainError("detector.keep: of what? name detector.start, weights by `fusecam train`")
         return network
     try:
         given = load_file(start)

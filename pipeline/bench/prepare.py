@@ -24,7 +24,7 @@ RATE = 25
 EVERY = 44
 """Of the frames of each scene the engines are timed on every so many: four, spread over its length."""
 ENCODING = {"preset": "superfast", "crf": "20"}
-"""Of the streams, as x264 takes it: that of fusecam's own output."""
+"""Of the streams, as x264 takes it: coded as recorders do, dearer to decode than fusecam's own quick preset."""
 
 
 def prepare(folder: Path, size: Size, told: Callable[[int], None] = lambda done: None) -> int:

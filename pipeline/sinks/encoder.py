@@ -14,9 +14,12 @@ from ..frames import Pixels
 from .planes import BT601, BT709, layout, yuv_frame
 
 _HD_LINES = 720
+_THREADS = 2
+"""Of x264, each on a frame of its own: the caller waits for one frame only while the next is coded. Like the slices
+part of the result, so neither follows the machine."""
 _SLICES = 4
-"""Threads of x264 from 720 lines on, which cut the picture into as many slices: part of the result, so they do not
-follow the machine. Smaller pictures take one: they are coded before others have woken up."""
+"""In fragments, where no frame may wait inside, from 720 lines on: a thread for each. Smaller pictures take one: they
+are coded before others have woken up."""
 _FRAGMENTS = {"movflags": "frag_keyframe+empty_moov+default_base_moof", "flush_packets": "1"}
 
 
@@ -42,6 +45,7 @@ class Encoder:
         """image: of the size to come, (H, W, 3) RGB or (H, W). timescale: ticks per second.
 
         fragments: the file (mp4) can be played up to the last key frame at any time, whatever becomes of the process.
+            Without them a frame is still inside when `write` returns.
         """
         self.timescale = timescale
         self._shape = image.shape
@@ -53,6 +57,9 @@ class Encoder:
         if fragments:
             options |= _FRAGMENTS
             coding |= {"tune": "zerolatency", "forced-idr": "1"}  # nothing waits inside that a kill would lose
+            threads = "SLICE", _SLICES if height >= _HD_LINES else 1
+        else:
+            threads = "FRAME", _THREADS
         self._container = av.open(destination, "w", format=muxer, container_options=options)
         self._stream = self._container.add_stream("libx264", rate=rate or 25, options=coding)
         context = self._stream.codec_context
@@ -65,7 +72,7 @@ class Encoder:
         context.color_range = ColorRange.MPEG
         context.color_primaries = ColorPrimaries.BT709
         context.color_trc = ColorTrc.BT709
-        context.thread_count = _SLICES if height >= _HD_LINES else 1
+        context.thread_type, context.thread_count = threads
         self._matrix, context.colorspace = (BT709, 1) if height >= _HD_LINES else (BT601, 6)  # numbers of ITU-T H.273
 
     def write(self, image: Pixels, tick: int, key: bool = False) -> None:

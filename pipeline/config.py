@@ -74,6 +74,7 @@ class DetectorConfig(_Section):
     confidence: float = Field(0.25, gt=0, lt=1, description="lowest score kept")
     classes: list[str] | None = Field(None, description="keep these only")
     track: bool = Field(False, description="number the objects over time")
+    coast_s: float = Field(0.25, ge=0, description="how long a tracked object that is not found stays, as `coasted`")
 
     @property
     def wanted(self) -> bool:

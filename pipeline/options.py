@@ -64,7 +64,13 @@ Classes = Annotated[
     str | None, _option(metavar="NAMES", help="Classes to detect, with commas between: person,car. Default: all.")
 ]
 Conf = Annotated[float | None, _option(metavar="0..1", help="Lowest score of a detection. Default: 0.25.")]
-Track = Annotated[bool | None, _option("--track/--no-track", help="Number the objects over time. Default: off.")]
+Track = Annotated[
+    bool | None,
+    _option(
+        "--track/--no-track",
+        help="Number the objects over time, and keep them through gaps of up to 0.25 s. Default: off.",
+    ),
+]
 OverlayOn = Annotated[
     bool | None,
     _option(

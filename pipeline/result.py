@@ -27,6 +27,11 @@ class Result:
     detections: list[Detection] = field(default_factory=list)
 
     @property
+    def found(self) -> list[str]:
+        """Classes of what the detector found in this very frame, one for each box."""
+        return [detection.label for detection in self.detections if not detection.coasted]
+
+    @property
     def time(self) -> float:
         """Capture time of the visible frame in seconds, on its own clock."""
         return self.pair.visible.time_ns / 1e9

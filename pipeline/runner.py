@@ -86,7 +86,7 @@ class Outcome:
 
     def add(self, result: Result) -> None:
         """Take a result that goes to the outputs into the sums; `hazes` counts those with a visible frame."""
-        self.detections.update(detection.label for detection in result.detections)
+        self.detections.update(result.found)
         if result.pair.led_by == "visible":
             self.haze += result.fused.haze
             self.illumination += result.fused.light

@@ -121,7 +121,8 @@ def run_streams(
             tools.engine.prepare(*warp.shape)
             if tools.detector is not None:
                 tools.detector.prepare(visible.width, visible.height)
-        tracker = Tracker(config.detector.confidence) if tools.detector is not None and config.detector.track else None
+        follows = tools.detector is not None and config.detector.track
+        tracker = Tracker(config.detector.confidence, config.detector.coast_s) if follows else None
         sinks += open_sinks(config.output, visible.rate, names, inputs)
         recording = _recording(config, streams, switches)
         sinks += [*recording, *more_sinks]

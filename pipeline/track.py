@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,24 +13,45 @@ import numpy.typing as npt
 
 from ..engines.detection.quiet import ultralytics
 from ..engines.steady import LONGEST_S, Cuts
-from .detect import Detection
+from .detect import Box, Detection
 from .frames import Frame
 
 WEAKEST = 0.1
 """Score down to which a box may carry on a track that exists, as ByteTrack wants it: a detector for it keeps these."""
 REMEMBERED = 30
 """Frames after which a track that was not seen again ends."""
+PROVEN = 5
+"""Frames that an object was found in before it may coast: what flickered up once is left alone."""
+INSIDE = 0.5
+"""Part of an expected box that must lie in the frame: what has left it does not coast."""
+TAKEN = 0.5
+"""IoU with another box of the frame from which an expected one is taken to be the same object."""
+
+
+@dataclass(slots=True)
+class _Known:
+    """What is remembered of a track: the classes it was seen as, its last score, and when."""
+
+    votes: Counter[str] = field(default_factory=Counter)
+    score: float = 0.0
+    seen_ns: int = 0
 
 
 class Tracker:
     """Gives every object a number that stays while it is seen, and through short gaps.
 
+    An object that is not found, behind a pole, say, coasts for a moment: its box stays where the track's Kalman filter
+    expects it, marked as such. It must have been found in PROVEN frames and still lie in the frame.
+
     It starts afresh, with new numbers, on a scene cut and after a gap of 2 s in the source. One for each run.
     """
 
-    def __init__(self, confidence: float) -> None:
-        """confidence: score from which an object starts a track; weaker ones, from WEAKEST up, only carry one on."""
-        self._confidence = confidence
+    def __init__(self, confidence: float, coast_s: float = 0.0) -> None:
+        """confidence: score from which an object starts a track; weaker ones, from WEAKEST up, only carry one on.
+
+        coast_s: how long an object coasts, seconds of the source's clock; 0: not at all.
+        """
+        self._confidence, self._coast_ns = confidence, coast_s * 1e9
         self._make = ultralytics("ultralytics.trackers.byte_tracker").BYTETracker
         # Ultralytics' defaults, but for the first three, which follow the confidence, and the last: with it on, weak
         # scores count as distance, and on the samples objects change their numbers twice as often.
@@ -47,14 +68,15 @@ class Tracker:
         self._before_ns = 0
         self._first = 0  # numbers of the tracker before end here
         self._highest = 0
-        self._votes: dict[int, Counter[str]] = {}
+        self._known: dict[int, _Known] = {}
         self._ended: Counter[str] = Counter()
 
     def follow(self, detections: Sequence[Detection], visible: Frame) -> list[Detection]:
-        """The objects of the next frame with their numbers, those without one (None) if above the confidence.
+        """The objects of the next frame with their numbers, those without one (None) if above the confidence, and last
+        those that coast.
 
-        Boxes and scores are as detected. A number is given from the second frame on, on the first frame of a scene at
-        once. visible: tells when the scene was cut and how much time has passed.
+        Boxes and scores are as detected, but for these. A number is given from the second frame on, on the first frame
+        of a scene at once. visible: tells when the scene was cut and how much time has passed.
         """
         elapsed_ns, self._before_ns = visible.time_ns - self._before_ns, visible.time_ns
         if self._cuts.cut(visible.pixels) or not 0 < elapsed_ns <= LONGEST_S * 1e9:
@@ -62,19 +84,37 @@ class Tracker:
         rows = self._tracker.update(_Boxes.of(detections))
         numbers = {int(row[7]): self._first + int(row[4]) for row in rows}
         for index, number in numbers.items():
-            self._votes.setdefault(number, Counter())[detections[index].label] += 1
+            known = self._known.setdefault(number, _Known())
+            known.votes[detections[index].label] += 1
+            known.score, known.seen_ns = detections[index].score, visible.time_ns
         self._highest = max(self._highest, *numbers.values(), 0)
         self._forget()
-        return [
+        objects = [
             replace(found, track=numbers.get(index))
             for index, found in enumerate(detections)
             if index in numbers or found.score > self._confidence
         ]
+        boxes = [found.box for found in objects]
+        coasting = [each for each in self._coasting(visible) if all(_iou(each.box, box) < TAKEN for box in boxes)]
+        return objects + coasting
 
     @property
     def counts(self) -> dict[str, int]:
         """How many objects were numbered so far, by the class that each was most often seen as."""
-        return dict(sorted((self._ended + Counter(_winner(votes) for votes in self._votes.values())).items()))
+        return dict(sorted((self._ended + Counter(_winner(known.votes) for known in self._known.values())).items()))
+
+    def _coasting(self, visible: Frame) -> Iterator[Detection]:
+        """Objects not found in this frame that are still expected in it, their boxes cut at its borders."""
+        width, height = visible.size
+        for track in self._tracker.lost_stracks:
+            number = self._first + int(track.track_id)
+            known = self._known.get(number)
+            if known is None or known.votes.total() < PROVEN or visible.time_ns - known.seen_ns > self._coast_ns:
+                continue
+            x1, y1, x2, y2 = map(float, track.xyxy)
+            box = max(x1, 0.0), max(y1, 0.0), min(x2, float(width)), min(y2, float(height))
+            if _area(box) > 0 and _area(box) >= INSIDE * _area((x1, y1, x2, y2)):
+                yield Detection(_winner(known.votes), known.score, box, number, coasted=True)
 
     def _restart(self) -> None:
         self._tracker = self._make(self._settings)
@@ -84,8 +124,8 @@ class Tracker:
         """Settle the class of tracks that have ended, so that memory does not grow with the run."""
         tracks = (*self._tracker.tracked_stracks, *self._tracker.lost_stracks)
         alive = {self._first + int(track.track_id) for track in tracks}
-        for number in self._votes.keys() - alive:
-            self._ended[_winner(self._votes.pop(number))] += 1
+        for number in self._known.keys() - alive:
+            self._ended[_winner(self._known.pop(number).votes)] += 1
 
 
 class _Boxes:
@@ -110,6 +150,16 @@ class _Boxes:
 
     def __len__(self) -> int:
         return len(self.conf)
+
+
+def _area(box: Box) -> float:
+    return max(0.0, box[2] - box[0]) * max(0.0, box[3] - box[1])
+
+
+def _iou(one: Box, other: Box) -> float:
+    first, second = np.array(one), np.array(other)
+    both = _area((*np.maximum(first[:2], second[:2]), *np.minimum(first[2:], second[2:])))
+    return both / max(_area(one) + _area(other) - both, 1e-9)
 
 
 def _winner(votes: Counter[str]) -> str:

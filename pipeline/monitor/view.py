@@ -47,7 +47,7 @@ class RunView:
         haze, illumination = (result.fused.haze, result.fused.light) if seen else (None, None)
         with self._lock:
             self._latest, self._haze, self._illumination = result, haze, illumination
-            self._detections.update(found.label for found in result.detections)
+            self._detections.update(result.found)
         self.health.written += 1
         if self.on_result is not None:
             self.on_result()

@@ -24,15 +24,16 @@ Inks = list[tuple[Pixels, Colour]]
 
 
 def draw_boxes(image: Pixels, detections: Sequence[Detection], size: int, ceiling: int) -> None:
-    """Boxes in the colours of their classes, the best score on top; labels where they cover neither one another nor a
-    small object.
+    """Boxes in the colours of their classes, the best score on top, of those that coast the corners; labels where they
+    cover neither one another nor a small object.
 
     size: of the text. ceiling: the first row that labels may use. Where every place is taken, and at small boxes, a
     label is shortened, then left out: the colour still tells the class.
     """
     found = [(d, box) for d in sorted(detections, key=lambda d: d.score) if (box := visible_part(d, image))]
     for detection, box in found:
-        _draw_box(image, box, class_colour(detection.label))
+        draw = _draw_corners if detection.coasted else _draw_box
+        draw(image, box, class_colour(detection.label))
     small = [box for _, box in found if box[3] - box[1] < _SMALL * size]
     taken: list[Area] = []
     for detection, box in reversed(found):
@@ -65,6 +66,16 @@ def _draw_box(image: Pixels, box: Area, colour: Colour) -> None:
     ):
         shade(place, _EDGE_SHADE)
     cv2.rectangle(image, (x1, y1), (x2, y2), colour, line)
+
+
+def _draw_corners(image: Pixels, box: Area, colour: Colour) -> None:
+    x1, y1, x2, y2 = box
+    line = line_width(image)
+    across, down = max(2, (x2 - x1) // 4), max(2, (y2 - y1) // 4)
+    for x, to_x in ((x1, x1 + across), (x2, x2 - across)):
+        for y, to_y in ((y1, y1 + down), (y2, y2 - down)):
+            cv2.line(image, (x, y), (to_x, y), colour, line)
+            cv2.line(image, (x, y), (x, to_y), colour, line)
 
 
 def _place_label(
@@ -102,7 +113,8 @@ def _wordings(found: Detection) -> Iterator[Words]:
     """What a label may say, longest first."""
     name = (found.label, class_colour(found.label))
     number = () if found.track is None else ((f"#{found.track}", BRIGHT),)
-    yield name, *number, (f"{found.score:.2f}", DIM)
+    if not found.coasted:
+        yield name, *number, (f"{found.score:.2f}", DIM)
     yield name, *number
     if number:
         yield number

@@ -19,8 +19,8 @@ class JsonLinesSink:
     `{"frame": 0, "time": 12.345, "skew_ms": 3.1, "haze": 0.41, "illumination": 0.22, "detections": [...]}` with
     detections `{"class": "person", "score": 0.91, "box": [x1, y1, x2, y2], "track": 7}`. Seconds for `time`; `skew_ms`
     is null without an infrared partner; while the visible camera is lost, `"led_by": "infrared"` is added and haze and
-    illumination are null; boxes in pixels of the output; `track` only when tracked. A number that is
-    not finite becomes null.
+    illumination are null; boxes in pixels of the output; `track` only when tracked, `"coasted": true` only where the
+    object was not found in this frame and its track tells where it should be. A number that is not finite becomes null.
     """
 
     def __init__(self, target: Path) -> None:
@@ -63,6 +63,8 @@ def _detection(found: Detection) -> dict[str, Any]:
     }
     if found.track is not None:
         record["track"] = int(found.track)
+    if found.coasted:
+        record["coasted"] = True
     return record
 
 

@@ -73,7 +73,7 @@ class RecordSink:
             segment.write(result)
             self.health.written += 1
             if self._events is not None:
-                self._events.saw(bool(result.detections), utc_ns(result.pair.visible))
+                self._events.saw(bool(result.found), utc_ns(result.pair.visible))
         except (OSError, av.FFmpegError) as error:
             self._lose(error)
 

@@ -45,6 +45,16 @@ def test_a_box_is_drawn_where_it_is_in_its_class_colour() -> None:
     assert mask[184:199, 100:175].all()  # the label's backing
 
 
+def test_of_what_coasts_only_the_corners_are_drawn() -> None:
+    coasting = Detection("person", 0.9, (100, 200, 180, 400), track=7, coasted=True)
+    image = painted([coasting])
+    colour = class_colour("person")
+    assert all(tuple(image[y, x]) == colour for x in (100, 115, 165, 180) for y in (200, 400))
+    assert all(tuple(image[y, x]) == colour for x in (100, 180) for y in (245, 355))
+    assert not changed(image)[260:340, 98:183].any()
+    assert (painted([coasting]) == painted([replace(coasting, score=0.3)])).all()  # nothing has a score in this frame
+
+
 def test_the_label_tells_class_track_and_score() -> None:
     def label(detection: Detection) -> np.ndarray:
         return painted([detection])[170:200].copy()

@@ -47,6 +47,7 @@ def test_a_json_line_has_exactly_the_published_form(tmp_path: Path) -> None:
     sink = JsonLinesSink(tmp_path / "out.jsonl")
     found = [
         Detection("person", 0.912345, (1.04, 2.06, 30.0, 40.55), track=7),
+        Detection("person", 0.5, (3, 4, 5, 6), track=8, coasted=True),
         Detection("car", 0.5, (-0.01, 0.0, 9.0, 9.0)),
     ]
     sink.write(result(0, time_ns=12_345_000_000, detections=found))
@@ -56,6 +57,7 @@ def test_a_json_line_has_exactly_the_published_form(tmp_path: Path) -> None:
     assert first == (
         '{"frame": 0, "time": 12.345, "skew_ms": 3.1, "haze": 0.2, "illumination": 0.2, "detections": ['
         '{"class": "person", "score": 0.9123, "box": [1.0, 2.1, 30.0, 40.5], "track": 7}, '
+        '{"class": "person", "score": 0.5, "box": [3.0, 4.0, 5.0, 6.0], "track": 8, "coasted": true}, '
         '{"class": "car", "score": 0.5, "box": [0.0, 0.0, 9.0, 9.0]}]}'
     )
     assert second == (

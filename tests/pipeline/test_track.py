@@ -103,6 +103,43 @@ def test_a_short_gap_keeps_the_number_and_a_long_one_does_not(scene: Pixels) -> 
     assert tracker.counts == {"person": 2}
 
 
+def test_what_is_hidden_for_a_moment_coasts(scene: Pixels) -> None:
+    tracker = Tracker(0.25, coast_s=0.25)
+    for i in range(10):
+        seen = tracker.follow([walker(i)], visible(scene, i * STEP_NS))
+        assert [(d.track, d.coasted) for d in seen] == [(1, False)]
+    for i in range(10, 16):  # a quarter of a second
+        (hidden,) = tracker.follow([], visible(scene, i * STEP_NS))
+        assert (hidden.label, hidden.score, hidden.track, hidden.coasted) == ("person", 0.8, 1, True)
+        assert np.abs(np.subtract(hidden.box, walker(i).box)).max() < 1.5  # where it walks meanwhile
+    assert tracker.follow([], visible(scene, 16 * STEP_NS)) == []
+    back = tracker.follow([walker(17)], visible(scene, 17 * STEP_NS))
+    assert back == [replace(walker(17), track=1)]
+    assert tracker.counts == {"person": 1}
+
+
+def test_what_flickers_up_or_has_left_the_frame_does_not_coast(scene: Pixels) -> None:
+    tracker = Tracker(0.25, coast_s=0.25)
+    for i in range(2):
+        tracker.follow([walker(i)], visible(scene, i * STEP_NS))
+    assert tracker.follow([], visible(scene, 2 * STEP_NS)) == []
+    width = scene.shape[1]
+    for i in range(3, 9):  # in its last frame five twelfths of it are inside
+        left = width - 5 - 3.0 * (8 - i)
+        tracker.follow([Detection("car", 0.9, (left, 40, left + 12, 52))], visible(scene, i * STEP_NS))
+    assert [tracker.follow([], visible(scene, i * STEP_NS)) for i in (9, 10, 11)] == [[], [], []]
+
+
+def test_nothing_coasts_onto_what_is_found(scene: Pixels) -> None:
+    """Two that merge: the number that is lost leaves no second box."""
+    tracker = Tracker(0.25, coast_s=0.25)
+    stands = Detection("person", 0.9, (40, 40, 60, 100))
+    for i in range(6):
+        comes = Detection("person", 0.8, (44 + 8 * (5 - i), 40, 64 + 8 * (5 - i), 100))
+        assert len(tracker.follow([stands, comes], visible(scene, i * STEP_NS))) == 2
+    assert tracker.follow([stands], visible(scene, 6 * STEP_NS)) == [replace(stands, track=1)]
+
+
 @pytest.mark.parametrize("how", ["cut", "stop", "clock"])
 def test_numbers_start_afresh_where_the_source_cuts_or_stops(scene: Pixels, how: str) -> None:
     tracker = Tracker(0.25)
@@ -123,7 +160,7 @@ def test_an_object_counts_as_what_it_was_mostly_seen_as(scene: Pixels) -> None:
     for i in range(5, 10 + REMEMBERED):
         tracker.follow([], visible(scene, i * STEP_NS))
     assert tracker.counts == {"person": 1}
-    assert tracker._votes == {}  # what has ended takes no memory
+    assert tracker._known == {}  # what has ended takes no memory
 
 
 def test_frames_without_anything(scene: Pixels) -> None:

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from fusecam.engines.base import EngineError
 from fusecam.engines.detector import DETECTOR_NAMES, load_detector, save_detector
-from fusecam.train.detector.augment import cut, narrowed
+from fusecam.train.detector.augment import cut, narrowed, with_pole
 from fusecam.train.detector.boxes import read_boxes, write_boxes
 from fusecam.train.detector.data import Examples, Windows
 from fusecam.train.detector.fit import fit_detector
@@ -72,6 +72,21 @@ def test_a_narrower_infrared_camera_leaves_the_sides_to_the_visible_one() -> Non
         assert (boxes[:, 0] == 0).sum() >= 60
     assert cut_off > 15
     assert (fused == 200).all() and (alone == 50).all()
+
+
+def test_a_pole_stands_before_somebody_and_leaves_half_of_them() -> None:
+    image = np.random.default_rng(1).integers(100, 140, (480, 640, 3), np.uint8)
+    person = np.array([[0, 0.5, 0.5, 0.1, 0.4], [2, 0.2, 0.5, 0.2, 0.2]], np.float32)
+    for seed in range(50):
+        changed = (with_pole(image, person, np.random.default_rng(seed)) != image).any(2)
+        rows, columns = np.flatnonzero(changed.any(1)), np.flatnonzero(changed.any(0))
+        if not len(columns):
+            continue  # as light as what it hides
+        assert columns[-1] - columns[0] <= 0.5 * 64 + 2
+        assert columns[0] >= 288 - 32 and columns[-1] <= 352 + 32  # its middle within the box, half of it beside
+        assert rows[0] < 480 * 0.45 and rows[-1] >= 480 * 0.68  # from above the shoulders to the feet
+    nobody = with_pole(image, person[1:], np.random.default_rng(0))
+    assert nobody.shape == image.shape and (nobody != image).any()
 
 
 def test_boxes_survive_their_file(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What varies from window to window: scale and place, how wide infrared sees, the look."""
+"""What varies from window to window: scale and place, how wide infrared sees, what stands before people, the look."""
 
 from __future__ import annotations
 
@@ -66,6 +66,26 @@ def narrowed(
         return np.asarray((of[:, 1] > left) & (of[:, 1] < 1 - right))
 
     return image, np.concatenate([boxes[covered(boxes)], alone_boxes[~covered(alone_boxes)]])
+
+
+def with_pole(image: Pixels, boxes: Boxes, random: np.random.Generator) -> Pixels:
+    """A pole, trunk or post before somebody, or anywhere where nobody is: it hides at most half of the width."""
+    height, width = image.shape[:2]
+    people = boxes[(boxes[:, 0] == 0) & (boxes[:, 4] * height > 20)]
+    if len(people):
+        _, x, y, w, h = people[int(random.integers(len(people)))]
+    else:
+        x, y, w, h = random.uniform(0.1, 0.9), 0.5, 0.04, 0.15
+    across = max(2.0, float(random.uniform(0.1, 0.5)) * w * width)
+    middle = (x + float(random.uniform(-0.5, 0.5)) * w) * width
+    top, bottom = (y - float(random.uniform(0.4, 3)) * h) * height, (y + float(random.uniform(0.5, 0.8)) * h) * height
+    corners = [round(middle - across / 2), round(top)], [round(middle + across / 2), round(bottom)]
+    # as light as its surroundings, more or less: through fog and by night poles have no colour of their own
+    level = float(image[max(0, round(top)) : max(1, round(bottom)), int(np.clip(middle, 0, width - 1))].mean())
+    colour = np.clip(level * random.uniform(0.2, 1.5) + random.normal(0, 6, 3), 0, 255)
+    with_it = cv2.rectangle(image.copy(), *corners, colour.tolist(), -1)
+    seen = float(random.uniform(0.6, 1))
+    return np.asarray(cv2.addWeighted(with_it, seen, image, 1 - seen, 0), np.uint8)
 
 
 def look(image: Pixels, random: np.random.Generator) -> Pixels:

@@ -16,7 +16,7 @@ from torch.utils.data import IterableDataset
 from ...engines.base import Pixels
 from ..data import find_pairs, split
 from ..errors import TrainError
-from .augment import cut, look, narrowed
+from .augment import cut, look, narrowed, with_pole
 from .boxes import Boxes, read_boxes
 from .recipe import DetectorRecipe, Kind
 
@@ -111,6 +111,8 @@ class Windows(IterableDataset[Batch]):
         if alone is not None and self._random.random() < self.recipe.narrow:
             image, boxes = narrowed(image, boxes, read_frame(alone), alone.boxes, self._random)
         image, boxes = cut(image, boxes, size, self._random, usual * WIDTH / image.shape[1])
+        if self.recipe.poles and self._random.random() < self.recipe.poles:
+            image = with_pole(image, boxes, self._random)
         return look(image, self._random), boxes
 
     def _draw(self, shares: Mapping[Name, float]) -> Name:

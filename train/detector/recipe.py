@@ -81,6 +81,8 @@ class DetectorRecipe(Strict):
     """Part of the windows that hold four frames at half their scale: small things, and sharp."""
     narrow: float = Field(0.0, ge=0, le=1)
     """Part of the fused frames of degraded cameras that lose infrared at the sides, as by a narrower lens."""
+    poles: float = Field(0.0, ge=0, le=1)
+    """Part of the windows in which something upright and thin stands before somebody."""
     last_size: tuple[int, int] = (480, 640)
     last: float = Field(0.15, ge=0, le=1)
     """Part of the run, at its end, with windows of last_size."""

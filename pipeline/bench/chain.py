@@ -42,8 +42,8 @@ def measure_chain(job: ChainJob, tell: Tell) -> dict[str, Any]:
     """Run the clips through the runner of the plain command. Raises its expected errors.
 
     frames: given. out: of them, those that came out, all if there was no pace. fps: of those, per second. stages:
-    StageSummary of each, as in the report of a run; `write` is the encoder. peak_mib: of the whole process, as that of
-    a run from the second start on.
+    StageSummary of each, as in the report of a run; `write` lasts until the encoder, which codes on threads of its own,
+    has taken the frame. peak_mib: of the whole process, as that of a run from the second start on.
     """
     clips = Path(job.clips)
     config = RunConfig.model_validate(

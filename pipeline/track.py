@@ -24,8 +24,8 @@ PROVEN = 5
 """Frames that an object was found in before it may coast: what flickered up once is left alone."""
 INSIDE = 0.5
 """Part of an expected box that must lie in the frame: what has left it does not coast."""
-TAKEN = 0.5
-"""IoU with another box of the frame from which an expected one is taken to be the same object."""
+COVERED = 0.6
+"""Part of an expected box that one found of its class may cover: beyond, it is the same object, or hidden behind it."""
 
 
 @dataclass(slots=True)
@@ -94,9 +94,7 @@ class Tracker:
             for index, found in enumerate(detections)
             if index in numbers or found.score > self._confidence
         ]
-        boxes = [found.box for found in objects]
-        coasting = [each for each in self._coasting(visible) if all(_iou(each.box, box) < TAKEN for box in boxes)]
-        return objects + coasting
+        return objects + [each for each in self._coasting(visible) if not _covered(each, objects)]
 
     @property
     def counts(self) -> dict[str, int]:
@@ -156,10 +154,14 @@ def _area(box: Box) -> float:
     return max(0.0, box[2] - box[0]) * max(0.0, box[3] - box[1])
 
 
-def _iou(one: Box, other: Box) -> float:
-    first, second = np.array(one), np.array(other)
-    both = _area((*np.maximum(first[:2], second[:2]), *np.minimum(first[2:], second[2:])))
-    return both / max(_area(one) + _area(other) - both, 1e-9)
+def _covered(expected: Detection, objects: Sequence[Detection]) -> bool:
+    x1, y1, x2, y2 = expected.box
+    inside = (
+        (max(x1, each.box[0]), max(y1, each.box[1]), min(x2, each.box[2]), min(y2, each.box[3]))
+        for each in objects
+        if each.label == expected.label
+    )
+    return any(_area(box) > COVERED * _area(expected.box) for box in inside)
 
 
 def _winner(votes: Counter[str]) -> str:

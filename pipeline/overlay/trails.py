@@ -22,7 +22,7 @@ Point = tuple[int, float, float]
 
 
 class Trails:
-    """A line from where each object stood 1.5 s ago to where it stands, fading with age. Its foot is what moves."""
+    """A line from where each object stood 1.5 s ago to where it was last found, fading with age. Its foot moves."""
 
     def __init__(self) -> None:
         self._points: dict[int, deque[Point]] = {}
@@ -34,12 +34,14 @@ class Trails:
             if found.track is None or visible_part(found, image) is None:
                 continue
             points = self._points.setdefault(found.track, deque())
-            points.append((time_ns, (found.box[0] + found.box[2]) / 2 / width, found.box[3] / height))
-            while time_ns - points[0][0] > LENGTH_S * 1e9:
+            if not found.coasted:
+                points.append((time_ns, (found.box[0] + found.box[2]) / 2 / width, found.box[3] / height))
+            while points and time_ns - points[0][0] > LENGTH_S * 1e9:
                 points.popleft()
-            _draw_line(image, points, class_colour(found.label))
+            if len(points) > 1:
+                _draw_line(image, points, class_colour(found.label))
         oldest = time_ns - LENGTH_S * 1e9
-        self._points = {number: points for number, points in self._points.items() if points[-1][0] >= oldest}
+        self._points = {number: points for number, points in self._points.items() if points and points[-1][0] >= oldest}
 
 
 def _draw_line(image: Pixels, points: Sequence[Point], colour: tuple[int, int, int]) -> None:
@@ -49,7 +51,7 @@ def _draw_line(image: Pixels, points: Sequence[Point], colour: tuple[int, int, i
     x1, y1 = np.maximum(spots.min(axis=0).astype(int) - 2 * line, 0)
     x2, y2 = spots.max(axis=0).astype(int) + 2 * line + 1
     place = image[y1:y2, x1:x2]
-    if len(spots) < 2 or place.size == 0:
+    if place.size == 0:
         return
     strength = np.zeros(place.shape[:2], np.float32)
     corners = ((spots - (x1, y1)) * (1 << _FINE)).round().astype(int).tolist()

@@ -263,6 +263,18 @@ def test_a_trail_leads_to_where_the_object_stands() -> None:
     assert 255 <= rows.min() <= rows.max() <= 265
 
 
+def test_what_coasts_leaves_no_trail() -> None:
+    overlay, recorder = Overlay(OverlayConfig(trails=True)), LatencyRecorder()
+    for i in range(20):
+        people = [Detection("person", 0.9, (100 + 3 * i, 200, 120 + 3 * i, 260), 5, coasted=i >= 12)]
+        drawn = overlay.draw(result(i, grey(), time_ns=i * 40_000_000, detections=people), recorder).image
+    plain = Overlay(OverlayConfig()).draw(result(19, grey(), detections=people), recorder).image
+    columns = np.flatnonzero(np.abs(drawn.astype(int) - plain).sum(axis=2)[30:].any(axis=0))
+    assert 105 <= columns.min() <= 112 and abs(columns.max() - (110 + 3 * 11)) <= 4  # to where it was last found
+    late = Overlay(OverlayConfig(trails=True))
+    late.draw(result(0, grey(), detections=people), recorder)  # switched on while somebody coasts
+
+
 def test_without_a_number_there_is_no_trail() -> None:
     overlay, recorder = Overlay(OverlayConfig(trails=True)), LatencyRecorder()
     for i in range(10):

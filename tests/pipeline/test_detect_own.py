@@ -15,7 +15,7 @@ import numpy as np
 import openvino as ov
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fusecam.engines import store
@@ -125,6 +125,7 @@ def test_boxes_come_back_as_ultralytics_brings_them(width: int, height: int, see
 
 
 @settings(deadline=None)
+@example(seed=0, count=351, confidence=0.001, classes=None)  # a pair just at the limit
 @given(
     seed=st.integers(0, 10**6),
     count=st.integers(0, 400).filter(lambda count: count != 6),  # six columns are finished boxes to theirs
@@ -139,7 +140,8 @@ def test_suppression_keeps_what_ultralytics_keeps(
         [rng.uniform(100, 160, (2, count)), rng.uniform(20, 60, (2, count)), rng.uniform(0, 1, (3, count))]
     ).astype(np.float32)
     nms = ultralytics("ultralytics.utils.nms").non_max_suppression
-    theirs = nms(torch.from_numpy(raw.copy())[None], confidence, 0.7, classes)[0].numpy()
+    # in float64, for theirs moves classes apart by thousands of pixels: float32 loses what decides at an IoU of 0.7
+    theirs = nms(torch.from_numpy(raw.astype(np.float64))[None], confidence, 0.7, classes)[0].numpy()
     ours = suppress(raw, confidence, classes)
     assert ours.dtype == np.float32
     np.testing.assert_allclose(ours, theirs, atol=2e-3)

@@ -25,7 +25,7 @@ PROVEN = 5
 INSIDE = 0.5
 """Part of an expected box that must lie in the frame: what has left it does not coast."""
 COVERED = 0.6
-"""Part of an expected box that one found of its class may cover: beyond, it is the same object, or hidden behind it."""
+"""Part of an expected box that another of its class may cover: beyond, it is the same object, or hidden behind it."""
 
 
 @dataclass(slots=True)
@@ -94,7 +94,10 @@ class Tracker:
             for index, found in enumerate(detections)
             if index in numbers or found.score > self._confidence
         ]
-        return objects + [each for each in self._coasting(visible) if not _covered(each, objects)]
+        for expected in self._coasting(visible):
+            if not _covered(expected, objects):
+                objects.append(expected)
+        return objects
 
     @property
     def counts(self) -> dict[str, int]:
@@ -102,9 +105,9 @@ class Tracker:
         return dict(sorted((self._ended + Counter(_winner(known.votes) for known in self._known.values())).items()))
 
     def _coasting(self, visible: Frame) -> Iterator[Detection]:
-        """Objects not found in this frame that are still expected in it, their boxes cut at its borders."""
+        """Objects not found in this frame but expected in it, the last seen first, their boxes cut at its borders."""
         width, height = visible.size
-        for track in self._tracker.lost_stracks:
+        for track in sorted(self._tracker.lost_stracks, key=lambda track: -track.end_frame):
             number = self._first + int(track.track_id)
             known = self._known.get(number)
             if known is None or known.votes.total() < PROVEN or visible.time_ns - known.seen_ns > self._coast_ns:

@@ -140,6 +140,18 @@ def test_nothing_coasts_onto_what_is_found(scene: Pixels) -> None:
     assert tracker.follow([stands], visible(scene, 6 * STEP_NS)) == [replace(stands, track=1)]
 
 
+def test_two_numbers_of_one_object_coast_as_one(scene: Pixels) -> None:
+    """The later seen stays: the object had lost its number and got another one."""
+    tracker = Tracker(0.25, coast_s=0.4)
+    narrow, wide = Detection("person", 0.9, (40, 40, 52, 100)), Detection("person", 0.9, (40, 30, 90, 110))
+    for i in range(6):
+        tracker.follow([narrow], visible(scene, i * STEP_NS))
+    for i in range(6, 13):
+        (shown,) = (d for d in tracker.follow([wide], visible(scene, i * STEP_NS)) if not d.coasted)
+    assert shown.track == 2
+    assert [(d.track, d.coasted) for d in tracker.follow([], visible(scene, 13 * STEP_NS))] == [(2, True)]
+
+
 @pytest.mark.parametrize("how", ["cut", "stop", "clock"])
 def test_numbers_start_afresh_where_the_source_cuts_or_stops(scene: Pixels, how: str) -> None:
     tracker = Tracker(0.25)

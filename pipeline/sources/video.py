@@ -21,7 +21,7 @@ from .container import plain, stated_end, stated_frames, video_stream
 from .pixels import PixelReader
 from .timing import MediaTimes, Stamp, Stamper, to_ns
 
-_HD_LINES = 720
+_THREADED_LINES = 720
 _DEMUX_FAILURES = 8
 _GAP_PERIODS = 10
 _MOST_HELD = 100
@@ -131,7 +131,7 @@ class VideoSource:
         # parallel anyway), and lose without an error the good frames that precede a damaged end.
         context.thread_type = "SLICE"
         # A small picture is decoded sooner than other threads wake up: with both cores at work they cost a fifth more.
-        if context.height < _HD_LINES:
+        if context.height < _THREADED_LINES:
             context.thread_count = 1
         if self._traits.live:
             context.flags |= av.codec.context.Flags.low_delay

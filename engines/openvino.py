@@ -6,17 +6,18 @@ import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import cv2
 import numpy as np
-import openvino as ov
 
 from . import store
 from .apart import build_apart
 from .base import EngineError, EngineRefused, Fused, Pixels
 from .inputs import check_pair, check_shape
+from .ov import ov
 from .parity import Parity, compare
 from .prompts.asked import OWN_CHOICE, Asked
 from .prompts.tasks import TASKS
@@ -27,7 +28,7 @@ from .warp import Held, Shape, Size, Warp
 if TYPE_CHECKING:
     from .networks.io import Network
 
-Precision = Literal["f32", "bf16"]
+Precision = Literal["f32", "bf16", "int8"]
 IR, BLOB = "network.xml", "compiled.blob"
 
 
@@ -69,7 +70,8 @@ class OpenVinoEngine:
         self._network, self._make, self._precision = network_name, make, precision
         self._name = f"{network_name}:openvino:{precision}"
         self._core = ov.Core()
-        self._settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
+        others = "f32" if precision == "int8" else precision  # int8 is in the graph, where its layers bear it
+        self._settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": others, "PERFORMANCE_HINT": "LATENCY"}
         self._asked = asked
         self._steady = Steady()
         self._ready: Recent[Shape, _Ready] = Recent()
@@ -78,6 +80,8 @@ class OpenVinoEngine:
             if key is None
             else {**key, "unlifted": str(unlifted), "backend": "openvino", "openvino": ov.__version__}
         )
+        if self._key and precision == "int8":
+            self._key |= {"nncf": version("nncf")}
         self._apart, self._unlifted = apart, unlifted
         self._models: dict[int, ov.Model] = {}
 
@@ -153,7 +157,7 @@ class OpenVinoEngine:
             return None  # written by another version, or just removed: made anew
 
     def _converted(self, network: Network, reduce: int) -> ov.Model:
-        """The network for any size: from memory, from the store, or converted."""
+        """The network for any size: from memory, from the store, or converted, and quantised if it is to be."""
         key = self._key and self._key | {"shape": "any" if reduce == 1 else f"any by {reduce}"}
         if reduce not in self._models and key:
             found = store.find(key)
@@ -161,7 +165,12 @@ class OpenVinoEngine:
                 if found is not None:
                     self._models[reduce] = self._core.read_model(found.path / IR)
         if reduce not in self._models:
-            self._models[reduce] = model = _convert(network, reduce)
+            model = _convert(network, reduce)
+            if self._precision == "int8":
+                from .eight_bits import quantised
+
+                model = quantised(model, self._network, reduce)
+            self._models[reduce] = model
             if key:
                 store.keep(key, lambda folder: ov.save_model(model, folder / IR, compress_to_fp16=False) or {})
         return self._models[reduce]

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from . import checkpoints, store
+from . import checkpoints, eight_bits, store
 from .base import EngineError, FusionEngine, Strength
 from .choice import Chosen
 from .devices import gpus
@@ -48,6 +48,7 @@ UNLIFTED = ("realtime", "tiny")
 """Networks that can give the fused frame without lift beside the one with it; the others' one frame is for all."""
 SHARED = (
     "openvino.py",
+    "eight_bits.py",
     "warp.py",
     "graph.py",
     "physics.py",
@@ -60,7 +61,7 @@ SHARED = (
 BACKENDS = {
     "tensorrt": ("f16",),
     "cuda": ("f16", "f32"),
-    "openvino": ("f32", "bf16"),
+    "openvino": ("f32", "bf16", "int8"),
     "torch": ("f32",),
 }
 """Precisions of each backend, the default first. The backends stand in the order in which they are tried."""
@@ -76,9 +77,11 @@ def precisions(name: str, backend: str) -> tuple[str, ...]:
     """Those of a backend that a network has use for: bf16 speeds up convolutions, and only learned ones have any.
 
     Not `realtime`: at 640x480 it misses the parity gate's 40 dB on dense haze by 0.2 dB, and by more on small frames.
+    int8 where its layers are known, see `eight_bits`.
     """
     learned = any(file.startswith("weights/") for file in FILES[name]) and name != "realtime"
-    return tuple(precision for precision in BACKENDS[backend] if learned or precision != "bf16")
+    fit = {"bf16": learned, "int8": name in eight_bits.LAYERS}
+    return tuple(precision for precision in BACKENDS[backend] if fit.get(precision, True))
 
 
 def unusable(backend: str) -> str | None:
@@ -98,6 +101,7 @@ def available() -> list[tuple[str, str]]:
         for backend in BACKENDS
         if unusable(backend) is None
         for precision in precisions(name, backend)
+        if precision != "int8" or eight_bits.missing() is None
     ]
 
 
@@ -174,6 +178,8 @@ def parse(spec: str) -> tuple[str, str, str]:
         raise EngineError(
             f"engine {spec!r}: {name}:{backend} has no precision {precision!r}; known: {', '.join(known)}"
         )
+    if precision == "int8" and (reason := eight_bits.missing()):
+        raise EngineError(f"engine {spec!r}: {reason}")
     return name, backend, precision
 
 

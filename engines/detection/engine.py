@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import openvino as ov
 
 from .. import store
 from ..apart import build_apart
 from ..base import EngineError, EngineRefused, Pixels
 from ..detector import DETECTOR_NAMES, DETECTOR_WEIGHTS
+from ..ov import ov
 from ..recent import Recent
 from .letterbox import Letterbox
 from .parity import Agreement, Raw, compare, frames

@@ -6,12 +6,12 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-import openvino as ov
 import torch
 from torch import nn
 
 from ..base import Pixels
 from ..detector import load_detector
+from ..ov import ov
 from .parity import Raw
 from .quiet import ultralytics
 

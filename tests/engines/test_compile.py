@@ -16,7 +16,6 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
-import openvino as ov
 import pytest
 import torch
 from torch import Tensor
@@ -25,6 +24,7 @@ from fusecam.engines import EngineError, registry
 from fusecam.engines.graph import INPUTS, OUTPUTS, ImagePath, examples
 from fusecam.engines.networks.average import Average
 from fusecam.engines.networks.io import from_rgb, to_gray, to_rgb
+from fusecam.engines.ov import ov
 from fusecam.engines.parity import gate_warp
 from fusecam.engines.rtx import build as building
 from fusecam.engines.rtx import compile as compiling

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import openvino as ov
 import pytest
 import torch
 
@@ -16,6 +15,7 @@ from fusecam.engines.base import EngineRefused
 from fusecam.engines.graph import INPUTS, OUTPUTS, ImagePath, examples
 from fusecam.engines.networks.average import Average
 from fusecam.engines.openvino import OpenVinoEngine, _convert
+from fusecam.engines.ov import ov
 from fusecam.engines.parity import compare, gate_warp
 from fusecam.engines.steady import CONTROLS
 from fusecam.engines.warp import Held, Shape, Warp

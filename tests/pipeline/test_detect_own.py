@@ -12,7 +12,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-import openvino as ov
 import pytest
 import torch
 from hypothesis import example, given, settings
@@ -25,6 +24,7 @@ from fusecam.engines.detection.parity import Agreement, compare, frames
 from fusecam.engines.detection.quiet import ultralytics
 from fusecam.engines.detection.suppress import suppress
 from fusecam.engines.detector import DETECTOR_NAMES, DETECTOR_WEIGHTS, load_detector
+from fusecam.engines.ov import ov
 from fusecam.pipeline.config import DetectorConfig
 from fusecam.pipeline.detect import OwnDetector, create_detector
 from fusecam.pipeline.errors import InputError

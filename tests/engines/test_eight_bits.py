@@ -1,0 +1,79 @@
+"""Eight bits: what is quantised, what is left, what is said where it cannot be."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fusecam.engines import EngineError, create_engine, eight_bits
+from fusecam.engines.openvino import _convert
+from fusecam.engines.registry import available, network
+
+needs_nncf = pytest.mark.skipif(eight_bits.missing() is not None, reason=str(eight_bits.missing()))
+
+
+@needs_nncf
+@pytest.mark.parametrize(("name", "count"), [("realtime", 7), ("tiny", 6)])
+def test_the_named_layers_and_no_others_are_quantised(name: str, count: int, capsys: pytest.CaptureFixture) -> None:
+    model = eight_bits.quantised(_convert(network(name, True).eval(), 1), name, 1)
+    assert capsys.readouterr().out == ""
+    eight, whole = [], []
+    for operation in model.get_ordered_ops():
+        if operation.get_type_name() in ("Convolution", "MatMul"):
+            before = [operation.input_value(side).get_node().get_type_name() for side in (0, 1)]
+            after = next(iter(operation.output(0).get_target_inputs())).get_node().get_friendly_name()
+            (eight if before[0] == "FakeQuantize" else whole).append(after)
+    assert len(eight) == count
+    modules = {re.sub(r"__module\.network\.(\w+\.[a-z]+\d?)\..*", r"\1", each) for each in eight}
+    assert modules == set(eight_bits.LAYERS[name])
+    assert any("core.visible" in each for each in whole)
+    assert any("core.candidate" in each for each in whole)
+
+
+@needs_nncf
+@pytest.mark.parametrize("size", [(160, 120), (321, 243)])
+@pytest.mark.parametrize("name", eight_bits.LAYERS)
+def test_they_pass_the_gate_at_other_sizes_than_they_are_calibrated_at(name: str, size: tuple[int, int]) -> None:
+    engine = create_engine(f"{name}:openvino:int8", unlifted=True)
+    engine.prepare(*size)
+    assert engine.name == f"{name}:openvino:int8"
+
+
+@needs_nncf
+def test_infrared_of_more_pixels_than_the_visible_frame() -> None:
+    create_engine("tiny:openvino:int8").prepare(160, 120, (320, 240), 2)
+
+
+@needs_nncf
+def test_eight_bits_are_near_but_not_the_same(street) -> None:
+    visible, infrared = street(240, 320)
+    near, exact = (
+        create_engine(f"tiny:openvino:{precision}").fuse(visible, infrared, np.full_like(infrared, 255)).image
+        for precision in ("int8", "f32")
+    )
+    difference = np.abs(near.astype(int) - exact)
+    assert 0 < difference.mean() < 1
+
+
+def test_without_nncf_it_is_not_offered_and_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(eight_bits, "find_spec", lambda name: None)
+    assert not [spec for spec, _ in available() if spec.endswith("int8")]
+    with pytest.raises(EngineError, match=r"engine 'tiny:openvino:int8': .* NNCF: pip install 'fusecam\[int8\]'"):
+        create_engine("tiny:openvino:int8")
+
+
+def test_networks_whose_layers_do_not_bear_it_say_what_they_have() -> None:
+    with pytest.raises(EngineError, match="physics:openvino has no precision 'int8'; known: f32"):
+        create_engine("physics:openvino:int8")
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no video"])
+def test_a_clip_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | None) -> None:
+    clip = tmp_path / "fog_day_vis.mp4"
+    if content is not None:
+        clip.write_bytes(content)
+    with pytest.raises(EngineError, match=r"fog_day_vis\.mp4: cannot be read.*install fusecam anew"):
+        list(eight_bits._frames(clip, (64, 48)))

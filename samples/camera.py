@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from fusecam.calib.rig import Rig
+from fusecam.calib.rig import CameraModel, Rig
 
 from . import light, sensor
 from .draw import draw
 from .lens import Lens
 from .textures import COLDEST, DEGREES_PER_STEP, Array
-from .truth import Box, boxes
-from .world import World
+from .truth import MARGIN, Box, boxes
+from .world import Snapshot, World
 
 VISIBLE_RATE = 25
 _DEGREES = (COLDEST + DEGREES_PER_STEP * np.arange(256)).astype(np.float32)
@@ -42,6 +42,7 @@ class Cameras:
         """The rig must be a full one."""
         self.world, self.rig = world, rig
         self._visible, self._infrared = Lens(rig.visible), Lens(rig.infrared)
+        self._wide = Lens(_widened(rig.visible))
         self._mount = np.array(rig.rotation, float), np.array(rig.translation, float)
         self._thermal = sensor.ThermalSensor(rig.infrared.size, world.scene.seed)
 
@@ -69,8 +70,21 @@ class Cameras:
             clear=sensor.photograph(reference, scene.night, None),
             depth=lens.sample(depth),
             ids=ids,
-            boxes=boxes(self.world.actors, ids, lens.sample(buffers.covered), snapshot.positions, view),
+            boxes=boxes(
+                self.world.actors,
+                ids,
+                lens.sample(buffers.covered),
+                self._beyond(snapshot),
+                snapshot.positions,
+                view,
+            ),
         )
+
+    def _beyond(self, snapshot: Snapshot) -> Array:
+        """Which objects lie behind the visible camera's pixels and MARGIN more on every side; bits as in `draw`."""
+        lens = self._wide
+        view = self.world.view(snapshot.time, (np.eye(3), np.zeros(3)), lens.intrinsics, lens.pinhole_size)
+        return lens.sample(draw(snapshot.mesh.owned(), view, thermal=True, cover=True).covered)
 
     def infrared_time(self, frame: int) -> float:
         """When infrared frame number `frame` is taken, in seconds on the visible camera's clock."""
@@ -93,3 +107,13 @@ class Cameras:
             np.copyto(celsius, cv2.resize(sky, (width, height), interpolation=cv2.INTER_LINEAR), where=nothing)
         celsius = sensor.thermal_through_air(celsius, depth, scene.air)
         return self._thermal.read(lens.expose(celsius), np.random.default_rng([scene.seed, 2, frame + 1000]))
+
+
+def _widened(camera: CameraModel) -> CameraModel:
+    """The same lens before a sensor with MARGIN more pixels on every side."""
+    assert camera.intrinsics is not None  # Lens has refused it otherwise
+    fx, fy, cx, cy = camera.intrinsics
+    width, height = (side + 2 * MARGIN for side in camera.size)
+    return camera.model_copy(
+        update={"width": width, "height": height, "intrinsics": (fx, fy, cx + MARGIN, cy + MARGIN)}
+    )

@@ -71,6 +71,14 @@ class Mesh:
             )
         )
 
+    def owned(self) -> Mesh:
+        """What belongs to objects of the ground truth, without shadows."""
+        found = Mesh()
+        for corners, texture, owner in zip(self.corners, self.textures, self.owners, strict=True):
+            if owner:
+                found.quad(corners, texture, owner)
+        return found
+
     def extend(self, other: Mesh) -> None:
         """Add everything of another mesh."""
         self.corners += other.corners

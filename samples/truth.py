@@ -14,6 +14,8 @@ from .world import Actor
 DEPTH_NEAR, DEPTH_FAR = 2.0, 200.0
 SKY = 255
 _LEAST_PIXELS = 12
+MARGIN = 200
+"""How far beyond the frame, in its pixels, things are looked for that it cuts."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,7 @@ class Box:
 
     box: x1, y1, x2, y2 around its visible pixels, x2 and y2 one past the last. distance: metres along the optical
     axis to its middle. visible_fraction: visible pixels over those it would have, within the frame, unhidden.
+    truncation: part of it that the frame cuts off, unhidden or not.
     """
 
     id: int
@@ -29,6 +32,7 @@ class Box:
     box: tuple[int, int, int, int]
     distance: float
     visible_fraction: float
+    truncation: float
 
     def record(self) -> dict[str, object]:
         """As in the truth files."""
@@ -38,22 +42,32 @@ class Box:
             "box": list(self.box),
             "distance": round(self.distance, 2),
             "visible_fraction": round(self.visible_fraction, 3),
+            "truncation": round(self.truncation, 3),
         }
 
 
-def boxes(actors: Sequence[Actor], ids: Array, covered: Array, positions: dict[int, Array], view: View) -> list[Box]:
-    """Boxes of all objects with at least 12 visible pixels, by id."""
+def boxes(
+    actors: Sequence[Actor], ids: Array, covered: Array, beyond: Array, positions: dict[int, Array], view: View
+) -> list[Box]:
+    """Boxes of all objects with at least 12 visible pixels, by id.
+
+    ids, covered: (h, w), see `draw`. beyond: the same as `covered` with MARGIN more on every side.
+    """
     found = []
+    inside = beyond[MARGIN:-MARGIN, MARGIN:-MARGIN]
     for actor in actors:
         seen = ids == actor.id
         pixels = int(np.count_nonzero(seen))
         if pixels < _LEAST_PIXELS:
             continue
         rows, columns = np.flatnonzero(seen.any(1)), np.flatnonzero(seen.any(0))
-        whole = int(np.count_nonzero(covered & np.uint64(1 << actor.id)))
+        whole, within, everywhere = (
+            int(np.count_nonzero(bits & np.uint64(1 << actor.id))) for bits in (covered, inside, beyond)
+        )
         distance = float((view.rotation @ positions[actor.id] + view.translation)[2])
         box = (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
-        found.append(Box(actor.id, actor.kind, box, distance, pixels / max(whole, pixels)))
+        truncation = 1 - within / max(everywhere, 1)
+        found.append(Box(actor.id, actor.kind, box, distance, pixels / max(whole, pixels), truncation))
     return found
 
 

@@ -88,6 +88,9 @@ def test_truth_names_enough_traffic(name: str) -> None:
         for item in line["objects"]:
             x1, y1, x2, y2 = item["box"]
             assert 0 <= x1 < x2 <= 640 and 0 <= y1 < y2 <= 480 and 0 < item["visible_fraction"] <= 1
+            at_border = x1 <= 1 or x2 >= 639 or y1 <= 1 or y2 >= 479
+            assert 0 <= item["truncation"] < 1
+            assert item["truncation"] == 0 or at_border or item["visible_fraction"] < 1  # what is cut may be hidden
             seen.setdefault(item["class"], set()).add(item["id"])
             if item["class"] == "person" and 8 <= item["distance"] <= 25 and item["visible_fraction"] > 0.5:
                 near[item["id"]] = near.get(item["id"], 0) + 1

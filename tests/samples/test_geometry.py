@@ -135,6 +135,23 @@ def test_boxes_fit_the_ids_and_exposures_repeat() -> None:
     assert np.array_equal(again.infrared(30), cameras.infrared(30))
 
 
+def test_truncation_is_the_part_that_a_smaller_frame_loses() -> None:
+    """Of whom the whole frame shows whole and unhidden, half of a frame shows what its columns hold."""
+    fx, fy, cx, cy = RIG.visible.intrinsics
+    half = RIG.visible.model_copy(update={"width": 340, "intrinsics": (fx, fy, cx - 300, cy)})
+    world = World(SCENES["fog_day"])
+    compared = 0
+    for frame in (2, 33, 118, 154):
+        whole = Cameras(world, RIG).visible(frame)
+        cut = {box.id: box for box in Cameras(world, RIG.model_copy(update={"visible": half})).visible(frame).boxes}
+        for box in whole.boxes:
+            if box.visible_fraction == 1 and box.truncation == 0 and box.id in cut:
+                lost = (whole.ids[:, :300] == box.id).sum() / (whole.ids == box.id).sum()
+                assert cut[box.id].truncation == pytest.approx(lost, abs=0.02)
+                compared += 0 < lost < 1
+    assert compared == 4
+
+
 def test_depth_code_round_trip() -> None:
     depth = np.array([2.0, 7.3, 50.0, 199.0, np.inf], np.float32)
     back = decode_depth(encode_depth(depth))

@@ -12,7 +12,7 @@ import psutil
 
 from ..engines.devices import gpus
 
-LIBRARIES = ("fusecam", "torch", "openvino", "av", "opencv-python", "numpy", "ultralytics")
+LIBRARIES = ("fusecam", "torch", "openvino", "nncf", "av", "opencv-python", "numpy", "ultralytics")
 CPU_FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "avx_vnni", "neon", "asimd", "bf16")
 
 

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fusecam.calib.rig import load_rig
-from fusecam.engines import EngineError, available, create_engine, registry
+from fusecam.engines import EngineError, available, create_engine, eight_bits, registry
 from fusecam.engines.registry import NETWORKS
 from fusecam.engines.steady import CONTROLS
 from fusecam.pipeline.bench import jobs
@@ -282,13 +282,17 @@ def test_cost_of_layers_and_of_none():
     assert count_cost(CostJob("average", (64, 48))) == nothing
 
 
+INT8 = () if eight_bits.missing() else ("int8",)
+"""Where NNCF is installed."""
+
+
 @pytest.mark.parametrize(
     ("given", "engines", "chains"),
     [
         (["tiny:openvino:bf16"], [("tiny:openvino:bf16", PLAIN)], ["tiny:openvino:bf16"]),
         (
             ["tiny:openvino", "tiny:openvino:f32"],
-            [("tiny:openvino:f32", PLAIN), ("tiny:openvino:bf16", PLAIN)],
+            [(f"tiny:openvino:{precision}", PLAIN) for precision in ("f32", "bf16", *INT8)],
             ["tiny:openvino:f32"],
         ),
         (["realtime:torch"], [("realtime:torch:f32", PLAIN), ("realtime:torch:f32", KEPT)], ["realtime:torch:f32"]),

@@ -61,10 +61,9 @@ class ImagePath(nn.Module):
         # of the last row and column the neighbours are beyond the frame; they count nothing, but must be there
         flat, at = F.pad(infrared.reshape(-1), (0, width + 1)), index.reshape(-1)
         if infrared.dtype == torch.uint8:
-            # a byte and its right neighbour in one whole number: half the gathers
-            whole = flat.to(torch.int32)
-            pairs = whole + 256 * whole.roll(-1)
-            both = [pairs.index_select(0, at + step).to(dtype).reshape(index.shape) for step in (0, width)]
+            # a byte and its right neighbour in one number: half the gathers
+            pairs = flat.to(dtype) + 256 * flat.roll(-1).to(dtype)
+            both = [pairs.index_select(0, at + step).reshape(index.shape) for step in (0, width)]
             b, d = ((pair * (1 / 256)).floor() for pair in both)
             a, c = both[0] - 256 * b, both[1] - 256 * d
         else:

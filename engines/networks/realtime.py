@@ -47,12 +47,28 @@ class Head(nn.Module):
     def forward(self, planes: Tensor) -> tuple[Tensor, Tensor]:
         """planes: (N, 4, H, W), H and W even: restored luma, fused luma, infrared, noise gain.
 
-        Returns the corrections of restored and of fused luma, (N, 1, H, W).
+        Returns the corrections of restored and of fused luma, (N, H, W).
         """
         x = F.relu(self.enter(planes))
         x = x + self.mix(x)
-        y = F.pixel_shuffle(self.both(x), 2)
-        return y[:, 0].unsqueeze(1), y[:, 1].unsqueeze(1)  # indexed, not split, which OpenVINO copies slowly
+        height, width = x.shape[2:]
+        x = F.pad(x, (0, width % 2))
+        y = F.conv2d(x, *self._two_places(), stride=(1, 2), padding=1)
+        # channels in the order plane, row, column: one permutation, less than half the time of a pixel shuffle
+        y = y.permute(0, 2, 3, 1).reshape(planes.shape[0], height, -1, 2, 2, 4).permute(3, 0, 1, 4, 2, 5)
+        y = y.reshape(2, planes.shape[0], 2 * height, -1)[..., : 2 * width]
+        return y[0], y[1]
+
+    def _two_places(self) -> tuple[Tensor, Tensor]:
+        """`both` at two neighbouring places at once, as weights and biases of 16 channels: 8 would leave half of a
+        CPU's vector registers empty; so it takes two thirds of the time.
+        """
+        width = self.both.in_channels
+        assert self.both.bias is not None
+        weight = self.both.weight.reshape(2, 2, 1, 2, width, 3, 3)
+        weights = torch.cat([F.pad(weight, (0, 1)), F.pad(weight, (1, 0))], dim=2)
+        biases = self.both.bias.reshape(2, 2, 1, 2).expand(2, 2, 2, 2)
+        return weights.reshape(16, width, 3, 4), biases.reshape(16)
 
 
 class RealtimeFusion(Network):
@@ -124,32 +140,34 @@ class RealtimeFusion(Network):
             around = [physics.enlarge(surroundings(*coarse, self.core.profile.guide), 2, small)]
         if factor > 1:
             brought = physics.enlarge(torch.cat([a, b, gain, hot, trust, field, base, *around], dim=1), factor, gray)
-            a, b, gain, hot, trust, field, *rest = brought.chunk(9 + len(around), dim=1)
-            base, around = torch.cat(rest[:3], dim=1), rest[3:]
+            parts = [1] * 6 + [3] + [1] * len(around)
+            a, b, gain, hot, trust, field, base, *around = torch.split(brought, parts, dim=1)
         else:
             base = physics.box(base, 5)
         air = maps.whole_air * field
         t = a * gray + b
         t = 1 - dehaze * (1 - clamp(t, T_LEAST, 1))
         clear = clamp((colour - air) / t + air, 0, 1, t)
-        # all of the detail, noise too: a detector tells them apart, and loses more by what is taken away
-        dark = tuple(clear + valid * warmth(thermal, luma(clear), hot, each) for each in around)
+        # What is added to all three colours ends on (N, H, W): compilers then compute it once, not for each of them.
+        # for a detector all of the detail, noise too: it tells them apart, and loses more by what is taken away
+        seen = [valid.squeeze(1) * warmth(thermal, luma(clear), hot, each).squeeze(1) for each in around]
+        dark = tuple(clear + more.unsqueeze(1) for more in seen)
         restored = base + trust * (physics.lift(clear, gain) - base)
         bright = luma(restored)
         fused = bright + valid * hot * (thermal - bright).clamp(min=0)
-        if self.head is not None:
-            more_bright, more_fused = self._head(torch.cat([bright, fused, thermal * valid, 0.2 * gain / t], dim=1))
-            more_fused = valid * more_fused + (1 - valid) * more_bright
-            restored, fused = restored + more_bright, fused + more_fused
-            return restored + (fused - bright - more_bright), restored, maps, *dark
-        return restored + (fused - bright), restored, maps, *dark
+        more = fused.squeeze(1) - bright.squeeze(1)
+        if self.head is None:
+            return restored + more.unsqueeze(1), restored, maps, *dark
+        more_bright, more_fused = self._head(torch.cat([bright, fused, thermal * valid, 0.2 * gain / t], dim=1))
+        more = more + more_bright + valid.squeeze(1) * (more_fused - more_bright)
+        return restored + more.unsqueeze(1), restored + more_bright.unsqueeze(1), maps, *dark
 
     def _head(self, planes: Tensor) -> tuple[Tensor, Tensor]:
         assert self.head is not None
         height, width = planes.shape[-2], planes.shape[-1]
         # one more row and column, so that odd sizes fold; even ones lose it again by the floor of the stride
         more, other = self.head(F.pad(planes, (0, width % 2, 0, height % 2), mode="replicate"))
-        return more[:, :, :height, :width], other[:, :, :height, :width]
+        return more[:, :height, :width], other[:, :height, :width]
 
 
 def weights_file(name: str) -> Path:

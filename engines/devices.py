@@ -1,10 +1,24 @@
-"""The NVIDIA GPUs of this machine, asked of the driver without importing torch."""
+"""The processor and the NVIDIA GPUs of this machine, asked without importing torch."""
 
 from __future__ import annotations
 
 import shutil
 import subprocess
 from functools import cache
+from pathlib import Path
+
+
+@cache
+def cpuinfo() -> dict[str, str]:
+    """What Linux says of the last processor, by its own names; empty elsewhere."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    return {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
+def features() -> frozenset[str]:
+    """Of the processor, as Linux names them, `avx512_bf16` for one; empty where it is not Linux."""
+    return frozenset((cpuinfo().get("flags") or cpuinfo().get("Features") or "").split())
 
 
 @cache

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from .base import EngineError, Pixels
+from .convolutions import convolutions
 from .parity import gate_warp
 from .prompts.tasks import TASKS
 from .steady import STATE
@@ -54,7 +55,7 @@ def quantised(model: ov.Model, name: str, reduce: int) -> ov.Model:
     import nncf
     from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 
-    chosen = {each.get_friendly_name() for each in _convolutions(model, LAYERS[name])}
+    chosen = {each.get_friendly_name() for each in convolutions(model, LAYERS[name])}
     left = [each.get_friendly_name() for each in model.get_ordered_ops() if each.get_friendly_name() not in chosen]
     given = list(_inputs(reduce))
     nncf.set_log_level(logging.ERROR)
@@ -70,18 +71,6 @@ def quantised(model: ov.Model, name: str, reduce: int) -> ov.Model:
                 activations_range_estimator_params=RangeEstimatorParametersSet.MINMAX
             ),
         )
-
-
-def _convolutions(model: ov.Model, modules: tuple[str, ...]) -> Iterator[ov.Node]:
-    """The convolutions of these torch modules. A batch norm that is folded into one takes its name away, but what adds
-    the bias after it still has the module's.
-    """
-    starts = tuple(f"__module.network.{module}{end}" for module in modules for end in (".", "/"))
-    for operation in model.get_ordered_ops():
-        if operation.get_type_name() == "Convolution":
-            after = (each.get_node().get_friendly_name() for each in operation.output(0).get_target_inputs())
-            if any(name.startswith(starts) for name in (operation.get_friendly_name(), *after)):
-                yield operation
 
 
 def _inputs(reduce: int) -> Iterator[dict[int, Pixels]]:

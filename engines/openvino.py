@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import cv2
 import numpy as np
 
-from . import store
+from . import sixteen_bits, store
 from .apart import build_apart
 from .base import EngineError, EngineRefused, Fused, Pixels
 from .inputs import check_pair, check_shape
@@ -70,8 +70,10 @@ class OpenVinoEngine:
         self._network, self._make, self._precision = network_name, make, precision
         self._name = f"{network_name}:openvino:{precision}"
         self._core = ov.Core()
-        others = "f32" if precision == "int8" else precision  # int8 is in the graph, where its layers bear it
-        self._settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": others, "PERFORMANCE_HINT": "LATENCY"}
+        # int8 is in the graph, where its layers bear it; so is bf16 of some networks
+        self._narrow = precision == "bf16" and network_name in sixteen_bits.LAYERS
+        hint = "bf16" if precision == "bf16" and not self._narrow else "f32"
+        self._settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY"}
         self._asked = asked
         self._steady = Steady()
         self._ready: Recent[Shape, _Ready] = Recent()
@@ -82,6 +84,8 @@ class OpenVinoEngine:
         )
         if self._key and precision == "int8":
             self._key |= {"nncf": version("nncf")}
+        elif self._key and self._narrow:
+            self._key |= {"layers": precision}
         self._apart, self._unlifted = apart, unlifted
         self._models: dict[int, ov.Model] = {}
 
@@ -170,6 +174,8 @@ class OpenVinoEngine:
                 from .eight_bits import quantised
 
                 model = quantised(model, self._network, reduce)
+            elif self._narrow:
+                model = sixteen_bits.narrowed(model, self._network)
             self._models[reduce] = model
             if key:
                 store.keep(key, lambda folder: ov.save_model(model, folder / IR, compress_to_fp16=False) or {})

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from . import checkpoints, eight_bits, store
+from . import checkpoints, eight_bits, sixteen_bits, store
 from .base import EngineError, FusionEngine, Strength
 from .choice import Chosen
 from .devices import gpus
@@ -49,6 +49,8 @@ UNLIFTED = ("realtime", "tiny")
 SHARED = (
     "openvino.py",
     "eight_bits.py",
+    "sixteen_bits.py",
+    "convolutions.py",
     "warp.py",
     "graph.py",
     "physics.py",
@@ -64,7 +66,7 @@ BACKENDS = {
     "openvino": ("f32", "bf16", "int8"),
     "torch": ("f32",),
 }
-"""Precisions of each backend, the default first. The backends stand in the order in which they are tried."""
+"""Precisions of each backend, the default first, but see `preferred`. Backends stand in the order they are tried in."""
 WHERE = {
     "tensorrt": "Torch-TensorRT on an NVIDIA GPU",
     "cuda": "CUDA graph on an NVIDIA GPU",
@@ -76,12 +78,20 @@ WHERE = {
 def precisions(name: str, backend: str) -> tuple[str, ...]:
     """Those of a backend that a network has use for: bf16 speeds up convolutions, and only learned ones have any.
 
-    Not `realtime`: at 640x480 it misses the parity gate's 40 dB on dense haze by 0.2 dB, and by more on small frames.
     int8 where its layers are known, see `eight_bits`.
     """
-    learned = any(file.startswith("weights/") for file in FILES[name]) and name != "realtime"
+    learned = any(file.startswith("weights/") for file in FILES[name])
     fit = {"bf16": learned, "int8": name in eight_bits.LAYERS}
     return tuple(precision for precision in BACKENDS[backend] if fit.get(precision, True))
+
+
+def preferred(name: str, backend: str) -> tuple[str, ...]:
+    """The precisions that are tried where none is asked for, best first: bf16 for the layers that bear it, where the
+    CPU has it, before the backend's default.
+    """
+    default = BACKENDS[backend][0]
+    narrow = backend == "openvino" and name in sixteen_bits.LAYERS and sixteen_bits.native()
+    return ("bf16", default) if narrow else (default,)
 
 
 def unusable(backend: str) -> str | None:
@@ -94,7 +104,7 @@ def unusable(backend: str) -> str | None:
 
 
 def available() -> list[tuple[str, str]]:
-    """Every engine that this machine can run as (specification, one-line description), best first."""
+    """Every engine that this machine can run as (specification, one-line description), by network and backend."""
     return [
         (f"{name}:{backend}:{precision}", f"{what}; {WHERE[backend]}, {precision}")
         for name, what in {**NETWORKS, **{name: PAPERS[name] for name in PAPERS if checkpoints.find(name)}}.items()
@@ -128,8 +138,14 @@ def create_engine(
     asked = spoken(spec, dehaze, lift, prompt) if isinstance(prompt, str) else prompt
     if ":" in spec:
         return _make(name, backend, precision, asked, unlifted)
-    names = [backend for backend in BACKENDS if unusable(backend) is None]
-    return Chosen([partial(_make, name, backend, BACKENDS[backend][0], asked, unlifted) for backend in names])
+    return Chosen(
+        [
+            partial(_make, name, each, precision, asked, unlifted)
+            for each in BACKENDS
+            if unusable(each) is None
+            for precision in preferred(name, each)
+        ]
+    )
 
 
 def spoken(spec: str = "realtime", dehaze: Strength = "auto", lift: Strength = "auto", prompt: str = "auto") -> Spoken:
@@ -172,7 +188,7 @@ def parse(spec: str) -> tuple[str, str, str]:
     reason = unusable(backend)
     if reason is not None:
         raise EngineError(f"engine {spec!r}: {reason}; give {name} alone for the best that this machine has")
-    precision = precision or BACKENDS[backend][0]
+    precision = precision or preferred(name, backend)[0]
     known = precisions(name, backend)
     if precision not in known:
         raise EngineError(

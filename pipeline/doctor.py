@@ -10,7 +10,7 @@ from rich.table import Table
 
 from ..engines import available, eight_bits, store
 from ..engines.detector import DETECTOR_NAMES, DETECTOR_WEIGHTS
-from ..engines.registry import BACKENDS, WHERE, precisions, unusable
+from ..engines.registry import BACKENDS, WHERE, preferred, unusable
 from . import machine
 from .config import EngineConfig
 from .sources.camera import list_cameras
@@ -66,7 +66,7 @@ def _choices(about: dict[str, Any]) -> list[tuple[str, str]]:
         reason = unusable(backend)
         if reason is None:
             where = WHERE[backend] if about["gpus"] and backend != "torch" else f"{WHERE[backend]}, all cores"
-            precision = precisions(default, backend)[0]
+            precision = preferred(default, backend)[0]
             reasons.append(f"{default}:{backend}:{precision} ({where}), the first that can run here")
             break
         reasons.append(f"{backend} is left out: {reason}")

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import platform
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 import psutil
 
-from ..engines.devices import gpus
+from ..engines.devices import cpuinfo, features, gpus
 
 LIBRARIES = ("fusecam", "torch", "openvino", "nncf", "av", "opencv-python", "numpy", "ultralytics")
 CPU_FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "avx_vnni", "neon", "asimd", "bf16")
@@ -26,17 +25,11 @@ def version(package: str) -> str | None:
 
 def cpu() -> dict[str, Any]:
     """Model name, cores that this process may use, and the vector features that matter to inference."""
-    lines: list[str] = []
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        lines = info.read_text().splitlines()
-    fields = {k.strip(): v.strip() for k, _, v in (line.partition(":") for line in lines)}
-    flags = set((fields.get("flags") or fields.get("Features") or "").split())
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {
-        "model": fields.get("model name") or platform.processor() or platform.machine(),
+        "model": cpuinfo().get("model name") or platform.processor() or platform.machine(),
         "cores": cores,
-        "features": [name for name in CPU_FEATURES if name in flags],
+        "features": [name for name in CPU_FEATURES if name in features()],
     }
 
 

@@ -170,11 +170,12 @@ def test_weights_are_small_and_half_precision() -> None:
 
 @pytest.mark.parametrize(
     ("engine", "size", "most"),
-    # bf16 of `realtime` is within a decibel of the parity gate's limit, and refused for some sizes
     [
         ("realtime:openvino:f32", (120, 160), 2),
         ("realtime:openvino:f32", (121, 163), 2),
         ("realtime:openvino:f32", (47, 33), 2),
+        ("realtime:openvino:bf16", (120, 160), 2),
+        ("realtime:openvino:bf16", (47, 33), 2),
         ("tiny:openvino:bf16", (480, 640), 10),
     ],
 )

@@ -1,0 +1,68 @@
+"""bfloat16: which layers are narrowed, how near that stays, where it is the default."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fusecam.engines import create_engine, registry, sixteen_bits, store
+from fusecam.engines.openvino import _convert
+from fusecam.engines.registry import network, parse
+
+
+def test_the_head_and_nothing_else_is_narrowed() -> None:
+    model = sixteen_bits.narrowed(_convert(network("realtime", True).eval(), 1), "realtime")
+    narrow, wide = [], []
+    for operation in model.get_ordered_ops():
+        if operation.get_type_name() in ("Convolution", "MatMul"):
+            ends = (*operation.inputs(), operation.output(0))
+            kinds = {end.get_element_type().get_type_name() for end in ends}
+            (narrow if kinds == {"bf16"} else wide).append((operation, kinds))
+    assert len(narrow) == 3
+    assert len(wide) > 20
+    assert all(kinds == {"f32"} for _, kinds in wide)
+    for operation, _ in narrow:
+        (widened,) = readers(operation)
+        assert widened.get_type_name() == "Convert"
+        assert all("network.head" in each.get_friendly_name() for each in readers(widened))
+
+
+def readers(operation) -> list:
+    return [each.get_node() for each in operation.output(0).get_target_inputs()]
+
+
+@pytest.mark.parametrize("size", [(640, 480), (321, 243), (160, 120)])
+def test_it_stays_as_near_as_f32_must(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]) -> None:
+    """45 dB are asked of f32, 40 of bf16. Within f32's, nothing is lost by having it as the default."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    create_engine("realtime:openvino:bf16", unlifted=True).prepare(*size)
+    (parity,) = (entry.facts["parity"] for entry in store.entries() if "parity" in entry.facts)
+    least = min(min(frame["fused"], frame["unlifted"]) for frame in parity["frames"])
+    assert least > 45
+    if sixteen_bits.native():  # elsewhere OpenVINO widens it
+        assert least < 70
+
+
+@pytest.mark.parametrize(
+    ("features", "precision"),
+    [({"avx512f", "avx512_bf16"}, "bf16"), ({"amx_bf16"}, "bf16"), ({"avx2", "avx512f"}, "f32"), (set(), "f32")],
+)
+def test_it_is_the_default_where_the_processor_has_it(
+    monkeypatch: pytest.MonkeyPatch, features: set[str], precision: str
+) -> None:
+    monkeypatch.setattr(sixteen_bits, "features", lambda: frozenset(features))
+    assert parse("realtime:openvino") == ("realtime", "openvino", precision)
+    assert parse("tiny:openvino") == ("tiny", "openvino", "f32")
+    assert parse("realtime:torch") == ("realtime", "torch", "f32")
+
+
+def test_f32_is_next_in_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sixteen_bits, "features", lambda: frozenset({"avx512_bf16"}))
+    monkeypatch.setattr(registry, "unusable", lambda backend: None if backend in ("openvino", "torch") else "not here")
+    tried = []
+    monkeypatch.setattr(registry, "_make", lambda name, backend, precision, *rest: tried.append((backend, precision)))
+    chosen = create_engine("realtime")
+    for make in chosen._rest:
+        make()
+    assert tried == [("openvino", "bf16"), ("openvino", "f32"), ("torch", "f32")]

@@ -70,8 +70,8 @@ class OpenVinoEngine:
         self._network, self._make, self._precision = network_name, make, precision
         self._name = f"{network_name}:openvino:{precision}"
         self._core = ov.Core()
-        # int8 is in the graph, where its layers bear it; so is bf16 of some networks
-        self._narrow = precision == "bf16" and network_name in sixteen_bits.LAYERS
+        # int8 is in the graph, where its layers bear it; so is bf16 of some networks, also beside int8
+        self._narrow = precision != "f32" and network_name in sixteen_bits.LAYERS
         hint = "bf16" if precision == "bf16" and not self._narrow else "f32"
         self._settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY"}
         self._asked = asked
@@ -85,7 +85,7 @@ class OpenVinoEngine:
         if self._key and precision == "int8":
             self._key |= {"nncf": version("nncf")}
         elif self._key and self._narrow:
-            self._key |= {"layers": precision}
+            self._key |= {"in the graph": precision}
         self._apart, self._unlifted = apart, unlifted
         self._models: dict[int, ov.Model] = {}
 
@@ -174,7 +174,7 @@ class OpenVinoEngine:
                 from .eight_bits import quantised
 
                 model = quantised(model, self._network, reduce)
-            elif self._narrow:
+            if self._narrow:
                 model = sixteen_bits.narrowed(model, self._network)
             self._models[reduce] = model
             if key:

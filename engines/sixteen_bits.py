@@ -22,11 +22,13 @@ def narrowed(model: ov.Model, name: str) -> ov.Model:
     """A converted model with the convolutions of LAYERS in bfloat16, all else as it was; changed in place.
 
     Said by conversions in the graph itself, since OpenVINO's own hint knows no exceptions. A CPU without bfloat16
-    computes them in float32. name: of the network.
+    computes them in float32. What is in eight bits already stays so. name: of the network.
     """
     from openvino import opset13
 
-    for layer in list(convolutions(model, LAYERS[name])):
+    for layer in list(convolutions(model, LAYERS.get(name, ()))):
+        if layer.input_value(0).get_node().get_type_name() == "FakeQuantize":
+            continue
         readers = list(layer.output(0).get_target_inputs())
         for given in layer.inputs():
             given.replace_source_output(opset13.convert(given.get_source_output(), "bf16").output(0))

@@ -67,7 +67,7 @@ def _choices(about: dict[str, Any]) -> list[tuple[str, str]]:
         if reason is None:
             where = WHERE[backend] if about["gpus"] and backend != "torch" else f"{WHERE[backend]}, all cores"
             precision = preferred(default, backend)[0]
-            where += ", which has bf16 for the head" if precision == "bf16" else ""
+            where += ", its head in bf16" if precision == "bf16" else ""
             reasons.append(f"{default}:{backend}:{precision} ({where}), the first that can run here")
             break
         reasons.append(f"{backend} is left out: {reason}")

@@ -24,15 +24,15 @@ def narrowed(model: ov.Model, name: str) -> ov.Model:
     Said by conversions in the graph itself, since OpenVINO's own hint knows no exceptions. A CPU without bfloat16
     computes them in float32. What is in eight bits already stays so. name: of the network.
     """
-    from openvino import opset13
+    from .ov import ov
 
-    for layer in list(convolutions(model, LAYERS.get(name, ()))):
+    for layer in list(convolutions(model, LAYERS[name])):
         if layer.input_value(0).get_node().get_type_name() == "FakeQuantize":
             continue
         readers = list(layer.output(0).get_target_inputs())
         for given in layer.inputs():
-            given.replace_source_output(opset13.convert(given.get_source_output(), "bf16").output(0))
-        widened = opset13.convert(layer.output(0), "f32").output(0)
+            given.replace_source_output(ov.opset13.convert(given.get_source_output(), "bf16").output(0))
+        widened = ov.opset13.convert(layer.output(0), "f32").output(0)
         for reader in readers:
             reader.replace_source_output(widened)
     model.validate_nodes_and_infer_types()

@@ -148,7 +148,7 @@ class RealtimeFusion(Network):
         t = a * gray + b
         t = 1 - dehaze * (1 - clamp(t, T_LEAST, 1))
         clear = clamp((colour - air) / t + air, 0, 1, t)
-        # What is added to all three colours ends on (N, H, W): compilers then compute it once, not for each of them.
+        # what is added to all three colours ends on (N, H, W): compilers then compute it once, not for each of them;
         # for a detector all of the detail, noise too: it tells them apart, and loses more by what is taken away
         seen = [valid.squeeze(1) * warmth(thermal, luma(clear), hot, each).squeeze(1) for each in around]
         dark = tuple(clear + more.unsqueeze(1) for more in seen)

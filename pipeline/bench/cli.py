@@ -27,7 +27,9 @@ def bench(
         list[str] | None,
         _option(metavar="WxH", help="Size of the frames; may be given several times. Default: 640x480."),
     ] = None,
-    repeats: Annotated[int, _option(metavar="N", min=1, default=True, help="Frames timed, after 10 warm-ups.")] = 500,
+    repeats: Annotated[
+        int, _option(metavar="N", min=1, default=True, help="Frames timed, in rounds, each after 10 warm-ups.")
+    ] = 500,
     weights: Annotated[
         Path | None,
         _option(
@@ -52,9 +54,10 @@ def bench(
 ) -> None:
     """Measure engines side by side, the detector, and the whole chain stage by stage, on the sample clips.
 
-    Each engine runs in a process of its own. Eager torch runs twice: plain,
-    and with channels-last weights and freed memory kept, which is the fair
-    baseline. The whole chain runs with the engines named, or the default one:
+    Each engine runs in processes of its own, in five rounds by turns with the
+    others, so that a slow minute of the machine is shared. Eager torch runs
+    twice: plain, and with channels-last weights and freed memory kept, which
+    is the fair baseline. The whole chain runs with the engines named, or the default one:
     two H.264 streams in, fused H.264 with overlay out. First as recordings, as
     fast as it goes, then live, as from two cameras of --fps frames a second.
 

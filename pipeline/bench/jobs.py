@@ -21,7 +21,7 @@ class FuseJob:
     """One engine on prepared frames.
 
     frames: folder with visible.npy, infrared.npy and rig.yaml. variant: PLAIN or KEPT. repeats: 0 times the start
-    alone.
+    alone. rounds: the job is one of so many alike.
     """
 
     spec: str
@@ -29,16 +29,18 @@ class FuseJob:
     variant: Variant
     warmups: int
     repeats: int
+    rounds: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class DetectJob:
-    """The detector on the visible frames of `frames`. weights: None for fusecam's own. repeats: as in FuseJob."""
+    """The detector on the visible frames of `frames`. weights: None for fusecam's own. The rest as in FuseJob."""
 
     weights: str | None
     frames: str
     warmups: int
     repeats: int
+    rounds: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,6 @@ from ...engines.warp import Warp
 from ..config import DetectorConfig
 from ..detect import create_detector
 from ..frames import Pixels
-from ..latency import LatencyRecorder
 from ..register import Registrar
 from .jobs import KEEPING, KEPT, DetectJob, FuseJob, Variant
 from .watch import Watch, peak_mib
@@ -34,7 +33,7 @@ def measure_engine(job: FuseJob, tell: Tell) -> dict[str, Any]:
     """Build the engine, time its first frame, then the repeats. Raises EngineError.
 
     first_frame_s: from nothing but the interpreter to the first fused frame, torch's or OpenVINO's import included.
-    fuse: StageSummary of the repeats, from both cameras' frames to uint8 arrays out, the warp included; None for none.
+    samples_ns: each repeat in nanoseconds, from both cameras' frames to uint8 arrays out, the warp included.
     page_faults: per frame. peak_mib: of the whole process.
     """
     frames = read_frames(Path(job.frames))
@@ -42,39 +41,30 @@ def measure_engine(job: FuseJob, tell: Tell) -> dict[str, Any]:
     engine = build(job.spec, job.variant)
     engine.fuse(*frames[0])
     first = time.perf_counter() - started
-    result = {"engine": engine.name, "first_frame_s": round(first, 3), "fuse": None}
-    if job.repeats:
-        recorder, seen = time_frames(engine, frames, job.warmups, job.repeats, tell)
-        fuse = recorder.as_dict()["stages"]["fuse"]
-        result |= {"fuse": fuse, **seen, "page_faults": round(seen["page_faults"] / fuse["count"], 1)}
+    seen = _times(lambda number: engine.fuse(*frames[number % len(frames)], INTERVAL_S), job, tell)
     kept = {name: os.environ[name] for name in KEEPING if name in os.environ}
-    return result | {"peak_mib": round(peak_mib(), 1), "environment": kept}
+    return {"engine": engine.name, "first_frame_s": round(first, 3), **seen, "environment": kept}
 
 
 def measure_detector(job: DetectJob, tell: Tell) -> dict[str, Any]:
-    """The same for the detector, letterbox and suppression included. Raises EngineError and InputError.
-
-    detect: StageSummary of the repeats, uint8 frame in to boxes out; None for none.
-    """
+    """The same for the detector, letterbox and suppression included: uint8 frame in to boxes out. Raises EngineError
+    and InputError."""
     frames = [visible for visible, _, _ in read_frames(Path(job.frames))]
     started = time.perf_counter()
     detector = create_detector(DetectorConfig(enabled=True, weights=None if job.weights is None else Path(job.weights)))
     assert detector is not None  # it is enabled
     detector.detect(frames[0])
-    result = {"detector": detector.name, "first_frame_s": round(time.perf_counter() - started, 3), "detect": None}
-    if job.repeats:
-        recorder = LatencyRecorder()
-        for number in range(job.warmups):
-            detector.detect(frames[number % len(frames)])
-        watch = Watch()
-        for number in range(job.repeats):
-            with recorder.stage("detect", number):
-                detector.detect(frames[(job.warmups + number) % len(frames)])
-            tell(number + 1, job.repeats)
-        seen = watch.seen()
-        result |= {"detect": recorder.as_dict()["stages"]["detect"], **seen}
-        result["page_faults"] = round(seen["page_faults"] / job.repeats, 1)
-    return result | {"peak_mib": round(peak_mib(), 1)}
+    first = time.perf_counter() - started
+    seen = _times(lambda number: detector.detect(frames[number % len(frames)]), job, tell)
+    return {"detector": detector.name, "first_frame_s": round(first, 3), **seen}
+
+
+def _times(once: Callable[[int], object], job: FuseJob | DetectJob, tell: Tell) -> dict[str, Any]:
+    if not job.repeats:
+        return {"samples_ns": [], "peak_mib": round(peak_mib(), 1)}
+    samples, seen = time_repeats(once, job.warmups, job.repeats, tell, job.rounds)
+    seen["page_faults"] = round(seen["page_faults"] / len(samples), 1)
+    return {"samples_ns": samples, **seen, "peak_mib": round(peak_mib(), 1)}
 
 
 def build(spec: str, variant: Variant) -> FusionEngine:
@@ -90,30 +80,31 @@ def build(spec: str, variant: Variant) -> FusionEngine:
     return EagerEngine(name, network(name).to(memory_format=torch.channels_last))
 
 
-def time_frames(
-    engine: FusionEngine, frames: Sequence[Triple], warmups: int, repeats: int, tell: Tell
-) -> tuple[LatencyRecorder, dict[str, Any]]:
-    """Fuse `warmups` frames unrecorded and `repeats` recorded, as a video that begins anew when it is through.
+def time_repeats(
+    once: Callable[[int], object], warmups: int, repeats: int, tell: Tell, rounds: int = 1
+) -> tuple[list[int], dict[str, Any]]:
+    """Do `once`, which takes its number, `warmups` times untimed and `repeats` times timed.
 
-    A network of seconds a frame is left after LONGEST_S, but not before LEAST repeats, and warmed up by one frame.
-    Returns the recorder, with a sample of "fuse" for each repeat, and what a Watch saw during the repeats.
+    What takes seconds is left after its part of LONGEST_S, but not before its part of LEAST repeats, and warmed up
+    once. rounds: of so many this is one. Returns nanoseconds, and what a Watch saw during the repeats.
     """
-    recorder = LatencyRecorder(frame_log=True)
+    longest, least = LONGEST_S / rounds, -(-LEAST // rounds)
     started = time.monotonic()
     for number in range(warmups):
-        engine.fuse(*frames[number % len(frames)], INTERVAL_S)
-        if time.monotonic() - started > LONGEST_S / LEAST:
+        once(number)
+        if time.monotonic() - started > longest / LEAST:
             break
+    samples: list[int] = []
     watch = Watch()
     started = time.monotonic()
     for number in range(repeats):
-        if number >= LEAST and time.monotonic() - started > LONGEST_S:
+        if number >= least and time.monotonic() - started > longest:
             break
-        frame = frames[(warmups + number) % len(frames)]
-        with recorder.stage("fuse", number):
-            engine.fuse(*frame, INTERVAL_S)
+        began = time.perf_counter_ns()
+        once(warmups + number)
+        samples.append(time.perf_counter_ns() - began)
         tell(number + 1, repeats)
-    return recorder, watch.seen()
+    return samples, watch.seen()
 
 
 def read_frames(folder: Path, most: int | None = None) -> list[Triple]:

@@ -15,6 +15,8 @@ from ..errors import InputError
 from .jobs import KEPT, PLAIN, Size, Variant
 
 WARMUPS = 10
+ROUNDS, FEWEST = 5, 20
+"""The repeats are spread over so many rounds, but no round has fewer than these."""
 LARGEST = 8192
 DEFAULT_SIZE = "640x480"
 _SIZE = re.compile(r"(\d{1,5})[xX](\d{1,5})")
@@ -34,6 +36,12 @@ class Plan:
     detector: bool = False
     fps: float = 30.0
     warmups: int = WARMUPS
+
+    @property
+    def rounds(self) -> list[int]:
+        """How many of the repeats each round has."""
+        count = max(1, min(ROUNDS, self.repeats // FEWEST))
+        return [self.repeats // count + (number < self.repeats % count) for number in range(count)]
 
     @property
     def detects(self) -> tuple[bool, ...]:

@@ -6,12 +6,12 @@ import json
 import signal
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 import yaml
 from rich.console import Console
@@ -28,6 +28,7 @@ from .pauses import measure_pauses
 from .plan import Plan
 from .prepare import prepare
 from .process import JobError, run_job
+from .rounds import Entry, Row
 from .table import print_report
 from .watch import BUSY, Watch, load_average
 
@@ -70,22 +71,27 @@ def run_bench(plan: Plan, target: Path | None, out: Console, errors: Console) ->
     return 0
 
 
-def measure(plan: Plan, console: Console) -> dict[str, Any]:
+def measure(plan: Plan, console: Console) -> Row:
     """The report: everything measured, ready for JSON, with progress on `console`. `pauses`: see `measure_pauses`.
 
-    What could not be measured is in its row as `error`. The dictionaries of the rows are those of `measure_engine`,
-    `measure_detector`, `measure_chain` and `count_cost`, each with `size`, [width, height]; a row of `engines` also has
-    `network`, `backend`, `precision`, `variant`, and like `detectors` `cold`: the same start with an empty cache, None
-    where nothing is cached; one of `chains` has `cameras_fps`, the pace of its cameras, None for recordings.
+    What could not be measured is in its row as `error`. The dictionaries of the rows are those of `Entry.report`,
+    `measure_chain` and `count_cost`, each with `size`, [width, height]; a row of `engines` also has `network`,
+    `backend`, `precision` and `variant`; one of `chains` has `cameras_fps`, the pace of its cameras, None for
+    recordings. Engines and the detector take turns, `settings.rounds` times.
     """
-    report: dict[str, Any] = {
+    report: Row = {
         "schema": SCHEMA,
         "fusecam": machine.version("fusecam"),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine.describe(),
         "load_average": load_average(),
         "pauses": measure_pauses(),
-        "settings": {"warmups": plan.warmups, "repeats": plan.repeats, "cameras_fps": plan.fps},
+        "settings": {
+            "warmups": plan.warmups,
+            "repeats": plan.repeats,
+            "rounds": len(plan.rounds),
+            "cameras_fps": plan.fps,
+        },
         "networks": [],
         "engines": [],
         "detectors": [],
@@ -101,8 +107,11 @@ def measure(plan: Plan, console: Console) -> dict[str, Any]:
         for size in plan.sizes:
             bench.prepare(size)
             report["networks"] += [bench.cost(name, size) for name in plan.networks]
-            report["detectors"] += [bench.detector(size)] if plan.detector else []
-            report["engines"] += [bench.engine(spec, variant, size) for spec, variant in plan.engines]
+            detectors = [bench.detector(size)] if plan.detector else []
+            engines = [bench.engine(spec, variant, size) for spec, variant in plan.engines]
+            bench.take_turns([*detectors, *engines], size)
+            report["detectors"] += [entry.report() for entry in detectors]
+            report["engines"] += [entry.report() for entry in engines]
             report["chains"] += [
                 bench.chain(spec, size, detect, fps)
                 for spec in plan.chains
@@ -121,7 +130,8 @@ class _Bench:
         self._folder = folder
         self._progress = progress
         chains = len(plan.chains) * len(plan.detects) * len(plan.paces)
-        steps = len(plan.sizes) * (1 + len(plan.networks) + plan.detector + len(plan.engines) + chains)
+        turns = (plan.detector + len(plan.engines)) * len(plan.rounds)
+        steps = len(plan.sizes) * (1 + len(plan.networks) + turns + chains)
         self._all = progress.add_task("all", total=steps)
         self._one = progress.add_task("")
 
@@ -130,47 +140,49 @@ class _Bench:
         prepare(self._inputs(size), size, lambda done: self._tell(done, None))
         self._progress.advance(self._all)
 
-    def cost(self, name: str, size: Size) -> dict[str, Any]:
+    def cost(self, name: str, size: Size) -> Row:
         self._begin(f"cost of {name}", size)
         return {"network": name, "size": list(size)} | self._do(CostJob(name, size), "shared")
 
-    def engine(self, spec: str, variant: Variant, size: Size) -> dict[str, Any]:
-        label = f"{spec}, freed memory kept" if variant == KEPT else spec
-        self._begin(label, size)
+    def engine(self, spec: str, variant: Variant, size: Size) -> Entry:
         name, backend, precision = parse(spec)
         row = {"engine": spec, "network": name, "backend": backend, "precision": precision, "variant": variant}
-        frames, cache = str(self._inputs(size)), f"{spec} {size}"
-        cold: dict[str, Any] | None = None
-        if backend != "torch":  # which keeps nothing, so that every start is the same
-            start = self._do(FuseJob(spec, frames, variant, 0, 0), cache, last=False)
-            if "error" in start:
+        label = f"{spec}, freed memory kept" if variant == KEPT else spec
+        job = FuseJob(spec, str(self._inputs(size)), variant, self._plan.warmups, 0, len(self._plan.rounds))
+        cached = backend != "torch"  # which keeps nothing, so that every start is the same
+        return Entry(row | {"size": list(size)}, "fuse", label, f"{spec} {size}", cached, job)
+
+    def detector(self, size: Size) -> Entry:
+        weights = self._weights()
+        row: Row = {"detector": "own" if weights is None else Path(weights).name, "size": list(size)}
+        job = DetectJob(weights, str(self._inputs(size)), self._plan.warmups, 0, len(self._plan.rounds))
+        return Entry(row, "detect", "detector", f"detector {size}", True, job)
+
+    def take_turns(self, entries: Sequence[Entry], size: Size) -> None:
+        """The first start of each, then the rounds. Who failed is left out from there on."""
+        for entry in (entry for entry in entries if entry.cached):
+            self._begin(f"first start of {entry.label}", size)
+            entry.cold = self._turn(entry, 0)
+        for number, repeats in enumerate(self._plan.rounds):
+            for entry in entries:
+                self._begin(f"{entry.label}, round {number + 1} of {len(self._plan.rounds)}", size)
+                if entry.error is None and (row := self._turn(entry, repeats)) is not None:
+                    entry.rounds.append(row)
                 self._progress.advance(self._all)
-                return row | {"size": list(size), "error": start["error"]}
-            cold = {name: start[name] for name in ("first_frame_s", "peak_mib")}
-        job = FuseJob(spec, frames, variant, self._plan.warmups, self._plan.repeats)
-        return row | {"size": list(size), "cold": cold} | self._do(job, cache)
 
-    def detector(self, size: Size) -> dict[str, Any]:
-        weights, frames, cache = self._weights(), str(self._inputs(size)), f"detector {size}"
-        self._begin("detector", size)
-        row: dict[str, Any] = {"detector": "own" if weights is None else Path(weights).name, "size": list(size)}
-        start = self._do(DetectJob(weights, frames, 0, 0), cache, last=False)
-        if "error" in start:
-            self._progress.advance(self._all)
-            return row | {"error": start["error"]}
-        cold = {name: start[name] for name in ("first_frame_s", "peak_mib")}
-        return (
-            row | {"cold": cold} | self._do(DetectJob(weights, frames, self._plan.warmups, self._plan.repeats), cache)
-        )
+    def _turn(self, entry: Entry, repeats: int) -> Row | None:
+        answer = self._do(replace(entry.job, repeats=repeats), entry.cache, last=False)
+        entry.error = answer.get("error")
+        return None if "error" in answer else answer
 
-    def chain(self, spec: str, size: Size, detect: bool, fps: float | None) -> dict[str, Any]:
+    def chain(self, spec: str, size: Size, detect: bool, fps: float | None) -> Row:
         live = "" if fps is None else f", live at {fps:g} fps"
         self._begin(f"whole chain with {spec}" + (" and detection" if detect else "") + live, size)
         inputs, weights = str(self._inputs(size)), self._weights()
         warm: list[Job] = [FuseJob(spec, inputs, "plain", 0, 0)]  # what is measured is a start that finds its engines
         warm += [DetectJob(weights, inputs, 0, 0)] if detect else []
         cache = f"{spec} {size}"
-        row: dict[str, Any] = {"engine": spec, "size": list(size), "cameras_fps": fps}
+        row: Row = {"engine": spec, "size": list(size), "cameras_fps": fps}
         for job in warm:
             start = self._do(job, cache, last=False)
             if "error" in start:
@@ -181,7 +193,7 @@ class _Bench:
     def _weights(self) -> str | None:
         return None if self._plan.weights is None else str(self._plan.weights.resolve())
 
-    def _do(self, job: Job, cache: str, last: bool = True) -> dict[str, Any]:
+    def _do(self, job: Job, cache: str, last: bool = True) -> Row:
         try:
             return run_job(job, self._folder / "caches" / cache.replace(":", " "), self._tell)
         except JobError as error:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from .jobs import KEPT
+from .rounds import Row
 
-Row = dict[str, Any]
 FEW = 100
 WAITING = ("pair", "output queue", "age")
 """Stages of the recorder in which a frame waits, or which span others."""
@@ -57,7 +55,7 @@ def print_report(report: Row, console: Console) -> None:
 
 def _engines(rows: list[Row], size: tuple[int, ...], settings: Row) -> Table:
     table = _table(f"Engines, {size[0]}x{size[1]}, uint8 in to uint8 out (ms)", "engine")
-    for column in ("median", "IQR", "p95", "p99", "p99/p50", "x eager"):
+    for column in ("median", "IQR", "p95", "p99", "p99/p50", "rounds", "x eager"):
         table.add_column(column, justify="right")
     for row in rows:
         if "error" in row:
@@ -68,15 +66,16 @@ def _engines(rows: list[Row], size: tuple[int, ...], settings: Row) -> Table:
             _label(row),
             *(f"{fuse[name]:.2f}" for name in ("p50_ms", "iqr_ms", "p95_ms", "p99_ms")),
             f"{fuse['p99_ms'] / fuse['p50_ms']:.2f}",
+            _rounds(row),
             _speed(row, _baseline(rows, row["network"])),
         )
     fewer = [f"{_label(row)} {row['fuse']['count']}" for row in rows if "error" not in row]
     fewer = [text for text in fewer if not text.endswith(f" {settings['repeats']}")]
     table.caption = (
-        f"{settings['repeats']} repeats after {settings['warmups']} warm-ups"
-        f"{', but of slow ones fewer: ' + ', '.join(fewer) if fewer else ''}. kept: with channels-last weights and "
-        "freed memory kept, the fair form of eager torch. x eager: times as fast as that, not told where either was "
-        "disturbed"
+        f"{settings['repeats']} repeats in {settings['rounds']} rounds by turns, each after {settings['warmups']} "
+        f"warm-ups{', but of slow ones fewer: ' + ', '.join(fewer) if fewer else ''}. rounds: their lowest and highest "
+        "median. kept: with channels-last weights and freed memory kept, the fair form of eager torch. x eager: times "
+        "as fast as that, not told where either was disturbed"
     )
     return table
 
@@ -103,18 +102,23 @@ def _starts(rows: list[Row], size: tuple[int, ...]) -> Table:
 
 def _detectors(rows: list[Row], size: tuple[int, ...]) -> Table:
     table = _table(f"Detector, {size[0]}x{size[1]}, uint8 frame in to boxes out (ms)", "detector")
-    for column in ("median", "IQR", "p95", "p99", "first s", "next s", "peak MiB"):
+    for column in ("median", "IQR", "p95", "p99", "rounds", "first s", "next s", "peak MiB"):
         table.add_column(column, justify="right")
     for row in rows:
         table.add_row(
             row["detector"],
             *(f"{row['detect'][name]:.2f}" for name in ("p50_ms", "iqr_ms", "p95_ms", "p99_ms")),
+            _rounds(row),
             f"{row['cold']['first_frame_s']:.2f}",
             f"{row['first_frame_s']:.2f}",
             f"{row['peak_mib']:.0f}",
         )
     table.caption = "letterbox and non-maximum suppression included; first with an empty cache"
     return table
+
+
+def _rounds(row: Row) -> str:
+    return f"{min(row['rounds_ms']):.1f}-{max(row['rounds_ms']):.1f}"
 
 
 def _label(row: Row) -> str:

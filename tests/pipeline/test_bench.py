@@ -25,12 +25,12 @@ from fusecam.pipeline.bench import jobs
 from fusecam.pipeline.bench.chain import measure_chain
 from fusecam.pipeline.bench.cost import count_cost
 from fusecam.pipeline.bench.jobs import KEEPING, KEPT, PLAIN, ChainJob, CostJob, DetectJob, FuseJob
-from fusecam.pipeline.bench.measure import measure_engine, read_frames, time_frames
+from fusecam.pipeline.bench.measure import LEAST, measure_engine, read_frames, time_repeats
 from fusecam.pipeline.bench.plan import make_plan
 from fusecam.pipeline.bench.prepare import prepare
 from fusecam.pipeline.bench.process import JobError, run_job
+from fusecam.pipeline.bench.rounds import together
 from fusecam.pipeline.errors import InputError
-from fusecam.pipeline.latency import LatencyRecorder
 
 from .clips import picture, write_video
 from .test_detect import SMALL, build
@@ -56,7 +56,7 @@ class Counted:
 
     def fuse(self, visible, infrared, warp, elapsed_s=None):
         self.given.append(id(visible))
-        assert elapsed_s is not None and elapsed_s > 0
+        assert elapsed_s is None if len(self.given) == 1 else elapsed_s > 0  # the first is a start's
         return self.engine.fuse(visible, infrared, warp, elapsed_s)
 
 
@@ -79,37 +79,53 @@ def fuse_job(inputs: Path, **changed: object) -> FuseJob:
 
 
 @pytest.mark.parametrize(("warmups", "repeats"), [(10, 100), (0, 1), (3, 7)])
-def test_warm_ups_are_done_but_not_counted(inputs, warmups, repeats):
-    engine, told = Counted(), []
-    frames = read_frames(inputs)
-    recorder, seen = time_frames(engine, frames, warmups, repeats, lambda done, total: told.append((done, total)))
-    assert len(engine.given) == warmups + repeats
-    assert recorder.as_dict()["stages"]["fuse"]["count"] == repeats
+def test_warm_ups_are_done_but_not_counted(warmups, repeats):
+    done, told = [], []
+    samples, seen = time_repeats(done.append, warmups, repeats, lambda done, total: told.append((done, total)))
+    assert done == [*range(warmups + repeats)]
+    assert len(samples) == repeats
     assert told == [(n + 1, repeats) for n in range(repeats)]
-    assert all(a != b for a, b in zip(engine.given, engine.given[1:], strict=False))
-    assert len(set(engine.given)) == min(len(frames), warmups + repeats)
     assert 0 <= seen["others"] <= 1
 
 
-def test_figures_are_those_of_numpy_on_every_sample(inputs):
-    recorder, _ = time_frames(create_engine("average:openvino"), read_frames(inputs), 2, 40, lambda done, total: None)
-    report = recorder.as_dict()
-    samples = [row["fuse_ms"] for row in report["frame_latencies"]]
-    fuse = report["stages"]["fuse"]
+@pytest.mark.parametrize(("rounds", "least"), [(1, LEAST), (5, 2)])
+def test_what_is_slow_has_fewer_repeats(monkeypatch, rounds, least):
+    monkeypatch.setattr("fusecam.pipeline.bench.measure.LONGEST_S", 0.0)
+    done = []
+    samples, _ = time_repeats(done.append, 10, 100, lambda done, total: None, rounds)
+    assert len(samples) == least
+    assert len(done) == least + 1  # one warm-up
+
+
+def test_every_frame_is_given_and_time_goes_on(inputs, monkeypatch):
+    engine = Counted()
+    monkeypatch.setattr("fusecam.pipeline.bench.measure.build", lambda spec, variant: engine)
+    row = measure_engine(fuse_job(inputs, warmups=10, repeats=20), lambda done, total: None)
+    assert len(row["samples_ns"]) == 20
+    assert len(engine.given) == 1 + 30
+    assert len(set(engine.given)) == 12
+    assert all(a != b for a, b in zip(engine.given[1:], engine.given[2:], strict=False))
+
+
+@given(st.lists(st.lists(st.integers(1, 10**12), min_size=1, max_size=60), min_size=1, max_size=6))
+def test_rounds_together_are_those_of_numpy_on_every_sample(rounds):
+    rest = {"first_frame_s": 1.0, "others": 0.05, "cpu_s": 0.5, "page_faults": 2.0, "peak_mib": 70.0, "name": "x"}
+    row = together([{"samples_ns": samples, **rest} for samples in rounds], "fuse")
+    samples = np.concatenate([np.array(samples, float) for samples in rounds]) / 1e6
     p25, p50, p75, p95, p99 = np.percentile(samples, (25, 50, 75, 95, 99))
+    fuse = row.pop("fuse")
     assert [fuse["p50_ms"], fuse["p95_ms"], fuse["p99_ms"]] == pytest.approx([p50, p95, p99])
-    assert fuse["iqr_ms"] == pytest.approx(p75 - p25)
+    assert fuse["iqr_ms"] == pytest.approx(p75 - p25, rel=1e-9, abs=1e-6)
+    assert fuse["count"] == len(samples)
+    assert row.pop("rounds_ms") == pytest.approx([np.median(samples) / 1e6 for samples in rounds], abs=1e-3)
+    assert row == rest | {"busy": False, "cpu_s": pytest.approx(0.5 * len(rounds))}
 
 
-@given(st.lists(st.integers(0, 10**12), min_size=1, max_size=300))
-def test_interquartile_range(samples):
-    recorder = LatencyRecorder()
-    for ns in samples:
-        recorder.add("fuse", ns)
-    p25, p75 = np.percentile(samples, (25, 75)) / 1e6
-    summary = recorder.summary("fuse")
-    assert summary is not None
-    assert summary.iqr_ms == pytest.approx(p75 - p25, rel=1e-9, abs=1e-6)
+def test_a_disturbed_round_is_told_as_far_as_it_counts():
+    rest = {"first_frame_s": 1.0, "cpu_s": 0.5, "page_faults": 2.0, "peak_mib": 70.0, "samples_ns": [5]}
+    little, much = (together([rest | {"others": share} for share in (0.0, most)], "fuse") for most in (0.1, 0.4))
+    assert (little["others"], little["busy"]) == (0.05, False)
+    assert (much["others"], much["busy"]) == (0.2, True)
 
 
 def test_frames_are_real_and_streams_are_whole(inputs):
@@ -202,7 +218,7 @@ def test_the_child_has_its_environment_and_counts(inputs, tmp_path):
         row = run_job(job, tmp_path, lambda done, total: told.append((done, total)))
         assert row["environment"] == environment
         assert row["engine"] == "average:torch:f32"
-        assert row["fuse"]["count"] == 4
+        assert len(row["samples_ns"]) == 4
         assert row["first_frame_s"] > 0
         assert row["peak_mib"] > 50
     assert told
@@ -219,7 +235,7 @@ def test_the_fair_baseline_computes_the_same_network(inputs):
 
 def test_a_start_alone_has_no_figures(inputs):
     row = measure_engine(fuse_job(inputs, repeats=0), lambda done, total: None)
-    assert row["fuse"] is None
+    assert row["samples_ns"] == []
     assert "others" not in row
 
 
@@ -305,6 +321,15 @@ def test_what_is_measured(given, engines, chains):
     assert plan.sizes == ((64, 48), (96, 80))
     assert plan.networks == [given[0].split(":")[0]]
     assert (plan.warmups, plan.repeats) == (10, 100)
+
+
+@given(st.integers(1, 10**6))
+def test_repeats_are_spread_over_rounds(repeats):
+    rounds = make_plan(["average"], ["64x48"], repeats, chain=False).rounds
+    assert sum(rounds) == repeats
+    assert max(rounds) - min(rounds) <= 1
+    assert len(rounds) == 1 if repeats < 40 else min(rounds) >= 20
+    assert len(rounds) == 5 or repeats < 100
 
 
 def test_by_default_everything_is_measured():

@@ -42,7 +42,7 @@ def together(rounds: Sequence[Row], stage: str) -> Row:
     """The rounds of `measure_engine` or `measure_detector` as one, at least one of them.
 
     `stage`: StageSummary of all repeats; `rounds_ms`: the median of each round. Of the rest the median of
-    first_frame_s, the sum of cpu_s, the highest of peak_mib, the mean of page_faults, and of others, which busy goes by.
+    first_frame_s, the sum of cpu_s, the highest of peak_mib, the mean of page_faults and of others; busy goes by that.
     """
     recorder = LatencyRecorder()
     for ns in (ns for row in rounds for ns in row["samples_ns"]):

@@ -69,8 +69,9 @@ class ImagePath(nn.Module):
         else:
             near = (flat.index_select(0, at + step).to(dtype) for step in (0, 1, width, width + 1))
             a, b, c, d = (plane.reshape(index.shape) for plane in near)
-        right, down = (fractions.to(dtype) * (1 / STEPS)).chunk(2, dim=1)
-        right, down = right.squeeze(1), down.squeeze(1)
+        # bytes are parted as bytes, which costs nothing, where a backend can: TensorRT knows but the cast of them
+        steps = fractions if infrared.dtype == torch.uint8 else fractions.to(dtype)
+        right, down = (part.squeeze(1).to(dtype) * (1 / STEPS) for part in steps.chunk(2, dim=1))
         above, below = a + right * (b - a), c + right * (d - c)
         return (above + down * (below - above) + 0.5).floor()
 

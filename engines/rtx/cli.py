@@ -57,11 +57,10 @@ def compile_command(
     r"""Build a TensorRT-RTX engine for NVIDIA RTX GPUs; no GPU is needed.
 
     The network, with the warp by a rig's map before it, goes through ONNX
-    into one engine for all targets. The map is an input: FILE.json lists them.
-    It is
+    into one engine for all targets. The map is one of its inputs. The engine is
     refused if an operator is not supported, or if any map in it is wider than
-    half precision. FILE.json lists the hash of the weights, sizes, targets,
-    versions, and the precision of every layer.
+    half precision. FILE.json lists its inputs and outputs, the hash of the
+    weights, sizes, targets, versions, and the precision of every layer.
 
     The engine is built here but not run: neither its speed nor its output has
     been checked on a GPU. Compare it with the network before it is used.

@@ -28,7 +28,7 @@ def export(name: str, module: Network, shape: Shape) -> bytes:
     the sizes and the versions of the exporter. EngineError for an operator that ONNX does not have.
     """
     from onnx_ir import serde
-    from onnx_ir.passes.common import ClearMetadataAndDocStringPass
+    from onnx_ir.passes.common import ClearMetadataAndDocStringPass, DeduplicateInitializersPass
     from onnxscript import optimizer
 
     try:
@@ -51,6 +51,7 @@ def export(name: str, module: Network, shape: Shape) -> bytes:
     _multiply(model)
     optimizer.fold_constants(model, input_size_limit=_LARGEST_FOLDED, output_size_limit=_LARGEST_FOLDED)
     optimizer.remove_unused_nodes(model)
+    DeduplicateInitializersPass(size_limit=_LARGEST_FOLDED)(model)  # every filter brings its matrices along
     ClearMetadataAndDocStringPass()(model)  # paths of this machine
     return bytes(serde.serialize_model(model).SerializeToString())
 

@@ -54,7 +54,7 @@ def print_report(report: Row, console: Console) -> None:
 
 
 def _engines(rows: list[Row], size: tuple[int, ...], settings: Row) -> Table:
-    table = _table(f"Engines, {size[0]}x{size[1]}, uint8 in to uint8 out (ms)", "engine")
+    table = _table(f"Engines, {size[0]}x{size[1]}, uint8 in to uint8 out (ms)", "engine", tight=True)
     for column in ("median", "IQR", "p95", "p99", "p99/p50", "rounds", "x eager"):
         table.add_column(column, justify="right")
     for row in rows:
@@ -101,24 +101,23 @@ def _starts(rows: list[Row], size: tuple[int, ...]) -> Table:
 
 
 def _detectors(rows: list[Row], size: tuple[int, ...]) -> Table:
-    table = _table(f"Detector, {size[0]}x{size[1]}, uint8 frame in to boxes out (ms)", "detector")
-    for column in ("median", "IQR", "p95", "p99", "rounds", "first s", "next s", "peak MiB"):
+    table = _table(f"Detector, {size[0]}x{size[1]}, uint8 frame in to boxes out (ms)", "detector", tight=True)
+    for column in ("median", "IQR", "p95", "p99", "rounds", "starts s", "peak MiB"):
         table.add_column(column, justify="right")
     for row in rows:
         table.add_row(
             row["detector"],
             *(f"{row['detect'][name]:.2f}" for name in ("p50_ms", "iqr_ms", "p95_ms", "p99_ms")),
             _rounds(row),
-            f"{row['cold']['first_frame_s']:.2f}",
-            f"{row['first_frame_s']:.2f}",
+            f"{row['cold']['first_frame_s']:.1f}/{row['first_frame_s']:.2f}",
             f"{row['peak_mib']:.0f}",
         )
-    table.caption = "letterbox and non-maximum suppression included; first with an empty cache"
+    table.caption = "letterbox and non-maximum suppression included. starts: with an empty cache and the next"
     return table
 
 
 def _rounds(row: Row) -> str:
-    return f"{min(row['rounds_ms']):.1f}-{max(row['rounds_ms']):.1f}"
+    return "-".join(f"{ms:.1f}" if ms < 9.95 else f"{ms:.0f}" for ms in (min(row["rounds_ms"]), max(row["rounds_ms"])))
 
 
 def _label(row: Row) -> str:
@@ -171,8 +170,15 @@ def _chain(row: Row, size: tuple[int, ...]) -> Table:
     return table
 
 
-def _table(title: str, first: str) -> Table:
-    table = Table(title=title, title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+def _table(title: str, first: str, tight: bool = False) -> Table:
+    table = Table(
+        title=title,
+        title_justify="left",
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=tight,
+    )
     table.add_column(first, no_wrap=True)
     return table
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import platform
@@ -16,6 +17,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from fusecam.calib.rig import load_rig
 from fusecam.engines import EngineError, available, create_engine, eight_bits, registry
@@ -30,6 +32,7 @@ from fusecam.pipeline.bench.plan import make_plan
 from fusecam.pipeline.bench.prepare import prepare
 from fusecam.pipeline.bench.process import JobError, run_job
 from fusecam.pipeline.bench.rounds import together
+from fusecam.pipeline.bench.table import print_report
 from fusecam.pipeline.errors import InputError
 
 from .clips import picture, write_video
@@ -368,3 +371,11 @@ def test_kept_results_are_of_an_idle_machine_and_whole(path):
     assert not report["busy"]
     assert report["settings"]["repeats"] >= 100
     assert not [row for part in ("networks", "engines", "chains") for row in report[part] if "error" in row]
+
+
+@pytest.mark.parametrize("path", KEPT_RESULTS, ids=lambda path: path.name)
+def test_tables_fit_into_eighty_columns(path):
+    out = io.StringIO()
+    print_report(json.loads(path.read_text()), Console(file=out, width=80))
+    assert "realtime:openvino:f32" in out.getvalue()
+    assert "…" not in out.getvalue()

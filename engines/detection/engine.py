@@ -181,4 +181,4 @@ def _quickest_ms(run: Callable[[Pixels], Raw], image: Pixels) -> float:
 
 
 def _told(facts: dict[str, Any]) -> str:
-    return str(Agreement(facts["pixels"], facts["score"], facts["overlap"], facts["boxes"]))
+    return str(Agreement(**{name: facts[name] for name in ("pixels", "score", "most", "overlap", "boxes")}))

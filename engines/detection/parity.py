@@ -15,9 +15,14 @@ from ..parity.frames import SCENES, gate_frames
 
 PIXELS = 1.0
 """Largest difference of an edge of a confident box in f32, in pixels of the network's input."""
+MOST = 0.99
+"""Part of the boxes whose scores are held to SCORES; the rest are held to WORST."""
 SCORES = {"f32": 0.01, "bf16": 1 / 16}
-"""Largest difference of a score, by precision. Steps of bf16 are a hundred and twenty-eighth of a number: eight of
-them, which moves the mean average precision by a few tenths of a point (the detector's card)."""
+"""Largest difference of the scores of MOST boxes, by precision. Steps of bf16 are a hundred and twenty-eighth of a
+number: eight of them, which moves the mean average precision by a few tenths of a point (the detector's card)."""
+WORST = {"f32": 0.01, "bf16": 1 / 4}
+"""Largest difference of any score. bf16 rounds in every layer, so that a score at the steepest of its sigmoid may move
+far: .05 to .11 in twelve trainings of one network. Which it is is chance and says little of the engine."""
 OVERLAP = 0.95
 """Least intersection over union of a confident box with what it should be, in any precision."""
 CONFIDENT = 0.25
@@ -32,23 +37,25 @@ Run = Callable[[Pixels], Raw]
 @dataclass(frozen=True, slots=True)
 class Agreement:
     """The worst over all frames: difference of edges in pixels and of scores, intersection over union (`overlap`).
-    boxes: how many were compared.
+    most: the difference of scores that MOST boxes stay within. boxes: how many were compared.
     """
 
     pixels: float
     score: float
+    most: float
     overlap: float
     boxes: int
 
     def passed(self, precision: str) -> bool:
         """Whether all stay within the limits of a precision."""
         near = self.pixels <= PIXELS or precision != "f32"
-        return near and self.overlap >= OVERLAP and self.score <= SCORES[precision]
+        alike = self.most <= SCORES[precision] and self.score <= WORST[precision]
+        return near and alike and self.overlap >= OVERLAP
 
     def __str__(self) -> str:
-        """For example `boxes within 0.21 px, overlap 0.985, scores within 0.004, of 84`."""
+        """For example `boxes within 0.21 px, overlap 0.985, scores within 0.0210, 99 % of them 0.0040, of 84`."""
         boxes = f"boxes within {self.pixels:.2f} px, overlap {self.overlap:.3f}"
-        return f"{boxes}, scores within {self.score:.4f}, of {self.boxes}"
+        return f"{boxes}, scores within {self.score:.4f}, {MOST * 100:.0f} % of them {self.most:.4f}, of {self.boxes}"
 
     def as_dict(self) -> dict[str, Any]:
         """For a manifest."""
@@ -58,7 +65,8 @@ class Agreement:
 def compare(reference: Run, engine: Run, width: int, height: int) -> Agreement:
     """Run both on every test frame, (height, width, 3) uint8 RGB. Anchors are compared before any suppression, which
     would turn a difference in the last digit into a box more or less."""
-    pixels, score, overlap, boxes = 0.0, 0.0, 1.0, 0
+    pixels, overlap = 0.0, 1.0
+    scores: list[Raw] = []
     for image in frames(width, height):
         truth, found = reference(image), engine(image)
         best = truth[4:].max(axis=0)
@@ -66,9 +74,10 @@ def compare(reference: Run, engine: Run, width: int, height: int) -> Agreement:
         expected, given = edges(truth[:, judged]), edges(found[:, judged])
         pixels = max(pixels, float(np.abs(expected - given).max()))
         overlap = min(overlap, float(_overlap(expected, given).min()))
-        score = max(score, float(np.abs(truth[4:, judged] - found[4:, judged]).max()))
-        boxes += int(judged.sum())
-    return Agreement(round(pixels, 4), round(score, 5), round(overlap, 4), boxes)
+        scores.append(np.abs(truth[4:, judged] - found[4:, judged]).max(axis=0))
+    apart = np.concatenate(scores)
+    most = float(np.quantile(apart, MOST))
+    return Agreement(round(pixels, 4), round(float(apart.max()), 5), round(most, 5), round(overlap, 4), apart.size)
 
 
 def frames(width: int, height: int) -> Iterator[Pixels]:

@@ -30,8 +30,10 @@ MORE_DETAIL = 0.3
 """By how much a strong lift raises the detail that is believed; the lift's shoulder takes contrast from it."""
 LESS_LIFT = 0.4
 """Of the automatic lift, where haze was dense."""
-WARMER = 0.6
-"""Part of what infrared is above its surroundings that a detector's frame gets at least, bright as it may be."""
+SHARE = 0.5
+"""Infrared's part of a detector's frame."""
+WARMER = 0.3
+"""Part of what infrared is above its surroundings that a detector's frame gets on top of it."""
 
 
 class Head(nn.Module):
@@ -148,10 +150,9 @@ class RealtimeFusion(Network):
         t = a * gray + b
         t = 1 - dehaze * (1 - clamp(t, T_LEAST, 1))
         clear = clamp((colour - air) / t + air, 0, 1, t)
-        # what is added to all three colours ends on (N, H, W): compilers then compute it once, not for each of them;
-        # for a detector all of the detail, noise too: it tells them apart, and loses more by what is taken away
-        seen = [valid.squeeze(1) * warmth(thermal, luma(clear), hot, each).squeeze(1) for each in around]
-        dark = tuple(clear + more.unsqueeze(1) for more in seen)
+        # for a detector all of the detail, noise too: it tells them apart, and loses more by what is taken away.
+        # What is added to all three colours ends on (N, H, W): compilers then compute it once, not for each of them
+        dark = tuple(to_detect(clear, thermal, valid, each) for each in around)
         restored = base + trust * (physics.lift(clear, gain) - base)
         bright = luma(restored)
         fused = bright + valid * hot * (thermal - bright).clamp(min=0)
@@ -202,14 +203,18 @@ def surroundings(thermal: Tensor, valid: Tensor, window: int) -> Tensor:
     return physics.box(thermal * valid, window) / physics.box(valid, window).clamp(min=1e-2)
 
 
-def warmth(thermal: Tensor, bright: Tensor, hot: Tensor, around: Tensor) -> Tensor:
-    """What infrared adds to a detector's frame: max(hot max(I - Y, 0), w (I - mean(I))), w = WARMER.
+def to_detect(clear: Tensor, thermal: Tensor, valid: Tensor, around: Tensor) -> Tensor:
+    """A detector's frame: F = (1 - s) J + s I + w (I - mean(I)), s = SHARE and w = WARMER; J alone where infrared does
+    not see.
 
-    The first alone shows nobody whose clothes are darker in infrared than what is behind them in the visible frame: lit
-    fronts, fog, glare. thermal, bright: I and the visible luma Y. around: of `surroundings`. All (N, 1, H, W); so is
-    what is returned, >= 0.
+    A sum, not the brighter of both: that shows nobody whose clothes are darker in infrared than what is behind them in
+    the visible frame (lit fronts, fog, glare), and glare hides what it covers.
+    clear: J, (N, 3, H, W). thermal, valid: (N, 1, H, W). around: of `surroundings`, as large. Returns (N, 3, H, W), not
+    clamped.
     """
-    return torch.maximum(hot * (thermal - bright).clamp(min=0), WARMER * (thermal - around))
+    kept = 1 - SHARE * valid.squeeze(1)
+    more = valid.squeeze(1) * ((SHARE + WARMER) * thermal - WARMER * around).squeeze(1)
+    return kept.unsqueeze(1) * clear + more.unsqueeze(1)
 
 
 def trusted(bright: Tensor, noise: Tensor) -> Tensor:

@@ -32,7 +32,7 @@ def night(street) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize("name", UNLIFTED)
-def test_it_is_the_visible_frame_and_what_is_warmer(night, name: str) -> None:
+def test_it_is_both_in_equal_parts_and_what_is_warmer(night, name: str) -> None:
     visible, infrared = night
     coverage = np.zeros_like(infrared)
     coverage[:, 40:] = 255
@@ -41,12 +41,17 @@ def test_it_is_the_visible_frame_and_what_is_warmer(night, name: str) -> None:
     assert dark is not None and fused.to_detect is dark
     assert fused.image.mean() > dark.mean() + 10  # that one was lifted
     np.testing.assert_allclose(dark[:, :40], visible[:, :40], atol=LEVEL)
-    more = luma(dark) - luma(visible)
-    assert more.min() > -1.5 * LEVEL
-    assert (luma(dark) <= np.maximum(luma(visible), infrared) + 1.5 * LEVEL).all()
-    assert more[:, 40:].max() > 100
-    whole = dark.max(2) < 255  # where nothing was cut off, chroma is that of the visible frame
-    shift = dark.astype(int) - visible
+    thermal, valid = (torch.from_numpy(each / 255)[None, None] for each in (infrared, coverage))
+    thermal = realtime.without_floor(thermal, valid)
+    around = realtime.surroundings(thermal, valid, 121)
+    heat, mean = (each[0, 0].numpy() * 255 for each in (thermal, around))
+    expected = 0.5 * visible + (0.5 * heat + 0.3 * (heat - mean))[..., None]
+    difference = np.abs(dark - expected.clip(0, 255))[:, 40:]
+    assert difference.mean() < 2 * LEVEL  # the mean is that of a coarser grid
+    assert difference.max() < 25
+    whole = (dark.max(2) < 255) & (dark.min(2) > 0)  # where nothing was cut off, half of the visible frame's chroma
+    whole[:, :40] = False
+    shift = dark - 0.5 * visible
     assert np.ptp(shift, axis=2)[whole].max() <= 2 * LEVEL
 
 
@@ -60,11 +65,11 @@ def test_people_darker_than_a_bright_front_behind_them_stand_out(name: str) -> N
     person[90:150, 150:170] = True
     infrared[person] = 110
     fused = create_engine(name, dehaze=0, unlifted=True).fuse(visible, infrared, np.full_like(infrared, 255))
-    more = luma(fused.to_detect) - luma(visible)
-    expected = realtime.WARMER * 80
-    assert 0.7 * expected < more[person].mean() < 1.05 * expected
     far = np.hypot(*np.meshgrid(np.arange(320) - 160, np.arange(240) - 120)) > 110
-    assert np.abs(more[far]).max() < 3 * LEVEL
+    more = luma(fused.to_detect) - 0.5 * luma(visible)
+    assert np.abs(more[far] - 0.5 * 30).max() < 3 * LEVEL
+    expected = (realtime.SHARE + realtime.WARMER) * 80
+    assert 0.85 * expected < more[person].mean() - 0.5 * 30 < 1.05 * expected
 
 
 def test_surroundings_are_the_mean_of_what_is_valid() -> None:

@@ -12,10 +12,13 @@ from ..engines.detector import DETECTOR_WEIGHTS
 from .errors import InputError
 
 Strength = Annotated[float, Field(ge=0, le=1)] | Literal["auto"]
+Milliseconds = Annotated[float, Field(ge=-1e9, le=1e9)]
+_VARIANTS = ("function-", "literal[", "constrained-")
+"""How pydantic names the variants of a value in the place of a problem."""
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 class ThermalConfig(_Section):
@@ -31,7 +34,7 @@ class SourceConfig(_Section):
 
     ir: str | None = None
     vis: str | None = None
-    fps: float = Field(25.0, gt=0, description="frame rate given to image folders, which have none")
+    fps: float = Field(25.0, ge=1e-3, le=1e4, description="frame rate given to image folders, which have none")
     thermal: ThermalConfig = ThermalConfig()
     camera_format: str | None = Field(None, description="V4L2 pixel format of cameras, e.g. mjpeg, yuyv422, gray16le")
     camera_size: str | None = Field(None, pattern=r"^\d+x\d+$", description="WIDTHxHEIGHT asked of cameras")
@@ -46,8 +49,10 @@ class SourceConfig(_Section):
 class SyncConfig(_Section):
     """How frames of the two cameras are paired."""
 
-    offset_ms: float | Literal["auto"] = Field("auto", description="added to infrared times; auto: measured")
-    tolerance_ms: float | None = Field(None, gt=0, description="largest skew; none: 0.55 of the slower camera's period")
+    offset_ms: Milliseconds | Literal["auto"] = Field("auto", description="added to infrared times; auto: measured")
+    tolerance_ms: float | None = Field(
+        None, gt=0, le=1e9, description="largest skew; none: 0.55 of the slower camera's period"
+    )
 
 
 class EngineConfig(_Section):
@@ -190,7 +195,7 @@ def _explain(error: ValidationError) -> str:
 
 
 def _explain_one(problem: dict[str, Any]) -> str:
-    where = ".".join(str(part) for part in problem["loc"] if not str(part).startswith(("function-", "literal[")))
+    where = ".".join(str(part) for part in problem["loc"] if not str(part).startswith(_VARIANTS))
     if problem["type"] == "extra_forbidden":
         section: Any = RunConfig
         for part in problem["loc"][:-1]:

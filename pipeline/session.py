@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -25,14 +26,16 @@ from .monitor.switches import Switches
 from .monitor.view import RunView
 from .monitor.watch import watched
 from .overlay import Overlay
+from .places import spare
 from .report import build_report, print_summary, warnings, write_report
 from .runner import Outcome, Runner, Stages
-from .sinks import Sink, close_all, is_video, open_sinks
+from .sinks import Sink, close_all, is_video, lines_of, open_sinks
 from .sinks.aside import AsideFile
 from .sinks.record import RecordSink
 from .track import Tracker
 
 INTERRUPTED = 130
+_ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 PROGRESS_S = 0.1
 
 
@@ -47,7 +50,7 @@ class Finished:
 
 @contextmanager
 def interruptible() -> Iterator[threading.Event]:
-    """Ctrl-C or SIGTERM sets the event instead of raising; a second Ctrl-C raises KeyboardInterrupt as usual."""
+    """Ctrl-C, SIGTERM or a closed terminal sets the event instead of raising; a second one raises KeyboardInterrupt."""
     stop = threading.Event()
 
     def handle(number: int, frame: FrameType | None) -> None:
@@ -55,7 +58,7 @@ def interruptible() -> Iterator[threading.Event]:
             raise KeyboardInterrupt
         stop.set()
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, handle) for number in _ENDING}
     try:
         yield stop
     finally:
@@ -72,6 +75,7 @@ def run_session(config: RunConfig, console: Console) -> int:
         console = Console(stderr=True, quiet=True)
     config = _with_window_decided(config)
     if config.output.report is not None:
+        _spare_report(config, config.output.report)
         AsideFile(config.output.report).discard()  # a place that cannot be written to is better known before the run
     try:
         with console.status("opening both cameras") as status:
@@ -95,6 +99,13 @@ def run_session(config: RunConfig, console: Console) -> int:
     return INTERRUPTED if finished.outcome.ended == "interrupted" else 0
 
 
+def _spare_report(config: RunConfig, report: Path) -> None:
+    out = config.output.out
+    spare(report, (config.sources.ir, config.sources.vis, config.rig), option="--report")
+    if out is not None:
+        spare(report, (out, lines_of(out)), "the output", "--report")
+
+
 def run_streams(
     config: RunConfig,
     streams: Streams,
@@ -115,7 +126,7 @@ def run_streams(
     sinks: list[Sink] = []
     try:
         names = visible.names
-        inputs = [infrared.spec, visible.spec]
+        inputs = [infrared.spec, visible.spec, *([] if config.rig is None else [str(config.rig)])]
         with console.status("building the engine for these frame sizes"):
             warp = streams.registrar.warp((visible.width, visible.height), (infrared.width, infrared.height))
             tools.engine.prepare(*warp.shape)

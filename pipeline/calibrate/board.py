@@ -47,7 +47,7 @@ class Order:
 def calibrate_board(order: Order, console: Console) -> int:
     """Take the views, solve, write the rig and its report. Returns the exit code; writes nothing on an error."""
     config = RunConfig(sources=SourceConfig(ir=order.infrared, vis=order.visible), overlay=OverlayConfig(enabled=False))
-    check_target(order.out)
+    check_target(order.out, order.infrared, order.visible)
     _check_pair(config.sources)
     streams = open_streams(config)
     for note in streams.notes:

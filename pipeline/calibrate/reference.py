@@ -25,7 +25,7 @@ def record_reference(
 
     Raises the sources' errors, RigError, and CalibrationError where edges do not agree; nothing is written then.
     """
-    check_target(out)
+    check_target(out, infrared, visible)
     rig = load_rig(rig_file)
     config = RunConfig(
         sources=SourceConfig(ir=infrared, vis=visible),

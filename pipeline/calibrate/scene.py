@@ -39,7 +39,7 @@ def calibrate_scene(order: Order, console: Console) -> int:
     Raises the sources' errors, and CalibrationError where the pairs do not single out one alignment; nothing is
     written then.
     """
-    check_target(order.out)
+    check_target(order.out, order.infrared, order.visible)
     sync = SyncConfig() if order.offset_ms is None else SyncConfig(offset_ms=order.offset_ms)
     config = RunConfig(
         sources=SourceConfig(ir=order.infrared, vis=order.visible), sync=sync, overlay=OverlayConfig(enabled=False)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..errors import InputError
+from ..places import spare
 
 
-def check_target(out: Path) -> None:
-    """Raises InputError where no file can be written under this name."""
+def check_target(out: Path, *read: str) -> None:
+    """Raises InputError where no file can be written under this name, or where it is that of a source in `read`."""
+    spare(out, read)
     if out.is_dir() or not out.absolute().parent.is_dir():
         raise InputError(f"{out}: is no place for a file; give the name of one in an existing folder with --out")

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from ..config import OutputConfig
 from ..errors import InputError
+from ..places import spare
+from .aside import errors_naming
 from .base import Sink, SinkHealth, StopRequested, close_all
 from .images import ImagesSink
 from .jsonl import JsonLinesSink
@@ -15,7 +17,7 @@ from .resize import FirstSize
 from .video import FORMATS, VideoSink
 from .window import WindowSink
 
-__all__ = ["Sink", "SinkHealth", "StopRequested", "close_all", "is_video", "open_sinks"]
+__all__ = ["Sink", "SinkHealth", "StopRequested", "close_all", "is_video", "lines_of", "open_sinks"]
 
 
 def is_video(out: Path) -> bool:
@@ -23,7 +25,9 @@ def is_video(out: Path) -> bool:
 
     Raises InputError for a name that is neither.
     """
-    if out.is_dir():
+    with errors_naming(out):  # a name too long, for one
+        folder = out.is_dir()
+    if folder:
         if out.suffix.lower() in FORMATS:
             raise InputError(f"{out}: is a folder; give the name of a file, or a folder without a video's suffix")
         return False
@@ -37,6 +41,12 @@ def is_video(out: Path) -> bool:
     return False
 
 
+def lines_of(out: Path) -> Path:
+    """Where the JSON lines of an output lie."""
+    whole = out.resolve()
+    return out.with_suffix(".jsonl") if is_video(out) else whole.with_name(whole.name + ".jsonl")
+
+
 def open_sinks(
     config: OutputConfig,
     rate: Fraction | None = None,
@@ -48,31 +58,25 @@ def open_sinks(
     `out` with a video's suffix: VideoSink; without a suffix, or an existing folder: ImagesSink. Both with JSON lines
     beside them: `out` without the video's suffix, plus `.jsonl`.
     rate: the visible source's nominal frame rate, if known. names: its images' names, if it is a folder.
-    inputs: the sources as the user wrote them; an output in the place of one is an InputError.
+    inputs: the sources and the rig as the user wrote them; an output in the place of one is an InputError.
     """
     sinks: list[Sink] = []
     try:
         if config.out is not None:
-            _spare(config.out, inputs)
+            spare(config.out, inputs)
+            lines = lines_of(config.out)
+            spare(lines, inputs)
             if is_video(config.out):
                 # The video is closed first: its trailer is what a full disk refuses, and then no lines stay either.
                 sinks.append(VideoSink(config.out, config, rate))
-                sinks.append(JsonLinesSink(config.out.with_suffix(".jsonl")))
+                sinks.append(JsonLinesSink(lines))
                 sinks = [FirstSize(sinks)]
             else:
                 sinks.append(ImagesSink(config.out, names))
-                sinks.append(JsonLinesSink(config.out.resolve().with_name(config.out.resolve().name + ".jsonl")))
+                sinks.append(JsonLinesSink(lines))
         if config.show:
             sinks.append(WindowSink())
     except InputError:
         close_all(sinks, complete=False)
         raise
     return sinks
-
-
-def _spare(out: Path, inputs: Sequence[str]) -> None:
-    place = out.resolve()
-    for spec in inputs:
-        source = Path(spec).resolve()
-        if place == source or (place == source.parent and any(sign in source.name for sign in "*?[")):
-            raise InputError(f"{out}: is also the input '{spec}'; choose another place with --out")

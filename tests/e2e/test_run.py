@@ -42,6 +42,28 @@ def test_every_visible_frame_comes_out_at_its_time(tmp_path, run, times, time_ba
     assert leftovers(tmp_path) == []
 
 
+@pytest.mark.parametrize(
+    ("out", "more", "told"),
+    [
+        ("o.mp4", ["--report", "{vis}"], "is also the input '{vis}'; choose another place with --report"),
+        ("o.mp4", ["--report", "o.mp4"], "is also the output 'o.mp4'"),
+        ("o.mp4", ["--report", "o.jsonl"], "is also the output 'o.jsonl'"),
+        ("o.mp4", ["--offset-ms", "nan"], "sync.offset_ms: Input should be a finite number"),
+        ("o.mp4", ["--offset-ms", "1e308"], "sync.offset_ms: Input should be less than or equal to 1000000000"),
+        ("x" * 300 + ".mp4", [], "cannot be written: File name too long"),
+    ],
+)
+def test_places_and_numbers_that_cannot_be(tmp_path, monkeypatch, run, out, more, told):
+    monkeypatch.chdir(tmp_path)
+    ir, vis = pair_of_clips(tmp_path)
+    before = vis.read_bytes()
+    answer = run("--ir", ir, "--vis", vis, "--out", out, *(each.format(vis=vis) for each in more), *QUICK)
+    assert answer.code == 1, answer.said
+    assert told.format(vis=vis) in " ".join(answer.said.split())
+    assert vis.read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([ir.name, vis.name])
+
+
 def test_json_lines_and_report_say_what_the_issue_promises(tmp_path, run):
     ir, vis = pair_of_clips(tmp_path)
     report = tmp_path / "report.json"
@@ -142,7 +164,7 @@ def test_run_file_is_used_and_overridden_by_options(tmp_path, run):
     assert len(presentation_times(tmp_path / "o.mp4")) == 5
 
 
-@pytest.mark.parametrize("interrupt", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("interrupt", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_interrupted_run_leaves_a_playable_video(tmp_path, interrupt):
     ir, vis = pair_of_clips(tmp_path, frames=1500)
     out = tmp_path / "o.mp4"

@@ -99,7 +99,14 @@ def test_boxes_survive_their_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "told"),
-    [(None, "no boxes"), ("0 0.5 0.5 0.1", "not boxes"), ("0 a b c d", "not boxes"), ("0 320 240 10 10", "outside")],
+    [
+        (None, "no boxes"),
+        ("0 0.5 0.5 0.1", "not boxes"),
+        ("0 a b c d", "not boxes"),
+        ("0 320 240 10 10", "outside"),
+        ("3 .5 .5 .1 .1", "class 3; there are 0 person"),
+        ("0.5 .5 .5 .1 .1", "class 0.5"),
+    ],
 )
 def test_boxes_that_cannot_be_read(text: str | None, told: str, tmp_path: Path) -> None:
     if text is not None:

@@ -59,6 +59,11 @@ def run_evaluation(settings: Settings, console: Console, progress: Console) -> l
     taken = [name for name in settings.fused if name in (*BASELINES, *settings.engines)]
     if taken:
         raise TrainError(f"--fused {taken[0]}: there is another row of that name: give NAME=DIR")
+    same = [name for name in settings.engines if name in BASELINES]
+    if same:
+        raise TrainError(
+            f"--engine {same[0]}: is among the rows anyway; leave it out, with --fused or another --engine"
+        )
     rule = split_rule(settings.split)
 
     def note(line: str) -> None:

@@ -40,7 +40,7 @@ def train(
     from rich.console import Console
     from rich.markup import escape
 
-    from .errors import TrainError
+    from .errors import Interrupted, TrainError
 
     errors = Console(stderr=True)
     try:
@@ -50,6 +50,9 @@ def train(
 
         training = read_training(recipe)
         weights = training.run(out or Path("runs") / training.name, resume, devices)
+    except Interrupted as ended:
+        errors.print(str(ended), markup=False, highlight=False, soft_wrap=True)
+        raise typer.Exit(130) from None
     except TrainError as error:
         message = str(error)
     except ModuleNotFoundError as error:

@@ -20,7 +20,7 @@ from ..engines.networks.io import luma
 class Mixture(BaseModel):
     """How often each degradation is drawn (share of the batch items) and how strong it gets."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     haze: float = Field(0.75, ge=0, le=1)
     t_least: float = Field(0.08, gt=0, lt=1)

@@ -17,6 +17,7 @@ from ..engines.networks.realtime_core import FACTOR
 from .data import PairDataset, find_pairs, split
 from .module import Batch, FusionModule, Trained, save_weights
 from .recipe import Recipe, Source
+from .stop import Stop
 
 
 class Mixed(torch.utils.data.IterableDataset[Batch]):
@@ -68,7 +69,7 @@ def run(module: Trained, recipe: Recipe, out: Path, resume: bool, devices: str, 
 
     out: folder for checkpoints (every 2 minutes), weights at every epoch's end, logs/*/metrics.csv and contact sheets.
     resume: go on from `out`/last.ckpt if there is one. devices: as Lightning takes it.
-    Raises TrainError for data that cannot be used.
+    Raises TrainError for data that cannot be used, Interrupted where the person ends the run.
     """
     lightning.seed_everything(recipe.seed, workers=True, verbose=False)
     train = [
@@ -79,7 +80,8 @@ def run(module: Trained, recipe: Recipe, out: Path, resume: bool, devices: str, 
     out.mkdir(parents=True, exist_ok=True)
     weights = out / "weights.safetensors"
     checkpoints = ModelCheckpoint(out, "last", train_time_interval=timedelta(minutes=2), enable_version_counter=False)
-    callbacks: list[lightning.Callback] = [checkpoints, Export(weights)]
+    stop = Stop()
+    callbacks: list[lightning.Callback] = [checkpoints, Export(weights), stop]
     if recipe.average > 0:
         callbacks.insert(0, EMAWeightAveraging(decay=recipe.average))
     if bar:
@@ -97,16 +99,17 @@ def run(module: Trained, recipe: Recipe, out: Path, resume: bool, devices: str, 
         gradient_clip_val=1.0,
     )
     last = out / "last.ckpt"
-    trainer.fit(
-        module,
-        DataLoader(Mixed(recipe.data, train, recipe.steps_per_epoch), batch_size=None),
-        DataLoader(Ordered(recipe.data, held), batch_size=None),
-        ckpt_path=last if resume and last.is_file() else None,
-        weights_only=True,
-    )
-    trainer.save_checkpoint(last)
-    if trainer.is_global_zero:
-        save_weights(module.network, weights, module.about)
+    with stop.watched(last):
+        trainer.fit(
+            module,
+            DataLoader(Mixed(recipe.data, train, recipe.steps_per_epoch), batch_size=None),
+            DataLoader(Ordered(recipe.data, held), batch_size=None),
+            ckpt_path=last if resume and last.is_file() else None,
+            weights_only=True,
+        )
+        trainer.save_checkpoint(last)
+        if trainer.is_global_zero:
+            save_weights(module.network, weights, module.about)
     return weights
 
 

@@ -15,7 +15,7 @@ from .errors import TrainError
 class Strict(BaseModel):
     """Unknown keys are refused: a typo must not train."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True)
 
 
 class Source(Strict):

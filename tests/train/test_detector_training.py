@@ -18,6 +18,7 @@ from fusecam.train.detector.augment import cut, narrowed, with_pole
 from fusecam.train.detector.boxes import read_boxes, write_boxes
 from fusecam.train.detector.data import Examples, Windows
 from fusecam.train.detector.fit import fit_detector
+from fusecam.train.detector.images import make_images
 from fusecam.train.detector.network import start_network
 from fusecam.train.detector.recipe import DetectorRecipe, read_detector_recipe
 from fusecam.train.detector.streets import views
@@ -225,6 +226,19 @@ def test_a_run_makes_frames_trains_and_goes_on(tiny: DetectorRecipe, tmp_path: P
     assert torch.equal(first[frozen], second[frozen])
     saved = torch.load(tmp_path / "out" / "last.ckpt", weights_only=True)
     assert saved["global_step"] == 6 and saved["spent"] > 0
+
+
+def test_frames_of_other_settings_are_not_taken(tiny: DetectorRecipe, tmp_path: Path) -> None:
+    make_images(tiny, tmp_path / "frames", bar=False)
+    made = tmp_path / "frames" / "images" / "0" / "fused" / "0.jpg"
+    before = made.stat().st_mtime_ns
+    make_images(tiny.model_copy(update={"steps": 9, "poles": 0.5}), tmp_path / "frames", bar=False)
+    assert made.stat().st_mtime_ns == before  # what does not change them does not matter
+    with pytest.raises(TrainError, match=r"frames: frames that other settings made; remove it"):
+        make_images(tiny.model_copy(update={"engine": "maximum:torch"}), tmp_path / "frames", bar=False)
+    (tmp_path / "frames" / "complete").unlink()
+    with pytest.raises(TrainError, match="other settings"):  # half of them are no better
+        make_images(tiny.model_copy(update={"seed": 5}), tmp_path / "frames", bar=False)
 
 
 def test_what_is_kept_of_a_start_is_in_the_weights(tiny: DetectorRecipe, tmp_path: Path) -> None:

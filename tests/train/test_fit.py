@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import re
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import torch
 import typer
 from safetensors.torch import load_file
 from typer.testing import CliRunner
@@ -64,6 +69,41 @@ def test_training_writes_weights_metrics_and_sheets_and_resumes(recipe: Path, tm
     assert (out / "logs/version_1/metrics.csv").is_file()
     second = load_file(out / "weights.safetensors")
     assert any(not value.equal(first[name]) for name, value in second.items())
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupted_run_says_how_to_go_on(recipe: Path, tmp_path: Path, number: signal.Signals) -> None:
+    pytest.importorskip("lightning")
+    recipe.write_text(RECIPE.replace("STEPS", "100000"))
+    out = tmp_path / "run"
+    command = [sys.executable, "-c", "from fusecam.pipeline.cli import main; main()", "train", str(recipe)]
+    command += ["--out", str(out), "--devices", "1"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    deadline = time.monotonic() + 120
+    while not (out / "sheets").is_dir() or not any((out / "sheets").iterdir()):
+        assert time.monotonic() < deadline and process.poll() is None, process.communicate(timeout=5)
+        time.sleep(0.05)
+    process.send_signal(number)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert f"stopped; {out / 'last.ckpt'} has everything so far: go on with --resume" in said
+    assert "wrote" not in said
+    done = torch.load(out / "last.ckpt", weights_only=True)["global_step"]
+    recipe.write_text(RECIPE.replace("STEPS", str(done + 2)))
+    assert run(str(recipe), "--out", str(out), "--resume", "--devices", "1").exit_code == 0
+    assert torch.load(out / "last.ckpt", weights_only=True)["global_step"] == done + 2
+
+
+def test_a_diverged_run_ends_and_writes_no_weights(recipe: Path, tmp_path: Path) -> None:
+    pytest.importorskip("lightning")
+    out = tmp_path / "run"
+    recipe.write_text(RECIPE.replace("STEPS", "8").replace("steps_per_epoch: 2", "steps_per_epoch: 8\nrate: 1.0e+30"))
+    result = run(str(recipe), "--out", str(out), "--devices", "1")
+    assert result.exit_code == 1 and re.search(r"the loss is nan at step \d: diverged; lower `rate`", result.output)
+    assert not (out / "weights.safetensors").exists()
+    recipe.write_text(RECIPE.replace("STEPS", "8") + "rate: .inf\n")
+    result = run(str(recipe), "--out", str(out), "--devices", "1")
+    assert result.exit_code == 1 and "rate: Input should be a finite number" in result.output
 
 
 def test_core_first_then_the_head_on_a_core_that_stays(recipe: Path, tmp_path: Path) -> None:

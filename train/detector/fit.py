@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 
 from ...engines.detection.quiet import ultralytics
 from ...engines.detector import save_detector
+from ..stop import Stop
 from .data import Batch, Examples, Whole, Windows
 from .images import make_images
 from .network import between, start_network
@@ -120,7 +121,7 @@ class DetectorModule(lightning.LightningModule):
 def fit_detector(
     recipe: DetectorRecipe, out: Path, resume: bool = False, devices: str = "auto", bar: bool = True
 ) -> Path:
-    """Train; returns the weights' path. Frames are made in OUT/frames, once."""
+    """Train; returns the weights' path. Frames are made in OUT/frames, once. Raises TrainError and Interrupted."""
     frames, weights, last = out / "frames", out / "weights.safetensors", out / "last.ckpt"
     out.mkdir(parents=True, exist_ok=True)
     make_images(recipe, frames, bar)
@@ -129,7 +130,8 @@ def fit_detector(
     windows = Windows(recipe, examples, recipe.steps_per_epoch, recipe.seed)
     module = DetectorModule(recipe, windows)
     checkpoints = ModelCheckpoint(out, "last", train_time_interval=timedelta(minutes=4), enable_version_counter=False)
-    callbacks: list[lightning.Callback] = [Export(weights), checkpoints]
+    stop = Stop()
+    callbacks: list[lightning.Callback] = [Export(weights), checkpoints, stop]
     if recipe.average > 0:
         callbacks.insert(1, EMAWeightAveraging(decay=recipe.average))
     if bar:
@@ -147,16 +149,17 @@ def fit_detector(
         gradient_clip_val=10.0,
     )
     held = DataLoader(Whole(examples.held, recipe.batch, recipe.last_size), batch_size=None) if examples.held else None
-    trainer.fit(
-        module,
-        DataLoader(windows, batch_size=None),
-        held,
-        ckpt_path=last if resume and last.is_file() else None,
-        weights_only=True,
-    )
-    trainer.save_checkpoint(last)
-    if trainer.is_global_zero:
-        module.write(weights)
+    with stop.watched(last):
+        trainer.fit(
+            module,
+            DataLoader(windows, batch_size=None),
+            held,
+            ckpt_path=last if resume and last.is_file() else None,
+            weights_only=True,
+        )
+        trainer.save_checkpoint(last)
+        if trainer.is_global_zero:
+            module.write(weights)
     return weights
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,16 +24,24 @@ from .teacher import CocoTeacher, OwnTeacher, Teacher
 
 Frames = Iterator[tuple[Kind, str, Pixels, Boxes]]
 """Kind, which of its kind, (H, W, 3) uint8 RGB, boxes."""
-COMPLETE = "complete"
+COMPLETE, MADE_OF = "complete", "made_of.json"
 
 
 def make_images(recipe: DetectorRecipe, folder: Path, bar: bool = True) -> None:
     """Write images/SOURCE/KIND/NAME.jpg and labels/SOURCE/KIND/NAME.txt, SOURCE the place in the recipe or `streets`.
 
-    A folder that is complete is left as it is. TrainError for data that cannot be used.
+    A folder that is complete is left as it is. TrainError for data that cannot be used, and for a folder of frames that
+    other settings made.
     """
+    made_of, there = _settings(recipe), folder / MADE_OF
+    if folder.is_dir() and any(folder.iterdir()) and (not there.is_file() or there.read_text("utf-8") != made_of):
+        raise TrainError(
+            f"{folder}: frames that other settings made; remove it to make them anew, or choose another --out"
+        )
     if (folder / COMPLETE).is_file():
         return
+    folder.mkdir(parents=True, exist_ok=True)
+    there.write_text(made_of, encoding="utf-8")
     engine = create_engine(recipe.engine, unlifted=True)
     for number, source in enumerate(recipe.data):
         pairs = find_pairs(source.root)
@@ -53,6 +62,23 @@ def make_images(recipe: DetectorRecipe, folder: Path, bar: bool = True) -> None:
         _write(folder, "streets", name, "visible", "restored", alone, view.through_air)
         _write(folder, "streets", name, "infrared", "", _gray(view.infrared), view.boxes)
     (folder / COMPLETE).touch()
+
+
+def _settings(recipe: DetectorRecipe) -> str:
+    """Those that the frames are made by, as JSON: not how often each is drawn, nor the schedule."""
+    each = {"root", "infrared", "labels", "size", "sharpen", "kinds"}
+    used = recipe.model_dump(
+        mode="json",
+        include={
+            "detector": {"architecture", "start", "teacher"},
+            "data": {"__all__": each},
+            "streets": {"scenes", "frames"},
+            "engine": True,
+            "mixture": True,
+            "seed": True,
+        },
+    )
+    return json.dumps(used, indent=1)
 
 
 def _of_pair(

@@ -1,0 +1,62 @@
+"""What ends a training early: Ctrl-C, SIGTERM and a closed terminal, with a checkpoint to go on from; divergence."""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import lightning
+
+from .errors import Interrupted, TrainError
+
+_ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+
+
+class Stop(lightning.Callback):
+    """Ends a run when the person asks for it; the second Ctrl-C raises KeyboardInterrupt as usual.
+
+    Lightning's own answer is to leave at once: without a checkpoint, and as if finished after SIGTERM.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._before: dict[int, Any] = {}
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Lightning's hook, called after Lightning has set its own handlers."""
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._handle) for number in _ENDING}
+
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, *args: object
+    ) -> None:
+        """Lightning's hook. TrainError for a loss that is not finite: nothing good comes after it."""
+        loss = float(outputs["loss"])
+        if not math.isfinite(loss):
+            raise TrainError(
+                f"the loss is {loss} at step {trainer.global_step}: diverged; lower `rate`, or mend the data"
+            )
+        if self.asked:
+            trainer.should_stop = True
+
+    @contextmanager
+    def watched(self, last: Path) -> Iterator[None]:
+        """Around the run and its last checkpoint. Raises Interrupted behind it where the run was ended."""
+        try:
+            yield
+        finally:
+            for number, handler in self._before.items():
+                signal.signal(number, handler)
+        if self.asked:
+            raise Interrupted(f"stopped; {last} has everything so far: go on with --resume")
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True

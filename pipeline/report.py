@@ -18,6 +18,7 @@ from .runner import Outcome
 from .sinks import Sink
 from .sinks.aside import write_aside
 from .sources.base import Source
+from .sync import SyncStats
 from .track import Tracker
 
 
@@ -51,7 +52,7 @@ def build_report(
         "health": streams.health.snapshot(),
         "registration": None if streams.drift is None else streams.drift.account(),
         "latency": recorder.as_dict(),
-        "warnings": warnings(streams, tools, sinks),
+        "warnings": [*warnings(streams, tools, sinks), *_never_met(streams.synchronizer.stats)],
         "machine": machine.describe(),
         "config": config.model_dump(mode="json"),
     }
@@ -81,6 +82,16 @@ def warnings(streams: Streams, tools: Tools, sinks: list[Sink]) -> list[str]:
     for sink in sinks:
         found += sink.health.warnings
     return list(dict.fromkeys(found))
+
+
+def _never_met(stats: SyncStats) -> list[str]:
+    """Said at the end of a run: until then the cameras may still find each other."""
+    if stats.paired or not stats.visible_alone or not stats.infrared:
+        return []
+    return [
+        f"none of {stats.visible_alone} visible frames had an infrared one within {stats.tolerance_ms:.0f} ms: "
+        "nothing was fused; see that both recordings are of the same time, or give their offset with --offset-ms"
+    ]
 
 
 def write_report(report: dict[str, Any], path: Path) -> None:

@@ -64,6 +64,15 @@ def test_places_and_numbers_that_cannot_be(tmp_path, monkeypatch, run, out, more
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([ir.name, vis.name])
 
 
+def test_recordings_of_other_times_are_told(tmp_path, run):
+    ir, vis = pair_of_clips(tmp_path)
+    report = tmp_path / "report.json"
+    answer = run("--ir", ir, "--vis", vis, "--report", report, "--offset-ms", "1e6", *QUICK)
+    assert answer.code == 0, answer.said
+    assert "warning: none of 30 visible frames had an infrared one within" in " ".join(answer.said.split())
+    assert json.loads(report.read_text())["sync"]["paired"] == 0
+
+
 def test_json_lines_and_report_say_what_the_issue_promises(tmp_path, run):
     ir, vis = pair_of_clips(tmp_path)
     report = tmp_path / "report.json"

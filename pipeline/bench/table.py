@@ -55,7 +55,7 @@ def print_report(report: Row, console: Console) -> None:
 
 def _engines(rows: list[Row], size: tuple[int, ...], settings: Row) -> Table:
     table = _table(f"Engines, {size[0]}x{size[1]}, uint8 in to uint8 out (ms)", "engine", tight=True)
-    for column in ("median", "IQR", "p95", "p99", "p99/p50", "rounds", "x eager"):
+    for column in ("median", "IQR", "p95", "p99", "p99/p50", "rounds", "x kept"):
         table.add_column(column, justify="right")
     for row in rows:
         if "error" in row:
@@ -74,7 +74,7 @@ def _engines(rows: list[Row], size: tuple[int, ...], settings: Row) -> Table:
     table.caption = (
         f"{settings['repeats']} repeats in {settings['rounds']} rounds by turns, each after {settings['warmups']} "
         f"warm-ups{', but of slow ones fewer: ' + ', '.join(fewer) if fewer else ''}. rounds: their lowest and highest "
-        "median. kept: with channels-last weights and freed memory kept, the fair form of eager torch. x eager: times "
+        "median. kept: with channels-last weights and freed memory kept, the fair form of eager torch. x kept: times "
         "as fast as that, not told where either was disturbed"
     )
     return table
@@ -102,7 +102,7 @@ def _starts(rows: list[Row], size: tuple[int, ...]) -> Table:
 
 def _detectors(rows: list[Row], size: tuple[int, ...]) -> Table:
     table = _table(f"Detector, {size[0]}x{size[1]}, uint8 frame in to boxes out (ms)", "detector", tight=True)
-    for column in ("median", "IQR", "p95", "p99", "rounds", "starts s", "peak MiB"):
+    for column in ("median", "IQR", "p95", "p99", "rounds", "starts s", "MiB"):
         table.add_column(column, justify="right")
     for row in rows:
         table.add_row(
@@ -112,7 +112,7 @@ def _detectors(rows: list[Row], size: tuple[int, ...]) -> Table:
             f"{row['cold']['first_frame_s']:.1f}/{row['first_frame_s']:.2f}",
             f"{row['peak_mib']:.0f}",
         )
-    table.caption = "letterbox and non-maximum suppression included. starts: with an empty cache and the next"
+    table.caption = "letterbox and non-maximum suppression included. starts: with an empty cache and the next. MiB: peak"
     return table
 
 

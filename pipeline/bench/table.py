@@ -112,7 +112,7 @@ def _detectors(rows: list[Row], size: tuple[int, ...]) -> Table:
             f"{row['cold']['first_frame_s']:.1f}/{row['first_frame_s']:.2f}",
             f"{row['peak_mib']:.0f}",
         )
-    table.caption = "letterbox and non-maximum suppression included. starts: with an empty cache and the next. MiB: peak"
+    table.caption = "with letterbox and non-maximum suppression. starts: with an empty cache and the next. MiB: peak"
     return table
 
 

@@ -57,11 +57,13 @@ FATES: tuple[CameraCounter, ...] = (
     "frozen",
     "unprocessed",
 )
-RunCounter = Literal["fused", "out", "dropped_output", "engine_losses", "recorder_losses"]
+RunCounter = Literal["fused", "out", "dropped_output", "engine_losses", "recorder_losses", "recorder_frames_lost"]
 """Of the run. fused: pairs and single frames that went on to be fused, each of which is out or dropped_output unless
 the run failed. out: frames given to the outputs. dropped_output: fused frames that were not shown, live only: a newer
 one replaced them because the outputs were slow, or they had grown old while an engine was built. engine_losses: engines
-that failed in mid-run and were replaced. recorder_losses: times that a recording broke off for want of disk or rights.
+that failed in mid-run and were replaced. recorder_losses: times that a recording broke off for want of disk or rights;
+recorder_frames_lost: frames that it left out from then until it was tried again. What it had taken in the last second
+before it broke off may be lost as well.
 """
 
 CAMERA_COUNTERS: tuple[CameraCounter, ...] = get_args(CameraCounter)

@@ -56,6 +56,7 @@ class RecordSink:
         self._events = EventCutter(self._folder, config) if config.events else None
         self._segment: _Segment | None = None
         self._retry_at = 0.0
+        self._zero_ns: int | None = None
 
     def write(self, result: Result) -> None:
         """Record one frame, unless recording is switched off or the disk has just refused."""
@@ -63,18 +64,21 @@ class RecordSink:
             self._end_segment()
             return
         if time.monotonic() < self._retry_at:
+            self._run.count_run("recorder_frames_lost")
             return
+        utc_ns = self._utc_ns(result.pair.visible)
         try:
             segment = self._segment
             if segment is None or not segment.takes(result, self._config.segment_s):
                 self._end_segment()
                 free_space(self._folder, self._config.quota_gb)
-                segment = self._segment = _Segment(self._folder, result, self._output)
-            segment.write(result)
+                segment = self._segment = _Segment(self._folder, result, utc_ns, self._output)
+            segment.write(result, utc_ns)
             self.health.written += 1
             if self._events is not None:
-                self._events.saw(bool(result.found), utc_ns(result.pair.visible))
+                self._events.saw(bool(result.found), utc_ns)
         except (OSError, av.FFmpegError) as error:
+            self._run.count_run("recorder_frames_lost")
             self._lose(error)
 
     def close(self, complete: bool) -> None:
@@ -82,6 +86,19 @@ class RecordSink:
         self._end_segment()
         if self._events is not None:
             self._events.close()
+
+    def _utc_ns(self, frame: Frame) -> int:
+        """When a frame was taken, nanoseconds since 1970 UTC.
+
+        A recording's clock has no date: its first frame was taken when it was read, and all others as long after that
+        as the recording says, so that a drive that is run faster or slower than it was driven keeps its time axis.
+        """
+        since_boot_ns = time.time_ns() - time.monotonic_ns()
+        if frame.clock == "monotonic":
+            return since_boot_ns + frame.time_ns
+        if self._zero_ns is None:
+            self._zero_ns = since_boot_ns + frame.arrival_ns - frame.time_ns
+        return self._zero_ns + frame.time_ns
 
     def _end_segment(self) -> None:
         segment, self._segment = self._segment, None
@@ -105,11 +122,11 @@ class RecordSink:
 class _Segment:
     """The files of one stretch of time."""
 
-    def __init__(self, folder: Path, first: Result, output: OutputConfig) -> None:
+    def __init__(self, folder: Path, first: Result, utc_ns: int, output: OutputConfig) -> None:
         self._output = output
         self._start_ns = first.pair.visible.time_ns
         self._sizes = _sizes(first)
-        self._stem = _free_stem(folder, utc_ns(first.pair.visible))
+        self._stem = _free_stem(folder, utc_ns)
         self._folder = folder
         self._lines: BinaryIO = (folder / f"{self._stem}_frames.jsonl").open("wb", buffering=0)
         self._tracks: dict[str, Encoder] = {}
@@ -124,7 +141,7 @@ class _Segment:
         self._sizes = sizes | self._sizes
         return known and 0 <= result.pair.visible.time_ns - self._start_ns < segment_s * 1e9
 
-    def write(self, result: Result) -> None:
+    def write(self, result: Result, utc_ns: int) -> None:
         """Add one frame to each track that has a new one."""
         pair = result.pair
         at_us = (pair.visible.time_ns - self._start_ns) // 1000
@@ -134,7 +151,7 @@ class _Segment:
         if pair.infrared is not None and pair.infrared.sequence != self._infrared:
             self._infrared = pair.infrared.sequence
             self._encode("infrared", pair.infrared.pixels, max(0, at_us + pair.skew_ns // 1000))
-        line = record(result) | {"utc": _iso(utc_ns(pair.visible)), "at": at_us / _TICKS}
+        line = record(result) | {"utc": _iso(utc_ns), "at": at_us / _TICKS}
         self._lines.write(json.dumps(line, allow_nan=False).encode() + b"\n")
 
     def close(self) -> None:
@@ -171,12 +188,6 @@ class _Segment:
 
     def _path(self, name: str) -> Path:
         return self._folder / f"{self._stem}_{name}.mp4"
-
-
-def utc_ns(frame: Frame) -> int:
-    """When a frame was taken, nanoseconds since 1970 UTC; for recordings, whose clock has no date, when it was read."""
-    at = frame.time_ns if frame.clock == "monotonic" else frame.arrival_ns
-    return time.time_ns() - time.monotonic_ns() + at
 
 
 def free_space(folder: Path, quota_gb: float | None) -> None:

@@ -4,7 +4,7 @@ import json
 import os
 import signal
 import time
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 
 import av
@@ -90,6 +90,24 @@ def test_event_clips_last_from_before_to_after_the_detections(tmp_path):
     assert times[0] == 0 and np.allclose(np.diff([float(t) for t in times]), 0.1, atol=0.002)
 
 
+def test_recordings_keep_their_own_time_however_fast_they_are_run(tmp_path):
+    recording = sink(tmp_path, segment_s=4, events=True, before_s=1, after_s=1)
+    found = [Detection("person", 0.9, (1, 1, 9, 9))]
+    for k in range(140):  # fourteen seconds in a fraction of one
+        one = result(k, picture(index=k), time_ns=7 * S + k * S // 10, detections=found if 60 <= k < 65 else [])
+        recording.write(one)
+    recording.close(True)
+    texts = [path.read_text() for path in sorted(tmp_path.glob("*.jsonl"))]
+    assert [len(text.splitlines()) for text in texts] == [40, 40, 40, 20]
+    utc = [datetime.fromisoformat(json.loads(line)["utc"]).timestamp() for text in texts for line in text.splitlines()]
+    assert np.allclose(np.diff(utc), 0.1, atol=1e-4)
+    (clip,) = (tmp_path / "events").glob("*.mp4")
+    begins = datetime.strptime(clip.name, "%Y%m%dT%H%M%S.%fZ.mp4").replace(tzinfo=UTC).timestamp() - utc[0]
+    # From the key frame at or before 5.0 s, one each second, to 7.4 s.
+    assert 3.9 < begins <= 5.01
+    assert begins + (frames_of(clip) - 1) / 10 == pytest.approx(7.4, abs=0.11)
+
+
 def test_the_oldest_go_first_and_event_clips_last(tmp_path):
     (tmp_path / "events").mkdir()
     names = [f"20260101T00000{k}.000Z_{track}" for k in range(4) for track in ("fused.mp4", "frames.jsonl")]
@@ -121,6 +139,7 @@ def test_a_full_disk_ends_the_segment_and_not_the_run(tmp_path, run):
         assert len(presentation_times(out)) == 80
         assert str(disk) in answer.said and "recording broke off" in answer.said
         assert json.loads(report.read_text())["health"]["run"]["recorder_losses"] >= 1
+        assert json.loads(report.read_text())["health"]["run"]["recorder_frames_lost"] >= 1
     finally:
         subprocess.run(["umount", disk], check=True)
 

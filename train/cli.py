@@ -48,13 +48,20 @@ def train(
             raise TrainError(f"--devices {devices}: give a count from 1, or auto")
         from .reading import read_training
 
+        _without_adverts()
         training = read_training(recipe)
-        weights = training.run(out or Path("runs") / training.name, resume, devices)
+        folder = out or Path("runs") / training.name
+        folder.mkdir(parents=True, exist_ok=True)
+        if resume and not (folder / "last.ckpt").exists():
+            errors.print(f"{folder}: no checkpoint to go on from yet: begins anew", markup=False, soft_wrap=True)
+        weights = training.run(folder, resume, devices)
     except Interrupted as ended:
         errors.print(str(ended), markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(130) from None
     except TrainError as error:
         message = str(error)
+    except OSError as error:  # a full disk, a file where a folder should be, no rights
+        message = f"{error.filename or folder}: {error.strerror or error}; choose another --out, or make room"
     except ModuleNotFoundError as error:
         if error.name != "lightning":
             raise
@@ -64,3 +71,12 @@ def train(
         return
     errors.print(f"[bold red]fusecam: error:[/] {escape(message)}", soft_wrap=True, highlight=False)
     raise typer.Exit(1)
+
+
+def _without_adverts() -> None:
+    """Lightning tells of other products, of its own deprecations and of what is meant as it is (small validation)."""
+    import logging
+    import warnings
+
+    warnings.filterwarnings("ignore", module=r"lightning\.")
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from .errors import TrainError
+from .images import read_colour, read_gray
 
 VISIBLE = ("vis", "vi", "visible", "rgb", "crop_lr_visible")
 INFRARED = ("ir", "infrared", "lwir", "thermal", "cropinfrared")
@@ -91,13 +92,12 @@ class PairDataset(Dataset[tuple[Tensor, Tensor]]):
 
     def _load(self, visible: Path, infrared: Path) -> npt.NDArray[np.uint8]:
         """RGB and infrared as one (H, W, 4) array."""
-        colour = _decode(visible, cv2.IMREAD_COLOR)
-        gray = _decode(infrared, cv2.IMREAD_GRAYSCALE)
+        colour, gray = read_colour(visible), read_gray(infrared)
         if colour.shape[:2] != gray.shape:
             raise TrainError(
                 f"{infrared}: {gray.shape} beside a visible frame of {colour.shape[:2]}; register the pair first"
             )
-        frame = np.dstack([colour[..., ::-1], gray])
+        frame = np.dstack([colour, gray])
         height, width = self.size
         if self.crop:
             scale = max(height / frame.shape[0], width / frame.shape[1])
@@ -109,10 +109,3 @@ class PairDataset(Dataset[tuple[Tensor, Tensor]]):
         shrinks = height < frame.shape[0] and width < frame.shape[1]
         resized = cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
         return np.asarray(resized, np.uint8)
-
-
-def _decode(path: Path, flags: int) -> npt.NDArray[np.uint8]:
-    image = cv2.imread(str(path), flags)
-    if image is None:
-        raise TrainError(f"{path}: not an image that can be read; remove or replace it")
-    return np.asarray(image, np.uint8)

@@ -15,9 +15,10 @@ from torch.utils.data import DataLoader
 
 from ..engines.networks.realtime_core import FACTOR
 from .data import PairDataset, find_pairs, split
+from .errors import TrainError
 from .module import Batch, FusionModule, Trained, save_weights
 from .recipe import Recipe, Source
-from .stop import Stop
+from .stop import Stop, checkpoint
 
 
 class Mixed(torch.utils.data.IterableDataset[Batch]):
@@ -76,6 +77,9 @@ def run(module: Trained, recipe: Recipe, out: Path, resume: bool, devices: str, 
         PairDataset(split(find_pairs(source.root), source.hold_out, False), source.size, source.grid == "frame")
         for source in recipe.data
     ]
+    for source, pairs in zip(recipe.data, train, strict=True):
+        if not pairs.frames:
+            raise TrainError(f"{source.root}: its only pair is held out, none is left to train on; set hold_out: 0")
     held = held_out(recipe.data)
     out.mkdir(parents=True, exist_ok=True)
     weights = out / "weights.safetensors"
@@ -104,10 +108,10 @@ def run(module: Trained, recipe: Recipe, out: Path, resume: bool, devices: str, 
             module,
             DataLoader(Mixed(recipe.data, train, recipe.steps_per_epoch), batch_size=None),
             DataLoader(Ordered(recipe.data, held), batch_size=None),
-            ckpt_path=last if resume and last.is_file() else None,
+            ckpt_path=checkpoint(last, module) if resume else None,
             weights_only=True,
         )
-        trainer.save_checkpoint(last)
+        trainer.save_checkpoint(last, weights_only=False)
         if trainer.is_global_zero:
             save_weights(module.network, weights, module.about)
     return weights

@@ -11,6 +11,7 @@ import lightning
 import numpy as np
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -49,7 +50,7 @@ def _filled(network: RealtimeFusion, weights: Path | None, may_lack: str | None 
                 own = network.state_dict().items()
                 given = {name: value for name, value in own if name.startswith(may_lack)} | given
             network.load_state_dict(given)
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError, SafetensorError) as error:
             raise TrainError(f"{weights}: not weights of this network: {' '.join(str(error).split())}") from error
     return network
 

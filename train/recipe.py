@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from ..engines.networks.realtime_core import PROFILES
 from .degrade import Mixture
 from .errors import TrainError
 
@@ -16,6 +17,21 @@ class Strict(BaseModel):
     """Unknown keys are refused: a typo must not train."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True)
+
+
+Side = Annotated[int, Field(ge=32)]
+"""Of a window, in pixels: less is too little for the filters of the physical branches."""
+
+
+_COARSEST = max(profile.factor for profile in PROFILES.values())
+"""Pixels of the full-size path to one of the core's grid, at most."""
+
+
+def held_out_some(value: int) -> int:
+    """ValueError where `hold_out` is 1: every pair would validate, none train."""
+    if value == 1:
+        raise ValueError("of every pair none is left to train on; 10 holds out a tenth, 0 none")
+    return value
 
 
 class Source(Strict):
@@ -27,13 +43,18 @@ class Source(Strict):
 
     root: Path
     grid: Literal["core", "frame"] = "core"
-    size: tuple[int, int] = (120, 160)
+    size: tuple[Side, Side] = (120, 160)
     """Height and width."""
     batch: int = Field(16, ge=1)
     share: float = Field(1.0, gt=0)
     """Of the steps, relative to the other sources."""
     hold_out: int = Field(10, ge=0)
     """Every how many-th pair validates instead of training; 0 for none."""
+
+    @field_validator("hold_out")
+    @classmethod
+    def _leaves_some(cls, value: int) -> int:
+        return held_out_some(value)
 
 
 class Network(Strict):
@@ -90,7 +111,7 @@ class Recipe(Strict):
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     average: float = Field(0.995, ge=0, lt=1)
     """Decay of the running mean of the weights, which is what is validated and exported."""
-    seed: int = 0
+    seed: int = Field(0, ge=0, lt=2**32)
 
 
 def read_yaml(path: Path) -> Any:
@@ -118,9 +139,25 @@ def check(path: Path, content: Any, kind: type[Checked]) -> Checked:
         raise TrainError(f"{path}: {where}: {first['msg']}; mend it") from error
 
 
+def _fits_together(path: Path, recipe: Recipe) -> None:
+    weights, network = recipe.losses.model_dump(), recipe.network
+    for number, source in enumerate(recipe.data):
+        if source.grid == "frame" and any(side % _COARSEST for side in source.size):
+            raise TrainError(f"{path}: data.{number}.size: with grid `frame` give multiples of {_COARSEST}")
+    if not any(weights.values()):
+        raise TrainError(f"{path}: losses: all are 0, nothing would be learned; give one of them a weight")
+    if recipe.losses.distillation and network.teacher is None:
+        raise TrainError(f"{path}: losses.distillation: from whom? name network.teacher, weights of `realtime`")
+    if network.teacher is not None and not recipe.losses.distillation:
+        raise TrainError(f"{path}: network.teacher: nothing is learned from it; give losses.distillation a weight")
+    if network.parts == "head" and network.start is None:
+        raise TrainError(f"{path}: network.parts: a head on what? name network.start, weights of a trained core")
+
+
 def read_recipe(path: Path) -> Recipe:
     """Read and check a recipe; its relative folders count from the recipe's own. TrainError in one line."""
     recipe = check(path, read_yaml(path), Recipe)
+    _fits_together(path, recipe)
     data = [source.model_copy(update={"root": path.parent / source.root}) for source in recipe.data]
     network = recipe.network
     named = {"start": network.start, "teacher": network.teacher}

@@ -1,4 +1,4 @@
-"""What ends a training early: Ctrl-C, SIGTERM and a closed terminal, with a checkpoint to go on from; divergence."""
+"""What ends a training early, and going on: Ctrl-C, SIGTERM and a closed terminal, with a checkpoint; divergence."""
 
 from __future__ import annotations
 
@@ -12,10 +12,26 @@ from types import FrameType
 from typing import Any
 
 import lightning
+import torch
 
 from .errors import Interrupted, TrainError
 
 _ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+
+
+def checkpoint(last: Path, module: lightning.LightningModule) -> Path | None:
+    """The checkpoint to go on from; None where there is none yet. TrainError for one that is not of this module."""
+    if not last.exists():
+        return None
+    advice = "train without --resume, or into another --out"
+    try:
+        there = torch.load(last, map_location="cpu", weights_only=True)["state_dict"]
+    except Exception as error:  # torch raises what its archive, pickle and tensor readers do
+        raise TrainError(f"{last}: damaged, or not a checkpoint of a training; {advice}") from error
+    own = module.state_dict()
+    if {name: value.shape for name, value in there.items()} != {name: value.shape for name, value in own.items()}:
+        raise TrainError(f"{last}: of another network than the recipe's; {advice}")
+    return last
 
 
 class Stop(lightning.Callback):

@@ -34,6 +34,20 @@ def test_the_public_layouts_are_found(tmp_path: Path, visible: str, infrared: st
     assert find_pairs(tmp_path) == [(tmp_path / visible, tmp_path / infrared)]
 
 
+def test_images_that_are_not_whole_or_not_of_eight_bits_are_not_trained_on(tmp_path: Path) -> None:
+    write(tmp_path / "vis/a.jpg", size=(200, 300))
+    write(tmp_path / "ir/a.png", size=(200, 300), colour=False)
+    whole = (tmp_path / "vis/a.jpg").read_bytes()
+    (tmp_path / "vis/a.jpg").write_bytes(whole[: len(whole) * 2 // 3])
+    with pytest.raises(TrainError, match=r"a.jpg: not an image that can be read .*replace or remove it"):
+        PairDataset(find_pairs(tmp_path), (32, 32))
+    (tmp_path / "vis/a.jpg").write_bytes(whole)
+    assert len(PairDataset(find_pairs(tmp_path), (32, 32))) == 1
+    cv2.imwrite(str(tmp_path / "ir/a.png"), np.full((200, 300), 30000, np.uint16))
+    with pytest.raises(TrainError, match=r"a.png: values of more than 8 bits"):
+        PairDataset(find_pairs(tmp_path), (32, 32))
+
+
 def test_pairs_without_partner_or_folder_are_one_line_errors(tmp_path: Path) -> None:
     with pytest.raises(TrainError, match="no such folder"):
         find_pairs(tmp_path / "absent")

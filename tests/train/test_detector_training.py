@@ -129,6 +129,10 @@ def test_the_recipe_in_the_repository_is_valid_and_its_folders_count_from_it() -
         ("detector: {frozzen: 3}\ndata: [{root: x}]", "detector.frozzen"),
         ("detector: {}", "data"),
         ("detector: {}\ndata: [{root: x}]\nkinds: {thermal: 1}", "kinds.thermal"),
+        ("detector: {}\ndata: [{root: x}]\nkinds: {fused: 0}", "kinds: Value error, give one kind"),
+        ("detector: {}\ndata: [{root: x, kinds: [infrared]}]\nkinds: {fused: 1}", "data.0.kinds: of these"),
+        ("detector: {}\ndata: [{root: x}]\nsize: [380, 512]", "size.0: Input should be a multiple of 32"),
+        ("detector: {}\ndata: [{root: x, hold_out: 1}]", "data.0.hold_out: Value error"),
     ],
 )
 def test_recipes_that_are_refused(text: str, told: str, tmp_path: Path) -> None:

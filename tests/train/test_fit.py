@@ -14,11 +14,13 @@ import numpy as np
 import pytest
 import torch
 import typer
+import yaml
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from fusecam.train.cli import train
 from fusecam.train.reading import read_training
+from fusecam.train.recipe import Losses
 
 RECIPE = """
 data: [{root: pairs, grid: core, size: [48, 64], batch: 2, hold_out: 4},
@@ -36,6 +38,10 @@ def run(*arguments: str):
     app = typer.Typer()
     app.command()(train)
     return CliRunner().invoke(app, list(arguments))
+
+
+def one_line(text: str) -> str:
+    return re.sub(r"\s+", " ", text)
 
 
 @pytest.fixture
@@ -106,6 +112,63 @@ def test_a_diverged_run_ends_and_writes_no_weights(recipe: Path, tmp_path: Path)
     assert result.exit_code == 1 and "rate: Input should be a finite number" in result.output
 
 
+def test_a_checkpoint_that_cannot_be_gone_on_from(recipe: Path, tmp_path: Path) -> None:
+    pytest.importorskip("lightning")
+    out = tmp_path / "run"
+    result = run(str(recipe), "--out", str(out), "--resume", "--devices", "1")
+    assert result.exit_code == 0 and "no checkpoint to go on from yet: begins anew" in one_line(result.output)
+    last = out / "last.ckpt"
+    recipe.write_text(RECIPE.replace("STEPS", "4").replace("profile: tiny", "profile: realtime, parts: core"))
+    result = run(str(recipe), "--out", str(out), "--resume", "--devices", "1")
+    assert result.exit_code == 1 and "last.ckpt: of another network than the recipe's" in one_line(result.output)
+    last.write_bytes(last.read_bytes()[:5000])
+    result = run(str(recipe), "--out", str(out), "--resume", "--devices", "1")
+    assert result.exit_code == 1 and "last.ckpt: damaged, or not a checkpoint" in one_line(result.output)
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ("hold_out: 1", "data.0.hold_out: Value error, of every pair none is left to train on"),
+        ("size: [0, 0]", "data.0.size.0: Input should be greater than or equal to 32"),
+        ("data: [{root: pairs, grid: frame, size: [50, 66]}]", "data.0.size: with grid `frame` give multiples of 8"),
+        ("seed: -1", "seed: Input should be greater than or equal to 0"),
+        ("losses: {distillation: 1}", "losses.distillation: from whom? name network.teacher"),
+        ("losses: 0", "losses: all are 0, nothing would be learned"),
+        ("network: {parts: head}", "network.parts: a head on what? name network.start"),
+        ("network: {start: damaged.safetensors}", "damaged.safetensors: not weights of this network"),
+    ],
+)
+def test_recipes_that_cannot_train_are_told_by_their_key(recipe: Path, setting: str, told: str) -> None:
+    pytest.importorskip("lightning")
+    (recipe.parent / "damaged.safetensors").write_bytes(b"not tensors")
+    content = yaml.safe_load(recipe.read_text())
+    given = yaml.safe_load(setting)
+    if given == {"losses": 0}:
+        given = {"losses": dict.fromkeys(Losses.model_fields, 0)}
+    for key, value in given.items():
+        (content["data"][0] if key in ("hold_out", "size") else content)[key] = value
+    recipe.write_text(yaml.safe_dump(content))
+    result = run(str(recipe), "--out", str(recipe.parent / "run"), "--devices", "1")
+    assert result.exit_code == 1 and isinstance(result.exception, SystemExit)
+    assert told in one_line(result.output)
+
+
+def test_one_pair_that_is_held_out_is_not_enough(recipe: Path) -> None:
+    pytest.importorskip("lightning")
+    for each in (recipe.parent / "pairs").rglob("[1-4].png"):
+        each.unlink()
+    result = run(str(recipe), "--out", str(recipe.parent / "run"), "--devices", "1")
+    assert result.exit_code == 1 and "none is left to train on; set hold_out: 0" in one_line(result.output)
+
+
+def test_a_file_where_the_results_should_go(recipe: Path, tmp_path: Path) -> None:
+    pytest.importorskip("lightning")
+    (tmp_path / "taken").touch()
+    result = run(str(recipe), "--out", str(tmp_path / "taken"), "--devices", "1")
+    assert result.exit_code == 1 and "taken: File exists; choose another --out" in one_line(result.output)
+
+
 def test_core_first_then_the_head_on_a_core_that_stays(recipe: Path, tmp_path: Path) -> None:
     pytest.importorskip("lightning")
     text = RECIPE.replace("STEPS", "2")
@@ -124,7 +187,7 @@ def test_core_first_then_the_head_on_a_core_that_stays(recipe: Path, tmp_path: P
     recipe.write_text(text.replace("{profile: tiny}", f"{{profile: realtime, start: {start}}}"))
     result = run(str(recipe), "--out", str(tmp_path / "whole"), "--devices", "1")
     assert result.exit_code == 1
-    assert "not weights of this network" in re.sub(r"\s+", " ", result.output)
+    assert "not weights of this network" in one_line(result.output)
 
 
 def test_shipped_recipes_are_read() -> None:
@@ -144,4 +207,4 @@ def test_shipped_recipes_are_read() -> None:
 def test_wrong_options_are_one_line_errors(recipe: Path, arguments: list[str], message: str) -> None:
     result = run(*(str(recipe) if argument == "RECIPE" else argument for argument in arguments))
     assert result.exit_code == 1
-    assert message in re.sub(r"\s+", " ", result.output) and "Traceback" not in result.output
+    assert message in one_line(result.output) and "Traceback" not in result.output

@@ -17,7 +17,8 @@ from torch.utils.data import DataLoader
 
 from ...engines.detection.quiet import ultralytics
 from ...engines.detector import save_detector
-from ..stop import Stop
+from ..errors import TrainError
+from ..stop import Stop, checkpoint
 from .data import Batch, Examples, Whole, Windows
 from .images import make_images
 from .network import between, start_network
@@ -38,6 +39,8 @@ class DetectorModule(lightning.LightningModule):
         network.to(memory_format=torch.channels_last)
         network.args = ultralytics("ultralytics.cfg").get_cfg()  # its gains of the three losses
         self.network: torch.nn.Module = network
+        if asked.frozen >= len(network.model):
+            raise TrainError(f"detector.frozen: {asked.frozen} of {len(network.model)} layers: none would learn")
         self._frozen: list[torch.nn.Module] = [network.model[number] for number in range(asked.frozen)]
         for layer in self._frozen:
             layer.requires_grad_(False)
@@ -154,10 +157,10 @@ def fit_detector(
             module,
             DataLoader(windows, batch_size=None),
             held,
-            ckpt_path=last if resume and last.is_file() else None,
+            ckpt_path=checkpoint(last, module) if resume else None,
             weights_only=True,
         )
-        trainer.save_checkpoint(last)
+        trainer.save_checkpoint(last, weights_only=False)
         if trainer.is_global_zero:
             module.write(weights)
     return weights

@@ -17,6 +17,7 @@ from ...engines.base import Pixels
 from ..data import find_pairs
 from ..degrade import Mixture, degrade, haze, sensor_noise, stripe, weaken
 from ..errors import TrainError
+from ..images import read_colour, read_gray
 from .boxes import Boxes, read_boxes, write_boxes
 from .recipe import DetectorRecipe, Kind, Pairs
 from .streets import views
@@ -124,13 +125,9 @@ def _of_pair(
 
 def _read(pair: tuple[Path, Path], source: Pairs) -> tuple[Pixels, Pixels]:
     """The pair at the size that the recipe asks for: (H, W, 3) RGB and (H, W)."""
-    colour = cv2.imread(str(pair[0]), cv2.IMREAD_COLOR_RGB)
-    if colour is None:
-        raise TrainError(f"{pair[0]}: not an image that can be read; remove or replace it")
+    colour = read_colour(pair[0])
     place = pair[1] if source.infrared is None else source.infrared / f"{pair[0].stem}.jpg"
-    gray = cv2.imread(str(place), cv2.IMREAD_GRAYSCALE)
-    if gray is None:
-        raise TrainError(f"{place}: no infrared image that can be read, for {pair[0]}")
+    gray = read_gray(place)
     height, width = source.size or (round(colour.shape[0] * 640 / colour.shape[1]), 640)
     larger = (cv2.resize(each, (width, height), interpolation=cv2.INTER_CUBIC) for each in (colour, gray))
     visible, infrared = (np.asarray(each, np.uint8) for each in larger)

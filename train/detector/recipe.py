@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from ..degrade import Mixture
-from ..recipe import Strict, check, read_yaml
+from ..errors import TrainError
+from ..recipe import Side, Strict, check, held_out_some, read_yaml
 
 Kind = Literal["fused", "visible", "infrared"]
+Strides = Annotated[int, Field(ge=64, multiple_of=32)]
+"""Of a window, in pixels: the network's greatest stride divides it."""
 
 
 class Network(Strict):
@@ -44,15 +47,20 @@ class Pairs(Strict):
     root: Path
     infrared: Path | None = None
     labels: Labels | None = None
-    size: tuple[int, int] | None = None
+    size: tuple[Side, Side] | None = None
     """Height and width that the frames are brought to; None: 640 wide, as high as they are."""
     sharpen: bool = False
     """Visible frames are enlarged small ones: give half of them edges of the infrared frame, of either sign."""
     hold_out: int = Field(0, ge=0)
-    """Every how many-th pair validates instead of training."""
+    """Every how many-th pair validates instead of training; 0 for none."""
     kinds: tuple[Kind, ...] = ("fused", "visible", "infrared")
     """Kinds of frame that are made of them: a teacher finds nobody in visible frames of dark streets."""
     share: float = Field(1.0, gt=0)
+
+    @field_validator("hold_out")
+    @classmethod
+    def _leaves_some(cls, value: int) -> int:
+        return held_out_some(value)
 
 
 class Streets(Strict):
@@ -73,9 +81,9 @@ class DetectorRecipe(Strict):
     engine: str = "realtime"
     """Which engine fuses the training frames."""
     mixture: Mixture = Mixture()
-    kinds: dict[Kind, float] = Field(default={"fused": 0.6, "visible": 0.2, "infrared": 0.2})
+    kinds: dict[Kind, Annotated[float, Field(ge=0)]] = Field(default={"fused": 0.6, "visible": 0.2, "infrared": 0.2})
     """How often each kind of frame is drawn: the second and third are cameras lost."""
-    size: tuple[int, int] = (384, 512)
+    size: tuple[Strides, Strides] = (384, 512)
     """Windows, height and width, multiples of 32, cut from the frames at about their own scale."""
     quarters: float = Field(0.0, ge=0, le=1)
     """Part of the windows that hold four frames at half their scale: small things, and sharp."""
@@ -83,7 +91,7 @@ class DetectorRecipe(Strict):
     """Part of the fused frames of degraded cameras that lose infrared at the sides, as by a narrower lens."""
     poles: float = Field(0.0, ge=0, le=1)
     """Part of the windows in which something upright and thin stands before somebody."""
-    last_size: tuple[int, int] = (480, 640)
+    last_size: tuple[Strides, Strides] = (480, 640)
     last: float = Field(0.15, ge=0, le=1)
     """Part of the run, at its end, with windows of last_size."""
     batch: int = Field(8, ge=1)
@@ -94,7 +102,14 @@ class DetectorRecipe(Strict):
     steps_per_epoch: int = Field(300, ge=1)
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "bf16-mixed"
     average: float = Field(0.995, ge=0, lt=1)
-    seed: int = 0
+    seed: int = Field(0, ge=0, lt=2**32)
+
+    @field_validator("kinds")
+    @classmethod
+    def _draws_some(cls, value: dict[Kind, float]) -> dict[Kind, float]:
+        if not any(value.values()):
+            raise ValueError("give one kind of frame a share above 0")
+        return value
 
 
 def read_detector_recipe(path: Path) -> DetectorRecipe:
@@ -104,6 +119,9 @@ def read_detector_recipe(path: Path) -> DetectorRecipe:
     def found(given: Path) -> Path:
         return path.parent / given
 
+    for number, pairs in enumerate(recipe.data):
+        if not any(recipe.kinds.get(kind, 0) for kind in pairs.kinds):
+            raise TrainError(f"{path}: data.{number}.kinds: of these the recipe's `kinds` draws none; give one a share")
     data = []
     for pairs in recipe.data:
         update: dict[str, object] = {"root": found(pairs.root)}

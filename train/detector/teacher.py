@@ -13,8 +13,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torchvision.ops import batched_nms
 
+from ...engines import EngineError
 from ...engines.base import Pixels
 from ...engines.detection import DetectorEngine
+from ..errors import TrainError
 from .boxes import Boxes
 from .network import start_network
 from .recipe import Kind
@@ -38,7 +40,12 @@ class OwnTeacher:
 
     def __init__(self, weights: Path, confidence: float = 0.35) -> None:
         self.confidence = confidence
-        self._engine = DetectorEngine(weights)
+        if weights.suffix != ".safetensors":
+            raise TrainError(f"{weights}: detector.teacher: give weights.safetensors of a detector by `fusecam train`")
+        try:
+            self._engine = DetectorEngine(weights)
+        except EngineError as error:
+            raise TrainError(f"detector.teacher: {error}") from error
 
     def label(self, visible: Pixels, infrared: Pixels, fused: Pixels) -> dict[Kind, Boxes]:
         """See `Teacher`. In fused frames also what is found in infrared alone."""

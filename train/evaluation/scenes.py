@@ -7,14 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
+from .. import images
 from ..errors import TrainError
 from ..metrics import Colour, Gray, gray
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"})
-EIGHT_BITS = {"L": "L", "1": "L", "LA": "L", "P": "RGB", "RGB": "RGB", "RGBA": "RGB", "CMYK": "RGB", "YCbCr": "RGB"}
-"""Pillow's modes of 8 bits and less, and what they are read as."""
 SMALLEST = 32
 """Least width and height in pixels that is scored."""
 
@@ -99,33 +97,20 @@ def list_images(folder: Path) -> dict[str, Path]:
         raise TrainError(
             f"{folder}: {'not a folder' if folder.exists() else 'no such folder'}: give a folder of images"
         )
-    images: dict[str, Path] = {}
+    found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() in SUFFIXES and path.is_file() and not path.name.startswith("."):
-            if path.stem in images:
-                raise TrainError(f"{path}: {images[path.stem].name} has the same name: keep one of them")
-            images[path.stem] = path
-    if not images:
+            if path.stem in found:
+                raise TrainError(f"{path}: {found[path.stem].name} has the same name: keep one of them")
+            found[path.stem] = path
+    if not found:
         raise TrainError(f"{folder}: no images in it ({', '.join(sorted(SUFFIXES))})")
-    return images
+    return found
 
 
 def read_image(path: Path) -> Gray | Colour:
-    """Read an 8-bit image as it was stored: (H, W), or (H, W, 3) uint8 RGB; transparency is dropped. TrainError if not.
-
-    Pillow reads it, since OpenCV returns the rest of a truncated JPEG as gray without a word.
-    """
-    try:
-        with Image.open(path) as file:
-            if file.mode not in EIGHT_BITS:
-                raise TrainError(
-                    f"{path}: values of more than 8 bits ({file.mode}): metrics are defined on 8, convert it first"
-                )
-            image = np.asarray(file.convert(EIGHT_BITS[file.mode]))
-    except FileNotFoundError as error:
-        raise TrainError(f"{path}: no such file") from error
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise TrainError(f"{path}: not an image that can be read ({_reason(error)}): replace or remove it") from error
+    """See `train.images.read_image`. TrainError for what is too small to be scored, too."""
+    image = images.read_image(path)
     if min(image.shape[:2]) < SMALLEST:
         raise TrainError(f"{path}: {_size(image)}: too small to be scored, at least {SMALLEST}x{SMALLEST} pixels")
     return image
@@ -151,12 +136,6 @@ def fits(image: Gray | Colour, path: Path, visible: Gray | Colour, visible_path:
             f"{path}: {_size(image)}, but {visible_path} is {_size(visible)}: metrics compare pixel by pixel, "
             "so register or resize it first"
         )
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, UnidentifiedImageError):
-        return "unknown or damaged format"
-    return (getattr(error, "strerror", None) or str(error) or type(error).__name__).splitlines()[0]
 
 
 def _size(image: Gray | Colour) -> str:

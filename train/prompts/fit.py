@@ -26,7 +26,7 @@ class Prompts(Strict):
     steps: int = Field(2500, ge=1)
     batch: int = Field(128, ge=1)
     rate: float = Field(4e-3, gt=0)
-    seed: int = 0
+    seed: int = Field(0, ge=0, lt=2**32)
 
 
 class PromptRecipe(Strict):

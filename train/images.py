@@ -1,0 +1,52 @@
+"""Images from files, whole or not at all, for training and evaluation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, UnidentifiedImageError
+
+from .errors import TrainError
+
+EIGHT_BITS = {"L": "L", "1": "L", "LA": "L", "P": "RGB", "RGB": "RGB", "RGBA": "RGB", "CMYK": "RGB", "YCbCr": "RGB"}
+"""Pillow's modes of 8 bits and less, and what they are read as."""
+
+
+def read_image(path: Path) -> npt.NDArray[np.uint8]:
+    """Read an 8-bit image as it was stored: (H, W), or (H, W, 3) uint8 RGB; transparency is dropped. TrainError if not.
+
+    Pillow reads it, since OpenCV returns the rest of a truncated JPEG as gray without a word.
+    """
+    return _read(path, None)
+
+
+def read_colour(path: Path) -> npt.NDArray[np.uint8]:
+    """The same as (H, W, 3) RGB, gray repeated."""
+    return _read(path, "RGB")
+
+
+def read_gray(path: Path) -> npt.NDArray[np.uint8]:
+    """The same as (H, W), colour as its luma."""
+    return _read(path, "L")
+
+
+def _read(path: Path, mode: str | None) -> npt.NDArray[np.uint8]:
+    try:
+        with Image.open(path) as file:
+            if file.mode not in EIGHT_BITS:
+                raise TrainError(
+                    f"{path}: values of more than 8 bits ({file.mode}), images of 8 are needed: convert it first"
+                )
+            return np.asarray(file.convert(mode or EIGHT_BITS[file.mode]))
+    except FileNotFoundError as error:
+        raise TrainError(f"{path}: no such file") from error
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise TrainError(f"{path}: not an image that can be read ({_reason(error)}): replace or remove it") from error
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        return "unknown or damaged format"
+    return (getattr(error, "strerror", None) or str(error) or type(error).__name__).splitlines()[0]

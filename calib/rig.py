@@ -86,7 +86,7 @@ class SceneRecord(BaseModel):
     pairs: int = Field(ge=1)
     used: int = Field(ge=0)
     parts: Number = Field(ge=0, le=1, description="share of the image's parts that agree")
-    error_px: Number | None = Field(None, ge=0, description="standard error of the visible corners, visible pixels")
+    error_px: Number | None = Field(None, ge=0, description="scatter of the visible corners, visible pixels")
     partners: Number | None = Field(None, description="lead of true over exchanged partners, standard deviations")
 
 

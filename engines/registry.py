@@ -137,7 +137,7 @@ def create_engine(
     name, backend, precision = parse(spec)
     asked = spoken(spec, dehaze, lift, prompt) if isinstance(prompt, str) else prompt
     if ":" in spec:
-        return _make(name, backend, precision, asked, unlifted)
+        return Chosen([partial(_make, name, backend, precision, asked, unlifted)])
     return Chosen(
         [
             partial(_make, name, each, precision, asked, unlifted)

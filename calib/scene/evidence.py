@@ -36,8 +36,9 @@ class Agreement:
 
     pairs: given. used: those that agree with the result by themselves. cells: share of the parts of the image where the
     pooled evidence peaks where the result says, 0 to 1. error_px: standard error of the visible corners in visible
-    pixels, from halves of the pairs; None with fewer than four. partners: by how many standard deviations true partners
-    agree better than exchanged ones; None where all frames look alike, so that exchanging them says nothing.
+    pixels, from halves of the pairs, so without what is wrong in all pairs alike; None with fewer than four. partners:
+    by how many standard deviations true partners agree better than exchanged ones; None where all frames look alike,
+    so that exchanging them says nothing.
     """
 
     pairs: int

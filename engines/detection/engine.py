@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -33,8 +34,8 @@ _CODE = [_HERE / name for name in ("engine.py", "network.py", "parity.py")] + [_
 class DetectorEngine:
     """A detector of three classes on the CPU through OpenVINO, with static shapes and buffers reused between frames.
 
-    One thread at a time. torch and Ultralytics are imported where an input size is met for the first time, and then
-    never again: what was compiled is in the store.
+    One frame at a time: threads that share it wait for each other. torch and Ultralytics are imported where an input
+    size is met for the first time, and then never again: what was compiled is in the store.
     """
 
     def __init__(self, weights: Path = DETECTOR_WEIGHTS, precision: Precision = "auto") -> None:
@@ -45,6 +46,7 @@ class DetectorEngine:
         self._weights, self._asked = weights, precision
         self._core = ov.Core()
         self._requests: Recent[tuple[int, int], ov.InferRequest] = Recent()
+        self._one_at_a_time = threading.Lock()
         self._used = precision
         try:
             self._digest = store.digest_of([weights])
@@ -64,15 +66,17 @@ class DetectorEngine:
     def prepare(self, width: int, height: int) -> None:
         """Build for frames of this size now: seconds the first time, less from the store. Raises EngineError."""
         plan = Letterbox.of(width, height)
-        self._requests.of((plan.height, plan.width), self._readied)
+        with self._one_at_a_time:
+            self._requests.of((plan.height, plan.width), self._readied)
 
     def find(self, image: Pixels, confidence: float, classes: Sequence[int] | None = None) -> Rows:
         """What is in a frame, the best score first. image: (H, W, 3) uint8 RGB. confidence, classes: see `suppress`."""
         plan = Letterbox.of(image.shape[1], image.shape[0])
-        request = self._requests.of((plan.height, plan.width), self._readied)
-        plan.fill(image, request.get_input_tensor().data[0])
-        request.infer()
-        rows = suppress(request.get_output_tensor().data[0], confidence, classes)
+        with self._one_at_a_time:
+            request = self._requests.of((plan.height, plan.width), self._readied)
+            plan.fill(image, request.get_input_tensor().data[0])
+            request.infer()
+            rows = suppress(request.get_output_tensor().data[0], confidence, classes)
         rows[:, :4] = plan.back(rows[:, :4])
         return rows
 

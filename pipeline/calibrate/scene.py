@@ -106,9 +106,13 @@ def _attempt(config: RunConfig, streams: Streams, order: Order, console: Console
 
 def _report(fit: SceneFit, rig: Rig, order: Order, console: Console) -> None:
     agreement = fit.agreement
-    error = "not known from so few" if agreement.error_px is None else f"{agreement.error_px:.1f} px"
+    scatter = "not known from so few" if agreement.error_px is None else f"{agreement.error_px:.1f} px"
     _say(console, f"{agreement.used} of {agreement.pairs} pairs agree, {agreement.cells:.0%} of the image's parts")
-    _say(console, f"error at the visible image's corners: {error} (standard error, from halves of the pairs)")
+    _say(
+        console,
+        f"scatter at the visible image's corners: {scatter} (from halves of the pairs; what is wrong in all alike is "
+        "not in it: judge that by eye)",
+    )
     if agreement.partners is not None:
         _say(console, f"true partners lead exchanged ones by {agreement.partners:.0f} standard deviations")
     if rig.time_offset_ms is not None:

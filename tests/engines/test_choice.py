@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import pytest
 
+from fusecam.engines import create_engine
 from fusecam.engines.base import EngineError, Fused, FusionEngine
 from fusecam.engines.choice import Chosen
 from fusecam.engines.eager import EagerEngine
@@ -58,6 +60,18 @@ def test_when_no_engine_is_left_it_is_one_line() -> None:
     with pytest.raises(EngineError, match=r"gpu: broke down: .*no other engine is left") as caught:
         engine.fuse(*FRAME)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("spec", ["average:openvino", "average:torch"])
+def test_threads_that_share_an_engine_get_their_own_images(spec: str) -> None:
+    engine = create_engine(spec)
+    frames = [np.full((120, 160, 3), level, np.uint8) for level in range(0, 240, 10)]
+    infrared, everywhere = np.full((120, 160), 100, np.uint8), np.full((120, 160), 255, np.uint8)
+    expected = [engine.fuse(frame, infrared, everywhere).image for frame in frames]
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(10):
+            made = list(pool.map(lambda frame: engine.fuse(frame, infrared, everywhere).image, frames))
+            assert all(np.array_equal(one, other) for one, other in zip(made, expected, strict=True))
 
 
 def test_a_frame_that_is_wrong_changes_nothing() -> None:

@@ -154,6 +154,8 @@ def evaluate(
                 raise TrainError("--reference and --restored-reference score fusion: leave them out, or --detect")
             if labels is None:
                 raise TrainError("--detect needs --labels DIR: a YOLO txt file for every image")
+            if hazy_fused and hazy is None:
+                raise TrainError("--hazy-fused goes with --hazy DIR, the hazy visible frames that they were made of")
             from .detect_run import DetectSettings, run_detection
 
             run_detection(

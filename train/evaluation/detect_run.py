@@ -116,6 +116,9 @@ def run_detection(settings: DetectSettings, console: Console, progress: Console)
             Seen(condition, scene, _look(scene, settings, engines, find))
             for condition, scene in bar.track(scenes, description="")
         ]
+    for engine in engines.values():
+        for line in engine.notes:
+            note(line)
     results = summarise(looked)
     for condition, rows in results.items():
         count = len(looked) if condition == ALL else sum(each.condition == condition for each in looked)

@@ -87,6 +87,9 @@ def run_evaluation(settings: Settings, console: Console, progress: Console) -> l
         for name in dict.fromkeys(settings.engines)
     }
     results = _score(scenes, engines, settings.workers, progress)
+    for engine in engines.values():
+        for line in engine.notes:
+            note(line)
     groups = summarise(results, rule)
     for group in groups:
         for table in tables(group):

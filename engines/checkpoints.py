@@ -1,4 +1,4 @@
-"""Weights of the papers' networks: taken from the authors' checkpoints or from training, kept, found again.
+"""Weights of the networks: taken from training or from the authors' checkpoints, kept, found again.
 
 <data>/fusecam/weights/NAME.safetensors    the tensors by our names; the sizes of the network and where it came from are
                                            in the file's metadata
@@ -19,20 +19,24 @@ from typing import TYPE_CHECKING, Any
 from .base import EngineError
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from .networks.dfvo import DFVO
     from .networks.iassf import IASSF
     from .networks.lure import Lure
+    from .networks.realtime import RealtimeFusion
 
 AUTHORS = {
     "iassf": "https://github.com/fangjiaqi0909/IASSF",
     "dfvo": "https://github.com/DaVin-Qi530/DFVO",
     "lure": None,
 }
-"""The networks, and where the papers say that their authors' checkpoints are; None: nowhere."""
+"""The papers' networks, and where these say that their authors' checkpoints are; None: nowhere."""
+OWN = ("realtime", "tiny")
+"""The project's networks."""
+NAMES = (*OWN, *AUTHORS)
 SHIPPED = "{name}_small.safetensors"
-"""In engines/weights, where a small variant was trained."""
+"""In engines/weights, where a small variant of a paper's network was trained."""
 _ABOUT = "fusecam"
 
 
@@ -55,14 +59,21 @@ def folder() -> Path:
 
 
 def find(name: str) -> Path | None:
-    """The weights of one of AUTHORS: the user's, else the shipped small variant's, else None."""
-    shipped = Path(__file__).parent / "weights" / SHIPPED.format(name=name)
-    return next((path for path in (folder() / f"{name}.safetensors", shipped) if path.is_file()), None)
+    """The weights of one of NAMES: the user's, else the shipped ones, else None."""
+    file = (SHIPPED if name in AUTHORS else "{name}.safetensors").format(name=name)
+    return users(name) or next((path for path in [Path(__file__).parent / "weights" / file] if path.is_file()), None)
+
+
+def users(name: str) -> Path | None:
+    """The user's weights of one of NAMES, None where shipped ones are used."""
+    return next((path for path in [folder() / f"{name}.safetensors"] if path.is_file()), None)
 
 
 def weights_file(name: str) -> Path:
     """As `find`; EngineError says how to get weights where there are none."""
     path = find(name)
+    if path is None and name in OWN:
+        raise EngineError(f"{name}: its weights are not in {Path(__file__).parent}/weights; install fusecam anew")
     if path is None:
         theirs = f"import the authors' ({AUTHORS[name]}) with `fusecam weights import {name} FILE`, or "
         raise EngineError(
@@ -72,35 +83,40 @@ def weights_file(name: str) -> Path:
     return path
 
 
-def load(name: str) -> IASSF | DFVO | Lure:
+def load(name: str) -> RealtimeFusion | IASSF | DFVO | Lure:
     """A network as it runs, with its weights. EngineError where there are none, or none that can be used."""
     path = weights_file(name)
     state, about = _read_own(path)
-    if about is None:
+    if about is None and name in AUTHORS:
         raise EngineError(f"{path}: not written by fusecam; import it with `fusecam weights import {name} FILE`")
-    network = _network(name, about.get("profile", {}), path, deployed=True)
+    network = _network(name, (about or {}).get("profile", {}), path, deployed=True)
     own = network.state_dict()
-    _fill(network, {key: value for key, value in state.items() if key in own}, path)
+    mend = f"`fusecam weights remove {name}` brings the shipped ones back" if users(name) else "install fusecam anew"
+    _fill(name, network, {key: value for key, value in state.items() if key in own}, path, mend)
     return network.eval()
 
 
 def take(name: str, files: Sequence[Path]) -> Kept:
-    """Import weights for the engine `name`, one of AUTHORS, from one file or from several that belong together.
+    """Import weights for the engine `name`, one of NAMES, from one file or from several that belong together.
 
     files: the authors' checkpoints (.pth or safetensors), or the weights.safetensors of a training run. Replaces what
     was imported before, once everything was checked. EngineError in one line where they cannot be used.
     """
-    if name not in AUTHORS:
-        raise EngineError(f"weights of {name!r}: unknown name; known: {', '.join(AUTHORS)}")
+    if name not in NAMES:
+        raise EngineError(f"weights of {name!r}: unknown name; known: {', '.join(NAMES)}")
     shown = ", ".join(str(file) for file in files)
     found: dict[str, Tensor] = {}
-    profile: dict[str, Any] = _PUBLISHED[name]
+    profile: dict[str, Any] = _PUBLISHED.get(name, {})
     for file in files:
         state, about = _read_own(file) if _is_safetensors(file) else (None, None)
         if about is not None and state is not None:
             if about.get("network") != name:
                 raise EngineError(f"{file}: weights of {about.get('network')}, not of {name}")
             found, profile = found | state, about.get("profile", {})
+        elif name in OWN:
+            if state is None:
+                raise EngineError(f"{file}: not of {name}; give weights.safetensors of a training run")
+            found |= state
         else:
             found |= _translated(name, state if state is not None else _read_foreign(file), file)
     whole = _network(name, profile, files[0])
@@ -108,19 +124,32 @@ def take(name: str, files: Sequence[Path]) -> Kept:
     wanted, needed = whole, set(deployed.state_dict())
     if needed <= set(found) < set(whole.state_dict()):  # the authors' deployed form
         wanted, found = deployed, {key: found[key] for key in needed}
-    _fill(wanted, found, files[0] if len(files) == 1 else shown)
+    _fill(name, wanted, found, files[0] if len(files) == 1 else shown, "give every file of it")
     path = folder() / f"{name}.safetensors"
     source = [f"{file.name} sha256:{hashlib.sha256(file.read_bytes()).hexdigest()}" for file in files]
     write(path, name, found, wanted.profile, source)
     return Kept(name, path, asdict(wanted.profile), source)
 
 
+def remove(name: str) -> Path:
+    """Remove what was imported for one of NAMES; shipped weights count again. Returns its path. EngineError if none."""
+    path = users(name) if name in NAMES else None
+    if path is None:
+        imported = ", ".join(each for each in NAMES if users(each)) or "nothing"
+        raise EngineError(f"weights of {name!r}: none were imported; imported: {imported}")
+    try:
+        path.unlink()
+    except OSError as e:
+        raise EngineError(f"{path}: cannot be removed: {e.strerror or e}") from e
+    return path
+
+
 def kept() -> list[Kept]:
-    """What is there for each of AUTHORS: imported, or shipped."""
+    """What is there for each of NAMES: imported, or shipped."""
     listed = []
-    for name in AUTHORS:
+    for name in NAMES:
         path = find(name)
-        about = _read_own(path)[1] if path else None
+        about = (_read_own(path)[1] or ({} if name in OWN else None)) if path else None
         if path and about is not None:
             listed.append(Kept(name, path, about.get("profile", {}), about.get("source", [])))
     return listed
@@ -161,12 +190,16 @@ _KNOWN_BY = {
 """A tensor that only one of the authors' networks has."""
 
 
-def _network(name: str, profile: Mapping[str, Any], path: Path, deployed: bool = False) -> IASSF | DFVO | Lure:
-    from .networks import dfvo, iassf, lure
+def _network(
+    name: str, profile: Mapping[str, Any], path: Path, deployed: bool = False
+) -> RealtimeFusion | IASSF | DFVO | Lure:
+    from .networks import dfvo, iassf, lure, realtime, realtime_core
 
     lists = {key: tuple(value) for key, value in profile.items() if isinstance(value, list)}
     fields: dict[str, Any] = {**profile, **lists}
     try:
+        if name in OWN:
+            return realtime.RealtimeFusion(replace(realtime_core.PROFILES[name], **fields))
         if name == "iassf":
             return iassf.IASSF(replace(iassf.Profile(), **fields))
         if name == "lure":
@@ -176,15 +209,14 @@ def _network(name: str, profile: Mapping[str, Any], path: Path, deployed: bool =
         raise EngineError(f"{path}: no network of {name} has these sizes: {_line(e)}; import it anew") from e
 
 
-def _fill(network: IASSF | DFVO | Lure, state: Mapping[str, Tensor], path: Path | str) -> None:
-    name = type(network).__name__.lower()
+def _fill(name: str, network: nn.Module, state: Mapping[str, Tensor], path: Path | str, mend: str) -> None:
     bad = next((key for key, value in state.items() if not value.isfinite().all()), None)
     if bad is not None:
         raise EngineError(f"{path}: {bad} has values that are not finite; the training that wrote it had diverged")
     try:
         network.load_state_dict(state)
     except RuntimeError as e:
-        raise EngineError(f"{path}: not all weights of {name}, or others: {_line(e)}; give every file of it") from e
+        raise EngineError(f"{path}: not all weights of {name}, or others: {_line(e)}; {mend}") from e
 
 
 def _translated(name: str, content: Any, file: Path) -> dict[str, Tensor]:

@@ -17,11 +17,11 @@ class Chosen:
     steadies over time is of one video, so each video needs an engine of its own.
     """
 
-    def __init__(self, makers: Sequence[Callable[[], FusionEngine]]) -> None:
-        """makers: give the engines, best first, when they are needed; at least one."""
+    def __init__(self, makers: Sequence[Callable[[], FusionEngine]], notes: Sequence[str] = ()) -> None:
+        """makers: give the engines, best first, when they are needed; at least one. notes: said first."""
         self._rest = list(makers)
         self._engine = self._rest.pop(0)()
-        self._notes: list[str] = []
+        self._notes = [*notes]
         self._one_at_a_time = threading.Lock()
 
     @property

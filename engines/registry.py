@@ -31,11 +31,11 @@ PAPERS = {
     "dfvo": "darkness-free fusion of the DFVO paper",
     "lure": "degradation-aware fusion of the LURE paper, guided by a prompt",
 }
-"""Networks whose weights the user imports or trains, see `checkpoints`."""
+"""Networks of which the user imports or trains better weights than the shipped ones, see `checkpoints`."""
 FILES = {
     "physics": ["networks/physics_fusion.py"],
-    "realtime": ["networks/realtime.py", "networks/realtime_core.py", "weights/realtime.safetensors"],
-    "tiny": ["networks/realtime.py", "networks/realtime_core.py", "weights/tiny.safetensors"],
+    "realtime": ["checkpoints.py", "networks/realtime.py", "networks/realtime_core.py", "weights/realtime.safetensors"],
+    "tiny": ["checkpoints.py", "networks/realtime.py", "networks/realtime_core.py", "weights/tiny.safetensors"],
     "average": ["networks/average.py"],
     "iassf": ["checkpoints.py", "networks/iassf.py", "networks/windows.py", "weights/iassf.safetensors"],
     "dfvo": ["checkpoints.py", "networks/dfvo.py", "weights/dfvo.safetensors"],
@@ -136,15 +136,18 @@ def create_engine(
     """
     name, backend, precision = parse(spec)
     asked = spoken(spec, dehaze, lift, prompt) if isinstance(prompt, str) else prompt
+    users = checkpoints.users(name) if name in checkpoints.OWN else None
+    notes = [] if users is None else [f"{name}: imported weights, {users}; `fusecam weights remove {name}` ends that"]
     if ":" in spec:
-        return Chosen([partial(_make, name, backend, precision, asked, unlifted)])
+        return Chosen([partial(_make, name, backend, precision, asked, unlifted)], notes)
     return Chosen(
         [
             partial(_make, name, each, precision, asked, unlifted)
             for each in BACKENDS
             if unusable(each) is None
             for precision in preferred(name, each)
-        ]
+        ],
+        notes,
     )
 
 
@@ -201,9 +204,7 @@ def parse(spec: str) -> tuple[str, str, str]:
 
 def weights(name: str) -> list[Path]:
     """A network's files of weights, none for one without. EngineError for one of PAPERS that has none yet."""
-    if name in PAPERS:
-        return [checkpoints.weights_file(name)]
-    return [Path(__file__).parent / file for file in FILES[name] if file.startswith("weights/")]
+    return [checkpoints.weights_file(name)] if name in checkpoints.NAMES else []
 
 
 def made_of(name: str) -> dict[str, str]:
@@ -232,16 +233,12 @@ def network(name: str, unlifted: bool = False) -> Network:
 
 
 def _network(name: str) -> Network:
-    if name in PAPERS:
+    if name in checkpoints.NAMES:
         return checkpoints.load(name)
     if name == "average":
         from .networks.average import Average
 
         return Average()
-    if name in ("realtime", "tiny"):
-        from .networks.realtime import trained
-
-        return trained(name)
     from .networks.physics_fusion import PhysicsFusion
 
     return PhysicsFusion()

@@ -1,4 +1,4 @@
-"""The command `fusecam weights`: weights of the papers' networks. Only typer is imported until it runs."""
+"""The command `fusecam weights`: weights of the networks. Only typer is imported until it runs."""
 
 from __future__ import annotations
 
@@ -7,21 +7,22 @@ from typing import Annotated
 
 import typer
 
-weights = typer.Typer(help="Weights of the papers' networks: import them, list them.", no_args_is_help=True)
+weights = typer.Typer(help="Weights of the networks: import your own, list, remove.", no_args_is_help=True)
 
 
 @weights.command("import")
 def take(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="iassf or dfvo.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="realtime, tiny, iassf, dfvo or lure.")],
     files: Annotated[
         list[Path],
         typer.Argument(
             metavar="FILE...",
-            help="The authors' checkpoint, in one file or in several; or weights.safetensors of a training run.",
+            help="weights.safetensors of a training run; of iassf and dfvo also the authors' checkpoint, in one file "
+            "or in several.",
         ),
     ],
 ) -> None:
-    """Take weights into the folder of your own, from where [bold]--engine[/bold] NAME finds them.
+    """Take weights into the folder of your own, from where [bold]--engine[/bold] NAME finds them first.
 
     Checkpoints are read without running anything in them; tensors are all that is taken.
 
@@ -29,7 +30,7 @@ def take(
 
     fusecam weights import iassf IASSF.pth
 
-    fusecam weights import dfvo runs/dfvo_small/weights.safetensors
+    fusecam weights import realtime runs/realtime/weights.safetensors
     """
     from rich.console import Console
 
@@ -39,18 +40,37 @@ def take(
     Console().print(f"wrote {found.path}: {', '.join(file.split()[0] for file in found.source)}", soft_wrap=True)
 
 
+@weights.command("remove")
+def drop(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="realtime, tiny, iassf, dfvo or lure.")],
+) -> None:
+    """Remove imported weights, so that the shipped ones are used again.
+
+    [bold]Example[/bold]
+
+    fusecam weights remove realtime
+    """
+    from rich.console import Console
+
+    from . import checkpoints
+
+    Console().print(f"removed {checkpoints.remove(name)}", soft_wrap=True)
+
+
 @weights.command("list")
 def show() -> None:
-    """Which of them have weights, and where these came from."""
+    """Which networks have weights, and where these came from."""
     from rich.console import Console
 
     from . import checkpoints
 
     console, found = Console(), {kept.name: kept for kept in checkpoints.kept()}
-    for name, where in checkpoints.AUTHORS.items():
+    for name in checkpoints.NAMES:
         if name in found:
-            source = ", ".join(file.split()[0] for file in found[name].source) or "trained"
+            source = ", ".join(file.split()[0] for file in found[name].source)
+            source = source or ("imported" if checkpoints.users(name) else "shipped")
             console.print(f"{name}: {found[name].path} ({source})", soft_wrap=True, highlight=False)
         else:
+            where = checkpoints.AUTHORS.get(name)
             how = f"the authors' are at {where}" if where else "none are published: train some"
             console.print(f"{name}: none; {how}", soft_wrap=True, highlight=False)

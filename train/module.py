@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ..engines import physics
+from ..engines import checkpoints, physics
 from ..engines.networks.realtime import RealtimeFusion
 from ..engines.networks.realtime_core import PROFILES
 from .errors import TrainError
@@ -100,7 +100,8 @@ class FusionModule(Trained):
     def __init__(self, recipe: Recipe, folder: Path) -> None:
         """folder: where contact sheets go."""
         self.network: RealtimeFusion
-        super().__init__(recipe, make_network(recipe))
+        network = make_network(recipe)
+        super().__init__(recipe, network, checkpoints.describe(recipe.network.profile, network.profile))
         self.folder = folder
         if recipe.network.parts == "head":
             self.network.core.requires_grad_(False)

@@ -9,16 +9,11 @@ Three parts, each usable alone:
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from .. import physics
-from ..base import EngineError
 from .io import Memory, Network, luma, to_gray, to_rgb
 from .realtime_core import PROFILES, T_LEAST, Core, Maps, Profile, clamp, layer, start_at_zero
 
@@ -82,7 +77,7 @@ class RealtimeFusion(Network):
 
     def __init__(self, profile: Profile = PROFILES["realtime"]) -> None:
         super().__init__()
-        self.factor = profile.factor
+        self.profile, self.factor = profile, profile.factor
         self.core = Core(profile)
         self.head = Head(profile.head) if profile.head else None
 
@@ -169,22 +164,6 @@ class RealtimeFusion(Network):
         # one more row and column, so that odd sizes fold; even ones lose it again by the floor of the stride
         more, other = self.head(F.pad(planes, (0, width % 2, 0, height % 2), mode="replicate"))
         return more[:, :height, :width], other[:, :height, :width]
-
-
-def weights_file(name: str) -> Path:
-    """Where the trained weights of a profile lie."""
-    return Path(__file__).parents[1] / "weights" / f"{name}.safetensors"
-
-
-def trained(name: str) -> RealtimeFusion:
-    """The network of a profile with its trained weights. EngineError where they cannot be used."""
-    network = RealtimeFusion(PROFILES[name])
-    try:
-        network.load_state_dict(load_file(weights_file(name)))
-    except (OSError, RuntimeError, SafetensorError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise EngineError(f"{name}: {weights_file(name)}: cannot be used: {reason}; install fusecam anew") from error
-    return network.eval()
 
 
 def without_floor(thermal: Tensor, valid: Tensor, memory: Memory | None = None) -> Tensor:

@@ -32,10 +32,8 @@ def readers(folder: Path) -> dict[str, tuple[Path, Reader]]:
     import torch
 
     from fusecam.calib.rig import load_rig
-    from fusecam.engines import create_engine, store
-    from fusecam.engines.checkpoints import take
+    from fusecam.engines import checkpoints, create_engine, store
     from fusecam.engines.detector import DETECTOR_WEIGHTS, load_detector
-    from fusecam.engines.networks import realtime
     from fusecam.pipeline.batch import Clip, _finished
     from fusecam.pipeline.config import DetectorConfig, SourceConfig, load
     from fusecam.pipeline.detect import create_detector
@@ -70,14 +68,14 @@ def readers(folder: Path) -> dict[str, tuple[Path, Reader]]:
     found["report"] = report, lambda path: _finished(Clip(path.name[:-12], path, path, path.parent), "0123")
 
     network_weights = ROOT / "engines" / "weights" / "tiny.safetensors"
-    place = realtime.weights_file
+    place = checkpoints.weights_file
 
     def weights(path: Path) -> None:
-        realtime.weights_file = lambda name: path
+        checkpoints.weights_file = lambda name: path
         try:
-            realtime.trained("tiny")
+            checkpoints.load("tiny")
         finally:
-            realtime.weights_file = place
+            checkpoints.weights_file = place
 
     found["weights"] = network_weights, weights
     if DETECTOR_WEIGHTS.exists():
@@ -85,7 +83,7 @@ def readers(folder: Path) -> dict[str, tuple[Path, Reader]]:
     for suffix in (".pt", ".pth"):
         torch.save({"model": {"a": torch.zeros(3)}, "epoch": 3}, folder / f"foreign{suffix}")
     found["pt"] = folder / "foreign.pt", lambda path: create_detector(DetectorConfig(weights=path))
-    found["pth"] = folder / "foreign.pth", lambda path: take("iassf", [path])
+    found["pth"] = folder / "foreign.pth", lambda path: checkpoints.take("iassf", [path])
 
     frame = street(0), street(1)[..., 0].copy(), np.full((120, 160), 255, np.uint8)
     whole = create_engine("average:openvino").fuse(*frame).image

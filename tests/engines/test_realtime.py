@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from fusecam.engines import EngineError, create_engine, physics
+from fusecam.engines import EngineError, checkpoints, create_engine, physics
 from fusecam.engines.networks import realtime, realtime_core
 from fusecam.engines.networks.realtime import RealtimeFusion
 from fusecam.engines.networks.realtime_core import PROFILES, Profile
@@ -31,7 +31,7 @@ def psnr(a: np.ndarray, b: np.ndarray) -> float:
 
 @pytest.fixture(scope="module")
 def network() -> RealtimeFusion:
-    return realtime.trained("realtime")
+    return checkpoints.load("realtime")
 
 
 @pytest.mark.parametrize(("name", "most"), [("realtime", 350_000), ("tiny", 50_000)])
@@ -130,7 +130,7 @@ def test_warm_bodies_come_out_bright(network, street, body) -> None:
 
 
 def test_adversarial_frames_stay_finite_and_in_half_precision_near_single(network, adversarial) -> None:
-    half = realtime.trained("realtime").half()
+    half = checkpoints.load("realtime").half()
     for name, frame in adversarial(120, 160).items():
         colour = torch.from_numpy(frame).permute(2, 0, 1)[None].float()
         thermal, valid = colour[:, :1].clone(), torch.ones(1, 1, 120, 160)
@@ -151,16 +151,17 @@ def test_unusable_weights_are_a_one_line_error(monkeypatch, tmp_path, damage: st
         from safetensors.torch import save_file
 
         save_file({"core.maps.weight": torch.zeros(3)}, path)
-    monkeypatch.setattr(realtime, "weights_file", lambda name: path)
-    with pytest.raises(EngineError, match=r"realtime\.safetensors: cannot be used") as caught:
-        realtime.trained("realtime")
+    monkeypatch.setattr(checkpoints, "weights_file", lambda name: path)
+    told = "not all weights of realtime" if damage == "other network" else "cannot be read"
+    with pytest.raises(EngineError, match=rf"realtime\.safetensors: {told}") as caught:
+        checkpoints.load("realtime")
     assert "\n" not in str(caught.value)
 
 
 def test_weights_are_small_and_half_precision() -> None:
     from safetensors.torch import load_file
 
-    path = realtime.weights_file("realtime")
+    path = checkpoints.weights_file("realtime")
     assert path.stat().st_size < 3_000_000
     kinds = {name: tensor.dtype for name, tensor in load_file(path).items() if "num_batches" not in name}
     norms = {name for name, module in realtime.RealtimeFusion().named_modules() if isinstance(module, nn.BatchNorm2d)}

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fusecam.engines import create_engine
+from fusecam.engines import checkpoints, create_engine
 from fusecam.engines.eager import EagerEngine
 from fusecam.engines.networks import realtime
 from fusecam.engines.networks.average import Average
@@ -123,7 +123,7 @@ def test_networks_without_it_have_one_frame_for_all(night) -> None:
 
 
 def test_adversarial_frames_stay_finite_and_in_half_precision_near_single(adversarial) -> None:
-    single, half = realtime.trained("realtime"), realtime.trained("realtime").half()
+    single, half = checkpoints.load("realtime"), checkpoints.load("realtime").half()
     single.unlifted = half.unlifted = True
     auto = -torch.ones(1, 1, 1, 1)
     for name, frame in adversarial(120, 160).items():

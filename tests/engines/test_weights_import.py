@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,8 @@ from typer.testing import CliRunner
 
 from fusecam.engines import EngineError, available, checkpoints, create_engine, registry
 from fusecam.engines.networks import dfvo, iassf
+from fusecam.engines.networks.realtime import RealtimeFusion
+from fusecam.engines.networks.realtime_core import PROFILES
 from fusecam.engines.weights_cli import weights
 
 from .vectors import golden, state
@@ -100,6 +102,45 @@ def test_trained_weights_are_taken_by_the_command(trained: Path, home: Path, fra
     assert not np.array_equal(fused.image, frame[0])
     compiled = create_engine("dfvo:openvino:f32").fuse(*frame)
     assert np.abs(fused.image.astype(int) - compiled.image).max() <= 1
+
+
+@pytest.mark.parametrize("name", checkpoints.OWN)
+def test_weights_of_our_networks_are_used_said_and_removed(name: str, tmp_path: Path, home: Path, frame) -> None:
+    shipped = create_engine(f"{name}:torch").fuse(*frame).image
+    torch.manual_seed(1)
+    profile = replace(PROFILES[name], widths=(8, 8, 8))  # other sizes than the shipped ones
+    state = RealtimeFusion(profile).state_dict()
+    state["core.maps.bias"] += 0.5
+    path = tmp_path / "weights.safetensors"
+    checkpoints.write(path, name, state, profile)
+    done = CliRunner().invoke(weights, ["import", name, str(path)])
+    assert done.exit_code == 0, done.output
+    assert "weights.safetensors" in CliRunner().invoke(weights, ["list"]).output
+    engines = [create_engine(f"{name}:torch"), create_engine(f"{name}:openvino:f32"), create_engine(name)]
+    made = [engine.fuse(*frame).image for engine in engines]
+    assert np.abs(made[0].astype(int) - shipped).max() > 10
+    assert np.abs(made[0].astype(int) - made[1]).max() <= 1
+    for engine in engines:
+        assert engine.notes[0].startswith(f"{name}: imported weights, {home}")
+    other = next(each for each in checkpoints.OWN if each != name)
+    with pytest.raises(EngineError, match=f"weights of {name}, not of {other}"):
+        checkpoints.take(other, [path])
+    done = CliRunner().invoke(weights, ["remove", name])
+    assert done.exit_code == 0 and not list(home.rglob("*.safetensors"))
+    engine = create_engine(f"{name}:torch")
+    assert engine.notes == [] and np.array_equal(engine.fuse(*frame).image, shipped)
+    with pytest.raises(EngineError, match="none were imported; imported: nothing"):
+        checkpoints.remove(name)
+
+
+def test_weights_of_our_networks_without_a_word_about_them_are_taken_where_they_fit(tmp_path: Path) -> None:
+    path = Path(checkpoints.__file__).parent / "weights" / "tiny.safetensors"
+    assert checkpoints.take("tiny", [path]).profile["factor"] == PROFILES["tiny"].factor
+    with pytest.raises(EngineError, match=r"not all weights of realtime.*give every file of it"):
+        checkpoints.take("realtime", [path])
+    torch.save({}, tmp_path / "a.pth")
+    with pytest.raises(EngineError, match=r"a.pth: not of tiny; give weights.safetensors of a training run"):
+        checkpoints.take("tiny", [tmp_path / "a.pth"])
 
 
 def test_folder_follows_the_environment(monkeypatch, tmp_path: Path) -> None:
@@ -193,5 +234,5 @@ def test_what_was_imported_stays_when_the_next_is_refused(trained: Path) -> None
 
 
 def test_unknown_name_is_refused(trained: Path) -> None:
-    with pytest.raises(EngineError, match="weights of 'yolo': unknown name; known: iassf, dfvo"):
+    with pytest.raises(EngineError, match="weights of 'yolo': unknown name; known: realtime, tiny, iassf, dfvo"):
         checkpoints.take("yolo", [trained])

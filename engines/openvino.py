@@ -88,6 +88,7 @@ class OpenVinoEngine:
             self._key |= {"in the graph": precision}
         self._apart, self._unlifted = apart, unlifted
         self._models: dict[int, ov.Model] = {}
+        self._unkept: str | None = None
 
     @property
     def name(self) -> str:
@@ -97,7 +98,7 @@ class OpenVinoEngine:
     @property
     def notes(self) -> list[str]:
         """See `FusionEngine.notes`."""
-        return [self._asked.note] if self._asked.note else []
+        return [note for note in (self._asked.note, self._unkept) if note]
 
     def prepare(self, width: int, height: int, infrared: Size | None = None, reduce: int = 1) -> None:
         """See `FusionEngine.prepare`."""
@@ -145,7 +146,7 @@ class OpenVinoEngine:
         compiled = self._core.compile_model(model, "CPU", self._settings)
         parity = self._compared(network, compiled, shape)
         if key:
-            store.keep(key, lambda folder: _written(compiled, parity, folder))
+            self._unkept = store.keep(key, lambda folder: _written(compiled, parity, folder))
         self._judge(parity)
         return compiled
 
@@ -178,7 +179,7 @@ class OpenVinoEngine:
                 model = sixteen_bits.narrowed(model, self._network)
             self._models[reduce] = model
             if key:
-                store.keep(key, lambda folder: ov.save_model(model, folder / IR, compress_to_fp16=False) or {})
+                store.keep(key, lambda folder: _saved(model, folder))
         return self._models[reduce]
 
     def _compared(self, network: Network, compiled: ov.CompiledModel, shape: Shape) -> Parity:
@@ -223,6 +224,15 @@ def _convert(network: Network, reduce: int) -> ov.Model:
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # openvino's own use of torch.jit.trace is deprecated there
         return ov.convert_model(ImagePath(network, reduce, planar=True), example_input=given)
+
+
+def _saved(model: ov.Model, folder: Path) -> store.Facts:
+    """A file for the store. Raises OSError: OpenVINO's error does not say more than that it could not write."""
+    try:
+        ov.save_model(model, folder / IR, compress_to_fp16=False)
+    except RuntimeError as e:
+        raise OSError(f"OpenVINO cannot write: {e}") from e
+    return {}
 
 
 def _written(compiled: ov.CompiledModel, parity: Parity, folder: Path) -> store.Facts:

@@ -71,8 +71,8 @@ def find(key: Key) -> Entry | None:
     return entry
 
 
-def keep(key: Key, write: Callable[[Path], Facts]) -> Entry | None:
-    """Store what `write` puts into the folder it is given, with the facts that it returns. None where that fails.
+def keep(key: Key, write: Callable[[Path], Facts]) -> str | None:
+    """Store what `write` puts into the folder it is given, with the facts that it returns. What hinders it, or None.
 
     The entry appears under its final name only when complete, so that another process sees all of it or nothing; of two
     that make the same one, the later wins. Older entries then give way to the size limit. What `write` raises passes,
@@ -90,9 +90,9 @@ def keep(key: Key, write: Callable[[Path], Facts]) -> Entry | None:
             (made / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
             _replace(made, target)
         _shrink(limit_bytes(), spare=target)
-    except OSError:
-        return None
-    return _read(target, check=False)
+    except OSError as e:
+        return f"{folder()}: engines cannot be kept here: {e.strerror or e}; every start builds them anew"
+    return None
 
 
 def entries() -> list[Entry]:

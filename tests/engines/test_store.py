@@ -48,7 +48,8 @@ def test_found_by_the_whole_key_only(home: Path) -> None:
 
 @pytest.mark.parametrize("harm", ["changed", "shorter", "gone", "manifest", "empty manifest", "other manifest"])
 def test_damaged_entries_are_removed_and_made_anew(home: Path, harm: str) -> None:
-    entry = store.keep(KEY, write(b"whole"))
+    assert store.keep(KEY, write(b"whole")) is None
+    entry = store.find(KEY)
     assert entry is not None
     file, manifest = entry.path / "engine.bin", entry.path / store.MANIFEST
     if harm == "changed":
@@ -89,16 +90,35 @@ def test_two_that_make_the_same_leave_one_whole_entry(home: Path) -> None:
 def test_where_nothing_can_be_written_nothing_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    assert store.keep(KEY, write(b"x")) is None
+    told = store.keep(KEY, write(b"x"))
+    assert told is not None and str(tmp_path / "file") in told and "engines cannot be kept here" in told
     assert store.find(KEY) is None
     assert store.entries() == []
     assert store.clear() == (0, 0)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small tmpfs needs root")
+def test_a_full_disk_costs_the_next_start_and_not_the_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk], check=False).returncode:
+        pytest.skip("tmpfs cannot be mounted here")
+    try:
+        monkeypatch.setenv("XDG_CACHE_HOME", str(disk))
+        engine = create_engine("tiny:openvino:f32")
+        engine.prepare(160, 120)
+        assert engine.name == "tiny:openvino:f32"
+        assert any(str(disk) in note and "cannot be kept here" in note for note in engine.notes)
+        assert store.entries() == []
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
 def test_the_longest_unused_give_way_to_the_limit(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     keys = [KEY | {"shape": str(n)} for n in range(4)]
     for age, key in enumerate(keys[:3]):
-        entry = store.keep(key, write(bytes(400_000)))
+        store.keep(key, write(bytes(400_000)))
+        entry = store.find(key)
         assert entry is not None
         os.utime(entry.path / store.MANIFEST, (time.time() - 100 + age,) * 2)
     assert store.find(keys[0]) is not None  # which makes it the one used last

@@ -58,6 +58,7 @@ class Capture:
             while not self._over():
                 began = time.perf_counter_ns()
                 frame = next(frames, None)
+                self._bring_up()
                 if frame is None:
                     break
                 if not self._live:  # a live source's time is mostly waiting for the camera
@@ -72,8 +73,14 @@ class Capture:
         except Exception as error:  # a thread must not die silently
             self._fail(error)
         finally:
+            self._bring_up()
             self._health.enter(self._camera, "ended")
             self._inbox.end(self._camera)
+
+    def _bring_up(self) -> None:
+        """The run's counters of what only the source sees."""
+        self._health.raise_to(self._camera, "corrupt", self._source.health.corrupt)
+        self._health.raise_to(self._camera, "retimed", self._source.health.retimed)
 
     def _usable(self, frame: Frame) -> Frame | None:
         camera, health = self._camera, self._health

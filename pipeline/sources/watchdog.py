@@ -116,8 +116,6 @@ class WatchedSource:
         health = self.health
         health.delivered, health.corrupt, health.retimed = total.delivered, total.corrupt, total.retimed
         health.drift_ppm = self._source.health.drift_ppm
-        self._run.raise_to(self.info.camera, "corrupt", total.corrupt)
-        self._run.raise_to(self.info.camera, "retimed", total.retimed)
         lines = self._source.health.warnings[: -1 if ended else None]
         if len(health.warnings) < _LINES_KEPT:
             health.warnings += [line for line in lines if line not in health.warnings]

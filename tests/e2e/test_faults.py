@@ -1,5 +1,6 @@
 """Bad input: one line that names the culprit and exit code 1, or a stated fallback. Never a traceback or a leftover."""
 
+import json
 import os
 import subprocess
 from fractions import Fraction
@@ -156,8 +157,13 @@ def test_rig_for_another_size_is_refused_and_for_the_same_shape_scaled(tmp_path,
 def test_times_that_run_back_are_put_right_and_counted(tmp_path, run):
     ir, vis = pair_of_clips(tmp_path, frames=40, suffix=".mkv")
     odd = remux(vis, tmp_path / "odd.mkv", times=[300 if i == 20 else 40 * i for i in range(40)])
-    answer = run("--ir", ir, "--vis", odd, "--out", tmp_path / "o.mp4", "--offset-ms", 0, *QUICK)
+    report = tmp_path / "r.json"
+    answer = run("--ir", ir, "--vis", odd, "--out", tmp_path / "o.mp4", "--offset-ms", 0, "--report", report, *QUICK)
     assert answer.code == 0, answer.said
+    told = json.loads(report.read_text())
+    counts = {camera: told["health"]["cameras"][camera]["retimed"] for camera in ("visible", "infrared")}
+    assert counts == {camera: told["sources"][camera]["retimed"] for camera in counts}
+    assert counts["visible"] > 0 and counts["infrared"] == 0
     shown = presentation_times(tmp_path / "o.mp4")
     assert len(shown) == 40
     assert all(a < b for a, b in pairwise(shown))

@@ -189,6 +189,14 @@ def test_means_leave_out_what_is_undefined_and_ranks_are_of_the_means():
     assert math.isnan(groups[1].fused["a"]["NIQE"])
 
 
+def test_one_image_that_equals_its_reference_does_not_make_the_mean_infinite():
+    def restored(name, db):
+        return SceneScores(name, {"a": {"SF": 1.0}}, {"a": {"PSNR": db}})
+
+    assert summarise([restored("1", math.inf), restored("2", 20.0)], {})[0].restored["a"]["PSNR"] == 60
+    assert summarise([restored("1", math.inf), restored("2", math.inf)], {})[0].restored["a"]["PSNR"] == math.inf
+
+
 def test_the_worst_images_come_first():
     results = [scores(str(i), x=float(value)) for i, value in enumerate((5, 1, 9, 3))]
     assert [each.name for each in worst(results, "x", 3)] == ["1", "3", "0"]

@@ -19,6 +19,7 @@ from .evaluate import SceneScores, Scores
 
 ALL, OTHER = "all", "other"
 PRESETS = {"msrs": "D=day,N=night"}
+IDENTICAL_DB = 100.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,8 @@ def write_files(
 ) -> list[Path]:
     """Write per_image.csv, summary.csv and summary.json; returns their paths. Values that are not numbers stay empty.
 
-    per_image.csv has a line for every image and row, summary.csv for every group and row. An infinite PSNR is `inf`.
+    per_image.csv has a line for every image and row, summary.csv for every group and row. The PSNR of equal images is
+    `inf`, and IDENTICAL_DB in the mean with others.
     """
     per_image: list[dict[str, Any]] = [
         {"image": each.name, "group": group_of(each.name, rule) if rule else ALL, "row": row}
@@ -135,10 +137,13 @@ def _group(name: str, results: Sequence[SceneScores]) -> Group:
 
 
 def _means(scores: Sequence[Scores]) -> Scores:
-    """Mean of each metric over the images in which it is defined; NaN where it is defined in none."""
+    """Mean of each metric over the images in which it is defined, NaN where it is defined in none. One equal image
+    among others would make their PSNR infinite: it counts as IDENTICAL_DB there."""
     means = {}
     for metric in dict.fromkeys(name for each in scores for name in each):
         values = [each[metric] for each in scores if not math.isnan(each.get(metric, math.nan))]
+        if metric == "PSNR" and not all(math.isinf(value) for value in values):
+            values = [min(value, IDENTICAL_DB) for value in values]
         means[metric] = float(np.mean(values)) if values else math.nan
     return means
 

@@ -25,7 +25,8 @@ UNJUDGED = frozenset({"mean"})
 LEGEND = (
     "Lower is better: QCV, NIQE, ΔE, noise, rank (mean rank over Qabf, QCV, SCD, VIF, MI, SF among these rows). mean: "
     "grey level, no judgement. ΔE: CIEDE2000 chroma shift against the reference at equal lightness; cool: where "
-    "infrared is not bright. noise: standard deviation in flat areas over that of the visible image as fed."
+    "infrared is not bright. noise: standard deviation in flat areas over that of the visible image as fed. PSNR: an "
+    "image that equals its reference counts as 100 dB among others."
 )
 
 

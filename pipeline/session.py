@@ -134,7 +134,7 @@ def run_streams(
                 tools.detector.prepare(visible.width, visible.height)
         follows = tools.detector is not None and config.detector.track
         tracker = Tracker(config.detector.confidence, config.detector.coast_s) if follows else None
-        sinks += open_sinks(config.output, visible.rate, names, inputs)
+        sinks += open_sinks(config.output, visible.rate, visible.pixel_aspect, names, inputs)
         recording = _recording(config, streams, switches)
         sinks += [*recording, *more_sinks]
     except BaseException:

@@ -50,6 +50,7 @@ def lines_of(out: Path) -> Path:
 def open_sinks(
     config: OutputConfig,
     rate: Fraction | None = None,
+    pixel_aspect: Fraction = Fraction(1),
     names: Sequence[str] | None = None,
     inputs: Sequence[str] = (),
 ) -> list[Sink]:
@@ -57,8 +58,9 @@ def open_sinks(
 
     `out` with a video's suffix: VideoSink; without a suffix, or an existing folder: ImagesSink. Both with JSON lines
     beside them: `out` without the video's suffix, plus `.jsonl`.
-    rate: the visible source's nominal frame rate, if known. names: its images' names, if it is a folder.
-    inputs: the sources and the rig as the user wrote them; an output in the place of one is an InputError.
+    rate, pixel_aspect: the visible source's nominal frame rate, if known, and its pixels' width over height.
+    names: its images' names, if it is a folder. inputs: the sources and the rig as the user wrote them; an output in
+    the place of one is an InputError.
     """
     sinks: list[Sink] = []
     try:
@@ -68,7 +70,7 @@ def open_sinks(
             spare(lines, inputs)
             if is_video(config.out):
                 # The video is closed first: its trailer is what a full disk refuses, and then no lines stay either.
-                sinks.append(VideoSink(config.out, config, rate))
+                sinks.append(VideoSink(config.out, config, rate, pixel_aspect))
                 sinks.append(JsonLinesSink(lines))
                 sinks = [FirstSize(sinks)]
             else:

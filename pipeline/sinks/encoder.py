@@ -75,6 +75,10 @@ class Encoder:
         context.thread_type, context.thread_count = threads
         self._matrix, context.colorspace = (BT709, 1) if height >= _HD_LINES else (BT601, 6)  # numbers of ITU-T H.273
 
+    def set_pixel_aspect(self, aspect: Fraction) -> None:
+        """Before the first frame. aspect: width of a pixel over its height."""
+        self._stream.codec_context.sample_aspect_ratio = aspect
+
     def write(self, image: Pixels, tick: int, key: bool = False) -> None:
         """Encode the next frame. key: make it one from which a player can start."""
         if image.shape != self._shape:

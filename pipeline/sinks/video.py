@@ -29,10 +29,13 @@ class VideoSink:
     Times: as OutputClock says, so a file's frames keep theirs exactly, variable rate and a nonzero start included.
     Matroska counts whole milliseconds and refuses clips with finer times.
     Size: that of the first frame; frames of another size are a ValueError (`FirstSize` brings them to it).
-    rate: nominal frames per second; steers rate control and times the frames that have no times.
+    rate: nominal frames per second; steers rate control and times the frames that have no times. pixel_aspect: width of
+    a pixel over its height, written for players to stretch by.
     """
 
-    def __init__(self, target: Path, config: OutputConfig, rate: Fraction | None = None) -> None:
+    def __init__(
+        self, target: Path, config: OutputConfig, rate: Fraction | None = None, pixel_aspect: Fraction = Fraction(1)
+    ) -> None:
         if target.suffix.lower() not in FORMATS:
             raise InputError(f"{target}: not a video format that keeps times; use one of {', '.join(FORMATS)}")
         if config.preset not in PRESETS:
@@ -40,6 +43,7 @@ class VideoSink:
         self.health = SinkHealth()
         self._config = config
         self._rate = rate.limit_denominator(1001) if rate else None
+        self._pixel_aspect = pixel_aspect
         self._aside = AsideFile(target)
         self._encoder: Encoder | None = None
         self._clock: OutputClock | None = None
@@ -54,6 +58,7 @@ class VideoSink:
                 self._clock = OutputClock(frame, self._rate, self.health, str(self._aside.target), timescale)
                 shape = muxer, result.image, self._clock.timescale, self._rate
                 self._encoder = Encoder(self._aside.file, *shape, self._config.preset, self._config.crf)
+                self._encoder.set_pixel_aspect(self._pixel_aspect)
             self._encoder.write(result.image, self._clock.tick(frame))
         self.health.written += 1
 

@@ -18,7 +18,8 @@ class SourceInfo:
 
     spec: what the user wrote. width, height: of the first frame. rate: nominal frames per second, None if unknown.
     frames: how many to expect, None if unknown (live, pipes, files without an index). live: frames are lost when
-    not taken in time. names: file stems of an image folder in order, else None.
+    not taken in time. names: file stems of an image folder in order, else None. pixel_aspect: width of a pixel over
+    its height, as stored.
     """
 
     spec: str
@@ -31,6 +32,7 @@ class SourceInfo:
     live: bool
     clock: Clock
     names: tuple[str, ...] | None = None
+    pixel_aspect: Fraction = Fraction(1)
 
 
 @dataclass(slots=True)

@@ -8,13 +8,17 @@ import av.error
 from av.video.stream import VideoStream
 
 from ..errors import InputError
+from .base import SourceHealth
 
 _TEXT_CODECS = {"ansi", "bintext", "xbin", "idf"}
 """FFmpeg renders text as video: never what a camera's file is."""
 
 
-def video_stream(container: av.container.InputContainer, spec: str) -> VideoStream:
-    """The video to read: the best stream that is no cover picture. Raises InputError when there is none."""
+def video_stream(container: av.container.InputContainer, spec: str, health: SourceHealth) -> VideoStream:
+    """The video to read: the best stream that is no cover picture; of several, `health` is told which.
+
+    Raises InputError when there is none.
+    """
     videos = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
     if not videos:
         kinds = sorted({s.type for s in container.streams})
@@ -26,6 +30,12 @@ def video_stream(container: av.container.InputContainer, spec: str) -> VideoStre
         raise InputError(f"{spec}: its video codec is unknown to this FFmpeg: convert it, for example to H.264")
     if stream.codec_context.name in _TEXT_CODECS:
         raise InputError(f"{spec}: is a text file, not a video")
+    if len(videos) > 1:
+        number = videos.index(stream)
+        health.warnings.append(
+            f"{spec}: holds {len(videos)} video streams; number {number + 1} is read, the others are not: take them "
+            f"out with `ffmpeg -i FILE -map 0:v:K -c copy OUT`"
+        )
     return stream
 
 

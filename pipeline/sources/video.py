@@ -80,7 +80,7 @@ class VideoSource:
         self._ended_early = False
         self._failure: str | None = None
         try:
-            self._stream = video_stream(container, spec)
+            self._stream = video_stream(container, spec, self.health)
             self._configure_decoder()
             rate = self._stream.average_rate or self._stream.guessed_rate or None
             media = MediaTimes(spec, rate, self.health)
@@ -91,9 +91,20 @@ class VideoSource:
             if self._next is None:
                 raise InputError(f"{spec}: {self._failure or 'its video stream holds no frame that can be decoded'}")
             width, height = self._next.size
+            aspect = self._stream.sample_aspect_ratio or Fraction(1)
+            turned = (width, height) != (self._stream.width, self._stream.height)  # by a quarter, as phones say it
             frames = None if traits.live else stated_frames(container, self._stream)
             self.info = SourceInfo(
-                spec, traits.kind, camera, width, height, rate, frames, live=traits.live, clock=traits.clock
+                spec,
+                traits.kind,
+                camera,
+                width,
+                height,
+                rate,
+                frames,
+                live=traits.live,
+                clock=traits.clock,
+                pixel_aspect=1 / aspect if turned else aspect,
             )
         except BaseException:
             self.close()

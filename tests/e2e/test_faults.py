@@ -8,6 +8,7 @@ from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -168,6 +169,33 @@ def test_times_that_run_back_are_put_right_and_counted(tmp_path, run):
     assert len(shown) == 40
     assert all(a < b for a, b in pairwise(shown))
     assert "odd.mkv" in answer.said
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov"])
+def test_pixels_that_are_not_square_stay_so(tmp_path, run, suffix):
+    ir, _ = pair_of_clips(tmp_path)
+    wide = tmp_path / "pal.mp4"
+    write_video(wide, range(30), pictures=[street(i, 192, 144) for i in range(30)], pixel_aspect=Fraction(16, 15))
+    out = tmp_path / f"o{suffix}"
+    answer = run("--ir", ir, "--vis", wide, "--out", out, "--offset-ms", 0, *QUICK)
+    assert answer.code == 0, answer.said
+    with av.open(str(out)) as made:
+        assert made.streams.video[0].sample_aspect_ratio == Fraction(16, 15)
+        assert made.streams.video[0].width == 192
+
+
+def test_several_videos_in_one_file_are_told(tmp_path, run):
+    ir, vis = pair_of_clips(tmp_path)
+    both = tmp_path / "both.mkv"
+    with av.open(str(both), "w") as out, av.open(str(vis)) as first, av.open(str(ir)) as second:
+        copies = [(each, out.add_stream_from_template(each.streams.video[0])) for each in (first, second)]
+        for given, copied in copies:
+            for packet in [each for each in given.demux(video=0) if each.size]:
+                packet.stream = copied
+                out.mux(packet)
+    answer = run("--ir", ir, "--vis", both, "--out", tmp_path / "o.mp4", "--offset-ms", 0, *QUICK)
+    assert answer.code == 0, answer.said
+    assert "both.mkv: holds 2 video streams; number 1 is read" in answer.said
 
 
 def test_size_change_in_mid_stream_keeps_every_frame(tmp_path, run):

@@ -34,6 +34,7 @@ def write_video(
     options: dict[str, str] | None = None,
     container_options: dict[str, str] | None = None,
     rotation: float | None = None,
+    pixel_aspect: Fraction | None = None,
 ) -> Path:
     """One picture per entry of `times`, which are the presentation times in units of `time_base`."""
     pictures = pictures if pictures is not None else [picture(i) for i in range(len(times))]
@@ -42,6 +43,8 @@ def write_video(
         stream.height, stream.width = pictures[0].shape[:2]
         stream.pix_fmt = pix_fmt
         stream.codec_context.time_base = time_base
+        if pixel_aspect is not None:
+            stream.codec_context.sample_aspect_ratio = pixel_aspect
         if rotation is not None:
             stream.set_display_rotation(rotation)
         for time, pixels in zip(times, pictures, strict=True):

@@ -144,15 +144,18 @@ def run(
 @app.command(epilog=BATCH_EXAMPLES, cls=options.BareRay)
 def batch(
     ir_source: Annotated[
-        str, typer.Argument(help="Folder, glob or single file of infrared clips.", show_default=False)
+        str, typer.Argument(metavar="IR", help="Folder, glob or single file of infrared clips.", show_default=False)
     ],
-    vis_source: Annotated[str, typer.Argument(help="The visible clips; may be the same folder.", show_default=False)],
+    vis_source: Annotated[
+        str, typer.Argument(metavar="VIS", help="The visible clips; may be the same folder.", show_default=False)
+    ],
     out: Annotated[
         Path,
         typer.Option(
             "--out",
             "-o",
             metavar="DIR",
+            parser=options.place,
             rich_help_panel=options.OUTPUT,
             help="Folder for the results.",
             show_default=False,
@@ -209,9 +212,9 @@ def batch(
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the results.")] = Path(
-        "fusecam-demo"
-    ),
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="DIR", parser=options.place, help="Folder for the results.")
+    ] = Path("fusecam-demo"),
     weights: options.Weights = None,
 ) -> None:
     """Run the sample clips (fog by day, clear night, fog by night): videos, contact sheet, latency table.

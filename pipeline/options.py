@@ -18,6 +18,13 @@ def _option(*names: str, panel: str = HOW, metavar: str | None = None, **more: A
     return typer.Option(*names, rich_help_panel=panel, metavar=metavar, show_default=False, **more)
 
 
+def place(text: str) -> Path:
+    """A path to write to. An empty one, as of a variable that is not set, would be the folder at hand."""
+    if not text.strip():
+        raise typer.BadParameter("is empty; give a file or folder")
+    return Path(text)
+
+
 Config = Annotated[
     Path | None, _option(panel=RUN, metavar="YAML", help="Run file with any setting; options given here override it.")
 ]
@@ -96,6 +103,7 @@ Record = Annotated[
     _option(
         panel=OUTPUT,
         metavar="DIR",
+        parser=place,
         help="Record fused and raw streams in segments that stay playable when the process is killed; the oldest go "
         "when DIR is full (record.quota_gb).",
     ),
@@ -117,6 +125,7 @@ Out = Annotated[
         "-o",
         panel=OUTPUT,
         metavar="FILE|DIR",
+        parser=place,
         help="A video (.mp4, .mkv, .mov) or a folder of PNG images. Detections go beside it as .jsonl.",
     ),
 ]

@@ -82,6 +82,16 @@ def assert_one_line(said: str) -> None:
     assert lines[0].startswith("fusecam: error: "), said
 
 
+@pytest.mark.parametrize("command", ["run", "batch", "demo"])
+def test_an_empty_output_does_not_mean_the_folder_at_hand(tmp_path, run, clips, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
+    there = sorted(tmp_path.iterdir())
+    named = {"run": ["--ir", clips[0], "--vis", clips[1]], "batch": ["batch", *clips], "demo": ["demo"]}[command]
+    answer = run(*named, "--out", "")
+    assert answer.code == 2 and "is empty; give a file or folder" in answer.said
+    assert sorted(tmp_path.iterdir()) == there
+
+
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [

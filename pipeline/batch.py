@@ -15,6 +15,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ..engines import registry, store
+from ..engines.detector import DETECTOR_WEIGHTS
 from .assemble import Tools, build_tools, open_streams
 from .config import MonitorConfig, RunConfig
 from .errors import InputError, expected_errors
@@ -62,9 +64,13 @@ class Clip:
         return self.folder / f"{self.name}.report.json"
 
     def fingerprint(self, config: RunConfig) -> str:
-        """Changes with the two clips (path, size, modification time), the rig file and the settings."""
-        parts: list[Any] = [config.model_dump(mode="json", exclude={"monitor"})]
-        for path in (self.infrared, self.visible, config.rig, config.detector.weights):
+        """Changes with the two clips and the rig file (path, size, modification time), the weights of network and
+        detector (content), and the settings."""
+        weights = registry.weights(registry.parse(config.engine.name)[0])
+        if config.detector.wanted:
+            weights.append(config.detector.weights or DETECTOR_WEIGHTS)
+        parts: list[Any] = [config.model_dump(mode="json", exclude={"monitor"}), store.digest_of(weights)]
+        for path in (self.infrared, self.visible, config.rig):
             if path is not None:
                 status = path.stat()
                 parts.append((str(path.resolve()), status.st_size, status.st_mtime_ns))
@@ -98,6 +104,8 @@ def run_batch(
     if ignored := sorted(config.monitor.model_fields_set - {"drift"}):
         told = ", ".join(f"monitor.{name}" for name in ignored)
         console.print(f"[yellow]ignored:[/] {told}, which watch a single run", highlight=False)
+    if out.exists() and not out.is_dir():
+        raise InputError(f"--out {out}: is a file; give a folder for the results")
     config = _settled(config)
     clips, alone = find_clips(ir_source, vis_source, out.absolute())
     for path in alone:

@@ -8,6 +8,9 @@ from fractions import Fraction
 from functools import partial
 
 import pytest
+from safetensors.torch import load_file, save_file
+
+from fusecam.engines import checkpoints
 
 from .command import QUICK, fusecam, leftovers, pair_of_clips, presentation_times, start
 
@@ -51,6 +54,21 @@ def test_changed_settings_inputs_or_force_redo_a_clip(tmp_path, run):
     assert len(presentation_times(out / "a.mp4")) == 12
 
 
+def test_other_weights_redo_a_clip(tmp_path, run, monkeypatch):
+    monkeypatch.setenv("FUSECAM_HOME", str(tmp_path / "home"))
+    drives, out = tmp_path / "drives", tmp_path / "out"
+    pair_of_clips(drives, frames=5)
+    order = drives, drives, "--out", out, "--offset-ms", 0, "--no-detect", "--engine", "tiny:torch:f32"
+    assert "1 done" in run(*order).said
+    assert "1 kept" in run(*order).said
+    state = load_file(checkpoints.weights_file("tiny"))
+    state["core.maps.bias"] += 0.1
+    save_file(state, tmp_path / "other.safetensors")
+    checkpoints.take("tiny", [tmp_path / "other.safetensors"])
+    assert "1 done" in run(*order).said
+    assert "1 kept" in run(*order).said
+
+
 def test_what_watches_a_single_run_is_told_to_be_ignored(tmp_path, run):
     drives, settings = tmp_path / "drives", tmp_path / "run.yaml"
     pair_of_clips(drives)
@@ -91,6 +109,15 @@ def test_results_do_not_go_among_the_clips(tmp_path, run):
     assert len(answer.said.strip().splitlines()) == 1
     assert str(drives) in answer.said
     assert sorted(path.name for path in drives.iterdir()) == ["a_ir.mp4", "a_vis.mp4"]
+
+
+def test_a_file_where_the_results_should_go_is_one_line(tmp_path, run):
+    drives, out = tmp_path / "drives", tmp_path / "out"
+    pair_of_clips(drives)
+    out.write_text("notes")
+    answer = run(drives, drives, "--out", out, *COMMON)
+    assert answer.code == 1 and answer.said.strip().endswith(f"--out {out}: is a file; give a folder for the results")
+    assert out.read_text() == "notes"
 
 
 def test_a_clip_whose_lines_were_lost_is_done_again(tmp_path, run):

@@ -106,6 +106,8 @@ def _metres(option: str, text: str) -> float:
         value = float(match[1]) * _UNITS[match[2]] if match else 0.0
     except (ValueError, KeyError):
         value = 0.0
-    if not 1e-4 <= value <= 10:
+    if not value > 0:
         raise CalibrationError(f"{option} {text}: give a length with its unit ({', '.join(_UNITS)}), as 25mm")
+    if not 1e-4 <= value <= 10:
+        raise CalibrationError(f"{option} {text}: give a length from 0.1mm to 10m; that of one square, as 25mm")
     return value

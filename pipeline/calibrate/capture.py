@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-from ...calib.board import Board
+from ...calib.board import Board, CalibrationError
 from ...calib.find import Finder, Found
 from ...calib.joint import View
 from ...calib.pictures import Sight
@@ -136,7 +136,13 @@ class CaptureSink:
         if visible is None or infrared is None:
             self._passed_over(pair)
         if pair.infrared is not None:
-            self.sizes = pair.visible.size, pair.infrared.size
+            sizes = pair.visible.size, pair.infrared.size
+            if self.sizes is not None and self.sizes != sizes:
+                raise CalibrationError(
+                    f"{_name(pair)}: visible {_text(sizes[0])}, infrared {_text(sizes[1])}, but other views are "
+                    f"{_text(self.sizes[0])} and {_text(self.sizes[1])}: give images of one size for each camera"
+                )
+            self.sizes = sizes
         if visible is None and infrared is None:
             self._keep(Shot(View(_name(pair), None, None), Sight(None, None)))
             return
@@ -168,6 +174,10 @@ class CaptureSink:
             if k.size:
                 means.append(float(np.linalg.norm(one.points[k] - other.points[m], axis=1).mean()))
         return min(means, default=float("inf")) / float(np.hypot(*size))
+
+
+def _text(size: tuple[int, int]) -> str:
+    return f"{size[0]}x{size[1]}"
 
 
 def _grey(pixels: Pixels) -> Pixels:

@@ -56,6 +56,7 @@ def test_real_images() -> None:
         ("8", "25mm", "checkerboard", r"--board 8: give inner corners"),
         ("8x2", "25mm", "checkerboard", r"--board 8x2: at least 3"),
         ("8x6", "25", "checkerboard", r"--square 25: give a length with its unit"),
+        ("8x6", "30m", "checkerboard", r"--square 30m: give a length from 0.1mm to 10m"),
         ("8x6", "25km", "checkerboard", r"--square 25km: "),
         ("8x6", "0mm", "checkerboard", r"--square 0mm: "),
         ("8x6", "25mm", "stripes", r"--pattern stripes: unknown"),

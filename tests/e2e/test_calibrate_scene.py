@@ -145,3 +145,19 @@ def test_reference_without_edges_leaves_the_file_alone(
     assert answer.code == 1, answer.said
     assert "edges of both cameras agree in fewer than 3 of 4 pairs" in answer.said and "Traceback" not in answer.said
     assert rig.read_text() == (SAMPLES / "rig.yaml").read_text()
+
+
+def test_views_of_a_board_in_several_sizes_are_told_by_name(tmp_path, monkeypatch, capfd):
+    board = np.kron(np.indices((7, 9)).sum(0) % 2, np.ones((24, 24))).astype(np.uint8) * 255
+    view = np.full((240, 320), 128, np.uint8)
+    view[40 : 40 + 168, 50 : 50 + 216] = board
+    for k, scale in enumerate((1, 1, 0.5)):
+        for camera in ("ir", "vis"):
+            (tmp_path / camera).mkdir(exist_ok=True)
+            image = cv2.resize(view, None, fx=scale, fy=scale) if camera == "ir" else view
+            cv2.imwrite(str(tmp_path / camera / f"{k}.png"), image)
+    cameras = "--ir", tmp_path / "ir", "--vis", tmp_path / "vis"
+    order = "calibrate", "board", *cameras, "--board", "8x6", "--square", "25mm", "--out", tmp_path / "rig.yaml"
+    answer = fusecam(*order, monkeypatch=monkeypatch, capfd=capfd)
+    assert answer.code == 1 and not (tmp_path / "rig.yaml").exists()
+    assert "2: visible 320x240, infrared 160x120, but other views are 320x240 and 320x240" in answer.said

@@ -29,6 +29,8 @@ SHARE = 0.5
 """Infrared's part of a detector's frame."""
 WARMER = 0.3
 """Part of what infrared is above its surroundings that a detector's frame gets on top of it."""
+TINT = 0.1, -0.05, 0.0
+"""Part of the difference of infrared and visible that a detector's frame gets in red, green and blue: none of luma."""
 
 
 class Head(nn.Module):
@@ -183,17 +185,19 @@ def surroundings(thermal: Tensor, valid: Tensor, window: int) -> Tensor:
 
 
 def to_detect(clear: Tensor, thermal: Tensor, valid: Tensor, around: Tensor) -> Tensor:
-    """A detector's frame: F = (1 - s) J + s I + w (I - mean(I)), s = SHARE and w = WARMER; J alone where infrared does
-    not see.
+    """A detector's frame: F = (1 - s) J + s I + w (I - mean(I)) + c (I - Y), s = SHARE, w = WARMER, c = TINT, Y the luma
+    of J; J alone where infrared does not see.
 
     A sum, not the brighter of both: that shows nobody whose clothes are darker in infrared than what is behind them in
-    the visible frame (lit fronts, fog, glare), and glare hides what it covers.
+    the visible frame (lit fronts, fog, glare), and glare hides what it covers. A tint, since a sum cancels what is dark
+    in one and bright in the other, as legs are before a lit road.
     clear: J, (N, 3, H, W). thermal, valid: (N, 1, H, W). around: of `surroundings`, as large. Returns (N, 3, H, W), not
     clamped.
     """
     kept = 1 - SHARE * valid.squeeze(1)
     more = valid.squeeze(1) * ((SHARE + WARMER) * thermal - WARMER * around).squeeze(1)
-    return kept.unsqueeze(1) * clear + more.unsqueeze(1)
+    tint = clear.new_tensor(TINT).reshape(1, 3, 1, 1) * (valid * (thermal - luma(clear)))
+    return kept.unsqueeze(1) * clear + more.unsqueeze(1) + tint
 
 
 def trusted(bright: Tensor, noise: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,12 +43,16 @@ _ABOUT = "fusecam"
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """One file of weights. profile: sizes of the network, by field. source: the files it was made from."""
+    """One file of weights. profile: sizes of the network, by field. source: the files it was made from.
+
+    damaged: it cannot be read.
+    """
 
     name: str
     path: Path
     profile: dict[str, Any]
     source: list[str]
+    damaged: bool = False
 
 
 def folder() -> Path:
@@ -86,12 +91,12 @@ def weights_file(name: str) -> Path:
 def load(name: str) -> RealtimeFusion | IASSF | DFVO | Lure:
     """A network as it runs, with its weights. EngineError where there are none, or none that can be used."""
     path = weights_file(name)
-    state, about = _read_own(path)
+    mend = f"`fusecam weights remove {name}` brings the shipped ones back" if users(name) else "install fusecam anew"
+    state, about = _read_own(path, mend)
     if about is None and name in AUTHORS:
         raise EngineError(f"{path}: not written by fusecam; import it with `fusecam weights import {name} FILE`")
     network = _network(name, (about or {}).get("profile", {}), path, deployed=True)
     own = network.state_dict()
-    mend = f"`fusecam weights remove {name}` brings the shipped ones back" if users(name) else "install fusecam anew"
     _fill(name, network, {key: value for key, value in state.items() if key in own}, path, mend)
     return network.eval()
 
@@ -149,8 +154,14 @@ def kept() -> list[Kept]:
     listed = []
     for name in NAMES:
         path = find(name)
-        about = (_read_own(path)[1] or ({} if name in OWN else None)) if path else None
-        if path and about is not None:
+        if path is None:
+            continue
+        try:
+            about = _read_own(path)[1] or ({} if name in OWN else None)
+        except EngineError:
+            listed.append(Kept(name, path, {}, [], damaged=True))
+            continue
+        if about is not None:
             listed.append(Kept(name, path, about.get("profile", {}), about.get("source", [])))
     return listed
 
@@ -162,17 +173,17 @@ def describe(name: str, profile: Any, source: Sequence[str] = ()) -> dict[str, s
 
 def write(path: Path, name: str, state: Mapping[str, Tensor], profile: Any, source: Sequence[str] = ()) -> None:
     """Write weights with what they are, whole or not at all. profile: of the network. EngineError if it cannot be."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     partial = path.with_suffix(".partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(
-            {key: value.detach().contiguous() for key, value in state.items()}, partial, describe(name, profile, source)
-        )
-        partial.chmod(0o644)  # safetensors writes for the owner alone
+        tensors = {key: value.detach().contiguous() for key, value in state.items()}
+        partial.write_bytes(save(tensors, describe(name, profile, source)))
         partial.replace(path)
     except OSError as e:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
         raise EngineError(f"{path}: cannot be written: {e.strerror or e}; set FUSECAM_HOME to another folder") from e
 
 
@@ -269,7 +280,9 @@ def _is_safetensors(file: Path) -> bool:
     return file.suffix == ".safetensors"
 
 
-def _read_own(file: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
+def _read_own(
+    file: Path, mend: str = "name a .pth or .safetensors file"
+) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
     """Tensors of a safetensors file, and what fusecam wrote about them, None where it is another's."""
     from safetensors import SafetensorError, safe_open
 
@@ -279,7 +292,7 @@ def _read_own(file: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
             state = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
         parsed = None if about is None else json.loads(about)
     except (OSError, SafetensorError, ValueError) as e:
-        raise EngineError(f"{file}: cannot be read: {_line(e)}; name a .pth or .safetensors file") from e
+        raise EngineError(f"{file}: cannot be read: {_line(e)}; {mend}") from e
     return state, parsed if isinstance(parsed, dict) else None
 
 

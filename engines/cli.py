@@ -19,7 +19,7 @@ def show() -> None:
     from . import store
     from .parity import Parity
 
-    console, found = Console(), store.entries()
+    console, found = Console(emoji=False), store.entries()
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in ("engine", "frames", "MiB", "used", "against eager f32"):
         table.add_column(column, justify="right" if column in ("MiB", "used") else "left")
@@ -47,7 +47,7 @@ def clear() -> None:
     from . import store
 
     count, size = store.clear()
-    Console().print(f"{count} removed, {size / 2**20:.1f} MiB, from {store.folder()}", soft_wrap=True)
+    Console(emoji=False).print(f"{count} removed, {size / 2**20:.1f} MiB, from {store.folder()}", soft_wrap=True)
 
 
 def _ago(seconds: float) -> str:

@@ -37,7 +37,9 @@ def take(
     from . import checkpoints
 
     found = checkpoints.take(name, files)
-    Console().print(f"wrote {found.path}: {', '.join(file.split()[0] for file in found.source)}", soft_wrap=True)
+    Console(emoji=False).print(
+        f"wrote {found.path}: {', '.join(file.split()[0] for file in found.source)}", soft_wrap=True
+    )
 
 
 @weights.command("remove")
@@ -54,7 +56,7 @@ def drop(
 
     from . import checkpoints
 
-    Console().print(f"removed {checkpoints.remove(name)}", soft_wrap=True)
+    Console(emoji=False).print(f"removed {checkpoints.remove(name)}", soft_wrap=True)
 
 
 @weights.command("list")
@@ -64,11 +66,13 @@ def show() -> None:
 
     from . import checkpoints
 
-    console, found = Console(), {kept.name: kept for kept in checkpoints.kept()}
+    console, found = Console(emoji=False), {kept.name: kept for kept in checkpoints.kept()}
     for name in checkpoints.NAMES:
         if name in found:
             source = ", ".join(file.split()[0] for file in found[name].source)
             source = source or ("imported" if checkpoints.users(name) else "shipped")
+            if found[name].damaged:
+                source += f"; damaged: fusecam weights remove {name}" if checkpoints.users(name) else "; damaged"
             console.print(f"{name}: {found[name].path} ({source})", soft_wrap=True, highlight=False)
         else:
             where = checkpoints.AUTHORS.get(name)

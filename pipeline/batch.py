@@ -201,7 +201,7 @@ def run_clip(
             raise finished.outcome.failure
         if finished.outcome.ended == "interrupted":
             return Row(clip.name, "interrupted")
-        write_report(finished.report | {"fingerprint": mark}, clip.report)
+        write_report(finished.report | {"fingerprint": mark, "bytes": _bytes(clip)}, clip.report)
     except expected as error:
         return Row(clip.name, "failed", remark=str(error))
     return Row(clip.name, "done", finished.report, "; ".join(finished.report["warnings"]))
@@ -214,7 +214,15 @@ def _finished(clip: Clip, mark: str) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     same = isinstance(report, dict) and report.get("fingerprint") == mark
-    return report if same and clip.video.exists() and clip.video.with_suffix(".jsonl").exists() else None
+    return report if same and report.get("bytes") == _bytes(clip) else None
+
+
+def _bytes(clip: Clip) -> list[int] | None:
+    """Sizes of a clip's results; None where one is missing."""
+    try:
+        return [path.stat().st_size for path in (clip.video, clip.video.with_suffix(".jsonl"))]
+    except OSError:
+        return None
 
 
 def line(row: Row) -> str:

@@ -54,7 +54,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-console = Console(stderr=True)
+console = Console(stderr=True, emoji=False)
 
 Source = Annotated[
     str | None,
@@ -231,7 +231,7 @@ def doctor() -> None:
     """Show what this machine has, what fusecam will use, and why."""
     from .doctor import run_doctor
 
-    run_doctor(Console())
+    run_doctor(Console(emoji=False))
 
 
 for command in entry_points(group="fusecam.commands"):  # training and evaluation, which nothing here depends on

@@ -8,7 +8,7 @@ import av
 from rich.console import Console
 from rich.table import Table
 
-from ..engines import available, eight_bits, store
+from ..engines import available, checkpoints, eight_bits, store
 from ..engines.detector import DETECTOR_NAMES, DETECTOR_WEIGHTS
 from ..engines.registry import BACKENDS, WHERE, preferred, unusable
 from . import machine
@@ -76,11 +76,22 @@ def _choices(about: dict[str, Any]) -> list[tuple[str, str]]:
     size = sum(entry.size for entry in kept) / 2**20
     return [
         ("engine", "; ".join(reversed(reasons[:-1])) + "; " + reasons[-1]),
+        *([("weights", imported)] if (imported := _imported()) else []),
         *([("int8", why)] if (why := eight_bits.missing()) else []),
         ("kept engines", f"{len(kept)}, {size:.1f} MiB in {store.folder()}; see fusecam engines list"),
         ("detector", _detector()),
         ("output", "H.264 by libx264, presentation times of the visible clip"),
     ]
+
+
+def _imported() -> str:
+    """Weights of networks that were imported, which come before the shipped ones."""
+    return "; ".join(
+        f"{kept.name} imported, {kept.path}{' (damaged)' if kept.damaged else ''}, until `fusecam weights remove "
+        f"{kept.name}`"
+        for kept in checkpoints.kept()
+        if checkpoints.users(kept.name)
+    )
 
 
 def _detector() -> str:

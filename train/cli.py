@@ -42,7 +42,7 @@ def train(
 
     from .errors import Interrupted, TrainError
 
-    errors = Console(stderr=True)
+    errors = Console(stderr=True, emoji=False)
     try:
         if devices != "auto" and not (devices.isdecimal() and int(devices) > 0):
             raise TrainError(f"--devices {devices}: give a count from 1, or auto")
@@ -52,6 +52,8 @@ def train(
         training = read_training(recipe)
         folder = out or Path("runs") / training.name
         folder.mkdir(parents=True, exist_ok=True)
+        if not resume and (folder / "last.ckpt").exists():
+            raise TrainError(f"{folder}: holds a training already; go on with --resume, or choose another --out")
         if resume and not (folder / "last.ckpt").exists():
             errors.print(f"{folder}: no checkpoint to go on from yet: begins anew", markup=False, soft_wrap=True)
         weights = training.run(folder, resume, devices)
@@ -67,7 +69,7 @@ def train(
             raise
         message = "training needs lightning, which is not installed: pip install 'fusecam[train]'"
     else:
-        Console().print(f"wrote {weights}", markup=False, highlight=False, soft_wrap=True)
+        Console(emoji=False).print(f"wrote {weights}", markup=False, highlight=False, soft_wrap=True)
         return
     errors.print(f"[bold red]fusecam: error:[/] {escape(message)}", soft_wrap=True, highlight=False)
     raise typer.Exit(1)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from ..engines import checkpoints, physics
@@ -66,8 +66,7 @@ def save_weights(network: torch.nn.Module, path: Path, about: dict[str, str] | N
     for name, value in state.items():
         if value.is_floating_point() and not name.startswith(norms):
             state[name] = value.half()
-    save_file(state, partial, about)
-    partial.chmod(0o644)  # safetensors writes for the owner alone
+    partial.write_bytes(save(state, about))
     partial.replace(path)
 
 

@@ -144,6 +144,12 @@ def _fits_together(path: Path, recipe: Recipe) -> None:
     for number, source in enumerate(recipe.data):
         if source.grid == "frame" and any(side % _COARSEST for side in source.size):
             raise TrainError(f"{path}: data.{number}.size: with grid `frame` give multiples of {_COARSEST}")
+        step = 8 * (1 if source.grid == "core" else PROFILES[network.profile].factor)
+        if source.batch * -(-source.size[0] // step) * -(-source.size[1] // step) < 2:
+            raise TrainError(
+                f"{path}: data.{number}: one place of one window, of which no statistics can be; "
+                "give a larger batch or size"
+            )
     if not any(weights.values()):
         raise TrainError(f"{path}: losses: all are 0, nothing would be learned; give one of them a weight")
     if recipe.losses.distillation and network.teacher is None:

@@ -185,8 +185,8 @@ def surroundings(thermal: Tensor, valid: Tensor, window: int) -> Tensor:
 
 
 def to_detect(clear: Tensor, thermal: Tensor, valid: Tensor, around: Tensor) -> Tensor:
-    """A detector's frame: F = (1 - s) J + s I + w (I - mean(I)) + c (I - Y), s = SHARE, w = WARMER, c = TINT, Y the luma
-    of J; J alone where infrared does not see.
+    """A detector's frame: F = (1 - s) J + s I + w (I - mean(I)) + c (I - Y), s = SHARE, w = WARMER, c = TINT, Y the
+    luma of J; J alone where infrared does not see.
 
     A sum, not the brighter of both: that shows nobody whose clothes are darker in infrared than what is behind them in
     the visible frame (lit fronts, fog, glare), and glare hides what it covers. A tint, since a sum cancels what is dark

@@ -79,7 +79,7 @@ def compile_command(
 
     heat = None if infrared is None else parse_size(infrared, "--infrared")
     shape, targets = Shape.of(*parse_size(size), heat, reduce), parse_targets(target)
-    errors = Console(stderr=True)
+    errors = Console(stderr=True, emoji=False)
     columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
     with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as progress:
         task = progress.add_task("", total=None)
@@ -90,7 +90,7 @@ def compile_command(
                 errors.print(step, highlight=False)
 
         built, description = compile_engine(engine, shape, targets, out, tell, unlifted)
-    console = Console()
+    console = Console(emoji=False)
     console.print(_table(built, description))
     console.print(f"wrote {out} and {out.name}.json: {NOT_RUN}", markup=False, highlight=False, soft_wrap=True)
 

@@ -69,4 +69,4 @@ def bench(
     from .run import run_bench
 
     plan = make_plan(engine or [], size or [DEFAULT_SIZE], repeats, weights, chain, fps)
-    raise typer.Exit(run_bench(plan, json, Console(), Console(stderr=True)))
+    raise typer.Exit(run_bench(plan, json, Console(emoji=False), Console(stderr=True, emoji=False)))

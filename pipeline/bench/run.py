@@ -18,7 +18,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from ...engines.checkpoints import NAMES, users
 from ...engines.registry import parse
+from ...engines.store import digest_of
 from .. import machine
 from ..errors import InputError
 from ..session import INTERRUPTED
@@ -92,6 +94,7 @@ def measure(plan: Plan, console: Console) -> Row:
             "rounds": len(plan.rounds),
             "cameras_fps": plan.fps,
         },
+        "imported_weights": {name: digest_of([path]) for name in NAMES if (path := users(name))},
         "networks": [],
         "engines": [],
         "detectors": [],

@@ -36,6 +36,8 @@ def print_report(report: Row, console: Console) -> None:
                 console.print(
                     f"[red]failed:[/] {escape(what)}: {escape(row['error'])}", highlight=False, soft_wrap=True
                 )
+    for name in report.get("imported_weights", {}):
+        console.print(f"[yellow]{name}: imported weights, not the shipped ones[/]", highlight=False)
     cpu = report["machine"]["cpu"]
     console.print(f"fusecam {report['fusecam']}, {cpu['model']}, {cpu['cores']} cores", highlight=False)
     pauses = report["pauses"]

@@ -89,7 +89,7 @@ def board(
 
     target = make_board(size, square, pattern, marker, dictionary)
     order = Order(ir, vis, target, out, distance, views, show, report or out.with_suffix(".html"))
-    raise typer.Exit(calibrate_board(order, Console(stderr=True)))
+    raise typer.Exit(calibrate_board(order, Console(stderr=True, emoji=False)))
 
 
 @app.command()
@@ -113,7 +113,7 @@ def scene(
 
     from .scene import Order, calibrate_scene
 
-    raise typer.Exit(calibrate_scene(Order(ir, vis, out, pairs, offset_ms), Console(stderr=True)))
+    raise typer.Exit(calibrate_scene(Order(ir, vis, out, pairs, offset_ms), Console(stderr=True, emoji=False)))
 
 
 @app.command()
@@ -140,7 +140,7 @@ def reference(
 
     from .reference import record_reference
 
-    raise typer.Exit(record_reference(ir, vis, rig, out or rig, pairs, offset_ms, Console(stderr=True)))
+    raise typer.Exit(record_reference(ir, vis, rig, out or rig, pairs, offset_ms, Console(stderr=True, emoji=False)))
 
 
 def view_rig(
@@ -175,4 +175,4 @@ def view_rig(
 
     from .view import view_rig as run
 
-    raise typer.Exit(run(ir, vis, rig, distance, mode, out, show, offset_ms, Console(stderr=True)))
+    raise typer.Exit(run(ir, vis, rig, distance, mode, out, show, offset_ms, Console(stderr=True, emoji=False)))

@@ -83,9 +83,12 @@ class RecordSink:
 
     def close(self, complete: bool) -> None:
         """Finish the segment and the event clips; a recording is kept however the run ended."""
+        last = None if self._segment is None else self._segment.lines
         self._end_segment()
         if self._events is not None:
             self._events.close()
+        with suppress(OSError):
+            free_space(self._folder, self._config.quota_gb, spare=last)
 
     def _utc_ns(self, frame: Frame) -> int:
         """When a frame was taken, nanoseconds since 1970 UTC.
@@ -128,7 +131,8 @@ class _Segment:
         self._sizes = _sizes(first)
         self._stem = _free_stem(folder, utc_ns)
         self._folder = folder
-        self._lines: BinaryIO = (folder / f"{self._stem}_frames.jsonl").open("wb", buffering=0)
+        self.lines = folder / f"{self._stem}_frames.jsonl"
+        self._lines: BinaryIO = self.lines.open("wb", buffering=0)
         self._tracks: dict[str, Encoder] = {}
         self._last: dict[str, int] = {}
         self._keyed: dict[str, int] = {}
@@ -190,18 +194,26 @@ class _Segment:
         return self._folder / f"{self._stem}_{name}.mp4"
 
 
-def free_space(folder: Path, quota_gb: float | None) -> None:
-    """Remove the oldest segments, then the oldest event clips, until the folder is within its quota."""
+def free_space(folder: Path, quota_gb: float | None, spare: Path | None = None) -> None:
+    """Remove the oldest segments, each whole, then the oldest event clips, until the folder is within its quota.
+
+    spare: a file of the segment that stays.
+    """
     if quota_gb is None:
         return
-    segments = sorted(path for pattern in ("*Z_*.mp4", "*Z_*.jsonl") for path in folder.glob(pattern))
-    clips = sorted((folder / EVENTS).glob("*Z.mp4"))
-    sizes = {path: path.stat().st_size for path in (*segments, *clips)}
-    over = sum(sizes.values()) - quota_gb * 1e9
-    for path, size in sizes.items():
+    files = sorted(path for pattern in ("*Z_*.mp4", "*Z_*.jsonl") for path in folder.glob(pattern))
+    stems = sorted({path.name.partition("_")[0] for path in files})
+    segments = [[path for path in files if path.name.startswith(f"{stem}_")] for stem in stems]
+    clips = [[path] for path in sorted((folder / EVENTS).glob("*Z.mp4"))]
+    groups = [(group, sum(path.stat().st_size for path in group)) for group in (*segments, *clips)]
+    over = sum(size for _, size in groups) - quota_gb * 1e9
+    for group, size in groups:
         if over <= 0:
             return
-        path.unlink(missing_ok=True)
+        if spare in group:
+            continue
+        for path in group:
+            path.unlink(missing_ok=True)
         over -= size
 
 

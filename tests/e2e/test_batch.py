@@ -120,6 +120,17 @@ def test_a_file_where_the_results_should_go_is_one_line(tmp_path, run):
     assert out.read_text() == "notes"
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".jsonl"])
+def test_a_result_that_was_cut_short_is_made_again(tmp_path, run, suffix):
+    drives, out = tmp_path / "drives", tmp_path / "out"
+    pair_of_clips(drives, name="a")
+    assert "1 done" in run(drives, drives, "--out", out, *COMMON).said
+    whole = (out / f"a{suffix}").read_bytes()
+    (out / f"a{suffix}").write_bytes(whole[:100])
+    assert "1 done" in run(drives, drives, "--out", out, *COMMON).said
+    assert len((out / f"a{suffix}").read_bytes()) == len(whole)
+
+
 def test_a_clip_whose_lines_were_lost_is_done_again(tmp_path, run):
     drives, out = tmp_path / "drives", tmp_path / "out"
     pair_of_clips(drives)

@@ -115,8 +115,11 @@ def test_the_oldest_go_first_and_event_clips_last(tmp_path):
         (tmp_path / name).write_bytes(bytes(1000))
     free_space(tmp_path, 4.5e-6)
     left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file())
-    kept = ["20260101T000002.000Z_fused.mp4", "20260101T000003.000Z_frames.jsonl", "20260101T000003.000Z_fused.mp4"]
+    kept = ["20260101T000003.000Z_frames.jsonl", "20260101T000003.000Z_fused.mp4"]  # segments go whole
     assert left == [*kept, "events/20250101T000000.000Z.mp4", "notes.txt"]
+    free_space(tmp_path, 5e-7, spare=tmp_path / kept[0])
+    left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file())
+    assert left == [*kept, "notes.txt"]
     free_space(tmp_path, 5e-7)
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["notes.txt"]
 

@@ -45,13 +45,14 @@ def test_it_is_both_in_equal_parts_and_what_is_warmer(night, name: str) -> None:
     thermal = realtime.without_floor(thermal, valid)
     around = realtime.surroundings(thermal, valid, 121)
     heat, mean = (each[0, 0].numpy() * 255 for each in (thermal, around))
-    expected = 0.5 * visible + (0.5 * heat + 0.3 * (heat - mean))[..., None]
+    tint = (heat - luma(visible))[..., None] * [0.1, -0.05, 0]
+    expected = 0.5 * visible + (0.5 * heat + 0.3 * (heat - mean))[..., None] + tint
     difference = np.abs(dark - expected.clip(0, 255))[:, 40:]
     assert difference.mean() < 2 * LEVEL  # the mean is that of a coarser grid
     assert difference.max() < 25
     whole = (dark.max(2) < 255) & (dark.min(2) > 0)  # where nothing was cut off, half of the visible frame's chroma
     whole[:, :40] = False
-    shift = dark - 0.5 * visible
+    shift = dark - 0.5 * visible - tint
     assert np.ptp(shift, axis=2)[whole].max() <= 2 * LEVEL
 
 
@@ -70,6 +71,21 @@ def test_people_darker_than_a_bright_front_behind_them_stand_out(name: str) -> N
     assert np.abs(more[far] - 0.5 * 30).max() < 3 * LEVEL
     expected = (realtime.SHARE + realtime.WARMER) * 80
     assert 0.85 * expected < more[person].mean() - 0.5 * 30 < 1.05 * expected
+
+
+@pytest.mark.parametrize("name", UNLIFTED)
+def test_what_a_sum_cancels_is_told_by_its_tint(name: str) -> None:
+    """Dark in visible and warm in infrared by as much: red against its surroundings, of the same luma."""
+    visible = np.full((240, 320, 3), 140, np.uint8)
+    infrared = np.full((240, 320), 60, np.uint8)
+    legs = np.zeros_like(infrared, bool)
+    legs[90:150, 150:170] = True
+    share = realtime.SHARE / (realtime.SHARE + realtime.WARMER)
+    visible[legs], infrared[legs] = 140 - 80, 60 + round(80 * share)
+    fused = create_engine(name, dehaze=0, unlifted=True).fuse(visible, infrared, np.full_like(infrared, 255)).to_detect
+    inside, outside = (fused[where].astype(float).mean(0) for where in (legs, ~legs))
+    assert abs(luma((inside - outside)[None])[0]) < 5 * LEVEL  # some of the legs is in what surrounds them
+    assert (inside - outside)[0] - (inside - outside)[1] > 0.12 * (80 + round(80 * share))
 
 
 def test_surroundings_are_the_mean_of_what_is_valid() -> None:

@@ -143,6 +143,25 @@ def test_weights_of_our_networks_without_a_word_about_them_are_taken_where_they_
         checkpoints.take("tiny", [tmp_path / "a.pth"])
 
 
+def test_damaged_and_unwritable_weights_are_told(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shipped = Path(checkpoints.__file__).parent / "weights" / "tiny.safetensors"
+    taken = checkpoints.take("tiny", [shipped]).path
+    taken.write_bytes(taken.read_bytes()[:3000])
+    listed = CliRunner().invoke(weights, ["list"])
+    told = " ".join(listed.output.split())
+    assert listed.exit_code == 0 and "damaged: fusecam weights remove tiny" in told and "realtime:" in told
+    with pytest.raises(EngineError, match=r"cannot be read: .*`fusecam weights remove tiny`"):
+        checkpoints.load("tiny")
+
+    def full(path: Path, content: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(EngineError, match=r"cannot be written: No space left on device; set FUSECAM_HOME"):
+        checkpoints.take("tiny", [shipped])
+    assert [path.name for path in (home / "weights").iterdir()] == ["tiny.safetensors"]
+
+
 def test_folder_follows_the_environment(monkeypatch, tmp_path: Path) -> None:
     assert checkpoints.folder() == tmp_path / "home" / "weights"
     monkeypatch.delenv("FUSECAM_HOME")

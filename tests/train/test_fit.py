@@ -132,6 +132,10 @@ def test_a_checkpoint_that_cannot_be_gone_on_from(recipe: Path, tmp_path: Path) 
         ("hold_out: 1", "data.0.hold_out: Value error, of every pair none is left to train on"),
         ("size: [0, 0]", "data.0.size.0: Input should be greater than or equal to 32"),
         ("data: [{root: pairs, grid: frame, size: [50, 66]}]", "data.0.size: with grid `frame` give multiples of 8"),
+        (
+            "data: [{root: pairs, size: [32, 32], batch: 1}, {root: pairs, grid: frame, size: [64, 64], batch: 1}]",
+            "data.1: one place of one window",
+        ),
         ("seed: -1", "seed: Input should be greater than or equal to 0"),
         ("losses: {distillation: 1}", "losses.distillation: from whom? name network.teacher"),
         ("losses: 0", "losses: all are 0, nothing would be learned"),

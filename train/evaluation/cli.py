@@ -143,7 +143,7 @@ def evaluate(
     from .evaluate import default_workers
     from .run import Settings, run_evaluation
 
-    errors = Console(stderr=True)
+    errors = Console(stderr=True, emoji=False)
     try:
         given = {"--labels": labels, "--hazy": hazy, "--hazy-fused": hazy_fused, "--detector": detector}
         unread = [option for option, value in given.items() if value]
@@ -175,7 +175,7 @@ def evaluate(
                     split,
                     out,
                 ),
-                Console(),
+                Console(emoji=False),
                 errors,
             )
             return
@@ -194,7 +194,7 @@ def evaluate(
             out,
             workers or default_workers(),
         )
-        run_evaluation(settings, Console(), errors)
+        run_evaluation(settings, Console(emoji=False), errors)
     except (TrainError, EngineError) as error:
         message = str(error)
     except ModuleNotFoundError as error:

@@ -116,6 +116,8 @@ def run_detection(settings: DetectSettings, console: Console, progress: Console)
             Seen(condition, scene, _look(scene, settings, engines, find))
             for condition, scene in bar.track(scenes, description="")
         ]
+    if not any(len(judged.truth) for each in looked for judged in each.rows.values()):
+        raise TrainError(f"{settings.labels}: not one box in the files of these {len(looked)} images: nothing to score")
     for engine in engines.values():
         for line in engine.notes:
             note(line)

@@ -28,7 +28,7 @@ config, health = SourceConfig(open_timeout_s=5), Health()
 reopen = lambda: open_source(sys.argv[1], "infrared", config)
 source = WatchedSource(reopen(), reopen, 1.0, health)
 for frame in source:
-    counters = {name: n for name, n in health.counters("infrared").items() if n}
+    counters = {name: n for name, n in health.counters("infrared").items() if n} | {"retimed": source.health.retimed}
     line = {"sequence": frame.sequence, "time": frame.time_ns, "now": time.monotonic_ns(), "size": frame.size,
             "sum": int(frame.pixels.sum()), "counters": counters}
     print(json.dumps(line), flush=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import itertools
 import json
 import threading
 from collections.abc import Sequence
@@ -152,30 +153,45 @@ def _run_here(
 
 def find_clips(ir_source: str, vis_source: str, out: Path) -> tuple[list[Clip], list[Path]]:
     """Pairs of clips by the name rule, and the clips that have no partner. Raises InputError when no pair is found."""
-    pairs, alone = pair_clips(_clips(ir_source), _clips(vis_source))
+    bases = _base(ir_source), _base(vis_source)
+    pairs, alone = pair_clips(_clips(ir_source, bases[0], out), _clips(vis_source, bases[1], out), bases)
     if not pairs:
         raise InputError(
             f"{ir_source}, {vis_source}: no two clips belong together; name them like a_ir.mp4 and a_vis.mp4, "
             "or equally in two folders"
         )
+    clips = [Clip(pair.name, pair.infrared.absolute(), pair.visible.absolute(), out) for pair in pairs]
     inputs = {path.resolve().parent for pair in pairs for path in (pair.infrared, pair.visible)}
-    if out.resolve() in inputs:
+    if any(clip.video.parent.resolve() in inputs for clip in clips):
         raise InputError(f"{out}: the clips themselves are there, and results would mix with them; give another --out")
-    return [Clip(pair.name, pair.infrared.absolute(), pair.visible.absolute(), out) for pair in pairs], alone
+    return clips, alone
 
 
-def _clips(source: str) -> list[Path]:
+def _base(source: str) -> Path:
+    """The folder that a source's clips lie in or below: of a pattern, what is before its first sign."""
+    path = Path(source)
+    if path.is_dir():
+        return path
+    fixed = itertools.takewhile(lambda part: not glob.has_magic(part), path.parent.parts)
+    return path.parent if path.is_file() else Path(*fixed)
+
+
+def _clips(source: str, base: Path, out: Path) -> list[Path]:
+    """The clips that a source names; of a pattern those not below `out`, if that is below its folder: results."""
     path = Path(source)
     if path.is_dir():
         found = [p for p in sorted(path.iterdir()) if p.suffix.lower() in VIDEO_SUFFIXES and not p.name.startswith(".")]
         if not found:
             raise InputError(
-                f"{source}: no video clips in this folder (for images: fusecam --ir DIR --vis DIR --out DIR)"
+                f"{source}: no video clips in this folder (for those in folders below it: '{source}/*/*.mp4'; for "
+                "images: fusecam --ir DIR --vis DIR --out DIR)"
             )
         return found
     if path.is_file():
         return [path]
     found = [Path(p) for p in sorted(glob.glob(source, recursive=True)) if Path(p).is_file()]  # noqa: PTH207  (absolute patterns)
+    if base.resolve() in out.resolve().parents:
+        found = [p for p in found if not p.resolve().is_relative_to(out.resolve())]
     if not found:
         raise InputError(f"{source}: no such folder or file, and no file matches it as a pattern")
     return found

@@ -42,7 +42,7 @@ fusecam batch drives drives -o fused         [dim]drives/a_ir.mp4 with drives/a_
 
 fusecam batch irs viss -o fused              [dim]irs/a.mp4 with viss/a.mp4[/dim]
 
-fusecam batch 'd*/ir/*.mkv' 'd*/vis/*.mkv' -o fused --rig rig.yaml
+fusecam batch 'drives/*/ir.mkv' 'drives/*/vis.mkv' -o fused --rig rig.yaml   [dim]a folder for each drive[/dim]
 
 fusecam batch drives drives -o fused --ray   [dim]over the Ray cluster of this machine[/dim]
 """
@@ -190,6 +190,7 @@ def batch(
 
     Infrared and visible clips belong together when their names are equal once the camera's marker
     (ir, infrared, thermal, lwir; vis, visible, rgb) is taken off: a_ir.mp4 with a_vis.mp4, or a.mp4 in two folders.
+    Folders that a glob goes through are part of the names: d1/ir.mp4 with d1/vis.mp4, as DIR/d1.mp4.
     The results are DIR/a.mp4, DIR/a.jsonl and DIR/a.report.json, with the frames and times of the visible clip.
     """
     from .batch import run_batch

@@ -50,7 +50,10 @@ class NamePairs:
 
 @dataclass(frozen=True, slots=True)
 class ClipPair:
-    """Two clips of one scene; `name` is unique among the pairs found together, whatever the case of letters."""
+    """Two clips of one scene; `name` is unique among the pairs found together, whatever the case of letters.
+
+    name: with `/` between folders, where those count.
+    """
 
     name: str
     infrared: Path
@@ -77,35 +80,67 @@ def pair_names(visible: Sequence[str], infrared: Sequence[str]) -> NamePairs:
     return NamePairs(pairs, [i for i in range(len(infrared)) if i not in taken], rule)
 
 
-def pair_clips(infrared: Sequence[Path], visible: Sequence[Path]) -> tuple[list[ClipPair], list[Path]]:
+def pair_clips(
+    infrared: Sequence[Path], visible: Sequence[Path], bases: tuple[Path, Path] | None = None
+) -> tuple[list[ClipPair], list[Path]]:
     """Pair clips (files or folders) by name, and return what has no partner.
 
     The same name in both, or the same name once the camera marker is taken off: `x_ir.mp4` with `x_vis.mp4`, or with
     `x.mp4`. A path in both lists (one folder given for both cameras) belongs to the camera of its marker, to the
     visible one without a marker. Raises InputError where more than one clip fits, naming them.
+    bases: folders of the infrared and of the visible clips. Where both lists have clips in folders below them, those
+    are part of the names: `d1/ir.mp4` goes with `d1/vis.mp4`, `d1/ir/x.mp4` with `d1/vis/x.mp4`, as `d1` and `d1/x`.
     """
+    labels = _labels(infrared, visible, bases)
     both = set(infrared) & set(visible)
-    thermal = {path for path in both if _belongs_to_infrared(_stem(path))}
+    thermal = {path for path in both if _belongs_to_infrared(labels[path])}
     infrared = [path for path in dict.fromkeys(infrared) if path not in both or path in thermal]
     visible = [path for path in dict.fromkeys(visible) if path not in thermal]
 
-    same = _unique_partners({p: _stem(p) for p in visible}, {p: _stem(p) for p in infrared})
-    taken = set(same.values())
-    split = {p: _split(_stem(p), "visible") for p in visible if p not in same}
-    marked = _unique_partners(
-        {p: part.key for p, part in split.items()},
-        {p: _split(_stem(p), "infrared").key for p in infrared if p not in taken},
-    )
-    partners = same | marked
+    partners: dict[Path, Path] = {}
+    names: dict[Path, str] = {}
+    deepest = max(map(len, labels.values()), default=0)
+    for depth in sorted({0, 1, deepest}):  # as they are, then without the file's marker, then without the folders'
+        taken = set(partners.values())
+        seen = {path: _without_markers(labels[path], "visible", depth) for path in visible if path not in partners}
+        heat = {path: _without_markers(labels[path], "infrared", depth) for path in infrared if path not in taken}
+        found = _unique_partners({p: key for p, (_, key) in seen.items()}, {p: key for p, (_, key) in heat.items()})
+        names |= {path: seen[path][0] or "/".join(labels[path]) for path in found}
+        partners |= found
     pairs: dict[str, ClipPair] = {}
     for path in visible:
         if path in partners:
-            name = split[path].rest or _stem(path) if path in split else _stem(path)
+            name = names[path]
             pair = pairs.setdefault(name.casefold(), ClipPair(name, partners[path], path))
             if pair.visible != path:
                 raise _ambiguous([pair.visible, path], name)
     used = set(partners) | set(partners.values())
     return list(pairs.values()), [path for path in [*infrared, *visible] if path not in used]
+
+
+Label = tuple[str, ...]
+"""What a clip is known by: folders, if they count, and the name without its suffix."""
+
+
+def _labels(infrared: Sequence[Path], visible: Sequence[Path], bases: tuple[Path, Path] | None) -> dict[Path, Label]:
+    labels: dict[Path, Label] = {path: (_stem(path),) for path in (*infrared, *visible)}
+    if bases is None:
+        return labels
+    below = [
+        {path: path.relative_to(base).parent.parts for path in paths}
+        for base, paths in zip(bases, (infrared, visible), strict=True)
+    ]
+    if all(any(folders.values()) for folders in below):
+        labels = {path: (*folders, _stem(path)) for each in below for path, folders in each.items()}
+    return labels
+
+
+def _without_markers(label: Label, camera: Camera, depth: int) -> tuple[str, Hashable]:
+    """A label without the markers in its last `depth` parts: as text, and for comparison."""
+    kept = max(0, len(label) - depth)
+    split = [_split(part, camera) for part in label[kept:]]
+    text = "/".join((*label[:kept], *(part.rest for part in split if part.rest)))
+    return text, (*label[:kept], *(part.key for part in split if part.key))
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,11 +167,14 @@ def _split(stem: str, camera: Camera) -> _Split:
     return _Split(stem, tuple(words), None, 0)
 
 
-def _belongs_to_infrared(stem: str) -> bool:
-    infrared, visible = _split(stem, "infrared"), _split(stem, "visible")
-    if infrared.marker is None or visible.marker is None:
-        return infrared.marker is not None
-    return infrared.rank == 0 and infrared.marker > visible.marker
+def _belongs_to_infrared(label: Label) -> bool:
+    for part in reversed(label):
+        infrared, visible = _split(part, "infrared"), _split(part, "visible")
+        if infrared.marker is not None and visible.marker is not None:
+            return infrared.rank == 0 and infrared.marker > visible.marker
+        if infrared.marker is not None or visible.marker is not None:
+            return infrared.marker is not None
+    return False
 
 
 def _match(visible: Sequence[Key], infrared: Sequence[Key]) -> dict[int, int]:

@@ -42,6 +42,22 @@ def test_all_clips_with_their_exact_times_then_nothing_again(tmp_path, run):
     assert {path: path.stat().st_mtime_ns for path in out.iterdir()} == written
 
 
+def test_drives_of_equal_names_in_folders_of_their_own_keep_apart(tmp_path, run):
+    drives, out = tmp_path / "drives", tmp_path / "drives/fused"
+    for name in ("monday", "tuesday"):
+        for path in pair_of_clips(drives / name, name="x", frames=5):
+            path.rename(path.with_stem(path.stem.removeprefix("x_")))
+    patterns = f"{drives}/**/ir.mp4", f"{drives}/**/*.mp4"
+    answer = run(*patterns, "--out", out, *COMMON)
+    assert answer.code == 0, answer.said
+    names = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
+    assert names == {
+        f"{name}{suffix}" for name in ("monday", "tuesday") for suffix in (".mp4", ".jsonl", ".report.json")
+    }
+    again = run(*patterns, "--out", out, *COMMON)
+    assert again.code == 0 and "2 kept" in again.said, again.said  # results are no clips
+
+
 def test_changed_settings_inputs_or_force_redo_a_clip(tmp_path, run):
     drives, out = tmp_path / "drives", tmp_path / "out"
     pair_of_clips(drives)

@@ -1,0 +1,20 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from .pictures import picture
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Three scenes of infrared, clear, hazy and fused images, the fused ones the mean of the first two."""
+    for folder in ("ir", "clear", "hazy", "fused"):
+        (tmp_path / folder).mkdir()
+    for seed, name in enumerate(("a1D", "b2N", "c3N")):
+        infrared, clear = picture(seed, 1), picture(seed + 10)
+        Image.fromarray(infrared).save(tmp_path / "ir" / f"{name}.png")
+        Image.fromarray(clear).save(tmp_path / "clear" / f"{name}.png")
+        Image.fromarray((clear * 0.4 + 120).astype(np.uint8)).save(tmp_path / "hazy" / f"{name}.webp", lossless=True)
+        fused = (clear.astype(int) + infrared[..., None]) // 2
+        Image.fromarray(fused.astype(np.uint8)).save(tmp_path / "fused" / f"{name}.bmp")
+    return tmp_path

@@ -1,0 +1,135 @@
+import csv
+import json
+import re
+
+import numpy as np
+import pytest
+import typer
+from PIL import Image
+from typer.testing import CliRunner
+
+from fusecam.train.evaluation.cli import evaluate
+
+from .pictures import SIZE, picture
+
+APP = typer.Typer()
+APP.callback()(lambda: None)
+APP.command("eval")(evaluate)
+
+
+def run(folders, *arguments):
+    result = CliRunner().invoke(APP, ["eval", "--workers", "1", *map(str, arguments)], env={"COLUMNS": "120"})
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result
+
+
+def sources(folders):
+    return ["--ir", folders / "ir", "--vis", folders / "clear"]
+
+
+def test_the_command_prints_every_row_and_writes_every_file(folders):
+    out = folders / "report/deep"
+    result = run(folders, *sources(folders), "--fused", f"ours={folders / 'fused'}", "--split", "msrs", "--out", out)
+    assert result.exit_code == 0, result.output
+    for text in ("infrared only", "visible only", "average", "maximum", "ours", "day, 1 image", "night, 2 images"):
+        assert text in result.output
+    assert sorted(path.name for path in out.iterdir()) == [
+        "per_image.csv", "summary.csv", "summary.json", "violins.png", "worst.png",
+    ]  # fmt: skip
+    lines = list(csv.DictReader((out / "per_image.csv").open()))
+    assert [(line["image"], line["row"]) for line in lines[4:6]] == [("a1D", "ours"), ("b2N", "infrared only")]
+    summary = json.loads((out / "summary.json").read_text())
+    qabf = [float(line["Qabf"]) for line in lines if line["row"] == "ours"]
+    assert summary["groups"]["all"]["fused"]["ours"]["Qabf"] == pytest.approx(np.mean(qabf), abs=1e-5)
+    assert summary["names"] == ["a1D", "b2N", "c3N"]
+    for name in ("violins.png", "worst.png"):
+        assert np.asarray(Image.open(out / name)).std() > 10
+
+
+def test_the_command_runs_an_engine_and_keeps_infinities_out_of_json(folders):
+    out = folders / "report"
+    arguments = ["--engine", "average:torch", "--lift", "0", "--every", "2", "--out", out]
+    result = run(folders, *sources(folders), *arguments)
+    assert result.exit_code == 0, result.output
+    assert "Restored visible" in result.output
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["settings"]["engines"] == ["average:torch:f32"]
+    assert summary["groups"]["all"]["images"] == 2
+    assert summary["groups"]["all"]["restored"]["visible only"]["PSNR"] == "inf"
+
+
+def test_engines_stand_side_by_side_and_take_a_prompt(folders):
+    out = folders / "report"
+    engines = ["--engine", "average:torch", "--engine", "physics:torch"]
+    result = run(folders, *sources(folders), *engines, "--prompt", "dense fog", "--out", out)
+    assert result.exit_code == 0, result.output
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["settings"]["engines"] == ["average:torch:f32", "physics:torch:f32"]
+    assert summary["settings"]["prompt"] == "dense fog"
+    fused = summary["groups"]["all"]["fused"]
+    assert fused["average:torch"] != fused["physics:torch"]
+    both = run(folders, *sources(folders), *engines, "--prompt", "dense fog", "--dehaze", "1")
+    assert both.exit_code == 1 and "prompt and dehaze contradict each other" in both.output
+
+
+def bad_image(folders, content=None, image=None):
+    path = folders / "fused/b2N.bmp"
+    path.unlink()
+    if image is not None:
+        Image.fromarray(image).save(path.with_suffix(".png"))
+    else:
+        path.with_suffix(".png").write_bytes(content)
+
+
+def truncated(folders):
+    whole_file = (folders / "clear/b2N.png").read_bytes()
+    bad_image(folders, whole_file[: len(whole_file) // 2])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "arguments", "message"),
+    [
+        (None, [], r"nothing to evaluate: give --fused DIR, --engine NAME, or both"),
+        (None, ["--fused", "nowhere"], r"nowhere: no such folder"),
+        (None, ["--fused", "x="], r"--fused x=: give DIR or NAME=DIR"),
+        (None, ["--fused", "maximum={fused}"], r"--fused maximum: there is another row of that name"),
+        (None, ["--fused", "{fused}", "--fused", "{fused}"], r"another method called fused"),
+        (None, ["--fused", "{fused}", "--split", "day"], r"--split day: give ENDING=GROUP"),
+        (None, ["--fused", "{fused}", "--out", "{fused}/a1D.bmp"], r"a1D.bmp: cannot be written"),
+        (None, ["--fused", "{fused}", "--out", "/proc/x"], r"/proc/x: cannot be written"),
+        (None, ["--fused", "{fused}", "--restored-reference", "{fused}"], r"give --engine NAME with it"),
+        (None, ["--engine", "average"], r"--engine average: is among the rows anyway"),
+        (None, ["--engine", "magic"], r"unknown name 'magic'"),
+        (None, ["--engine", "physics", "--lift", "2"], r"--lift 2: give a number from 0 to 1, or auto"),
+        (None, ["--engine", "physics", "--dehaze", "much"], r"--dehaze much: give a number from 0 to 1, or auto"),
+        (lambda f: bad_image(f, b"GIF87 not"), ["--fused", "{fused}"], r"b2N.png: not an image that can be read"),
+        (lambda f: bad_image(f, b""), ["--fused", "{fused}"], r"b2N.png: not an image that can be read"),
+        (truncated, ["--fused", "{fused}"], r"b2N.png: not an image that can be read"),
+        (lambda f: bad_image(f, image=np.zeros(SIZE, np.uint16)), ["--fused", "{fused}"], r"more than 8 bits"),
+        (lambda f: bad_image(f, image=picture(1)[1:]), ["--fused", "{fused}"], r"200x191, but .*b2N.png is 200x192"),
+        (lambda f: bad_image(f, image=picture(1)[:31, :31]), ["--fused", "{fused}"], r"31x31: too small"),
+        (
+            lambda f: Image.fromarray(picture(1)).save(f / "fused/a1D.png"),
+            ["--fused", "{fused}"],
+            r"a1D.png: a1D.bmp has the same name",
+        ),
+        (lambda f: (f / "fused/a1D.bmp").rename(f / "fused/x.txt"), ["--fused", "{ir}/.."], r"no images in it"),
+        (lambda f: [path.rename(path.with_stem(path.stem + "_ir")) for path in (f / "ir").iterdir()],
+         ["--fused", "{fused}"], r"clear: no name that is also in .*ir"),
+        (lambda f: [path.rename(path.with_stem(path.stem + "_x")) for path in (f / "fused").iterdir()],
+         ["--fused", "{fused}"], r"fused: no image has the name of a scene, such as a1D"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_one_line_and_nothing_is_written(folders, spoil, arguments, message):
+    if spoil is not None:
+        spoil(folders)
+    given = [each.format(fused=folders / "fused", ir=folders / "ir") for each in arguments]
+    if "--out" not in given:
+        given += ["--out", str(folders / "report")]
+    result = run(folders, *sources(folders), *given)
+    assert result.exit_code == 1
+    errors = [line for line in result.stderr.splitlines() if not line.startswith("note:")]
+    assert len(errors) == 1
+    assert errors[0].startswith("fusecam: error:")
+    assert re.search(message, errors[0])
+    assert not list((folders / "report").glob("*"))

@@ -27,6 +27,9 @@ from .sources.watchdog import WatchedSource
 from .sync import Synchronizer
 from .track import WEAKEST
 
+_APART_MS = 50.0
+"""Two recordings whose times begin further apart than this did not begin together, or count from different zeros."""
+
 
 @dataclass(slots=True)
 class Tools:
@@ -208,15 +211,24 @@ def measure_alignment(
         registrar,
     )
     if not found.ok:
-        notes.append(
-            f"time offset not measured ({found.reason}): taken as 0; give --offset-ms if the recordings did not start "
-            "together"
-        )
+        notes.append(f"time offset not measured ({found.reason}): taken as 0; {_advice(infrared, visible)}")
         return Alignment(0.0, 0.0, f"not measured: {found.reason}")
     first = next(estimate for _, estimate in found.windows if estimate.ok)
     if found.ppm == 0 and abs(found.offset_ms) < 2 * (first.error_ms or 0):
         return Alignment(0.0, 0.0, f"{found.reason}: none", first.confidence)
     return Alignment(round(found.offset_ms, 3), round(found.ppm, 3), found.reason, first.confidence)
+
+
+def _advice(infrared: SourceInfo, visible: SourceInfo) -> str:
+    """What to do about an offset that is not known. Formats count from zeros of their own: MPEG-TS from 1.4 s or so."""
+    later_ms = (infrared.start_ns - visible.start_ns) / 1e6
+    if abs(later_ms) < _APART_MS:
+        return "give --offset-ms if the recordings did not start together"
+    which = "after" if later_ms > 0 else "before"
+    return (
+        f"but the infrared file's times begin {abs(later_ms):.0f} ms {which} the visible one's: if the recordings "
+        f"started together, give --offset-ms {-later_ms:.0f}"
+    )
 
 
 def _duration_s(info: SourceInfo) -> float:

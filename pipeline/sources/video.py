@@ -105,6 +105,7 @@ class VideoSource:
                 live=traits.live,
                 clock=traits.clock,
                 pixel_aspect=1 / aspect if turned else aspect,
+                start_ns=self._next.time_ns,
             )
         except BaseException:
             self.close()

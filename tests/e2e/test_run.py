@@ -191,3 +191,12 @@ def test_interrupted_run_leaves_a_playable_video(tmp_path, interrupt):
     assert len(json_lines(tmp_path / "o.jsonl")) == len(shown)
     assert leftovers(tmp_path) == []
     assert "Traceback" not in said
+
+
+def test_recordings_whose_times_begin_apart_are_told_with_the_offset_to_give(tmp_path, run):
+    late, _ = pair_of_clips(tmp_path, name="late", times=range(50, 80))
+    _, vis = pair_of_clips(tmp_path, name="early")
+    answer = run("--ir", late, "--vis", vis, "-o", tmp_path / "o.mp4", *QUICK)
+    assert "time offset not measured" in answer.said and "give --offset-ms -2000" in answer.said
+    given = run("--ir", late, "--vis", vis, "-o", tmp_path / "o.mp4", "--offset-ms", "-2000", *QUICK)
+    assert "infrared paired 30," in given.said, given.said

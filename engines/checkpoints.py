@@ -66,12 +66,12 @@ def folder() -> Path:
 def find(name: str) -> Path | None:
     """The weights of one of NAMES: the user's, else the shipped ones, else None."""
     file = (SHIPPED if name in AUTHORS else "{name}.safetensors").format(name=name)
-    return users(name) or next((path for path in [Path(__file__).parent / "weights" / file] if path.is_file()), None)
+    return users(name) or _existing(Path(__file__).parent / "weights" / file)
 
 
 def users(name: str) -> Path | None:
     """The user's weights of one of NAMES, None where shipped ones are used."""
-    return next((path for path in [folder() / f"{name}.safetensors"] if path.is_file()), None)
+    return _existing(folder() / f"{name}.safetensors")
 
 
 def weights_file(name: str) -> Path:
@@ -199,6 +199,10 @@ _KNOWN_BY = {
     "ViEncode1.Conv.weight": ("dfvo", ""),
 }
 """A tensor that only one of the authors' networks has."""
+
+
+def _existing(path: Path) -> Path | None:
+    return path if path.is_file() else None
 
 
 def _network(

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from ..engines.networks.realtime_core import FACTOR
+from .bar import Bar
 from .data import PairDataset, find_pairs, split
 from .errors import TrainError
 from .module import Batch, FusionModule, Trained, save_weights
@@ -89,7 +90,7 @@ def run(module: Trained, recipe: Recipe, out: Path, resume: bool, devices: str, 
     if recipe.average > 0:
         callbacks.insert(0, EMAWeightAveraging(decay=recipe.average))
     if bar:
-        callbacks.append(RichProgressBar())
+        callbacks.append(Bar())
     trainer = lightning.Trainer(
         max_steps=recipe.steps,
         devices=devices,

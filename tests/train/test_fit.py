@@ -63,6 +63,7 @@ def test_training_writes_weights_metrics_and_sheets_and_resumes(recipe: Path, tm
     result = run(str(recipe), "--out", str(out), "--devices", "1")
     assert result.exit_code == 0, result.output
     assert "weights.safetensors" in result.output
+    assert "Epoch 1 " in result.output and "Epoch 0" not in result.output and "/-" not in result.output
     first = load_file(out / "weights.safetensors")
     assert first["core.maps.weight"].abs().sum() > 0 and all(value.isfinite().all() for value in first.values())
     assert "val/psnr" in (out / "logs/version_0/metrics.csv").read_text().splitlines()[0]

@@ -10,13 +10,14 @@ from typing import Any
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from ...engines.detection.quiet import ultralytics
 from ...engines.detector import save_detector
+from ..bar import Bar
 from ..errors import TrainError
 from ..stop import Stop, checkpoint
 from .data import Batch, Examples, Whole, Windows
@@ -138,7 +139,7 @@ def fit_detector(
     if recipe.average > 0:
         callbacks.insert(1, EMAWeightAveraging(decay=recipe.average))
     if bar:
-        callbacks.append(RichProgressBar())
+        callbacks.append(Bar())
     trainer = lightning.Trainer(
         max_steps=recipe.steps,
         devices=devices,

@@ -18,6 +18,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from .lens import distort, undistort
+from .yaml_file import YamlFileError, read_yaml
 
 Array = npt.NDArray[np.float64]
 Map = npt.NDArray[np.float32]
@@ -255,11 +256,9 @@ class Rig(BaseModel):
 def load_rig(path: Path) -> Rig:
     """Read a rig file. Raises RigError, one line, naming the file and the field."""
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as e:
-        raise RigError(f"{path}: cannot be read: {e.strerror}; give a rig file made by the calibration") from e
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as e:
-        raise RigError(f"{path}: not valid YAML: {' '.join(str(e).split())}") from e
+        data = read_yaml(path)
+    except YamlFileError as e:
+        raise RigError(f"{path}: {e}; give a rig file made by the calibration") from e
     if not isinstance(data, dict):
         raise RigError(f"{path}: a rig file is a mapping of settings, this holds a {type(data).__name__}")
     try:

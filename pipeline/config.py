@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
+from ..calib.yaml_file import YamlFileError, read_yaml
 from ..engines.detector import DETECTOR_WEIGHTS
 from .errors import InputError
 
@@ -168,11 +168,9 @@ def load(path: Path | None, overrides: dict[str, Any] | None = None) -> RunConfi
     data: Any = {}
     if path is not None:
         try:
-            data = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-        except OSError as e:
-            raise InputError(f"{path}: cannot be read: {e.strerror}") from e
-        except (yaml.YAMLError, UnicodeDecodeError) as e:
-            raise InputError(f"{path}: not valid YAML: {' '.join(str(e).split())}") from e
+            data = read_yaml(path) or {}
+        except YamlFileError as e:
+            raise InputError(f"{path}: {e}") from e
         if not isinstance(data, dict):
             raise InputError(f"{path}: a run file is a mapping of settings, this holds a {type(data).__name__}")
     try:

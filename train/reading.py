@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from .recipe import Strict, read_recipe, read_yaml
+from .recipe import Strict, read_recipe, read_recipe_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Training:
 
 def read_training(path: Path) -> Training:
     """Read and check a recipe of any kind. TrainError in one line."""
-    content = read_yaml(path)
+    content = read_recipe_file(path)
     keys = content.keys() if isinstance(content, dict) else set()
     if "detector" in keys:
         from .detector.fit import fit_detector

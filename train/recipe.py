@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from ..calib.yaml_file import YamlFileError, read_yaml
 from ..engines.networks.realtime_core import PROFILES
 from .degrade import Mixture
 from .errors import TrainError
@@ -114,16 +114,12 @@ class Recipe(Strict):
     seed: int = Field(0, ge=0, lt=2**32)
 
 
-def read_yaml(path: Path) -> Any:
+def read_recipe_file(path: Path) -> Any:
     """What a recipe's file says, unchecked. TrainError in one line."""
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise TrainError(
-            f"{path}: cannot be read: {error}; name a recipe such as train/recipes/realtime.yaml"
-        ) from error
-    except yaml.YAMLError as error:
-        raise TrainError(f"{path}: not YAML: {' '.join(str(error).split())}; mend it") from error
+        return read_yaml(path)
+    except YamlFileError as error:
+        raise TrainError(f"{path}: {error}; name a recipe such as train/recipes/realtime.yaml") from error
 
 
 Checked = TypeVar("Checked", bound=Strict)
@@ -162,7 +158,7 @@ def _fits_together(path: Path, recipe: Recipe) -> None:
 
 def read_recipe(path: Path) -> Recipe:
     """Read and check a recipe; its relative folders count from the recipe's own. TrainError in one line."""
-    recipe = check(path, read_yaml(path), Recipe)
+    recipe = check(path, read_recipe_file(path), Recipe)
     _fits_together(path, recipe)
     data = [source.model_copy(update={"root": path.parent / source.root}) for source in recipe.data]
     network = recipe.network

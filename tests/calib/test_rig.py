@@ -120,6 +120,8 @@ def test_load(data: Any, outcome: Any, tmp_path: Path) -> None:
         (b"visible: [", "not valid YAML"),
         (b"\xff\xfe\x00\x80", "not valid YAML"),
         (b"[" * 5000, "not valid YAML"),
+        (b"visible: 2024-99-99", "not valid YAML: month must be in 1..12"),
+        (b"visible: {}\nvisible: {}", "key 'visible' occurs twice .*line 2"),
     ],
 )
 def test_load_unreadable(content: bytes | None, message: str, tmp_path: Path) -> None:

@@ -138,6 +138,8 @@ def test_options_that_cannot_be_met(tmp_path, run, clips, arguments, named):
         ("engine: {nam: average}", "engine.nam"),
         ("engine: [1, 2", "YAML"),
         ("- a list", "mapping"),
+        ("engine: 2024-99-99", "month must be in 1..12"),
+        ("output: {crf: 20}\noutput: {preset: fast}", "'output' occurs twice"),
         ("max_frames: -3", "max_frames"),
         ("engine: {dehaze: 7}", "engine.dehaze"),
     ],

@@ -109,7 +109,7 @@ def test_unequal_or_broken_frames_are_one_line_errors(tmp_path: Path) -> None:
         ("data: []", "data: List should have at least 1 item"),
         ("steps: 3", "data: Field required"),
         ("data: [{root: x}]\nmixture: {fog: 1}", "mixture.fog"),
-        ("data: [", "not YAML"),
+        ("data: [", "not valid YAML"),
         ("", "the whole file"),
     ],
 )

@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 
 from ..degrade import Mixture
 from ..errors import TrainError
-from ..recipe import Side, Strict, check, held_out_some, read_yaml
+from ..recipe import Side, Strict, check, held_out_some, read_recipe_file
 
 Kind = Literal["fused", "visible", "infrared"]
 Strides = Annotated[int, Field(ge=64, multiple_of=32)]
@@ -114,7 +114,7 @@ class DetectorRecipe(Strict):
 
 def read_detector_recipe(path: Path) -> DetectorRecipe:
     """Read and check a recipe; its relative folders count from the recipe's own. TrainError in one line."""
-    recipe = check(path, read_yaml(path), DetectorRecipe)
+    recipe = check(path, read_recipe_file(path), DetectorRecipe)
 
     def found(given: Path) -> Path:
         return path.parent / given

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ...engines.prompts.encoder import TAGS, TextEncoder, tokens
-from ..recipe import Strict, check, read_yaml
+from ..recipe import Strict, check, read_recipe_file
 from .grammar import Tagged, sentence
 
 PADDING = -1
@@ -37,7 +37,7 @@ class PromptRecipe(Strict):
 
 def read_prompt_recipe(path: Path) -> PromptRecipe:
     """Read and check a recipe. TrainError in one line."""
-    return check(path, read_yaml(path), PromptRecipe)
+    return check(path, read_recipe_file(path), PromptRecipe)
 
 
 def fit_prompts(recipe: PromptRecipe, out: Path, bar: bool = True) -> Path:

@@ -1,0 +1,34 @@
+"""Reads the YAML files that people write: rig files, run files, recipes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+
+class YamlFileError(Exception):
+    """A file that cannot be read, or is not YAML. One line: what is wrong and where in the file, without its name."""
+
+
+def read_yaml(path: Path) -> Any:
+    """What a YAML file says. Raises YamlFileError, also for a key that occurs twice: one of them would not count."""
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"), _Unique)
+    except OSError as error:
+        raise YamlFileError(f"cannot be read: {error.strerror or error}") from error
+    except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:  # the last for dates that there are not
+        raise YamlFileError(f"not valid YAML: {' '.join(str(error).split())}") from error
+    except RecursionError as error:
+        raise YamlFileError("not valid YAML: nested too deeply") from error
+
+
+class _Unique(yaml.SafeLoader):
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"key '{key.value}' occurs twice", key.start_mark)
+            seen.add(str(key.value))
+        return super().construct_mapping(node, deep)

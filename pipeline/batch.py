@@ -153,8 +153,8 @@ def _run_here(
 
 def find_clips(ir_source: str, vis_source: str, out: Path) -> tuple[list[Clip], list[Path]]:
     """Pairs of clips by the name rule, and the clips that have no partner. Raises InputError when no pair is found."""
-    bases = _base(ir_source), _base(vis_source)
-    pairs, alone = pair_clips(_clips(ir_source, bases[0], out), _clips(vis_source, bases[1], out), bases)
+    patterns = (ir_source, vis_source) if _across_folders(ir_source) and _across_folders(vis_source) else None
+    pairs, alone = pair_clips(_clips(ir_source, out), _clips(vis_source, out), patterns)
     if not pairs:
         raise InputError(
             f"{ir_source}, {vis_source}: no two clips belong together; name them like a_ir.mp4 and a_vis.mp4, "
@@ -167,17 +167,13 @@ def find_clips(ir_source: str, vis_source: str, out: Path) -> tuple[list[Clip], 
     return clips, alone
 
 
-def _base(source: str) -> Path:
-    """The folder that a source's clips lie in or below: of a pattern, what is before its first sign."""
-    path = Path(source)
-    if path.is_dir():
-        return path
-    fixed = itertools.takewhile(lambda part: not glob.has_magic(part), path.parent.parts)
-    return path.parent if path.is_file() else Path(*fixed)
+def _across_folders(source: str) -> bool:
+    """Whether a source is a pattern whose clips may lie in several folders."""
+    return not Path(source).exists() and glob.has_magic(str(Path(source).parent))
 
 
-def _clips(source: str, base: Path, out: Path) -> list[Path]:
-    """The clips that a source names; of a pattern those not below `out`, if that is below its folder: results."""
+def _clips(source: str, out: Path) -> list[Path]:
+    """The clips that a source names; of a pattern those not below `out`, if that is below where it begins: results."""
     path = Path(source)
     if path.is_dir():
         found = [p for p in sorted(path.iterdir()) if p.suffix.lower() in VIDEO_SUFFIXES and not p.name.startswith(".")]
@@ -190,7 +186,8 @@ def _clips(source: str, base: Path, out: Path) -> list[Path]:
     if path.is_file():
         return [path]
     found = [Path(p) for p in sorted(glob.glob(source, recursive=True)) if Path(p).is_file()]  # noqa: PTH207  (absolute patterns)
-    if base.resolve() in out.resolve().parents:
+    begins = Path(*itertools.takewhile(lambda part: not glob.has_magic(part), path.parts))
+    if begins.resolve() in out.resolve().parents:
         found = [p for p in found if not p.resolve().is_relative_to(out.resolve())]
     if not found:
         raise InputError(f"{source}: no such folder or file, and no file matches it as a pattern")

@@ -190,7 +190,7 @@ def batch(
 
     Infrared and visible clips belong together when their names are equal once the camera's marker
     (ir, infrared, thermal, lwir; vis, visible, rgb) is taken off: a_ir.mp4 with a_vis.mp4, or a.mp4 in two folders.
-    Folders that a glob goes through are part of the names: d1/ir.mp4 with d1/vis.mp4, as DIR/d1.mp4.
+    Where globs go through folders, names are what their * stand for: of 'd*/ir.mp4' and 'd*/vis.mp4' d1 and so on.
     The results are DIR/a.mp4, DIR/a.jsonl and DIR/a.report.json, with the frames and times of the visible clip.
     """
     from .batch import run_batch

@@ -6,6 +6,7 @@ infrared, thermal, lwir, t for the infrared one, as a whole part between `_`, `-
 
 from __future__ import annotations
 
+import glob
 import re
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
@@ -81,29 +82,32 @@ def pair_names(visible: Sequence[str], infrared: Sequence[str]) -> NamePairs:
 
 
 def pair_clips(
-    infrared: Sequence[Path], visible: Sequence[Path], bases: tuple[Path, Path] | None = None
+    infrared: Sequence[Path], visible: Sequence[Path], patterns: tuple[str, str] | None = None
 ) -> tuple[list[ClipPair], list[Path]]:
     """Pair clips (files or folders) by name, and return what has no partner.
 
     The same name in both, or the same name once the camera marker is taken off: `x_ir.mp4` with `x_vis.mp4`, or with
     `x.mp4`. A path in both lists (one folder given for both cameras) belongs to the camera of its marker, to the
     visible one without a marker. Raises InputError where more than one clip fits, naming them.
-    bases: folders of the infrared and of the visible clips. Where both lists have clips in folders below them, those
-    are part of the names: `d1/ir.mp4` goes with `d1/vis.mp4`, `d1/ir/x.mp4` with `d1/vis/x.mp4`, as `d1` and `d1/x`.
+    patterns: that the infrared and the visible clips match, each with signs in its folders. Then a clip's name is what
+    the signs stand for: with `d*/cam0.mp4` and `d*/cam1.mp4` `d1/cam0.mp4` goes with `d1/cam1.mp4`, as `d1`.
     """
-    labels = _labels(infrared, visible, bases)
+    heat_labels, labels = (
+        {path: (_stem(path),) if patterns is None else _by_signs(path, patterns[side]) for path in paths}
+        for side, paths in enumerate((infrared, visible))
+    )
     both = set(infrared) & set(visible)
-    thermal = {path for path in both if _belongs_to_infrared(labels[path])}
+    thermal = {path for path in both if _belongs_to_infrared(heat_labels[path])}
     infrared = [path for path in dict.fromkeys(infrared) if path not in both or path in thermal]
     visible = [path for path in dict.fromkeys(visible) if path not in thermal]
 
     partners: dict[Path, Path] = {}
     names: dict[Path, str] = {}
-    deepest = max(map(len, labels.values()), default=0)
+    deepest = max(map(len, (*heat_labels.values(), *labels.values())), default=0)
     for depth in sorted({0, 1, deepest}):  # as they are, then without the file's marker, then without the folders'
         taken = set(partners.values())
         seen = {path: _without_markers(labels[path], "visible", depth) for path in visible if path not in partners}
-        heat = {path: _without_markers(labels[path], "infrared", depth) for path in infrared if path not in taken}
+        heat = {path: _without_markers(heat_labels[path], "infrared", depth) for path in infrared if path not in taken}
         found = _unique_partners({p: key for p, (_, key) in seen.items()}, {p: key for p, (_, key) in heat.items()})
         names |= {path: seen[path][0] or "/".join(labels[path]) for path in found}
         partners |= found
@@ -119,20 +123,15 @@ def pair_clips(
 
 
 Label = tuple[str, ...]
-"""What a clip is known by: folders, if they count, and the name without its suffix."""
+"""What a clip is known by: folders, where they count, and the name without its suffix, where that does."""
 
 
-def _labels(infrared: Sequence[Path], visible: Sequence[Path], bases: tuple[Path, Path] | None) -> dict[Path, Label]:
-    labels: dict[Path, Label] = {path: (_stem(path),) for path in (*infrared, *visible)}
-    if bases is None:
-        return labels
-    below = [
-        {path: path.relative_to(base).parent.parts for path in paths}
-        for base, paths in zip(bases, (infrared, visible), strict=True)
-    ]
-    if all(any(folders.values()) for folders in below):
-        labels = {path: (*folders, _stem(path)) for each in below for path, folders in each.items()}
-    return labels
+def _by_signs(path: Path, pattern: str) -> Label:
+    """What the pattern's signs stand for in a path that matches it; of `**` on, all that follows."""
+    parts, signs = (*path.parts[:-1], path.stem), Path(pattern).parts
+    first = signs.index("**") if "**" in signs else len(signs)
+    found = tuple(part for part, sign in zip(parts[:first], signs, strict=False) if glob.has_magic(sign))
+    return (*found, *parts[first:])
 
 
 def _without_markers(label: Label, camera: Camera, depth: int) -> tuple[str, Hashable]:

@@ -96,30 +96,34 @@ def test_pair_clips(infrared: str, visible: str, pairs: list[str], leftovers: st
 
 
 @pytest.mark.parametrize(
-    ("bases", "infrared", "visible", "pairs", "leftovers"),
+    ("patterns", "infrared", "visible", "pairs", "leftovers"),
     [
-        ("d d", "d/1/ir.mp4 d/2/ir.mp4", "d/1/vis.mp4 d/2/vis.mp4",
+        ("d/*/ir.mp4 d/*/vis.mp4", "d/1/ir.mp4 d/2/ir.mp4", "d/1/vis.mp4 d/2/vis.mp4",
          "1:d/1/ir.mp4+d/1/vis.mp4 2:d/2/ir.mp4+d/2/vis.mp4", ""),
-        ("d d", "d/1/ir/a.mp4 d/2/ir/a.mp4", "d/1/vis/a.mp4 d/2/vis/a.mp4",
+        ("d/*/ir/*.mp4 d/*/vis/*.mp4", "d/1/ir/a.mp4 d/2/ir/a.mp4", "d/1/vis/a.mp4 d/2/vis/a.mp4",
          "1/a:d/1/ir/a.mp4+d/1/vis/a.mp4 2/a:d/2/ir/a.mp4+d/2/vis/a.mp4", ""),
-        ("i v", "i/1/a.mp4 i/2/a.mp4", "v/1/a.mp4 v/2/a.mp4", "1/a:i/1/a.mp4+v/1/a.mp4 2/a:i/2/a.mp4+v/2/a.mp4", ""),
+        ("i/*/* v/*/*", "i/1/a.mp4 i/2/a.mp4", "v/1/a.mp4 v/2/a.mp4",
+         "1/a:i/1/a.mp4+v/1/a.mp4 2/a:i/2/a.mp4+v/2/a.mp4", ""),
+        ("d/*_ir/*.mp4 d/*_vis/*.mp4", "d/1_ir/a.mp4", "d/1_vis/a.mp4", "1/a:d/1_ir/a.mp4+d/1_vis/a.mp4", ""),
+        # what stands in the pattern is the camera's, by whatever name
+        ("*/cam0/*.mp4 */cam1/*.mp4", "1/cam0/a.mp4", "1/cam1/a.mp4", "1/a:1/cam0/a.mp4+1/cam1/a.mp4", ""),
+        ("*/cam0.mp4 */cam1.mp4", "1/cam0.mp4 2/cam0.mp4", "2/cam1.mp4", "2:2/cam0.mp4+2/cam1.mp4", "1/cam0.mp4"),
         # a folder without its partner does not take another folder's
-        ("d d", "d/1/ir.mp4", "d/2/vis.mp4", "", "d/1/ir.mp4 d/2/vis.mp4"),
-        # folders that only one camera has do not count
-        ("i v", "i/1/a.mp4 i/2/b.mp4", "v/a.mp4 v/b.mp4", "a:i/1/a.mp4+v/a.mp4 b:i/2/b.mp4+v/b.mp4", ""),
+        ("d/*/ir.mp4 d/*/vis.mp4", "d/1/ir.mp4", "d/2/vis.mp4", "", "d/1/ir.mp4 d/2/vis.mp4"),
         # a marker in a folder that both share is none
-        ("d d", "d/thermal_test/ir.mp4", "d/thermal_test/vis.mp4",
+        ("d/*/*ir.mp4 d/*/*vis.mp4", "d/thermal_test/ir.mp4", "d/thermal_test/vis.mp4",
          "thermal_test:d/thermal_test/ir.mp4+d/thermal_test/vis.mp4", ""),
-        # one pattern for both cameras
-        ("d d", "d/1/ir/a.mp4 d/1/vis/a.mp4", "d/1/ir/a.mp4 d/1/vis/a.mp4", "1/a:d/1/ir/a.mp4+d/1/vis/a.mp4", ""),
-        ("d d", "d/1/a_ir.mp4 d/1/a.mp4", "d/1/a_ir.mp4 d/1/a.mp4", "1/a:d/1/a_ir.mp4+d/1/a.mp4", ""),
+        # one pattern for both cameras, at any depth
+        ("d/** d/**", "d/1/ir/a.mp4 d/1/vis/a.mp4", "d/1/ir/a.mp4 d/1/vis/a.mp4", "1/a:d/1/ir/a.mp4+d/1/vis/a.mp4", ""),
+        ("d/**/* d/**/*", "d/1/a_ir.mp4 d/1/a.mp4", "d/1/a_ir.mp4 d/1/a.mp4", "1/a:d/1/a_ir.mp4+d/1/a.mp4", ""),
+        ("d/**/ir.mp4 d/*/vis*", "d/1/ir.mp4", "d/1/vis.mp4", "1:d/1/ir.mp4+d/1/vis.mp4", ""),
     ],
 )  # fmt: skip
-def test_folders_below_those_given_are_part_of_the_names(
-    bases: str, infrared: str, visible: str, pairs: str, leftovers: str
+def test_with_patterns_across_folders_clips_are_named_by_what_the_signs_stand_for(
+    patterns: str, infrared: str, visible: str, pairs: str, leftovers: str
 ) -> None:
-    below = Path(bases.split()[0]), Path(bases.split()[1])
-    found, left = pair_clips([Path(p) for p in infrared.split()], [Path(p) for p in visible.split()], below)
+    both = patterns.split()[0], patterns.split()[1]
+    found, left = pair_clips([Path(p) for p in infrared.split()], [Path(p) for p in visible.split()], both)
     assert " ".join(f"{p.name}:{p.infrared}+{p.visible}" for p in found) == pairs
     assert [str(p) for p in left] == leftovers.split()
 

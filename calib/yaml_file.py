@@ -25,10 +25,13 @@ def read_yaml(path: Path) -> Any:
 
 
 class _Unique(yaml.SafeLoader):
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        """Checked here, before merges (`<<`) bring in keys that may well be there already."""
+        node: yaml.MappingNode = super().compose_mapping_node(anchor)
         seen: set[str] = set()
         for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.value in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"key '{key.value}' occurs twice", key.start_mark)
-            seen.add(str(key.value))
-        return super().construct_mapping(node, deep)
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    raise yaml.composer.ComposerError(None, None, f"key '{key.value}' occurs twice", key.start_mark)
+                seen.add(key.value)
+        return node

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from fusecam.calib.lens import distort, undistort, valid_radius
 from fusecam.calib.rig import OUTSIDE, Rig, RigError, load_rig, save_rig
+from fusecam.calib.yaml_file import read_yaml
 
 EYE = [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
 FULL: dict[str, Any] = {
@@ -131,6 +132,12 @@ def test_load_unreadable(content: bytes | None, message: str, tmp_path: Path) ->
     with pytest.raises(RigError, match=message) as caught:
         load_rig(path)
     assert "\n" not in str(caught.value)
+
+
+def test_merged_keys_may_be_overridden(tmp_path: Path) -> None:
+    path = tmp_path / "any.yaml"
+    path.write_text("a: &a {x: 1, y: 1}\nb: {b: &b {<<: *a, x: 2}}\nc: {<<: *b, y: 3}")
+    assert read_yaml(path)["c"] == {"x": 2, "y": 3}
 
 
 def test_exponent_without_a_point_is_a_number(tmp_path: Path) -> None:

@@ -19,19 +19,22 @@ def show() -> None:
     from . import store
     from .parity import Parity
 
+    def _verdict(parity: Parity) -> str:
+        reached = min(frame.least for frame in parity.frames)
+        return f"{reached:.1f} dB ({'' if parity.passed else 'refused, '}limit {parity.limit_db:.0f})"
+
     console, found = Console(emoji=False), store.entries()
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("engine", "frames", "MiB", "used", "against eager f32"):
-        table.add_column(column, justify="right" if column in ("MiB", "used") else "left")
+    for column in ("engine", "frames", "MiB", "used", "PSNR to eager f32"):
+        table.add_column(column, justify="right" if column in ("MiB", "used") else "left", no_wrap=column != "frames")
     for entry in found:
         key, parity = entry.key, entry.facts.get("parity")
-        verdict = "-" if parity is None else ("passed: " if parity["passed"] else "refused: ")
         table.add_row(
             ":".join(key[part] for part in ("network", "backend", "precision") if part in key),
             key["shape"].replace("any", "any size"),
             f"{entry.size / 2**20:.1f}",
             _ago(time.time() - entry.used),
-            verdict if parity is None else verdict + str(Parity.from_dict(parity)),
+            "-" if parity is None else _verdict(Parity.from_dict(parity)),
         )
     if found:
         console.print(table)

@@ -19,6 +19,7 @@ from rich.markup import escape
 from . import options
 from .errors import InputError, expected_errors
 from .monitor.log import tell, write_json_lines, writing
+from .monitor.stderr import FULL, outlive_full_disk
 
 EXAMPLES = """
 [bold]Examples[/bold]
@@ -245,6 +246,7 @@ for command in entry_points(group="fusecam.commands"):  # training and evaluatio
 
 def main() -> None:
     """Console entry point. Exit codes: 0 done, 1 failed, 2 wrong options, 130 interrupted."""
+    outlive_full_disk()
     try:
         app()
     except expected_errors() as error:
@@ -254,8 +256,18 @@ def main() -> None:
             raise
         fail(f"OpenCV needs a system library ({error}): install it, e.g. apt-get install libgl1 libglib2.0-0")
     except BrokenPipeError:  # the reader of our output went away, as in `fusecam doctor | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _say_no_more()
         sys.exit(1)
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        _say_no_more()
+        fail(f"{error.filename or 'the output'}: {error.strerror}: make room, or write it elsewhere")
+
+
+def _say_no_more() -> None:
+    """What is still to be printed, at the interpreter's end too, would fail again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def fail(error: object) -> NoReturn:

@@ -34,6 +34,11 @@ class Comparison:
     unlifted: float | None
     largest: int
 
+    @property
+    def least(self) -> float:
+        """The lowest PSNR of what has to reach the limit: the fused image, the one without lift, warped infrared."""
+        return min(self.fused, self.infrared, _or_same(self.unlifted))
+
 
 @dataclass(frozen=True, slots=True)
 class Parity:
@@ -54,7 +59,7 @@ class Parity:
     @property
     def passed(self) -> bool:
         """Whether every frame reaches the limit."""
-        return all(min(frame.fused, frame.infrared, _or_same(frame.unlifted)) >= self.limit_db for frame in self.frames)
+        return all(frame.least >= self.limit_db for frame in self.frames)
 
     def __str__(self) -> str:
         """For example `worst 46.2 dB (noise, 9 levels at most), limit 45 dB`."""

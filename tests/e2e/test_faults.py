@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from ..pipeline.clips import remux, write_audio, write_video
-from .command import QUICK, fusecam, json_lines, leftovers, pair_of_clips, presentation_times, street
+from .command import COMMAND, QUICK, fusecam, json_lines, leftovers, pair_of_clips, presentation_times, street
 
 RIG = """
 version: 1
@@ -274,6 +274,25 @@ def test_full_disk_leaves_nothing_half_written(tmp_path, run, name):
             assert cv2.imread(str(image)) is not None
     finally:
         subprocess.run(["umount", disk], check=True)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_messages_that_find_no_room_do_not_end_a_run(tmp_path, clips):
+    arguments = ("--ir", clips[0], "--vis", clips[1], *QUICK, "-o", tmp_path / "out.mp4")
+    with Path("/dev/full").open("w") as full:
+        code = subprocess.run([*COMMAND, *map(str, arguments)], stderr=full, stdout=full).returncode
+    assert code == 0
+    assert len(presentation_times(tmp_path / "out.mp4")) == 30
+    assert leftovers(tmp_path) == []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("arguments", [("--help",), ("doctor",)])
+def test_answer_that_finds_no_room(arguments):
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run([*COMMAND, *arguments], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert ended.returncode == 1
+    assert ended.stderr == "fusecam: error: the output: No space left on device: make room, or write it elsewhere\n"
 
 
 def test_frame_rates_that_differ_pair_by_time(tmp_path, run):

@@ -156,10 +156,10 @@ def test_a_second_start_needs_no_torch_and_gives_the_same(home: Path, frame) -> 
 def test_the_command_lists_and_clears(home: Path) -> None:
     create_engine("average:openvino").prepare(64, 48)
     runner = CliRunner()
-    listed = runner.invoke(app, ["engines", "list"], env={"COLUMNS": "160"})
+    listed = runner.invoke(app, ["engines", "list"], env={"COLUMNS": "80"})
     assert listed.exit_code == 0
     assert "average:openvino:f32" in listed.output
-    assert "passed: worst" in listed.output
+    assert "dB (limit 45)" in listed.output
     manifest = next(path for path in home.glob("*/manifest.json") if "64x48" in path.read_text())
     facts = json.loads(manifest.read_text())["facts"]
     assert len(facts["parity"]["frames"]) == 10

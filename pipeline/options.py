@@ -18,9 +18,9 @@ def _option(*names: str, panel: str = HOW, metavar: str | None = None, **more: A
     return typer.Option(*names, rich_help_panel=panel, metavar=metavar, show_default=False, **more)
 
 
-def place(text: str) -> Path:
-    """A path to write to. An empty one, as of a variable that is not set, would be the folder at hand."""
-    if not text.strip():
+def place(text: str | Path) -> Path:
+    """A path to write to, given or a default. An empty one, as of a variable not set, would be the folder at hand."""
+    if not str(text).strip():
         raise typer.BadParameter("is empty; give a file or folder")
     return Path(text)
 

@@ -21,14 +21,15 @@ SCENES = ("fog_day", "clear_night", "fog_night")
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
-    """The demo's folder, run once for this file."""
-    folder = tmp_path_factory.mktemp("demo") / "results"
+    """The demo's folder, run once for this file, by the README's words."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sys.argv", ["fusecam", "demo", "--out", str(folder)])
+        patch.chdir(tmp_path_factory.mktemp("demo"))
+        patch.setattr("sys.argv", ["fusecam", "demo"])
         from fusecam.pipeline import cli
 
         with pytest.raises(SystemExit) as leaving:
             cli.main()
+        folder = Path("fusecam-demo").resolve()
     assert leaving.value.code == 0
     return folder
 

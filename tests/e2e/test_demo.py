@@ -11,12 +11,13 @@ import pytest
 import yaml
 
 from fusecam.calib.rig import load_rig
+from fusecam.engines.detector import DETECTOR_WEIGHTS
 from fusecam.samples.truth import decode_depth
 
 from .command import fusecam, json_lines, leftovers, presentation_times
+from .near_people import SCENES, count_near
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
-SCENES = ("fog_day", "clear_night", "fog_night")
 
 
 @pytest.fixture(scope="module")
@@ -54,8 +55,16 @@ def test_pictures_and_table_are_there(demo):
     assert sheet.shape[0] > 3 * 200
     assert sheet.std() > 20
     table = (demo / "latency.txt").read_text()
-    assert table.count("fuse") == 3
+    assert table.count_near("fuse") == 3
     assert leftovers(demo) == []
+
+
+@pytest.mark.skipif(not DETECTOR_WEIGHTS.exists(), reason="no trained weights are installed")
+@pytest.mark.parametrize("scene", SCENES)
+def test_everybody_near_is_found_in_most_of_their_frames(demo, scene):
+    got = count_near(json_lines(demo / f"{scene}.jsonl"), scene)
+    assert len(got.seen) > 5
+    assert got.missed == {}
 
 
 @pytest.mark.parametrize("scene", SCENES)

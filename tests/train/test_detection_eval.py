@@ -126,25 +126,27 @@ def test_a_whole_evaluation_writes_table_curves_and_csv(data: Path, tmp_path: Pa
         data / "clear",
         data / "labels",
         data / "hazy",
-        fused={"theirs": data / "clear"},
-        hazy_fused={"theirs": data / "hazy"},
+        fused={"somebody-teacher": data / "clear"},
+        hazy_fused={"somebody-teacher": data / "hazy"},
         detectors={"": data / "start.safetensors"},
         split="msrs",
         out=tmp_path,
     )
-    console = Console(record=True, width=150)
+    console = Console(record=True, width=80)
     results = run_detection(settings, console, Console(stderr=True))
     assert list(results) == ["all", "day", "night", "hazy day", "hazy night"]
-    rows = ["infrared only", "visible only", "average", "theirs"]
+    rows = ["infrared only", "visible only", "average", "somebody-teacher"]
     assert list(results["all"]) == list(results["hazy night"]) == rows
-    assert results["all"]["theirs"].figures["person"].labels == 4
+    assert results["all"]["somebody-teacher"].figures["person"].labels == 4
     with (tmp_path / "detection.csv").open() as file:
         lines = list(csv.DictReader(file))
     assert {line["row"] for line in lines} == set(rows)
     same = {line["row"]: line["mAP50"] for line in lines if (line["condition"], line["class"]) == ("day", "all")}
-    assert same["theirs"] == same["visible only"]  # the same frames
+    assert same["somebody-teacher"] == same["visible only"]  # the same frames
     assert (tmp_path / "pr_curves.png").stat().st_size > 1000
-    assert "hazy night, 1 images" in console.export_text()
+    printed = console.export_text()
+    assert "hazy night, 1 image " in printed
+    assert "somebody-teacher " in printed and "…" not in printed
 
 
 def test_an_engine_is_judged_by_what_a_run_gives_the_detector_and_by_what_it_shows(data: Path) -> None:

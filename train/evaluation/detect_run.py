@@ -124,7 +124,7 @@ def run_detection(settings: DetectSettings, console: Console, progress: Console)
     results = summarise(looked)
     for condition, rows in results.items():
         count = len(looked) if condition == ALL else sum(each.condition == condition for each in looked)
-        console.print(_table(f"{condition}, {count} images", rows))
+        console.print(_table(f"{condition}, {count} image{'s' if count != 1 else ''}", rows))
         console.print()
     console.print(LEGEND, style="dim")
     if settings.out is not None:
@@ -209,7 +209,7 @@ def _table(title: str, rows: Mapping[str, Result]) -> Table:
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
     first = next(iter(rows.values()))
     classes = [name for name in first.figures if name != ALL_CLASSES]
-    headings = [*COLUMNS.values(), *(f"{name} ({first.figures[name].labels})" for name in classes)]
+    headings = [*COLUMNS.values(), *(f"{name}\n({first.figures[name].labels})" for name in classes)]
     table.add_column("")
     for heading in headings:
         table.add_column({"precision": "P", "recall": "R"}.get(heading, heading), justify="right", no_wrap=True)

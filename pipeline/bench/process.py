@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from .jobs import Job, environment, pack
+
+TERMINATING = signal.SIGINT, signal.SIGTERM
 
 
 class JobError(Exception):
@@ -23,19 +26,21 @@ def run_job(job: Job, cache: Path, tell: Callable[[int, int], None] = lambda don
 
     cache: where the process finds and leaves converted networks. tell: called with how much is done, and of how much.
     """
+    answer: dict[str, Any] = {}
+    process = None
     with tempfile.TemporaryFile() as said:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "fusecam.pipeline.bench.child"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=said,
-            text=True,
-            env=environment(job) | {"XDG_CACHE_HOME": str(cache)},
-            start_new_session=True,  # Ctrl-C in the terminal comes here alone, not as a traceback of the child
-        )
-        assert process.stdin is not None and process.stdout is not None
-        answer: dict[str, Any] = {}
         try:
+            with _signals_wait():
+                process = subprocess.Popen(
+                    [sys.executable, "-m", "fusecam.pipeline.bench.child"],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=said,
+                    text=True,
+                    env=environment(job) | {"XDG_CACHE_HOME": str(cache)},
+                    start_new_session=True,  # Ctrl-C in the terminal comes here alone, not as a traceback of the child
+                )
+            assert process.stdin is not None and process.stdout is not None
             with suppress(BrokenPipeError), process.stdin:  # it may be gone before it was given anything
                 process.stdin.write(json.dumps(pack(job)))
             for text in process.stdout:
@@ -44,13 +49,29 @@ def run_job(job: Job, cache: Path, tell: Callable[[int, int], None] = lambda don
                     tell(answer["done"], answer["of"])
             process.wait()
         finally:
-            process.kill()
-            process.wait()
-            process.stdout.close()
+            if process is not None:
+                process.kill()
+                process.wait()
+                if process.stdout is not None:
+                    process.stdout.close()
         if "result" in answer:
             return dict(answer["result"])
         said.seek(0)
         raise JobError(answer.get("error") or _last_words(said.read(), process.returncode))
+
+
+@contextmanager
+def _signals_wait() -> Iterator[None]:
+    """Ctrl-C and SIGTERM take effect after the block: within `Popen` they would leave a process that nobody knows."""
+    came: list[int] = []
+    before = {each: signal.signal(each, lambda number, frame: came.append(number)) for each in TERMINATING}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+    for number in came:
+        signal.raise_signal(number)
 
 
 def _last_words(said: bytes, code: int) -> str:

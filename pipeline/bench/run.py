@@ -29,7 +29,7 @@ from .jobs import KEPT, ChainJob, CostJob, DetectJob, FuseJob, Job, Size, Varian
 from .pauses import measure_pauses
 from .plan import Plan
 from .prepare import prepare
-from .process import JobError, run_job
+from .process import TERMINATING, JobError, run_job
 from .rounds import Entry, Row
 from .table import print_report
 from .watch import BUSY, Watch, load_average
@@ -226,8 +226,8 @@ def _busy_now() -> float | None:
 @contextmanager
 def _terminable() -> Iterator[None]:
     """SIGTERM ends the measuring as Ctrl-C does, so that no process and no file is left."""
-    both = signal.SIGINT, signal.SIGTERM  # a process in a script's background starts with SIGINT ignored
-    before = {number: signal.signal(number, signal.default_int_handler) for number in both}
+    # SIGINT, too: a process in a script's background starts with it ignored
+    before = {number: signal.signal(number, signal.default_int_handler) for number in TERMINATING}
     try:
         yield
     finally:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import typer
+
+if TYPE_CHECKING:
+    from .parity import Parity
 
 engines = typer.Typer(help="Compiled engines kept on disk: list them, or remove them.", no_args_is_help=True)
 
@@ -18,10 +23,6 @@ def show() -> None:
 
     from . import store
     from .parity import Parity
-
-    def _verdict(parity: Parity) -> str:
-        reached = min(frame.least for frame in parity.frames)
-        return f"{reached:.1f} dB ({'' if parity.passed else 'refused, '}limit {parity.limit_db:.0f})"
 
     console, found = Console(emoji=False), store.entries()
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
@@ -51,6 +52,11 @@ def clear() -> None:
 
     count, size = store.clear()
     Console(emoji=False).print(f"{count} removed, {size / 2**20:.1f} MiB, from {store.folder()}", soft_wrap=True)
+
+
+def _verdict(parity: Parity) -> str:
+    reached = min(frame.least for frame in parity.frames)
+    return f"{reached:.1f} dB ({'' if parity.passed else 'refused, '}limit {parity.limit_db:.0f})"
 
 
 def _ago(seconds: float) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -25,18 +26,30 @@ from .stop import Stop, checkpoint
 class Mixed(torch.utils.data.IterableDataset[Batch]):
     """Batches of one source each, drawn by the sources' shares; `count` of them."""
 
-    def __init__(self, sources: list[Source], datasets: list[PairDataset], count: int) -> None:
-        self.sources, self.datasets, self.count = sources, datasets, count
+    def __init__(
+        self,
+        sources: list[Source],
+        datasets: list[PairDataset],
+        count: int,
+        where: Callable[[], tuple[int, ...]] = tuple,
+    ) -> None:
+        """where: whole numbers that tell one draw of batches from all others, asked when it begins: seed, device, step.
+        Equal numbers draw equal batches.
+        """
+        self.sources, self.datasets, self.count, self.where = sources, datasets, count, where
 
     def __len__(self) -> int:
         return self.count
 
     def __iter__(self) -> Iterator[Batch]:
         shares = torch.tensor([source.share for source in self.sources])
-        for _ in range(self.count):
-            at = int(torch.multinomial(shares, 1))
-            picked = torch.randint(len(self.datasets[at]), (self.sources[at].batch,)).tolist()
-            yield _collate([self.datasets[at][index] for index in picked], self.sources[at])
+        where = self.where()
+        for number in range(self.count):
+            with _random(*where, number):
+                at = int(torch.multinomial(shares, 1))
+                picked = torch.randint(len(self.datasets[at]), (self.sources[at].batch,)).tolist()
+                batch = _collate([self.datasets[at][index] for index in picked], self.sources[at])
+            yield batch
 
 
 class Ordered(torch.utils.data.IterableDataset[Batch]):
@@ -52,7 +65,17 @@ class Ordered(torch.utils.data.IterableDataset[Batch]):
         for source, data in zip(self.sources, self.datasets, strict=True):
             for start in range(0, len(data), source.batch):
                 indices = range(start, min(start + source.batch, len(data)))
-                yield _collate([data[index] for index in indices], source)
+                with _random(start):
+                    batch = _collate([data[index] for index in indices], source)
+                yield batch
+
+
+@contextmanager
+def _random(*numbers: int) -> Iterator[None]:
+    """What is drawn in the block depends on these numbers alone, and changes nothing outside."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(hash(numbers) % 2**63)
+        yield
 
 
 def _collate(pairs: list[tuple[Tensor, Tensor]], source: Source) -> Batch:
@@ -86,9 +109,11 @@ def run(module: Trained, recipe: Recipe, out: Path, resume: bool, devices: str, 
     weights = out / "weights.safetensors"
     checkpoints = ModelCheckpoint(out, "last", train_time_interval=timedelta(minutes=2), enable_version_counter=False)
     stop = Stop()
-    callbacks: list[lightning.Callback] = [checkpoints, Export(weights), stop]
+    # averaging takes its weights out of the module again when it is told that a validation has ended, in this order
+    callbacks: list[lightning.Callback] = [Export(weights)]
     if recipe.average > 0:
-        callbacks.insert(0, EMAWeightAveraging(decay=recipe.average))
+        callbacks.append(EMAWeightAveraging(decay=recipe.average))
+    callbacks += [checkpoints, stop]
     if bar:
         callbacks.append(Bar())
     trainer = lightning.Trainer(
@@ -104,10 +129,14 @@ def run(module: Trained, recipe: Recipe, out: Path, resume: bool, devices: str, 
         gradient_clip_val=1.0,
     )
     last = out / "last.ckpt"
+
+    def where() -> tuple[int, ...]:
+        return recipe.seed, trainer.global_rank, trainer.global_step
+
     with stop.watched(last):
         trainer.fit(
             module,
-            DataLoader(Mixed(recipe.data, train, recipe.steps_per_epoch), batch_size=None),
+            DataLoader(Mixed(recipe.data, train, recipe.steps_per_epoch, where), batch_size=None),
             DataLoader(Ordered(recipe.data, held), batch_size=None),
             ckpt_path=checkpoint(last, module) if resume else None,
             weights_only=True,
@@ -129,12 +158,12 @@ def held_out(sources: list[Source]) -> list[PairDataset]:
 
 
 class Export(lightning.Callback):
-    """Writes the (averaged) weights after every validation."""
+    """Writes the weights that were validated, which are the averaged ones where the recipe averages."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+    def on_validation_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Lightning's hook."""
         if trainer.is_global_zero and isinstance(pl_module, Trained):
             save_weights(pl_module.network, self.path, pl_module.about)

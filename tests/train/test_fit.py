@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from fusecam.train.cli import train
+from fusecam.train.module import save_weights
 from fusecam.train.reading import read_training
 from fusecam.train.recipe import Losses
 
@@ -76,6 +77,80 @@ def test_training_writes_weights_metrics_and_sheets_and_resumes(recipe: Path, tm
     assert (out / "logs/version_1/metrics.csv").is_file()
     second = load_file(out / "weights.safetensors")
     assert any(not value.equal(first[name]) for name, value in second.items())
+
+
+def test_what_is_written_after_a_validation_are_the_averaged_weights(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("lightning")
+    from fusecam.train import fit
+
+    written: list[dict[str, torch.Tensor]] = []
+
+    def save(network: torch.nn.Module, path: Path, about: dict[str, str] | None = None) -> None:
+        written.append({name: value.clone() for name, value in network.state_dict().items()})
+        save_weights(network, path, about)
+
+    monkeypatch.setattr(fit, "save_weights", save)
+    out = tmp_path / "run"
+    result = run(str(recipe), "--out", str(out), "--devices", "1")
+    assert result.exit_code == 0, result.output
+    checkpoint = torch.load(out / "last.ckpt", weights_only=True)
+    averaged = {name.removeprefix("network."): value for name, value in checkpoint["state_dict"].items()}
+    after_validation, _ = written  # and at the end
+    assert after_validation["core.maps.weight"].abs().sum() > 0
+    assert all(value.equal(averaged[name]) for name, value in after_validation.items())
+
+
+def test_every_device_and_every_epoch_draws_other_batches(recipe: Path) -> None:
+    pytest.importorskip("lightning")
+    from fusecam.train.data import PairDataset, find_pairs
+    from fusecam.train.fit import Mixed
+
+    sources = read_training(recipe).recipe.data
+    pairs = [PairDataset(find_pairs(source.root), source.size, source.grid == "frame") for source in sources]
+
+    def drawn(*where: int) -> list[torch.Tensor]:
+        return [visible for visible, _, _ in Mixed(sources, pairs, 6, lambda: where)]
+
+    def alike(first: list[torch.Tensor], second: list[torch.Tensor]) -> bool:
+        return all(a.equal(b) for a, b in zip(first, second, strict=True))
+
+    first = drawn(0, 0, 0)
+    assert alike(first, drawn(0, 0, 0))
+    assert not any(alike(first, drawn(*where)) for where in [(0, 1, 0), (0, 0, 6), (1, 0, 0)])
+    assert len({int(visible.float().sum()) for visible in first}) > 1
+
+
+def test_two_devices_draw_different_batches(recipe: Path, tmp_path: Path) -> None:
+    pytest.importorskip("lightning")
+    code = """
+import os, sys
+from pathlib import Path
+from fusecam.train import fit
+from fusecam.train.reading import read_training
+
+collate = fit._collate
+
+def told(pairs, source):
+    batch = collate(pairs, source)
+    with (Path(sys.argv[2]) / f"{os.environ.get('LOCAL_RANK', '0')}.txt").open("a") as file:
+        print(source.grid, float(batch[0].float().mean()), file=file)
+    return batch
+
+fit._collate = told
+read_training(Path(sys.argv[1])).run(Path(sys.argv[2]), False, "2")
+"""
+    text = RECIPE.replace("STEPS", "4").replace("steps_per_epoch: 2", "steps_per_epoch: 4")
+    recipe.write_text(text)
+    script = tmp_path / "train_on_two.py"
+    script.write_text(code)
+    folder = tmp_path / "drawn"
+    folder.mkdir()
+    done = subprocess.run([sys.executable, script, recipe, folder], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    first, second = (path.read_text().splitlines()[:4] for path in sorted(folder.glob("?.txt")))
+    assert len(first) == 4 and first != second
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

@@ -7,8 +7,6 @@ or a homography. Conventions are OpenCV's: pixel centres at integers, x right, y
 
 from __future__ import annotations
 
-import contextlib
-import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,6 +15,7 @@ import numpy.typing as npt
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from .atomic import write_atomic
 from .lens import distort, undistort
 from .yaml_file import YamlFileError, read_yaml
 
@@ -268,21 +267,14 @@ def load_rig(path: Path) -> Rig:
 
 
 def save_rig(rig: Rig, path: Path) -> None:
-    """Write a rig file, aside first and then renamed. Raises RigError where the place cannot be written."""
+    """Write a rig file, whole or not at all. Raises RigError where the place cannot be written."""
     text = (
         "# Visible and infrared camera. OpenCV conventions, metres; x_infrared = rotation @ x_visible + translation\n"
     )
     text += yaml.dump(
         rig.model_dump(mode="json", exclude_none=True), sort_keys=False, default_flow_style=None, width=100
     )
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        aside.write_text(text, encoding="utf-8")
-        aside.replace(path)
-    except OSError as e:
-        with contextlib.suppress(OSError):
-            aside.unlink(missing_ok=True)
-        raise RigError(f"{path}: cannot be written: {e.strerror}; choose another place") from e
+    write_atomic(path, text.encode(), RigError)
 
 
 def _rows(matrix: Array) -> Matrix3:

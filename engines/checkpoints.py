@@ -12,11 +12,11 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..calib.atomic import write_atomic
 from .base import EngineError
 
 if TYPE_CHECKING:
@@ -175,15 +175,10 @@ def write(path: Path, name: str, state: Mapping[str, Tensor], profile: Any, sour
     """Write weights with what they are, whole or not at all. profile: of the network. EngineError if it cannot be."""
     from safetensors.torch import save
 
-    partial = path.with_suffix(".partial")
+    tensors = {key: value.detach().contiguous() for key, value in state.items()}
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        tensors = {key: value.detach().contiguous() for key, value in state.items()}
-        partial.write_bytes(save(tensors, describe(name, profile, source)))
-        partial.replace(path)
+        write_atomic(path, save(tensors, describe(name, profile, source)))
     except OSError as e:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
         raise EngineError(f"{path}: cannot be written: {e.strerror or e}; set FUSECAM_HOME to another folder") from e
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from ..calib.atomic import write_atomic
 from .base import EngineError
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def load_detector(weights: Path = DETECTOR_WEIGHTS) -> torch.nn.Module:
 def save_detector(network: torch.nn.Module, weights: Path) -> None:
     """Write what `load_detector` reads, whole or not at all: fp16, but for batch norms, which divide by theirs."""
     import torch
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     norms = tuple(f"{name}." for name, part in network.named_modules() if isinstance(part, torch.nn.BatchNorm2d))
     state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
@@ -52,10 +53,7 @@ def save_detector(network: torch.nn.Module, weights: Path) -> None:
     kept = ("nc", "scales", "scale", "backbone", "head")
     architecture: Any = network.yaml
     text = yaml.safe_dump({key: architecture[key] for key in kept}, default_flow_style=None, sort_keys=False)
-    partial = weights.with_suffix(".partial")
-    save_file(state, partial, {_ARCHITECTURE: text})
-    partial.chmod(0o644)  # safetensors writes for the owner alone
-    partial.replace(weights)
+    write_atomic(weights, save(state, {_ARCHITECTURE: text}))
 
 
 def build_detector(architecture: dict[str, Any]) -> torch.nn.Module:

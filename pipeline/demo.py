@@ -10,13 +10,13 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from ..calib.atomic import write_atomic
 from .assemble import build_tools, open_streams
 from .config import DetectorConfig, RunConfig
 from .errors import InputError
 from .report import print_account, write_report
 from .session import INTERRUPTED, interruptible, run_streams
 from .sheet import ContactSheet, compose, save
-from .sinks.aside import write_aside
 
 SCENES = {"fog_day": "fog by day", "clear_night": "clear night", "fog_night": "fog by night"}
 SHOWN = 0.55  # of each clip: where the frame on the contact sheet is taken
@@ -59,7 +59,7 @@ def run_demo(out: Path, weights: Path | None, console: Console) -> int:
             console.print(tables[-1])
             print_account(finished.report, config, console)
     save(compose(rows), out / "contact_sheet.png")
-    write_aside(out / "latency.txt", _as_text(tables).encode())
+    write_atomic(out / "latency.txt", _as_text(tables).encode(), InputError)
     console.print(f"Look at [bold]{out}/contact_sheet.png[/] and the three videos beside it.", highlight=False)
     return 0
 

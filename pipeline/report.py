@@ -10,13 +10,14 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
+from ..calib.atomic import write_atomic
 from . import machine
 from .assemble import Streams, Tools
 from .config import RunConfig
+from .errors import InputError
 from .latency import LatencyRecorder
 from .runner import Outcome
 from .sinks import Sink
-from .sinks.aside import write_aside
 from .sources.base import Source
 from .sync import SyncStats
 from .track import Tracker
@@ -96,7 +97,7 @@ def _never_met(stats: SyncStats) -> list[str]:
 
 def write_report(report: dict[str, Any], path: Path) -> None:
     """Write the report as JSON, whole or not at all. Raises InputError naming the file."""
-    write_aside(path, (json.dumps(report, indent=2, allow_nan=False) + "\n").encode())
+    write_atomic(path, (json.dumps(report, indent=2, allow_nan=False) + "\n").encode(), InputError)
 
 
 def print_summary(report: dict[str, Any], recorder: LatencyRecorder, config: RunConfig, console: Console) -> None:

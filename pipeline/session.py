@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
+from ..calib.atomic import AtomicFile
 from .assemble import Streams, Tools, build_tools, check_sources, open_streams
 from .config import RunConfig
 from .errors import InputError
@@ -30,7 +31,6 @@ from .places import spare
 from .report import build_report, print_summary, warnings, write_report
 from .runner import Outcome, Runner, Stages
 from .sinks import Sink, close_all, is_video, lines_of, open_sinks
-from .sinks.aside import AsideFile
 from .sinks.record import RecordSink
 from .track import Tracker
 
@@ -76,7 +76,9 @@ def run_session(config: RunConfig, console: Console) -> int:
     config = _with_window_decided(config)
     if config.output.report is not None:
         _spare_report(config, config.output.report)
-        AsideFile(config.output.report).discard()  # a place that cannot be written to is better known before the run
+        AtomicFile(
+            config.output.report, InputError
+        ).discard()  # a place that cannot be written to is better known before the run
     try:
         with console.status("opening both cameras") as status:
             streams = open_streams(config)

@@ -8,9 +8,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from ..calib.atomic import write_atomic
+from .errors import InputError
 from .frames import Pixels
 from .result import Result
-from .sinks.aside import write_aside
 from .sinks.base import SinkHealth
 
 COLUMNS = ("visible", "infrared", "restored", "fused", "haze density", "illumination")
@@ -63,7 +64,7 @@ def compose(rows: Sequence[tuple[str, Sequence[Pixels]]]) -> Pixels:
 
 def save(picture: Pixels, path: Path) -> None:
     """Write (H, W, 3) RGB as PNG. Raises InputError naming the file."""
-    write_aside(path, cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1].tobytes())
+    write_atomic(path, cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1].tobytes(), InputError)
 
 
 def _captions(title: str) -> list[str]:

@@ -10,20 +10,22 @@ from types import TracebackType
 import av
 import numpy as np
 
+from fusecam.calib.atomic import AtomicFile
+
 from .textures import Array
 
 
 class ClipWriter:
     """An mp4 whose frame n is presented at exactly n / rate seconds. Use as a context manager.
 
-    The file grows beside its final name as `NAME.partial` and takes it when the block ends without an error.
+    The file appears under its name when the block ends without an error.
     """
 
     def __init__(self, path: Path, size: tuple[int, int], rate: int, quality: int) -> None:
         """`size` (width, height), both even; `quality` is x264's constant rate factor, lower is better."""
-        self._path, self._partial = path, path.with_name(path.name + ".partial")
+        self._aside = AtomicFile(path)
         options = {"movflags": "+faststart", "fflags": "+bitexact"}
-        self._container = av.open(str(self._partial), "w", format="mp4", options=options)
+        self._container = av.open(str(self._aside.path), "w", format="mp4", options=options)
         self._stream = self._container.add_stream("libx264", rate=rate)
         self._stream.width, self._stream.height = size
         self._stream.pix_fmt = "yuv420p"
@@ -51,9 +53,9 @@ class ClipWriter:
             self._container.mux(self._stream.encode(None))
         self._container.close()
         if kind is None:
-            self._partial.replace(self._path)
+            self._aside.commit()
         else:
-            self._partial.unlink(missing_ok=True)
+            self._aside.discard()
 
 
 def read_clip(path: Path, gray: bool) -> Iterator[tuple[Fraction, Array]]:

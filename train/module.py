@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from ..calib.atomic import write_atomic
 from ..engines import checkpoints, physics
 from ..engines.networks.realtime import RealtimeFusion
 from ..engines.networks.realtime_core import PROFILES
@@ -60,14 +61,12 @@ def save_weights(network: torch.nn.Module, path: Path, about: dict[str, str] | N
 
     about: the file's metadata.
     """
-    partial = path.with_suffix(".partial")
     norms = tuple(name for name, module in network.named_modules() if isinstance(module, torch.nn.BatchNorm2d))
     state = {name: value.detach().contiguous() for name, value in network.state_dict().items()}
     for name, value in state.items():
         if value.is_floating_point() and not name.startswith(norms):
             state[name] = value.half()
-    partial.write_bytes(save(state, about))
-    partial.replace(path)
+    write_atomic(path, save(state, about))
 
 
 class Trained(lightning.LightningModule):

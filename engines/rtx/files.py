@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
+from ...calib.atomic import AtomicFile, atomic, write_atomic
 from ..base import EngineError
 
 
@@ -22,9 +20,7 @@ def check(out: Path) -> None:
             raise EngineError(f"{target}: is a {'folder' if target.is_dir() else 'device'}; give --out a file's name")
     if not out.parent.is_dir():
         raise EngineError(f"{out.parent}: no such folder; make it first, or give --out another place")
-    with _naming(out):
-        _partial(out).touch()
-        _partial(out).unlink()
+    AtomicFile(out, EngineError).discard()
 
 
 def write(out: Path, engine: bytes, description: str) -> None:
@@ -32,28 +28,7 @@ def write(out: Path, engine: bytes, description: str) -> None:
 
     The sidecar carries the engine's hash, so that the two cannot be mistaken where a machine stops between them.
     """
-    files = {sidecar(out): description.encode(), out: engine}
-    try:
-        for target, content in files.items():
-            with _naming(target), _partial(target).open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-        for target in files:
-            with _naming(target):
-                _partial(target).replace(target)
-    finally:
-        for target in files:
-            _partial(target).unlink(missing_ok=True)
-
-
-def _partial(target: Path) -> Path:
-    return target.with_name(f"{target.name}.{os.getpid()}.partial")
-
-
-@contextmanager
-def _naming(target: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise EngineError(f"{target}: cannot be written: {error.strerror or error}; choose another place") from error
+    with atomic(sidecar(out), EngineError) as described:
+        described.file.write(description.encode())
+        described.file.flush()  # both are on the disk before either is put in place
+        write_atomic(out, engine, EngineError)

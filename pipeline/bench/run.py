@@ -18,13 +18,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from ...calib.atomic import AtomicFile, write_atomic
 from ...engines.checkpoints import NAMES, users
 from ...engines.registry import parse
 from ...engines.store import digest_of
 from .. import machine
 from ..errors import InputError
 from ..session import INTERRUPTED
-from ..sinks.aside import AsideFile, write_aside
 from .jobs import KEPT, ChainJob, CostJob, DetectJob, FuseJob, Job, Size, Variant
 from .pauses import measure_pauses
 from .plan import Plan
@@ -47,7 +47,9 @@ def run_bench(plan: Plan, target: Path | None, out: Console, errors: Console) ->
     after the rest is printed and written.
     """
     if target is not None:
-        AsideFile(target).discard()  # a place that cannot be written to is better known before minutes of measuring
+        AtomicFile(
+            target, InputError
+        ).discard()  # a place that cannot be written to is better known before minutes of measuring
     try:
         with _terminable():
             if busy := _busy_now():
@@ -63,7 +65,7 @@ def run_bench(plan: Plan, target: Path | None, out: Console, errors: Console) ->
         return INTERRUPTED
     print_report(report, out)
     if target is not None:
-        write_aside(target, (json.dumps(report, indent=2, allow_nan=False) + "\n").encode())
+        write_atomic(target, (json.dumps(report, indent=2, allow_nan=False) + "\n").encode(), InputError)
         errors.print(f"wrote [bold]{escape(str(target))}[/]", highlight=False, soft_wrap=True)
     failed = [row for part in ("networks", *MEASURED) for row in report[part] if "error" in row]
     if failed:

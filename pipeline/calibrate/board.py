@@ -10,6 +10,7 @@ import numpy as np
 from rich.console import Console
 from rich.markup import escape
 
+from ...calib.atomic import write_atomic
 from ...calib.board import Board, CalibrationError
 from ...calib.find import suggest_size
 from ...calib.report import html, text
@@ -20,7 +21,6 @@ from ..config import OverlayConfig, RunConfig, SourceConfig
 from ..errors import InputError
 from ..names import pair_names
 from ..session import INTERRUPTED, interruptible, run_streams
-from ..sinks.aside import write_aside
 from ..sources import open_source
 from ..sources.base import Source
 from ..sources.camera import camera_device
@@ -62,7 +62,8 @@ def calibrate_board(order: Order, console: Console) -> int:
     calibration = calibrate(views, order.board, sink.sizes)
     rig = calibration.rig(order.distance)
     save_rig(rig, order.out)
-    write_aside(order.report, html(calibration, rig, {shot.view.name: shot.sight for shot in sink.shots}).encode())
+    report = html(calibration, rig, {shot.view.name: shot.sight for shot in sink.shots})
+    write_atomic(order.report, report.encode(), InputError)
     for line in [*text(calibration, rig), f"rig: {order.out}, report: {order.report}"]:
         console.print(escape(line), highlight=False, soft_wrap=True)
     return 0

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from rich.console import Console
 
+from ...calib.atomic import AtomicFile, write_atomic
 from ...engines.base import Fused
 from ...engines.inputs import check_pair
 from ...engines.warp import Size, Warp
@@ -20,7 +21,6 @@ from ..frames import Pixels
 from ..machine import has_display
 from ..result import Result
 from ..session import INTERRUPTED, interruptible, run_streams
-from ..sinks.aside import AsideFile, write_aside
 from ..sinks.base import SinkHealth, StopRequested
 
 Mode = Literal["blend", "blink", "side"]
@@ -108,7 +108,7 @@ class PictureSink:
         if self._image is None:
             raise InputError(f"{self._target}: not written, no visible frame had an infrared one near it in time")
         _, encoded = cv2.imencode(".png", cv2.cvtColor(self._image, cv2.COLOR_RGB2BGR))
-        write_aside(self._target, encoded.tobytes())
+        write_atomic(self._target, encoded.tobytes(), InputError)
 
 
 def view_rig(
@@ -130,7 +130,7 @@ def view_rig(
     if show and out is None and not has_display():
         raise InputError("nowhere to show the cameras: there is no display, so give --out FILE (.png, .mp4, .mkv)")
     if picture and out is not None:
-        AsideFile(out).discard()  # a place that cannot be written to is better known before the run
+        AtomicFile(out, InputError).discard()  # a place that cannot be written to is better known before the run
     config = RunConfig(
         sources=SourceConfig(ir=infrared, vis=visible),
         rig=rig,

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
+from ...calib.atomic import naming
 from ..config import OutputConfig
 from ..errors import InputError
 from ..places import spare
-from .aside import errors_naming
 from .base import Sink, SinkHealth, StopRequested, close_all
 from .images import ImagesSink
 from .jsonl import JsonLinesSink
@@ -25,7 +25,7 @@ def is_video(out: Path) -> bool:
 
     Raises InputError for a name that is neither.
     """
-    with errors_naming(out):  # a name too long, for one
+    with naming(out, InputError):  # a name too long, for one
         folder = out.is_dir()
     if folder:
         if out.suffix.lower() in FORMATS:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import av
 
+from ...calib.atomic import AtomicFile
 from ..config import RecordConfig
-from .aside import AsideFile
 
 EVENTS = "events"
 _SETTLED_S = 3.0  # after its end, until the fragments of an event are in the file for sure
@@ -82,7 +82,7 @@ def cut(folder: Path, start_ns: int, end_ns: int) -> Path | None:
         return None
     template, origin_ns, _ = first
     name = datetime.fromtimestamp(origin_ns / 1e9, UTC).strftime(_STAMP)[:-3] + "Z.mp4"
-    aside = AsideFile(folder / EVENTS / name)
+    aside = AtomicFile(folder / EVENTS / name)
     try:
         with av.open(aside.file, "w", format="mp4") as out:
             stream = out.add_stream_from_template(template)

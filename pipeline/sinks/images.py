@@ -10,9 +10,9 @@ from pathlib import Path
 
 import cv2
 
+from ...calib.atomic import naming, write_atomic
 from ..errors import InputError
 from ..result import Result
-from .aside import errors_naming, write_aside
 from .base import SinkHealth
 
 _COMPRESSION = 1  # zlib's quickest
@@ -36,7 +36,7 @@ class ImagesSink:
         if folder.exists() and not folder.is_dir():
             raise InputError(f"{folder}: is a file; images need a folder")
         self._made = not folder.exists()
-        with errors_naming(folder):
+        with naming(folder, InputError):
             folder.mkdir(parents=True, exist_ok=True)
         if not os.access(folder, os.W_OK | os.X_OK):
             raise InputError(f"{folder}: this folder cannot be written to; choose another place with --out")
@@ -49,7 +49,7 @@ class ImagesSink:
         self._taken.add(name)
         bgr = cv2.cvtColor(result.image, cv2.COLOR_RGB2BGR)
         _, encoded = cv2.imencode(".png", bgr, [cv2.IMWRITE_PNG_COMPRESSION, _COMPRESSION])
-        write_aside(self._folder / f"{name}.png", encoded.tobytes(), durable=False)
+        write_atomic(self._folder / f"{name}.png", encoded.tobytes(), InputError, durable=False)
         self.health.written += 1
 
     def close(self, complete: bool) -> None:

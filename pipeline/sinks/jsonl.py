@@ -7,9 +7,10 @@ import math
 from pathlib import Path
 from typing import Any
 
+from ...calib.atomic import AtomicFile, naming
 from ..detect import Detection
+from ..errors import InputError
 from ..result import Result
-from .aside import AsideFile, errors_naming
 from .base import SinkHealth
 
 
@@ -25,12 +26,12 @@ class JsonLinesSink:
 
     def __init__(self, target: Path) -> None:
         self.health = SinkHealth()
-        self._aside = AsideFile(target)
+        self._aside = AtomicFile(target, InputError)
 
     def write(self, result: Result) -> None:
         """Append one line."""
         line = json.dumps(record(result), allow_nan=False)
-        with errors_naming(self._aside.target):
+        with naming(self._aside.target, InputError):
             self._aside.file.write(line.encode() + b"\n")
         self.health.written += 1
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import av
 
+from ...calib.atomic import AtomicFile, naming
 from ..config import OutputConfig
 from ..errors import InputError
 from ..result import Result
-from .aside import AsideFile, errors_naming
 from .base import SinkHealth
 from .clock import OutputClock
 from .encoder import Encoder
@@ -44,7 +44,7 @@ class VideoSink:
         self._config = config
         self._rate = rate.limit_denominator(1001) if rate else None
         self._pixel_aspect = pixel_aspect
-        self._aside = AsideFile(target)
+        self._aside = AtomicFile(target, InputError)
         self._encoder: Encoder | None = None
         self._clock: OutputClock | None = None
 
@@ -79,7 +79,7 @@ class VideoSink:
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
-        with errors_naming(self._aside.target):
+        with naming(self._aside.target, InputError):
             try:
                 yield
             except av.FFmpegError as e:

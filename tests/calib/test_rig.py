@@ -157,9 +157,11 @@ def test_saved_is_loaded_again(data: Any, tmp_path: Path) -> None:
     assert len(path.read_text().splitlines()) < 25
 
 
-def test_save_into_a_missing_folder(tmp_path: Path) -> None:
-    with pytest.raises(RigError, match=r"cannot be written: No such file"):
-        save_rig(Rig.model_validate(PLANE), tmp_path / "none" / "rig.yaml")
+def test_save_into_a_missing_folder_makes_it(tmp_path: Path) -> None:
+    save_rig(Rig.model_validate(PLANE), tmp_path / "new" / "rig.yaml")
+    assert load_rig(tmp_path / "new" / "rig.yaml") == Rig.model_validate(PLANE)
+    with pytest.raises(RigError, match=r"rig\.yaml: cannot be written: Not a directory"):
+        save_rig(Rig.model_validate(PLANE), tmp_path / "new" / "rig.yaml" / "rig.yaml")
 
 
 def test_full_map_agrees_with_project_points() -> None:

@@ -61,7 +61,7 @@ def test_the_same_bits_although_a_worker_is_killed(tmp_path, drives, cluster, ru
     assert answer.code == 0, answer.said
 
     process = start("batch", drives, drives, "--out", there, "--ray", cluster.address, *COMMON)
-    partial, deadline = there / "long.mp4.partial", time.monotonic() + 120
+    partial, deadline = there / "long.mp4.fusecam.partial", time.monotonic() + 120
     while not (partial.exists() and partial.stat().st_size > 20_000):
         assert time.monotonic() < deadline and process.poll() is None, "the long clip did not get going"
         time.sleep(0.01)
@@ -102,7 +102,7 @@ def test_interrupted_it_leaves_whole_clips_only(tmp_path, drives, cluster):
     out = tmp_path / "out"
     process = start("batch", drives, drives, "--out", out, "--ray", cluster.address, *COMMON)
     deadline = time.monotonic() + 120
-    while not (out / "long.mp4.partial").exists():
+    while not (out / "long.mp4.fusecam.partial").exists():
         assert time.monotonic() < deadline and process.poll() is None, "the long clip did not get going"
         time.sleep(0.01)
     process.send_signal(signal.SIGTERM)

@@ -247,7 +247,7 @@ def test_a_video_without_frames_is_an_error(tmp_path: Path) -> None:
     ("make", "pattern"),
     [
         (lambda at: (at / "out.mp4").mkdir(), r"out\.mp4: is a folder"),
-        (lambda at: (at / "out.mp4.partial").mkdir(), r"out\.mp4: cannot be written"),
+        (lambda at: (at / "out.mp4.fusecam.partial").mkdir(), r"out\.mp4: cannot be written"),
     ],
 )
 def test_a_target_in_the_way(tmp_path: Path, make: object, pattern: str) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from fusecam.train.errors import TrainError
 from fusecam.train.evaluation.evaluate import SceneScores
-from fusecam.train.evaluation.summary import group_of, split_rule, summarise, whole, worst
+from fusecam.train.evaluation.summary import group_of, split_rule, summarise, worst
 
 
 def scores(name, **rows):
@@ -57,12 +57,3 @@ def test_bad_split_rules(text):
 def test_the_longest_ending_decides():
     rule = {"N": "night", "SN": "snowy night"}
     assert [group_of(name, rule) for name in ("1N", "1SN", "1X")] == ["night", "snowy night", "other"]
-
-
-def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
-    path = tmp_path / "a.csv"
-    path.write_text("old")
-    with pytest.raises(TrainError, match=r"a\.csv"), whole(path) as partial:
-        partial.write_text("half")
-        raise OSError(28, "No space left on device")
-    assert [each.read_text() for each in tmp_path.iterdir()] == ["old"]

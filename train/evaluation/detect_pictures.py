@@ -12,11 +12,12 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from ...calib.atomic import atomic
 from ...engines.base import Pixels
 from ...engines.detector import DETECTOR_NAMES
+from ..errors import TrainError
 from .detection import ALL_CLASSES, Judged, Result, seen
 from .pictures import contact_sheet
-from .summary import whole
 
 if TYPE_CHECKING:
     from .detect_run import Seen
@@ -40,8 +41,8 @@ def draw(
     rows = list(looked[0].rows)
     method = rows[3] if len(rows) > 3 else rows[-1]
     paths = [folder / "pr_curves.png", folder / "found_by_fused.png", folder / "missed_by_fused.png"]
-    with whole(paths[0]) as partial:
-        curves(results, partial)
+    with atomic(paths[0], TrainError) as aside:
+        curves(results, aside.path)
     for path, by, without in ((paths[1], method, rows[1]), (paths[2], rows[1], method)):
         some = _gains(looked, by, without)
         sheet = []
@@ -51,8 +52,8 @@ def draw(
             cells = [(row, marked(images[row], each.rows[row])) for row in (rows[0], rows[1], method)]
             sheet.append((caption, cells))
         if sheet:
-            with whole(path) as partial:
-                contact_sheet(sheet, partial)
+            with atomic(path, TrainError) as aside:
+                contact_sheet(sheet, aside.path)
         else:
             paths.remove(path)
     return paths

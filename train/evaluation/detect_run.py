@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from ...calib.atomic import atomic
 from ...engines import FusionEngine, Strength, create_engine
 from ...engines.base import Pixels
 from ...engines.detector import DETECTOR_WEIGHTS
@@ -25,7 +26,7 @@ from .detectors import Find, make_detector
 from .evaluate import fuse_scene
 from .run import check_writable
 from .scenes import Images, Scene, find_scenes, fits, read_image, read_sources
-from .summary import ALL, OTHER, group_of, split_rule, whole
+from .summary import ALL, OTHER, group_of, split_rule
 
 INFRARED, VISIBLE, AVERAGE = "infrared only", "visible only", "average"
 BASELINES = (INFRARED, VISIBLE, AVERAGE)
@@ -230,7 +231,7 @@ def _values(result: Result, classes: Sequence[str]) -> list[float]:
 
 
 def _write(path: Path, results: Results, weights: Mapping[str, Path]) -> Path:
-    with whole(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+    with atomic(path, TrainError) as aside, aside.path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["condition", "row", "detector", "class", "labels", *COLUMNS.values()])
         for condition, rows in results.items():

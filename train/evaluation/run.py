@@ -10,13 +10,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from ...calib.atomic import atomic
 from ...engines import Strength, create_engine
 from ...engines.base import FusionEngine
 from ..errors import TrainError
 from ..metrics import RANKED, Colour, Gray
 from .evaluate import BASELINES, SceneScores, evaluate_scenes, fuse_scene
 from .scenes import Scene, find_scenes, read_image, read_sources
-from .summary import Group, split_rule, summarise, whole, worst, write_files
+from .summary import Group, split_rule, summarise, worst, write_files
 from .tables import LEGEND, tables
 
 Engines = Mapping[str, FusionEngine]
@@ -118,14 +119,14 @@ def _draw(folder: Path, scenes: list[Scene], results: list[SceneScores], engines
     by_name = {scene.name: scene for scene in scenes}
     method = [row for row in results[0].fused if row not in BASELINES][-1]
     paths = [folder / "violins.png", folder / "worst.png"]
-    with whole(paths[0]) as partial:
-        violins(results, partial)
+    with atomic(paths[0], TrainError) as aside:
+        violins(results, aside.path)
     rows = []
     for each in worst(results, method):
         figures = "  ".join(f"{metric} {each.fused[method][metric]:.4g}" for metric in RANKED)
         rows.append((f"{each.name}   {figures}", _cells(by_name[each.name], method, engines)))
-    with whole(paths[1]) as partial:
-        contact_sheet(rows, partial)
+    with atomic(paths[1], TrainError) as aside:
+        contact_sheet(rows, aside.path)
     return paths
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ...calib.atomic import atomic, write_atomic
 from ..errors import TrainError
 from ..metrics import LOWER_IS_BETTER, RANKED, mean_ranks
 from .evaluate import SceneScores, Scores
@@ -106,26 +106,12 @@ def write_files(
     }
     paths = [folder / name for name in ("per_image.csv", "summary.csv", "summary.json")]
     for path, lines in zip(paths, (per_image, summary), strict=False):
-        with whole(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+        with atomic(path, TrainError) as aside, aside.path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, list(dict.fromkeys(key for line in lines for key in line)))
             writer.writeheader()
             writer.writerows({key: _cell(value) for key, value in line.items()} for line in lines)
-    with whole(paths[2]) as partial:
-        partial.write_text(json.dumps(_plain(content), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    write_atomic(paths[2], (json.dumps(_plain(content), indent=1, allow_nan=False) + "\n").encode(), TrainError)
     return paths
-
-
-@contextmanager
-def whole(path: Path) -> Iterator[Path]:
-    """A path beside `path` to write to, which takes its place when the block succeeds. TrainError if it cannot."""
-    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
-    try:
-        yield partial
-        partial.replace(path)
-    except OSError as error:
-        raise TrainError(f"{path}: cannot be written: {error.strerror or error}: choose another --out") from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _group(name: str, results: Sequence[SceneScores]) -> Group:

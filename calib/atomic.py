@@ -1,0 +1,186 @@
+"""Files that are whole or not there: written beside their target, renamed into place when finished.
+
+The one way in which fusecam writes a file aside. It lies here because calib imports nothing of the other packages.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+SUFFIX = ".fusecam.partial"
+"""Of a file under construction. It names the program, so that nobody else's unfinished file is taken for ours."""
+
+
+class AtomicFile:
+    """`target` under construction in `NAME.fusecam.partial` beside it, for one process at a time.
+
+    The partial file is made exclusively and never through a link; what a killed process left is replaced. A target
+    that is a link stays one: what it points to is written. The target's folder is made if missing.
+
+    Attributes:
+        target: as given.
+        path: the partial file.
+        file: where to write, binary and seekable. Errors while writing it are the caller's to catch (`naming`).
+    """
+
+    def __init__(self, target: Path, error: type[Exception] = OSError) -> None:
+        """Open the partial file.
+
+        Args:
+            target: what is to be written.
+            error: raised, with one line that names `target`, when something cannot be written. Also for what is no
+                file (a folder, a device, a pipe), which a rename would replace, and while another process writes it.
+        """
+        self.target, self._error = target, error
+        with naming(target, error):
+            if target.is_dir():
+                raise error(f"{target}: is a folder; give the name of a file")
+            self._place = target.resolve()
+            if self._place.exists() and not self._place.is_file():
+                raise error(f"{target}: is no file, but a device or a pipe; give the name of a file")
+            self._place.parent.mkdir(parents=True, exist_ok=True)
+            self.path = self._place.with_name(self._place.name + SUFFIX)
+            self.file: BinaryIO = _create(self.path)
+        self._unfinished = True
+
+    def commit(self, durable: bool = True) -> None:
+        """Put the finished file in place; what stood there before is replaced in one step.
+
+        Args:
+            durable: first wait until it is on the disk, which costs milliseconds.
+        """
+        try:
+            with naming(self.target, self._error):
+                self.file.flush()
+                if durable:
+                    os.fsync(self.file.fileno())  # a disk that fills up late says so here, not after the rename
+                if not _is(self.path, self.file.fileno()):
+                    raise OSError(None, f"{self.path} was replaced meanwhile")
+                self.path.replace(self._place)  # before it is closed, which takes the lock away
+                self._unfinished = False
+                self.file.close()
+        finally:
+            self.discard()
+
+    def discard(self) -> None:
+        """Remove what is unfinished; nothing after `commit`. Safe to call twice."""
+        with suppress(OSError):
+            if self._unfinished and not self.file.closed and _is(self.path, self.file.fileno()):
+                self.path.unlink()
+        self._unfinished = False
+        with suppress(OSError):  # buffered bytes that the disk refused are refused again
+            self.file.close()
+
+
+def write_atomic(target: Path, content: bytes, error: type[Exception] = OSError, durable: bool = True) -> None:
+    """Write a whole file, or leave what was there.
+
+    Args:
+        target: the file.
+        content: what it is to hold.
+        error: as in `AtomicFile`.
+        durable: as in `AtomicFile.commit`.
+    """
+    with atomic(target, error, durable) as aside:
+        aside.file.write(content)
+
+
+@contextmanager
+def atomic(target: Path, error: type[Exception] = OSError, durable: bool = True) -> Iterator[AtomicFile]:
+    """An `AtomicFile` for a `with` block: committed at its end, discarded when it raises.
+
+    Args:
+        target: the file.
+        error: as in `AtomicFile`; the system's errors in the block are turned into it, too.
+        durable: as in `AtomicFile.commit`.
+    """
+    aside = AtomicFile(target, error)
+    try:
+        with naming(target, error):
+            yield aside
+        aside.commit(durable)
+    finally:
+        aside.discard()
+
+
+@contextmanager
+def naming(target: Path, error: type[Exception]) -> Iterator[None]:
+    """Turn the operating system's errors into an `error` whose line names `target`."""
+    try:
+        yield
+    except OSError as e:
+        if isinstance(e, error):  # its line names the file already
+            raise
+        raise error(f"{target}: cannot be written: {e.strerror or e}; choose another place") from e
+
+
+def open_new(path: Path) -> BinaryIO:
+    """A new, empty file of our own, unbuffered, locked (flock) until it is closed.
+
+    Raises:
+        FileExistsError: where the name is taken, by a link too.
+    """
+    descriptor = _exclusive(path)
+    try_lock(descriptor)
+    return os.fdopen(descriptor, "r+b", buffering=0)
+
+
+def try_lock(descriptor: int) -> bool:
+    """Lock an open file. False where another process, or another opening in this one, holds the lock."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass  # a file system without locks
+    return True
+
+
+def _exclusive(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+
+
+def _create(partial: Path) -> BinaryIO:
+    while True:
+        try:
+            descriptor = _exclusive(partial)
+        except FileExistsError:
+            _remove_leftover(partial)
+            continue
+        if try_lock(descriptor) and _is(partial, descriptor):
+            return os.fdopen(descriptor, "r+b")
+        os.close(descriptor)  # another process took it for a leftover before it was locked
+
+
+def _remove_leftover(partial: Path) -> None:
+    """Remove what a killed process left. OSError for what is in use, or was not made by AtomicFile."""
+    try:
+        descriptor = os.open(partial, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    except OSError as e:
+        raise OSError(e.errno, f"{partial} is in the way: remove it ({e.strerror})") from e
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+            raise OSError(None, f"{partial} is in the way, and no file that fusecam left: remove it")
+        if not try_lock(descriptor):
+            raise OSError(None, f"{partial}: another run is writing this; wait for it")
+        if _is(partial, descriptor):
+            partial.unlink()
+    finally:
+        os.close(descriptor)
+
+
+def _is(path: Path, descriptor: int) -> bool:
+    """Whether a path, not followed where it is a link, is the open file."""
+    try:
+        return os.path.samestat(path.lstat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False

@@ -160,7 +160,7 @@ def test_saved_is_loaded_again(data: Any, tmp_path: Path) -> None:
 def test_save_into_a_missing_folder_makes_it(tmp_path: Path) -> None:
     save_rig(Rig.model_validate(PLANE), tmp_path / "new" / "rig.yaml")
     assert load_rig(tmp_path / "new" / "rig.yaml") == Rig.model_validate(PLANE)
-    with pytest.raises(RigError, match=r"rig\.yaml: cannot be written: Not a directory"):
+    with pytest.raises(RigError, match=r"rig\.yaml: cannot be written: "):
         save_rig(Rig.model_validate(PLANE), tmp_path / "new" / "rig.yaml" / "rig.yaml")
 
 

@@ -18,13 +18,13 @@ def show() -> None:
     import time
 
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
     from . import store
     from .parity import Parity
+    from .terminal import Terminal, markup
 
-    console, found = Console(emoji=False), store.entries()
+    console, found = Terminal(emoji=False), store.entries()
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in ("engine", "frames", "MiB", "used", "PSNR to eager f32"):
         table.add_column(column, justify="right" if column in ("MiB", "used") else "left", no_wrap=column != "frames")
@@ -40,18 +40,19 @@ def show() -> None:
     if found:
         console.print(table)
     used, limit = sum(entry.size for entry in found) / 2**20, store.limit_bytes() / 2**20
-    console.print(f"{len(found)} kept, {used:.1f} of at most {limit:.0f} MiB, in {store.folder()}", soft_wrap=True)
+    folder = markup(store.folder())
+    console.print(f"{len(found)} kept, {used:.1f} of at most {limit:.0f} MiB, in {folder}", soft_wrap=True)
 
 
 @engines.command()
 def clear() -> None:
     """Remove everything that is kept. The next start of every engine takes some seconds longer."""
-    from rich.console import Console
-
     from . import store
+    from .terminal import Terminal, markup
 
     count, size = store.clear()
-    Console(emoji=False).print(f"{count} removed, {size / 2**20:.1f} MiB, from {store.folder()}", soft_wrap=True)
+    folder = markup(store.folder())
+    Terminal(emoji=False).print(f"{count} removed, {size / 2**20:.1f} MiB, from {folder}", soft_wrap=True)
 
 
 def _verdict(parity: Parity) -> str:

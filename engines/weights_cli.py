@@ -32,13 +32,12 @@ def take(
 
     fusecam weights import realtime runs/realtime/weights.safetensors
     """
-    from rich.console import Console
-
     from . import checkpoints
+    from .terminal import Terminal, markup
 
     found = checkpoints.take(name, files)
-    Console(emoji=False).print(
-        f"wrote {found.path}: {', '.join(file.split()[0] for file in found.source)}", soft_wrap=True
+    Terminal(emoji=False).print(
+        f"wrote {markup(found.path)}: {markup(', '.join(file.split()[0] for file in found.source))}", soft_wrap=True
     )
 
 
@@ -52,28 +51,26 @@ def drop(
 
     fusecam weights remove realtime
     """
-    from rich.console import Console
-
     from . import checkpoints
+    from .terminal import Terminal, markup
 
-    Console(emoji=False).print(f"removed {checkpoints.remove(name)}", soft_wrap=True)
+    Terminal(emoji=False).print(f"removed {markup(checkpoints.remove(name))}", soft_wrap=True)
 
 
 @weights.command("list")
 def show() -> None:
     """Which networks have weights, and where these came from."""
-    from rich.console import Console
-
     from . import checkpoints
+    from .terminal import Terminal, markup
 
-    console, found = Console(emoji=False), {kept.name: kept for kept in checkpoints.kept()}
+    console, found = Terminal(emoji=False), {kept.name: kept for kept in checkpoints.kept()}
     for name in checkpoints.NAMES:
         if name in found:
             source = ", ".join(file.split()[0] for file in found[name].source)
             source = source or ("imported" if checkpoints.users(name) else "shipped")
             if found[name].damaged:
                 source += f"; damaged: fusecam weights remove {name}" if checkpoints.users(name) else "; damaged"
-            console.print(f"{name}: {found[name].path} ({source})", soft_wrap=True, highlight=False)
+            console.print(f"{name}: {markup(found[name].path)} ({markup(source)})", soft_wrap=True, highlight=False)
         else:
             where = checkpoints.AUTHORS.get(name)
             how = f"the authors' are at {where}" if where else "none are published: train some"

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from ..engines import registry, store
 from ..engines.detector import DETECTOR_WEIGHTS
+from ..engines.terminal import markup
 from .assemble import Tools, build_tools, open_streams
 from .config import MonitorConfig, RunConfig
 from .errors import InputError, expected_errors
@@ -110,7 +110,7 @@ def run_batch(
     config = _settled(config)
     clips, alone = find_clips(ir_source, vis_source, out.absolute())
     for path in alone:
-        console.print(f"[yellow]no partner:[/] {escape(str(path))}", highlight=False)
+        console.print(f"[yellow]no partner:[/] {markup(path)}", highlight=False)
     with interruptible() as stop:
         if cluster is None:
             rows = _run_here(clips, config, force, stop, console)
@@ -241,7 +241,7 @@ def _bytes(clip: Clip) -> list[int] | None:
 def line(row: Row) -> str:
     """What is said of a clip when it is over."""
     colour = {"done": "green", "kept": "cyan", "failed": "bold red", "interrupted": "yellow"}[row.status]
-    return f"[{colour}]{row.status}[/] {escape(row.name)}" + (f": {escape(row.remark)}" if row.remark else "")
+    return f"[{colour}]{row.status}[/] {markup(row.name)}" + (f": {markup(row.remark)}" if row.remark else "")
 
 
 def summary(rows: Sequence[Row], clips: int, alone: int) -> Table:
@@ -263,7 +263,7 @@ def summary(rows: Sequence[Row], clips: int, alone: int) -> Table:
                 f"{sync['offset_ms']:+.1f}",
                 str(len(row.report["warnings"])),
             ]
-        table.add_row(escape(row.name), row.status, *figures)
+        table.add_row(markup(row.name), row.status, *figures)
     counts = {status: sum(row.status == status for row in rows) for status in ("done", "kept", "failed", "interrupted")}
     counts |= {"not reached": clips - len(rows), "without partner": alone}
     table.caption = ", ".join(f"{number} {what}" for what, number in counts.items() if number)

@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 
+from ..engines.terminal import Terminal, markup
 from . import options
 from .errors import InputError, expected_errors
 from .monitor.log import tell, write_json_lines, writing
-from .monitor.stderr import FULL, outlive_full_disk
+from .monitor.stderr import FULL, crashed, guard_stderr
 
 EXAMPLES = """
 [bold]Examples[/bold]
@@ -55,7 +54,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-console = Console(stderr=True, emoji=False)
+console = Terminal(stderr=True, emoji=False)
 
 Source = Annotated[
     str | None,
@@ -233,7 +232,7 @@ def doctor() -> None:
     """Show what this machine has, what fusecam will use, and why."""
     from .doctor import run_doctor
 
-    run_doctor(Console(emoji=False))
+    run_doctor(Terminal(emoji=False))
 
 
 for command in entry_points(group="fusecam.commands"):  # training and evaluation, which nothing here depends on
@@ -246,23 +245,22 @@ for command in entry_points(group="fusecam.commands"):  # training and evaluatio
 
 def main() -> None:
     """Console entry point. Exit codes: 0 done, 1 failed, 2 wrong options, 130 interrupted."""
-    outlive_full_disk()
+    guard_stderr()
     try:
         app()
     except expected_errors() as error:
         fail(error)
-    except ImportError as error:
-        if "libGL" not in str(error) and "libglib" not in str(error):
-            raise
-        fail(f"OpenCV needs a system library ({error}): install it, e.g. apt-get install libgl1 libglib2.0-0")
     except BrokenPipeError:  # the reader of our output went away, as in `fusecam doctor | head`
         _say_no_more()
         sys.exit(1)
-    except OSError as error:
-        if error.errno not in FULL:
-            raise
-        _say_no_more()
-        fail(f"{error.filename or 'the output'}: {error.strerror}: make room, or write it elsewhere")
+    except Exception as error:
+        if isinstance(error, ImportError) and ("libGL" in str(error) or "libglib" in str(error)):
+            fail(f"OpenCV needs a system library ({error}): install it, e.g. apt-get install libgl1 libglib2.0-0")
+        if isinstance(error, OSError) and error.errno in FULL:
+            _say_no_more()
+            fail(f"{error.filename or 'the output'}: {error.strerror}: make room, or write it elsewhere")
+        crashed(error)
+        sys.exit(1)
 
 
 def _say_no_more() -> None:
@@ -275,5 +273,5 @@ def fail(error: object) -> NoReturn:
     if writing():
         tell("failed", logging.ERROR, message=str(error))
     else:
-        console.print(f"[bold red]fusecam: error:[/] {escape(str(error))}", soft_wrap=True, highlight=False)
+        console.print(f"[bold red]fusecam: error:[/] {markup(error)}", soft_wrap=True, highlight=False)
     sys.exit(1)

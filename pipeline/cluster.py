@@ -18,9 +18,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from ..engines.terminal import markup
 from .batch import Clip, Row, line
 from .config import RunConfig
 from .errors import InputError, expected_errors
@@ -142,7 +142,7 @@ class _Dispatch:
                 if self._stop.is_set():
                     self._end()
                 names = ", ".join(job.clip.name for _, job in self._running.values() if job is not None)
-                progress.update(task, completed=len(self._rows), description=escape(names) or "starting workers")
+                progress.update(task, completed=len(self._rows), description=markup(names) or "starting workers")
         if not self._workers and self._refusal and not self._rows:
             raise InputError(f"--ray: no worker could be started: {self._refusal}")
         self._check_engines()
@@ -253,7 +253,7 @@ class _Dispatch:
         self._console.print(line(row), highlight=False)
 
     def _say(self, text: str) -> None:
-        self._console.print(f"[yellow]cluster:[/] {escape(text)}", highlight=False, soft_wrap=True)
+        self._console.print(f"[yellow]cluster:[/] {markup(text)}", highlight=False, soft_wrap=True)
 
     def _check_engines(self) -> None:
         engines = {str(row.report["engine"]) for row in self._rows.values() if row.report is not None}

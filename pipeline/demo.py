@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ..calib.atomic import write_atomic
+from ..engines.terminal import Terminal, markup
 from .assemble import build_tools, open_streams
 from .config import DetectorConfig, RunConfig
 from .errors import InputError
@@ -60,13 +61,13 @@ def run_demo(out: Path, weights: Path | None, console: Console) -> int:
             print_account(finished.report, config, console)
     save(compose(rows), out / "contact_sheet.png")
     write_atomic(out / "latency.txt", _as_text(tables).encode(), InputError)
-    console.print(f"Look at [bold]{out}/contact_sheet.png[/] and the three videos beside it.", highlight=False)
+    console.print(f"Look at [bold]{markup(out)}/contact_sheet.png[/] and the three videos beside it.", highlight=False)
     return 0
 
 
 def _as_text(tables: Sequence[Table]) -> str:
     text = StringIO()
-    page = Console(file=text, width=120, color_system=None)
+    page = Terminal(file=text, width=120, color_system=None)
     for table in tables:
         page.print(table)
     return text.getvalue()

@@ -11,6 +11,7 @@ from rich.table import Table
 from ..engines import available, checkpoints, eight_bits, store
 from ..engines.detector import DETECTOR_NAMES, DETECTOR_WEIGHTS
 from ..engines.registry import BACKENDS, WHERE, preferred, unusable
+from ..engines.terminal import markup
 from . import machine
 from .config import EngineConfig
 from .sources.camera import list_cameras
@@ -24,29 +25,29 @@ def run_doctor(console: Console) -> None:
     console.print(_facts(about))
     console.print(_engines())
     for line in _choices(about):
-        console.print(f"[bold]{line[0]}[/bold]: {line[1]}", highlight=False)
+        console.print(f"[bold]{line[0]}[/bold]: {markup(line[1])}", highlight=False)
 
 
 def _facts(about: dict[str, Any]) -> Table:
     table = Table(title=f"fusecam {about['libraries']['fusecam']}", title_justify="left", show_header=False)
     table.add_column(style="bold")
     table.add_column(overflow="fold")
+
+    def add(what: str, text: str) -> None:  # names of cameras and drivers come from outside; line by line
+        table.add_row(what, "\n".join(markup(line) for line in text.splitlines()))
+
     cpu = about["cpu"]
-    table.add_row(
-        "processor", f"{cpu['model']}, {cpu['cores']} cores, {', '.join(cpu['features']) or 'no vector units known'}"
-    )
-    table.add_row("memory", f"{about['memory_gib']} GiB")
+    add("processor", f"{cpu['model']}, {cpu['cores']} cores, {', '.join(cpu['features']) or 'no vector units known'}")
+    add("memory", f"{about['memory_gib']} GiB")
     gpus = [f"{gpu['name']}, {gpu['memory.total']}, driver {gpu['driver_version']}" for gpu in about["gpus"]]
-    table.add_row("NVIDIA GPUs", "\n".join(gpus) or "none")
-    table.add_row("system", f"{about['system']}, Python {about['python']}")
-    table.add_row(
-        "libraries", ", ".join(f"{name} {v}" for name, v in about["libraries"].items() if v and name != "fusecam")
-    )
+    add("NVIDIA GPUs", "\n".join(gpus) or "none")
+    add("system", f"{about['system']}, Python {about['python']}")
+    add("libraries", ", ".join(f"{name} {v}" for name, v in about["libraries"].items() if v and name != "fusecam"))
     cameras = [f"{path}  {name}" for path, name in list_cameras()]
-    table.add_row("cameras", "\n".join(cameras) or "none found (V4L2 devices, /dev/video*)")
-    table.add_row("decoders", ", ".join(name for name in CODECS if name in av.codecs_available))
-    table.add_row("H.264 encoder", "libx264" if "libx264" in av.codecs_available else "missing: video output will fail")
-    table.add_row("display", "yes" if machine.has_display() else "none: no window, use --out")
+    add("cameras", "\n".join(cameras) or "none found (V4L2 devices, /dev/video*)")
+    add("decoders", ", ".join(name for name in CODECS if name in av.codecs_available))
+    add("H.264 encoder", "libx264" if "libx264" in av.codecs_available else "missing: video output will fail")
+    add("display", "yes" if machine.has_display() else "none: no window, use --out")
     return table
 
 
@@ -55,7 +56,7 @@ def _engines() -> Table:
     table.add_column("--engine")
     table.add_column("what it is")
     for name, what in available():
-        table.add_row(name, what)
+        table.add_row(name, markup(what))
     return table
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 
 from ..calib.atomic import write_atomic
+from ..engines.terminal import markup, redacted
 from . import machine
 from .assemble import Streams, Tools
 from .config import RunConfig
@@ -97,7 +97,7 @@ def _never_met(stats: SyncStats) -> list[str]:
 
 def write_report(report: dict[str, Any], path: Path) -> None:
     """Write the report as JSON, whole or not at all. Raises InputError naming the file."""
-    write_atomic(path, (json.dumps(report, indent=2, allow_nan=False) + "\n").encode(), InputError)
+    write_atomic(path, (json.dumps(redacted(report), indent=2, allow_nan=False) + "\n").encode(), InputError)
 
 
 def print_summary(report: dict[str, Any], recorder: LatencyRecorder, config: RunConfig, console: Console) -> None:
@@ -113,21 +113,21 @@ def print_account(report: dict[str, Any], config: RunConfig, console: Console) -
     tail = f", {unread} not read after the visible end" if unread and report["ended"] == "end of stream" else ""
     drift = f", drift {sync['drift_ppm']:+.1f} ppm" if sync["drift_ppm"] else ""
     console.print(
-        f"{report['frames']} frames out ({report['ended']}); infrared paired {sync['paired']}, "
+        f"{report['frames']} frames out ({markup(report['ended'])}); infrared paired {sync['paired']}, "
         f"visible alone {sync['visible_alone']}, infrared unused {sync['infrared_unused']}{tail}; "
-        f"offset {sync['offset_ms']:+.1f} ms{drift} ({sync['origin']})",
+        f"offset {sync['offset_ms']:+.1f} ms{drift} ({markup(sync['origin'])})",
         highlight=False,
         soft_wrap=True,
     )
     if report["detections"] is not None:
-        console.print(f"detected by {escape(report['detector'])}: {_found(report)}", highlight=False, soft_wrap=True)
+        console.print(f"detected by {markup(report['detector'])}: {_found(report)}", highlight=False, soft_wrap=True)
     told = (report["registration"] or {}).get("warning")  # when it happened
     for line in report["warnings"]:
         if line == told:
             continue
-        console.print(f"[yellow]warning:[/] {escape(line)}", highlight=False, soft_wrap=True)
+        console.print(f"[yellow]warning:[/] {markup(line)}", highlight=False, soft_wrap=True)
     if config.output.out is not None and report["frames"]:
-        console.print(f"wrote [bold]{escape(str(config.output.out))}[/]", highlight=False, soft_wrap=True)
+        console.print(f"wrote [bold]{markup(config.output.out)}[/]", highlight=False, soft_wrap=True)
 
 
 def _found(report: dict[str, Any]) -> str:
@@ -136,6 +136,6 @@ def _found(report: dict[str, Any]) -> str:
         return "nothing"
     tracks = report["tracks"]
     return ", ".join(
-        escape(f"{label} {count}" + ("" if tracks is None else f" ({tracks.get(label, 0)} tracked)"))
+        markup(f"{label} {count}" + ("" if tracks is None else f" ({tracks.get(label, 0)} tracked)"))
         for label, count in report["detections"].items()
     )

@@ -13,10 +13,10 @@ from types import FrameType
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
 from ..calib.atomic import AtomicFile
+from ..engines.terminal import Terminal, markup
 from .assemble import Streams, Tools, build_tools, check_sources, open_streams
 from .config import RunConfig
 from .errors import InputError
@@ -58,7 +58,9 @@ def interruptible() -> Iterator[threading.Event]:
             raise KeyboardInterrupt
         stop.set()
 
-    before = {number: signal.signal(number, handle) for number in _ENDING}
+    # What nohup ignores stays ignored: a recording outlives its terminal.
+    caught = [n for n in _ENDING if n != signal.SIGHUP or signal.getsignal(n) != signal.SIG_IGN]
+    before = {number: signal.signal(number, handle) for number in caught}
     try:
         yield stop
     finally:
@@ -72,7 +74,7 @@ def run_session(config: RunConfig, console: Console) -> int:
     if config.monitor.log_json:
         write_json_lines()
     if writing():
-        console = Console(stderr=True, quiet=True)
+        console = Terminal(stderr=True, quiet=True)
     config = _with_window_decided(config)
     if config.output.report is not None:
         _spare_report(config, config.output.report)
@@ -146,7 +148,7 @@ def run_streams(
     recorder = LatencyRecorder(frame_log=config.output.frame_latencies)
     overlay = Overlay(config.overlay, streams.drift) if _draws_overlay(config) else None
     if streams.drift is not None:
-        streams.drift.on_warning = lambda line: console.print(f"[yellow]warning:[/] {escape(line)}", soft_wrap=True)
+        streams.drift.on_warning = lambda line: console.print(f"[yellow]warning:[/] {markup(line)}", soft_wrap=True)
     has = {"overlay": overlay, "detector": tools.detector, "recording": recording or None}
     view = RunView(
         health,
@@ -189,7 +191,7 @@ def run_streams(
             raise
         bar = Progress(*columns, TextColumn("{task.fields[rate]}"), console=console, transient=True)
         progress = watching.enter_context(bar)
-        task = progress.add_task(escape(title), total=total, rate="")
+        task = progress.add_task(markup(title), total=total, rate="")
 
         shown = time.monotonic()
 

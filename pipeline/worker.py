@@ -39,11 +39,10 @@ class ClipWorker:
 
     def run(self, clip: Clip, force: bool) -> Row:
         """Run one clip, or keep it if it is finished."""
-        from rich.console import Console
-
+        from ..engines.terminal import Terminal
         from .batch import run_clip
 
-        return run_clip(clip, self._config, self._tools, force, self._stop, Console(quiet=True), clip.name)
+        return run_clip(clip, self._config, self._tools, force, self._stop, Terminal(quiet=True), clip.name)
 
     def stop(self) -> None:
         """End the clip that is running."""

@@ -37,12 +37,10 @@ def train(
 
     fusecam train train/recipes/detector.yaml --out runs/detector
     """
-    from rich.console import Console
-    from rich.markup import escape
-
+    from ..engines.terminal import Terminal, markup
     from .errors import Interrupted, TrainError
 
-    errors = Console(stderr=True, emoji=False)
+    errors = Terminal(stderr=True, emoji=False)
     try:
         if devices != "auto" and not (devices.isdecimal() and int(devices) > 0):
             raise TrainError(f"--devices {devices}: give a count from 1, or auto")
@@ -55,10 +53,10 @@ def train(
         if not resume and (folder / "last.ckpt").exists():
             raise TrainError(f"{folder}: holds a training already; go on with --resume, or choose another --out")
         if resume and not (folder / "last.ckpt").exists():
-            errors.print(f"{folder}: no checkpoint to go on from yet: begins anew", markup=False, soft_wrap=True)
+            errors.print(f"{markup(folder)}: no checkpoint to go on from yet: begins anew", soft_wrap=True)
         weights = training.run(folder, resume, devices)
     except Interrupted as ended:
-        errors.print(str(ended), markup=False, highlight=False, soft_wrap=True)
+        errors.print(markup(ended), highlight=False, soft_wrap=True)
         raise typer.Exit(130) from None
     except TrainError as error:
         message = str(error)
@@ -69,9 +67,9 @@ def train(
             raise
         message = "training needs lightning, which is not installed: pip install 'fusecam[train]'"
     else:
-        Console(emoji=False).print(f"wrote {weights}", markup=False, highlight=False, soft_wrap=True)
+        Terminal(emoji=False).print(f"wrote {markup(weights)}", highlight=False, soft_wrap=True)
         return
-    errors.print(f"[bold red]fusecam: error:[/] {escape(message)}", soft_wrap=True, highlight=False)
+    errors.print(f"[bold red]fusecam: error:[/] {markup(message)}", soft_wrap=True, highlight=False)
     raise typer.Exit(1)
 
 

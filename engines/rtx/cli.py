@@ -71,28 +71,28 @@ def compile_command(
 
     fusecam compile --engine tiny --size 1280x1024 --target sm89 --out tiny.engine
     """
-    from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+    from ..terminal import Terminal, markup
     from ..warp import Shape
     from .compile import NOT_RUN, compile_engine, parse_size, parse_targets
 
     heat = None if infrared is None else parse_size(infrared, "--infrared")
     shape, targets = Shape.of(*parse_size(size), heat, reduce), parse_targets(target)
-    errors = Console(stderr=True, emoji=False)
+    errors = Terminal(stderr=True, emoji=False)
     columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
     with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as progress:
         task = progress.add_task("", total=None)
 
         def tell(step: str) -> None:
-            progress.update(task, description=step)
+            progress.update(task, description=markup(step))
             if not errors.is_terminal:
-                errors.print(step, highlight=False)
+                errors.print(markup(step), highlight=False)
 
         built, description = compile_engine(engine, shape, targets, out, tell, unlifted)
-    console = Console(emoji=False)
+    console = Terminal(emoji=False)
     console.print(_table(built, description))
-    console.print(f"wrote {out} and {out.name}.json: {NOT_RUN}", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"wrote {markup(out)} and {markup(out.name)}.json: {NOT_RUN}", highlight=False, soft_wrap=True)
 
 
 def _table(built: Built, description: dict[str, Any]) -> Table:

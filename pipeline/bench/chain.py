@@ -6,8 +6,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
+from ...engines.terminal import Terminal
 from ..assemble import build_tools, open_streams
 from ..config import RunConfig
 from ..errors import InputError
@@ -70,7 +69,7 @@ def measure_chain(job: ChainJob, tell: Tell) -> dict[str, Any]:
     decoding = None if job.fps is None else paced(streams, job.fps)
     watch = Watch()
     finished = run_streams(
-        config, streams, tools, threading.Event(), Console(quiet=True), more_sinks=[_Counter(tell, frames)]
+        config, streams, tools, threading.Event(), Terminal(quiet=True), more_sinks=[_Counter(tell, frames)]
     )
     seen = watch.seen()
     if finished.outcome.failure is not None:

@@ -63,10 +63,9 @@ def bench(
 
     On an otherwise idle machine only: a busy one is noticed and told.
     """
-    from rich.console import Console
-
+    from ...engines.terminal import Terminal
     from .plan import DEFAULT_SIZE, make_plan
     from .run import run_bench
 
     plan = make_plan(engine or [], size or [DEFAULT_SIZE], repeats, weights, chain, fps)
-    raise typer.Exit(run_bench(plan, json, Console(emoji=False), Console(stderr=True, emoji=False)))
+    raise typer.Exit(run_bench(plan, json, Terminal(emoji=False), Terminal(stderr=True, emoji=False)))

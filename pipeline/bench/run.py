@@ -15,13 +15,13 @@ from pathlib import Path
 
 import yaml
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from ...calib.atomic import AtomicFile, write_atomic
 from ...engines.checkpoints import NAMES, users
 from ...engines.registry import parse
 from ...engines.store import digest_of
+from ...engines.terminal import markup
 from .. import machine
 from ..errors import InputError
 from ..session import INTERRUPTED
@@ -66,7 +66,7 @@ def run_bench(plan: Plan, target: Path | None, out: Console, errors: Console) ->
     print_report(report, out)
     if target is not None:
         write_atomic(target, (json.dumps(report, indent=2, allow_nan=False) + "\n").encode(), InputError)
-        errors.print(f"wrote [bold]{escape(str(target))}[/]", highlight=False, soft_wrap=True)
+        errors.print(f"wrote [bold]{markup(target)}[/]", highlight=False, soft_wrap=True)
     failed = [row for part in ("networks", *MEASURED) for row in report[part] if "error" in row]
     if failed:
         what = next(failed[0][key] for key in ("engine", "detector", "network") if key in failed[0])
@@ -211,7 +211,7 @@ class _Bench:
         return self._folder / f"{size[0]}x{size[1]}"
 
     def _begin(self, what: str, size: Size) -> None:
-        self._progress.reset(self._one, description=f"{escape(what)}, {size[0]}x{size[1]}", total=None)
+        self._progress.reset(self._one, description=f"{markup(what)}, {size[0]}x{size[1]}", total=None)
 
     def _tell(self, done: int, total: int | None) -> None:
         self._progress.update(self._one, completed=done, total=total)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
+from ...engines.terminal import markup
 from .jobs import KEPT
 from .rounds import Row
 
@@ -34,7 +34,7 @@ def print_report(report: Row, console: Console) -> None:
             if "error" in row:
                 what = next(row[key] for key in ("engine", "detector", "network") if key in row)
                 console.print(
-                    f"[red]failed:[/] {escape(what)}: {escape(row['error'])}", highlight=False, soft_wrap=True
+                    f"[red]failed:[/] {markup(what)}: {markup(row['error'])}", highlight=False, soft_wrap=True
                 )
     for name in report.get("imported_weights", {}):
         console.print(f"[yellow]{name}: imported weights, not the shipped ones[/]", highlight=False)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 from rich.console import Console
-from rich.markup import escape
 
 from ...calib.atomic import write_atomic
 from ...calib.board import Board, CalibrationError
@@ -16,6 +15,7 @@ from ...calib.find import suggest_size
 from ...calib.report import html, text
 from ...calib.rig import save_rig
 from ...calib.solve import calibrate
+from ...engines.terminal import markup
 from ..assemble import Streams, Tools, open_streams
 from ..config import OverlayConfig, RunConfig, SourceConfig
 from ..errors import InputError
@@ -51,7 +51,7 @@ def calibrate_board(order: Order, console: Console) -> int:
     _check_pair(config.sources)
     streams = open_streams(config)
     for note in streams.notes:
-        console.print(escape(note), highlight=False)
+        console.print(markup(note), highlight=False)
     sink, ended = _capture(config, streams, order, console)
     if ended == INTERRUPTED:
         return INTERRUPTED
@@ -65,7 +65,7 @@ def calibrate_board(order: Order, console: Console) -> int:
     report = html(calibration, rig, {shot.view.name: shot.sight for shot in sink.shots})
     write_atomic(order.report, report.encode(), InputError)
     for line in [*text(calibration, rig), f"rig: {order.out}, report: {order.report}"]:
-        console.print(escape(line), highlight=False, soft_wrap=True)
+        console.print(markup(line), highlight=False, soft_wrap=True)
     return 0
 
 

@@ -82,14 +82,13 @@ def board(
     views are taken where the board rests in a new place. Writes nothing if the
     views do not determine the rig; a board seen to 20 places and tilts does.
     """
-    from rich.console import Console
-
     from ...calib.board import make_board
+    from ...engines.terminal import Terminal
     from .board import Order, calibrate_board
 
     target = make_board(size, square, pattern, marker, dictionary)
     order = Order(ir, vis, target, out, distance, views, show, report or out.with_suffix(".html"))
-    raise typer.Exit(calibrate_board(order, Console(stderr=True, emoji=False)))
+    raise typer.Exit(calibrate_board(order, Terminal(stderr=True, emoji=False)))
 
 
 @app.command()
@@ -109,11 +108,10 @@ def scene(
     the scenes differ, the better; twenty from a drive do. Writes nothing if the
     frames do not single out one alignment.
     """
-    from rich.console import Console
-
+    from ...engines.terminal import Terminal
     from .scene import Order, calibrate_scene
 
-    raise typer.Exit(calibrate_scene(Order(ir, vis, out, pairs, offset_ms), Console(stderr=True, emoji=False)))
+    raise typer.Exit(calibrate_scene(Order(ir, vis, out, pairs, offset_ms), Terminal(stderr=True, emoji=False)))
 
 
 @app.command()
@@ -136,11 +134,10 @@ def reference(
     calibrate scene records this by itself; do it after calibrate board, or for
     a rig file that came from elsewhere, when view-rig looks right.
     """
-    from rich.console import Console
-
+    from ...engines.terminal import Terminal
     from .reference import record_reference
 
-    raise typer.Exit(record_reference(ir, vis, rig, out or rig, pairs, offset_ms, Console(stderr=True, emoji=False)))
+    raise typer.Exit(record_reference(ir, vis, rig, out or rig, pairs, offset_ms, Terminal(stderr=True, emoji=False)))
 
 
 def view_rig(
@@ -171,8 +168,7 @@ def view_rig(
     Things nearer or farther than the aligned distance are off by the parallax
     that the calibration's report lists.
     """
-    from rich.console import Console
-
+    from ...engines.terminal import Terminal
     from .view import view_rig as run
 
-    raise typer.Exit(run(ir, vis, rig, distance, mode, out, show, offset_ms, Console(stderr=True, emoji=False)))
+    raise typer.Exit(run(ir, vis, rig, distance, mode, out, show, offset_ms, Terminal(stderr=True, emoji=False)))

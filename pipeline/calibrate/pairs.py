@@ -5,9 +5,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 from rich.console import Console
-from rich.markup import escape
 
 from ...calib.board import CalibrationError
+from ...engines.terminal import markup
 from ..assemble import Streams, Tools
 from ..config import RunConfig
 from ..frames import FramePair, Pixels
@@ -83,7 +83,7 @@ def collected(
     live = streams.visible.info.live
     if live:
         line = f"taking {most} pairs; the more the scene changes meanwhile, the better; Ctrl-C ends it"
-        console.print(escape(line), highlight=False, soft_wrap=True)
+        console.print(markup(line), highlight=False, soft_wrap=True)
     with interruptible() as stop:
         finished = run_streams(
             config, streams, Tools(PassThrough(), None), stop, console, title="collecting pairs", more_sinks=[sink]

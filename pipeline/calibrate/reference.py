@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
 
 from ...calib.board import CalibrationError
 from ...calib.rig import load_rig, save_rig
+from ...engines.terminal import markup
 from ..agreement import edge_record
 from ..assemble import open_streams
 from ..config import MonitorConfig, OverlayConfig, RunConfig, SourceConfig, SyncConfig
@@ -54,5 +54,5 @@ def record_reference(
         f"all within {edges.spread_px:.1f} px of there; agreement {edges.agreement:.2f}",
         f"rig: {out}; the drift monitor compares with this from now on",
     ):
-        console.print(escape(line), highlight=False, soft_wrap=True)
+        console.print(markup(line), highlight=False, soft_wrap=True)
     return 0

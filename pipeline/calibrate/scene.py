@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
 
 from ...calib.rig import CameraModel, Rig, SceneRecord, save_rig
 from ...calib.scene import SceneFit, align
+from ...engines.terminal import markup
 from ..agreement import edge_record
 from ..assemble import Streams, measure_alignment, open_streams
 from ..config import OverlayConfig, RunConfig, SourceConfig, SyncConfig
@@ -125,4 +125,4 @@ def _report(fit: SceneFit, rig: Rig, order: Order, console: Console) -> None:
 
 
 def _say(console: Console, line: str) -> None:
-    console.print(escape(line), highlight=False, soft_wrap=True)
+    console.print(markup(line), highlight=False, soft_wrap=True)

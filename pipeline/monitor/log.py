@@ -9,19 +9,25 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
+from ...engines.terminal import redact, redacted
+
 _LOGGER = logging.getLogger("fusecam")
 _LOGGER.propagate = False  # whoever uses fusecam as a library adds a handler to the logger of this name
 _LOGGER.addHandler(logging.NullHandler())
 
 
 class JsonLines(logging.Formatter):
-    """One object to the line: `time` (ISO 8601, UTC), `level`, `event`, then the event's own fields."""
+    """One object to the line: `time` (ISO 8601, UTC), `level`, `event`, then the event's own fields; no secrets."""
 
     def format(self, record: logging.LogRecord) -> str:
         """See `logging.Formatter`."""
         at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         line = {"time": at, "level": record.levelname.lower(), "event": record.getMessage()}
-        return json.dumps(line | getattr(record, "fields", {}), default=str)
+        return json.dumps(redacted(line | getattr(record, "fields", {})), default=_as_text)
+
+
+def _as_text(value: object) -> str:
+    return redact(str(value))
 
 
 class _Stderr(logging.Handler):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import socket
 from collections.abc import Callable
 from urllib.parse import urlsplit
@@ -10,6 +9,7 @@ from urllib.parse import urlsplit
 import av
 import av.error
 
+from ...engines.terminal import redact
 from ..config import SourceConfig
 from ..errors import InputError
 from ..frames import Camera
@@ -29,20 +29,21 @@ def open_network(spec: str, camera: Camera, config: SourceConfig) -> LiveSource:
     server refuses that. HTTP files of known length are read like files, lossless and with their own times; everything
     else is live and timed on the host's monotonic clock. Passwords in the address are masked in what is reported.
     """
-    shown = mask_password(spec)
-    parts = urlsplit(spec)
-    if not parts.hostname and parts.scheme != "udp":
-        raise InputError(f"{shown}: names no host: write {parts.scheme}://HOST/PATH")
+    shown, scheme = redact(spec), spec.partition("://")[0]
+    if " " in spec or not spec.isprintable():  # no end of a password can be seen there
+        raise InputError(f"{scheme}://...: an address holds no blanks and line feeds: write them as %20, %0A")
+    try:
+        parts = urlsplit(spec)
+        host, _ = parts.hostname, parts.port
+    except ValueError:  # what it says may hold the password
+        raise InputError(f"{shown}: is no address: write {scheme}://HOST:PORT/PATH, IPv6 hosts in []") from None
+    if not host and scheme != "udp":
+        raise InputError(f"{shown}: names no host: write {scheme}://HOST/PATH")
 
     def opener(cancelled: Callable[[], bool]) -> VideoSource:
         return _open(spec, shown, camera, config, cancelled)
 
     return LiveSource(shown, config.open_timeout_s, opener)
-
-
-def mask_password(url: str) -> str:
-    """The address with `***` for the password in it, if any."""
-    return re.sub(r"(://[^/@:]*):[^/]*@", r"\1:***@", url)
 
 
 def network_options(scheme: str) -> dict[str, str]:

@@ -135,15 +135,13 @@ def evaluate(
 
     fusecam eval --detect --engine realtime --ir IR --vis CLEAR --hazy HAZY --labels LABELS --split msrs
     """
-    from rich.console import Console
-    from rich.markup import escape
-
     from ...engines import EngineError
+    from ...engines.terminal import Terminal, markup
     from ..errors import TrainError
     from .evaluate import default_workers
     from .run import Settings, run_evaluation
 
-    errors = Console(stderr=True, emoji=False)
+    errors = Terminal(stderr=True, emoji=False)
     try:
         given = {"--labels": labels, "--hazy": hazy, "--hazy-fused": hazy_fused, "--detector": detector}
         unread = [option for option, value in given.items() if value]
@@ -175,7 +173,7 @@ def evaluate(
                     split,
                     out,
                 ),
-                Console(emoji=False),
+                Terminal(emoji=False),
                 errors,
             )
             return
@@ -194,7 +192,7 @@ def evaluate(
             out,
             workers or default_workers(),
         )
-        run_evaluation(settings, Console(emoji=False), errors)
+        run_evaluation(settings, Terminal(emoji=False), errors)
     except (TrainError, EngineError) as error:
         message = str(error)
     except ModuleNotFoundError as error:
@@ -205,7 +203,7 @@ def evaluate(
         )
     else:
         return
-    errors.print(f"[bold red]fusecam: error:[/] {escape(message)}", soft_wrap=True, highlight=False)
+    errors.print(f"[bold red]fusecam: error:[/] {markup(message)}", soft_wrap=True, highlight=False)
     raise typer.Exit(1)
 
 

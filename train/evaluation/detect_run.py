@@ -19,6 +19,7 @@ from ...engines import FusionEngine, Strength, create_engine
 from ...engines.base import Pixels
 from ...engines.detector import DETECTOR_WEIGHTS
 from ...engines.registry import UNLIFTED, parse
+from ...engines.terminal import markup
 from ..detector.boxes import read_boxes
 from ..errors import TrainError
 from .detection import ALL_CLASSES, Figures, Judged, Result, judge, pixels
@@ -97,7 +98,7 @@ def run_detection(settings: DetectSettings, console: Console, progress: Console)
         raise TrainError(f"--detector {strange[0]}=...: no such row; there are {', '.join((*BASELINES, *methods))}")
 
     def note(line: str) -> None:
-        progress.print(f"note: {line}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+        progress.print(f"note: {markup(line)}", style="yellow", highlight=False, soft_wrap=True)
 
     scenes = _scenes(settings, rule, note)
     if settings.out is not None:
@@ -133,9 +134,7 @@ def run_detection(settings: DetectSettings, console: Console, progress: Console)
 
         paths = [_write(settings.out / "detection.csv", results, weights)]
         paths += draw(settings.out, looked, results, lambda each: frames(each.scene, read_sources(each.scene), engines))
-        console.print(
-            "\n".join(["", *(f"wrote {path}" for path in paths)]), markup=False, highlight=False, soft_wrap=True
-        )
+        console.print("\n".join(["", *(f"wrote {markup(path)}" for path in paths)]), highlight=False, soft_wrap=True)
     return results
 
 
@@ -207,7 +206,7 @@ def _rows(looked: Sequence[Seen]) -> list[str]:
 
 
 def _table(title: str, rows: Mapping[str, Result]) -> Table:
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+    table = Table(title=markup(title), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
     first = next(iter(rows.values()))
     classes = [name for name in first.figures if name != ALL_CLASSES]
     headings = [*COLUMNS.values(), *(f"{name}\n({first.figures[name].labels})" for name in classes)]

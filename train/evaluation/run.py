@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from ...calib.atomic import atomic
 from ...engines import Strength, create_engine
 from ...engines.base import FusionEngine
+from ...engines.terminal import markup
 from ..errors import TrainError
 from ..metrics import RANKED, Colour, Gray
 from .evaluate import BASELINES, SceneScores, evaluate_scenes, fuse_scene
@@ -68,7 +69,7 @@ def run_evaluation(settings: Settings, console: Console, progress: Console) -> l
     rule = split_rule(settings.split)
 
     def note(line: str) -> None:
-        progress.print(f"note: {line}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+        progress.print(f"note: {markup(line)}", style="yellow", highlight=False, soft_wrap=True)
 
     scenes = find_scenes(
         settings.infrared,
@@ -100,9 +101,7 @@ def run_evaluation(settings: Settings, console: Console, progress: Console) -> l
     if settings.out is not None:
         paths = write_files(settings.out, results, groups, rule, _described(settings, engines))
         paths += _draw(settings.out, scenes, results, engines)
-        console.print(
-            "\n".join(["", *(f"wrote {path}" for path in paths)]), markup=False, highlight=False, soft_wrap=True
-        )
+        console.print("\n".join(["", *(f"wrote {markup(path)}" for path in paths)]), highlight=False, soft_wrap=True)
     return groups
 
 

@@ -9,6 +9,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from ...engines.terminal import markup
 from ..metrics import LOWER_IS_BETTER
 from .evaluate import Scores
 from .summary import Group
@@ -40,7 +41,7 @@ def tables(group: Group) -> list[Table]:
 
 
 def _table(title: str, rows: Mapping[str, Scores], metrics: Sequence[str]) -> Table:
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+    table = Table(title=markup(title), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
     table.add_column("")
     for metric in metrics:
         table.add_column(HEADINGS.get(metric, metric), justify="right", no_wrap=True)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import torch
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from ...engines.networks.lure import Lure
+from ...engines.terminal import Terminal
 from ..fit import Ordered, held_out, run
 from .examples import make_restoration
 from .module import LureModule, make_lure, score
@@ -26,7 +26,7 @@ def fit_lure(recipe: LureRecipe, out: Path, resume: bool = False, devices: str =
     module = LureModule(recipe)
     weights = run(module, recipe, out, resume, devices, bar)
     rows = {"untrained": untrained, "average": None, "trained": module.network_of.cpu().eval()}
-    Console().print(compare(recipe, rows))
+    Terminal().print(compare(recipe, rows))
     return weights
 
 

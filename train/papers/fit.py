@@ -9,11 +9,11 @@ from pathlib import Path
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from rich import box
-from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
 from ...engines import checkpoints
+from ...engines.terminal import Terminal
 from ..fit import Ordered, held_out, run
 from ..module import Batch, Trained
 from .recipe import PaperRecipe
@@ -73,7 +73,7 @@ def fit_paper(recipe: PaperRecipe, out: Path, resume: bool = False, devices: str
     untrained = deepcopy(task.network).eval()
     weights = run(PaperModule(recipe, task), recipe, out, resume, devices, bar)
     trained = task.network.cpu().eval()
-    Console().print(compare(recipe, task, {"untrained": untrained, "average": None, recipe.name: trained}))
+    Terminal().print(compare(recipe, task, {"untrained": untrained, "average": None, recipe.name: trained}))
     return weights
 
 

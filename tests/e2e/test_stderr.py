@@ -1,0 +1,112 @@
+"""What happens to stderr never ends a run, and what stands there tells no secrets and steers no terminal."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from .command import COMMAND, QUICK, fusecam, pair_of_clips
+
+SECRET = "Zq81hunter2"
+
+
+def run_with(stderr, *arguments, **more):
+    return subprocess.Popen(
+        [*COMMAND, *map(str, arguments)], stderr=stderr, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL, **more
+    )
+
+
+@pytest.mark.parametrize("log", [[], ["--log-json"]])
+@pytest.mark.parametrize("reader", ["gone", "stopped"])
+def test_a_run_outlives_its_reader(tmp_path, reader, log):
+    ir, vis = pair_of_clips(tmp_path)
+    read, write = os.pipe()
+    if reader == "gone":
+        os.close(read)
+    else:  # nobody reads: a pipe that is full blocks whoever writes
+        os.set_blocking(write, False)
+        with pytest.raises(BlockingIOError):
+            while True:
+                os.write(write, b"x" * 1024)
+        os.set_blocking(write, True)
+    out, report = tmp_path / "o.mkv", tmp_path / "r.json"
+    process = run_with(write, "--ir", ir, "--vis", vis, "--out", out, "--report", report, *QUICK, *log)
+    os.close(write)
+    try:
+        assert process.wait(90) == 0
+    finally:
+        process.kill()
+    assert json.loads(report.read_text())["frames"] == 30
+    assert out.exists()
+
+
+def test_nohup_is_heard(tmp_path):
+    ir, vis = pair_of_clips(tmp_path, frames=60)
+    out = tmp_path / "o.mkv"
+    ignoring = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN); "
+    arguments = ["--ir", str(ir), "--vis", str(vis), "--out", str(out), *QUICK, "--log-json"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", ignoring + COMMAND[-1], *arguments], stderr=subprocess.PIPE, text=True
+    )
+    for line in process.stderr:
+        if json.loads(line)["event"] == "started":
+            process.send_signal(signal.SIGHUP)
+    assert process.wait(60) == 0
+
+
+def test_passwords_are_in_no_report_and_no_message(tmp_path, monkeypatch, capfd):
+    """Nothing listens at the address; with its password it stands in the run file and the options."""
+    ir, _ = pair_of_clips(tmp_path)
+    for url in (
+        f"rtsp://admin:{SECRET}@127.0.0.1:9/x",
+        f"http://127.0.0.1:9/x?password={SECRET}",
+        f"ftp://admin:{SECRET}@h/x",
+        f"http://[::1/{SECRET}?token={SECRET}",
+        f"http://u:{SECRET}@[::1",
+        f"rtsp://admin:{SECRET}@",
+    ):
+        for arguments in (("--ir", url, "--vis", ir), ("--ir", url, "--vis", url)):
+            answer = fusecam(*arguments, "--out", tmp_path / "o.mp4", monkeypatch=monkeypatch, capfd=capfd)
+            assert answer.code == 1
+            assert SECRET not in answer.said or "[::1/" in url
+            assert len(answer.said.splitlines()) == 1, answer.said
+
+
+def test_names_do_not_steer_the_terminal(tmp_path, monkeypatch, capfd):
+    ir, vis = pair_of_clips(tmp_path, frames=5)
+    evil = tmp_path / "a\x1b[31m\x1b]0;title\x07\n[bold]x\u202e\udcff_vis.mp4"
+    vis.rename(evil)
+    report = tmp_path / "r.json"
+    answer = fusecam(
+        "--ir", ir, "--vis", evil, "--out", tmp_path / "\x1b[32mo\n.mkv", "--report", report, *QUICK,
+        monkeypatch=monkeypatch, capfd=capfd,
+    )  # fmt: skip
+    assert answer.code == 0, answer.said
+    assert "\x1b" not in answer.said and "\x07" not in answer.said and "\u202e" not in answer.said
+    assert "\\x1b[32mo\\n.mkv" in answer.said
+    lost = fusecam("--ir", ir, "--vis", f"{evil}x", "--out", tmp_path / "o.mp4", monkeypatch=monkeypatch, capfd=capfd)
+    assert len(lost.said.splitlines()) == 1
+    assert "[bold]x" in lost.said and "\x1b" not in lost.said
+
+
+@pytest.mark.parametrize("log", [[], ["--log-json"]])
+def test_a_traceback_holds_no_secret_and_has_the_logs_form(log):
+    """A defect, made here: what nobody expected is said without what was in the addresses."""
+    program = (
+        "import fusecam.pipeline.cli as cli, fusecam.pipeline.session as session\n"
+        f"def broken(*_): raise KeyError('rtsp://admin:{SECRET}@h/x')\n"
+        "session.check_sources = broken\n"
+        "cli.main()"
+    )
+    arguments = [sys.executable, "-c", program, "--ir", "a", "--vis", "b", "--out", "o.mp4", *log]
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert SECRET not in done.stderr.replace(program, "")
+    if log:
+        (line,) = map(json.loads, done.stderr.splitlines())
+        assert line["event"] == "crashed" and "KeyError" in line["traceback"]
+    else:
+        assert "rtsp://admin:***@h" in done.stderr

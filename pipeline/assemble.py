@@ -12,6 +12,7 @@ from ..engines.prompts.asked import Spoken
 from ..engines.registry import spoken
 from .config import DetectorConfig, EngineConfig, RunConfig, SourceConfig
 from .detect import Detector, create_detector
+from .doubts import Doubts
 from .drift import DriftMonitor
 from .errors import InputError
 from .frames import Camera
@@ -64,8 +65,8 @@ class Alignment:
 class Streams:
     """Both sources open, on one clock and on one pixel grid; live ones are opened anew when they are lost.
 
-    notes: the stated fallbacks taken on the way. health: where live sources count what befalls them.
-    drift: watches the rig, None without one.
+    notes: the stated fallbacks taken on the way. doubts: what may be wrong with the result, of both sources too.
+    health: where live sources count what befalls them. drift: watches the rig, None without one.
     """
 
     infrared: Source
@@ -74,6 +75,7 @@ class Streams:
     synchronizer: Synchronizer
     alignment: Alignment
     notes: list[str] = field(default_factory=list)
+    doubts: Doubts = field(default_factory=Doubts)
     health: Health = field(default_factory=Health)
     drift: DriftMonitor | None = None
 
@@ -91,13 +93,14 @@ def open_streams(config: RunConfig) -> Streams:
     try:
         _check_clocks(infrared, visible)
         notes: list[str] = []
+        doubts = Doubts()
         names = _pair_images(infrared, visible)
         if names is not None and isinstance(infrared, ImageSource):
             infrared = infrared.arranged([partner for _, partner in names.pairs])
         registrar = Registrar(rig)
         registrar.warp((visible.info.width, visible.info.height), (infrared.info.width, infrared.info.height))
         alignment = (
-            Alignment(0.0, 0.0, names.summary) if names else _align(config, rig, infrared, visible, registrar, notes)
+            Alignment(0.0, 0.0, names.summary) if names else _align(config, rig, infrared, visible, registrar, doubts)
         )
         if names and (names.unused_infrared or any(partner is None for _, partner in names.pairs)):
             notes.append(names.summary)
@@ -115,8 +118,10 @@ def open_streams(config: RunConfig) -> Streams:
         raise
     health = Health()
     infrared, visible = (_watched(source, config.sources, health) for source in (infrared, visible))
+    for source in (infrared, visible):
+        source.health.doubts.follow(doubts.add)
     drift = DriftMonitor(registrar) if rig is not None and config.monitor.drift else None
-    return Streams(infrared, visible, registrar, synchronizer, alignment, notes, health, drift)
+    return Streams(infrared, visible, registrar, synchronizer, alignment, notes, doubts, health, drift)
 
 
 def check_sources(config: SourceConfig) -> None:
@@ -188,7 +193,7 @@ def _pair_images(infrared: Source, visible: Source) -> NamePairs | None:
 
 
 def _align(
-    config: RunConfig, rig: Rig | None, infrared: Source, visible: Source, registrar: Registrar, notes: list[str]
+    config: RunConfig, rig: Rig | None, infrared: Source, visible: Source, registrar: Registrar, doubts: Doubts
 ) -> Alignment:
     """The given offset, else the rig's, else measured from two recordings, else none."""
     if config.sync.offset_ms != "auto":
@@ -197,13 +202,13 @@ def _align(
         return Alignment(rig.time_offset_ms, 0.0, f"from {config.rig}")
     if infrared.info.kind != "video" or visible.info.kind != "video":
         return Alignment(0.0, 0.0, "capture times as they are")
-    return measure_alignment(config.sources, infrared.info, visible.info, registrar, notes)
+    return measure_alignment(config.sources, infrared.info, visible.info, registrar, doubts)
 
 
 def measure_alignment(
-    config: SourceConfig, infrared: SourceInfo, visible: SourceInfo, registrar: Registrar, notes: list[str]
+    config: SourceConfig, infrared: SourceInfo, visible: SourceInfo, registrar: Registrar, doubts: Doubts
 ) -> Alignment:
-    """Offset and drift from what moves in both recordings; 0, with a note, where that cannot be told."""
+    """Offset and drift from what moves in both recordings; 0, with a doubt, where that cannot be told."""
     found = measure_drift(
         lambda start_s: open_source(visible.spec, "visible", config, start_s),
         lambda start_s: open_source(infrared.spec, "infrared", config, start_s),
@@ -211,7 +216,7 @@ def measure_alignment(
         registrar,
     )
     if not found.ok:
-        notes.append(f"time offset not measured ({found.reason}): taken as 0; {_advice(infrared, visible)}")
+        doubts.add(f"time offset not measured ({found.reason}): taken as 0; {_advice(infrared, visible)}")
         return Alignment(0.0, 0.0, f"not measured: {found.reason}")
     first = next(estimate for _, estimate in found.windows if estimate.ok)
     if found.ppm == 0 and abs(found.offset_ms) < 2 * (first.error_ms or 0):

@@ -20,6 +20,7 @@ from ..engines.detector import DETECTOR_WEIGHTS
 from ..engines.terminal import markup
 from .assemble import Tools, build_tools, open_streams
 from .config import MonitorConfig, RunConfig
+from .doubts import DOUBTFUL
 from .errors import InputError, expected_errors
 from .names import pair_clips
 from .report import write_report
@@ -43,6 +44,9 @@ VIDEO_SUFFIXES = (
     ".mts",
     ".nut",
 )
+
+
+STATUSES = "done", "doubtful", "kept", "failed", "interrupted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +84,7 @@ class Clip:
 
 @dataclass(slots=True)
 class Row:
-    """One line of the summary table. status: done, kept (finished earlier), failed, interrupted."""
+    """One line of the summary table. status: done, kept (finished earlier), doubtful, failed, interrupted."""
 
     name: str
     status: str
@@ -97,7 +101,8 @@ def run_batch(
     console: Console,
     cluster: Cluster | None = None,
 ) -> int:
-    """Run every pair of clips; returns the exit code: 0 all done, 1 something failed or had no partner, 130 Ctrl-C.
+    """Run every pair of clips; returns the exit code: 0 all done, 3 done, but some doubtful, 1 something failed or
+    had no partner, 130 Ctrl-C.
 
     A clip that fails is reported and the others go on. cluster: where to run them, None for one after the other here.
     Raises InputError when there is nothing to run.
@@ -121,7 +126,9 @@ def run_batch(
     console.print(summary(rows, len(clips), len(alone)))
     if stop.is_set():
         return INTERRUPTED
-    return 1 if alone or len(rows) < len(clips) or any(row.status == "failed" for row in rows) else 0
+    if alone or len(rows) < len(clips) or any(row.status == "failed" for row in rows):
+        return 1
+    return DOUBTFUL if any(row.report is not None and row.report["doubts"] for row in rows) else 0
 
 
 def _settled(config: RunConfig) -> RunConfig:
@@ -217,7 +224,9 @@ def run_clip(
         write_report(finished.report | {"fingerprint": mark, "bytes": _bytes(clip)}, clip.report)
     except expected as error:
         return Row(clip.name, "failed", remark=str(error))
-    return Row(clip.name, "done", finished.report, "; ".join(finished.report["warnings"]))
+    doubts = finished.report["doubts"]
+    remarks = "; ".join([*doubts, *finished.report["warnings"]])
+    return Row(clip.name, "doubtful" if doubts else "done", finished.report, remarks)
 
 
 def _finished(clip: Clip, mark: str) -> dict[str, Any] | None:
@@ -240,7 +249,13 @@ def _bytes(clip: Clip) -> list[int] | None:
 
 def line(row: Row) -> str:
     """What is said of a clip when it is over."""
-    colour = {"done": "green", "kept": "cyan", "failed": "bold red", "interrupted": "yellow"}[row.status]
+    colour = {
+        "done": "green",
+        "doubtful": "bold yellow",
+        "kept": "cyan",
+        "failed": "bold red",
+        "interrupted": "yellow",
+    }[row.status]
     return f"[{colour}]{row.status}[/] {markup(row.name)}" + (f": {markup(row.remark)}" if row.remark else "")
 
 
@@ -264,7 +279,7 @@ def summary(rows: Sequence[Row], clips: int, alone: int) -> Table:
                 str(len(row.report["warnings"])),
             ]
         table.add_row(markup(row.name), row.status, *figures)
-    counts = {status: sum(row.status == status for row in rows) for status in ("done", "kept", "failed", "interrupted")}
+    counts = {status: sum(row.status == status for row in rows) for status in STATUSES}
     counts |= {"not reached": clips - len(rows), "without partner": alone}
     table.caption = ", ".join(f"{number} {what}" for what, number in counts.items() if number)
     return table

@@ -83,6 +83,7 @@ def run(
     vis: Source = None,
     config: options.Config = None,
     max_frames: options.MaxFrames = None,
+    strict: options.Strict = None,
     rig: options.Rig = None,
     distance: options.Distance = None,
     offset_ms: options.OffsetMs = None,
@@ -118,8 +119,8 @@ def run(
         ir=ir, vis=vis, dehaze=dehaze, lift=lift, prompt=prompt, engine=engine, detect=detect, weights=weights,
         classes=classes, conf=conf, track=track, overlay=overlay, inset=inset, trails=trails, tint=tint,
         offset_ms=offset_ms, out=out, show=show, record=record, events=events, report=report,
-        frame_latencies=frame_latencies, rig=rig, distance=distance, max_frames=max_frames, metrics=metrics,
-        serve=serve, token=token, log_json=log_json,
+        frame_latencies=frame_latencies, rig=rig, distance=distance, max_frames=max_frames, strict=strict,
+        metrics=metrics, serve=serve, token=token, log_json=log_json,
     )  # fmt: skip
     given = [name for name in ("--ir", "--vis", "--config") if context.params[name.strip("-")] is not None]
     if context.invoked_subcommand is not None:
@@ -168,6 +169,7 @@ def batch(
     ray_cores: options.RayCores = None,
     config: options.Config = None,
     max_frames: options.MaxFrames = None,
+    strict: options.Strict = None,
     rig: options.Rig = None,
     distance: options.Distance = None,
     offset_ms: options.OffsetMs = None,
@@ -199,7 +201,7 @@ def batch(
     overrides = options.overrides(
         dehaze=dehaze, lift=lift, prompt=prompt, engine=engine, detect=detect, weights=weights, classes=classes,
         conf=conf, track=track, overlay=overlay, inset=inset, trails=trails, tint=tint, offset_ms=offset_ms,
-        frame_latencies=frame_latencies, rig=rig, distance=distance, max_frames=max_frames,
+        frame_latencies=frame_latencies, rig=rig, distance=distance, max_frames=max_frames, strict=strict,
     )  # fmt: skip
     if ray_cores is not None and ray is None:
         raise InputError("--ray-cores needs --ray: without a cluster a clip has the whole machine")
@@ -244,7 +246,7 @@ for command in entry_points(group="fusecam.commands"):  # training and evaluatio
 
 
 def main() -> None:
-    """Console entry point. Exit codes: 0 done, 1 failed, 2 wrong options, 130 interrupted."""
+    """Console entry point. Exit codes: 0 done, 1 failed, 2 wrong options, 3 done but doubtful, 130 interrupted."""
     guard_stderr()
     try:
         app()

@@ -143,6 +143,7 @@ class RunConfig(_Section):
     record: RecordConfig = RecordConfig()
     monitor: MonitorConfig = MonitorConfig()
     max_frames: int | None = Field(None, gt=0)
+    strict: bool = Field(False, description="a result that would be doubtful is an error")
 
     @model_validator(mode="after")
     def _consistent(self) -> RunConfig:

@@ -14,6 +14,7 @@ from ..calib.atomic import write_atomic
 from ..engines.terminal import Terminal, markup
 from .assemble import build_tools, open_streams
 from .config import DetectorConfig, RunConfig
+from .doubts import DOUBTFUL
 from .errors import InputError
 from .report import print_account, write_report
 from .session import INTERRUPTED, interruptible, run_streams
@@ -35,7 +36,7 @@ def run_demo(out: Path, weights: Path | None, console: Console) -> int:
         tools = build_tools(base.engine, base.detector)
     if tools.detector is None:
         console.print("No detector weights are installed: the demo runs without detection (--weights FILE adds it).")
-    rows, tables = [], []
+    rows, tables, doubtful = [], [], False
     with as_file(files("fusecam.samples")) as samples, interruptible() as stop:
         for scene, title in SCENES.items():
             config = base.model_copy(
@@ -59,10 +60,11 @@ def run_demo(out: Path, weights: Path | None, console: Console) -> int:
             tables.append(finished.recorder.table(f"{title}: latency"))
             console.print(tables[-1])
             print_account(finished.report, config, console)
+            doubtful |= bool(finished.report["doubts"])
     save(compose(rows), out / "contact_sheet.png")
     write_atomic(out / "latency.txt", _as_text(tables).encode(), InputError)
     console.print(f"Look at [bold]{markup(out)}/contact_sheet.png[/] and the three videos beside it.", highlight=False)
-    return 0
+    return DOUBTFUL if doubtful else 0
 
 
 def _as_text(tables: Sequence[Table]) -> str:

@@ -29,6 +29,15 @@ Config = Annotated[
     Path | None, _option(panel=RUN, metavar="YAML", help="Run file with any setting; options given here override it.")
 ]
 MaxFrames = Annotated[int | None, _option(panel=RUN, metavar="N", min=1, help="Stop after N output frames.")]
+Strict = Annotated[
+    bool | None,
+    _option(
+        "--strict",
+        panel=RUN,
+        help="Refuse what would be a doubtful result: an assumption about the input that may be wrong, which else is "
+        "said and ends with exit code 3.",
+    ),
+]
 Rig = Annotated[
     Path | None,
     _option(metavar="YAML", help="How the cameras stand to each other. Without it infrared is scaled onto visible."),
@@ -219,6 +228,7 @@ def overrides(
     rig: Path | None = None,
     distance: float | None = None,
     max_frames: int | None = None,
+    strict: bool | None = None,
     metrics: str | None = None,
     serve: str | None = None,
     token: str | None = None,
@@ -249,7 +259,7 @@ def overrides(
         "output": _given(out=out, show=show, report=report, frame_latencies=frame_latencies),
         "record": _given(folder=record, events=events),
         "monitor": _given(metrics=metrics, serve=serve, token=token, log_json=log_json),
-        **_given(rig=rig, distance=distance, max_frames=max_frames),
+        **_given(rig=rig, distance=distance, max_frames=max_frames, strict=strict),
     }
 
 

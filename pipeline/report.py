@@ -14,6 +14,7 @@ from ..engines.terminal import markup, redacted
 from . import machine
 from .assemble import Streams, Tools
 from .config import RunConfig
+from .doubts import Doubts
 from .errors import InputError
 from .latency import LatencyRecorder
 from .runner import Outcome
@@ -53,7 +54,8 @@ def build_report(
         "health": streams.health.snapshot(),
         "registration": None if streams.drift is None else streams.drift.account(),
         "latency": recorder.as_dict(),
-        "warnings": [*warnings(streams, tools, sinks), *_never_met(streams.synchronizer.stats)],
+        "warnings": warnings(streams, tools, sinks),
+        "doubts": list(streams.doubts),
         "machine": machine.describe(),
         "config": config.model_dump(mode="json"),
     }
@@ -85,14 +87,14 @@ def warnings(streams: Streams, tools: Tools, sinks: list[Sink]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _never_met(stats: SyncStats) -> list[str]:
+def doubt_never_met(stats: SyncStats, doubts: Doubts) -> None:
     """Said at the end of a run: until then the cameras may still find each other."""
     if stats.paired or not stats.visible_alone or not stats.infrared:
-        return []
-    return [
+        return
+    doubts.add(
         f"none of {stats.visible_alone} visible frames had an infrared one within {stats.tolerance_ms:.0f} ms: "
         "nothing was fused; see that both recordings are of the same time, or give their offset with --offset-ms"
-    ]
+    )
 
 
 def write_report(report: dict[str, Any], path: Path) -> None:
@@ -126,6 +128,13 @@ def print_account(report: dict[str, Any], config: RunConfig, console: Console) -
         if line == told:
             continue
         console.print(f"[yellow]warning:[/] {markup(line)}", highlight=False, soft_wrap=True)
+    if doubts := len(report["doubts"]):
+        console.print(
+            f"[bold yellow]doubtful:[/] the result rests on {doubts} assumption{'s' if doubts > 1 else ''} that may be "
+            "wrong, said above (--strict refuses such a result)",
+            highlight=False,
+            soft_wrap=True,
+        )
     if config.output.out is not None and report["frames"]:
         console.print(f"wrote [bold]{markup(config.output.out)}[/]", highlight=False, soft_wrap=True)
 

@@ -134,7 +134,7 @@ class Runner:
         switching = sys.getswitchinterval()
         sys.setswitchinterval(SWITCH_S)
         captures = [
-            Capture(source, self._inbox, self.recorder, stages.health, self._over, self._fail)
+            Capture(source, self._inbox, self.recorder, stages.health, self._over, self.fail)
             for source in (stages.infrared, stages.visible)
         ]
         writer = threading.Thread(target=self._write, name="output", daemon=True)
@@ -146,7 +146,7 @@ class Runner:
             if self.stop.is_set():
                 outcome.ended = "interrupted"
         except Exception as error:  # kept for the caller: sources and sinks must be closed first
-            self._fail(error)
+            self.fail(error)
         finally:
             self._inbox.close()
             self._output.end()
@@ -312,7 +312,7 @@ class Runner:
                 self.stop.set()
             except Exception as error:  # disk full, say: ends the run, reported by the caller
                 self._output_failed = True
-                self._fail(error)
+                self.fail(error)
 
     def _write_one(self, result: Result) -> None:
         stages, recorder = self._stages, self.recorder
@@ -339,9 +339,10 @@ class Runner:
             close_all(self._stages.sinks, complete=kept)
             self._outcome.kept = kept
         except Exception as error:  # a full disk may show only when the file is finished
-            self._fail(error)
+            self.fail(error)
 
-    def _fail(self, error: Exception) -> None:
+    def fail(self, error: Exception) -> None:
+        """End the run because of `error`; the first one counts. From any thread."""
         if self._outcome.failure is None:
             self._outcome.failure = error
             self._outcome.ended = "failed"

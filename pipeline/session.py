@@ -19,6 +19,7 @@ from ..calib.atomic import AtomicFile
 from ..engines.terminal import Terminal, markup
 from .assemble import Streams, Tools, build_tools, check_sources, open_streams
 from .config import RunConfig
+from .doubts import DOUBTFUL
 from .errors import InputError
 from .latency import LatencyRecorder
 from .machine import has_display
@@ -28,7 +29,7 @@ from .monitor.view import RunView
 from .monitor.watch import watched
 from .overlay import Overlay
 from .places import spare
-from .report import build_report, print_summary, warnings, write_report
+from .report import build_report, doubt_never_met, print_summary, warnings, write_report
 from .runner import Outcome, Runner, Stages
 from .sinks import Sink, close_all, is_video, lines_of, open_sinks
 from .sinks.record import RecordSink
@@ -100,7 +101,9 @@ def run_session(config: RunConfig, console: Console) -> int:
         print_summary(finished.report, finished.recorder, config, console)
     if finished.outcome.failure is not None:
         raise finished.outcome.failure
-    return INTERRUPTED if finished.outcome.ended == "interrupted" else 0
+    if finished.outcome.ended == "interrupted":
+        return INTERRUPTED
+    return DOUBTFUL if finished.report["doubts"] else 0
 
 
 def _spare_report(config: RunConfig, report: Path) -> None:
@@ -128,7 +131,18 @@ def run_streams(
     visible, infrared = streams.visible.info, streams.infrared.info
     health, switches = streams.health, Switches()
     sinks: list[Sink] = []
+    runner: Runner | None = None
+
+    def on_doubt(line: str) -> None:
+        if not config.strict:
+            console.print(f"[bold yellow]doubtful:[/] {markup(line)}", highlight=False, soft_wrap=True)
+        elif runner is None:
+            raise InputError(f"--strict: {line}")
+        else:
+            runner.fail(InputError(f"--strict: {line}"))
+
     try:
+        streams.doubts.follow(on_doubt)
         names = visible.names
         inputs = [infrared.spec, visible.spec, *([] if config.rig is None else [str(config.rig)])]
         with console.status("building the engine for these frame sizes"):
@@ -155,7 +169,7 @@ def run_streams(
         recorder,
         lambda: tools.engine.name,
         lambda: None if tools.detector is None else tools.detector.name,
-        lambda: warnings(streams, tools, sinks),
+        lambda: [*streams.doubts, *warnings(streams, tools, sinks)],
         switches,
         tuple(name for name, stage in has.items() if stage is not None),
         tools.prompt,
@@ -203,6 +217,7 @@ def run_streams(
 
         runner = Runner(stages, recorder, stop, config.max_frames, on_frame, keep_partial, config.sources.give_up_s)
         outcome = runner.run()
+        doubt_never_met(streams.synchronizer.stats, streams.doubts)
     report = build_report(config, streams, tools, tracker, outcome, recorder, sinks)
     return Finished(outcome, report, recorder)
 

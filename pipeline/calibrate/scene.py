@@ -13,6 +13,7 @@ from ...engines.terminal import markup
 from ..agreement import edge_record
 from ..assemble import Streams, measure_alignment, open_streams
 from ..config import OverlayConfig, RunConfig, SourceConfig, SyncConfig
+from ..doubts import Doubts
 from ..register import Registrar
 from ..session import INTERRUPTED
 from .pairs import collected
@@ -72,13 +73,13 @@ def calibrate_scene(order: Order, console: Console) -> int:
 
 def _measured_offset(config: RunConfig, streams: Streams, rig: Rig, console: Console) -> float | None:
     """In ms, with the rig just found, which tells it better than none; None, said, where it cannot be told."""
-    notes: list[str] = []
+    doubts = Doubts()
     with console.status("measuring the time offset"):
         infos = streams.infrared.info, streams.visible.info
-        alignment = measure_alignment(config.sources, *infos, Registrar(rig), notes)
-    for note in notes:
-        _say(console, note)
-    return None if notes else alignment.offset_ms
+        alignment = measure_alignment(config.sources, *infos, Registrar(rig), doubts)
+    for doubt in doubts:
+        _say(console, doubt)
+    return None if doubts else alignment.offset_ms
 
 
 def _attempt(config: RunConfig, streams: Streams, order: Order, console: Console) -> tuple[Rig, SceneFit] | None:

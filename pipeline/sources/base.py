@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Literal, Protocol
 
+from ..doubts import Doubts
 from ..frames import Camera, Clock, Frame
 
 Kind = Literal["video", "images", "camera", "network", "pipe"]
@@ -40,6 +41,7 @@ class SourceInfo:
 class SourceHealth:
     """Monotonic counters, and one line for each kind of trouble met (not one for each frame).
 
+    doubts: what was assumed about this source and may be wrong.
     drift_ppm: how much faster the host's clock runs than a live source's, once 10 s have shown it; else None.
     """
 
@@ -48,6 +50,7 @@ class SourceHealth:
     retimed: int = 0
     drift_ppm: float | None = None
     warnings: list[str] = field(default_factory=list)
+    doubts: Doubts = field(default_factory=Doubts)
 
 
 class Source(Protocol):

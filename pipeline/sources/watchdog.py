@@ -48,6 +48,7 @@ class WatchedSource:
         """
         self.info = first.info
         self.health = SourceHealth()
+        first.health.doubts.follow(self.health.doubts.add)
         self._source = first
         self._reopen = reopen
         self._stall_s = max(stall_s, _PERIODS / float(first.info.rate)) if first.info.rate else stall_s
@@ -105,6 +106,7 @@ class WatchedSource:
             attempt = _Attempt(self._reopen)
             if (source := attempt.wait(self._closed)) is not None:
                 self._source = source
+                source.health.doubts.follow(self.health.doubts.add)
                 if self._closed.is_set():  # closed in between: `close` may have seen the source before this one
                     source.close()
                 return

@@ -126,11 +126,11 @@ def open_streams(config: RunConfig) -> Streams:
 
 def check_sources(config: SourceConfig) -> None:
     """See that two different sources are named. Raises InputError."""
-    missing = [option for option, spec in (("--ir", config.ir), ("--vis", config.vis)) if not spec]
+    missing = [option for option, spec in (("--ir", config.ir.source), ("--vis", config.vis.source)) if not spec]
     if missing:
         raise InputError(f"{' and '.join(missing)} missing: give both cameras, e.g. --ir dev0 --vis dev1")
-    if config.ir == config.vis:
-        raise InputError(f"{config.ir}: given as --ir and as --vis; two different sources are needed")
+    if config.ir.source == config.vis.source:
+        raise InputError(f"{config.ir.source}: given as --ir and as --vis; two different sources are needed")
 
 
 def _load_rig(config: RunConfig) -> Rig | None:
@@ -146,10 +146,7 @@ def _open_both(config: SourceConfig) -> tuple[Source, Source]:
     """Open infrared and visible at the same time: two pipes fed by one writer would otherwise wait for each other."""
     cameras: tuple[Camera, Camera] = ("infrared", "visible")
     with ThreadPoolExecutor(2) as pool:
-        opening = [
-            pool.submit(open_source, spec or "", camera, config)
-            for spec, camera in zip((config.ir, config.vis), cameras, strict=True)
-        ]
+        opening = [pool.submit(open_source, config.side(camera).source or "", camera, config) for camera in cameras]
     failures = [job.exception() for job in opening]
     failure = next((error for error in failures if error is not None), None)
     if failure is not None:
@@ -165,7 +162,7 @@ def _watched(source: Source, config: SourceConfig, health: Health) -> Source:
     if not (isinstance(source, LiveSource) and source.info.live):
         return source
     camera = source.info.camera
-    spec = (config.vis if camera == "visible" else config.ir) or ""
+    spec = config.side(camera).source or ""
 
     def reopen() -> LiveSource:
         again = open_source(spec, camera, config)

@@ -214,7 +214,7 @@ def run_clip(
         update: dict[str, Any] = {
             "output": config.output.model_copy(update={"out": clip.video, "show": False, "report": None})
         }
-        update["sources"] = config.sources.model_copy(update={"ir": str(clip.infrared), "vis": str(clip.visible)})
+        update["sources"] = config.sources.reading(clip.infrared, clip.visible)
         settings = config.model_copy(update=update)
         finished = run_streams(settings, open_streams(settings), tools, stop, console, title=title, keep_partial=False)
         if finished.outcome.failure is not None:

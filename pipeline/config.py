@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from ..calib.yaml_file import YamlFileError, read_yaml
 from ..engines.detector import DETECTOR_WEIGHTS
 from .errors import InputError
+from .frames import Camera
 
 Strength = Annotated[float, Field(ge=0, le=1)] | Literal["auto"]
 Milliseconds = Annotated[float, Field(ge=-1e9, le=1e9)]
@@ -18,7 +19,8 @@ _VARIANTS = ("function-", "literal[", "constrained-")
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    # YAML reads `ir: 0` as a number where the command line has text: both mean the same.
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, coerce_numbers_to_str=True)
 
 
 class ThermalConfig(_Section):
@@ -29,21 +31,79 @@ class ThermalConfig(_Section):
     smoothing_s: float = Field(1.0, ge=0, description="time constant of the percentiles, so that video does not pump")
 
 
+class SideConfig(_Section):
+    """One camera: its source, and how its pictures are read. In a run file a plain string is the source alone."""
+
+    source: str | None = Field(None, description="camera, file, folder, glob, address or pipe")
+    format: str | None = Field(None, description="V4L2 pixel format asked of a camera, e.g. mjpeg, yuyv422, gray16le")
+    size: str | None = Field(None, pattern=r"^\d+x\d+$", description="WIDTHxHEIGHT asked of a camera")
+    rate: float | None = Field(
+        None, ge=1e-3, le=1e4, description="frames per second: asked of a camera, true of a recording or folder"
+    )
+    crop: tuple[int, int, int, int] | None = Field(
+        None, description="[x, y, width, height] of the picture in the stored frame, before it is turned"
+    )
+    rotate: Literal[0, 90, 180, 270] = Field(0, description="degrees clockwise, after what the file itself says")
+    flip: Literal["none", "horizontal", "vertical"] = Field("none", description="mirror, after the rotation")
+    polarity: Literal["auto", "white-hot", "black-hot"] = Field("auto", description="of infrared; auto: measured")
+    channel: int | None = Field(None, ge=1, le=64, description="the one channel that is read, counted from 1")
+    range: tuple[float, float] | None = Field(
+        None, description="[low, high] in stored values that become black and white; none: measured"
+    )
+    preset: Literal["p2pro", "tc001"] | None = Field(
+        None, description="a USB thermal camera whose frame holds a picture above its 16-bit temperatures"
+    )
+
+    @field_validator("crop")
+    @classmethod
+    def _has_area(cls, crop: tuple[int, int, int, int] | None) -> tuple[int, int, int, int] | None:
+        if crop is not None and not (min(crop[:2]) >= 0 and min(crop[2:]) > 0):
+            raise ValueError(f"[x, y, width, height] inside the picture is needed, not {list(crop)}")
+        return crop
+
+    @field_validator("range")
+    @classmethod
+    def _increases(cls, limits: tuple[float, float] | None) -> tuple[float, float] | None:
+        if limits is not None and not limits[0] < limits[1]:
+            raise ValueError(f"low must be below high, not {list(limits)}")
+        return limits
+
+
 class SourceConfig(_Section):
     """Where the two cameras' frames come from."""
 
-    ir: str | None = None
-    vis: str | None = None
+    ir: SideConfig = SideConfig()
+    vis: SideConfig = SideConfig()
     fps: float = Field(25.0, ge=1e-3, le=1e4, description="frame rate given to image folders, which have none")
     thermal: ThermalConfig = ThermalConfig()
-    camera_format: str | None = Field(None, description="V4L2 pixel format of cameras, e.g. mjpeg, yuyv422, gray16le")
-    camera_size: str | None = Field(None, pattern=r"^\d+x\d+$", description="WIDTHxHEIGHT asked of cameras")
-    camera_fps: float | None = Field(None, gt=0, description="frame rate asked of cameras")
+    camera_format: str | None = Field(None, description="`format` of both cameras where a camera has none of its own")
+    camera_size: str | None = Field(None, pattern=r"^\d+x\d+$", description="`size` of both, likewise")
+    camera_fps: float | None = Field(None, gt=0, description="`rate` asked of both cameras, likewise")
     open_timeout_s: float = Field(10.0, gt=0, description="how long a camera or network stream may take to answer")
     stall_s: float = Field(2.0, gt=0, description="silence after which a live source is opened anew")
     give_up_s: float | None = Field(
         30.0, gt=0, description="end a live run when neither camera has given a frame for so long; none: never"
     )
+
+    @field_validator("ir", "vis", mode="before")
+    @classmethod
+    def _plain_source(cls, value: Any) -> Any:
+        if isinstance(value, str | int) and not isinstance(value, bool):
+            return {"source": value}
+        if value is not None and not isinstance(value, dict | SideConfig):
+            raise ValueError(f"give a source, or a mapping with `source` and its settings, not {value!r}")
+        return value or {}
+
+    def side(self, camera: Camera) -> SideConfig:
+        """The settings of one camera."""
+        return self.vis if camera == "visible" else self.ir
+
+    def reading(self, ir: str | Path, vis: str | Path) -> SourceConfig:
+        """The same settings for two other sources."""
+        sides = {"ir": (self.ir, ir), "vis": (self.vis, vis)}
+        return self.model_copy(
+            update={name: side.model_copy(update={"source": str(spec)}) for name, (side, spec) in sides.items()}
+        )
 
 
 class SyncConfig(_Section):

@@ -42,9 +42,7 @@ def run_demo(out: Path, weights: Path | None, console: Console) -> int:
             config = base.model_copy(
                 update={
                     "rig": samples / "rig.yaml",
-                    "sources": base.sources.model_copy(
-                        update={"ir": str(samples / f"{scene}_ir.mp4"), "vis": str(samples / f"{scene}_vis.mp4")}
-                    ),
+                    "sources": base.sources.reading(samples / f"{scene}_ir.mp4", samples / f"{scene}_vis.mp4"),
                     "output": base.output.model_copy(update={"out": out / f"{scene}.mp4", "show": False}),
                 }
             )

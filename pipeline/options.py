@@ -247,7 +247,7 @@ def overrides(
     if conf is not None and not 0 < conf < 1:
         raise InputError(f"--conf {conf}: give a number between 0 and 1")
     return {
-        "sources": _given(ir=ir, vis=vis),
+        "sources": {side: {"source": spec} for side, spec in _given(ir=ir, vis=vis).items()},
         "engine": _given(
             name=engine, dehaze=_strength("--dehaze", dehaze), lift=_strength("--lift", lift), prompt=prompt
         ),

@@ -108,7 +108,7 @@ def run_session(config: RunConfig, console: Console) -> int:
 
 def _spare_report(config: RunConfig, report: Path) -> None:
     out = config.output.out
-    spare(report, (config.sources.ir, config.sources.vis, config.rig), option="--report")
+    spare(report, (config.sources.ir.source, config.sources.vis.source, config.rig), option="--report")
     if out is not None:
         spare(report, (out, lines_of(out)), "the output", "--report")
 

@@ -71,7 +71,7 @@ def calibrate_board(order: Order, console: Console) -> int:
 
 def _check_pair(config: SourceConfig) -> None:
     """Recordings that cannot belong together are refused before any work is done."""
-    specs = {"--ir": config.ir or "", "--vis": config.vis or ""}
+    specs = {"--ir": config.ir.source or "", "--vis": config.vis.source or ""}
     if specs["--ir"] == specs["--vis"] or not all(_is_recorded(spec) for spec in specs.values()):
         return  # the same source twice is refused where sources are opened
     colour, names = {}, {}

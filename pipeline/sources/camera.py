@@ -53,16 +53,16 @@ def list_cameras(sysfs: Path = _SYSFS, dev: Path = _DEV) -> list[tuple[str, str]
     return found
 
 
-def camera_options(config: SourceConfig) -> dict[str, str]:
+def camera_options(config: SourceConfig, camera: Camera) -> dict[str, str]:
     """libavdevice's v4l2 options. `timestamps=default` keeps the driver's own buffer times, on CLOCK_MONOTONIC."""
+    side = config.side(camera)
     options = {"timestamps": "default"}
-    if config.camera_format:
-        name = config.camera_format.lower()
+    if name := (side.format or config.camera_format or "").lower():
         options["input_format"] = _FOURCC.get(name, name)
-    if config.camera_size:
-        options["video_size"] = config.camera_size
-    if config.camera_fps:
-        options["framerate"] = f"{config.camera_fps:g}"
+    if size := side.size or config.camera_size:
+        options["video_size"] = size
+    if rate := side.rate or config.camera_fps:
+        options["framerate"] = f"{rate:g}"
     return options
 
 
@@ -70,17 +70,18 @@ def open_camera(spec: str, device: str, camera: Camera, config: SourceConfig) ->
     """Open a V4L2 device. Raises InputError: no such camera (and which there are), not permitted, in use, format."""
     if sys.platform != "linux":
         raise InputError(f"{spec}: cameras are read through Video4Linux, on Linux only: give a file or stream address")
+    options = camera_options(config, camera)
     try:
         if not stat.S_ISCHR(Path(device).stat().st_mode):
             raise InputError(f"{spec}: {device} is not a camera device")
         os.close(os.open(device, os.O_RDWR | os.O_NONBLOCK))
     except OSError as e:
-        raise InputError(f"{spec}: {explain(e.errno, device, config)}") from e
+        raise InputError(f"{spec}: {explain(e.errno, device, options)}") from e
 
     def opener(cancelled: Callable[[], bool]) -> VideoSource:
         limit = config.open_timeout_s
         try:
-            container = av.open(device, "r", format="v4l2", options=camera_options(config), timeout=limit)
+            container = av.open(device, "r", format="v4l2", options=options, timeout=limit)
             traits = VideoTraits(
                 "camera",
                 "monotonic",
@@ -92,7 +93,7 @@ def open_camera(spec: str, device: str, camera: Camera, config: SourceConfig) ->
             )
             return VideoSource(container, spec, camera, config.thermal, traits)
         except av.error.FFmpegError as e:
-            raise InputError(f"{spec}: {explain(e.errno, device, config)}") from e
+            raise InputError(f"{spec}: {explain(e.errno, device, options)}") from e
 
     return LiveSource(spec, config.open_timeout_s, opener)
 
@@ -114,7 +115,7 @@ def _readiness(device: str) -> Callable[[float], bool]:
     return lambda seconds: bool(poll.poll(seconds * 1000))
 
 
-def explain(code: int | None, device: str, config: SourceConfig) -> str:
+def explain(code: int | None, device: str, options: dict[str, str]) -> str:
     """What an errno from opening a camera means for the user, and what to do."""
     if code in (errno.ENOENT, errno.ENODEV, errno.ENXIO):
         there = ", ".join(f"{path} ({name})" for path, name in list_cameras())
@@ -124,7 +125,7 @@ def explain(code: int | None, device: str, config: SourceConfig) -> str:
     if code == errno.EBUSY:
         return f"{device} is in use: close the other program that reads it"
     if code == errno.EINVAL:
-        asked = ", ".join(f"{key}={value}" for key, value in camera_options(config).items() if key != "timestamps")
+        asked = ", ".join(f"{key}={value}" for key, value in options.items() if key != "timestamps")
         return f"{device} does not offer {asked or 'a usable format'}: see `v4l2-ctl -d {device} --list-formats-ext`"
     if code == errno.ENOTTY:
         return f"{device} is not a camera that captures video"

@@ -50,10 +50,19 @@ def test_camera_names(spec, device):
         ({"camera_format": "Y16"}, {"input_format": "gray16le"}),
         ({"camera_size": "640x512", "camera_fps": 60.0}, {"video_size": "640x512", "framerate": "60"}),
         ({"camera_fps": 8.57}, {"framerate": "8.57"}),
+        (
+            {"ir": {"format": "Y16", "size": "160x120", "rate": 9}},
+            {"input_format": "gray16le", "video_size": "160x120", "framerate": "9"},
+        ),
+        (
+            {"ir": {"format": "Y16"}, "camera_format": "MJPG", "camera_fps": 30},
+            {"input_format": "gray16le", "framerate": "30"},
+        ),
+        ({"vis": {"format": "MJPG", "size": "1920x1080"}}, {}),
     ],
 )
 def test_options_ask_for_kernel_times(settings, options):
-    assert camera_options(SourceConfig(**settings)) == {"timestamps": "default", **options}
+    assert camera_options(SourceConfig(**settings), "infrared") == {"timestamps": "default", **options}
 
 
 def test_this_ffmpeg_has_video4linux():
@@ -108,7 +117,7 @@ def test_no_such_camera(spec):
     ],
 )
 def test_errors_say_what_to_do(code, says):
-    message = explain(code, "/dev/video0", SourceConfig(camera_format="Y16", camera_size="80x60"))
+    message = explain(code, "/dev/video0", {"input_format": "gray16le", "video_size": "80x60"})
     assert says in message
     assert "/dev/video0" in message
     assert "\n" not in message

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Literal
 
 from .errors import InputError
@@ -19,8 +20,10 @@ class Account:
     which is known when a later one is used, or at `close`. For one thread."""
 
     def __init__(self, health: Health, live: bool, give_up_s: float | None) -> None:
-        """give_up_s: how long neither camera of a live run may give a new picture, None for any time."""
+        """give_up_s: how long neither camera of a live run may give a new picture, None for any time. Of a camera that
+        never gave one it counts from now."""
         self._health, self._live, self._give_up_s = health, live, give_up_s
+        self._began_s = time.monotonic()
         self._infrared: tuple[int, _Fate] | None = None
 
     def passed(self, pair: FramePair) -> None:
@@ -52,8 +55,11 @@ class Account:
             return
         for camera in CAMERAS:
             health.look(camera, synchronizer.overdue_s(camera))
+        if self._give_up_s is None:
+            return
+        waited = time.monotonic() - self._began_s
         ages = [health.last_frame_age_s(camera) for camera in CAMERAS]
-        if self._give_up_s is not None and all(age is not None and age > self._give_up_s for age in ages):
+        if all((waited if age is None else age) > self._give_up_s for age in ages):
             raise InputError(
                 f"--ir, --vis: no new picture from either camera for {self._give_up_s:g} s: check both, or raise "
                 "sources.give_up_s"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +15,7 @@ from fusecam.pipeline.errors import InputError
 from fusecam.pipeline.frames import Camera, Frame, FramePair
 from fusecam.pipeline.freeze import FreezeWatch
 from fusecam.pipeline.handover import Handover
-from fusecam.pipeline.health import FATES, Health
+from fusecam.pipeline.health import CAMERAS, FATES, Health
 from fusecam.pipeline.inbox import Inbox
 from fusecam.pipeline.register import Registrar
 from fusecam.pipeline.sync import Synchronizer
@@ -116,16 +117,26 @@ def test_account_counts_every_frame_once():
     assert health.run_counters()["fused"] == 4
 
 
-def test_account_gives_up_when_both_cameras_are_gone():
+@pytest.mark.parametrize("never", [(), ("infrared",), ("visible",), ("visible", "infrared")])
+def test_account_gives_up_when_both_cameras_are_gone_or_never_came(never):
     health = Health()
-    account = Account(health, live=True, give_up_s=0.5)
+    account = Account(health, live=True, give_up_s=0.3)
     inbox, synchronizer = Inbox(2, lossless=False), Synchronizer(live=True)
-    account.look(inbox, synchronizer)  # none has come yet
-    health.frame("visible", 0)
-    health.frame("infrared", 0)
-    with pytest.raises(InputError, match=r"no new picture from either camera for 0\.5 s"):
+    account.look(inbox, synchronizer)  # none has come yet, and there is still time
+    for camera in {"visible", "infrared"} - set(never):
+        health.frame(camera, 0)
+    time.sleep(0.35)
+    with pytest.raises(InputError, match=r"no new picture from either camera for 0\.3 s"):
         account.look(inbox, synchronizer)
-    assert (health.state("visible"), health.state("infrared")) == ("lost", "lost")
+    assert all(health.state(camera) == ("starting" if camera in never else "lost") for camera in CAMERAS)
+
+
+def test_account_goes_on_while_one_camera_gives_pictures():
+    health = Health()
+    account = Account(health, live=True, give_up_s=0.05)
+    time.sleep(0.1)
+    health.frame("visible", time.monotonic_ns())
+    account.look(Inbox(2, lossless=False), Synchronizer(live=True))
 
 
 @pytest.mark.parametrize("size", [(64, 48), (160, 120), (97, 51)])

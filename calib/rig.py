@@ -13,9 +13,10 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import numpy.typing as npt
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
 
 from .atomic import write_atomic
+from .foreign import Foreign, ForeignError, Size, read_foreign
 from .lens import distort, undistort
 from .yaml_file import YamlFileError, read_yaml
 
@@ -123,6 +124,22 @@ class Rig(BaseModel):
     time_offset_ms: Number | None = Field(None, description="added to infrared times gives visible times")
     scene: SceneRecord | None = Field(None, description="what a calibration from the scene found; for the reader")
     edges: EdgeRecord | None = Field(None, description="how edges agreed at the calibration; for the drift monitor")
+    _read: Foreign | None = PrivateAttr(None)
+
+    @property
+    def foreign(self) -> bool:
+        """Whether it was read from another tool's file."""
+        return self._read is not None
+
+    @property
+    def notes(self) -> list[str]:
+        """What was filled in where the rig was read from another tool's file, one line each."""
+        return [] if self._read is None else self._read.notes
+
+    @property
+    def doubts(self) -> list[str]:
+        """What was assumed then and may be wrong, one line each."""
+        return [] if self._read is None else self._read.doubts
 
     @field_validator("rotation")
     @classmethod
@@ -252,18 +269,36 @@ class Rig(BaseModel):
         return fx * x + cx, fy * y + cy
 
 
-def load_rig(path: Path) -> Rig:
-    """Read a rig file. Raises RigError, one line, naming the file and the field."""
+def load_rig(path: Path, sizes: tuple[Size, Size] | None = None, distance: float | None = None) -> Rig:
+    """Read a rig file, or another tool's calibration (see `foreign`).
+
+    Args:
+        path: the file, or a folder with another tool's files.
+        sizes: (width, height) of visible and infrared frames, taken where another tool's file has none.
+        distance: metres at which the two images are aligned, in place of the file's.
+
+    Raises:
+        RigError: one line, naming the file and the field.
+    """
     try:
-        data = read_yaml(path)
+        foreign = read_foreign(path, sizes, distance)
+        data = read_yaml(path) if foreign is None else foreign.data
+    except ForeignError as e:
+        raise RigError(f"{path}: {e}") from e
     except YamlFileError as e:
         raise RigError(f"{path}: {e}; give a rig file made by the calibration") from e
     if not isinstance(data, dict):
         raise RigError(f"{path}: a rig file is a mapping of settings, this holds a {type(data).__name__}")
     try:
-        return Rig.model_validate(data)
+        rig = Rig.model_validate(data)
     except ValidationError as e:
-        raise RigError(f"{path}: {'; '.join(_explain(dict(problem)) for problem in e.errors())}") from e
+        raise RigError(f"{path}: {_explain_all([dict(problem) for problem in e.errors()])}") from e
+    if foreign is not None:
+        foreign.notes = [f"{path}: {note}" for note in foreign.notes]
+        foreign.doubts = [f"{path}: {doubt}" for doubt in foreign.doubts]
+        rig._read = foreign
+        return rig
+    return rig if distance is None else rig.at_distance(distance)
 
 
 def save_rig(rig: Rig, path: Path) -> None:
@@ -303,6 +338,20 @@ def _resized(camera: CameraModel, size: tuple[int, int], name: str) -> CameraMod
 
 
 _SECTIONS: dict[str, type[BaseModel]] = {"scene": SceneRecord, "edges": EdgeRecord}
+
+
+_MOST_TOLD = 3
+
+
+def _explain_all(problems: list[dict[str, Any]]) -> str:
+    """On one line that can be read: of a file that is something else altogether every key would be a problem."""
+    unknown = [str(problem["loc"][0]) for problem in problems if problem["type"] == "extra_forbidden"]
+    if len(unknown) > _MOST_TOLD:
+        return (
+            f"is no rig file: it holds {', '.join(unknown[:_MOST_TOLD])} and {len(unknown) - _MOST_TOLD} more unknown "
+            f"keys; known are {', '.join(Rig.model_fields)}, and the calibrations of OpenCV, ROS and Kalibr"
+        )
+    return "; ".join(_explain(problem) for problem in problems)
 
 
 def _explain(problem: dict[str, Any]) -> str:

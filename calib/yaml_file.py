@@ -35,3 +35,10 @@ class _Unique(yaml.SafeLoader):
                     raise yaml.composer.ComposerError(None, None, f"key '{key.value}' occurs twice", key.start_mark)
                 seen.add(key.value)
         return node
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Of a key that a merge brings in and the mapping overrides only the latter stays: where such a mapping is
+        merged in turn, PyYAML takes the first."""
+        super().flatten_mapping(node)
+        last = {key.value if isinstance(key, yaml.ScalarNode) else id(key): (key, value) for key, value in node.value}
+        node.value = list(last.values())

@@ -10,6 +10,7 @@ from ..engines import create_engine
 from ..engines.base import FusionEngine
 from ..engines.prompts.asked import Spoken
 from ..engines.registry import spoken
+from ..engines.warp import Size
 from .config import DetectorConfig, EngineConfig, RunConfig, SourceConfig
 from .detect import Detector, create_detector
 from .doubts import Doubts
@@ -88,17 +89,19 @@ class Streams:
 def open_streams(config: RunConfig) -> Streams:
     """Open both sources, load the rig, settle the time offset. Raises InputError and RigError."""
     check_sources(config.sources)
-    rig = _load_rig(config)
+    if config.rig is None and config.distance is not None:
+        raise InputError("--distance needs --rig: without a rig file there is nothing to move")
     infrared, visible = _open_both(config.sources)
     try:
         _check_clocks(infrared, visible)
         notes: list[str] = []
         doubts = Doubts()
+        rig = _load_rig(config, (frame_size(visible), frame_size(infrared)), notes, doubts)
         names = _pair_images(infrared, visible)
         if names is not None and isinstance(infrared, ImageSource):
             infrared = infrared.arranged([partner for _, partner in names.pairs])
         registrar = Registrar(rig)
-        registrar.warp((visible.info.width, visible.info.height), (infrared.info.width, infrared.info.height))
+        registrar.warp(frame_size(visible), frame_size(infrared))
         alignment = (
             Alignment(0.0, 0.0, names.summary) if names else _align(config, rig, infrared, visible, registrar, doubts)
         )
@@ -133,13 +136,19 @@ def check_sources(config: SourceConfig) -> None:
         raise InputError(f"{config.ir.source}: given as --ir and as --vis; two different sources are needed")
 
 
-def _load_rig(config: RunConfig) -> Rig | None:
+def _load_rig(config: RunConfig, sizes: tuple[Size, Size], notes: list[str], doubts: Doubts) -> Rig | None:
     if config.rig is None:
-        if config.distance is not None:
-            raise InputError("--distance needs --rig: without a rig file there is nothing to move")
         return None
-    rig = load_rig(config.rig)
-    return rig if config.distance is None else rig.at_distance(config.distance)
+    rig = load_rig(config.rig, sizes, config.distance)
+    notes += rig.notes
+    for doubt in rig.doubts:
+        doubts.add(doubt)
+    return rig
+
+
+def frame_size(source: Source) -> Size:
+    """(width, height) of the source's first frame."""
+    return source.info.width, source.info.height
 
 
 def _open_both(config: SourceConfig) -> tuple[Source, Source]:

@@ -10,8 +10,9 @@ from ...calib.board import CalibrationError
 from ...calib.rig import load_rig, save_rig
 from ...engines.terminal import markup
 from ..agreement import edge_record
-from ..assemble import open_streams
+from ..assemble import frame_size, open_streams
 from ..config import MonitorConfig, OverlayConfig, RunConfig, SourceConfig, SyncConfig
+from ..errors import InputError
 from ..register import Registrar
 from ..session import INTERRUPTED
 from .pairs import collected
@@ -26,7 +27,6 @@ def record_reference(
     Raises the sources' errors, RigError, and CalibrationError where edges do not agree; nothing is written then.
     """
     check_target(out, infrared, visible)
-    rig = load_rig(rig_file)
     config = RunConfig(
         sources=SourceConfig(ir=infrared, vis=visible),
         rig=rig_file,
@@ -36,6 +36,10 @@ def record_reference(
     )
     with console.status("opening both cameras"):
         streams = open_streams(config)
+    rig = load_rig(rig_file, (frame_size(streams.visible), frame_size(streams.infrared)))
+    if rig.foreign and out == rig_file:
+        streams.close()
+        raise InputError(f"{rig_file}: is another tool's calibration and stays as it is: give --out FILE")
     found = collected(config, streams, pairs, console)
     if found is None:
         return INTERRUPTED

@@ -279,7 +279,7 @@ def _camera_info(stem: str, data: Mapping[str, Any]) -> _CameraInfo:
 
 
 def _of_camchain(data: Mapping[str, Any], first: str | None) -> _Pair:
-    chain = []
+    chain: list[Mapping[str, Any]] = []
     while isinstance(camera := data.get(f"cam{len(chain)}"), dict):
         chain.append(camera)
     if len(chain) < 2:

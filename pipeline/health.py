@@ -57,10 +57,21 @@ FATES: tuple[CameraCounter, ...] = (
     "frozen",
     "unprocessed",
 )
-RunCounter = Literal["fused", "out", "dropped_output", "engine_losses", "recorder_losses", "recorder_frames_lost"]
-"""Of the run. fused: pairs and single frames that went on to be fused, each of which is out or dropped_output unless
-the run failed. out: frames given to the outputs. dropped_output: fused frames that were not shown, live only: a newer
-one replaced them because the outputs were slow, or they had grown old while an engine was built. engine_losses: engines
+RunCounter = Literal[
+    "fused",
+    "out",
+    "dropped_output",
+    "output_losses",
+    "overlay_losses",
+    "engine_losses",
+    "recorder_losses",
+    "recorder_frames_lost",
+]
+"""Of the run. fused: pairs and single frames that went on to be fused, each of which is out or dropped_output once the
+run is over. out: frames given to the outputs. dropped_output: frames that were not: live, a newer one replaced them
+because the outputs were slow, or they had grown old while an engine was built; or the engine or the last output failed.
+output_losses: outputs that failed and were left out from then on. overlay_losses: frames that went out without overlay
+because it failed. engine_losses: engines
 that failed in mid-run and were replaced. recorder_losses: times that a recording broke off for want of disk or rights;
 recorder_frames_lost: frames that it left out from then until it was tried again. What it had taken in the last second
 before it broke off may be lost as well.

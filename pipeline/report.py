@@ -18,7 +18,7 @@ from .doubts import Doubts
 from .errors import InputError
 from .latency import LatencyRecorder
 from .runner import Outcome
-from .sinks import Sink
+from .sinks import Outputs
 from .sources.base import Source
 from .sync import SyncStats
 from .track import Tracker
@@ -31,7 +31,7 @@ def build_report(
     tracker: Tracker | None,
     outcome: Outcome,
     recorder: LatencyRecorder,
-    sinks: list[Sink],
+    outputs: Outputs,
 ) -> dict[str, Any]:
     """Everything known of a finished run, ready for JSON. Times in ms, haze and illumination as means over frames.
 
@@ -54,7 +54,7 @@ def build_report(
         "health": streams.health.snapshot(),
         "registration": None if streams.drift is None else streams.drift.account(),
         "latency": recorder.as_dict(),
-        "warnings": warnings(streams, tools, sinks),
+        "warnings": warnings(streams, tools, outputs),
         "doubts": list(streams.doubts),
         "machine": machine.describe(),
         "config": config.model_dump(mode="json"),
@@ -78,13 +78,11 @@ def _source(source: Source, outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def warnings(streams: Streams, tools: Tools, sinks: list[Sink]) -> list[str]:
+def warnings(streams: Streams, tools: Tools, outputs: Outputs) -> list[str]:
     """Every stated fallback that the run took, once each."""
     found = [*streams.notes, *tools.engine.notes, *streams.registrar.warnings]
     found += streams.infrared.health.warnings + streams.visible.health.warnings
-    for sink in sinks:
-        found += sink.health.warnings
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys([*found, *outputs.warnings]))
 
 
 def doubt_never_met(stats: SyncStats, doubts: Doubts) -> None:
@@ -135,7 +133,7 @@ def print_account(report: dict[str, Any], config: RunConfig, console: Console) -
             highlight=False,
             soft_wrap=True,
         )
-    if config.output.out is not None and report["frames"]:
+    if config.output.out is not None and report["frames"] and not report["health"]["run"]["output_losses"]:
         console.print(f"wrote [bold]{markup(config.output.out)}[/]", highlight=False, soft_wrap=True)
 
 

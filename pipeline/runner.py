@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ..engines.base import Fused, FusionEngine
@@ -34,7 +34,7 @@ from .monitor.switches import Switches
 from .overlay import Overlay
 from .register import Registrar
 from .result import Result
-from .sinks.base import Sink, StopRequested, close_all
+from .sinks import Outputs, StopRequested
 from .sources.base import Source
 from .sync import Synchronizer, Wants
 from .track import Tracker
@@ -59,7 +59,7 @@ class Stages:
     detector: Detector | None
     tracker: Tracker | None
     overlay: Overlay | None
-    sinks: Sequence[Sink]
+    outputs: Outputs
     switches: Switches = field(default_factory=Switches)
     health: Health = field(default_factory=Health)
     drift: DriftMonitor | None = None
@@ -113,7 +113,6 @@ class Runner:
         self._max_frames = max_frames
         self._on_frame = on_frame
         self._keep_partial = keep_partial
-        self._output_failed = False
         self._live = stages.visible.info.live or stages.infrared.info.live
         self._inbox = Inbox(LIVE_QUEUE if self._live else FILE_QUEUE, lossless=not self._live)
         self._output = Handover(lossless=not self._live)
@@ -121,18 +120,39 @@ class Runner:
         self._size = stages.visible.info.width, stages.visible.info.height
         self._outcome = Outcome()
         self._failed = threading.Event()
+        self._broken_off = threading.Event()
         self._before_ns: int | None = None
         self._took: deque[int] = deque(maxlen=65)
 
     def run(self) -> Outcome:
         """Run to the end. Threads are joined, sources and sinks closed, whatever happens.
 
-        Sinks finish their files unless the output itself failed; the failure is in the outcome, not raised.
+        An output that fails is left out from then on, and the others finish their files. What ended the run, or the
+        first output that failed, is in the outcome, not raised.
+
+        Raises:
+            KeyboardInterrupt: the run was broken off: what was unfinished is removed.
         """
-        stages, outcome = self._stages, self._outcome
-        started = time.perf_counter()
         switching = sys.getswitchinterval()
         sys.setswitchinterval(SWITCH_S)
+        started = time.perf_counter()
+        try:
+            self._run()
+        except BaseException:
+            self._broken_off.set()
+            self._inbox.close()
+            self._output.end()
+            for source in (self._stages.infrared, self._stages.visible):
+                source.close()
+            self._stages.outputs.discard()
+            raise
+        finally:
+            sys.setswitchinterval(switching)
+        self._outcome.seconds = time.perf_counter() - started
+        return self._outcome
+
+    def _run(self) -> None:
+        stages, outcome = self._stages, self._outcome
         captures = [
             Capture(source, self._inbox, self.recorder, stages.health, self._over, self.fail)
             for source in (stages.infrared, stages.visible)
@@ -147,25 +167,22 @@ class Runner:
                 outcome.ended = "interrupted"
         except Exception as error:  # kept for the caller: sources and sinks must be closed first
             self.fail(error)
-        finally:
-            self._inbox.close()
-            self._output.end()
-            for source in (stages.infrared, stages.visible):
-                source.close()
-            for capture in captures:
-                capture.join()
-            writer.join()
-            self._account.close(self._inbox, stages.synchronizer)
-            outcome.dropped_queue = self._inbox.dropped
-            for camera, dropped in self._inbox.dropped.items():
-                if dropped:
-                    self.recorder.count(f"dropped {camera}", dropped)
-            for camera, left in self._inbox.left().items():
-                outcome.unprocessed[camera] = outcome.unprocessed.get(camera, 0) + left
-            self._close_sinks()
-            sys.setswitchinterval(switching)
-            outcome.seconds = time.perf_counter() - started
-        return outcome
+        self._inbox.close()
+        self._output.end()
+        for source in (stages.infrared, stages.visible):
+            source.close()
+        for capture in captures:
+            capture.join()
+        writer.join()
+        self._account.close(self._inbox, stages.synchronizer)
+        outcome.dropped_queue = self._inbox.dropped
+        for camera, dropped in self._inbox.dropped.items():
+            if dropped:
+                self.recorder.count(f"dropped {camera}", dropped)
+        for camera, left in self._inbox.left().items():
+            outcome.unprocessed[camera] = outcome.unprocessed.get(camera, 0) + left
+        outcome.frames = stages.health.run_counters()["out"]
+        self._close_outputs()
 
     def _over(self) -> bool:
         return self.stop.is_set() or self._failed.is_set()
@@ -221,34 +238,21 @@ class Runner:
 
     def _process(self, pairs: list[FramePair]) -> bool:
         """Register, fuse and detect each pair. False when the run is to end."""
-        stages, outcome, recorder = self._stages, self._outcome, self.recorder
+        stages, outcome = self._stages, self._outcome
         for number, pair in enumerate(pairs):
             if self._over() or outcome.frames == self._max_frames:
-                outcome.unprocessed["visible"] = len(pairs) - number
-                for left in pairs[number:]:
-                    self._account.left(left)
+                self._leave(pairs[number:])
                 return False
             if self._live and self._too_old(pair):
                 self._account.dropped(pair)
                 continue
             self._account.passed(pair)
-            index = outcome.frames
-            recorder.add("pair", time.monotonic_ns() - pair.visible.arrival_ns, index)
-            started = time.monotonic_ns()
-            pair, fused = self._fuse(pair, index)
-            detections: list[Detection] = []
-            detecting = stages.switches.detector
-            if stages.detector is not None and detecting:
-                with recorder.stage("detect", index):
-                    detections = stages.detector.detect(fused.to_detect)
-            if stages.tracker is not None and detecting:
-                with recorder.stage("track", index):
-                    detections = stages.tracker.follow(detections, pair.visible)
-            if self._live and pair.led_by == "visible" and self._took_too_long(started):
+            try:
+                added = self._pass_on(pair, outcome.frames)
+            except Exception:
                 stages.health.count_run("dropped_output")
-                continue
-            with recorder.stage("output queue", index):
-                added = self._output.put(Result(index, pair, fused, fused.image, detections))
+                self._leave(pairs[number + 1 :])
+                raise
             if added:
                 outcome.frames += 1
             else:
@@ -257,6 +261,31 @@ class Runner:
             outcome.ended = "frame limit reached"
             return False
         return True
+
+    def _leave(self, pairs: list[FramePair]) -> None:
+        """The run ends before these had their turn."""
+        self._outcome.unprocessed["visible"] = len(pairs)
+        for pair in pairs:
+            self._account.left(pair)
+
+    def _pass_on(self, pair: FramePair, index: int) -> bool:
+        """Work on one pair, to be frame `index` of the output. False where it takes no place there."""
+        stages, recorder = self._stages, self.recorder
+        recorder.add("pair", time.monotonic_ns() - pair.visible.arrival_ns, index)
+        started = time.monotonic_ns()
+        pair, fused = self._fuse(pair, index)
+        detections: list[Detection] = []
+        detecting = stages.switches.detector
+        if stages.detector is not None and detecting:
+            with recorder.stage("detect", index):
+                detections = stages.detector.detect(fused.to_detect)
+        if stages.tracker is not None and detecting:
+            with recorder.stage("track", index):
+                detections = stages.tracker.follow(detections, pair.visible)
+        if self._live and pair.led_by == "visible" and self._took_too_long(started):
+            return False
+        with recorder.stage("output queue", index):
+            return self._output.put(Result(index, pair, fused, fused.image, detections))
 
     def _fuse(self, pair: FramePair, index: int) -> tuple[FramePair, Fused]:
         stages = self._stages
@@ -304,42 +333,52 @@ class Runner:
 
     def _write(self) -> None:
         while (result := self._output.take()) is not None:
-            if self._failed.is_set():
+            if self._broken_off.is_set():
                 continue  # keep emptying so that the working thread never blocks
             try:
                 self._write_one(result)
-            except StopRequested:
-                self.stop.set()
-            except Exception as error:  # disk full, say: ends the run, reported by the caller
-                self._output_failed = True
+            except Exception as error:  # of the last output
                 self.fail(error)
 
     def _write_one(self, result: Result) -> None:
         stages, recorder = self._stages, self.recorder
-        if stages.overlay is not None and stages.switches.overlay:
-            with recorder.stage("overlay", result.index):
-                result = stages.overlay.draw(result, recorder)
-        self._outcome.add(result)
+        result = self._drawn(result)
         stages.health.shown(result.pair.visible.arrival_ns)
-        with recorder.stage("write", result.index):
-            for sink in stages.sinks:
-                sink.write(result)
+        try:
+            with recorder.stage("write", result.index):
+                stages.outputs.write(result)
+        except StopRequested:
+            self.stop.set()
+        except Exception:
+            stages.health.count_run("dropped_output")
+            raise
+        self._outcome.add(result)
         recorder.add("age", time.monotonic_ns() - result.pair.visible.arrival_ns, result.index)
         recorder.output()
         stages.health.count_run("out")
         if self._on_frame is not None:
             self._on_frame(result.index + 1)
 
-    def _close_sinks(self) -> None:
-        """Finish the outputs. Frames written before a camera or an engine failed are worth keeping, if asked for;
-        an output that failed itself is not."""
-        whole = self._outcome.ended in WHOLE
-        kept = (whole or (self._keep_partial and self._outcome.frames > 0)) and not self._output_failed
+    def _drawn(self, result: Result) -> Result:
+        """With the overlay, if there is one and it works."""
+        stages = self._stages
+        if stages.overlay is None or not stages.switches.overlay:
+            return result
         try:
-            close_all(self._stages.sinks, complete=kept)
-            self._outcome.kept = kept
-        except Exception as error:  # a full disk may show only when the file is finished
-            self.fail(error)
+            with self.recorder.stage("overlay", result.index):
+                return stages.overlay.draw(result, self.recorder)
+        except Exception as error:
+            stages.health.count_run("overlay_losses")
+            stages.outputs.warn(f"overlay: failed ({type(error).__name__}: {error}); such frames go out without it")
+            return result
+
+    def _close_outputs(self) -> None:
+        """Finish the outputs. Frames written before a camera or an engine failed are worth keeping, if asked for."""
+        outcome, outputs = self._outcome, self._stages.outputs
+        whole = outcome.ended in WHOLE and not outputs.lost
+        outcome.kept = outputs.close(whole or (self._keep_partial and outcome.frames > 0))
+        if outputs.lost and outcome.failure is None:
+            outcome.failure = outputs.lost[0]
 
     def fail(self, error: Exception) -> None:
         """End the run because of `error`; the first one counts. From any thread."""

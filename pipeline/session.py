@@ -31,7 +31,7 @@ from .overlay import Overlay
 from .places import spare
 from .report import build_report, doubt_never_met, print_summary, warnings, write_report
 from .runner import Outcome, Runner, Stages
-from .sinks import Sink, close_all, is_video, lines_of, open_sinks
+from .sinks import Outputs, Sink, close_all, is_video, lines_of, open_sinks
 from .sinks.record import RecordSink
 from .track import Tracker
 
@@ -79,9 +79,8 @@ def run_session(config: RunConfig, console: Console) -> int:
     config = _with_window_decided(config)
     if config.output.report is not None:
         _spare_report(config, config.output.report)
-        AtomicFile(
-            config.output.report, InputError
-        ).discard()  # a place that cannot be written to is better known before the run
+        # A place that cannot be written to is better known before the run.
+        AtomicFile(config.output.report, InputError).discard()
     try:
         with console.status("opening both cameras") as status:
             streams = open_streams(config)
@@ -93,8 +92,12 @@ def run_session(config: RunConfig, console: Console) -> int:
                 raise
     except KeyboardInterrupt:
         return INTERRUPTED
-    with interruptible() as stop:
-        finished = run_streams(config, streams, tools, stop, console)
+    try:
+        with interruptible() as stop:
+            finished = run_streams(config, streams, tools, stop, console)
+    except KeyboardInterrupt:
+        console.print("stopped at once: what was unfinished is removed, recordings are kept", highlight=False)
+        return INTERRUPTED
     if config.output.report is not None:
         write_report(finished.report, config.output.report)
     if finished.outcome.kept:
@@ -161,19 +164,25 @@ def run_streams(
         raise
     recorder = LatencyRecorder(frame_log=config.output.frame_latencies)
     overlay = Overlay(config.overlay, streams.drift) if _draws_overlay(config) else None
+
+    def say(line: str) -> None:
+        console.print(f"[yellow]warning:[/] {markup(line)}", soft_wrap=True, highlight=False)
+
     if streams.drift is not None:
-        streams.drift.on_warning = lambda line: console.print(f"[yellow]warning:[/] {markup(line)}", soft_wrap=True)
+        streams.drift.on_warning = say
     has = {"overlay": overlay, "detector": tools.detector, "recording": recording or None}
     view = RunView(
         health,
         recorder,
         lambda: tools.engine.name,
         lambda: None if tools.detector is None else tools.detector.name,
-        lambda: [*streams.doubts, *warnings(streams, tools, sinks)],
+        lambda: [*streams.doubts, *warnings(streams, tools, outputs)],
         switches,
         tuple(name for name, stage in has.items() if stage is not None),
         tools.prompt,
     )
+    outputs = Outputs(sinks, health, view, watched=config.monitor.serve is not None)
+    outputs.on_warning = say
     stages = Stages(
         streams.infrared,
         streams.visible,
@@ -183,7 +192,7 @@ def run_streams(
         tools.detector,
         tracker,
         overlay,
-        [*sinks, view],
+        outputs,
         switches,
         health,
         streams.drift,
@@ -218,7 +227,7 @@ def run_streams(
         runner = Runner(stages, recorder, stop, config.max_frames, on_frame, keep_partial, config.sources.give_up_s)
         outcome = runner.run()
         doubt_never_met(streams.synchronizer.stats, streams.doubts)
-    report = build_report(config, streams, tools, tracker, outcome, recorder, sinks)
+    report = build_report(config, streams, tools, tracker, outcome, recorder, outputs)
     return Finished(outcome, report, recorder)
 
 

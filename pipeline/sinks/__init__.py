@@ -13,11 +13,12 @@ from ..places import spare
 from .base import Sink, SinkHealth, StopRequested, close_all
 from .images import ImagesSink
 from .jsonl import JsonLinesSink
-from .resize import FirstSize
+from .outputs import Outputs
+from .resize import FirstSize, Sized
 from .video import FORMATS, VideoSink
 from .window import WindowSink
 
-__all__ = ["Sink", "SinkHealth", "StopRequested", "close_all", "is_video", "lines_of", "open_sinks"]
+__all__ = ["Outputs", "Sink", "SinkHealth", "StopRequested", "close_all", "is_video", "lines_of", "open_sinks"]
 
 
 def is_video(out: Path) -> bool:
@@ -69,10 +70,9 @@ def open_sinks(
             lines = lines_of(config.out)
             spare(lines, inputs)
             if is_video(config.out):
-                # The video is closed first: its trailer is what a full disk refuses, and then no lines stay either.
-                sinks.append(VideoSink(config.out, config, rate, pixel_aspect))
-                sinks.append(JsonLinesSink(lines))
-                sinks = [FirstSize(sinks)]
+                size = FirstSize()
+                sinks.append(Sized(VideoSink(config.out, config, rate, pixel_aspect), size))
+                sinks.append(Sized(JsonLinesSink(lines), size))
             else:
                 sinks.append(ImagesSink(config.out, names))
                 sinks.append(JsonLinesSink(lines))

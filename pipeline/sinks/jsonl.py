@@ -36,10 +36,14 @@ class JsonLinesSink:
         self.health.written += 1
 
     def close(self, complete: bool) -> None:
-        """Rename the finished file into place, or remove it."""
-        if complete and not self._aside.file.closed:
-            self._aside.commit()
-        self._aside.discard()
+        """Rename the finished file into place, or remove it. Complete without any frame is an InputError."""
+        try:
+            if complete and not self._aside.file.closed:
+                if not self.health.written:
+                    raise InputError(f"{self._aside.target}: not written, no frame reached it; check the sources")
+                self._aside.commit()
+        finally:
+            self._aside.discard()
 
 
 def record(result: Result) -> dict[str, Any]:

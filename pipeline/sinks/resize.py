@@ -2,58 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import cv2
 import numpy as np
 
 from ..result import Result
-from .base import Sink, SinkHealth, close_all
+from .base import Sink, SinkHealth
 
 
 class FirstSize:
-    """Hands every result to `sinks` in the first one's size, boxes included, so that they agree on the pixels.
+    """Brings every result to the size of the first one, boxes included, for all sinks that are to agree on the pixels.
 
-    Frames of another size are scaled and counted in `health.resized`, with one warning.
+    Frames of another size are scaled and counted in `resized`, with one warning.
     """
 
-    def __init__(self, sinks: Sequence[Sink]) -> None:
-        self._health = SinkHealth()
-        self._sinks = sinks
+    def __init__(self) -> None:
+        self.resized = 0
+        self.warnings: list[str] = []
         self._size: tuple[int, int] | None = None
+        self._last: tuple[Result, Result] | None = None
 
-    @property
-    def health(self) -> SinkHealth:
-        """The sinks' health together with what was resized here."""
-        every = [sink.health for sink in self._sinks]
-        return SinkHealth(
-            written=self._health.written,
-            resized=self._health.resized,
-            retimed=sum(health.retimed for health in every),
-            warnings=[*self._health.warnings, *(line for health in every for line in health.warnings)],
-        )
-
-    def write(self, result: Result) -> None:
-        """Scale if needed and pass on."""
+    def fit(self, result: Result) -> Result:
+        """The result in the first one's size; the same for every sink that asks."""
         height, width = result.image.shape[:2]
-        if self._size is None:
-            self._size = width, height
-        if (width, height) != self._size:
-            if self._health.resized == 0:
-                self._health.warnings.append(
+        self._size = self._size or (width, height)
+        if (width, height) == self._size:
+            return result
+        if self._last is None or self._last[0] is not result:
+            if self.resized == 0:
+                self.warnings.append(
                     f"frame {result.index}: size changed from {self._size[0]}x{self._size[1]} to {width}x{height}; "
                     "scaled back for the output"
                 )
-            self._health.resized += 1
-            result = _scaled(result, self._size)
-        for sink in self._sinks:
-            sink.write(result)
-        self._health.written += 1
+            self.resized += 1
+            self._last = result, _scaled(result, self._size)
+        return self._last[1]
+
+
+class Sized:
+    """A sink that gets every result in the first one's size."""
+
+    def __init__(self, sink: Sink, size: FirstSize) -> None:
+        self._sink, self._size = sink, size
+
+    @property
+    def health(self) -> SinkHealth:
+        """The sink's health together with what was resized."""
+        health = self._sink.health
+        return replace(health, resized=self._size.resized, warnings=[*self._size.warnings, *health.warnings])
+
+    def write(self, result: Result) -> None:
+        """Scale if needed and pass on."""
+        self._sink.write(self._size.fit(result))
 
     def close(self, complete: bool) -> None:
-        """Close all of them."""
-        close_all(self._sinks, complete)
+        """Close the sink."""
+        self._sink.close(complete)
 
 
 def _scaled(result: Result, size: tuple[int, int]) -> Result:

@@ -17,8 +17,9 @@ import pytest
 from fusecam.pipeline.config import OutputConfig
 from fusecam.pipeline.detect import Detection
 from fusecam.pipeline.errors import InputError
+from fusecam.pipeline.health import Health
 from fusecam.pipeline.result import Result
-from fusecam.pipeline.sinks import close_all, is_video, open_sinks
+from fusecam.pipeline.sinks import Outputs, close_all, is_video, open_sinks
 from fusecam.pipeline.sinks.images import ImagesSink
 from fusecam.pipeline.sinks.jsonl import JsonLinesSink
 
@@ -128,20 +129,26 @@ def test_images_on_a_full_disk(tmp_path: Path) -> None:
         subprocess.run(["umount", str(disk)], check=True)
 
 
-def test_json_lines_on_a_full_disk_leave_no_video_behind(tmp_path: Path) -> None:
+def test_json_lines_on_a_full_disk_cost_no_video(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=32k", "tmpfs", str(disk)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(disk)]
     if subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("a small tmpfs cannot be mounted here")
     try:
-        sinks = open_sinks(OutputConfig(out=disk / "out.mp4"))
+        health = Health()
+        outputs = Outputs(open_sinks(OutputConfig(out=disk / "out.mp4")), health)
         many = [Detection("person", 0.5, (1, 2, 3, 4))] * 200
-        with pytest.raises(InputError, match=r"out\.jsonl: cannot be written: No space left on device"):
-            for index in range(100):
-                sinks[0].write(result(index, detections=many))
-        close_all(sinks, complete=False)
-        assert names(disk) == []
+        for index in range(100):
+            outputs.write(result(index, detections=many, pts=index, time_base=Fraction(1, 25)))
+        assert outputs.close(complete=True)
+        assert names(disk) == ["out.mp4"]
+        with av.open(str(disk / "out.mp4")) as clip:
+            assert sum(1 for _ in clip.decode(video=0)) == 100
+        (error,) = outputs.lost
+        assert "out.jsonl: cannot be written: No space left on device" in str(error)
+        assert [line for line in outputs.warnings if "out.jsonl" in line and "goes on without it" in line]
+        assert health.run_counters()["output_losses"] == 1
     finally:
         subprocess.run(["umount", str(disk)], check=True)
 
@@ -157,12 +164,14 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 def test_a_size_change_is_scaled_for_the_video_and_its_boxes(tmp_path: Path) -> None:
-    (sink,) = open_sinks(OutputConfig(out=tmp_path / "out.mp4", preset="ultrafast"), Fraction(25))
+    sinks = open_sinks(OutputConfig(out=tmp_path / "out.mp4", preset="ultrafast"), Fraction(25))
     box = Detection("person", 0.9, (10.0, 10.0, 20.0, 30.0))
     sizes = [(64, 48), (128, 96), (32, 96), (64, 48)]
     for index, (width, height) in enumerate(sizes):
-        sink.write(result(index, picture(width, height), pts=index, time_base=Fraction(1, 25), detections=[box]))
-    sink.close(complete=True)
+        one = result(index, picture(width, height), pts=index, time_base=Fraction(1, 25), detections=[box])
+        for sink in sinks:
+            sink.write(one)
+    close_all(sinks, complete=True)
     with av.open(str(tmp_path / "out.mp4")) as container:
         decoded = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
     assert [frame.shape for frame in decoded] == [(48, 64, 3)] * 4
@@ -170,10 +179,10 @@ def test_a_size_change_is_scaled_for_the_video_and_its_boxes(tmp_path: Path) -> 
     assert np.abs(decoded[1][24, 20:60].astype(int) - decoded[0][24, 20:60]).mean() < 6
     boxes = [line["detections"][0]["box"] for line in lines(tmp_path / "out.jsonl")]  # type: ignore[index]
     assert boxes == [[10, 10, 20, 30], [5, 5, 10, 15], [20, 5, 40, 15], [10, 10, 20, 30]]
-    assert sink.health.written == 4
-    assert sink.health.resized == 2
-    assert len(sink.health.warnings) == 1
-    assert "64x48 to 128x96" in sink.health.warnings[0]
+    assert [sink.health.written for sink in sinks] == [4, 4]
+    assert [sink.health.resized for sink in sinks] == [2, 2]
+    (warning,) = dict.fromkeys(line for sink in sinks for line in sink.health.warnings)
+    assert "64x48 to 128x96" in warning
 
 
 def test_images_keep_their_own_sizes(tmp_path: Path) -> None:

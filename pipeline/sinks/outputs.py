@@ -1,0 +1,106 @@
+"""The sinks of one run, side by side: one that fails is ended and said, the others go on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from threading import Lock
+
+from ..errors import InputError, expected_errors
+from ..health import Health
+from ..result import Result
+from .base import Sink, StopRequested
+
+_PATIENCE_S = 2.0  # for a sink that is writing when the run is broken off
+
+
+class Outputs:
+    """Hands every result to every sink that has not failed.
+
+    Attributes:
+        lost: what ended the sinks that failed, in order.
+        on_warning: called with each line as it arises, in the thread that met it.
+    """
+
+    def __init__(self, sinks: Sequence[Sink], health: Health, view: Sink | None = None, watched: bool = False) -> None:
+        """Take the sinks.
+
+        Args:
+            sinks: opened.
+            health: counts outputs that are lost.
+            view: one more that gets every result, but is no output by itself.
+            watched: it is one, so that the run goes on without the others.
+        """
+        self.lost: list[Exception] = []
+        self.on_warning: Callable[[str], None] = lambda line: None
+        self._sinks, self._health = list(sinks), health
+        self._open = [*sinks, *([] if view is None else [view])]
+        self._needed = set() if watched or not sinks else {id(sink) for sink in sinks}
+        self._lines: list[str] = []
+        self._lock = Lock()
+
+    @property
+    def warnings(self) -> list[str]:
+        """One line for each kind of trouble of each sink, and for each that was lost."""
+        return [*self._lines, *(line for sink in self._sinks for line in sink.health.warnings)]
+
+    def write(self, result: Result) -> None:
+        """Take the next result.
+
+        Raises:
+            StopRequested: when all sinks have it, if one asked for the end of the run.
+            Exception: what ended the last output.
+        """
+        stop: StopRequested | None = None
+        with self._lock:
+            for sink in tuple(self._open):
+                try:
+                    sink.write(result)
+                except StopRequested as request:
+                    stop = request
+                except Exception as error:
+                    self._lose(sink, error, "the run goes on without it")
+        if self._needed and not any(id(sink) in self._needed for sink in self._open):
+            raise self.lost[-1]
+        if stop is not None:
+            raise stop
+
+    def warn(self, line: str) -> None:
+        """Say something about the outputs, once."""
+        if line not in self._lines:
+            self._lines.append(line)
+            self.on_warning(line)
+
+    def close(self, complete: bool) -> bool:
+        """End every sink that has not failed: put it in place when complete, else remove what is unfinished.
+
+        Returns:
+            Whether anything is kept.
+        """
+        with self._lock:
+            for sink in tuple(self._open):
+                try:
+                    sink.close(complete)
+                except Exception as error:  # a full disk may show only when the file is finished
+                    self._lose(sink, error, "it could not be finished")
+            kept = complete and (not self._sinks or any(sink in self._sinks for sink in self._open))
+            self._open.clear()
+        return kept
+
+    def discard(self) -> None:
+        """Remove what is unfinished, at once, whatever is being written; safe to call from any thread."""
+        if self._lock.acquire(timeout=_PATIENCE_S):
+            self._lock.release()
+            self.close(complete=False)
+
+    def _lose(self, sink: Sink, error: Exception, so: str) -> None:
+        if not isinstance(error, expected_errors()):
+            name = type(sink).__name__
+            error = InputError(f"{name}: failed unexpectedly ({type(error).__name__}: {' '.join(str(error).split())})")
+        self._open.remove(sink)
+        self.lost.append(error)
+        self._health.count_run("output_losses")
+        self.warn(f"output lost: {error}; {so}")
+        try:
+            sink.close(complete=False)
+        except Exception as second:
+            self.warn(f"output lost: {second}")

@@ -145,7 +145,9 @@ def run_streams(
             runner.fail(InputError(f"--strict: {line}"))
 
     try:
-        streams.doubts.follow(on_doubt)
+        if config.strict:
+            for line in streams.doubts:
+                on_doubt(line)
         names = visible.names
         inputs = [infrared.spec, visible.spec, *([] if config.rig is None else [str(config.rig)])]
         with console.status("building the engine for these frame sizes"):
@@ -158,6 +160,7 @@ def run_streams(
         sinks += open_sinks(config.output, visible.rate, visible.pixel_aspect, names, inputs)
         recording = _recording(config, streams, switches)
         sinks += [*recording, *more_sinks]
+        streams.doubts.follow(on_doubt)
     except BaseException:
         streams.close()
         close_all(sinks, complete=False)

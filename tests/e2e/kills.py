@@ -20,7 +20,7 @@ import av
 
 from .command import COMMAND, QUICK, pair_of_clips
 
-COMMON = ("--offset-ms", "0", *QUICK)
+COMMON = QUICK
 LOST = 30
 """Frames at 25 fps that a killed recording may lack: a second, and what was under way."""
 

@@ -15,7 +15,7 @@ from fusecam.engines import checkpoints
 from .command import QUICK, fusecam, leftovers, pair_of_clips, presentation_times, start
 
 VARIABLE = [0, 3, 4, 9, 20, 21, 22, 40, 41, 55]
-COMMON = ("--offset-ms", "0", *QUICK)
+COMMON = QUICK
 
 
 @pytest.fixture

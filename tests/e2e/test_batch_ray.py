@@ -11,7 +11,7 @@ import pytest
 from .command import QUICK, fusecam, leftovers, pair_of_clips, presentation_times, start
 
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'fusecam[ray]'")
-COMMON = ("--offset-ms", "0", "--ray-cores", "1", *QUICK)
+COMMON = ("--ray-cores", "1", *QUICK)
 CLIPS = ("a", "b", "c", "long")
 
 
@@ -38,7 +38,7 @@ def drives(tmp_path_factory):
 @pytest.fixture
 def run(monkeypatch, capfd):
     def run(*arguments):
-        return fusecam("batch", *arguments, *COMMON[:2], *QUICK, monkeypatch=monkeypatch, capfd=capfd)
+        return fusecam("batch", *arguments, *QUICK, monkeypatch=monkeypatch, capfd=capfd)
 
     return run
 

@@ -171,7 +171,7 @@ def test_times_that_run_back_are_put_right_and_counted(tmp_path, run):
     ir, vis = pair_of_clips(tmp_path, frames=40, suffix=".mkv")
     odd = remux(vis, tmp_path / "odd.mkv", times=[300 if i == 20 else 40 * i for i in range(40)])
     report = tmp_path / "r.json"
-    answer = run("--ir", ir, "--vis", odd, "--out", tmp_path / "o.mp4", "--offset-ms", 0, "--report", report, *QUICK)
+    answer = run("--ir", ir, "--vis", odd, "--out", tmp_path / "o.mp4", "--report", report, *QUICK)
     assert answer.code == 0, answer.said
     told = json.loads(report.read_text())
     counts = {camera: told["health"]["cameras"][camera]["retimed"] for camera in ("visible", "infrared")}
@@ -189,7 +189,7 @@ def test_pixels_that_are_not_square_stay_so(tmp_path, run, suffix):
     wide = tmp_path / "pal.mp4"
     write_video(wide, range(30), pictures=[street(i, 192, 144) for i in range(30)], pixel_aspect=Fraction(16, 15))
     out = tmp_path / f"o{suffix}"
-    answer = run("--ir", ir, "--vis", wide, "--out", out, "--offset-ms", 0, *QUICK)
+    answer = run("--ir", ir, "--vis", wide, "--out", out, *QUICK)
     assert answer.code == 0, answer.said
     with av.open(str(out)) as made:
         assert made.streams.video[0].sample_aspect_ratio == Fraction(16, 15)
@@ -205,7 +205,7 @@ def test_several_videos_in_one_file_are_told(tmp_path, run):
             for packet in [each for each in given.demux(video=0) if each.size]:
                 packet.stream = copied
                 out.mux(packet)
-    answer = run("--ir", ir, "--vis", both, "--out", tmp_path / "o.mp4", "--offset-ms", 0, *QUICK)
+    answer = run("--ir", ir, "--vis", both, "--out", tmp_path / "o.mp4", *QUICK)
     assert answer.code == 0, answer.said
     assert "both.mkv: holds 2 video streams; number 1 is read" in answer.said
 
@@ -218,7 +218,7 @@ def test_size_change_in_mid_stream_keeps_every_frame(tmp_path, run):
             part = tmp_path / f"{width}.ts"
             write_video(part, range(first, first + 20), pictures=[street(i, width, height) for i in range(20)])
             joined.write(part.read_bytes())
-    answer = run("--ir", ir, "--vis", changing, "--out", tmp_path / "o.mp4", "--offset-ms", 0, *QUICK)
+    answer = run("--ir", ir, "--vis", changing, "--out", tmp_path / "o.mp4", *QUICK)
     assert answer.code == 0, answer.said
     assert len(presentation_times(tmp_path / "o.mp4")) == 40
     assert len(json_lines(tmp_path / "o.jsonl")) == 40
@@ -231,7 +231,7 @@ def test_sixteen_bit_infrared_video(tmp_path, run):
     ir = write_video(
         tmp_path / "raw.mkv", range(30), codec="ffv1", pix_fmt="gray16le", pictures=counts, layout="gray16le"
     )
-    answer = run("--ir", ir, "--vis", vis, "--out", tmp_path / "o.mp4", "--offset-ms", 0, *QUICK)
+    answer = run("--ir", ir, "--vis", vis, "--out", tmp_path / "o.mp4", *QUICK)
     assert answer.code == 0, answer.said
     with_infrared = cv2.VideoCapture(str(tmp_path / "o.mp4"))
     spread = with_infrared.read()[1].std()
@@ -239,7 +239,7 @@ def test_sixteen_bit_infrared_video(tmp_path, run):
 
 
 def test_false_colour_infrared_is_told(tmp_path, run, clips):
-    answer = run("--ir", clips[1], "--vis", clips[0], "--out", tmp_path / "o.mp4", "--offset-ms", 0, *QUICK)
+    answer = run("--ir", clips[1], "--vis", clips[0], "--out", tmp_path / "o.mp4", *QUICK)
     assert answer.code == 0, answer.said
     assert "colour" in answer.said
 
@@ -248,7 +248,7 @@ def test_truncated_recording_gives_its_frames_and_says_so(tmp_path, run):
     ir, vis = pair_of_clips(tmp_path, frames=60, suffix=".mkv")
     cut = tmp_path / "cut.mkv"
     cut.write_bytes(vis.read_bytes()[: vis.stat().st_size * 2 // 3])
-    answer = run("--ir", ir, "--vis", cut, "--out", tmp_path / "o.mp4", "--offset-ms", 0, *QUICK)
+    answer = run("--ir", ir, "--vis", cut, "--out", tmp_path / "o.mp4", *QUICK)
     assert answer.code == 0, answer.said
     assert 10 < len(presentation_times(tmp_path / "o.mp4")) < 60
     assert "cut.mkv" in answer.said
@@ -263,7 +263,7 @@ def test_full_disk_leaves_nothing_half_written(tmp_path, run, name):
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", disk], check=False).returncode:
         pytest.skip("tmpfs cannot be mounted here")
     try:
-        answer = run("--ir", ir, "--vis", vis, "--out", disk / name, "--offset-ms", 0, *QUICK)
+        answer = run("--ir", ir, "--vis", vis, "--out", disk / name, *QUICK)
         assert answer.code == 1
         assert "No space left on device" in answer.said
         assert str(disk) in answer.said
@@ -298,7 +298,7 @@ def test_answer_that_finds_no_room(arguments):
 def test_frame_rates_that_differ_pair_by_time(tmp_path, run):
     _, vis = pair_of_clips(tmp_path, frames=25)
     ir = write_video(tmp_path / "fast.mp4", range(60), Fraction(1, 60), pictures=[street(i) for i in range(60)])
-    answer = run("--ir", ir, "--vis", vis, "--out", tmp_path / "o.mp4", "--offset-ms", 0, *QUICK)
+    answer = run("--ir", ir, "--vis", vis, "--out", tmp_path / "o.mp4", *QUICK)
     assert answer.code == 0, answer.said
     assert all(abs(line["skew_ms"]) <= 8.4 for line in json_lines(tmp_path / "o.jsonl"))
 

@@ -135,9 +135,7 @@ def test_a_full_disk_ends_the_segment_and_not_the_run(tmp_path, run):
         pytest.skip("tmpfs cannot be mounted here")
     try:
         out, report = tmp_path / "o.mp4", tmp_path / "r.json"
-        answer = run(
-            "--ir", ir, "--vis", vis, "--out", out, "--record", disk, "--report", report, "--offset-ms", 0, *QUICK
-        )
+        answer = run("--ir", ir, "--vis", vis, "--out", out, "--record", disk, "--report", report, *QUICK)
         assert answer.code == 0, answer.said
         assert len(presentation_times(out)) == 80
         assert str(disk) in answer.said and "recording broke off" in answer.said
@@ -158,7 +156,7 @@ def test_events_need_a_recording_and_detection(tmp_path, run):
 def test_a_killed_process_leaves_playable_files(tmp_path, number):
     ir, vis = pair_of_clips(tmp_path, frames=2000)
     folder = tmp_path / "record"
-    process = start("--ir", ir, "--vis", vis, "--record", folder, "--offset-ms", 0, *QUICK)
+    process = start("--ir", ir, "--vis", vis, "--record", folder, *QUICK)
     deadline = time.monotonic() + 120
     while not any(path.stat().st_size > 40_000 for path in folder.glob("*_fused.mp4")):
         assert time.monotonic() < deadline and process.poll() is None, "the run did not get going"

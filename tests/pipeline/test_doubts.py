@@ -7,7 +7,7 @@ import pytest
 
 from fusecam.pipeline.doubts import DOUBTFUL, Doubts
 
-from ..e2e.command import QUICK, fusecam, leftovers, pair_of_clips
+from ..e2e.command import fusecam, leftovers, pair_of_clips
 
 
 def test_each_line_once_and_those_said_before_reach_a_new_listener() -> None:
@@ -30,8 +30,8 @@ def test_an_offset_that_was_not_measured_is_doubtful_until_it_is_given(
     infrared, visible = pair_of_clips(tmp_path, frames=8)
     out, report = tmp_path / "out.mp4", tmp_path / "run.json"
     answer = fusecam(
-        "--ir", infrared, "--vis", visible, "--out", out, "--report", report, "--no-detect", *QUICK, *settled,
-        monkeypatch=monkeypatch, capfd=capfd,
+        "--ir", infrared, "--vis", visible, "--out", out, "--report", report, "--no-detect",
+        "--engine", "average", *settled,        monkeypatch=monkeypatch, capfd=capfd,
     )  # fmt: skip
     doubts = json.loads(report.read_text())["doubts"]
     assert answer.code == code and out.exists()
@@ -43,8 +43,8 @@ def test_strict_refuses_before_anything_is_written(
 ) -> None:
     infrared, visible = pair_of_clips(tmp_path, frames=8)
     answer = fusecam(
-        "--ir", infrared, "--vis", visible, "--out", tmp_path / "out.mp4", "--no-detect", "--strict", *QUICK,
-        monkeypatch=monkeypatch, capfd=capfd,
+        "--ir", infrared, "--vis", visible, "--out", tmp_path / "out.mp4", "--no-detect", "--strict",
+        "--engine", "average",        monkeypatch=monkeypatch, capfd=capfd,
     )  # fmt: skip
     assert answer.code == 1 and "--strict: time offset not measured" in answer.said
     assert not (tmp_path / "out.mp4").exists() and leftovers(tmp_path) == []

@@ -26,7 +26,7 @@ from .machine import has_display
 from .monitor.log import write_json_lines, writing
 from .monitor.switches import Switches
 from .monitor.view import RunView
-from .monitor.watch import watched
+from .monitor.watch import check_watching, watched
 from .overlay import Overlay
 from .places import spare
 from .report import build_report, doubt_never_met, print_summary, warnings, write_report
@@ -74,6 +74,7 @@ def run_session(config: RunConfig, console: Console) -> int:
     check_sources(config.sources)
     if config.monitor.log_json:
         write_json_lines()
+    check_watching(config.monitor)
     if writing():
         console = Terminal(stderr=True, quiet=True)
     config = _with_window_decided(config)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import get_args
 
-from prometheus_client import CollectorRegistry, start_http_server
+from aiohttp import web
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -13,11 +14,14 @@ from prometheus_client.core import (
     InfoMetricFamily,
     Metric,
 )
+from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from ..errors import InputError
+from ...engines.terminal import redact
 from ..health import CAMERA_COUNTERS, CAMERAS, State
 from ..machine import version
+from ..serve.guard import Guard
+from ..serve.site import Site
 from .address import Address
 from .view import RunView
 
@@ -62,7 +66,7 @@ class RunCollector(Collector):
     def _run(self) -> Iterator[Metric]:
         view, health = self._view, self._view.health_of_run
         about = {"version": version("fusecam") or "", "engine": view.engine(), "detector": view.detector() or ""}
-        yield InfoMetricFamily("fusecam", "What runs", value=about)
+        yield InfoMetricFamily("fusecam", "What runs", value={name: _label(text) for name, text in about.items()})
         for name, count in health.run_counters().items():
             yield CounterMetricFamily(f"fusecam_frames_{name}" if name == "out" else f"fusecam_{name}", name, count)
         gauges = {
@@ -76,7 +80,7 @@ class RunCollector(Collector):
                 yield GaugeMetricFamily(gauge, meaning, value)
         found = CounterMetricFamily("fusecam_detections", "Boxes by class", labels=["class"])
         for label, number in view.detections().items():
-            found.add_metric([label], number)
+            found.add_metric([_label(label)], number)
         yield found
 
     def _stages(self) -> Metric:
@@ -88,20 +92,30 @@ class RunCollector(Collector):
         return family
 
 
-class MetricsEndpoint:
-    """`http://ADDRESS/metrics` until it is closed. Raises InputError where it cannot listen."""
+def _label(text: str) -> str:
+    """As UTF-8 can hold it, without secrets."""
+    return redact(text).encode("utf-8", "backslashreplace").decode()
 
-    def __init__(self, address: Address, view: RunView) -> None:
-        registry = CollectorRegistry()
-        registry.register(RunCollector(view))
-        try:
-            self._server, self._thread = start_http_server(address.port, address.host, registry)
-        except OSError as e:
-            raise InputError(f"--metrics {address}: cannot listen there: {e.strerror}; choose another address") from e
-        self.address = Address(address.host, self._server.server_port)
+
+class MetricsEndpoint:
+    """`http://ADDRESS/metrics` until it is closed. Raises InputError where it cannot listen. complain: told of errors.
+
+    On loopback it answers to this machine's own names, elsewhere also to addresses and to the name it listens at.
+    """
+
+    def __init__(self, address: Address, view: RunView, complain: Callable[[str], None]) -> None:
+        self._registry = CollectorRegistry()
+        self._registry.register(RunCollector(view))
+        guard = Guard(None, open_at=address)
+        app = web.Application(middlewares=[guard.middleware], client_max_size=4096)
+        app.router.add_get("/metrics", self._answer)
+        self._site = Site("--metrics", address, app, guard, complain)
+        self.address = self._site.address
 
     def close(self) -> None:
         """Stop answering."""
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        self._site.close()
+
+    async def _answer(self, request: web.Request) -> web.Response:
+        encode, kind = choose_encoder(request.headers.get("Accept", ""))
+        return web.Response(body=encode(self._registry), headers={"Content-Type": kind})

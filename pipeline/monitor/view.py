@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from threading import Lock
-from typing import Any
+from typing import Any, cast
 
 from ...engines.prompts.asked import Spoken
+from ...engines.terminal import redacted
 from ..health import Health
 from ..latency import LatencyRecorder
 from ..result import Result
@@ -82,9 +83,9 @@ class RunView:
         return {name: pair for name, pair in figures.items() if pair is not None}
 
     def snapshot(self) -> dict[str, Any]:
-        """The run's figures as of now, ready for JSON. Ages in seconds, stages as [p50, p99] in ms."""
+        """The run's figures as of now, ready for JSON, without secrets. Ages in seconds, stages as [p50, p99] in ms."""
         switches = asdict(self.switches)
-        return {
+        figures = {
             "engine": self.engine(),
             "detector": self.detector(),
             "fps": round(self.recorder.fps(2.0), 2),
@@ -98,3 +99,4 @@ class RunView:
             "switches": {name: switches[name] for name in self.available},
             **self.health_of_run.snapshot(),
         }
+        return cast(dict[str, Any], redacted(figures))

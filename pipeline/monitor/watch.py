@@ -10,17 +10,18 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
 from rich.console import Console
 
+from ...engines.terminal import markup
 from ..config import MonitorConfig
 from ..errors import InputError
 from ..health import CAMERAS, State
 from .address import Address, parse_address
 from .log import tell, writing
-from .metrics import MetricsEndpoint
 from .view import RunView
 
 if TYPE_CHECKING:
@@ -39,7 +40,10 @@ def watched(config: MonitorConfig, view: RunView, console: Console) -> Iterator[
     """Watch a run for the length of a `with` block. Raises InputError where an address cannot be listened on."""
     with ExitStack() as stack:
         if config.metrics is not None:
-            endpoint = MetricsEndpoint(parse_address("--metrics", config.metrics), view)
+            from .metrics import MetricsEndpoint  # aiohttp is not for runs that nobody watches
+
+            address = parse_address("--metrics", config.metrics)
+            endpoint = MetricsEndpoint(address, view, partial(_complain, console, "metrics"))
             stack.callback(endpoint.close)
             _announce(console, "metrics", f"http://{endpoint.address}/metrics")
         if config.serve is not None:
@@ -49,21 +53,44 @@ def watched(config: MonitorConfig, view: RunView, console: Console) -> Iterator[
         yield
 
 
+def check_watching(config: MonitorConfig) -> None:
+    """Find what is wrong with the settings before cameras are opened. Raises InputError."""
+    if config.metrics is not None:
+        parse_address("--metrics", config.metrics)
+    if config.serve is not None:
+        address, token = parse_address("--serve", config.serve), _given_token(config.token)
+        if token is None and not address.loopback and writing():
+            raise InputError(
+                f"--serve {address}: a made-up token would stand in the log; give one with ${TOKEN} or --token, or "
+                "leave out --log-json"
+            )
+
+
+def _given_token(token: SecretStr | None) -> str | None:
+    given = token.get_secret_value() if token is not None else os.environ.get(TOKEN)
+    if given and len(given) < SHORTEST:
+        raise InputError(f"--token, ${TOKEN}: too short to keep anybody out; give at least {SHORTEST} characters")
+    return given or None
+
+
 def _announce(console: Console, what: str, url: str) -> None:
-    console.print(f"{what}: {url}", highlight=False, soft_wrap=True)
+    console.print(f"{what}: {url}", markup=False, highlight=False, soft_wrap=True)
     tell("listening", what=what, url=url)
+
+
+def _complain(console: Console, what: str, message: str) -> None:
+    console.print(f"[yellow]warning:[/] {what}: {markup(message)}", highlight=False, soft_wrap=True)
+    tell("server", logging.WARNING, what=what, message=message)
 
 
 def _serve(text: str, token: SecretStr | None, view: RunView, console: Console) -> PageServer:
     """The page's server. The token is the given one, else the environment's, else made up where others can connect."""
-    from ..serve.server import PageServer  # not for runs that nobody watches
+    from ..serve.server import PageServer
 
     address = parse_address("--serve", text)
-    given = token.get_secret_value() if token is not None else os.environ.get(TOKEN)
-    if given and len(given) < SHORTEST:
-        raise InputError(f"--token, ${TOKEN}: too short to keep anybody out; give at least {SHORTEST} characters")
+    given = _given_token(token)
     made = None if given or address.loopback else secrets.token_urlsafe(16)
-    server = PageServer(address, given or made, view)
+    server = PageServer(address, given or made, view, partial(_complain, console, "page"))
     ask = f"?token={made}" if made else ""
     _announce(console, "page", f"http://{_reachable(server.address)}/{ask}")
     return server

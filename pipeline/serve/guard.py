@@ -1,18 +1,23 @@
-"""Who may see the page and use its switches.
+"""Who may see the page, use its switches and read the metrics.
 
 Without a token only names of this machine itself are answered to, so that a foreign site whose name is made to point
 here (DNS rebinding) gets nothing. With one, everything asks for it, once by `/?token=...` and from then on by a cookie
 that other sites cannot send. What changes something, and the stream, must come from the page itself (Origin).
+Metrics are open where they are served to others, but answer to addresses and to the names of this machine only.
 """
 
 from __future__ import annotations
 
 import hmac
 import ipaddress
+import socket
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
+
+from ..monitor.address import Address
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -29,10 +34,19 @@ _ASK = (
 
 
 class Guard:
-    """As an aiohttp middleware. token: None where only this machine can connect."""
+    """As an aiohttp middleware.
 
-    def __init__(self, token: str | None) -> None:
+    token: None where only this machine can connect. open_at: an address that is open to all who can connect, for one
+    request each connection. on_entry: called with the request of everyone else who got in.
+    """
+
+    def __init__(self, token: str | None, open_at: Address | None = None) -> None:
         self._token = None if token is None else token.encode()
+        self._brief = open_at is not None
+        self._to_others = open_at is not None and not open_at.loopback
+        own = socket.gethostname().lower()
+        self._names = {open_at.host.lower(), own, f"{own}.local"} if open_at and self._to_others else set()
+        self.on_entry: Callable[[web.Request], object] = lambda request: None
 
     @property
     def middleware(self) -> Middleware:
@@ -40,25 +54,44 @@ class Guard:
 
         @web.middleware
         async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
+            refusal = self._refusal(request) or self._login(request)
+            if refusal is None and not self._brief:
+                self.on_entry(request)
             try:
-                response = self._refusal(request) or self._login(request) or await handler(request)
-            except web.HTTPException as refusal:
-                refusal.headers.update(HEADERS)
+                response = refusal or await handler(request)
+            except web.HTTPException as error:
+                error.headers.update(HEADERS)
                 raise
             if not response.prepared:
                 response.headers.update(HEADERS)
+                if refusal is not None or self._brief:
+                    response.force_close()
             return response
 
         return guarded
 
     def _refusal(self, request: web.Request) -> web.Response | None:
-        if self._token is None and not _local(request.host):
-            return web.Response(status=403, text=f"fusecam answers on this machine only, not as {request.host}\n")
+        host = request.headers.get("Host", "")  # aiohttp would ask a name server for one that is missing
+        if self._token is None and not self._answers_to(host):
+            where = "to addresses and this machine's names" if self._to_others else "on this machine"
+            return web.Response(status=403, text=f"fusecam answers {where} only, not as {host}\n")
         changing = request.method != "GET" or request.headers.get("Upgrade", "").lower() == "websocket"
         origin = request.headers.get("Origin")  # every browser sends it here; other programs need not
-        if changing and origin is not None and origin.partition("://")[2] != request.host:
+        if changing and origin is not None and origin.partition("://")[2] != host:
             return web.Response(status=403, text=f"refused: asked for by another site, {origin}\n")
         return None
+
+    def _answers_to(self, host: str) -> bool:
+        """Whether a Host header names this machine as no foreign site can: by address, or by a name of its own."""
+        try:
+            name = urlsplit(f"//{host}").hostname or ""
+        except ValueError:
+            return False
+        try:
+            address = ipaddress.ip_address(name)
+        except ValueError:
+            return name == "localhost" or name in self._names
+        return address.is_loopback or self._to_others
 
     def _login(self, request: web.Request) -> web.Response | None:
         """None for who may pass."""
@@ -79,13 +112,4 @@ class Guard:
 
     def _matches(self, given: str) -> bool:
         assert self._token is not None
-        return hmac.compare_digest(given.encode("utf-8", "surrogateescape"), self._token)
-
-
-def _local(host: str) -> bool:
-    """Whether a Host header names this machine as only itself can reach it."""
-    try:
-        name = urlsplit(f"//{host}").hostname or ""
-        return name == "localhost" or ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
+        return hmac.compare_digest(given.encode("utf-8", "backslashreplace"), self._token)

@@ -1,18 +1,15 @@
-"""The server of the page, on a thread and an event loop of its own.
+"""The page and its stream.
 
-aiohttp rather than the standard library's server: WebSockets, many idle phones on one thread, strict parsing of what
-strangers send. A WebSocket rather than MJPEG: the browser asks for each frame, so that nothing queues up between here
-and a slow phone, where MJPEG fills the sockets' buffers with seconds of old frames.
-
-Its threads keep their priority: one of low priority that is put aside while it holds Python's lock holds up the chain.
+A WebSocket rather than MJPEG: the browser asks for each frame, so that nothing queues up between here and a slow phone,
+where MJPEG fills the sockets' buffers with seconds of old frames.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from importlib.resources import files
@@ -21,13 +18,13 @@ from typing import Any
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from ...engines.base import EngineError
-from ..errors import InputError
 from ..monitor.address import Address
 from ..monitor.log import tell
 from ..monitor.view import RunView
 from ..result import Result
 from .guard import Guard
 from .pictures import VIEWS, Pictures
+from .site import Site
 
 PAGE = {
     "/": ("page.html", "text/html"),
@@ -38,83 +35,61 @@ WATCHERS = 8
 """Browsers at once; one more is told so."""
 FRAME_S = 1 / 30  # no browser gets frames faster than that
 STATE_S = 0.5
+BODY_S = 5.0
 IN_FLIGHT = 2  # frames on the way to a browser: one shown, one coming
 
 
 class PageServer:
     """Serves the page until it is closed. Raises InputError where it cannot listen.
 
-    token: asked for from everybody; None only on loopback. Nothing is encoded while nobody watches.
+    token: asked for from everybody; None only on loopback. complain: told of errors. Nothing is encoded while nobody
+    watches.
     """
 
-    def __init__(self, address: Address, token: str | None, view: RunView) -> None:
-        self.address = address
-        self._token, self._view = token, view
+    def __init__(self, address: Address, token: str | None, view: RunView, complain: Callable[[str], None]) -> None:
+        self._view = view
         self._pictures = Pictures()
         self._encoder = ThreadPoolExecutor(1, "serve-encode")
         self._watchers: set[_Watcher] = set()
-        self._loop = asyncio.new_event_loop()
-        self._over = asyncio.Event()
-        self._started = threading.Event()
-        self._failure: OSError | None = None
-        self._thread = threading.Thread(target=self._run, name="serve", daemon=True)
-        self._thread.start()
-        self._started.wait()
-        if self._failure is not None:
-            self._thread.join()
-            reason = self._failure.strerror or str(self._failure)
-            raise InputError(f"--serve {address}: cannot listen there: {reason}; choose another address")
-        view.on_result = self._woken
-
-    def close(self) -> None:
-        """Tell the browsers that the run is over, and end."""
-        self._view.on_result = None
-        with suppress(RuntimeError):  # the loop is closed already
-            self._loop.call_soon_threadsafe(self._over.set)
-        self._thread.join()
-        self._encoder.shutdown()
-
-    def _woken(self) -> None:
-        """A new result is there: called by the run, which goes on at once."""
-        if self._watchers:
-            with suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self._wake)
-
-    def _wake(self) -> None:
-        for watcher in self._watchers:
-            watcher.wake.set()
-
-    def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        try:
-            self._loop.run_until_complete(self._serve())
-        finally:
-            self._started.set()
-            self._loop.close()
-
-    async def _serve(self) -> None:
-        app = web.Application(middlewares=[Guard(self._token).middleware], client_max_size=4096)
+        guard = Guard(token)
+        app = web.Application(middlewares=[guard.middleware], client_max_size=4096)
         for path, (name, kind) in PAGE.items():
             app.router.add_get(path, _static(name, kind))
         app.router.add_get("/stream", self._stream)
         app.router.add_post("/switch", self._switch)
         app.router.add_post("/prompt", self._prompt)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
-        await runner.setup()
-        try:
-            try:
-                await web.TCPSite(runner, self.address.host, self.address.port).start()
-            except OSError as error:
-                self._failure = error
-                return
-            self.address = Address(self.address.host, int(runner.addresses[0][1]))
-            self._started.set()
-            await self._over.wait()
-            closing = (w.socket.close(code=WSCloseCode.GOING_AWAY, message=b"ended") for w in self._watchers)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(asyncio.gather(*closing, return_exceptions=True), 1.0)
-        finally:
-            await runner.cleanup()
+        app.on_shutdown.append(self._leave)
+        self._site = Site("--serve", address, app, guard, complain)
+        self.address = self._site.address
+        view.on_result = self._woken
+
+    def close(self) -> None:
+        """Tell the browsers the final figures and that the run is over, and end."""
+        self._view.on_result = None
+        self._site.close()
+        self._encoder.shutdown()
+
+    def _woken(self) -> None:
+        """A new result is there: called by the run, which goes on at once."""
+        if self._watchers:
+            self._site.call(self._wake)
+
+    def _wake(self) -> None:
+        for watcher in self._watchers:
+            watcher.wake.set()
+
+    async def _leave(self, _: web.Application) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(1.0):
+                await asyncio.gather(*(self._bid_farewell(w) for w in self._watchers), return_exceptions=True)
+
+    async def _bid_farewell(self, watcher: _Watcher) -> None:
+        watcher.over = True
+        if watcher.sending is not None:
+            watcher.wake.set()
+            await watcher.sending
+        await watcher.socket.send_str(json.dumps(self._view.snapshot()))
+        await watcher.socket.close(code=WSCloseCode.GOING_AWAY, message=b"ended")
 
     async def _prompt(self, request: web.Request) -> web.Response:
         """`{"text": "foggy night"}`; 400 with what is wrong with it, in one line."""
@@ -147,23 +122,22 @@ class PageServer:
         socket = web.WebSocketResponse(heartbeat=10.0, max_msg_size=4096, compress=False)
         watcher = _Watcher(socket)
         self._watchers.add(watcher)
-        sending: asyncio.Task[None] | None = None
         try:
             await socket.prepare(request)
-            sending = asyncio.create_task(self._send(watcher))
+            watcher.sending = asyncio.create_task(self._send(watcher))
             async for message in socket:
                 if message.type != WSMsgType.TEXT or not watcher.asked(message.data):
                     await socket.close(code=WSCloseCode.UNSUPPORTED_DATA)
         finally:
             self._watchers.discard(watcher)
-            if sending is not None:
-                sending.cancel()
+            if watcher.sending is not None:
+                watcher.sending.cancel()
         return socket
 
     async def _send(self, watcher: _Watcher) -> None:
         """Send what is due, the newest of it, until the browser goes. Never more than one thing at a time."""
         with suppress(ConnectionError):
-            while not watcher.socket.closed:
+            while not (watcher.socket.closed or watcher.over):
                 now = time.monotonic()
                 result = self._view.latest
                 if now >= watcher.state_due:
@@ -177,7 +151,7 @@ class PageServer:
                     await watcher.wait(now)
 
     async def _packed(self, result: Result, views: tuple[str, ...]) -> bytes:
-        return await self._loop.run_in_executor(self._encoder, self._pictures.packed, result, views)
+        return await asyncio.get_running_loop().run_in_executor(self._encoder, self._pictures.packed, result, views)
 
 
 class _Watcher:
@@ -189,13 +163,15 @@ class _Watcher:
         self.views: tuple[str, ...] = ()
         self.owed = 0
         self.sent: Result | None = None
+        self.sending: asyncio.Task[None] | None = None
+        self.over = False
         self.frame_due = self.state_due = 0.0
 
     def asked(self, text: str) -> bool:
         """Take a request. False for one that no page of ours sends."""
         try:
             views: Any = json.loads(text)["next"]
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, RecursionError):
             return False
         if not isinstance(views, list) or any(view not in VIEWS for view in views):
             return False
@@ -217,9 +193,12 @@ class _Watcher:
 async def _wanted(request: web.Request) -> dict[str, Any]:
     """What a switch is to be set to. Only as JSON: other sites' forms cannot send that."""
     try:
-        wanted = await request.json()
-    except ValueError:
+        async with asyncio.timeout(BODY_S):
+            wanted = json.loads((await request.read()).decode())
+    except (ValueError, RecursionError):
         wanted = None
+    except TimeoutError:
+        raise web.HTTPRequestTimeout(text=f"the rest did not come within {BODY_S:g} s\n") from None
     if request.content_type != "application/json" or not isinstance(wanted, dict):
         raise web.HTTPBadRequest(text="to be sent as a JSON object\n")
     return wanted

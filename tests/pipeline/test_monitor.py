@@ -70,7 +70,7 @@ def scraped(endpoint):
 
 def test_prometheus_reads_every_counter_and_none_falls():
     view = run_view()
-    endpoint = MetricsEndpoint(LOOPBACK, view)
+    endpoint = MetricsEndpoint(LOOPBACK, view, print)
     try:
         first = scraped(endpoint)
         assert not any(name[0] == "fusecam_haze_density" for name in first)  # nothing was seen yet

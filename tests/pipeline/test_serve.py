@@ -31,8 +31,9 @@ SWITCH = {"name": "overlay", "on": False}
 
 
 @contextmanager
-def serving(view, token=None):
-    server = PageServer(Address("127.0.0.1", 0), token, view)
+def serving(view, token=None, complaints=None):
+    complaints = [] if complaints is None else complaints
+    server = PageServer(Address("127.0.0.1", 0), token, view, complaints.append)
     try:
         yield f"http://{server.address}"
     finally:
@@ -364,7 +365,7 @@ def test_one_browser_too_many_is_told_and_the_end_too():
                 ends.append((message.data, message.extra))
             return refused.value.status, ends
 
-    server = PageServer(Address("127.0.0.1", 0), None, view)
+    server = PageServer(Address("127.0.0.1", 0), None, view, print)
     status, ends = asyncio.run(crowd(server))
     assert status == 503
     assert ends == [(1001, "ended")] * WATCHERS

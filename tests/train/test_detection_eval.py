@@ -173,7 +173,7 @@ def test_an_engine_is_judged_by_what_a_run_gives_the_detector_and_by_what_it_sho
     ("more", "told"),
     [
         (["--detect"], "needs --labels"),
-        (["--labels", "labels"], "give --detect"),
+        (["--hazy", "labels"], "give --detect"),
         (["--detect", "--labels", "ir"], "no boxes for this frame"),
         (["--detect", "--labels", "labels", "--detector", "nowhere"], "no such file"),
         (["--detect", "--labels", "labels", "--detector", "other=start.safetensors"], "no such row"),

@@ -108,11 +108,9 @@ def test_an_engine_is_one_more_row_and_its_restored_image_is_scored(folders):
     done = []
     results = evaluate_scenes(scenes, {"ours": Doubling()}, done=lambda: done.append(1))
     assert len(done) == 3
-    assert results[0].restored["ours"] == {
-        "PSNR": math.inf,
-        "SSIM": 1,
-        "mean": results[0].fused["visible only"]["mean"],
-    }
+    restored = results[0].restored["ours"]
+    assert (restored["PSNR"], restored["SSIM"]) == (math.inf, 1)
+    assert restored["mean"] == results[0].fused["visible only"]["mean"]
     images = read_sources(scenes[0])
     fused = Doubling().fuse(images.visible, images.infrared, np.full(SIZE, 255)).image
     assert results[0].fused["ours"]["chroma non-thermal"] == m.chroma_shift(
@@ -126,7 +124,7 @@ def test_several_processes_give_the_same_in_the_same_order(folders):
     assert [each.name for each in together] == ["a1D", "b2N", "c3N"]
     for one, two in zip(alone, together, strict=True):
         for row, scores in one.fused.items():
-            assert two.fused[row] == pytest.approx(scores, rel=1e-9)
+            assert two.fused[row] == pytest.approx(scores, rel=1e-9, nan_ok=True)
 
 
 def test_an_error_in_another_process_reaches_the_user(folders):

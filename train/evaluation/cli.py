@@ -59,6 +59,14 @@ def evaluate(
             help="What is wrong with the pictures, in words, such as 'foggy night', instead of --dehaze and --lift.",
         ),
     ] = "auto",
+    half: Annotated[
+        str | None,
+        _option(
+            panel=HOW,
+            metavar="select|report",
+            help="Of the scenes by name the 1st, 3rd, 5th ... (select: choose settings there) or the others (report).",
+        ),
+    ] = None,
     every: Annotated[
         int, _option(panel=HOW, metavar="N", min=1, default=True, help="Take every Nth scene by name, from the first.")
     ] = 1,
@@ -84,7 +92,12 @@ def evaluate(
     ] = False,
     labels: Annotated[
         Path | None,
-        _option(panel=FOUND, metavar="DIR", help="Boxes by the images' names: YOLO txt, 0 person, 1 bicycle, 2 car."),
+        _option(
+            panel=HOW,
+            metavar="DIR",
+            help="Boxes by the images' names: YOLO txt, 0 person, 1 bicycle, 2 car. Tells how visible these objects "
+            "stay; with --detect, what is to be found.",
+        ),
     ] = None,
     hazy: Annotated[
         Path | None,
@@ -111,7 +124,8 @@ def evaluate(
             panel=OUTPUT,
             metavar="DIR",
             help="Write per_image.csv, summary.csv, summary.json, violins.png and worst.png: the ten worst images "
-            "of the last engine, or of the last method. With --detect: detection.csv, pr_curves.png, "
+            "of the last engine, or of the last method; with --labels visibility.csv and least_visible.png, too. With "
+            "--detect: detection.csv, pr_curves.png, "
             "found_by_fused.png and missed_by_fused.png.",
         ),
     ] = None,
@@ -122,8 +136,9 @@ def evaluate(
     infrared only, visible only, average and maximum always stand beside yours.
 
     Metrics: EN, SD, SF, AG, MI, VIF, Qabf, QCV, SCD, CC, SSIM, MS-SSIM, PSNR,
-    NIQE, CIEDE2000 chroma shift, noise in flat areas; with --engine also the
-    restored visible image against the clear one.
+    NIQE, CIEDE2000 chroma shift, noise in flat areas, chroma of darkness; with --engine
+    also the restored visible image against the clear one; with --labels how
+    visible the labelled objects stay.
 
     [bold]Examples[/bold]
 
@@ -132,6 +147,8 @@ def evaluate(
     fusecam eval --fused ours=A --fused theirs=B --ir IR --vis VIS --out REPORT
 
     fusecam eval --engine physics --ir IR --vis HAZY --reference CLEAR --lift 0
+
+    fusecam eval --engine realtime --ir IR --vis VIS --labels LABELS --half report
 
     fusecam eval --detect --engine realtime --ir IR --vis CLEAR --hazy HAZY --labels LABELS --split msrs
     """
@@ -143,7 +160,7 @@ def evaluate(
 
     errors = Terminal(stderr=True, emoji=False)
     try:
-        given = {"--labels": labels, "--hazy": hazy, "--hazy-fused": hazy_fused, "--detector": detector}
+        given = {"--hazy": hazy, "--hazy-fused": hazy_fused, "--detector": detector}
         unread = [option for option, value in given.items() if value]
         if not detect and unread:
             raise TrainError(f"{unread[0]} scores detections: give --detect with it")
@@ -172,6 +189,7 @@ def evaluate(
                     every,
                     split,
                     out,
+                    _half(half),
                 ),
                 Terminal(emoji=False),
                 errors,
@@ -191,6 +209,8 @@ def evaluate(
             split,
             out,
             workers or default_workers(),
+            _half(half),
+            labels,
         )
         run_evaluation(settings, Terminal(emoji=False), errors)
     except (TrainError, EngineError) as error:
@@ -237,6 +257,19 @@ def _detectors(given: list[str]) -> dict[str, Path]:
             raise TrainError(f"--detector {text}: no such file: give weights, or ROW=WEIGHTS")
         detectors[row] = Path(weights)
     return detectors
+
+
+def _half(text: str | None) -> Literal["select", "report"] | None:
+    from ..errors import TrainError
+
+    match text:
+        case None:
+            return None
+        case "select":
+            return "select"
+        case "report":
+            return "report"
+    raise TrainError(f"--half {text}: give select or report")
 
 
 def _strength(option: str, text: str) -> float | Literal["auto"]:

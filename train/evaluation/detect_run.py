@@ -26,7 +26,7 @@ from .detection import ALL_CLASSES, Figures, Judged, Result, judge, pixels
 from .detectors import Find, make_detector
 from .evaluate import fuse_scene
 from .run import check_writable
-from .scenes import Images, Scene, find_scenes, fits, read_image, read_sources
+from .scenes import Half, Images, Scene, find_scenes, fits, read_image, read_sources
 from .summary import ALL, OTHER, group_of, split_rule
 
 INFRARED, VISIBLE, AVERAGE = "infrared only", "visible only", "average"
@@ -61,6 +61,7 @@ class DetectSettings:
     every: int = 1
     split: str | None = None
     out: Path | None = None
+    half: Half | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -155,7 +156,10 @@ def _scenes(settings: DetectSettings, rule: Mapping[str, str], note: Callable[[s
     if settings.hazy is not None:
         folders.append(("hazy ", settings.hazy, settings.hazy_fused))
     found = [
-        (prefix, find_scenes(settings.infrared, visible, fused=fused, every=settings.every, note=note))
+        (
+            prefix,
+            find_scenes(settings.infrared, visible, fused=fused, every=settings.every, note=note, half=settings.half),
+        )
         for prefix, visible, fused in folders
     ]
     common = set.intersection(*({scene.name for scene in scenes} for _, scenes in found))  # the same in clear and hazy

@@ -18,6 +18,7 @@ from ..metrics import (
     Colour,
     Gray,
     chroma_shift,
+    dark_chroma,
     flat_areas,
     fusion_scores,
     gray,
@@ -25,8 +26,10 @@ from ..metrics import (
     non_thermal,
     psnr,
     ssim,
+    white_lost,
 )
 from .scenes import Images, Scene, fits, read_image, read_sources
+from .visibility import Seen, look
 
 BASELINES = ("infrared only", "visible only", "average", "maximum")
 Scores = dict[str, float]
@@ -37,14 +40,17 @@ class SceneScores:
     """What was measured on one scene, by row: BASELINES, then the methods.
 
     fused: the metrics of `fusion_scores`, `noise` (see `noise_ratio`) and, for colour images, `chroma` and `chroma
-    non-thermal` (see `chroma_shift`), all against infrared and the reference.
-    restored: `PSNR` over RGB and `SSIM` of luma against the restored reference, and the `mean` grey level, of the
-    visible image as fed (row "visible only") and of what the engines restored from it.
+    non-thermal` (see `chroma_shift`), all against infrared and the reference, and `dark chroma` against the visible
+    image as fed.
+    restored: `PSNR` over RGB, `SSIM` of luma and `white lost` against the restored reference, and the `mean` grey
+    level, of the visible image as fed (row "visible only") and of what the engines restored from it.
+    objects: the labelled objects, where the scene has labels.
     """
 
     name: str
     fused: dict[str, Scores]
     restored: dict[str, Scores] = field(default_factory=dict)
+    objects: list[Seen] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -129,6 +135,7 @@ def score_scene(scene: Scene, made: Mapping[str, Made]) -> SceneScores:
         if _coloured(image):
             fused[row]["chroma"] = chroma_shift(images.reference, image)
             fused[row]["chroma non-thermal"] = chroma_shift(images.reference, image, cool)
+            fused[row]["dark chroma"] = dark_chroma(images.visible, image, cool)
 
     clear = images.restored_reference
     restored = {"visible only": images.visible} | {method: each.restored for method, each in made.items()}
@@ -136,9 +143,15 @@ def score_scene(scene: Scene, made: Mapping[str, Made]) -> SceneScores:
         scene.name,
         fused,
         {
-            row: {"PSNR": psnr(clear, image), "SSIM": ssim(gray(clear), gray(image)), "mean": float(gray(image).mean())}
+            row: {
+                "PSNR": psnr(clear, image),
+                "SSIM": ssim(gray(clear), gray(image)),
+                "mean": float(gray(image).mean()),
+                "white lost": white_lost(clear, image),
+            }
             for row, image in restored.items()
         },
+        look(scene, images, {row: rows[row] for row in rows if row not in BASELINES}) if scene.labels else [],
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,9 +17,10 @@ from ...engines.base import FusionEngine
 from ...engines.terminal import markup
 from ..errors import TrainError
 from ..metrics import RANKED, Colour, Gray
+from . import visibility
 from .evaluate import BASELINES, SceneScores, evaluate_scenes, fuse_scene
-from .scenes import Scene, find_scenes, read_image, read_sources
-from .summary import Group, split_rule, summarise, worst, write_files
+from .scenes import Half, Scene, find_scenes, read_image, read_sources
+from .summary import ALL, Group, group_of, split_rule, summarise, worst, write_files
 from .tables import LEGEND, tables
 
 Engines = Mapping[str, FusionEngine]
@@ -29,7 +31,7 @@ Engines = Mapping[str, FusionEngine]
 class Settings:
     """What to evaluate. `fused` maps a method's name to its folder; `engines` are scored beside it.
 
-    prompt: see `create_engine`, for all engines.
+    prompt: see `create_engine`, for all engines. labels: folder of boxes, of which the visibility is then told.
     """
 
     infrared: Path
@@ -45,6 +47,8 @@ class Settings:
     split: str | None = None
     out: Path | None = None
     workers: int = 1
+    half: Half | None = None
+    labels: Path | None = None
 
 
 def run_evaluation(settings: Settings, console: Console, progress: Console) -> list[Group]:
@@ -79,6 +83,8 @@ def run_evaluation(settings: Settings, console: Console, progress: Console) -> l
         settings.fused,
         settings.every,
         note,
+        settings.half,
+        settings.labels,
     )
     if settings.out is not None:
         from . import pictures  # noqa: F401  matplotlib is missing? better now than after the work
@@ -97,10 +103,20 @@ def run_evaluation(settings: Settings, console: Console, progress: Console) -> l
         for table in tables(group):
             console.print(table)
             console.print()
+        objects = [seen for each in results if _in_group(each.name, group, rule) for seen in each.objects]
+        if objects:
+            console.print(visibility.table(group.name, objects))
     console.print(LEGEND, style="dim")
+    seen = [seen for each in results for seen in each.objects]
+    if seen:
+        console.print(visibility.LEGEND, style="dim")
+    elif settings.labels is not None:
+        note(f"{settings.labels}: no labelled object that a camera shows, so no visibility")
     if settings.out is not None:
         paths = write_files(settings.out, results, groups, rule, _described(settings, engines))
         paths += _draw(settings.out, scenes, results, engines)
+        if seen:
+            paths += _draw_visibility(settings.out, scenes, seen, engines)
         console.print("\n".join(["", *(f"wrote {markup(path)}" for path in paths)]), highlight=False, soft_wrap=True)
     return groups
 
@@ -129,6 +145,35 @@ def _draw(folder: Path, scenes: list[Scene], results: list[SceneScores], engines
     return paths
 
 
+def _in_group(name: str, group: Group, rule: Mapping[str, str]) -> bool:
+    return group.name == ALL or group_of(name, rule) == group.name
+
+
+def _draw_visibility(
+    folder: Path, scenes: list[Scene], seen: Sequence[visibility.Seen], engines: Engines
+) -> list[Path]:
+    """The objects' figures, and pictures of those that the last method shows least."""
+    from .pictures import contact_sheet
+
+    paths = [folder / "visibility.csv", folder / "least_visible.png"]
+    with atomic(paths[0], TrainError) as aside, aside.path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["image", "object", "x1", "y1", "x2", "y2", *seen[0].kept])
+        for each in seen:
+            values = (f"{value:.6g}" for value in (*each.box, *each.kept.values()))
+            writer.writerow([each.scene, each.name, *values])
+    by_name, method = {scene.name: scene for scene in scenes}, list(seen[0].kept)[-1]
+    rows = []
+    for each in visibility.worst(seen, method):
+        cells = [
+            (title, visibility.close(image, each.box)) for title, image in _cells(by_name[each.scene], method, engines)
+        ]
+        rows.append((f"{each.scene}   {each.name}   {each.kept[method]:.2f}", cells))
+    with atomic(paths[1], TrainError) as aside:
+        contact_sheet(rows, aside.path)
+    return paths
+
+
 def _cells(scene: Scene, method: str, engines: Engines) -> list[tuple[str, Gray | Colour]]:
     images = read_sources(scene)
     cells: list[tuple[str, Gray | Colour]] = [("visible", images.visible), ("infrared", images.infrared)]
@@ -151,6 +196,7 @@ def _described(settings: Settings, engines: Engines) -> dict[str, object]:
         "prompt": settings.prompt if engines else None,
         "dehaze": settings.dehaze if engines else None,
         "lift": settings.lift if engines else None,
+        "half": settings.half,
         "every": settings.every,
         "split": settings.split,
     }

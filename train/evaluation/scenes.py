@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -13,6 +14,8 @@ from ..errors import TrainError
 from ..metrics import Colour, Gray, gray
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"})
+Half = Literal["select", "report"]
+"""Of scenes sorted by name the 1st, 3rd, 5th ..., by which settings are chosen, or the others, by which nothing is."""
 SMALLEST = 32
 """Least width and height in pixels that is scored."""
 
@@ -27,6 +30,7 @@ class Scene:
     reference: Path
     restored_reference: Path
     fused: Mapping[str, Path] = field(default_factory=dict)
+    labels: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,13 +51,16 @@ def find_scenes(
     fused: Mapping[str, Path] | None = None,
     every: int = 1,
     note: Callable[[str], None] = lambda line: None,
+    half: Half | None = None,
+    labels: Path | None = None,
 ) -> list[Scene]:
-    """Scenes of equal file names (without suffix) in the folders, sorted by name; of these the 1st, (1 + every)th, ...
+    """Scenes of equal file names (without suffix) in the folders, sorted by name; of these one half, if asked for, and
+    of what is left the 1st, (1 + every)th, ...
 
     reference: folder of the clear visible images, default `visible`. restored_reference: what a restored visible image
-    should be, default the reference. fused: folder by method; scenes that one of them lacks are left out for all, with
-    a line to `note`, as are images that only some of the other folders have. TrainError for a missing folder or
-    nothing in common.
+    should be, default the reference. labels: folder of boxes. fused: folder by method; scenes that one of them lacks
+    are left out for all, with a line to `note`, as are images that only some of the other folders have. TrainError for
+    a missing folder or nothing in common.
     """
     folders = {"infrared": infrared, "visible": visible}
     if reference is not None:
@@ -69,7 +76,9 @@ def find_scenes(
     if spare:
         note(f"{spare} images have no counterpart of their name in every source folder and are left out")
 
-    chosen = common[::every]
+    chosen = (common[half == "report" :: 2] if half else common)[::every]
+    if not chosen:
+        raise TrainError(f"{visible}: of {len(common)} scene none is in the half '{half}'; leave --half out")
     made = {method: list_images(folder) for method, folder in (fused or {}).items()}
     for method, files in made.items():
         missing = [name for name in chosen if name not in files]
@@ -86,6 +95,7 @@ def find_scenes(
             found.get("reference", found["visible"])[name],
             found.get("restored reference", found.get("reference", found["visible"]))[name],
             {method: files[name] for method, files in made.items()},
+            labels / f"{name}.txt" if labels is not None else None,
         )
         for name in chosen
     ]

@@ -15,6 +15,7 @@ import numpy as np
 from ...calib.atomic import atomic, write_atomic
 from ..errors import TrainError
 from ..metrics import LOWER_IS_BETTER, RANKED, mean_ranks
+from . import visibility
 from .evaluate import SceneScores, Scores
 
 ALL, OTHER = "all", "other"
@@ -102,6 +103,7 @@ def write_files(
         "groups": {
             group.name: {"images": group.images, "fused": group.fused, "restored": group.restored} for group in groups
         },
+        "visibility": visibility.by_kind([seen for each in results for seen in each.objects]),
         "names": [each.name for each in results],
     }
     paths = [folder / name for name in ("per_image.csv", "summary.csv", "summary.json")]

@@ -15,19 +15,21 @@ from .evaluate import Scores
 from .summary import Group
 
 FIRST = ("rank", "Qabf", "QCV", "SCD", "VIF", "MI", "SF", "SSIM", "AG", "mean")
-SECOND = ("EN", "SD", "CC", "MS-SSIM", "PSNR01", "NIQE", "chroma", "chroma non-thermal", "noise")
-RESTORED = ("PSNR", "SSIM", "mean")
-HEADINGS = {"chroma": "ΔE", "chroma non-thermal": "ΔE cool", "PSNR": "PSNR dB"}
+SECOND = ("EN", "SD", "CC", "MS-SSIM", "PSNR01", "NIQE", "chroma", "chroma non-thermal", "noise", "dark chroma")
+RESTORED = ("PSNR", "SSIM", "mean", "white lost")
+HEADINGS = {"chroma": "ΔE", "chroma non-thermal": "ΔE cool", "dark chroma": "C* dark", "PSNR": "PSNR dB"}
 DIGITS = {"QCV": 0, "mean": 1, "SD": 1} | dict.fromkeys(
-    ("rank", "SF", "AG", "EN", "PSNR01", "PSNR", "NIQE", "chroma", "chroma non-thermal", "noise"), 2
+    ("rank", "SF", "AG", "EN", "PSNR01", "PSNR", "NIQE", "chroma", "chroma non-thermal", "noise", "dark chroma"), 2
 )
 """After the point; 3 for the others."""
 UNJUDGED = frozenset({"mean"})
 LEGEND = (
-    "Lower is better: QCV, NIQE, ΔE, noise, rank (mean rank over Qabf, QCV, SCD, VIF, MI, SF among these rows). mean: "
-    "grey level, no judgement. ΔE: CIEDE2000 chroma shift against the reference at equal lightness; cool: where "
-    "infrared is not bright. noise: standard deviation in flat areas over that of the visible image as fed. PSNR: an "
-    "image that equals its reference counts as 100 dB among others."
+    "Lower is better: QCV, NIQE, ΔE, noise, C* dark, white lost, rank (mean rank over Qabf, QCV, SCD, VIF, MI, SF "
+    "among these rows). mean: grey level, no judgement. ΔE: CIEDE2000 chroma shift against the reference at equal "
+    "lightness; cool: where infrared is not bright. noise: standard deviation in flat areas over that of the visible "
+    "image as fed. C* dark: chroma over that of the visible image as fed, where that is dark (L* up to 10) and "
+    "infrared is not bright. PSNR: an image that equals its reference counts as 100 dB among others. white lost: share "
+    "of the reference's white pixels whose luma came out over 80 levels lower."
 )
 
 

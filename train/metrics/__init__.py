@@ -21,8 +21,11 @@ from .statistics import (
     sum_of_correlations_of_differences,
 )
 from .structure import fusion_ms_ssim, fusion_psnr, fusion_ssim, fusion_vif, ms_ssim, psnr, ssim, vif
+from .tones import dark_chroma, white_lost
+from .visibility import LOST, contrasts, kept
 
 __all__ = [
+    "LOST",
     "LOWER_IS_BETTER",
     "RANKED",
     "Colour",
@@ -30,7 +33,9 @@ __all__ = [
     "average_gradient",
     "chroma_shift",
     "ciede2000",
+    "contrasts",
     "correlation_coefficient",
+    "dark_chroma",
     "entropy",
     "flat_areas",
     "fusion_ms_ssim",
@@ -39,6 +44,7 @@ __all__ = [
     "fusion_ssim",
     "fusion_vif",
     "gray",
+    "kept",
     "lab",
     "mean_level",
     "mean_ranks",
@@ -56,4 +62,5 @@ __all__ = [
     "standard_deviation",
     "sum_of_correlations_of_differences",
     "vif",
+    "white_lost",
 ]

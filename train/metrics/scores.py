@@ -23,7 +23,7 @@ from .structure import fusion_ms_ssim, fusion_psnr, fusion_ssim, fusion_vif
 
 RANKED = ("Qabf", "QCV", "SCD", "VIF", "MI", "SF")
 """The figures that the mean rank is taken over."""
-LOWER_IS_BETTER = frozenset({"QCV", "NIQE", "chroma", "chroma non-thermal", "noise"})
+LOWER_IS_BETTER = frozenset({"QCV", "NIQE", "chroma", "chroma non-thermal", "noise", "dark chroma", "white lost"})
 
 OF_THE_FUSED = {
     "EN": entropy,

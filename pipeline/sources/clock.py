@@ -1,14 +1,20 @@
 """Recover when a sender captured its frames, on our own clock, from when they arrived.
 
-A frame of the sender's time s arrives at a = s + c + D s + j: c the constant distance of the two clocks, D their
-drift, and j >= 0 what the network added this time. The lower envelope of a - s over a short window is c with the
-smallest j seen, so capture = s + envelope carries the sender's spacing instead of the network's jitter. What is
-constant in the transport (the smallest j) cannot be told from c and stays in the result.
+A frame of the sender's time s arrives at a = r s + c + j: r the rate of the sender's clock (1 but for drift, where it is
+a clock), c the distance of the two clocks, and j >= 0 what the network added this time. The lower envelope of a - r s
+over a short window is c with the smallest j seen, so capture = r s + envelope carries the sender's spacing instead of
+the network's jitter. What is constant in the transport (the smallest j) cannot be told from c and stays in the result.
+
+Some senders have no clock: they count frames at a nominal rate (untimed MJPEG is stamped 25 a second by FFmpeg, cameras
+stamp 25 and deliver 20). Their r is measured from arrivals.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
+from itertools import pairwise
+from statistics import median
 from typing import NamedTuple
 
 import numpy as np
@@ -17,17 +23,43 @@ _BUCKET_NS = 1_000_000_000
 _RESTART_NS = 1_000_000_000
 _DRIFT_BUCKETS = 10
 
+_FEWEST_FRAMES = 5  # whose even arrivals tell a rate
+_MOST_FRAMES = 40
+_EVEN = 3  # times the spread of the arrivals about their line: a lag that they do not make up by chance
+_NOT_JITTER_NS = 50_000_000
+_UNLIKELY_NS = 25_000_000  # of the smallest delays of whole seconds
+_FEWEST_BUCKETS = 4
+_RATE_BUCKETS = 8
+_OFF = 0.01  # of the rate: 50 ms over the window. Real clocks are within 0.0002.
+_RIGHT = 0.005
+_BUFFERED_NS = 1_000_000_000  # lag of a clock that was right: a congested network may hold so much back
+_DOUBTED_WINDOW = 2  # seconds: the rate is not known well enough for more
+
+
+class Seen(NamedTuple):
+    """A frame that was observed: when it arrived, its sender's time at our rate, and since which restart it counts."""
+
+    paced: int
+    arrival: int
+    epoch: int
+
 
 class _Minimum(NamedTuple):
-    """The smallest delay seen in one second of stream, and the sender's time of that frame."""
+    """The smallest delay seen in one second of stream, with the sender's time and the arrival of that frame."""
 
     bucket: int
     sender: int
+    arrival: int
     delay: int
 
 
 class ClockMapper:
     """Sender times to host times, one frame at a time.
+
+    A sender's clock is doubted where it is slower than the arrivals: if it is new, after five frames that come
+    evenly, or four seconds; if it was right before, once it lags by a second more, which no network holds back for long. Its
+    rate is then measured from the arrivals until it fits them again. A clock that is faster needs no measuring: every
+    frame is then the one with the smallest delay, and its time the arrival.
 
     window_s: length of the envelope, in time that passed on both clocks: a burst after a stall, in which only the
         sender's time advances, keeps the envelope from before. Error from drift is at most drift * window, 0.5 ms at
@@ -36,38 +68,48 @@ class ClockMapper:
     """
 
     def __init__(self, window_s: float = 5.0, history_s: float = 300.0) -> None:
+        self.rate = 1.0
+        """Seconds of arrivals for each second of the sender's clock: 1 while that is believed, more in doubt."""
         self._window = max(1, round(window_s))
         self._minima: deque[_Minimum] = deque(maxlen=max(_DRIFT_BUCKETS, round(history_s)))
-        self._last: tuple[int, int] | None = None
+        self._frames: deque[tuple[int, int]] = deque(maxlen=_MOST_FRAMES)
+        self._paced = 0
         self._passed = 0
+        self._epoch = self._epoch_began = 0
+        self._was_right = False
         self._last_mapped: int | None = None
 
     def map(self, sender_ns: int, arrival_ns: int) -> int:
         """Capture time in ns on the clock of `arrival_ns`: never after the arrival unless that would repeat or
         reverse times, strictly increasing from call to call. A sender whose time jumps back starts afresh.
         """
-        self.observe(sender_ns, arrival_ns)
-        return self.place(sender_ns)
+        return self.place(self.observe(sender_ns, arrival_ns))
 
-    def observe(self, sender_ns: int, arrival_ns: int) -> None:
+    def observe(self, sender_ns: int, arrival_ns: int) -> Seen:
         """Learn from a frame without mapping it."""
-        delay = arrival_ns - sender_ns
-        if self._last is not None:
-            sender_step, arrival_step = sender_ns - self._last[0], arrival_ns - self._last[1]
-            jumped_ahead = bool(self._minima) and delay < self._envelope() - _RESTART_NS
-            if sender_step < -_RESTART_NS or jumped_ahead:
-                self._minima.clear()
-            self._passed += max(0, min(sender_step, arrival_step))
-        self._last = sender_ns, arrival_ns
-        bucket = self._passed // _BUCKET_NS
-        if not self._minima or bucket > self._minima[-1].bucket:
-            self._minima.append(_Minimum(bucket, sender_ns, delay))
-        elif delay < self._minima[-1].delay:
-            self._minima[-1] = _Minimum(bucket, sender_ns, delay)
+        if not self._frames:
+            self._paced = sender_ns
+        else:
+            sender_step, arrival_step = sender_ns - self._frames[-1][0], arrival_ns - self._frames[-1][1]
+            step = round(sender_step * self.rate)
+            self._paced += step
+            jumped_ahead = bool(self._minima) and arrival_ns - self._paced < self._envelope() - _RESTART_NS
+            if sender_step < 0 or jumped_ahead:
+                self._restart()
+            self._passed += max(0, min(step, arrival_step))
+        self._frames.append((sender_ns, arrival_ns))
+        self._judge_rate()
+        minimum = _Minimum(self._passed // _BUCKET_NS, sender_ns, arrival_ns, arrival_ns - self._paced)
+        if not self._minima or minimum.bucket > self._minima[-1].bucket:
+            self._minima.append(minimum)
+        elif minimum.delay < self._minima[-1].delay:
+            self._minima[-1] = minimum
+        return Seen(self._paced, arrival_ns, self._epoch)
 
-    def place(self, sender_ns: int) -> int:
-        """Capture time of a frame that was observed."""
-        return self._ordered(sender_ns + self._envelope())
+    def place(self, seen: Seen) -> int:
+        """Capture time of a frame that was observed. Where the sender's time has jumped since: just before that."""
+        paced = seen.paced if seen.epoch == self._epoch else self._epoch_began - 1
+        return self._ordered(min(paced + self._envelope(), seen.arrival))
 
     def place_untimed(self, arrival_ns: int) -> int:
         """Capture time of a frame of which only the arrival is known."""
@@ -75,16 +117,69 @@ class ClockMapper:
 
     @property
     def drift_ppm(self) -> float | None:
-        """How much faster the host's clock runs than the sender's, in parts per million; None in the first 10 s.
+        """How much faster the host's clock runs than the sender's, in parts per million; None in the first 10 s, and
+        of a sender whose rate is in doubt.
 
         The median slope between the envelope's points at least half of the history apart (Theil and Sen's estimator
         on its long baselines, where jitter weighs least).
         """
-        if len(self._minima) < _DRIFT_BUCKETS:
+        if len(self._minima) < _DRIFT_BUCKETS or self.rate != 1:
             return None
-        sender, delay = (np.array([m[field] for m in self._minima], dtype=np.int64) for field in (1, 2))
+        sender, delay = (np.array([getattr(m, field) for m in self._minima], np.int64) for field in ("sender", "delay"))
         first, second = np.triu_indices(len(sender), k=max(1, len(sender) // 2))
         return float(np.median((delay[second] - delay[first]) / (sender[second] - sender[first]))) * 1e6
+
+    def _restart(self) -> None:
+        """What was learned of the clocks' distance holds no more."""
+        self._minima.clear()
+        self._frames.clear()
+        self._epoch += 1
+        self._epoch_began = self._paced
+
+    def _judge_rate(self) -> None:
+        rate = self.rate
+        if len(self._minima) > _FEWEST_BUCKETS:  # the last one is not over yet
+            rate = self._rate_of_seconds()
+        if rate == self.rate:
+            rate = self._rate_of_frames()
+        if (rate == 1) != (self.rate == 1):
+            self._minima.clear()
+        self.rate = rate
+
+    def _rate_of_seconds(self) -> float:
+        latest = list(self._minima)[-_RATE_BUCKETS - 1 : -1]
+        rate = median((b.arrival - a.arrival) / max(b.sender - a.sender, 1) for a, b in pairwise(latest))
+        if self.rate != 1:
+            return rate if rate > 1 + _RIGHT else 1.0
+        if rate <= 1 + _OFF:
+            self._was_right = True
+        elif self._slower([(m.sender, m.arrival) for m in latest], _UNLIKELY_NS):
+            return rate
+        return 1.0
+
+    def _rate_of_frames(self) -> float:
+        """By the row of the last frames that tells it best."""
+        if self.rate != 1 and len(self._minima) > _FEWEST_BUCKETS:
+            return self.rate
+        frames, rows, count = list(self._frames), [], _MOST_FRAMES
+        while count >= _FEWEST_FRAMES:
+            if row := self._slower(frames[-count:], _NOT_JITTER_NS):
+                rows.append(row)
+            count //= 2
+        return min(rows)[1] if rows else self.rate
+
+    def _slower(self, points: Sequence[tuple[int, int]], jitter_ns: int) -> tuple[float, float] | None:
+        """Relative error and rate by (sender's time, arrival) that lie on one line so well that the lag is no chance;
+        None where they do not."""
+        if len(points) < _FEWEST_BUCKETS:
+            return None
+        sender, arrival = np.array(points, np.int64).T
+        took, counted = int(np.ptp(arrival)), int(np.ptp(sender))
+        rate = took / max(counted, 1)
+        uneven = int(np.ptp(arrival - arrival[0] - np.rint(rate * (sender - sender[0]))))
+        if took - counted <= _EVEN * uneven + (_BUFFERED_NS if self._was_right else jitter_ns):
+            return None
+        return uneven / took, rate
 
     def _ordered(self, mapped: int) -> int:
         if self._last_mapped is not None:
@@ -93,7 +188,7 @@ class ClockMapper:
         return mapped
 
     def _envelope(self) -> int:
-        oldest = self._minima[-1].bucket - self._window
+        oldest = self._minima[-1].bucket - (self._window if self.rate == 1 else _DOUBTED_WINDOW)
         smallest = self._minima[-1].delay
         for minimum in reversed(self._minima):
             if minimum.bucket <= oldest:

@@ -8,11 +8,12 @@ from fractions import Fraction
 from typing import NamedTuple, Protocol
 
 from .base import SourceHealth
-from .clock import ClockMapper
+from .clock import ClockMapper, Seen
 
 _RESTART_S = 1
 _NEAR_NS = 60_000_000_000
 _DRIFT_EVERY_NS = 1_000_000_000  # it changes slowly and costs a millisecond
+_SURE_NS = 2_000_000_000  # how long a clock is in doubt before that is told
 
 
 class Stamp(NamedTuple):
@@ -86,6 +87,15 @@ class MediaTimes:
     def _period(self, time_base: Fraction) -> int:
         return max(1, round(1 / (self._rate * time_base)) if self._rate else self._step)
 
+    def tell_slow_clock(self, pace: float) -> None:
+        """That the stored times run at `pace` of the true time, and what was done."""
+        if "slow" not in self._told:
+            self._told.add("slow")
+            self.health.warnings.append(
+                f"{self._spec}: its timestamps advance {pace:.2f} s for each second of its frames' arrivals (a nominal "
+                "frame rate, not a clock): timed by arrival"
+            )
+
     def _tell(self, trouble: str, at: Fraction) -> None:
         text = {
             "missing": "has frames without a timestamp: timed by decoding order and frame rate",
@@ -98,13 +108,17 @@ class MediaTimes:
 
 
 class NetworkTimes:
-    """The sender's times mapped onto this host's CLOCK_MONOTONIC by the lower envelope of the arrival delays."""
+    """The sender's times mapped onto this host's CLOCK_MONOTONIC by the lower envelope of the arrival delays.
+
+    A sender that only counts frames at a nominal rate is timed at the rate at which they arrive, which is told once.
+    """
 
     def __init__(self, media: MediaTimes) -> None:
         self._media = media
         self.mapper = ClockMapper()
         self._reported_ns = 0
-        self._observed: deque[tuple[int, int]] = deque()
+        self._doubted_ns: int | None = None
+        self._observed: deque[tuple[int, Seen]] = deque()
 
     def stamp(self, pts: int | None, dts: int | None, time_base: Fraction, arrival_ns: int) -> Stamp:
         """See the class."""
@@ -112,19 +126,28 @@ class NetworkTimes:
         if pts is None:
             return Stamp(self.mapper.place_untimed(arrival_ns), repaired.pts)
         sender = to_ns(pts, time_base)
-        if self._observed and self._observed[0] == (sender, arrival_ns):
-            self._observed.popleft()
+        if self._observed and self._observed[0][0] == sender and self._observed[0][1].arrival == arrival_ns:
+            seen = self._observed.popleft()[1]
         else:
-            self.mapper.observe(sender, arrival_ns)
+            seen = self.mapper.observe(sender, arrival_ns)
         if arrival_ns - self._reported_ns >= _DRIFT_EVERY_NS:
             self._reported_ns = arrival_ns
             self._media.health.drift_ppm = self.mapper.drift_ppm
-        return Stamp(self.mapper.place(sender), repaired.pts)
+            self._tell(arrival_ns)
+        return Stamp(self.mapper.place(seen), repaired.pts)
 
     def observe(self, pts: int, time_base: Fraction, arrival_ns: int) -> None:
         """Let the envelope know a frame's delay before frames ahead of it are stamped."""
-        self._observed.append((to_ns(pts, time_base), arrival_ns))
-        self.mapper.observe(*self._observed[-1])
+        sender = to_ns(pts, time_base)
+        self._observed.append((sender, self.mapper.observe(sender, arrival_ns)))
+
+    def _tell(self, arrival_ns: int) -> None:
+        if self.mapper.rate == 1:
+            self._doubted_ns = None
+        elif self._doubted_ns is None:
+            self._doubted_ns = arrival_ns
+        elif arrival_ns - self._doubted_ns >= _SURE_NS:
+            self._media.tell_slow_clock(1 / self.mapper.rate)
 
 
 class CameraTimes:

@@ -26,6 +26,7 @@ _DEMUX_FAILURES = 8
 _GAP_PERIODS = 10
 _MOST_HELD = 100
 _LOOK_S = 0.2
+_PACE_NS = 400_000_000  # for which a stream just opened has to come at its pace
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +164,7 @@ class VideoSource:
 
     def _frame(self, decoded: av.VideoFrame, arrival: int) -> Frame:
         time_base = self._time_base(decoded)
-        pts = self._traits.first_pts if decoded.pts is None and self._last is None else decoded.pts
+        pts = self._pts(decoded, first=self._last is None)
         stamp = self._stamper.stamp(pts, decoded.dts, time_base, arrival)
         self._watch_gap(stamp)
         self._last = stamp
@@ -180,6 +181,9 @@ class VideoSource:
         self._sequence += 1
         return frame
 
+    def _pts(self, decoded: av.VideoFrame, first: bool) -> int | None:
+        return self._traits.first_pts if first and decoded.pts is None else decoded.pts
+
     def _time_base(self, decoded: av.VideoFrame) -> Fraction:
         return decoded.time_base or self._stream.time_base or Fraction(1, 1_000_000)
 
@@ -189,15 +193,22 @@ class VideoSource:
 
     def _catch_up(self) -> Iterator[tuple[av.VideoFrame, int]]:
         """What arrived while FFmpeg probed a live stream comes at once, late by up to the whole probing. It is held
-        until frames come at the pace of their timestamps, so that the clock knows the true delay before it stamps.
+        until a few frames came at the pace of their timestamps or slower, so that the clock knows the true delay, and
+        whether the sender's rate is the true one, before it stamps.
         """
         arrivals = self._arrivals()
         held: list[tuple[av.VideoFrame, int]] = []
+        on_pace_since: int | None = None
         for decoded, arrival in arrivals:
-            if decoded.pts is not None:
-                self._stamper.observe(decoded.pts, self._time_base(decoded), arrival)
+            pts = self._pts(decoded, first=not held)
+            if pts is not None:
+                self._stamper.observe(pts, self._time_base(decoded), arrival)
             held.append((decoded, arrival))
-            if len(held) == _MOST_HELD or (len(held) > 1 and self._on_pace(*held[-2:])):
+            if len(held) > 1 and self._on_pace(*held[-2:]):
+                on_pace_since = on_pace_since or held[-2][1]
+            else:
+                on_pace_since = None
+            if len(held) == _MOST_HELD or (on_pace_since and arrival - on_pace_since > _PACE_NS):
                 break
         yield from held
         yield from arrivals

@@ -88,6 +88,74 @@ def test_sender_that_jumps_ahead_is_followed_at_once():
 def test_learning_ahead_times_the_backlog_of_a_stream_just_opened():
     mapper = ClockMapper()
     backlog = [(index * PERIOD, 12 * PERIOD + index) for index in range(12)] + [(12 * PERIOD, 12 * PERIOD + 20)]
-    for sender, arrival in backlog:
-        mapper.observe(sender, arrival)
-    assert [mapper.place(s) for s, _ in backlog] == [s + 20 for s, _ in backlog]
+    seen = [mapper.observe(sender, arrival) for sender, arrival in backlog]
+    assert [mapper.place(one) for one in seen] == [s + 20 for s, _ in backlog]
+
+
+def opened(arrivals):
+    """The mapper's times for (sender, arrival) of frames, of which the first six are observed ahead, as at opening."""
+    mapper = ClockMapper()
+    ahead = [mapper.observe(*one) for one in arrivals[:6]]
+    return [*map(mapper.place, ahead), *(mapper.map(*one) for one in arrivals[6:])], mapper
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    rate=st.sampled_from([8.7, 9, 12.5, 15, 20, 21, 23, 24, 24.7, 25, 29.97, 30, 50]),
+    nominal=st.sampled_from([25, 30]),
+    jitter_ms=st.floats(0, 20),
+    seed=st.integers(0, 10**6),
+)
+def test_frames_counted_at_a_nominal_rate_are_timed_by_their_arrival(rate, nominal, jitter_ms, seed):
+    """Half a period of the faster camera is some 20 ms, what a pair can be off."""
+    rng = np.random.default_rng(seed)
+    true = [round(index / rate * 1e9) for index in range(round(20 * rate))]
+    arrivals = [(round(i / nominal * 1e9), t + int(rng.uniform(0, jitter_ms) * MS)) for i, t in enumerate(true)]
+    times, mapper = opened(arrivals)
+    assert all(time <= arrival for time, (_, arrival) in zip(times, arrivals, strict=True))
+    errors = [(time - t) / MS for time, t in zip(times, true, strict=True)]
+    assert -25 <= min(errors[round(5 * rate) :])
+    assert -100 <= min(errors)
+    assert (mapper.rate == 1) == (rate > 0.995 * nominal)
+
+
+def test_a_rate_found_while_opening_times_the_backlog_that_waited_for_the_engine():
+    """Nine pictures a second stamped as 25, not read for 5 s: what then comes at once is old, and is timed so."""
+    true = [round(index / 9 * 1e9) for index in range(100)]
+    held = range(10, 55)
+    times, _ = opened([(i * PERIOD, true[55] + i * MS // 10 if i in held else t) for i, t in enumerate(true)])
+    assert times == pytest.approx(true, abs=20 * MS)
+
+
+def test_a_camera_that_slows_down_at_night_is_followed():
+    """Its clock was right until then, so that a congested network is thought of first, for a second of lag."""
+    mapper, true, errors = ClockMapper(), 0, []
+    for index in range(1000):
+        errors.append(mapper.map(index * PERIOD, true) - true)
+        true += PERIOD if index < 500 else 2 * PERIOD
+    assert set(errors[:500]) == {0}
+    assert min(errors) > -1500 * MS
+    assert min(errors[500 + 40 :]) > -20 * MS
+
+
+def test_congestion_of_a_second_is_no_reason_to_doubt_a_clock():
+    mapper = ClockMapper()
+    for index in range(1000):
+        late = max(0, min(20 * (index - 500), 800, 20 * (600 - index))) * MS
+        assert mapper.map(index * PERIOD, index * PERIOD + late) == index * PERIOD
+
+
+def test_a_first_time_that_the_second_does_not_bear_out_puts_nothing_into_the_future():
+    """A server that had counted for four seconds when it sent its first picture, which says no time (taken as 0)."""
+    mapper = ClockMapper()
+    seen = [mapper.observe(0, 10**9)]
+    seen += [mapper.observe(4 * 10**9 + index * PERIOD, 10**9 + index * PERIOD) for index in range(1, 10)]
+    times = [mapper.place(one) for one in seen]
+    assert times[1:] == [10**9 + index * PERIOD for index in range(1, 10)]
+    assert 10**9 <= times[0] < times[1]
+
+
+def test_a_sender_set_back_by_less_than_a_second_is_followed_at_once():
+    mapper = ClockMapper()
+    for index in range(200):
+        assert mapper.map((index - 20 * (index >= 100)) * PERIOD, index * PERIOD) == index * PERIOD

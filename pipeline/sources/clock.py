@@ -1,9 +1,10 @@
 """Recover when a sender captured its frames, on our own clock, from when they arrived.
 
-A frame of the sender's time s arrives at a = r s + c + j: r the rate of the sender's clock (1 but for drift, where it is
-a clock), c the distance of the two clocks, and j >= 0 what the network added this time. The lower envelope of a - r s
-over a short window is c with the smallest j seen, so capture = r s + envelope carries the sender's spacing instead of
-the network's jitter. What is constant in the transport (the smallest j) cannot be told from c and stays in the result.
+A frame of the sender's time s arrives at a = r s + c + j: r the rate of the sender's clock (1 but for drift, where it
+is a clock), c the distance of the two clocks, and j >= 0 what the network added this time. The lower envelope of
+a - r s over a short window is c with the smallest j seen, so capture = r s + envelope carries the sender's spacing
+instead of the network's jitter. What is constant in the transport (the smallest j) cannot be told from c and stays in
+the result.
 
 Some senders have no clock: they count frames at a nominal rate (untimed MJPEG is stamped 25 a second by FFmpeg, cameras
 stamp 25 and deliver 20). Their r is measured from arrivals.
@@ -24,14 +25,14 @@ _RESTART_NS = 1_000_000_000
 _DRIFT_BUCKETS = 10
 
 _FEWEST_FRAMES = 5  # whose even arrivals tell a rate
-_MOST_FRAMES = 40
+_MOST_FRAMES = 80
 _EVEN = 3  # times the spread of the arrivals about their line: a lag that they do not make up by chance
-_NOT_JITTER_NS = 50_000_000
+_NOT_JITTER_NS = 80_000_000
 _UNLIKELY_NS = 25_000_000  # of the smallest delays of whole seconds
 _FEWEST_BUCKETS = 4
 _RATE_BUCKETS = 8
-_OFF = 0.01  # of the rate: 50 ms over the window. Real clocks are within 0.0002.
-_RIGHT = 0.005
+_OFF = 0.004  # of the rate: 20 ms over the window. Real clocks are within 0.0002.
+_RIGHT = 0.002
 _BUFFERED_NS = 1_000_000_000  # lag of a clock that was right: a congested network may hold so much back
 _DOUBTED_WINDOW = 2  # seconds: the rate is not known well enough for more
 
@@ -56,8 +57,8 @@ class _Minimum(NamedTuple):
 class ClockMapper:
     """Sender times to host times, one frame at a time.
 
-    A sender's clock is doubted where it is slower than the arrivals: if it is new, after five frames that come
-    evenly, or four seconds; if it was right before, once it lags by a second more, which no network holds back for long. Its
+    A sender's clock is doubted where it is slower than the arrivals: if it is new, after five frames that come evenly,
+    or four seconds; if it was right before, once it lags by a second more, which no network holds back for long. Its
     rate is then measured from the arrivals until it fits them again. A clock that is faster needs no measuring: every
     frame is then the one with the smallest delay, and its time the arrival.
 

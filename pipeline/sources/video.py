@@ -204,10 +204,8 @@ class VideoSource:
             if pts is not None:
                 self._stamper.observe(pts, self._time_base(decoded), arrival)
             held.append((decoded, arrival))
-            if len(held) > 1 and self._on_pace(*held[-2:]):
-                on_pace_since = on_pace_since or held[-2][1]
-            else:
-                on_pace_since = None
+            on_pace = len(held) > 1 and self._on_pace(*held[-2:])
+            on_pace_since = (on_pace_since or held[-2][1]) if on_pace else None
             if len(held) == _MOST_HELD or (on_pace_since and arrival - on_pace_since > _PACE_NS):
                 break
         yield from held

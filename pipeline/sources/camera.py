@@ -91,7 +91,7 @@ def open_camera(spec: str, device: str, camera: Camera, config: SourceConfig) ->
                 cancelled=cancelled,
                 ready=_readiness(device),
             )
-            return VideoSource(container, spec, camera, config.thermal, traits)
+            return VideoSource(container, spec, camera, config, traits)
         except av.error.FFmpegError as e:
             raise InputError(f"{spec}: {explain(e.errno, device, options)}") from e
 

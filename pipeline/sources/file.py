@@ -31,7 +31,7 @@ def open_file(spec: str, path: Path, camera: Camera, config: SourceConfig, start
         if start_s > 0:
             with suppress(av.error.FFmpegError):  # formats without an index are read from their start
                 container.seek(round(start_s * 1e6) + (container.start_time or 0))
-        return VideoSource(container, spec, camera, config.thermal, VideoTraits(kind="video"))
+        return VideoSource(container, spec, camera, config, VideoTraits(kind="video"))
     except av.error.FFmpegError as e:
         raise InputError(f"{spec}: {_why_not(path, head)}") from e
 

@@ -10,20 +10,15 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
-import numpy as np
-from PIL import Image, ImageOps
-
 from ..config import SourceConfig
 from ..errors import InputError
 from ..frames import Camera, Frame, Pixels
 from .base import SourceHealth, SourceInfo
-from .pixels import FalseColour
-from .thermal import ThermalMapper
+from .decode import read_still
+from .picture import PictureMaker
 from .timing import to_ns
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp"})
-_RAW_MODES = ("I", "F")
-"""Pillow's modes of more than 8 bits begin so: I;16, I;16B, I (32-bit integer), F."""
 
 
 def find_images(spec: str, path: Path) -> list[Path]:
@@ -56,11 +51,13 @@ def is_image(path: Path) -> bool:
 
 
 class ImageSource:
-    """Images as frames: time = index / config.fps, name = file stem, sizes as they are.
+    """Images as frames: time = index / rate, name = file stem, sizes as they are.
 
     Visible: (H, W, 3) RGB, 16 bits scaled to 8, alpha dropped, grey and palette expanded. Infrared: (H, W), over 8
-    bits or float through ThermalMapper, colour as luma. EXIF orientation is applied; of files with several pages the
-    first is taken. An image that cannot be read whole is skipped and counted; its position in time stays empty.
+    bits or float by percentiles of each picture by itself, colour as luma: nothing says that a folder is a sequence, so
+    that no picture may change another (a fixed range serves sequences). EXIF orientation is applied; of files with
+    several pages the first is taken. An image that cannot be read whole is skipped and counted; its position in time
+    stays empty.
     Raises InputError when not one of them can be read.
     """
 
@@ -79,9 +76,8 @@ class ImageSource:
         self._positions = range(len(files)) if positions is None else positions
         self._config = config
         self._camera: Camera = camera
-        self._rate = Fraction(config.fps).limit_denominator(100_000)
-        self._thermal = ThermalMapper(config.thermal)
-        self._false_colour = FalseColour(spec, self.health)
+        self._rate = Fraction(config.side(camera).rate or config.fps).limit_denominator(100_000)
+        self._picture = PictureMaker(spec, camera, config, self.health, still=True)
         self._pages_told = False
         self._closed = threading.Event()
         self._sequence = 0
@@ -148,32 +144,11 @@ class ImageSource:
             self.health.warnings.append(f"{self._spec}: images that cannot be read are skipped ({self._first_failure})")
 
     def _read(self, file: Path, time_ns: int) -> Pixels:
-        with Image.open(file) as opened:
-            opened.load()
-            if getattr(opened, "n_frames", 1) > 1 and not self._pages_told:
-                self._pages_told = True
-                self.health.warnings.append(
-                    f"{self._spec}: of images with several pages the first is used ({file.name})"
-                )
-            image = ImageOps.exif_transpose(opened)
-        if self._camera == "visible":
-            return self._visible(image)
-        if image.mode.startswith(_RAW_MODES):
-            return self._thermal.map(np.asarray(image), time_ns)
-        if image.mode not in ("L", "LA", "1"):
-            step = max(1, min(image.size) // 96)
-            self._false_colour.check(np.asarray(image.convert("RGB"))[::step, ::step])
-            image = image.convert("RGB")
-        return np.array(image.convert("L"))
-
-    def _visible(self, image: Image.Image) -> Pixels:
-        if image.mode == "F":
-            raise ValueError("floating-point values are not a visible picture")
-        if image.mode.startswith("I"):
-            deep = np.asarray(image).astype(np.int64)
-            grey = (np.clip(deep, 0, 65535) / 257 + 0.5).astype(np.uint8)
-            return np.repeat(grey[..., None], 3, axis=2)
-        return np.array(image.convert("RGB"))
+        still = read_still(file)
+        if still.pages > 1 and not self._pages_told:
+            self._pages_told = True
+            self.health.warnings.append(f"{self._spec}: of images with several pages the first is used ({file.name})")
+        return self._picture.make(still.values, time_ns, still.orientation)
 
 
 def _natural(path: Path) -> tuple[list[tuple[int, int, str]], str]:

@@ -73,7 +73,7 @@ def _open(spec: str, shown: str, camera: Camera, config: SourceConfig, cancelled
         )
         if live:
             container.flags &= ~_GEN_PTS  # it would wait for later packets
-        return VideoSource(container, shown, camera, config.thermal, traits)
+        return VideoSource(container, shown, camera, config, traits)
     except av.error.FFmpegError as e:
         raise InputError(f"{shown}: {_why_not(e, spec, config.open_timeout_s)}") from e
 

@@ -76,7 +76,7 @@ def open_pipe(spec: str, camera: Camera, config: SourceConfig) -> VideoSource:
         except BaseException:
             reader.release()
             raise
-        source = VideoSource(container, spec, camera, config.thermal, traits)
+        source = VideoSource(container, spec, camera, config, traits)
     except TimeoutError as e:
         raise InputError(
             f"{spec}: no video arrived within {config.open_timeout_s:g} s: start the program that writes into it, "

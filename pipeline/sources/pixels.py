@@ -1,83 +1,77 @@
-"""Decoded pictures to the pipeline's arrays: RGB for the visible camera, one 8-bit channel for the infrared one."""
+"""Decoded frames of a video to the pipeline's arrays."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 import av
 import numpy as np
 import numpy.typing as npt
+from av.sidedata.sidedata import Type as SideData
 from av.video.reformatter import VideoReformatter
 
-from ..config import ThermalConfig
+from ..config import SourceConfig
 from ..frames import Camera, Pixels
 from .base import SourceHealth
-from .thermal import ThermalMapper
+from .hdr import ToBt709, is_hdr
+from .orientation import UPRIGHT, Orientation, of_display_matrix
+from .picture import PictureMaker
+from .twofold import counts_below, is_twofold
 
 _PREVIEW = 96
 _CHECK_EVERY = 100
-_COLOURED = 24
-_COLOURED_PART = 0.02
-
-
-def is_coloured(rgb: Pixels) -> bool:
-    """Whether the channels of (H, W, 3) really differ: by over 24 levels in over 2 % of the pixels, which chroma noise
-    of a compressed grey video does not reach.
-    """
-    spread = rgb.max(axis=2) - rgb.min(axis=2)
-    return bool(np.mean(spread > _COLOURED) > _COLOURED_PART)
-
-
-class FalseColour:
-    """Says once that an infrared source is in colour, where brightness is not temperature."""
-
-    def __init__(self, spec: str, health: SourceHealth) -> None:
-        self._spec = spec
-        self._health = health
-        self._told = False
-
-    def check(self, rgb: Pixels) -> None:
-        """rgb: (h, w, 3), a small version will do."""
-        if not self._told and is_coloured(rgb):
-            self._told = True
-            self._health.warnings.append(
-                f"{self._spec}: infrared in false colours, its brightness is used: "
-                "set the camera to white-hot for a true thermal image"
-            )
+_DEEP = ("rgb48", "bgr48", "rgba64", "bgra64", "gbrp16", "gbrap16", "grayf", "gbrpf", "gbrapf")
+_COMB = 12
 
 
 class PixelReader:
     """Turns the decoded frames of one video into arrays that nobody else holds.
 
-    Visible: (H, W, 3) RGB. Infrared: (H, W); grey of more than 8 bits goes through ThermalMapper; everything else
-    through swscale, which expands limited-range luma (16..235) to 0..255 and takes luma of RGB. Alpha is dropped. A
-    display matrix that turns by 90, 180 or 270 degrees is applied; other angles and mirrors are not.
+    Visible: (H, W, 3) RGB, HDR brought to BT.709. Infrared: (H, W). Pictures whose samples fill 16 bits, infrared of
+    9 bits or more, and floats, keep them until PictureMaker scales them; everything else goes through swscale, which
+    expands limited-range luma (16..235) to 0..255 and takes luma of RGB. Alpha is dropped. A display matrix that turns
+    by 90, 180 or 270 degrees or mirrors is applied. Interlaced frames are combed out.
     """
 
-    def __init__(self, spec: str, camera: Camera, thermal: ThermalConfig, health: SourceHealth) -> None:
+    def __init__(self, spec: str, camera: Camera, config: SourceConfig, health: SourceHealth) -> None:
+        self._spec, self._health = spec, health
+        self._side = config.side(camera)
         self._visible = camera == "visible"
-        self._thermal = ThermalMapper(thermal)
-        self._false_colour = FalseColour(spec, health)
+        self._maker = PictureMaker(spec, camera, config, health)
         self._convert = VideoReformatter()  # kept, since a new one costs 2 ms per frame
         self._preview = VideoReformatter()
+        self._hdr: tuple[int, ToBt709] | None = None
         self._count = 0
+        self._said: set[str] = set()
+        self.turned = False
+        """Whether the last frame was turned by a quarter by what its file says, or by the settings."""
 
     def read(self, frame: av.VideoFrame, time_ns: int) -> Pixels:
-        """time_ns: capture time, for the smoothing of the thermal range."""
-        pixels: Pixels
-        if self._visible:
-            pixels = self._eight_bit(frame, "rgb24")
-        elif is_raw_grey(frame):
-            pixels = self._thermal.map(frame.to_ndarray(), time_ns)
-        else:
+        """time_ns: capture time, for the smoothing of the thermal range.
+
+        Raises ValueError where the frame cannot be converted or the settings do not fit it.
+        """
+        orientation = self._orientation(frame)
+        self.turned = (orientation.turns - self._side.rotate // 90) % 2 == 1
+        return self._maker.make(self._stored(frame), time_ns, orientation)
+
+    def _stored(self, frame: av.VideoFrame) -> npt.NDArray[Any]:
+        if is_deep(frame, self._visible):
+            return frame.to_ndarray()
+        if not self._visible and is_twofold(frame, self._side):
+            return self._one_of_two(frame)
+        if self._visible and is_hdr(frame):
+            return self._from_hdr(frame)
+        if not self._visible and self._side.channel is None:
             self._look_for_colour(frame)
-            pixels = self._eight_bit(frame, "gray")
-        quarter_turns = round(frame.rotation / 90) % 4 if frame.rotation % 90 == 0 else 0
-        return np.ascontiguousarray(np.rot90(pixels, quarter_turns)) if quarter_turns else pixels
+        pixels = self._eight_bit(frame, "rgb24" if self._visible or self._side.channel else "gray")
+        return self._deinterlaced(pixels) if frame.interlaced_frame else pixels
 
     def _eight_bit(self, frame: av.VideoFrame, layout: str) -> Pixels:
         converted = self._convert.reformat(frame, format=layout, threads=1)
         if converted is frame:  # not converted: the decoder may still read from it, so that it must be copied
-            array: npt.NDArray[np.uint8] = converted.to_ndarray().astype(np.uint8, copy=False)
-            return array.copy()
+            return np.array(frame.to_ndarray(), np.uint8)
         plane = converted.planes[0]
         rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[: converted.height]
         channels = 3 if layout == "rgb24" else 1
@@ -85,17 +79,68 @@ class PixelReader:
         pixels = np.ascontiguousarray(rows[:, : converted.width * channels])
         return pixels.reshape(converted.height, converted.width, channels) if channels == 3 else pixels
 
+    def _from_hdr(self, frame: av.VideoFrame) -> Pixels:
+        if self._hdr is None or self._hdr[0] != frame.color_trc:
+            self._hdr = frame.color_trc, ToBt709(frame.color_trc)
+        deep = self._convert.reformat(frame, format="rgb48le", threads=1).to_ndarray()
+        return self._hdr[1].convert(deep.astype(np.uint16, copy=False))
+
+    def _one_of_two(self, frame: av.VideoFrame) -> npt.NDArray[Any]:
+        """Of a picture above its own raw counts: the counts where they came through unharmed, else the picture."""
+        half = frame.height // 2
+        picture = self._eight_bit(frame, "gray")[:half]
+        counts = counts_below(frame, picture, certain=self._side.preset is not None)
+        used = "the upper" if counts is None else "the lower, of 16-bit counts,"
+        self._say(
+            "two",
+            f"two pictures are in one frame of {frame.width}x{frame.height}, {used} is used; sources.ir.crop "
+            f"[0, 0, {frame.width}, {half}] takes the upper",
+        )
+        return picture if counts is None else counts
+
+    def _deinterlaced(self, pixels: Pixels) -> Pixels:
+        """Every second row between its neighbours where it sticks out from both, as moving things do: one field's
+        time is kept, and full height where nothing moves.
+        """
+        self._say("interlaced", "is interlaced: moving parts are read at half the height, from the upper field")
+        last = pixels.shape[0] - 1 - pixels.shape[0] % 2
+        above, row, below = (pixels[k : last + k - 1 : 2].astype(np.int16) for k in (0, 1, 2))
+        combed = (np.minimum(row - above, row - below) > _COMB) | (np.maximum(row - above, row - below) < -_COMB)
+        out = pixels.copy()
+        out[1:last:2] = np.where(combed, (above + below) // 2, row)
+        return out
+
+    def _orientation(self, frame: av.VideoFrame) -> Orientation:
+        side_data: Mapping[Any, Any] = frame.side_data
+        matrix = side_data.get(SideData.DISPLAYMATRIX)
+        if matrix is None:
+            return UPRIGHT
+        found = of_display_matrix(bytes(matrix))
+        if found is None:
+            self._say("askew", f"is turned by {frame.rotation} degrees in its file, which is not done")
+        return found or UPRIGHT
+
     def _look_for_colour(self, frame: av.VideoFrame) -> None:
         if self._count % _CHECK_EVERY == 0 and not frame.format.name.startswith("gray"):
-            width, height = min(frame.width, _PREVIEW), min(frame.height, _PREVIEW)
-            small = self._preview.reformat(frame, width=width, height=height, format="rgb24", threads=1)
-            self._false_colour.check(small.to_ndarray().astype(np.uint8, copy=False))
+            x, y, width, height = self._side.crop or (0, 0, frame.width, frame.height)
+            size = (frame.width, frame.height) if self._side.crop else (min(width, _PREVIEW), min(height, _PREVIEW))
+            small = self._preview.reformat(frame, width=size[0], height=size[1], format="rgb24", threads=1)
+            self._maker.look_for_colour(small.to_ndarray().astype(np.uint8, copy=False)[y : y + height, x : x + width])
         self._count += 1
 
+    def _say(self, key: str, what: str) -> None:
+        if key not in self._said:
+            self._said.add(key)
+            self._health.warnings.append(f"{self._spec}: {what}")
 
-def is_raw_grey(frame: av.VideoFrame) -> bool:
-    """Whether the picture is grey of 9 to 16 bits or float, as thermal cameras give their raw counts."""
+
+def is_deep(frame: av.VideoFrame, visible: bool) -> bool:
+    """Whether samples are to be kept as they are: raw counts of thermal cameras, and 16 bits that may be fewer.
+
+    Visible formats of 9 to 14 bits say their depth, swscale scales them.
+    """
     name = frame.format.name
-    return (
-        name.startswith("gray") and name in av.video.frame.supported_np_pix_fmts and frame.format.components[0].bits > 8
-    )
+    if name not in av.video.frame.supported_np_pix_fmts:
+        return False
+    bits = frame.format.components[0].bits
+    return (name.startswith("gray") and bits > (15 if visible else 8)) or name.startswith(_DEEP)

@@ -13,7 +13,7 @@ import av.container
 import av.error
 from av.video.stream import VideoStream
 
-from ..config import ThermalConfig
+from ..config import SourceConfig
 from ..errors import InputError
 from ..frames import Camera, Clock, Frame
 from .base import Kind, SourceHealth, SourceInfo
@@ -64,7 +64,7 @@ class VideoSource:
         container: av.container.InputContainer,
         spec: str,
         camera: Camera,
-        thermal: ThermalConfig,
+        config: SourceConfig,
         traits: VideoTraits,
     ) -> None:
         self.health = SourceHealth()
@@ -86,14 +86,13 @@ class VideoSource:
             rate = self._stream.average_rate or self._stream.guessed_rate or None
             media = MediaTimes(spec, rate, self.health)
             self._stamper: Stamper = traits.stamper(media) if traits.stamper else media
-            self._pixels = PixelReader(spec, camera, thermal, self.health)
+            self._pixels = PixelReader(spec, camera, config, self.health)
             self._decoded = self._catch_up() if traits.live else self._arrivals()
             self._next = self._advance()
             if self._next is None:
                 raise InputError(f"{spec}: {self._failure or 'its video stream holds no frame that can be decoded'}")
             width, height = self._next.size
             aspect = self._stream.sample_aspect_ratio or Fraction(1)
-            turned = (width, height) != (self._stream.width, self._stream.height)  # by a quarter, as phones say it
             frames = None if traits.live else stated_frames(container, self._stream)
             self.info = SourceInfo(
                 spec,
@@ -105,7 +104,7 @@ class VideoSource:
                 frames,
                 live=traits.live,
                 clock=traits.clock,
-                pixel_aspect=1 / aspect if turned else aspect,
+                pixel_aspect=1 / aspect if self._pixels.turned else aspect,
                 start_ns=self._next.time_ns,
             )
         except BaseException:

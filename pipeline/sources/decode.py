@@ -1,0 +1,87 @@
+"""Image files to the values that are stored in them: no bit lost, no channel merged."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import tifffile
+from PIL import Image
+
+from .orientation import UPRIGHT, Orientation, of_exif
+
+logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what is wrong with a file is raised, too
+
+_ORIENTATION = 274
+_TIFF_HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_PNG_HEAD = b"\x89PNG\r\n\x1a\n"
+_GREY_PNG = 0
+_SMALL_MODES = ("L", "LA", "RGB", "RGBA")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Still:
+    """An image as stored.
+
+    values: (H, W) or (H, W, C), colour as RGB, alpha (if any) last; any integer or float type.
+    """
+
+    values: npt.NDArray[Any]
+    orientation: Orientation = UPRIGHT
+    pages: int = 1
+
+
+def read_still(file: Path) -> Still:
+    """The first picture of an image file. Raises whatever the libraries raise for one that cannot be read whole."""
+    with file.open("rb") as opened:
+        head = opened.read(26)
+    if head[:4] in _TIFF_HEADS and (still := _read_tiff(file)) is not None:
+        return still
+    with Image.open(file) as image:
+        image.load()  # Pillow is the one that notices files which were cut short
+        orientation = of_exif(image.getexif().get(_ORIENTATION))
+        pages = int(getattr(image, "n_frames", 1))
+        if head[:8] == _PNG_HEAD and head[24] == 16 and head[25] != _GREY_PNG:  # of these Pillow keeps the high bytes
+            return Still(_by_opencv(file), orientation)
+        if image.mode.startswith(("I", "F")):
+            return Still(np.asarray(image), orientation, pages)
+        if image.mode not in _SMALL_MODES:
+            image = image.convert("L" if image.mode == "1" else "RGB")  # type: ignore[assignment]
+        return Still(np.array(image), orientation, pages)
+
+
+def _read_tiff(file: Path) -> Still | None:
+    """Pictures of more than 8 bits or in separate planes; None for what Pillow reads as well."""
+    with tifffile.TiffFile(file) as opened:
+        page = opened.pages.first
+        separate = page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and page.samplesperpixel > 1
+        if page.dtype is None or (page.dtype.itemsize == 1 and not separate):
+            return None
+        orientation = of_exif(page.tags.valueof(_ORIENTATION))
+        pages = len(opened.pages)
+        try:
+            values = np.squeeze(page.asarray())
+        except ValueError as error:
+            if "imagecodecs" not in str(error):  # a compression that tifffile leaves to others
+                raise
+            return Still(_by_opencv(file), orientation, pages)
+        if values.ndim == 3 and separate:
+            values = np.moveaxis(values, 0, -1)
+        if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and values.dtype.kind == "u":
+            values = np.iinfo(values.dtype).max - values
+        return Still(values, orientation, pages)
+
+
+def _by_opencv(file: Path) -> npt.NDArray[Any]:
+    values: npt.NDArray[Any] | None = cv2.imread(str(file), cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION)
+    if values is None:
+        raise ValueError("its kind of compression or channels is not supported: save it as a plain TIFF or PNG")
+    if values.ndim == 3 and values.shape[2] in (3, 4):
+        order = [2, 1, 0, 3][: values.shape[2]]
+        values = np.ascontiguousarray(values[..., order])
+    return values

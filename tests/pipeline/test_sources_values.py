@@ -1,0 +1,166 @@
+"""Values as stored, to the pixels that they mean: bits, channels, kinds of files, settings of a camera."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+import tifffile
+from PIL import Image
+
+from fusecam.pipeline.config import SourceConfig
+from fusecam.pipeline.errors import InputError
+from fusecam.pipeline.frames import Camera
+from fusecam.pipeline.sources import open_source
+
+RAW = (29_300 + np.random.default_rng(0).integers(0, 1600, (48, 64))).astype(np.uint16)
+RGB = np.random.default_rng(1).integers(16, 236, (48, 64, 3)).astype(np.uint8)
+
+
+def seen(path: Path, camera: Camera = "infrared", **settings: Any) -> Any:
+    """(pixels of each picture, warnings, doubts)."""
+    source = open_source(str(path), camera, SourceConfig.model_validate(settings))
+    return [frame.pixels for frame in source], source.health.warnings, list(source.health.doubts)
+
+
+def write_png(path: Path, values: npt.NDArray[np.uint16], colour_type: int) -> None:
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    height, width = values.shape[:2]
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    header = struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0)
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    )
+
+
+def test_no_picture_of_a_folder_changes_the_range_of_another(tmp_path):
+    for index, offset in enumerate((0, 12_000, 3_000)):
+        tifffile.imwrite(tmp_path / f"{index}.tif", RAW + np.uint16(offset))
+    pictures, _, _ = seen(tmp_path)
+    assert np.array_equal(pictures[0], pictures[1]) and np.array_equal(pictures[0], pictures[2])
+    assert pictures[0].std() > 60
+
+
+OPAQUE = np.full_like(RAW, 65_535)
+KINDS = {
+    "three equal": (np.dstack([RAW] * 3), 2),
+    "with alpha": (np.dstack([RAW, OPAQUE]), 4),
+    "rgba": (np.dstack([RAW, RAW, RAW, OPAQUE]), 6),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_sixteen_bits_in_several_channels_keep_the_low_byte(tmp_path, kind):
+    write_png(tmp_path / "one.png", RAW, 0)
+    write_png(tmp_path / "many.png", *KINDS[kind])
+    (many, one), warnings, doubts = seen(tmp_path)
+    assert np.array_equal(many, one) and len(np.unique(one)) > 200
+    assert (warnings, doubts) == ([], [])
+
+
+DEGREES = (RAW / 100 - 273.15).astype(np.float64)
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        pytest.param(lambda file: tifffile.imwrite(file, DEGREES), id="float64"),
+        pytest.param(lambda file: tifffile.imwrite(file, DEGREES.astype(np.float32), compression="zlib"), id="deflate"),
+        pytest.param(
+            lambda file: tifffile.imwrite(file, np.stack([RAW] * 3), planarconfig="separate", photometric="rgb"),
+            id="planes",
+        ),
+        pytest.param(lambda file: tifffile.imwrite(file, RAW.astype(np.int32)), id="int32"),
+        pytest.param(lambda file: tifffile.imwrite(file, RAW, bigtiff=True, tile=(16, 16)), id="tiles"),
+        pytest.param(lambda file: tifffile.imwrite(file, 65_535 - RAW, photometric="miniswhite"), id="white is zero"),
+        pytest.param(
+            lambda file: cv2.imwrite(str(file), np.dstack([RAW] * 3), [cv2.IMWRITE_TIFF_COMPRESSION, 5]), id="LZW"
+        ),
+    ],
+)
+def test_tiffs_of_every_kind_are_one_picture(tmp_path, write):
+    tifffile.imwrite(tmp_path / "a.tif", RAW)
+    write(tmp_path / "b.tif")
+    (plain, other), warnings, doubts = seen(tmp_path)
+    assert np.abs(plain.astype(int) - other).max() <= 1
+    assert (warnings, doubts) == ([], [])
+
+
+@pytest.mark.parametrize("bits", [10, 12])
+@pytest.mark.parametrize("grey", [True, False])
+def test_a_visible_picture_of_few_bits_is_not_black(tmp_path, bits, grey):
+    deep = RGB.astype(np.uint16) << (bits - 8)
+    cv2.imwrite(str(tmp_path / "a.png"), deep[..., 0] if grey else deep[..., ::-1])
+    (pixels,), _, doubts = seen(tmp_path, "visible")
+    assert np.abs(pixels.astype(int) - (RGB[..., :1] if grey else RGB)).max() <= 2
+    assert len(doubts) == 1 and f"taken for {bits} bits" in doubts[0] and "sources.vis.range" in doubts[0]
+    white = 2**bits - 1
+    (pixels,), _, doubts = seen(tmp_path, "visible", vis={"range": [0, white]})
+    assert np.abs(pixels.astype(int) - (RGB[..., :1] if grey else RGB)).max() <= 2 and doubts == []
+
+
+def test_a_depth_once_seen_stays(tmp_path):
+    for name, factor in (("a", 16), ("b", 257), ("c", 16)):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), RGB.astype(np.uint16) * factor)
+    (twelve, sixteen, dark), _, doubts = seen(tmp_path, "visible")
+    assert twelve.max() > 200 and sixteen.max() > 200 and dark.max() < 20
+    assert len(doubts) == 1
+
+
+def test_visible_floats_from_0_to_1(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", (RGB / 255).astype(np.float32), photometric="rgb")
+    assert np.array_equal(seen(tmp_path, "visible")[0][0], RGB)
+
+
+@pytest.mark.parametrize(
+    ("settings", "change"),
+    [
+        ({"rotate": 90}, lambda a: np.rot90(a, -1)),
+        ({"rotate": 270}, np.rot90),
+        ({"flip": "horizontal"}, lambda a: a[:, ::-1]),
+        ({"flip": "vertical"}, lambda a: a[::-1]),
+        ({"rotate": 90, "flip": "horizontal"}, lambda a: np.rot90(a, -1)[:, ::-1]),
+        ({"crop": [4, 8, 32, 16]}, lambda a: a[8:24, 4:36]),
+        ({"crop": [4, 8, 32, 16], "rotate": 180}, lambda a: a[8:24, 4:36][::-1, ::-1]),
+        ({"channel": 2}, lambda a: a[..., [1, 1, 1]]),
+        ({"range": [16, 236]}, lambda a: np.round((a - 16.0) * 255 / 220)),
+    ],
+)
+def test_settings_of_a_camera(tmp_path, settings, change):
+    Image.fromarray(RGB).save(tmp_path / "a.png")
+    (pixels,), _, _ = seen(tmp_path, "visible", vis=settings)
+    assert np.abs(pixels - change(RGB).astype(float)).max() <= ("range" in settings)
+
+
+def test_the_file_turns_a_picture_before_the_settings_do(tmp_path):
+    exif = Image.Exif()
+    exif[274] = 5
+    Image.fromarray(RGB).save(tmp_path / "a.png", exif=exif)
+    (pixels,), _, _ = seen(tmp_path, "visible", vis={"rotate": 90})
+    assert np.array_equal(pixels, np.rot90(RGB.transpose(1, 0, 2), -1))
+
+
+def test_infrared_in_the_fourth_channel(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.dstack([RGB, RAW.astype(np.uint8)]), photometric="rgb")
+    assert np.array_equal(seen(tmp_path, ir={"channel": 4})[0][0], RAW.astype(np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"crop": [60, 0, 32, 16]}, r"ir\.crop \[60, 0, 32, 16\] lies outside .* 64x48"),
+        ({"channel": 4}, "ir.channel is 4"),
+    ],
+)
+def test_settings_that_do_not_fit_are_said(tmp_path, settings, says):
+    Image.fromarray(RGB).save(tmp_path / "a.png")
+    with pytest.raises(InputError, match=says):
+        seen(tmp_path, ir=settings)

@@ -33,9 +33,11 @@ class Capture:
         health: Health,
         over: Callable[[], bool],
         fail: Callable[[Exception], None],
+        tap: Callable[[Frame], None] | None = None,
     ) -> None:
+        """tap: given every frame as the source gave it, whatever becomes of it."""
         self._source, self._inbox, self._recorder, self._health = source, inbox, recorder, health
-        self._over, self._fail = over, fail
+        self._over, self._fail, self._tap = over, fail, tap
         self._camera = source.info.camera
         self._live = source.info.live
         self._freeze = FreezeWatch(self._camera)
@@ -63,6 +65,8 @@ class Capture:
                     break
                 if not self._live:  # a live source's time is mostly waiting for the camera
                     self._recorder.add(DECODE[self._camera], time.perf_counter_ns() - began)
+                if self._tap is not None:
+                    self._tap(frame)
                 usable = self._usable(frame)
                 if usable is not None and not self._inbox.put(usable):
                     break

@@ -34,6 +34,8 @@ CameraCounter = Literal[
     "stalls",
     "losses",
     "reconnects",
+    "recorded",
+    "unrecorded",
 ]
 """Per camera.
 
@@ -44,7 +46,9 @@ newer one took its place before it was looked at), stale (from before the run wa
 once more), unprocessed (still on its way when the run ended). Together they are `frames` once the run is over.
 corrupt: packets or frames that could not be decoded. retimed: timestamps that repeated or went back. resized: changes
 of the frame size. stalls: silences that the watchdog ended. losses: times the other camera had to go on alone.
-reconnects: times the source was opened anew and gave frames again.
+reconnects: times the source was opened anew and gave frames again. recorded: frames in the camera's own track of a
+recording; unrecorded: frames that it lacks, because the disk was slow or refused. While recording is on, together they
+are `frames`.
 """
 FATES: tuple[CameraCounter, ...] = (
     "paired",
@@ -65,16 +69,19 @@ RunCounter = Literal[
     "overlay_losses",
     "engine_losses",
     "recorder_losses",
+    "recorder_frames",
     "recorder_frames_lost",
+    "event_clips",
+    "event_clips_lost",
 ]
 """Of the run. fused: pairs and single frames that went on to be fused, each of which is out or dropped_output once the
 run is over. out: frames given to the outputs. dropped_output: frames that were not: live, a newer one replaced them
 because the outputs were slow, or they had grown old while an engine was built; or the engine or the last output failed.
 output_losses: outputs that failed and were left out from then on. overlay_losses: frames that went out without overlay
-because it failed. engine_losses: engines
-that failed in mid-run and were replaced. recorder_losses: times that a recording broke off for want of disk or rights;
-recorder_frames_lost: frames that it left out from then until it was tried again. What it had taken in the last second
-before it broke off may be lost as well.
+because it failed. engine_losses: engines that failed in mid-run and were replaced. recorder_losses: times that a track
+of a recording broke off for want of disk or rights. recorder_frames: frames out in its fused track;
+recorder_frames_lost: frames out that it lacks, until it was tried again or because the disk was slow. What a track had
+taken in the last second before it broke off may be lost as well. event_clips, event_clips_lost: cut, and not.
 """
 
 CAMERA_COUNTERS: tuple[CameraCounter, ...] = get_args(CameraCounter)

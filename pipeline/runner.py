@@ -49,7 +49,10 @@ WHOLE = ("end of stream", "frame limit reached")  # ways to end that leave a who
 
 @dataclass(slots=True)
 class Stages:
-    """The objects that a run passes its frames through. `detector`, `tracker`, `overlay` and `drift` may be absent."""
+    """The objects that a run passes its frames through. `detector`, `tracker`, `overlay` and `drift` may be absent.
+
+    tap: given every frame of both cameras before any is left out, in the thread of its camera.
+    """
 
     infrared: Source
     visible: Source
@@ -63,6 +66,7 @@ class Stages:
     switches: Switches = field(default_factory=Switches)
     health: Health = field(default_factory=Health)
     drift: DriftMonitor | None = None
+    tap: Callable[[Frame], None] | None = None
 
 
 @dataclass(slots=True)
@@ -154,7 +158,7 @@ class Runner:
     def _run(self) -> None:
         stages, outcome = self._stages, self._outcome
         captures = [
-            Capture(source, self._inbox, self.recorder, stages.health, self._over, self.fail)
+            Capture(source, self._inbox, self.recorder, stages.health, self._over, self.fail, stages.tap)
             for source in (stages.infrared, stages.visible)
         ]
         writer = threading.Thread(target=self._write, name="output", daemon=True)

@@ -160,7 +160,7 @@ def run_streams(
         tracker = Tracker(config.detector.confidence, config.detector.coast_s) if follows else None
         sinks += open_sinks(config.output, visible.rate, visible.pixel_aspect, names, inputs)
         recording = _recording(config, streams, switches)
-        sinks += [*recording, *more_sinks]
+        sinks += [*([] if recording is None else [recording]), *more_sinks]
         streams.doubts.follow(on_doubt)
     except BaseException:
         streams.close()
@@ -174,7 +174,7 @@ def run_streams(
 
     if streams.drift is not None:
         streams.drift.on_warning = say
-    has = {"overlay": overlay, "detector": tools.detector, "recording": recording or None}
+    has = {"overlay": overlay, "detector": tools.detector, "recording": recording}
     view = RunView(
         health,
         recorder,
@@ -200,6 +200,7 @@ def run_streams(
         switches,
         health,
         streams.drift,
+        None if recording is None else recording.take,
     )
     total = min((n for n in (visible.frames, config.max_frames) if n is not None), default=None)
     columns = (
@@ -235,10 +236,11 @@ def run_streams(
     return Finished(outcome, report, recorder)
 
 
-def _recording(config: RunConfig, streams: Streams, switches: Switches) -> list[Sink]:
+def _recording(config: RunConfig, streams: Streams, switches: Switches) -> RecordSink | None:
     if config.record.folder is None:
-        return []
-    return [RecordSink(config.record, config.output, streams.health, lambda: switches.recording)]
+        return None
+    live = streams.visible.info.live or streams.infrared.info.live
+    return RecordSink(config.record, config.output, streams.health, lambda: switches.recording, lossless=not live)
 
 
 def _with_window_decided(config: RunConfig) -> RunConfig:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from fractions import Fraction
-from typing import BinaryIO
+from typing import Protocol
 
 import av
 from av.video.frame import PictureType
@@ -20,7 +20,16 @@ part of the result, so neither follows the machine."""
 _SLICES = 4
 """In fragments, where no frame may wait inside, from 720 lines on: a thread for each. Smaller pictures take one: they
 are coded before others have woken up."""
-_FRAGMENTS = {"movflags": "frag_keyframe+empty_moov+default_base_moof", "flush_packets": "1"}
+_FRAGMENTS = {"movflags": "frag_keyframe+delay_moov+default_base_moof", "flush_packets": "1"}
+"""With delay_moov, not empty_moov, which loses the time of a first frame that is not at 0."""
+
+
+class Writer(Protocol):
+    """What a muxer writes to."""
+
+    def write(self, content: bytes, /) -> int:
+        """Write all of it."""
+        ...
 
 
 class Encoder:
@@ -33,7 +42,7 @@ class Encoder:
 
     def __init__(
         self,
-        destination: str | BinaryIO,
+        destination: Writer,
         muxer: str,
         image: Pixels,
         timescale: int,

@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeAlias
 
 import av
 
-from ...calib.atomic import AtomicFile
+from ...calib.atomic import atomic
 from ..config import RecordConfig
+from ..health import Health
+from ..monitor.stderr import FULL
+from .keeper import Keeper
+from .manifest import EVENTS, Manifest
+from .segments import Segment
 
-EVENTS = "events"
 _SETTLED_S = 3.0  # after its end, until the fragments of an event are in the file for sure
 _STAMP = "%Y%m%dT%H%M%S.%f"
+_Stream: TypeAlias = "av.video.stream.VideoStream"
+_Packet: TypeAlias = "av.Packet[av.video.stream.VideoStream]"
 
 
 @dataclass(slots=True)
 class _Event:
-    """Nanoseconds since 1970, UTC."""
+    """Times of frames, nanoseconds."""
 
     start_ns: int
     end_ns: int
@@ -33,21 +39,29 @@ class EventCutter:
 
     An event lasts from `before_s` before its first detection to `after_s` after its last; detections within that time
     belong to the same one, up to `longest_s`. It starts at the key frame before. What is killed before an event is cut
-    is in the segments still.
+    is in the segments still. A clip that cannot be cut is counted and said; the next ones are cut all the same.
     """
 
-    def __init__(self, folder: Path, config: RecordConfig) -> None:
-        self._folder = folder
+    def __init__(
+        self, manifest: Manifest, keeper: Keeper, config: RecordConfig, health: Health, warn: Callable[[str], None]
+    ) -> None:
+        """warn: told of clips that could not be cut."""
+        self._manifest, self._keeper, self._health, self._warn = manifest, keeper, health, warn
         self._before_ns, self._after_ns = round(config.before_s * 1e9), round(config.after_s * 1e9)
         self._longest_ns = round(config.longest_s * 1e9)
+        self._segments: list[Segment] = []
         self._open: _Event | None = None
         self._due: queue.SimpleQueue[_Event | None] = queue.SimpleQueue()
         self._waiting: list[_Event] = []
         self._thread = threading.Thread(target=self._run, name="events", daemon=True)
         self._thread.start()
 
+    def began(self, segment: Segment) -> None:
+        """The fused track of a segment was begun."""
+        self._segments.append(segment)
+
     def saw(self, detected: bool, at_ns: int) -> None:
-        """A frame was recorded, taken at `at_ns` UTC."""
+        """A frame was recorded, of this time."""
         event = self._open
         if detected:
             if event is None:
@@ -70,61 +84,70 @@ class EventCutter:
 
     def _run(self) -> None:
         while (event := self._due.get()) is not None:
-            with suppress(OSError, av.FFmpegError):  # the segments, which hold it, stay
-                cut(self._folder, event.start_ns, event.end_ns)
+            for last in (False, True):
+                try:
+                    self._cut(event)
+                except Exception as error:  # whatever it is, it is of this clip alone
+                    if not last and getattr(error, "errno", None) in FULL and self._keeper.make_room():
+                        continue
+                    self._health.count_run("event_clips_lost")
+                    reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
+                    folder = self._manifest.folder / EVENTS
+                    self._warn(f"{folder}: an event's clip could not be written: {reason}; its segments have it")
+                else:
+                    self._health.count_run("event_clips")
+                break
 
-
-def cut(folder: Path, start_ns: int, end_ns: int) -> Path | None:
-    """Copy what was recorded between two UTC times into a clip; None where nothing was. Raises what the disk raises."""
-    packets = _packets(folder, start_ns, end_ns)
-    first = next(packets, None)
-    if first is None:
-        return None
-    template, origin_ns, _ = first
-    name = datetime.fromtimestamp(origin_ns / 1e9, UTC).strftime(_STAMP)[:-3] + "Z.mp4"
-    aside = AtomicFile(folder / EVENTS / name)
-    try:
-        with av.open(aside.file, "w", format="mp4") as out:
+    def _cut(self, event: _Event) -> None:
+        """Copy what was recorded in an event's time into a clip. Raises what the disk raises."""
+        packets = self._packets(event)
+        first = next(packets, None)
+        if first is None:
+            raise FileNotFoundError(2, "its segments are gone")
+        template, origin, _ = first
+        name, number = "", 0
+        while not name or (self._manifest.folder / name).exists():
+            moment = datetime.fromtimestamp(origin.utc_ns / 1e9 + number / 1000, UTC)
+            name, number = f"{EVENTS}/{moment.strftime(_STAMP)[:-3]}Z.mp4", number + 1
+        with atomic(self._manifest.folder / name) as aside, av.open(aside.file, "w", format="mp4") as out:
             stream = out.add_stream_from_template(template)
             last = -1
-            for _, at_ns, packet in (first, *packets):
+            for _, at, packet in (first, *packets):
                 moved = av.Packet(bytes(packet))
                 moved.stream, moved.time_base, moved.is_keyframe = stream, packet.time_base, packet.is_keyframe
-                last = moved.pts = moved.dts = max(round((at_ns - origin_ns) * 1e-9 / packet.time_base), last + 1)
+                assert packet.time_base is not None
+                tick = round((at.start_ns - origin.start_ns) * 1e-9 / packet.time_base)
+                last = moved.pts = moved.dts = max(tick, last + 1)
                 out.mux(moved)
-        aside.commit()
-    finally:
-        aside.discard()
-    return aside.target
+        self._manifest.add(name)
+
+    def _packets(self, event: _Event) -> Iterator[tuple[_Stream, Segment, _Packet]]:
+        """The packets of the fused track from the key frame before the event on, each with its time."""
+        segments = sorted(self._segments, key=lambda segment: segment.start_ns)
+        for number, segment in enumerate(segments):
+            next_ns = segments[number + 1].start_ns if number + 1 < len(segments) else None
+            path = self._manifest.folder / f"{segment.stem}_fused.mp4"
+            late, early = segment.start_ns > event.end_ns, next_ns is not None and next_ns <= event.start_ns
+            if late or early or not path.exists():
+                continue
+            yield from _packets_of(path, segment, event)
 
 
-def _packets(
-    folder: Path, start_ns: int, end_ns: int
-) -> Iterator[tuple[av.video.stream.VideoStream, int, av.Packet[av.video.stream.VideoStream]]]:
-    """The packets of the fused track from the key frame before `start_ns` on, with their UTC times."""
-    segments = [(_utc_ns(path), path) for path in sorted(folder.glob("*Z_fused.mp4"))]
-    for number, (began_ns, path) in enumerate(segments):
-        next_ns = segments[number + 1][0] if number + 1 < len(segments) else None
-        if began_ns > end_ns or (next_ns is not None and next_ns <= start_ns):
-            continue
-        with av.open(str(path)) as source:
-            stream = source.streams.video[0]
-            held: list[tuple[int, av.Packet[av.video.stream.VideoStream]]] = []
-            for packet in source.demux(stream):
-                if packet.pts is None or packet.time_base is None or not packet.size:
-                    continue
-                at_ns = began_ns + round(packet.pts * packet.time_base * 1_000_000_000)
-                if at_ns > end_ns:
-                    break
-                if at_ns < start_ns:  # of these only the last key frame and what follows it are needed
-                    held = [(at_ns, packet)] if packet.is_keyframe else [*held, (at_ns, packet)]
-                    continue
-                for before_ns, before in held:
-                    yield stream, before_ns, before
-                held = []
-                yield stream, at_ns, packet
-
-
-def _utc_ns(path: Path) -> int:
-    moment = datetime.strptime(path.name.partition("Z_")[0], _STAMP).replace(tzinfo=UTC)
-    return round(moment.timestamp() * 1000) * 1_000_000
+def _packets_of(path: Path, segment: Segment, event: _Event) -> Iterator[tuple[_Stream, Segment, _Packet]]:
+    with av.open(str(path)) as source:
+        stream = source.streams.video[0]
+        held: list[tuple[Segment, _Packet]] = []
+        for packet in source.demux(stream):
+            if packet.pts is None or packet.time_base is None or not packet.size:
+                continue
+            since_ns = round(packet.pts * packet.time_base * 1_000_000_000)
+            at = Segment(segment.start_ns + since_ns, segment.utc_ns + since_ns, segment.stem)
+            if at.start_ns > event.end_ns:
+                break
+            if at.start_ns < event.start_ns:  # of these only the last key frame and what follows it are needed
+                held = [(at, packet)] if packet.is_keyframe else [*held, (at, packet)]
+                continue
+            for before, earlier in held:
+                yield stream, before, earlier
+            held = []
+            yield stream, at, packet

@@ -18,6 +18,8 @@ from pathlib import Path
 
 import av
 
+from fusecam.pipeline.sinks.manifest import TRACKS
+
 from .command import COMMAND, QUICK, pair_of_clips
 
 COMMON = QUICK
@@ -110,10 +112,10 @@ def kill_recording(folder: Path, times: int, chance: random.Random) -> tuple[int
     for number in range(times):
         out = folder / f"record{number}"
         run_for(chance.uniform(0.5, 6.0), out, "--ir", ir, "--vis", vis, "--config", config, "--record", out, *COMMON)
-        for lines in sorted(out.glob("*_frames.jsonl")):
-            written = lines.read_bytes().count(b"\n")
-            for track in ("fused", "visible", "infrared"):
-                video = lines.with_name(lines.name.replace("_frames.jsonl", f"_{track}.mp4"))
+        for track, name in TRACKS.items():
+            for lines in sorted(out.glob(f"*_{name}.jsonl")):
+                written = lines.read_bytes().count(b"\n")
+                video = lines.with_name(lines.name.replace(f"_{name}.jsonl", f"_{track}.mp4"))
                 if written <= LOST and (not video.exists() or not video.stat().st_size):
                     continue
                 there = frames_of(video) if written > LOST else 0

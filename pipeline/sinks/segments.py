@@ -1,0 +1,102 @@
+"""Which stretch of time a recorded frame belongs to; the same for every track of a recording."""
+
+from __future__ import annotations
+
+import time
+from bisect import bisect_right
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from threading import Condition
+
+from ..frames import Camera, Frame
+from .keeper import Keeper
+from .manifest import Manifest
+
+_PATIENCE_S = 0.5  # for the other camera's first frame
+_SLACK_NS = 1_000_000_000  # by which the cameras' frames may differ in time when a segment begins
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A stretch of time from `start_ns` on the source's clock, `utc_ns` since 1970. stem: TIME in its files' names."""
+
+    start_ns: int
+    utc_ns: int
+    stem: str
+
+
+class Segments:
+    """Cuts time into segments of `length_s`. The first begins with the earlier of both cameras' first frames."""
+
+    def __init__(self, manifest: Manifest, keeper: Keeper, length_s: float) -> None:
+        self._manifest, self._keeper = manifest, keeper
+        self._length_ns = round(length_s * 1e9)
+        self._known: list[Segment] = []
+        self._firsts: dict[Camera, int] = {}
+        self._both_by: float | None = None
+        self._zero_ns: int | None = None
+        self._changed = Condition()
+
+    def utc_ns(self, frame: Frame) -> int:
+        """When a frame was taken, nanoseconds since 1970 UTC.
+
+        A recording's clock has no date: its first frame was taken when it was read, and all others as long after that
+        as the recording says, so that a drive that is run faster or slower than it was driven keeps its time axis.
+        """
+        since_boot_ns = time.time_ns() - time.monotonic_ns()
+        if frame.clock == "monotonic":
+            return since_boot_ns + frame.time_ns
+        with self._changed:
+            if self._zero_ns is None:
+                self._zero_ns = since_boot_ns + frame.arrival_ns - frame.time_ns
+            return self._zero_ns + frame.time_ns
+
+    def saw(self, frame: Frame) -> None:
+        """A camera gave a frame."""
+        if frame.camera in self._firsts:
+            return
+        with self._changed:
+            self._firsts[frame.camera] = frame.time_ns
+            self._changed.notify_all()
+
+    def at(self, time_ns: int, utc_ns: int) -> Segment:
+        """The segment that a frame belongs to, begun if need be. OSError where the manifest cannot be written."""
+        with self._changed:
+            if not self._known:
+                self._changed.wait_for(lambda: len(self._firsts) > 1, _PATIENCE_S)
+            if not self._known:
+                start_ns = min((time_ns, *self._firsts.values()))
+                if time_ns - start_ns >= self._length_ns:
+                    start_ns = time_ns
+                return self._begin(start_ns, utc_ns - (time_ns - start_ns))
+            number = bisect_right(self._known, time_ns, key=lambda segment: segment.start_ns) - 1
+            if number < 0 and self._known[0].start_ns - time_ns < _SLACK_NS:
+                return self._known[0]
+            since_end_ns = time_ns - self._known[number].start_ns - self._length_ns if number >= 0 else None
+            if since_end_ns is not None and since_end_ns < 0:
+                return self._known[number]
+            # Whichever track comes first, it is the same moment; after a longer pause, that of the first frame.
+            late_ns = since_end_ns if since_end_ns is not None and since_end_ns < _SLACK_NS else 0
+            return self._begin(time_ns - late_ns, utc_ns - late_ns)
+
+    def split(self, time_ns: int, utc_ns: int) -> Segment:
+        """A new segment from this time on."""
+        with self._changed:
+            return self._begin(time_ns, utc_ns)
+
+    def _begin(self, start_ns: int, utc_ns: int) -> Segment:
+        stem = self._manifest.claim(lambda number: _stamp(utc_ns + number * 1_000_000))
+        segment = Segment(start_ns, utc_ns, stem)
+        self._known.insert(bisect_right(self._known, start_ns, key=lambda known: known.start_ns), segment)
+        self._keeper.newest = stem
+        self._keeper.tidy()
+        return segment
+
+
+def _stamp(at_ns: int) -> str:
+    return datetime.fromtimestamp(at_ns / 1e9, UTC).strftime("%Y%m%dT%H%M%S.%f")[:-3] + "Z"
+
+
+def iso(at_ns: int) -> str:
+    """ISO 8601 with microseconds."""
+    return datetime.fromtimestamp(at_ns / 1e9, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

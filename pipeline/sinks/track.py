@@ -1,0 +1,238 @@
+"""One track of a recording: pictures of one kind into segments, in a thread of its own."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from threading import Condition, Thread
+from typing import Any
+
+import av
+
+from ..config import OutputConfig
+from ..frames import Pixels
+from ..monitor.stderr import FULL
+from .encoder import Encoder
+from .keeper import Keeper
+from .manifest import TRACKS, Manifest, Sure
+from .segments import Segment, Segments, iso
+
+_TICKS = 1_000_000  # per second
+_KEY_US = 1_000_000  # from one key frame, which ends a fragment, to the next
+RETRY_S = 5.0
+_LONGEST_QUEUE = 64  # frames
+_MOST_BYTES = 32 << 20  # of waiting frames
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """A picture to record, its times on its own clock and UTC, and its line. found: whether it shows a detection."""
+
+    image: Pixels
+    time_ns: int
+    utc_ns: int
+    line: dict[str, Any]
+    found: bool = False
+
+
+class Track:
+    """Writes TIME_NAME.mp4 and its lines for every segment. Whoever puts a frame here waits for no disk.
+
+    Live, a frame for which there is no room in the queue is left out; else `put` waits. A disk that refuses ends the
+    file; the keeper is asked for room, and where there is none the track tries again every `RETRY_S` seconds.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        manifest: Manifest,
+        segments: Segments,
+        keeper: Keeper,
+        output: OutputConfig,
+        lossless: bool,
+        counted: Callable[[bool], None],
+        broken: Callable[[Exception], None],
+        on_file: Callable[[Segment], None] | None = None,
+        on_shot: Callable[[Shot], None] | None = None,
+    ) -> None:
+        """Start the thread.
+
+        Args:
+            name: one of TRACKS.
+            manifest: of the folder.
+            segments: shared by all tracks.
+            keeper: of the folder.
+            output: quality.
+            lossless: whether `put` waits for room.
+            counted: told of each frame whether it was recorded, once.
+            broken: told why recording breaks off.
+            on_file: told of each segment that has a file.
+            on_shot: told of each frame that was written.
+        """
+        self._name, self._manifest, self._segments, self._keeper = name, manifest, segments, keeper
+        self._output, self._lossless = output, lossless
+        self._counted, self._broken, self._on_file, self._on_shot = counted, broken, on_file, on_shot
+        self._waiting: deque[Shot | None] = deque()
+        self._bytes = 0
+        self._closed = False
+        self._changed = Condition()
+        self._file: _File | None = None
+        self._last_stem: str | None = None
+        self._retry_at: float | None = None
+        self._full = False
+        self._thread = Thread(target=self._run, name=f"record {name}", daemon=True)
+        self._thread.start()
+
+    def put(self, shot: Shot) -> None:
+        """Leave a frame to be recorded."""
+        with self._changed:
+            if self._lossless:
+                self._changed.wait_for(lambda: self._closed or len(self._waiting) < 4)
+            room = len(self._waiting) < _LONGEST_QUEUE and self._bytes + shot.image.nbytes <= _MOST_BYTES
+            if not self._closed and (room or not self._waiting):
+                self._waiting.append(shot)
+                self._bytes += shot.image.nbytes
+                self._changed.notify_all()
+                return
+        self._counted(False)
+
+    def pause(self) -> None:
+        """End the file; the next frame begins another."""
+        with self._changed:
+            if not self._waiting or self._waiting[-1] is not None:
+                self._waiting.append(None)
+                self._changed.notify_all()
+
+    def close(self) -> None:
+        """Record what waits, and end the file. Safe to call twice."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: bool(self._waiting) or self._closed)
+                if not self._waiting:
+                    break
+                shot = self._waiting.popleft()
+                self._bytes -= 0 if shot is None else shot.image.nbytes
+                self._changed.notify_all()
+            if shot is None:
+                self._finish()
+            else:
+                self._counted(self._record(shot))
+        self._finish()
+
+    def _record(self, shot: Shot) -> bool:
+        """Whether the frame is recorded."""
+        if self._retry_at is not None:
+            if time.monotonic() < self._retry_at:
+                return False
+            self._retry_at = time.monotonic() + RETRY_S
+            if self._full and not self._keeper.make_room():
+                return False
+        for _ in range(2):
+            try:
+                self._write(shot)
+            except Exception as error:
+                if not self._break_off(error):
+                    return False
+            else:
+                self._retry_at = None
+                if self._on_shot is not None:
+                    self._on_shot(shot)
+                return True
+        return False
+
+    def _write(self, shot: Shot) -> None:
+        file = self._file
+        segment = self._segments.at(shot.time_ns, shot.utc_ns)
+        if file is not None and segment.start_ns < file.segment.start_ns:  # times went back
+            segment = file.segment
+        if file is None or segment is not file.segment or file.shape != shot.image.shape:
+            self._finish()
+            if segment.stem == self._last_stem:
+                segment = self._segments.split(shot.time_ns, shot.utc_ns)
+            self._last_stem = segment.stem
+            file = self._file = _File(self._name, segment, shot.image, self._manifest, self._output)
+            if self._on_file is not None:
+                self._on_file(segment)
+        file.write(shot)
+
+    def _finish(self) -> None:
+        file, self._file = self._file, None
+        if file is not None:
+            try:
+                file.finish(self._keeper)
+            except (OSError, av.FFmpegError) as error:
+                self._break_off(error)
+
+    def _break_off(self, error: Exception) -> bool:
+        """Whether to try again at once."""
+        file, self._file = self._file, None
+        if file is not None:
+            file.abandon()
+        self._full = getattr(error, "errno", None) in FULL
+        if self._retry_at is None:  # else it is the same trouble still
+            self._broken(error)
+        if self._full and self._keeper.make_room():
+            return True
+        self._retry_at = time.monotonic() + RETRY_S
+        return False
+
+
+class _File:
+    """A track's files of one segment."""
+
+    def __init__(self, name: str, segment: Segment, image: Pixels, manifest: Manifest, output: OutputConfig) -> None:
+        self.segment, self.shape = segment, image.shape
+        self._count = 0
+        self._last_us = -1
+        self._keyed_us = -_KEY_US
+        self._encoder: Encoder | None = None
+        self._files: list[Sure] = []
+        try:
+            for ending in (f"{name}.mp4", f"{TRACKS[name]}.jsonl"):
+                self._files.append(manifest.create(f"{segment.stem}_{ending}"))
+            shape = "mp4", image, _TICKS, None
+            self._encoder = Encoder(self._files[0], *shape, output.preset, output.crf, fragments=True)
+        except BaseException:
+            self.abandon()
+            raise
+
+    def write(self, shot: Shot) -> None:
+        """Add a frame."""
+        assert self._encoder is not None
+        at_us = max((shot.time_ns - self.segment.start_ns) // 1000, self._last_us + 1)
+        self._last_us = at_us
+        key = at_us - self._keyed_us >= _KEY_US
+        if key:
+            self._keyed_us = at_us
+        self._encoder.write(shot.image, at_us, key)
+        line = shot.line | {"utc": iso(shot.utc_ns), "at": at_us / _TICKS}
+        self._files[1].write(json.dumps(line, allow_nan=False).encode() + b"\n")
+        self._count += 1
+
+    def finish(self, keeper: Keeper) -> None:
+        """End both files; the keeper waits for the disk."""
+        assert self._encoder is not None
+        self._encoder.finish()
+        for file in self._files:
+            keeper.settle(file)
+
+    def abandon(self) -> None:
+        """Let go of both as they are; without a frame they go."""
+        if self._encoder is not None:
+            self._encoder.abandon()
+        for file in self._files:
+            with suppress(OSError):
+                if self._count:
+                    file.close()
+                else:
+                    file.remove()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
     from .warp import Warp
 
 Pixels = npt.NDArray[np.uint8]
+Outputs = Mapping[str, npt.NDArray[Any]]
+"""What a graph gives for one pair, by the names of `graph.ImagePath.outputs`: images (H, W, 3) and maps (H, W) uint8,
+state (STATE,) float32. Owned by whoever receives them."""
 Strength = float | Literal["auto"]
 """0 to 1, or `auto`: chosen by the engine from its own haze density or illumination map."""
 
@@ -42,6 +46,18 @@ class Fused:
     illumination: Pixels
     infrared: Pixels
     unlifted: Pixels | None = None
+
+    @staticmethod
+    def of(outputs: Outputs) -> Fused:
+        """From what a graph gives."""
+        return Fused(
+            image=outputs["fused"],
+            restored=outputs["restored"],
+            haze_density=outputs["haze_density"],
+            illumination=outputs["illumination"],
+            infrared=outputs["registered"],
+            unlifted=outputs.get("unlifted"),
+        )
 
     @property
     def to_detect(self) -> Pixels:

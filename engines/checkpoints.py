@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..calib.atomic import write_atomic
+from . import secret
 from .base import EngineError
 
 if TYPE_CHECKING:
@@ -57,10 +57,7 @@ class Kept:
 
 def folder() -> Path:
     """Where weights are kept: $FUSECAM_HOME/weights, else fusecam/weights in $XDG_DATA_HOME or ~/.local/share."""
-    home = os.environ.get("FUSECAM_HOME")
-    if home:
-        return Path(home) / "weights"
-    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "fusecam" / "weights"
+    return secret.folder() / "weights"
 
 
 def find(name: str) -> Path | None:

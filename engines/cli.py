@@ -56,8 +56,7 @@ def clear() -> None:
 
 
 def _verdict(parity: Parity) -> str:
-    reached = min(frame.least for frame in parity.frames)
-    return f"{reached:.1f} dB ({'' if parity.passed else 'refused, '}limit {parity.limit_db:.0f})"
+    return f"{parity.least:.1f} dB ({'' if parity.passed else 'refused, '}limit {parity.limit('fused'):.0f})"
 
 
 def _ago(seconds: float) -> str:

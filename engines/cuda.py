@@ -5,22 +5,22 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .base import EngineRefused, Fused, Pixels
+from .base import EngineRefused, Fused, Outputs, Pixels
 from .eager import EagerEngine
 from .graph import KEPT, ImagePath, examples
 from .inputs import check_pair, check_shape
 from .networks.io import Network
 from .parity import compare
 from .prompts.asked import OWN_CHOICE, Asked
-from .prompts.tasks import TASKS
 from .recent import Recent
-from .steady import STATE, State, Steady
+from .steady import State, Steady
 from .warp import Held, Shape, Size, Warp
 
 CudaPrecision = Literal["f16", "f32"]
@@ -37,7 +37,7 @@ class _Graph:
     given: tuple[Tensor, ...]
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
-    taken: tuple[Tensor, ...]
+    taken: dict[str, Tensor]
     held: Held = field(default_factory=Held)
 
 
@@ -91,10 +91,10 @@ class CudaEngine:
         """See `FusionEngine.fuse`. The first frame of a size also captures its graph."""
         warp = check_pair(self._name, visible, infrared, warp)
         graph = self._graphs.of(warp.shape, self._compared)
-        strengths = self._asked(visible, infrared, elapsed_s)
-        fused, state = _run(graph, visible, infrared, warp, strengths, self._steady.prior(visible, elapsed_s))
-        self._steady.keep(state)
-        return fused
+        controls = np.append(self._asked(visible, infrared, elapsed_s), self._steady.prior(visible, elapsed_s))
+        outputs = _run(graph, visible, infrared, warp, controls)
+        self._steady.keep(outputs["state"])
+        return Fused.of(outputs)
 
     def _compared(self, shape: Shape) -> _Graph:
         try:
@@ -102,13 +102,7 @@ class CudaEngine:
         except Exception as e:  # a compiler's may be any
             reason = " ".join(str(e).split())[:300]
             raise EngineRefused(f"{self._name}: cannot be built for {shape}: {reason}") from e
-        auto, fresh = np.full(len(TASKS), -1, np.float32), np.zeros(STATE + 1, np.float32)
-        parity = compare(
-            self._reference.fuse,
-            lambda visible, infrared, warp: _run(graph, visible, infrared, warp, auto, fresh)[0],
-            self._precision,
-            shape,
-        )
+        parity = compare(self._reference.run, partial(_run, graph), self._precision, shape)
         if not parity.passed:
             raise EngineRefused(f"{self._name}: at {shape} not what the network computes: {parity}")
         return graph
@@ -127,26 +121,23 @@ class CudaEngine:
         graph = torch.cuda.CUDAGraph()
         with torch.inference_mode(), torch.cuda.graph(graph):
             outputs = tuple(output.contiguous() for output in module(*inputs))
-        taken = tuple(torch.empty_like(output, device="cpu").pin_memory() for output in outputs)
+        pinned = (torch.empty_like(output, device="cpu").pin_memory() for output in outputs)
+        taken = dict(zip(path.outputs, pinned, strict=True))
         return _Graph(graph, given, inputs, outputs, taken)
 
 
-def _run(
-    graph: _Graph, visible: Pixels, infrared: Pixels, warp: Warp, strengths: State, prior: State
-) -> tuple[Fused, State]:
+def _run(graph: _Graph, visible: Pixels, infrared: Pixels, warp: Warp, controls: State) -> Outputs:
     for place, frame in enumerate((visible, infrared)):
         np.copyto(graph.given[place].numpy()[0], frame)
     moved = [0, 1, len(graph.given) - 1]
     for part, array in graph.held.take(warp):
         np.copyto(graph.given[KEPT][part].numpy()[0], array)
         moved.append(KEPT.start + part)
-    controls = graph.given[-1].numpy()
-    controls[: len(TASKS)], controls[len(TASKS) :] = strengths, prior
+    np.copyto(graph.given[-1].numpy(), controls)
     for place in moved:
         graph.inputs[place].copy_(graph.given[place], non_blocking=True)
     graph.graph.replay()
-    for output, pinned in zip(graph.outputs, graph.taken, strict=True):
+    for output, pinned in zip(graph.outputs, graph.taken.values(), strict=True):
         pinned.copy_(output, non_blocking=True)
     torch.cuda.current_stream().synchronize()
-    *images, state = (pinned.numpy() for pinned in graph.taken)
-    return Fused(*(image[0].copy() for image in images)), state
+    return {name: pinned.numpy()[0].copy() for name, pinned in graph.taken.items()}

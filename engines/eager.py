@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from .base import Fused, Pixels
+from .base import Fused, Outputs, Pixels
 from .graph import ImagePath
 from .inputs import check_pair, check_shape
 from .networks.io import Network
 from .prompts.asked import OWN_CHOICE, Asked
-from .steady import Steady
+from .steady import State, Steady
 from .warp import Size, Warp
 
 
@@ -41,9 +41,15 @@ class EagerEngine:
     def fuse(self, visible: Pixels, infrared: Pixels, warp: Warp | Pixels, elapsed_s: float | None = None) -> Fused:
         """See `FusionEngine.fuse`."""
         warp = check_pair(self._name, visible, infrared, warp)
-        given = (torch.from_numpy(np.array(x, order="C"))[None] for x in (visible, infrared, *warp.parts))
         controls = np.append(self._asked(visible, infrared, elapsed_s), self._steady.prior(visible, elapsed_s))
+        outputs = self.run(visible, infrared, warp, controls)
+        self._steady.keep(outputs["state"])
+        return Fused.of(outputs)
+
+    def run(self, visible: Pixels, infrared: Pixels, warp: Warp, controls: State) -> Outputs:
+        """Every output for one pair by these controls, (CONTROLS,) float32; nothing is remembered."""
+        path = ImagePath(self._module, warp.reduce)
+        given = (torch.from_numpy(np.array(x, order="C"))[None] for x in (visible, infrared, *warp.parts))
         with torch.inference_mode():
-            *outputs, state = ImagePath(self._module, warp.reduce)(*given, torch.from_numpy(controls))
-        self._steady.keep(state.numpy())
-        return Fused(*(np.array(x[0].numpy(), order="C") for x in outputs))
+            made = path(*given, torch.from_numpy(controls))
+        return {name: np.array(x[0].numpy(), order="C") for name, x in zip(path.outputs, made, strict=True)}

@@ -17,8 +17,9 @@ import numpy as np
 from .base import EngineError, Pixels
 from .convolutions import convolutions
 from .parity import gate_warp
-from .prompts.tasks import TASKS
-from .steady import STATE
+from .parity.frames import SCENES
+from .steady import STATE, STRENGTHS
+from .store import digest_of
 from .warp import Held, Shape
 
 if TYPE_CHECKING:
@@ -38,6 +39,12 @@ EVERY = 44
 """Every how many-th frame of a clip calibrates: four of each."""
 FOGS = ((0.03, 217), (0.06, 180), (0.12, 120), (0.25, 60))
 """Transmission and airlight in grey levels of the fog that they are drawn in once more."""
+
+
+def clips_digest() -> str:
+    """SHA-256 of the clips that calibrate, as part of a key of the store. Raises OSError."""
+    with as_file(files("fusecam.samples")) as samples:
+        return digest_of(clip for scene in SCENES for clip in _clips(samples, scene))
 
 
 def missing() -> str | None:
@@ -77,17 +84,21 @@ def _inputs(reduce: int) -> Iterator[dict[int, Pixels]]:
     """What the model takes, by input, for frames of the clips as they are and in FOGS."""
     shape = Shape.of(*SIZE, (SIZE[0] * reduce, SIZE[1] * reduce), reduce)
     warp = [np.asarray(part)[None] for _, part in sorted(Held().take(gate_warp(shape)), key=lambda each: each[0])]
-    controls = np.concatenate([np.full(len(TASKS), -1, np.float32), np.zeros(STATE + 1, np.float32)])
+    controls = np.concatenate([np.full(STRENGTHS, -1, np.float32), np.zeros(STATE + 1, np.float32)])
     with as_file(files("fusecam.samples")) as samples:
-        for scene in ("clear_night", "fog_day", "fog_night"):
-            clips = samples / f"{scene}_vis.mp4", samples / f"{scene}_ir.mp4"
-            pairs = zip(_frames(clips[0], SIZE), _frames(clips[1], shape.infrared), strict=False)
+        for scene in SCENES:
+            visible_clip, infrared_clip = _clips(samples, scene)
+            pairs = zip(_frames(visible_clip, SIZE), _frames(infrared_clip, shape.infrared), strict=False)
             for (visible, infrared), (t, airlight) in zip(pairs, FOGS, strict=False):
                 foggy = (t * visible + (1 - t) * airlight).astype(np.uint8)
                 thermal = np.ascontiguousarray(infrared[..., 1])[None]
                 for seen in (visible, foggy):
                     planes = np.ascontiguousarray(np.moveaxis(seen, 2, 0))[None]
                     yield dict(enumerate([planes, thermal, *warp, controls]))
+
+
+def _clips(samples: Path, scene: str) -> tuple[Path, Path]:
+    return samples / f"{scene}_vis.mp4", samples / f"{scene}_ir.mp4"
 
 
 def _frames(clip: Path, size: tuple[int, int]) -> Iterator[Pixels]:

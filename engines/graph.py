@@ -12,7 +12,7 @@ from .warp import STEPS, Shape
 
 INPUTS = ("visible", "infrared", "index", "fractions", "coverage", "controls")
 OUTPUTS = ("fused", "restored", "haze_density", "illumination", "registered", "state")
-"""Before the state stands `unlifted`, where the network gives it."""
+"""Those of every network; see `ImagePath.outputs`."""
 KEPT = slice(2, 5)
 """The inputs that change with the warp, not with the frame."""
 
@@ -29,6 +29,11 @@ class ImagePath(nn.Module):
         self.reduce = reduce
         self.planar = planar
 
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of what `forward` returns: OUTPUTS, and before the state `unlifted` where the network gives it."""
+        return (*OUTPUTS[:-1], *["unlifted"] * self.network.unlifted, OUTPUTS[-1])
+
     def forward(
         self, visible: Tensor, infrared: Tensor, index: Tensor, fractions: Tensor, coverage: Tensor, controls: Tensor
     ) -> tuple[Tensor, ...]:
@@ -36,7 +41,7 @@ class ImagePath(nn.Module):
 
         visible: (1, H, W, 3) uint8 RGB. infrared: (1, h, w) uint8, as the camera gives it. index: (1, H, W) int32,
         fractions: (1, 2, H, W) uint8, coverage: (1, H, W) uint8, of `Warp`. controls: (CONTROLS,) float32, see
-        `steady`. Returns OUTPUTS: what the network does, and infrared on the visible grid, (1, H, W) uint8.
+        `steady`. Returns `outputs`: what the network does, and infrared on the visible grid, (1, H, W) uint8.
         """
         levels = self.sampled(infrared, index, fractions)
         if self.planar:

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,23 +14,22 @@ from typing import TYPE_CHECKING, Any, Literal
 import cv2
 import numpy as np
 
-from . import sixteen_bits, store
+from . import eight_bits, sixteen_bits, store
 from .apart import build_apart
-from .base import EngineError, EngineRefused, Fused, Pixels
+from .base import EngineError, EngineRefused, Fused, Outputs, Pixels
 from .inputs import check_pair, check_shape
 from .ov import ov
 from .parity import Parity, compare
 from .prompts.asked import OWN_CHOICE, Asked
-from .prompts.tasks import TASKS
 from .recent import Recent
-from .steady import STATE, State, Steady
+from .steady import State, Steady
 from .warp import Held, Shape, Size, Warp
 
 if TYPE_CHECKING:
     from .networks.io import Network
 
 Precision = Literal["f32", "bf16", "int8"]
-IR, BLOB = "network.xml", "compiled.blob"
+IR, IR_WEIGHTS, BLOB = "network.xml", "network.bin", "compiled.blob"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,13 @@ class _Ready:
     """A compiled graph with its buffers, and which warp lies in them."""
 
     request: ov.InferRequest
+    outputs: tuple[str, ...]
     held: Held = field(default_factory=Held)
+
+    @staticmethod
+    def of(compiled: ov.CompiledModel) -> _Ready:
+        """Its outputs by the names that `_convert` gave them."""
+        return _Ready(compiled.create_infer_request(), tuple(output.any_name for output in compiled.outputs))
 
 
 class OpenVinoEngine:
@@ -83,10 +89,11 @@ class OpenVinoEngine:
             else {**key, "unlifted": str(unlifted), "backend": "openvino", "openvino": ov.__version__}
         )
         if self._key and precision == "int8":
-            self._key |= {"nncf": version("nncf")}
+            self._key |= {"nncf": version("nncf"), "calibrated on": eight_bits.clips_digest()}
         elif self._key and self._narrow:
             self._key |= {"in the graph": precision}
         self._apart, self._unlifted = apart, unlifted
+        store.limit_bytes()  # a wrong setting is said here, not by the process that builds
         self._models: dict[int, ov.Model] = {}
         self._unkept: str | None = None
 
@@ -108,14 +115,14 @@ class OpenVinoEngine:
         """See `FusionEngine.fuse`. The first frame of a size also builds for it."""
         warp = check_pair(self._name, visible, infrared, warp)
         ready = self._ready.of(warp.shape, self._readied)
-        strengths = self._asked(visible, infrared, elapsed_s)
-        fused, state = _run(ready, visible, infrared, warp, strengths, self._steady.prior(visible, elapsed_s))
-        self._steady.keep(state)
-        return fused
+        controls = np.append(self._asked(visible, infrared, elapsed_s), self._steady.prior(visible, elapsed_s))
+        outputs = _run(ready, visible, infrared, warp, controls)
+        self._steady.keep(outputs["state"])
+        return Fused.of(outputs)
 
     def _readied(self, shape: Shape) -> _Ready:
         try:
-            return _Ready(self._build(shape).create_infer_request())
+            return _Ready.of(self._build(shape))
         except EngineError:
             raise
         except Exception as e:
@@ -157,24 +164,23 @@ class OpenVinoEngine:
             return None
         try:
             self._judge(Parity.from_dict(found.facts["parity"]))
-            return self._core.import_model((found.path / BLOB).read_bytes(), "CPU", self._settings)
-        except (KeyError, TypeError, OSError, RuntimeError):
-            return None  # written by another version, or just removed: made anew
+            return self._core.import_model(found.files[BLOB], "CPU", self._settings)
+        except (KeyError, TypeError, RuntimeError):
+            return None  # OpenVINO cannot read it: made anew
 
     def _converted(self, network: Network, reduce: int) -> ov.Model:
         """The network for any size: from memory, from the store, or converted, and quantised if it is to be."""
         key = self._key and self._key | {"shape": "any" if reduce == 1 else f"any by {reduce}"}
         if reduce not in self._models and key:
             found = store.find(key)
-            with suppress(RuntimeError):  # just removed by another process
+            with suppress(KeyError, RuntimeError):  # OpenVINO cannot read it: made anew
                 if found is not None:
-                    self._models[reduce] = self._core.read_model(found.path / IR)
+                    xml, weights = (found.files[name] for name in (IR, IR_WEIGHTS))
+                    self._models[reduce] = self._core.read_model(xml, weights)
         if reduce not in self._models:
             model = _convert(network, reduce)
             if self._precision == "int8":
-                from .eight_bits import quantised
-
-                model = quantised(model, self._network, reduce)
+                model = eight_bits.quantised(model, self._network, reduce)
             if self._narrow:
                 model = sixteen_bits.narrowed(model, self._network)
             self._models[reduce] = model
@@ -185,33 +191,24 @@ class OpenVinoEngine:
     def _compared(self, network: Network, compiled: ov.CompiledModel, shape: Shape) -> Parity:
         from .eager import EagerEngine
 
-        ready, fresh = _Ready(compiled.create_infer_request()), np.zeros(STATE + 1, np.float32)
-        auto = np.full(len(TASKS), -1, np.float32)
-        return compare(
-            EagerEngine(self._network, network).fuse,
-            lambda visible, infrared, warp: _run(ready, visible, infrared, warp, auto, fresh)[0],
-            self._precision,
-            shape,
-        )
+        ready = _Ready.of(compiled)
+        return compare(EagerEngine(self._network, network).run, partial(_run, ready), self._precision, shape)
 
     def _judge(self, parity: Parity) -> None:
         if not parity.passed:
             raise EngineRefused(f"{self._name}: at {parity.shape} not what the network computes: {parity}")
 
 
-def _run(
-    ready: _Ready, visible: Pixels, infrared: Pixels, warp: Warp, strengths: State, prior: State
-) -> tuple[Fused, State]:
+def _run(ready: _Ready, visible: Pixels, infrared: Pixels, warp: Warp, controls: State) -> Outputs:
     request = ready.request
     cv2.split(visible, list(request.get_input_tensor(0).data[0]))
     np.copyto(request.get_input_tensor(1).data[0], infrared)
     for index, part in ready.held.take(warp):
         np.copyto(request.get_input_tensor(2 + index).data[0], part)
-    controls = request.get_input_tensor(5).data
-    controls[: len(TASKS)], controls[len(TASKS) :] = strengths, prior
+    np.copyto(request.get_input_tensor(5).data, controls)
     request.infer()
-    *images, state = (tensor.data for tensor in request.output_tensors)
-    return Fused(*(cv2.merge(list(x[0])) if x.ndim == 4 else x[0].copy() for x in images)), state
+    made = zip(ready.outputs, (tensor.data for tensor in request.output_tensors), strict=True)
+    return {name: np.asarray(cv2.merge(list(x[0]))) if x.ndim == 4 else x[0].copy() for name, x in made}
 
 
 def _convert(network: Network, reduce: int) -> ov.Model:
@@ -220,10 +217,14 @@ def _convert(network: Network, reduce: int) -> ov.Model:
 
     from .graph import ImagePath, examples
 
+    path = ImagePath(network, reduce, planar=True)
     given = examples(Shape.of(160, 120, (112 * reduce, 96 * reduce), reduce), planar=True)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # openvino's own use of torch.jit.trace is deprecated there
-        return ov.convert_model(ImagePath(network, reduce, planar=True), example_input=given)
+        model = ov.convert_model(path, example_input=given)
+    for output, name in zip(model.outputs, path.outputs, strict=True):
+        output.get_tensor().set_names({name})
+    return model
 
 
 def _saved(model: ov.Model, folder: Path) -> store.Facts:

@@ -32,34 +32,11 @@ PAPERS = {
     "lure": "degradation-aware fusion of the LURE paper, guided by a prompt",
 }
 """Networks of which the user imports or trains better weights than the shipped ones, see `checkpoints`."""
-FILES = {
-    "physics": ["networks/physics_fusion.py"],
-    "realtime": ["checkpoints.py", "networks/realtime.py", "networks/realtime_core.py", "weights/realtime.safetensors"],
-    "tiny": ["checkpoints.py", "networks/realtime.py", "networks/realtime_core.py", "weights/tiny.safetensors"],
-    "average": ["networks/average.py"],
-    "iassf": ["checkpoints.py", "networks/iassf.py", "networks/windows.py", "weights/iassf.safetensors"],
-    "dfvo": ["checkpoints.py", "networks/dfvo.py", "weights/dfvo.safetensors"],
-    "lure": ["checkpoints.py", "networks/lure.py", "networks/lure_blocks.py", "weights/lure.safetensors"],
-}
-"""What each network is made of, besides what all share."""
+NAMES = (*NETWORKS, *PAPERS)
 PROMPTED = ("lure",)
 """Networks that answer every task of a prompt; the others its haze and low light alone."""
 UNLIFTED = ("realtime", "tiny")
 """Networks that can give the fused frame without lift beside the one with it; the others' one frame is for all."""
-SHARED = (
-    "openvino.py",
-    "eight_bits.py",
-    "sixteen_bits.py",
-    "convolutions.py",
-    "warp.py",
-    "graph.py",
-    "physics.py",
-    "steady.py",
-    "prompts/tasks.py",
-    "networks/io.py",
-    "parity/frames.py",
-    "parity/gate.py",
-)
 BACKENDS = {
     "tensorrt": ("f16",),
     "cuda": ("f16", "f32"),
@@ -80,8 +57,7 @@ def precisions(name: str, backend: str) -> tuple[str, ...]:
 
     int8 where its layers are known, see `eight_bits`.
     """
-    learned = any(file.startswith("weights/") for file in FILES[name])
-    fit = {"bf16": learned, "int8": name in eight_bits.LAYERS}
+    fit = {"bf16": name in checkpoints.NAMES, "int8": name in eight_bits.LAYERS}
     return tuple(precision for precision in BACKENDS[backend] if fit.get(precision, True))
 
 
@@ -182,8 +158,8 @@ def parse(spec: str) -> tuple[str, str, str]:
     """Name, backend and precision of a specification, defaults filled in. EngineError says what exists."""
     name, _, rest = spec.partition(":")
     backend, _, precision = rest.partition(":")
-    if name not in FILES:
-        raise EngineError(f"engine {spec!r}: unknown name {name!r}; known: {', '.join([*NETWORKS, *PAPERS])}")
+    if name not in NAMES:
+        raise EngineError(f"engine {spec!r}: unknown name {name!r}; known: {', '.join(NAMES)}")
     weights(name)
     backend = backend or next(backend for backend in BACKENDS if unusable(backend) is None)
     if backend not in BACKENDS:
@@ -209,13 +185,11 @@ def weights(name: str) -> list[Path]:
 
 def made_of(name: str) -> dict[str, str]:
     """What a compiled network depends on beside shape, precision and backend, as part of a key of the store."""
-    here = Path(__file__).parent
-    code = [here / file for file in (*SHARED, *FILES[name]) if file.endswith(".py")]
     try:
         return {
             "network": name,
             "weights": store.digest_of(weights(name)),
-            "code": store.digest_of(code),
+            "code": store.code_digest(),
             "torch": version("torch"),
         }
     except OSError as e:

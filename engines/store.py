@@ -1,12 +1,17 @@
-"""Compiled engines kept on disk: made once, found again by everything they depend on, never trusted when damaged.
+"""Compiled engines kept on disk: made once, found again by everything they depend on, used only if this user made them.
 
-<cache>/fusecam/engines/<digest>/manifest.json     the key in full, facts, size and SHA-256 of every file
+<cache>/fusecam/engines/<digest>/manifest.json     the key in full, facts, SHA-256 of every file, signature of all that
                                  <files>           what the backend wrote
+
+A compiled engine is a program, and a cache may lie where others write: on a shared disk, in a container's volume, under
+a lax umask. So the manifest is signed (HMAC-SHA-256) with a key of this user's, see `secret`, and no byte is used that
+it does not vouch for. Owners and modes of the folders would say less: network disks make them up.
 """
 
 from __future__ import annotations
 
 import hashlib
+import hmac
 import json
 import os
 import shutil
@@ -14,9 +19,13 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
+
+from . import secret
+from .base import EngineError
 
 MANIFEST = "manifest.json"
 LIMIT_MIB = 2048
@@ -35,9 +44,22 @@ def folder() -> Path:
 
 
 def limit_bytes() -> int:
-    """The size limit; a setting that is no number counts as not given."""
-    asked = os.environ.get("FUSECAM_ENGINES_MIB", "")
-    return (int(asked) if asked.isdecimal() else LIMIT_MIB) * 2**20
+    """The size limit. EngineError for a setting that is no number."""
+    asked = os.environ.get("FUSECAM_ENGINES_MIB") or str(LIMIT_MIB)
+    if not asked.isdecimal():
+        raise EngineError(f"FUSECAM_ENGINES_MIB={asked}: give a whole number of MiB, or unset it for {LIMIT_MIB}")
+    return int(asked) * 2**20
+
+
+@cache
+def code_digest(package: Path = Path(__file__).parent) -> str:
+    """SHA-256 of all source files of a package and of the frames that engines are judged on, by default of this one.
+
+    A part of every key. All of them rather than those that a network uses: a list would be forgotten one day, and an
+    engine that is built anew for nothing costs seconds.
+    """
+    files = (path for path in package.rglob("*") if path.suffix in (".py", ".jpg"))
+    return digest_of(sorted(files))
 
 
 def digest_of(files: Iterable[Path]) -> str:
@@ -50,19 +72,28 @@ def digest_of(files: Iterable[Path]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One kept engine. path: its folder. key, facts: as they were stored. used: when last, seconds since the epoch."""
+    """One kept engine. path: its folder. key, facts: as they were stored. used: when last, seconds since the epoch.
+
+    files: their contents by name, only where `find` gave it.
+    """
 
     path: Path
     key: dict[str, str]
     facts: Facts
     size: int
     used: float
+    files: dict[str, bytes] = field(default_factory=dict, repr=False)
 
 
 def find(key: Key) -> Entry | None:
-    """The entry of `key`, None where there is none. One that is damaged, in any way, is removed and not found."""
-    path = folder() / _digest(key)
-    entry = _read(path, check=True)
+    """The entry of `key` with its files, None where there is none. One that is damaged, or not of this user's making,
+    is removed and not found.
+    """
+    try:
+        path = folder() / _digest(key)
+        entry = _read(path, files=True)
+    except OSError:
+        return None
     if entry is None or entry.key != dict(key):
         shutil.rmtree(path, ignore_errors=True)
         return None
@@ -78,8 +109,8 @@ def keep(key: Key, write: Callable[[Path], Facts]) -> str | None:
     that make the same one, the later wins. Older entries then give way to the size limit. What `write` raises passes,
     but for OSError: a disk that is full or may not be written to only costs the next start its time.
     """
-    target = folder() / _digest(key)
     try:
+        target = folder() / _digest(key)
         folder().mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".", dir=folder(), ignore_cleanup_errors=True) as work:
             made = Path(work) / target.name
@@ -87,17 +118,19 @@ def keep(key: Key, write: Callable[[Path], Facts]) -> str | None:
             facts = write(made)
             files = {file.name: [file.stat().st_size, digest_of([file])] for file in sorted(made.iterdir())}
             manifest = {"key": dict(key), "facts": facts, "files": files}
-            (made / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+            signed = manifest | {"signature": _signature(manifest)}
+            (made / MANIFEST).write_text(json.dumps(signed, indent=1), encoding="utf-8")
             _replace(made, target)
         _shrink(limit_bytes(), spare=target)
     except OSError as e:
-        return f"{folder()}: engines cannot be kept here: {e.strerror or e}; every start builds them anew"
+        where = e.filename if e.filename and Path(e.filename).is_relative_to(secret.folder()) else folder()
+        return f"{where}: engines cannot be kept: {e.strerror or e}; every start builds them anew"
     return None
 
 
 def entries() -> list[Entry]:
-    """Every whole entry, the one used last first."""
-    found = (_read(path, check=False) for path in _folders())
+    """Every whole entry of this user's making, the one used last first."""
+    found = (_read(path) for path in _folders())
     return sorted((entry for entry in found if entry is not None), key=lambda entry: -entry.used)
 
 
@@ -113,7 +146,12 @@ def clear() -> tuple[int, int]:
 
 
 def _digest(key: Key) -> str:
-    return hashlib.sha256(json.dumps(dict(key), sort_keys=True).encode()).hexdigest()[:24]
+    """Another one for each user, so that those who share a store leave each other's entries alone."""
+    return _signature(dict(key))[:24]
+
+
+def _signature(content: Mapping[str, Any]) -> str:
+    return hmac.new(secret.key(), json.dumps(content, sort_keys=True).encode(), "sha256").hexdigest()
 
 
 def _folders(hidden: bool = False) -> list[Path]:
@@ -123,18 +161,24 @@ def _folders(hidden: bool = False) -> list[Path]:
         return []
 
 
-def _read(path: Path, check: bool) -> Entry | None:
-    """The entry in `path`, None if it is not whole. check: also compare every file with its SHA-256."""
+def _read(path: Path, files: bool = False) -> Entry | None:
+    """The entry in `path`, None if it is not whole or not signed. files: read and check them, too."""
     try:
         manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-        size = 0
+        signature = manifest.pop("signature")
+        if not hmac.compare_digest(signature, _signature(manifest)):
+            return None
+        contents, size = {}, 0
         for name, (length, digest) in manifest["files"].items():
-            file = path / name
             size += length
-            if file.stat().st_size != length or (check and digest_of([file]) != digest):
+            if (path / name).stat().st_size != length:
                 return None
+            if files:
+                contents[name] = (path / name).read_bytes()
+                if hashlib.sha256(contents[name]).hexdigest() != digest:
+                    return None
         used = (path / MANIFEST).stat().st_mtime
-        return Entry(path, dict(manifest["key"]), dict(manifest["facts"]), size, used)
+        return Entry(path, dict(manifest["key"]), dict(manifest["facts"]), size, used, contents)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
@@ -147,17 +191,25 @@ def _replace(made: Path, target: Path) -> None:
 
 
 def _shrink(limit: int, spare: Path) -> None:
+    """Also of what others left here, and of what is damaged: the limit is that of the folder."""
     now = time.time()
     for path in _folders(hidden=True):
         if path.name.startswith(".") and now - path.stat().st_mtime > STALE_S:
             shutil.rmtree(path, ignore_errors=True)
-    kept = 0
-    for entry in sorted(
-        entries(), key=lambda entry: entry.path != spare
-    ):  # stable: after the spared one, the last used
-        kept += entry.size
-        if kept > limit and entry.path != spare:
-            shutil.rmtree(entry.path, ignore_errors=True)
+    kept = _size(spare)
+    for path in sorted(_folders(), key=_used, reverse=True):
+        if path != spare:
+            kept += _size(path)
+            if kept > limit:
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def _used(path: Path) -> float:
+    """When last, seconds since the epoch; 0 for what is no entry."""
+    try:
+        return (path / MANIFEST).stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _size(path: Path) -> int:

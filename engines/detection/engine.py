@@ -27,8 +27,6 @@ Rows = Floats
 """(N, 6) float32: x1, y1, x2, y2 in pixels of the frame, score, class."""
 BLOB = "compiled.blob"
 _TIMED = 10  # runs of each precision, of which the quickest counts: what others do on the machine only slows down
-_HERE = Path(__file__).parent
-_CODE = [_HERE / name for name in ("engine.py", "network.py", "parity.py")] + [_HERE.parent / "detector.py"]
 
 
 class DetectorEngine:
@@ -48,6 +46,7 @@ class DetectorEngine:
         self._requests: Recent[tuple[int, int], ov.InferRequest] = Recent()
         self._one_at_a_time = threading.Lock()
         self._used = precision
+        store.limit_bytes()  # a wrong setting is said here, not by the process that builds
         try:
             self._digest = store.digest_of([weights])
         except OSError as e:
@@ -114,9 +113,9 @@ class DetectorEngine:
             return None
         try:
             settings = self._settings(found.facts["used"])
-            compiled = self._core.import_model((found.path / BLOB).read_bytes(), "CPU", settings)
-        except (KeyError, TypeError, OSError, RuntimeError):
-            return None  # written by another version, or just removed: made anew
+            compiled = self._core.import_model(found.files[BLOB], "CPU", settings)
+        except (KeyError, TypeError, RuntimeError):
+            return None  # OpenVINO cannot read it: made anew
         self._used = found.facts["used"]
         return compiled
 
@@ -156,7 +155,7 @@ class DetectorEngine:
         return {
             "network": self._weights.stem,
             "weights": self._digest,
-            "code": store.digest_of(_CODE),
+            "code": store.code_digest(),
             "torch": version("torch"),
             "ultralytics": version("ultralytics"),
             "backend": "openvino",

@@ -61,8 +61,8 @@ def compile_engine(
     detector. Returns what was built and the sidecar's content.
     EngineError for all that can go wrong; no file is then left behind or changed.
     """
-    if name not in registry.FILES:
-        raise EngineError(f"--engine {name}: unknown name; known, alone: {', '.join(registry.FILES)}")
+    if name not in registry.NAMES:
+        raise EngineError(f"--engine {name}: unknown name; known, alone: {', '.join(registry.NAMES)}")
     if unlifted and name not in registry.UNLIFTED:
         raise EngineError(f"--unlifted: {name} has no such frame; {' and '.join(registry.UNLIFTED)} have one")
     files.check(out)

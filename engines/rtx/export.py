@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..base import EngineError
-from ..graph import INPUTS, OUTPUTS, ImagePath, examples
+from ..graph import INPUTS, ImagePath, examples
 from ..warp import Shape
 
 if TYPE_CHECKING:
@@ -23,24 +23,25 @@ def export(name: str, module: Network, shape: Shape) -> bytes:
     """The image path with a network as a serialised ONNX model for frames of one pair of sizes; the module is turned to
     half precision.
 
-    Inputs and outputs are those of `ImagePath`, by the names INPUTS and OUTPUTS, and `unlifted`: frames and images
-    uint8, the warp's index int32, controls and state float32. The bytes depend on nothing but the network, its weights,
-    the sizes and the versions of the exporter. EngineError for an operator that ONNX does not have.
+    Inputs and outputs are those of `ImagePath`, by their names: frames and images uint8, the warp's index int32,
+    controls and state float32. The bytes depend on nothing but the network, its weights, the sizes and the versions of
+    the exporter. EngineError for an operator that ONNX does not have.
     """
     from onnx_ir import serde
     from onnx_ir.passes.common import ClearMetadataAndDocStringPass, DeduplicateInitializersPass
     from onnxscript import optimizer
 
+    path = ImagePath(module.half(), shape.reduce).eval()
     try:
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")  # the exporter's own deprecations
             program = torch.onnx.export(
-                ImagePath(module.half(), shape.reduce).eval(),
+                path,
                 examples(shape),
                 dynamo=True,
                 verbose=False,
                 input_names=INPUTS,
-                output_names=[*OUTPUTS[:-1], *["unlifted"] * module.unlifted, OUTPUTS[-1]],
+                output_names=path.outputs,
             )
     except torch.onnx.errors.OnnxExporterError as error:
         reason = " ".join(str(error.__cause__ or error).split())[:300]

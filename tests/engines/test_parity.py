@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import openvino as ov
 import pytest
 import torch
 from torch import Tensor
 
 from fusecam.engines import EngineError, create_engine
-from fusecam.engines.base import EngineRefused
+from fusecam.engines.base import EngineRefused, Outputs
 from fusecam.engines.choice import Chosen
 from fusecam.engines.eager import EagerEngine
+from fusecam.engines.graph import OUTPUTS
 from fusecam.engines.networks.average import Average
+from fusecam.engines.networks.physics_fusion import PhysicsFusion
 from fusecam.engines.openvino import OpenVinoEngine
 from fusecam.engines.parity import LIMITS_DB, Parity, compare, gate_frames
 from fusecam.engines.registry import PAPERS, available
+from fusecam.engines.steady import CONTROLS
 from fusecam.engines.warp import Shape
+
+from . import tampered
 
 KEY = {"network": "average", "code": "1"}
 
@@ -58,15 +65,68 @@ def test_frames_are_as_asked_for() -> None:
 
 
 def test_psnr_and_largest_difference_are_those_of_the_images() -> None:
-    same, other = EagerEngine("average", Average()).fuse, EagerEngine("average", Brighter()).fuse
+    same, other = EagerEngine("average", Average()).run, EagerEngine("average", Brighter()).run
     parity = compare(same, other, "f32", Shape.of(64, 48, (40, 32)))
     black = next(row for row in parity.frames if row.frame == "black")
     truth, found = (np.zeros(3), np.full(3, 8)) if black.largest == 8 else (np.zeros(1), np.zeros(1))
-    assert black.fused <= 10 * np.log10(255**2 / np.square(truth - found).mean()) + 0.01
-    assert black.restored == black.haze_density == black.illumination == black.infrared == 99
-    assert not parity.passed
+    assert black.outputs["fused"] <= 10 * np.log10(255**2 / np.square(truth - found).mean()) + 0.01
+    assert {output for output in OUTPUTS if black.outputs[output] == 99} == {*OUTPUTS} - {"fused"}
+    assert parity.failed == ["fused"] and not parity.passed
     assert Parity.from_dict(parity.as_dict()) == parity
     assert compare(same, same, "f32", Shape.of(64, 48)).passed
+
+
+TAMPERED = {
+    "inverted haze": (tampered.output("haze_density", tampered.inverted), {"haze_density"}),
+    "black illumination": (tampered.output("illumination", tampered.black), {"illumination"}),
+    "negative restored frame": (tampered.output("restored", tampered.inverted), {"restored"}),
+    "infrared elsewhere": (tampered.output("registered", tampered.black), {"registered"}),
+    "state forgotten": (tampered.output("state", tampered.zeroed), {"state"}),
+    "state not looked at": (tampered.controls(tampered.replaced(1, 0, CONTROLS - 1)), {"state", "fused"}),
+    "dehaze ignored": (tampered.controls(tampered.replaced(1, -1)), {"state", "restored", "fused"}),
+    "lift ignored": (tampered.controls(tampered.replaced(1, -1, 1)), {"state", "restored", "fused"}),
+    "strengths swapped": (tampered.controls(tampered.swapped), {"state", "restored", "fused"}),
+}
+
+
+@pytest.fixture(scope="module")
+def genuine() -> tuple[PhysicsFusion, ov.Model]:
+    network = PhysicsFusion()
+    return network, OpenVinoEngine("physics", lambda: network)._converted(network, 1)
+
+
+@pytest.mark.parametrize("what", TAMPERED)
+def test_an_engine_whose_graph_was_tampered_with_is_refused(what: str, genuine: tuple[PhysicsFusion, ov.Model]) -> None:
+    network, model = genuine
+    tamper, wrong = TAMPERED[what]
+    engine = OpenVinoEngine("physics", lambda: network)
+    engine._models[1] = model.clone()
+    engine.prepare(64, 48)  # as it is, it passes
+    engine._models[1] = model.clone()
+    tamper(engine._models[1])
+    with pytest.raises(EngineRefused, match="at 96x64 not what the network computes") as refusal:
+        engine.prepare(96, 64)
+    for output in wrong - {"fused"}:
+        assert f"; {output} " in str(refusal.value), refusal.value
+
+
+def test_outputs_that_are_missing_or_more_or_of_another_form_are_wholly_wrong() -> None:
+    right = EagerEngine("average", Average()).run
+
+    def fewer(*given: Any) -> Outputs:
+        return {name: value for name, value in right(*given).items() if name != "illumination"}
+
+    def more(*given: Any) -> Outputs:
+        return {**right(*given), "hue": np.zeros((4, 4), np.uint8)}
+
+    def smaller(*given: Any) -> Outputs:
+        return {name: value[::2] if name == "restored" else value for name, value in right(*given).items()}
+
+    def not_a_number(*given: Any) -> Outputs:
+        return {name: value * np.nan if name == "state" else value for name, value in right(*given).items()}
+
+    for wrong, name in ((fewer, "illumination"), (more, "hue"), (smaller, "restored"), (not_a_number, "state")):
+        assert compare(right, wrong, "f32", Shape.of(64, 48)).failed == [name]
 
 
 def test_an_engine_that_computes_something_else_is_refused_and_stays_refused(home: Path, frame) -> None:
@@ -78,7 +138,7 @@ def test_an_engine_that_computes_something_else_is_refused_and_stays_refused(hom
         return Brighter()
 
     for _ in range(2):
-        with pytest.raises(EngineRefused, match=r"average:openvino:f32: at 160x120 .* worst .* dB .*limit 45 dB"):
+        with pytest.raises(EngineRefused, match=r"average:openvino:f32: at 160x120 .* dB at worst .*limit 45 dB"):
             OpenVinoEngine("average", changed, key=KEY).fuse(*frame)
     assert len(calls) == 1
 

@@ -38,7 +38,7 @@ def test_it_stays_as_near_as_f32_must(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     create_engine("realtime:openvino:bf16", unlifted=True).prepare(*size)
     (parity,) = (entry.facts["parity"] for entry in store.entries() if "parity" in entry.facts)
-    least = min(min(frame["fused"], frame["unlifted"]) for frame in parity["frames"])
+    least = min(min(frame["outputs"]["fused"], frame["outputs"]["unlifted"]) for frame in parity["frames"])
     assert least > 45
     if sixteen_bits.native():  # elsewhere OpenVINO widens it
         assert least < 70

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -14,7 +16,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from fusecam.engines import create_engine, store
+from fusecam.engines import EngineError, checkpoints, create_engine, secret, store
+from fusecam.engines.detection import DetectorEngine
 from fusecam.pipeline.cli import app
 
 KEY = {"network": "n", "shape": "64x48", "precision": "f32"}
@@ -22,8 +25,9 @@ KEY = {"network": "n", "shape": "64x48", "precision": "f32"}
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    return tmp_path / "fusecam" / "engines"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("FUSECAM_HOME", str(tmp_path / "data"))
+    return tmp_path / "cache" / "fusecam" / "engines"
 
 
 def write(content: bytes, fact: int = 1):
@@ -46,6 +50,54 @@ def test_found_by_the_whole_key_only(home: Path) -> None:
     assert store.find(KEY | {"driver": "1"}) is None
 
 
+def test_a_change_in_any_module_that_is_used_changes_the_key(tmp_path: Path) -> None:
+    """All of fusecam that networks and their build import is part of the key: a changed line in it makes another."""
+    code = """
+import sys
+from fusecam.engines import apart, eager, openvino, registry
+from fusecam.engines.detection.network import Whole
+from fusecam.engines.detector import DETECTOR_WEIGHTS
+for name in registry.NAMES:
+    registry.network(name)
+Whole(DETECTOR_WEIGHTS)
+print(*(m.__file__ for n, m in sys.modules.items() if n.startswith("fusecam.") and m.__file__), sep="\\n")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    package = Path(store.__file__).parent
+    used = [Path(line) for line in done.stdout.splitlines() if line.startswith(os.sep)]
+    assert len(used) > 30
+    elsewhere = {path for path in used if not path.is_relative_to(package)}
+    assert {path.name for path in elsewhere} <= {"__init__.py", "atomic.py"}  # which writes files and computes nothing
+    copy = tmp_path / "engines"
+    shutil.copytree(package, copy, ignore=shutil.ignore_patterns("weights", "__pycache__"))
+    before = store.code_digest.__wrapped__(copy)
+    assert before == store.code_digest()
+    for path in {*used} - elsewhere:
+        changed = copy / path.relative_to(package)
+        text = changed.read_text()
+        changed.write_text(text + "\nEPSILON = 1e-6\n")
+        assert store.code_digest.__wrapped__(copy) != before, path
+        changed.write_text(text)
+
+
+def test_weights_versions_and_clips_are_in_the_key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    pytest.importorskip("nncf")
+    monkeypatch.setenv("FUSECAM_HOME", str(tmp_path))
+    key = create_engine("tiny:openvino:int8")._engine._key
+    assert set(key) >= {"network", "weights", "code", "torch", "openvino", "nncf", "calibrated on", "unlifted"}
+    checkpoints.take("tiny", [Path(checkpoints.__file__).parent / "weights" / "tiny.safetensors"])
+    assert create_engine("tiny:openvino:int8")._engine._key["weights"] != key["weights"]
+
+
+@pytest.mark.parametrize("asked", ["abc", "-1", "1.5"])
+def test_a_limit_that_is_no_number_is_said(monkeypatch: pytest.MonkeyPatch, asked: str) -> None:
+    monkeypatch.setenv("FUSECAM_ENGINES_MIB", asked)
+    for make in (lambda: create_engine("average"), DetectorEngine, store.limit_bytes):
+        with pytest.raises(EngineError, match=f"FUSECAM_ENGINES_MIB={asked}: give a whole number of MiB"):
+            make()
+
+
 @pytest.mark.parametrize("harm", ["changed", "shorter", "gone", "manifest", "empty manifest", "other manifest"])
 def test_damaged_entries_are_removed_and_made_anew(home: Path, harm: str) -> None:
     assert store.keep(KEY, write(b"whole")) is None
@@ -66,6 +118,68 @@ def test_damaged_entries_are_removed_and_made_anew(home: Path, harm: str) -> Non
     found = store.find(KEY)
     assert found is not None
     assert (found.path / "engine.bin").read_bytes() == b"anew"
+
+
+@pytest.mark.parametrize("forged", ["digest", "facts", "entry of another user"])
+def test_what_somebody_else_wrote_is_not_used(home: Path, monkeypatch: pytest.MonkeyPatch, forged: str) -> None:
+    """A blob that was changed together with its digest was imported, and a compiled blob is code."""
+    store.keep(KEY, write(b"whole"))
+    entry = store.find(KEY)
+    assert entry is not None
+    manifest = json.loads((entry.path / store.MANIFEST).read_text())
+    if forged == "digest":
+        (entry.path / "engine.bin").write_bytes(b"whale")
+        manifest["files"]["engine.bin"] = [5, hashlib.sha256(b"whale").hexdigest()]
+    elif forged == "facts":
+        manifest["facts"] = {"fact": 2}
+    else:
+        data = os.environ["FUSECAM_HOME"]
+        monkeypatch.setenv("FUSECAM_HOME", str(home.parent / "another"))
+        store.keep(KEY, write(b"whale"))
+        (other,) = store.entries()
+        manifest = json.loads((other.path / store.MANIFEST).read_text())
+        (entry.path / "engine.bin").write_bytes(b"whale")
+        monkeypatch.setenv("FUSECAM_HOME", data)
+    (entry.path / store.MANIFEST).write_text(json.dumps(manifest))
+    assert store.entries() == []
+    assert store.find(KEY) is None
+    assert not entry.path.exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are POSIX")
+@pytest.mark.parametrize("how", ["readable by others", "a link", "of another length"])
+def test_a_key_that_is_not_for_its_owner_alone_is_replaced(home: Path, tmp_path: Path, how: str) -> None:
+    store.keep(KEY, write(b"whole"))
+    key = secret.folder() / "engines.key"
+    assert key.stat().st_mode & 0o777 == 0o600
+    before = key.read_bytes()
+    if how == "readable by others":
+        key.chmod(0o644)
+    elif how == "a link":
+        key.rename(tmp_path / "elsewhere")
+        key.symlink_to(tmp_path / "elsewhere")
+    else:
+        key.write_bytes(b"")
+    assert store.find(KEY) is None
+    assert key.read_bytes() != before
+    assert key.stat().st_mode & 0o777 == 0o600
+    store.keep(KEY, write(b"anew"))
+    assert store.find(KEY) is not None
+
+
+def test_many_processes_agree_on_one_key(home: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        keys = set(pool.map(lambda _: secret.key(), range(40)))
+    assert len(keys) == 1
+
+
+def test_without_a_key_nothing_is_kept_and_it_is_said(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home.parent.parent.mkdir()
+    (home.parent.parent / "file").write_text("")
+    monkeypatch.setenv("FUSECAM_HOME", str(home.parent.parent / "file"))
+    told = store.keep(KEY, write(b"x"))
+    assert told is not None and told.startswith(str(home.parent.parent / "file")) and "engines cannot be kept" in told
+    assert store.find(KEY) is None and store.entries() == []
 
 
 def test_what_fails_while_it_is_written_leaves_nothing(home: Path) -> None:
@@ -91,7 +205,7 @@ def test_where_nothing_can_be_written_nothing_is_kept(tmp_path: Path, monkeypatc
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     told = store.keep(KEY, write(b"x"))
-    assert told is not None and str(tmp_path / "file") in told and "engines cannot be kept here" in told
+    assert told is not None and str(tmp_path / "file") in told and "engines cannot be kept" in told
     assert store.find(KEY) is None
     assert store.entries() == []
     assert store.clear() == (0, 0)
@@ -108,7 +222,7 @@ def test_a_full_disk_costs_the_next_start_and_not_the_engine(tmp_path: Path, mon
         engine = create_engine("tiny:openvino:f32")
         engine.prepare(160, 120)
         assert engine.name == "tiny:openvino:f32"
-        assert any(str(disk) in note and "cannot be kept here" in note for note in engine.notes)
+        assert any(str(disk) in note and "cannot be kept" in note for note in engine.notes)
         assert store.entries() == []
     finally:
         subprocess.run(["umount", disk], check=True)
@@ -116,6 +230,8 @@ def test_a_full_disk_costs_the_next_start_and_not_the_engine(tmp_path: Path, mon
 
 def test_the_longest_unused_give_way_to_the_limit(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     keys = [KEY | {"shape": str(n)} for n in range(4)]
+    (home / "of another user").mkdir(parents=True)
+    (home / "of another user" / "engine.bin").write_bytes(bytes(300_000))
     for age, key in enumerate(keys[:3]):
         store.keep(key, write(bytes(400_000)))
         entry = store.find(key)
@@ -125,6 +241,7 @@ def test_the_longest_unused_give_way_to_the_limit(home: Path, monkeypatch: pytes
     monkeypatch.setenv("FUSECAM_ENGINES_MIB", "1")
     store.keep(keys[3], write(bytes(600_000)))
     assert [store.find(key) is not None for key in keys] == [True, False, False, True]
+    assert not (home / "of another user").exists()  # which was used longest ago
     monkeypatch.setenv("FUSECAM_ENGINES_MIB", "0")
     store.keep(keys[1], write(b"x"))  # what has just been made stays, whatever the limit
     assert [entry.key for entry in store.entries()] == [keys[1]]
@@ -162,7 +279,7 @@ def test_the_command_lists_and_clears(home: Path) -> None:
     assert "dB (limit 45)" in listed.output
     manifest = next(path for path in home.glob("*/manifest.json") if "64x48" in path.read_text())
     facts = json.loads(manifest.read_text())["facts"]
-    assert len(facts["parity"]["frames"]) == 10
+    assert len(facts["parity"]["frames"]) == 16
     cleared = runner.invoke(app, ["engines", "clear"])
     assert "2 removed" in cleared.output
     assert list(home.iterdir()) == []

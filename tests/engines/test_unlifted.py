@@ -14,7 +14,7 @@ from fusecam.engines.networks import realtime
 from fusecam.engines.networks.average import Average
 from fusecam.engines.networks.io import LUMA
 from fusecam.engines.parity import Parity, compare
-from fusecam.engines.registry import FILES, PAPERS, UNLIFTED
+from fusecam.engines.registry import NETWORKS, UNLIFTED
 from fusecam.engines.warp import Shape
 
 LEVEL = 1.0
@@ -133,7 +133,7 @@ def test_compiled_it_is_what_torch_makes_and_the_rest_is_as_without(street, name
 
 def test_networks_without_it_have_one_frame_for_all(night) -> None:
     visible, infrared = night
-    for name in set(FILES) - set(UNLIFTED) - set(PAPERS):
+    for name in set(NETWORKS) - set(UNLIFTED):
         fused = create_engine(name, unlifted=True).fuse(visible, infrared, np.full_like(infrared, 255))
         assert fused.unlifted is None and fused.to_detect is fused.image
 
@@ -164,9 +164,9 @@ class Unlike(Average):
 
 
 def test_an_engine_that_makes_another_one_is_refused() -> None:
-    same, other = (EagerEngine("average", Unlike(more)).fuse for more in (0, 8))
+    same, other = (EagerEngine("average", Unlike(more)).run for more in (0, 8))
     parity = compare(same, other, "f32", Shape.of(64, 48))
-    assert not parity.passed and "without lift 30.1 dB" in str(parity)
-    assert all(frame.fused == 99 for frame in parity.frames)
+    assert parity.failed == ["unlifted"] and "unlifted 30.1 dB" in str(parity)
+    assert all(frame.outputs["fused"] == 99 for frame in parity.frames)
     assert Parity.from_dict(parity.as_dict()) == parity
     assert compare(same, same, "f32", Shape.of(64, 48)).passed

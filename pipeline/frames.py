@@ -20,6 +20,20 @@ Clock = Literal["media", "monotonic", "index"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Trace:
+    """What is kept of a picture's raw samples to tell whether its camera stands still.
+
+    means: (h, w) float64, over blocks of samples, some 40 across; equal only where all samples are, but for chance.
+    exact: whether the samples are as the sensor gave them, noise and all; not so behind a lossy codec.
+    deep: whether they have more than 8 bits.
+    """
+
+    means: npt.NDArray[np.float64]
+    exact: bool
+    deep: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Frame:
     """One image of one camera.
 
@@ -30,6 +44,7 @@ class Frame:
         video can carry it unchanged; None where the source has none (image folders).
     name: file stem for images, else None.
     arrival_ns: CLOCK_MONOTONIC when the frame was decoded and handed over, from which its age is counted.
+    trace: of the raw samples; None of images of a folder.
     """
 
     pixels: Pixels
@@ -41,6 +56,7 @@ class Frame:
     time_base: Fraction | None = None
     name: str | None = None
     arrival_ns: int = 0
+    trace: Trace | None = None
 
     @property
     def size(self) -> tuple[int, int]:

@@ -19,6 +19,7 @@ from ..frames import Camera, Clock, Frame
 from .base import Kind, SourceHealth, SourceInfo
 from .container import plain, stated_end, stated_frames, video_stream
 from .pixels import PixelReader
+from .samples import trace_of
 from .timing import MediaTimes, Stamp, Stamper, to_ns
 
 _THREADED_LINES = 720
@@ -86,6 +87,8 @@ class VideoSource:
             rate = self._stream.average_rate or self._stream.guessed_rate or None
             media = MediaTimes(spec, rate, self.health)
             self._stamper: Stamper = traits.stamper(media) if traits.stamper else media
+            codec = self._stream.codec_context.codec
+            self._exact = codec.lossless and not codec.lossy
             self._pixels = PixelReader(spec, camera, config, self.health)
             self._decoded = self._catch_up() if traits.live else self._arrivals()
             self._next = self._advance()
@@ -176,6 +179,7 @@ class VideoSource:
             pts=stamp.pts,
             time_base=time_base,
             arrival_ns=arrival,
+            trace=trace_of(decoded, self._exact),
         )
         self._sequence += 1
         return frame

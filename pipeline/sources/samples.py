@@ -1,0 +1,49 @@
+"""What a decoded picture's raw samples say about whether its camera stands still, in a few hundred numbers."""
+
+from __future__ import annotations
+
+import av
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from ..frames import Pixels, Trace
+
+_COLUMNS = 40  # of blocks over the width
+
+
+def trace_of(frame: av.VideoFrame, exact: bool) -> Trace:
+    """The trace of a picture as the decoder gave it: before any range, colour or size conversion.
+
+    exact: whether the codec keeps every sample, so that the noise of a sensor that works is there.
+    """
+    plane = frame.planes[0]
+    first = [component for component in frame.format.components if component.plane == 0]
+    deep = first[0].bits > 8
+    kind = "f4" if "f32" in frame.format.name else "u2" if deep else "u1"
+    dtype = np.dtype((">" if frame.format.name.endswith("be") else "<") + kind)
+    across = sum(component.width for component in first)  # all samples of a row, those of other channels among them
+    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[: frame.height]
+    samples = rows[:, : across * dtype.itemsize // dtype.itemsize * dtype.itemsize].view(dtype)
+    return Trace(_sums(samples, frame.width), exact, deep)
+
+
+def trace_of_pixels(pixels: Pixels) -> Trace:
+    """Of a picture that no decoder gave."""
+    grey = pixels if pixels.ndim == 2 else np.ascontiguousarray(pixels).reshape(pixels.shape[0], -1)
+    return Trace(_sums(grey, pixels.shape[1]), True, False)
+
+
+def _sums(samples: npt.NDArray[np.generic], width: int) -> npt.NDArray[np.float64]:
+    """Mean over each block, with every sample's last bit in it."""
+    height, across = samples.shape
+    side = max(2, round(width / _COLUMNS))
+    along = side * max(1, across // width)
+    if height < side or across < along:
+        return np.zeros((0, 0))
+    if samples.dtype != np.uint8:
+        samples = np.nan_to_num(samples.astype(np.float32))
+    table = cv2.integral(np.ascontiguousarray(samples), sdepth=cv2.CV_64F)
+    corners = table[: height // side * side + 1 : side, : across // along * along + 1 : along]
+    sums: npt.NDArray[np.float64] = np.diff(np.diff(corners, axis=0), axis=1)
+    return sums / (side * along)

@@ -22,7 +22,8 @@ class Capture:
     """Reads a source to its end. A live camera's frames are left out where they are frozen, or from before the run.
 
     over: asked between frames whether to end. fail: told of what must end the run; an infrared recording that breaks
-    off need not, since the visible camera carries the run.
+    off need not, since the visible camera carries the run. watch: judges the frames of live cameras here, where all of
+    them pass; those of recordings are judged in the order in which they are paired, which is the same in every run.
     """
 
     def __init__(
@@ -33,6 +34,7 @@ class Capture:
         health: Health,
         over: Callable[[], bool],
         fail: Callable[[Exception], None],
+        watch: FreezeWatch,
         tap: Callable[[Frame], None] | None = None,
     ) -> None:
         """tap: given every frame as the source gave it, whatever becomes of it."""
@@ -40,7 +42,7 @@ class Capture:
         self._over, self._fail, self._tap = over, fail, tap
         self._camera = source.info.camera
         self._live = source.info.live
-        self._freeze = FreezeWatch(self._camera)
+        self._freeze = watch
         self._size = source.info.width, source.info.height
         self._since_ns = 0
         self._thread = threading.Thread(target=self._run, name=f"capture-{self._camera}", daemon=True)

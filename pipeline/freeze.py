@@ -42,7 +42,8 @@ _KNOWN = 12, 2_000_000_000  # pictures and time from which usual motion is known
 _MOTION_KEPT = 250  # pictures
 _STANDS_KEPT_NS = 30_000_000_000
 _MOVES = 0.015  # of the blocks: less is no motion to tell anything by
-_STANDS, _GOES_ON = 0.35, 0.6  # of the usual motion: below the one a picture stands, from the other on it moves
+_STANDS, _SCATTERED = 0.35, 0.1  # of the usual motion: what a picture may change that stands, in one place, anywhere
+_GOES_ON = 0.6  # of the usual motion: from there on the other camera moves
 _PART, _LEVELS, _COUNTS = 0.015, 1.5, 4.0  # a block changed by more than that part of the contrast, at least by so much
 _CONTRAST = 10.0  # levels; a picture with less shows no motion
 _OTHER_AGE_NS = 500_000_000
@@ -145,7 +146,7 @@ class _Coded:
         if not judge:
             return False
         share, small = _changed(means - self._first, tolerance)
-        stands = small and share <= max(_STANDS * self._usual, 0.0)
+        stands = share <= (_STANDS if small else _SCATTERED) * self._usual
         if not stands:
             self._remember(now)
             self._first, self._since_ns, self._frozen = means, now, False

@@ -43,7 +43,8 @@ frames: decoded and handed over by the source. What becomes of each is one of: p
 other camera), alone (went on without), unused (infrared only: no visible frame needed it), overtaken (visible only: it
 came when infrared had already been shown past its time), dropped_late (too old when its turn came), dropped_queue (a
 newer one took its place before it was looked at), stale (from before the run was ready), frozen (the picture before it
-once more), unprocessed (still on its way when the run ended). Together they are `frames` once the run is over.
+once more; of recordings infrared only), unprocessed (still on its way when the run ended). Together they are `frames`
+once the run is over.
 corrupt: packets or frames that could not be decoded. retimed: timestamps that repeated or went back. resized: changes
 of the frame size. stalls: silences that the watchdog ended. losses: times the other camera had to go on alone.
 reconnects: times the source was opened anew and gave frames again. recorded: frames in the camera's own track of a

@@ -25,6 +25,7 @@ from .capture import Capture
 from .detect import Detection, Detector
 from .drift import DriftMonitor
 from .frames import Camera, Frame, FramePair
+from .freeze import FreezeWatch
 from .handover import Handover
 from .health import Health
 from .inbox import Inbox
@@ -125,6 +126,12 @@ class Runner:
         self._outcome = Outcome()
         self._failed = threading.Event()
         self._broken_off = threading.Event()
+        self._watches = {
+            source.info.camera: FreezeWatch(source.info.camera, self._live, source.health.doubts.add, source.info.spec)
+            for source in (stages.visible, stages.infrared)
+        }
+        self._watches["visible"].beside(self._watches["infrared"])
+        self._standing: set[Camera] = set()
         self._before_ns: int | None = None
         self._took: deque[int] = deque(maxlen=65)
 
@@ -158,7 +165,16 @@ class Runner:
     def _run(self) -> None:
         stages, outcome = self._stages, self._outcome
         captures = [
-            Capture(source, self._inbox, self.recorder, stages.health, self._over, self.fail, stages.tap)
+            Capture(
+                source,
+                self._inbox,
+                self.recorder,
+                stages.health,
+                self._over,
+                self.fail,
+                self._watches[source.info.camera],
+                stages.tap,
+            )
             for source in (stages.infrared, stages.visible)
         ]
         writer = threading.Thread(target=self._write, name="output", daemon=True)
@@ -238,7 +254,28 @@ class Runner:
         synchronizer = self._stages.synchronizer
         if frame is None:
             return synchronizer.expire(time.monotonic_ns()) if self._live else []
+        if not self._live and self._left_out(frame):
+            return []
         return synchronizer.push_visible(frame) if frame.camera == "visible" else synchronizer.push_infrared(frame)
+
+    def _left_out(self, frame: Frame) -> bool:
+        """Of a recording: whether its camera stood still, so that infrared is left out. Visible frames all come out."""
+        if frame.trace is None or not self._watches[frame.camera].frozen(frame):
+            return False
+        infrared = frame.camera == "infrared"
+        source = self._stages.infrared if infrared else self._stages.visible
+        if frame.camera not in self._standing:
+            self._standing.add(frame.camera)
+            line = f"{source.info.spec}: the {frame.camera} picture stands still at {frame.time_ns / 1e9:.2f} s"
+            if infrared:
+                source.health.warnings.append(
+                    f"{line}: until it moves again frames are visible-only, counted as frozen"
+                )
+            else:
+                source.health.doubts.add(f"{line} and is used as it is: cut the recording there")
+        if infrared:
+            self._stages.health.count("infrared", "frozen")
+        return infrared
 
     def _process(self, pairs: list[FramePair]) -> bool:
         """Register, fuse and detect each pair. False when the run is to end."""

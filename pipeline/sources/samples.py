@@ -10,6 +10,7 @@ import numpy.typing as npt
 from ..frames import Pixels, Trace
 
 _COLUMNS = 40  # of blocks over the width
+_SIDE = {True: 2, False: 8}  # at least, in pixels; codecs work on blocks of 8 or more
 
 
 def trace_of(frame: av.VideoFrame, exact: bool) -> Trace:
@@ -25,19 +26,19 @@ def trace_of(frame: av.VideoFrame, exact: bool) -> Trace:
     across = sum(component.width for component in first)  # all samples of a row, those of other channels among them
     rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[: frame.height]
     samples = rows[:, : across * dtype.itemsize // dtype.itemsize * dtype.itemsize].view(dtype)
-    return Trace(_sums(samples, frame.width), exact, deep)
+    return Trace(_means(samples, frame.width, _SIDE[exact]), exact, deep)
 
 
 def trace_of_pixels(pixels: Pixels) -> Trace:
     """Of a picture that no decoder gave."""
     grey = pixels if pixels.ndim == 2 else np.ascontiguousarray(pixels).reshape(pixels.shape[0], -1)
-    return Trace(_sums(grey, pixels.shape[1]), True, False)
+    return Trace(_means(grey, pixels.shape[1], _SIDE[True]), True, False)
 
 
-def _sums(samples: npt.NDArray[np.generic], width: int) -> npt.NDArray[np.float64]:
+def _means(samples: npt.NDArray[np.generic], width: int, least: int) -> npt.NDArray[np.float64]:
     """Mean over each block, with every sample's last bit in it."""
     height, across = samples.shape
-    side = max(2, round(width / _COLUMNS))
+    side = max(least, round(width / _COLUMNS))
     along = side * max(1, across // width)
     if height < side or across < along:
         return np.zeros((0, 0))
@@ -46,4 +47,5 @@ def _sums(samples: npt.NDArray[np.generic], width: int) -> npt.NDArray[np.float6
     table = cv2.integral(np.ascontiguousarray(samples), sdepth=cv2.CV_64F)
     corners = table[: height // side * side + 1 : side, : across // along * along + 1 : along]
     sums: npt.NDArray[np.float64] = np.diff(np.diff(corners, axis=0), axis=1)
-    return sums / (side * along)
+    means: npt.NDArray[np.float64] = sums / (side * along)
+    return means

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from fusecam.pipeline import cli
+from fusecam.pipeline.health import FATES
 
 from ..pipeline.clips import write_video
 
@@ -86,6 +87,19 @@ def presentation_times(path: Path) -> list[Fraction]:
 def json_lines(path: Path) -> list[dict[str, Any]]:
     """The lines beside an output."""
     return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def check_account(report: dict[str, Any]) -> dict[str, Any]:
+    """Every frame of a run that is over has one fate, in all of its counts; returns the counters by camera."""
+    cameras, run = report["health"]["cameras"], report["health"]["run"]
+    for camera, counters in cameras.items():
+        assert counters["frames"] == sum(counters[name] for name in FATES), (camera, counters)
+        assert counters["frames"] <= report["sources"][camera]["delivered"] <= counters["frames"] + 1, camera
+    led = cameras["infrared"]["alone"]
+    assert run["fused"] == cameras["visible"]["paired"] + cameras["visible"]["alone"] + led, report["health"]
+    assert run["fused"] == run["out"] + run["dropped_output"], run
+    assert report["frames"] == run["out"]
+    return dict(cameras)
 
 
 def leftovers(folder: Path) -> list[str]:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
+from ..engines.media import open_image
 from .errors import TrainError
 
 EIGHT_BITS = {"L": "L", "1": "L", "LA": "L", "P": "RGB", "RGB": "RGB", "RGBA": "RGB", "CMYK": "RGB", "YCbCr": "RGB"}
@@ -34,7 +35,7 @@ def read_gray(path: Path) -> npt.NDArray[np.uint8]:
 
 def _read(path: Path, mode: str | None) -> npt.NDArray[np.uint8]:
     try:
-        with Image.open(path) as file:
+        with open_image(path) as file:
             if file.mode not in EIGHT_BITS:
                 raise TrainError(
                     f"{path}: values of more than 8 bits ({file.mode}), images of 8 are needed: convert it first"

@@ -7,11 +7,20 @@ import av.container
 import av.error
 from av.video.stream import VideoStream
 
+from ...engines.media import MOST_PIXELS, check_pixels
 from ..errors import InputError
 from .base import SourceHealth
 
+_PIXELS = {"max_pixels": str(MOST_PIXELS)}
 _TEXT_CODECS = {"ansi", "bintext", "xbin", "idf"}
 """FFmpeg renders text as video: never what a camera's file is."""
+
+
+def bounded(protocols: str) -> dict[str, str]:
+    """Options for `av.open`: no picture over MOST_PIXELS is decoded, and what is read can make FFmpeg open nothing but
+    these protocols (names with commas between): an SDP or playlist in a file would else listen on the network.
+    """
+    return {"protocol_whitelist": protocols, **_PIXELS}
 
 
 def video_stream(container: av.container.InputContainer, spec: str, health: SourceHealth) -> VideoStream:
@@ -30,6 +39,11 @@ def video_stream(container: av.container.InputContainer, spec: str, health: Sour
         raise InputError(f"{spec}: its video codec is unknown to this FFmpeg: convert it, for example to H.264")
     if stream.codec_context.name in _TEXT_CODECS:
         raise InputError(f"{spec}: is a text file, not a video")
+    try:
+        check_pixels(stream.width, stream.height)
+    except ValueError as e:
+        raise InputError(f"{spec}: a frame of {e}") from e
+    stream.codec_context.options = {**stream.codec_context.options, **_PIXELS}
     if len(videos) > 1:
         number = videos.index(stream)
         health.warnings.append(

@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import tifffile
-from PIL import Image
 
+from ...engines.media import check_pixels, open_image
 from .orientation import UPRIGHT, Orientation, of_exif
 
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what is wrong with a file is raised, too
@@ -42,7 +42,7 @@ def read_still(file: Path) -> Still:
         head = opened.read(26)
     if head[:4] in _TIFF_HEADS and (still := _read_tiff(file)) is not None:
         return still
-    with Image.open(file) as image:
+    with open_image(file) as image:
         image.load()  # Pillow is the one that notices files which were cut short
         orientation = of_exif(image.getexif().get(_ORIENTATION))
         pages = int(getattr(image, "n_frames", 1))
@@ -62,6 +62,7 @@ def _read_tiff(file: Path) -> Still | None:
         separate = page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and page.samplesperpixel > 1
         if page.dtype is None or (page.dtype.itemsize == 1 and not separate):
             return None
+        check_pixels(page.imagewidth, page.imagelength * page.imagedepth, page.samplesperpixel)
         orientation = of_exif(page.tags.valueof(_ORIENTATION))
         pages = len(opened.pages)
         try:

@@ -11,6 +11,7 @@ import av.error
 from ..config import SourceConfig
 from ..errors import InputError
 from ..frames import Camera
+from .container import bounded
 from .video import VideoSource, VideoTraits
 
 
@@ -27,7 +28,7 @@ def open_file(spec: str, path: Path, camera: Camera, config: SourceConfig, start
     if not head:
         raise InputError(f"{spec}: is an empty file: record or copy it again")
     try:
-        container = av.open(str(path.absolute()), "r", metadata_errors="replace")
+        container = av.open(str(path.absolute()), "r", options=bounded("file,crypto,data"), metadata_errors="replace")
         if start_s > 0:
             with suppress(av.error.FFmpegError):  # formats without an index are read from their start
                 container.seek(round(start_s * 1e6) + (container.start_time or 0))

@@ -13,11 +13,18 @@ from ...engines.terminal import redact
 from ..config import SourceConfig
 from ..errors import InputError
 from ..frames import Camera
+from .container import bounded
 from .live import LiveSource
 from .timing import NetworkTimes
 from .video import VideoSource, VideoTraits
 
-SCHEMES = ("rtsp", "rtsps", "http", "https", "udp", "tcp", "srt", "rtmp")
+_RTSP, _HTTP = "rtp,srtp,tcp,tls,udp", "http,https,httpproxy,tcp,tls,crypto,data"
+_PROTOCOLS = {
+    "rtsp": _RTSP, "rtsps": _RTSP, "http": _HTTP, "https": _HTTP, "udp": "udp", "tcp": "tcp", "srt": "srt",
+    "rtmp": "rtmp,tcp",
+}  # fmt: skip
+"""What FFmpeg may open for an address: what comes from there can name no file of this machine."""
+SCHEMES = tuple(_PROTOCOLS)
 _RTSP_READ_S = 0.5
 _GEN_PTS = 0x1  # AVFMT_FLAG_GENPTS
 
@@ -48,11 +55,12 @@ def open_network(spec: str, camera: Camera, config: SourceConfig) -> LiveSource:
 
 def network_options(scheme: str) -> dict[str, str]:
     """FFmpeg's options for a scheme. analyzeduration: microseconds of stream looked at before the first frame."""
+    options = bounded(_PROTOCOLS[scheme])
     if scheme in ("rtsp", "rtsps"):
-        return {"rtsp_flags": "prefer_tcp", "analyzeduration": "1000000", "fpsprobesize": "4"}
-    if scheme in ("udp", "tcp", "srt", "rtmp"):
-        return {"analyzeduration": "1000000", "fpsprobesize": "4"}
-    return {}
+        options["rtsp_flags"] = "prefer_tcp"
+    if not scheme.startswith("http"):
+        options |= {"analyzeduration": "1000000", "fpsprobesize": "4"}
+    return options
 
 
 def _open(spec: str, shown: str, camera: Camera, config: SourceConfig, cancelled: Callable[[], bool]) -> VideoSource:

@@ -14,6 +14,7 @@ import av.error
 from ..config import SourceConfig
 from ..errors import InputError
 from ..frames import Camera
+from .container import bounded
 from .video import VideoSource, VideoTraits
 
 
@@ -72,7 +73,7 @@ def open_pipe(spec: str, camera: Camera, config: SourceConfig) -> VideoSource:
     traits = VideoTraits(kind="pipe", interrupt=reader.interrupt, release=reader.release)
     try:
         try:
-            container = av.open(reader, "r", metadata_errors="replace")
+            container = av.open(reader, "r", options=bounded("pipe"), metadata_errors="replace")
         except BaseException:
             reader.release()
             raise

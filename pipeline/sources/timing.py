@@ -47,7 +47,7 @@ class MediaTimes:
     A missing timestamp is replaced by the decoding one, else by the predecessor's plus a period. One that repeats or
     steps back by up to 1 s becomes its predecessor's plus one tick. One that steps back further is taken for a
     restart (files joined end to end): it continues one period after its predecessor, and what follows shifts along.
-    Each frame changed is counted in `health.retimed`; each kind of change is told once in `health.warnings`.
+    Each such frame is counted in `health.retimed`, those that only shift along are not; each kind of change is told once in `health.warnings`.
     """
 
     def __init__(self, spec: str, rate: Fraction | None, health: SourceHealth) -> None:
@@ -65,7 +65,7 @@ class MediaTimes:
         stored = dts if pts is None else pts
         guessed = 0 if last is None else last + self._period(time_base)
         ticks = guessed if stored is None else stored + self._shift
-        trouble = "missing" if pts is None else ("shifted" if self._shift else None)
+        trouble = "missing" if pts is None else None
         if last is not None and ticks <= last:
             if (last - ticks) * time_base > _RESTART_S:
                 moved = last + self._period(time_base)

@@ -1,0 +1,16 @@
+"""What `fusecam doctor` prints."""
+
+import io
+import sys
+
+from fusecam.engines.terminal import Terminal
+from fusecam.pipeline.doctor import run_doctor
+
+
+def test_advice_is_printed_as_it_is_to_be_typed(monkeypatch):
+    """Brackets are markup to rich: `pip install 'fusecam'` is another thing, from somebody else."""
+    monkeypatch.setitem(sys.modules, "nncf", None)  # as where it is not installed
+    out = io.StringIO()
+    run_doctor(Terminal(file=out, width=1000, color_system=None))
+    assert "pip install 'fusecam[int8]'" in out.getvalue()
+    assert "pip install 'fusecam'" not in out.getvalue()

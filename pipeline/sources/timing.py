@@ -47,7 +47,8 @@ class MediaTimes:
     A missing timestamp is replaced by the decoding one, else by the predecessor's plus a period. One that repeats or
     steps back by up to 1 s becomes its predecessor's plus one tick. One that steps back further is taken for a
     restart (files joined end to end): it continues one period after its predecessor, and what follows shifts along.
-    Each such frame is counted in `health.retimed`, those that only shift along are not; each kind of change is told once in `health.warnings`.
+    Each such frame is counted in `health.retimed`, those that only shift along are not; each kind of change is told
+    once in `health.warnings`.
     """
 
     def __init__(self, spec: str, rate: Fraction | None, health: SourceHealth) -> None:

@@ -51,7 +51,7 @@ def read_still(file: Path) -> Still:
         if image.mode.startswith(("I", "F")):
             return Still(np.asarray(image), orientation, pages)
         if image.mode not in _SMALL_MODES:
-            image = image.convert("L" if image.mode == "1" else "RGB")  # type: ignore[assignment]
+            image = image.convert("L" if image.mode == "1" else "RGB")
         return Still(np.array(image), orientation, pages)
 
 

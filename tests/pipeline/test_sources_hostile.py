@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from fusecam.engines.media import MOST_PIXELS, open_image
@@ -56,6 +57,20 @@ def claims(path: Path, kind: str, side: int) -> Path:
         data[at : at + 4] = struct.pack("<HH", side, side)
     path.write_bytes(data)
     return path
+
+
+def test_many_and_deep_channels_take_no_memory(tmp_path):
+    """TIFFs of 16 bits have a reader of their own."""
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.zeros((16, 16), np.uint16), byteorder="<")
+    small = path.read_bytes()
+    for tag, value, what in ((256, 3_000_000, "megapixels"), (277, 60_000, "channels")):
+        data = bytearray(small)
+        at = next(i for i in range(8, len(data)) if data[i : i + 2] == struct.pack("<H", tag) and data[i + 4] == 1)
+        data[at : at + 12] = struct.pack("<HHII", tag, 4, 1, value)
+        path.write_bytes(data)
+        with pytest.raises(InputError, match=what):
+            open_source(str(path), "infrared", CONFIG)
 
 
 @pytest.mark.parametrize(("kind", "side"), [("JPEG", 30_000), ("TIFF", 30_000), ("BMP", 12_000), ("WEBP", 9_000)])

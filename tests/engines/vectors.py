@@ -1,41 +1,33 @@
-"""What the authors' networks return for reproducible weights and inputs: shared/conformance, beside this checkout."""
+"""What the authors' networks return for reproducible weights and inputs: tests/conformance."""
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 
 import numpy as np
-import pytest
 import torch
 
 from fusecam.engines.networks.io import Network
 from fusecam.engines.steady import CONTROLS
 
-FOLDER = Path(__file__).resolve().parents[3] / "shared" / "conformance"
+from ..conformance import fill
+
+FOLDER = Path(__file__).parents[1] / "conformance"
 
 
 def state(name: str) -> dict[str, torch.Tensor]:
-    """The filled checkpoint of NAME.json, by the authors' names. Skips the test where the folder is absent."""
-    _needed(f"{name}.json")
-    spec = importlib.util.spec_from_file_location("fill", FOLDER / "fill.py")
-    assert spec is not None
-    assert spec.loader is not None
-    fill = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(fill)
-    return {key: torch.from_numpy(np.asarray(value)) for key, value in fill.state(str(FOLDER / f"{name}.json")).items()}
+    """The filled checkpoint of NAME.json, by the authors' names."""
+    return {key: torch.from_numpy(np.asarray(value)) for key, value in fill.state(FOLDER / f"{name}.json").items()}
 
 
 def parameters(name: str) -> int:
     """How many parameters the authors' network has."""
-    _needed(f"{name}.json")
     return json.loads((FOLDER / f"{name}.json").read_text())["parameters"]
 
 
 def golden(name: str) -> dict[str, torch.Tensor]:
     """Inputs and outputs of NAME.npz, one batch item each."""
-    _needed(f"{name}.npz")
     return {key: torch.from_numpy(value)[None] for key, value in np.load(FOLDER / f"{name}.npz").items()}
 
 
@@ -49,8 +41,3 @@ def run(network: Network, *frames: np.ndarray, dehaze: float = -1.0, lift: float
     assert state.isfinite().all()
     assert all(output.dtype == torch.uint8 for output in outputs)
     return [output[0].numpy() for output in outputs]
-
-
-def _needed(file: str) -> None:
-    if not (FOLDER / file).is_file():
-        pytest.skip(f"shared/conformance/{file} is not beside this checkout")

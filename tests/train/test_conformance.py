@@ -8,7 +8,7 @@ import pytest
 from fusecam.train import metrics as m
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
-GOLDEN = SHARED / "conformance/metrics.json"
+GOLDEN = Path(__file__).parents[1] / "conformance/metrics.json"
 SCENES = SHARED / "data/msrs_dev_120"
 FUSED = {
     "max": lambda infrared, clear, hazy: np.maximum(clear, infrared),
@@ -17,8 +17,8 @@ FUSED = {
 }
 NAMES = {"VIFp": "VIF", "MSSSIM": "MS-SSIM"}
 
-if not GOLDEN.exists() or not SCENES.exists():
-    pytest.skip("shared/conformance and shared/data are not beside this checkout", allow_module_level=True)
+if not SCENES.exists():
+    pytest.skip("shared/data is not beside this checkout", allow_module_level=True)
 
 CASES = json.loads(GOLDEN.read_text())["values"]
 

@@ -1,0 +1,20 @@
+"""No test sees what this machine's user keeps, or leaves anything there: engines, weights, settings of libraries."""
+
+from collections.abc import Iterator
+
+import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _private_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    home = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", str(home))
+        for name, folder in (
+            ("XDG_CACHE_HOME", ".cache"),
+            ("XDG_DATA_HOME", ".local/share"),
+            ("XDG_CONFIG_HOME", ".config"),
+        ):
+            patch.setenv(name, str(home / folder))
+        patch.delenv("FUSECAM_HOME", raising=False)
+        yield

@@ -18,13 +18,14 @@ from .drift import DriftMonitor
 from .errors import InputError
 from .frames import Camera
 from .health import Health
-from .names import NamePairs, pair_names
 from .offset import measure_drift
+from .pairing import Pairing, pair_images, read_pairs, stamps_beside
 from .register import Registrar
 from .sources import Source, open_source
 from .sources.base import SourceInfo
 from .sources.images import ImageSource
 from .sources.live import LiveSource
+from .sources.opening import holds_images, open_shared
 from .sources.watchdog import WatchedSource
 from .sync import Synchronizer
 from .track import WEAKEST
@@ -97,18 +98,26 @@ def open_streams(config: RunConfig) -> Streams:
         notes: list[str] = []
         doubts = Doubts()
         rig = _load_rig(config, (frame_size(visible), frame_size(infrared)), notes, doubts)
-        names = _pair_images(infrared, visible)
-        if names is not None and isinstance(infrared, ImageSource):
-            infrared = infrared.arranged([partner for _, partner in names.pairs])
+        paired = None
+        if isinstance(infrared, ImageSource) and isinstance(visible, ImageSource):
+            infrared, visible, paired = _pair_images(config, infrared, visible)
+            for doubt in paired.doubts:
+                doubts.add(doubt)
+            notes += paired.notes
+            if paired.unused_infrared or any(partner is None for _, partner in paired.pairs):
+                notes.append(paired.summary)
+        elif config.sources.pairs is not None:
+            raise InputError(f"--pairs {config.sources.pairs}: is for two folders of images; leave it out here")
         registrar = Registrar(rig)
         registrar.warp(frame_size(visible), frame_size(infrared))
-        alignment = (
-            Alignment(0.0, 0.0, names.summary) if names else _align(config, rig, infrared, visible, registrar, doubts)
-        )
-        if names and (names.unused_infrared or any(partner is None for _, partner in names.pairs)):
-            notes.append(names.summary)
-        # Partners by name share their time exactly: whatever is nearest otherwise is another image.
-        tolerance_ms = 1.0 if names else config.sync.tolerance_ms
+        if paired is None:
+            alignment = _align(config, rig, infrared, visible, registrar, doubts)
+            tolerance_ms = config.sync.tolerance_ms
+        elif paired.timing is None:  # partners share their time exactly: whatever is nearest otherwise is another image
+            alignment, tolerance_ms = Alignment(0.0, 0.0, paired.summary), 1.0
+        else:
+            alignment = Alignment(_given_offset(config), 0.0, paired.summary)
+            tolerance_ms = config.sync.tolerance_ms or paired.timing.tolerance_ns / 1e6
         synchronizer = Synchronizer(
             offset_ns=round(alignment.offset_ms * 1e6),
             drift_ppm=alignment.drift_ppm,
@@ -132,7 +141,7 @@ def check_sources(config: SourceConfig) -> None:
     missing = [option for option, spec in (("--ir", config.ir.source), ("--vis", config.vis.source)) if not spec]
     if missing:
         raise InputError(f"{' and '.join(missing)} missing: give both cameras, e.g. --ir dev0 --vis dev1")
-    if config.ir.source == config.vis.source:
+    if config.ir.source == config.vis.source and not holds_images(config.ir.source or ""):
         raise InputError(f"{config.ir.source}: given as --ir and as --vis; two different sources are needed")
 
 
@@ -153,6 +162,8 @@ def frame_size(source: Source) -> Size:
 
 def _open_both(config: SourceConfig) -> tuple[Source, Source]:
     """Open infrared and visible at the same time: two pipes fed by one writer would otherwise wait for each other."""
+    if config.ir.source == config.vis.source:
+        return open_shared(config.ir.source or "", config)
     cameras: tuple[Camera, Camera] = ("infrared", "visible")
     with ThreadPoolExecutor(2) as pool:
         opening = [pool.submit(open_source, config.side(camera).source or "", camera, config) for camera in cameras]
@@ -191,11 +202,38 @@ def _check_clocks(infrared: Source, visible: Source) -> None:
         )
 
 
-def _pair_images(infrared: Source, visible: Source) -> NamePairs | None:
-    """Two folders pair by name, not by time. None unless both are folders."""
-    if infrared.info.names is None or visible.info.names is None:
-        return None
-    return pair_names(visible.info.names, infrared.info.names)
+def _pair_images(
+    config: RunConfig, infrared: ImageSource, visible: ImageSource
+) -> tuple[ImageSource, ImageSource, Pairing]:
+    """Two folders pair by name, or by the capture times of their images. Both come back with times at which partners
+    meet: those of the visible images' places where paired by name, else their own from the first one on."""
+    table = config.sources.pairs
+    shared = infrared.info.spec == visible.info.spec
+    found = pair_images(
+        visible.labels,
+        infrared.labels,
+        sources=(visible.info.spec, infrared.info.spec),
+        table=None if table is None else read_pairs(table),
+        stamps=(None, None) if shared else (stamps_beside(visible.files), stamps_beside(infrared.files)),
+        offset_ns=round(_given_offset(config) * 1e6),
+    )
+    if found.timing is None:
+        places = visible.by_rate([v for v, i in found.pairs if i is not None])
+        partners = [i for _, i in found.pairs if i is not None]
+        if partners:
+            infrared = infrared.placed([(i, time_ns) for i, (_, time_ns) in zip(partners, places, strict=True)])
+        return infrared, visible, found
+    sides = [
+        sorted((time, index) for index, time in enumerate(times) if time is not None)
+        for times in (found.timing.visible, found.timing.infrared)
+    ]
+    zero = min(sides[0][0][0], sides[1][0][0])
+    seen, heat = ([(index, time - zero) for time, index in side] for side in sides)
+    return infrared.placed(heat), visible.placed(seen), found
+
+
+def _given_offset(config: RunConfig) -> float:
+    return 0.0 if config.sync.offset_ms == "auto" else config.sync.offset_ms
 
 
 def _align(

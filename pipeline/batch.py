@@ -22,7 +22,7 @@ from .assemble import Tools, build_tools, open_streams
 from .config import MonitorConfig, RunConfig
 from .doubts import DOUBTFUL
 from .errors import InputError, expected_errors
-from .names import pair_clips
+from .pairing import pair_clips, read_pairs
 from .report import write_report
 from .session import INTERRUPTED, interruptible, run_streams
 
@@ -112,8 +112,8 @@ def run_batch(
         console.print(f"[yellow]ignored:[/] {told}, which watch a single run", highlight=False)
     if out.exists() and not out.is_dir():
         raise InputError(f"--out {out}: is a file; give a folder for the results")
+    clips, alone = find_clips(ir_source, vis_source, out.absolute(), config.sources.pairs)
     config = _settled(config)
-    clips, alone = find_clips(ir_source, vis_source, out.absolute())
     for path in alone:
         console.print(f"[yellow]no partner:[/] {markup(path)}", highlight=False)
     with interruptible() as stop:
@@ -138,6 +138,7 @@ def _settled(config: RunConfig) -> RunConfig:
         "overlay": config.overlay.model_copy(update={"enabled": bool(config.overlay.enabled)}),
         "detector": config.detector.model_copy(update={"weights": None if weights is None else weights.absolute()}),
         "rig": None if config.rig is None else config.rig.absolute(),
+        "sources": config.sources.model_copy(update={"pairs": None}),  # of clips, which are paired by now
         "monitor": MonitorConfig(drift=config.monitor.drift),  # the rest is of a single run
     }
     return config.model_copy(update=update)
@@ -158,14 +159,18 @@ def _run_here(
     return rows
 
 
-def find_clips(ir_source: str, vis_source: str, out: Path) -> tuple[list[Clip], list[Path]]:
-    """Pairs of clips by the name rule, and the clips that have no partner. Raises InputError when no pair is found."""
+def find_clips(ir_source: str, vis_source: str, out: Path, table: Path | None = None) -> tuple[list[Clip], list[Path]]:
+    """Pairs of clips by the name rule, or by the user's table, and the clips that have no partner.
+
+    Raises InputError when no pair is found.
+    """
     patterns = (ir_source, vis_source) if _across_folders(ir_source) and _across_folders(vis_source) else None
-    pairs, alone = pair_clips(_clips(ir_source, out), _clips(vis_source, out), patterns)
+    given = None if table is None else read_pairs(table)
+    pairs, alone = pair_clips(_clips(ir_source, out), _clips(vis_source, out), patterns, given)
     if not pairs:
         raise InputError(
             f"{ir_source}, {vis_source}: no two clips belong together; name them like a_ir.mp4 and a_vis.mp4, "
-            "or equally in two folders"
+            "or equally in two folders, or name the pairs in a CSV file with --pairs"
         )
     clips = [Clip(pair.name, pair.infrared.absolute(), pair.visible.absolute(), out) for pair in pairs]
     inputs = {path.resolve().parent for pair in pairs for path in (pair.infrared, pair.visible)}

@@ -81,6 +81,7 @@ def run(
     context: typer.Context,
     ir: Source = None,
     vis: Source = None,
+    pairs: options.Pairs = None,
     config: options.Config = None,
     max_frames: options.MaxFrames = None,
     strict: options.Strict = None,
@@ -116,9 +117,9 @@ def run(
 ) -> None:
     """Fuse an infrared and a visible camera: paired in time, registered, freed of haze and darkness, detected on."""
     overrides = options.overrides(
-        ir=ir, vis=vis, dehaze=dehaze, lift=lift, prompt=prompt, engine=engine, detect=detect, weights=weights,
-        classes=classes, conf=conf, track=track, overlay=overlay, inset=inset, trails=trails, tint=tint,
-        offset_ms=offset_ms, out=out, show=show, record=record, events=events, report=report,
+        ir=ir, vis=vis, pairs=pairs, dehaze=dehaze, lift=lift, prompt=prompt, engine=engine,
+        detect=detect, weights=weights, classes=classes, conf=conf, track=track, overlay=overlay, inset=inset,
+        trails=trails, tint=tint, offset_ms=offset_ms, out=out, show=show, record=record, events=events, report=report,
         frame_latencies=frame_latencies, rig=rig, distance=distance, max_frames=max_frames, strict=strict,
         metrics=metrics, serve=serve, token=token, log_json=log_json,
     )  # fmt: skip
@@ -167,6 +168,7 @@ def batch(
     ] = False,
     ray: options.Ray = None,
     ray_cores: options.RayCores = None,
+    pairs: options.Pairs = None,
     config: options.Config = None,
     max_frames: options.MaxFrames = None,
     strict: options.Strict = None,
@@ -191,7 +193,8 @@ def batch(
     """Fuse folders of clips, one after the other or over a cluster; what is finished is not done again.
 
     Infrared and visible clips belong together when their names are equal once the camera's marker
-    (ir, infrared, thermal, lwir; vis, visible, rgb) is taken off: a_ir.mp4 with a_vis.mp4, or a.mp4 in two folders.
+    (ir, thermal, lwir, T, IRX; vis, rgb, eo, W, MAX; ...) is taken off: a_ir.mp4 with a_vis.mp4, or a.mp4 in two
+    folders.
     Where globs go through folders, names are what their * stand for: of 'd*/ir.mp4' and 'd*/vis.mp4' d1 and so on.
     The results are DIR/a.mp4, DIR/a.jsonl and DIR/a.report.json, with the frames and times of the visible clip.
     """
@@ -199,9 +202,10 @@ def batch(
     from .config import load
 
     overrides = options.overrides(
-        dehaze=dehaze, lift=lift, prompt=prompt, engine=engine, detect=detect, weights=weights, classes=classes,
-        conf=conf, track=track, overlay=overlay, inset=inset, trails=trails, tint=tint, offset_ms=offset_ms,
-        frame_latencies=frame_latencies, rig=rig, distance=distance, max_frames=max_frames, strict=strict,
+        pairs=pairs, dehaze=dehaze, lift=lift, prompt=prompt, engine=engine, detect=detect, weights=weights,
+        classes=classes, conf=conf, track=track, overlay=overlay, inset=inset, trails=trails, tint=tint,
+        offset_ms=offset_ms, frame_latencies=frame_latencies, rig=rig, distance=distance, max_frames=max_frames,
+        strict=strict,
     )  # fmt: skip
     if ray_cores is not None and ray is None:
         raise InputError("--ray-cores needs --ray: without a cluster a clip has the whole machine")

@@ -74,6 +74,9 @@ class SourceConfig(_Section):
 
     ir: SideConfig = SideConfig()
     vis: SideConfig = SideConfig()
+    pairs: Path | None = Field(
+        None, description="CSV of images (or clips of a batch) that belong together, columns visible,infrared"
+    )
     fps: float = Field(25.0, ge=1e-3, le=1e4, description="frame rate given to image folders, which have none")
     thermal: ThermalConfig = ThermalConfig()
     camera_format: str | None = Field(None, description="`format` of both cameras where a camera has none of its own")

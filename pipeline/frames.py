@@ -16,7 +16,7 @@ Pixels: TypeAlias = npt.NDArray[np.uint8]
 Camera = Literal["visible", "infrared"]
 Clock = Literal["media", "monotonic", "index"]
 """What a capture time counts from: `media` the start of a file, `monotonic` the host's CLOCK_MONOTONIC,
-`index` the position in a folder of images divided by a nominal frame rate."""
+`index` the first image of a folder, by a nominal frame rate or by the images' own capture times."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,10 +39,12 @@ class Frame:
 
     pixels: uint8, (H, W, 3) RGB for the visible camera, (H, W) for the infrared one.
     time_ns: capture time on `clock`. Strictly increasing within a source.
-    sequence: position in the source, from 0, no gaps for frames that the source delivered.
+    sequence: position in the source, from 0. Of videos and cameras without gaps; of images the place in the list of
+        files, so that one that cannot be read leaves its place empty.
     pts, time_base: the presentation time as stored (`pts * time_base` seconds), kept so that an output
         video can carry it unchanged; None where the source has none (image folders).
-    name: file stem for images, else None.
+    name: what an image is called in outputs: its stem, after its folders and `_` where stems are not unique; else None.
+    file: of an image, its path below the folder or pattern that was given, else None.
     arrival_ns: CLOCK_MONOTONIC when the frame was decoded and handed over, from which its age is counted.
     trace: of the raw samples; None of images of a folder.
     """
@@ -55,6 +57,7 @@ class Frame:
     pts: int | None = None
     time_base: Fraction | None = None
     name: str | None = None
+    file: str | None = None
     arrival_ns: int = 0
     trace: Trace | None = None
 

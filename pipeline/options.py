@@ -28,6 +28,15 @@ def place(text: str | Path) -> Path:
 Config = Annotated[
     Path | None, _option(panel=RUN, metavar="YAML", help="Run file with any setting; options given here override it.")
 ]
+Pairs = Annotated[
+    Path | None,
+    _option(
+        panel=RUN,
+        metavar="CSV",
+        help="Which images, or clips of a batch, belong together: columns visible,infrared. Default: by their names, "
+        "or by the capture times in them.",
+    ),
+]
 MaxFrames = Annotated[int | None, _option(panel=RUN, metavar="N", min=1, help="Stop after N output frames.")]
 Strict = Annotated[
     bool | None,
@@ -205,6 +214,7 @@ def overrides(
     *,
     ir: str | None = None,
     vis: str | None = None,
+    pairs: Path | None = None,
     dehaze: str | None = None,
     lift: str | None = None,
     prompt: str | None = None,
@@ -247,7 +257,7 @@ def overrides(
     if conf is not None and not 0 < conf < 1:
         raise InputError(f"--conf {conf}: give a number between 0 and 1")
     return {
-        "sources": {side: {"source": spec} for side, spec in _given(ir=ir, vis=vis).items()},
+        "sources": {side: {"source": spec} for side, spec in _given(ir=ir, vis=vis).items()} | _given(pairs=pairs),
         "engine": _given(
             name=engine, dehaze=_strength("--dehaze", dehaze), lift=_strength("--lift", lift), prompt=prompt
         ),

@@ -19,7 +19,6 @@ from ...engines.terminal import markup
 from ..assemble import Streams, Tools, open_streams
 from ..config import OverlayConfig, RunConfig, SourceConfig
 from ..errors import InputError
-from ..names import pair_names
 from ..session import INTERRUPTED, interruptible, run_streams
 from ..sources import open_source
 from ..sources.base import Source
@@ -74,25 +73,16 @@ def _check_pair(config: SourceConfig) -> None:
     specs = {"--ir": config.ir.source or "", "--vis": config.vis.source or ""}
     if specs["--ir"] == specs["--vis"] or not all(_is_recorded(spec) for spec in specs.values()):
         return  # the same source twice is refused where sources are opened
-    colour, names = {}, {}
+    colour = {}
     for option, spec in specs.items():
         source = open_source(spec, "visible", config)
         try:
             colour[option] = _colourfulness(source)
-            names[option] = source.info.names
         finally:
             source.close()
     if colour["--ir"] > _COLOUR and colour["--vis"] < _GREY:
         raise InputError(
             f"{specs['--ir']}: is in colour while {specs['--vis']} is grey: --ir and --vis seem to be swapped"
-        )
-    infrared, visible = names["--ir"], names["--vis"]
-    if infrared is None or visible is None or len(infrared) == len(visible):
-        return
-    if pair_names(visible, infrared).rule == "index":
-        raise InputError(
-            f"{specs['--ir']}: {len(infrared)} images, {specs['--vis']}: {len(visible)}, and their names do not tell "
-            "which belong together: name the two images of a view alike, or remove those without a partner"
         )
 
 

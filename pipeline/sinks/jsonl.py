@@ -18,7 +18,9 @@ class JsonLinesSink:
     """Writes `target`, one object to the line:
 
     `{"frame": 0, "time": 12.345, "skew_ms": 3.1, "haze": 0.41, "illumination": 0.22, "detections": [...]}` with
-    detections `{"class": "person", "score": 0.91, "box": [x1, y1, x2, y2], "track": 7}`. Seconds for `time`; `skew_ms`
+    detections `{"class": "person", "score": 0.91, "box": [x1, y1, x2, y2], "track": 7}`. Of folders also `"image":
+    "b.png"` and `"infrared_image": "b_t.png"` (null for none); `frame` is then the place in the visible folder's list,
+    where images that could not be read keep theirs. Seconds for `time`; `skew_ms`
     is null without an infrared partner; while the visible camera is lost, `"led_by": "infrared"` is added and haze and
     illumination are null; boxes in pixels of the output; `track` only when tracked, `"coasted": true` only where the
     object was not found in this frame and its track tells where it should be. A number that is not finite becomes null.
@@ -49,10 +51,15 @@ class JsonLinesSink:
 def record(result: Result) -> dict[str, Any]:
     """A result as its line says it, ready for JSON."""
     led = result.pair.led_by == "infrared"
+    visible, infrared = result.pair.visible, result.pair.infrared
+    image: dict[str, Any] = {}
+    if visible.file is not None:
+        image = {"image": visible.file, "infrared_image": None if infrared is None else infrared.file}
     line = {
-        "frame": result.index,
+        "frame": result.index if visible.file is None else visible.sequence,
+        **image,
         "time": round(result.time, 6),
-        "skew_ms": None if led or result.pair.infrared is None else round(result.pair.skew_ns / 1e6, 3),
+        "skew_ms": None if led or infrared is None else round(result.pair.skew_ns / 1e6, 3),
         "haze": None if led else _rounded(result.fused.haze, 4),
         "illumination": None if led else _rounded(result.fused.light, 4),
         "detections": [_detection(found) for found in result.detections],

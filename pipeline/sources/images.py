@@ -13,9 +13,10 @@ from pathlib import Path
 from ..config import SourceConfig
 from ..errors import InputError
 from ..frames import Camera, Frame, Pixels
+from ..pairing import labels_of
 from .base import SourceHealth, SourceInfo
 from .decode import read_still
-from .picture import PictureMaker
+from .picture import PictureMaker, fourth_is_picture
 from .timing import to_ns
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp"})
@@ -31,7 +32,7 @@ def find_images(spec: str, path: Path) -> list[Path]:
         elif path.exists():
             candidates = [path]
         else:  # Path.glob takes no absolute pattern
-            candidates = [Path(match) for match in glob.glob(str(path), recursive=True)]  # noqa: PTH207
+            candidates = [Path(match) for match in glob.glob(_any_case(str(path)), recursive=True)]  # noqa: PTH207
     except OSError as e:
         raise InputError(f"{spec}: cannot be read: {e.strerror}") from e
     images = [c for c in candidates if is_image(c) and c.is_file()]
@@ -45,6 +46,12 @@ def find_images(spec: str, path: Path) -> list[Path]:
     return sorted(images, key=_natural)
 
 
+def _any_case(pattern: str) -> str:
+    """A pattern whose suffix matches in any case: cameras write .JPG where later copies are .jpg."""
+    stem, dot, suffix = pattern.rpartition(".")
+    return stem + dot + "".join(f"[{c.lower()}{c.upper()}]" for c in suffix) if suffix.isalpha() else pattern
+
+
 def is_image(path: Path) -> bool:
     """Whether the name is that of an image which is not hidden."""
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
@@ -56,9 +63,8 @@ class ImageSource:
     Visible: (H, W, 3) RGB, 16 bits scaled to 8, alpha dropped, grey and palette expanded. Infrared: (H, W), over 8
     bits or float by percentiles of each picture by itself, colour as luma: nothing says that a folder is a sequence, so
     that no picture may change another (a fixed range serves sequences). EXIF orientation is applied; of files with
-    several pages the first is taken. An image that cannot be read whole is skipped and counted; its position in time
-    stays empty.
-    Raises InputError when not one of them can be read.
+    several pages the first is taken. An image that cannot be read whole is skipped and counted; its place in time and
+    order stays empty. Raises InputError when not one of them can be read.
     """
 
     def __init__(
@@ -67,24 +73,25 @@ class ImageSource:
         files: Sequence[Path],
         camera: Camera,
         config: SourceConfig,
-        positions: Sequence[int] | None = None,
+        places: Sequence[tuple[int, int]] | None = None,
     ) -> None:
-        """positions: of each file in time, strictly increasing; None: 0, 1, 2, ..."""
+        """places: which images to give, as (index in files, time in ns), times increasing; None: all, by the rate."""
         self.health = SourceHealth()
+        self.files = files
+        self.labels = labels_of(files, spec)
         self._spec = spec
-        self._files = files
-        self._positions = range(len(files)) if positions is None else positions
         self._config = config
         self._camera: Camera = camera
         self._rate = Fraction(config.side(camera).rate or config.fps).limit_denominator(100_000)
+        self._places = self.by_rate(range(len(files))) if places is None else places
         self._picture = PictureMaker(spec, camera, config, self.health, still=True)
         self._pages_told = False
         self._closed = threading.Event()
-        self._sequence = 0
-        self._frames = self._read_all()
+        names = self._names()
+        self._frames = self._read_all(names)
         first = next(self._frames, None)
         if first is None:
-            raise InputError(f"{spec}: none of its {len(files)} images can be read: {self._first_failure}")
+            raise InputError(f"{spec}: none of its {len(self._places)} images can be read: {self._first_failure}")
         self._first: Frame | None = first
         self.info = SourceInfo(
             spec=spec,
@@ -92,11 +99,11 @@ class ImageSource:
             camera=camera,
             width=first.size[0],
             height=first.size[1],
-            rate=self._rate,
-            frames=len(files),
+            rate=self._rate if places is None else None,
+            frames=len(self._places),
             live=False,
             clock="index",
-            names=tuple(file.stem for file in files),
+            names=tuple(names),
         )
 
     def __iter__(self) -> Iterator[Frame]:
@@ -112,15 +119,21 @@ class ImageSource:
         """End the iteration after the image in hand. Safe to call twice and from any thread."""
         self._closed.set()
 
-    def arranged(self, order: Sequence[int | None]) -> ImageSource:
-        """A fresh source whose image at position k is file `order[k]` of this one; None leaves the position empty."""
-        taken = [(position, index) for position, index in enumerate(order) if index is not None]
-        files = [self._files[index] for _, index in taken]
-        return ImageSource(self._spec, files, self._camera, self._config, [position for position, _ in taken])
+    def by_rate(self, positions: Sequence[int]) -> list[tuple[int, int]]:
+        """Positions with their times by the nominal rate."""
+        return [(position, to_ns(position, 1 / self._rate)) for position in positions]
 
-    def _read_all(self) -> Iterator[Frame]:
-        for position, file in zip(self._positions, self._files, strict=True):
-            time_ns = to_ns(position, 1 / self._rate)
+    def placed(self, places: Sequence[tuple[int, int]]) -> ImageSource:
+        """A fresh source of some of the images at other times; see `places` above."""
+        return ImageSource(self._spec, self.files, self._camera, self._config, places)
+
+    def _names(self) -> list[str]:
+        stems = [file.stem for file in self.files]
+        return stems if len(set(stems)) == len(stems) else ["_".join(label) for label in self.labels]
+
+    def _read_all(self, names: Sequence[str]) -> Iterator[Frame]:
+        for index, time_ns in self._places:
+            file = self.files[index]
             try:
                 pixels = self._read(file, time_ns)
             except Exception as e:  # Pillow's plugins raise whatever they trip over in a damaged file
@@ -130,12 +143,12 @@ class ImageSource:
                 pixels=pixels,
                 time_ns=time_ns,
                 clock="index",
-                sequence=self._sequence,
+                sequence=index,
                 camera=self._camera,
-                name=file.stem,
+                name=names[index],
+                file="/".join((*self.labels[index][:-1], file.name)),
                 arrival_ns=time.monotonic_ns(),
             )
-            self._sequence += 1
 
     def _count_corrupt(self, file: Path, error: Exception) -> None:
         self.health.corrupt += 1
@@ -149,6 +162,14 @@ class ImageSource:
             self._pages_told = True
             self.health.warnings.append(f"{self._spec}: of images with several pages the first is used ({file.name})")
         return self._picture.make(still.values, time_ns, still.orientation)
+
+
+def has_fourth_picture(file: Path) -> bool:
+    """Whether an image holds a picture beside red, green and blue. False for what cannot be read."""
+    try:
+        return fourth_is_picture(read_still(file).values)
+    except Exception:  # said when it is read as a frame
+        return False
 
 
 def _natural(path: Path) -> tuple[list[tuple[int, int, str]], str]:

@@ -8,10 +8,11 @@ from pathlib import Path
 from ..config import SourceConfig
 from ..errors import InputError
 from ..frames import Camera
+from ..pairing import belongs_to_infrared, labels_of
 from .base import Source
 from .camera import camera_device, list_cameras, open_camera
 from .file import open_file
-from .images import ImageSource, find_images, is_image
+from .images import ImageSource, find_images, has_fourth_picture, is_image
 from .network import SCHEMES, open_network
 from .pipe import open_pipe
 
@@ -40,6 +41,38 @@ def open_source(spec: str, camera: Camera, config: SourceConfig, start_s: float 
     if spec == "-":
         return open_pipe(spec, camera, config)
     return _open_path(spec, camera, config, start_s)
+
+
+def holds_images(spec: str) -> bool:
+    """Whether a source is a folder, a glob pattern or a file of images, as far as its name tells."""
+    if camera_device(spec) or "://" in spec or spec == "-":
+        return False
+    try:
+        path = Path(spec).expanduser()
+        return path.is_dir() or is_image(path)
+    except (OSError, RuntimeError, ValueError):
+        return False
+
+
+def open_shared(spec: str, config: SourceConfig) -> tuple[ImageSource, ImageSource]:
+    """Infrared and visible out of one folder: infrared as the fourth channel of its images, or both by their names.
+
+    Raises InputError where neither is so.
+    """
+    files = find_images(spec, Path(spec).expanduser())
+    if config.ir.channel is not None or has_fourth_picture(files[0]):
+        channel = config.ir.channel or 4
+        told = config.model_copy(update={"ir": config.ir.model_copy(update={"channel": channel})})
+        return ImageSource(spec, files, "infrared", told), ImageSource(spec, files, "visible", told)
+    labels = labels_of(files, spec)
+    thermal = [belongs_to_infrared(label) for label in labels]
+    if not any(thermal) or all(thermal):
+        raise InputError(
+            f"{spec}: given as --ir and as --vis, but its images have no fourth channel, and their names do not tell "
+            "the cameras (like a_ir.png and a_vis.png): two different sources are needed"
+        )
+    sides = [[file for file, heat in zip(files, thermal, strict=True) if heat == side] for side in (True, False)]
+    return ImageSource(spec, sides[0], "infrared", config), ImageSource(spec, sides[1], "visible", config)
 
 
 def _open_path(spec: str, camera: Camera, config: SourceConfig, start_s: float) -> Source:

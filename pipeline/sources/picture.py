@@ -21,6 +21,7 @@ _COLOURED = 24
 _COLOURED_PART = 0.02
 _DEPTHS = (10, 12, 16)
 _LEAST_INSIDE = 0.125
+_GRADED_PART = 0.02  # soft edges of a mask are less of a picture than this
 
 
 class PictureMaker:
@@ -71,6 +72,12 @@ class PictureMaker:
             return stored.reshape(stored.shape[:2])
         if channels > 4:
             raise ValueError(f"has {channels} channels: say with {self._name}.channel which one is the picture")
+        if not self._visible and fourth_is_picture(stored):
+            self._health.doubts.add(
+                f"{self._spec}: infrared is read from the fourth channel, which holds a picture; if that is wrong, set "
+                f"{self._name}.channel"
+            )
+            return np.ascontiguousarray(stored[..., 3])
         colour = stored[..., 0] if channels == 2 else stored[..., :3]
         if self._visible or colour.ndim == 2:
             return colour
@@ -198,6 +205,15 @@ class PictureMaker:
         if what.split(" ", 1)[-1] not in self._said:
             self._said.add(what.split(" ", 1)[-1])
             self._health.warnings.append(f"{self._spec}: {what}; {self._name}.{setting} decides otherwise")
+
+
+def fourth_is_picture(stored: Array) -> bool:
+    """Whether the fourth of (H, W, 4) channels holds a picture, not a mask: not only what is clear and what opaque."""
+    if stored.ndim != 3 or stored.shape[2] != 4 or stored.dtype.kind != "u":
+        return False
+    alpha = stored[..., 3]
+    graded = (alpha > 0) & (alpha < np.iinfo(stored.dtype).max)
+    return bool(np.ptp(alpha) > 0 and np.mean(graded) > _GRADED_PART)
 
 
 def is_coloured(rgb: Pixels) -> bool:

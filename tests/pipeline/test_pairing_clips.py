@@ -1,73 +1,13 @@
-"""Pairing by name: images of two folders, and clips for a batch."""
+"""Pairing of a batch's clips by name."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from fusecam.pipeline.errors import InputError
-from fusecam.pipeline.names import pair_clips, pair_names
-
-MARKER = "names without the camera marker"
-
-
-@pytest.mark.parametrize(
-    ("visible", "infrared", "pairs", "unused", "rule"),
-    [
-        (["a", "b"], ["a", "b"], [0, 1], [], "equal names"),
-        (["a", "b", "c"], ["c", "a"], [1, None, 0], [], "equal names"),
-        (["a"], ["a", "b", "c"], [0], [1, 2], "equal names"),
-        (["1_vis", "2_vis"], ["2_ir", "1_ir"], [1, 0], [], MARKER),
-        (["vis_1", "vis_2"], ["ir_1", "ir_2"], [0, 1], [], MARKER),
-        (["VIS001", "VIS002"], ["IR002", "IR001"], [1, 0], [], MARKER),
-        (["a-rgb-7"], ["a-thermal-7"], [0], [], MARKER),
-        (["a.visible"], ["a.lwir"], [0], [], MARKER),
-        (["a", "b"], ["a_ir", "b_ir"], [0, 1], [], MARKER),
-        (["DJI_1", "DJI_2"], ["DJI_1_T", "DJI_2_T"], [0, 1], [], MARKER),
-        (["cat_t_1_vis"], ["cat_t_1_ir"], [0], [], MARKER),
-        (["ir_1", "ir_2"], ["ir_2", "ir_1"], [1, 0], [], "equal names"),
-        (["x7", "x8", "x9"], ["y1", "y2"], [0, 1, None], [], "index"),
-        (["stairs_1"], ["chairs_1"], [0], [], "index"),
-        (["a", "a", "b"], ["a", "b"], [0, None, 1], [], "equal names"),
-        (["a", "a"], ["a", "a", "a"], [0, 1], [2], "equal names"),
-        (["a"], [], [None], [], "index"),
-        ([], ["a"], [], [0], "index"),
-        (["vis"], ["ir"], [0], [], MARKER),
-        (["café_vis"], ["café_ir"], [0], [], MARKER),
-        (["___"], ["---"], [0], [], MARKER),
-    ],
-)
-def test_pair_names(
-    visible: list[str], infrared: list[str], pairs: list[int | None], unused: list[int], rule: str
-) -> None:
-    found = pair_names(visible, infrared)
-    assert found.pairs == list(enumerate(pairs))
-    assert (found.unused_infrared, found.rule) == (unused, rule)
-
-
-NAMES = st.lists(
-    st.sampled_from(["a", "b", "a_ir", "a_vis", "vis_b", "t_b", "1", "vis", "A", "a_t_ir", "", "_"]), max_size=12
-)
-
-
-@given(NAMES, NAMES)
-@settings(deadline=None)
-def test_every_image_is_accounted_for(visible: list[str], infrared: list[str]) -> None:
-    found = pair_names(visible, infrared)
-    assert [v for v, _ in found.pairs] == list(range(len(visible)))
-    taken = [i for _, i in found.pairs if i is not None]
-    assert sorted(taken + found.unused_infrared) == list(range(len(infrared)))
-
-
-def test_summary_names_the_rule_and_what_is_left() -> None:
-    assert pair_names(["a", "b"], ["a", "b"]).summary == "2 image pairs by equal names"
-    assert pair_names(["a", "b"], ["a", "c", "d"]).summary == (
-        "1 image pairs by equal names; without a partner: 1 visible and 2 infrared"
-    )
-
+from fusecam.pipeline.pairing import pair_clips, read_pairs
 
 BOTH = "d/thermal_1_vis.mp4 d/thermal_1_ir.mp4"
 
@@ -87,6 +27,20 @@ BOTH = "d/thermal_1_vis.mp4 d/thermal_1_ir.mp4"
         ("i/a.mp4", "v/b.mp4", [], "i/a.mp4 v/b.mp4"),
         ("i/a.mp4 i/a.avi", "v/b.mp4", [], "i/a.mp4 i/a.avi v/b.mp4"),
         ("", "", [], ""),
+        ("d/DJI_1_T.MP4 d/DJI_1_W.MP4", "d/DJI_1_T.MP4 d/DJI_1_W.MP4", ["DJI_1 d/DJI_1_T.MP4 d/DJI_1_W.MP4"], ""),
+        ("d/DJI_1_V.MP4 d/DJI_1_T.MP4", "d/DJI_1_V.MP4 d/DJI_1_T.MP4", ["DJI_1 d/DJI_1_T.MP4 d/DJI_1_V.MP4"], ""),
+        ("i/DJI_1_T.MP4", "v/DJI_1_Z.MP4", ["DJI_1 i/DJI_1_T.MP4 v/DJI_1_Z.MP4"], ""),
+        ("d/IRX_1.mp4 d/MAX_1.mp4", "d/IRX_1.mp4 d/MAX_1.mp4", ["1 d/IRX_1.mp4 d/MAX_1.mp4"], ""),
+        ("d/a_LWIR.mp4 d/a_EO.mp4", "d/a_LWIR.mp4 d/a_EO.mp4", ["a d/a_LWIR.mp4 d/a_EO.mp4"], ""),
+        ("d/a_TIR.mp4 d/a_RGB.mp4", "d/a_TIR.mp4 d/a_RGB.mp4", ["a d/a_TIR.mp4 d/a_RGB.mp4"], ""),
+        ("i/Thermal_a.mp4", "v/Visual_a.mp4", ["a i/Thermal_a.mp4 v/Visual_a.mp4"], ""),
+        ("i/a_Inf.mp4", "v/a_Vis.mp4", ["a i/a_Inf.mp4 v/a_Vis.mp4"], ""),
+        ("i/a_ir.mp4", "v/a_co.mp4", ["a i/a_ir.mp4 v/a_co.mp4"], ""),
+        ("i/F_1_PreviewData.mp4", "v/F_1_RGB.mp4", ["F_1 i/F_1_PreviewData.mp4 v/F_1_RGB.mp4"], ""),
+        ("i/left_1.mp4", "v/right_1.mp4", ["1 i/left_1.mp4 v/right_1.mp4"], ""),
+        ("i/i1.mp4 i/i2.mp4", "v/v2.mp4 v/v1.mp4", ["2 i/i2.mp4 v/v2.mp4", "1 i/i1.mp4 v/v1.mp4"], ""),
+        # words that nobody knew, in all of one camera's names and none of the other's
+        ("i/Q_1.mp4 i/Q_2.mp4", "v/P_2.mp4 v/P_3.mp4", ["P_2 i/Q_2.mp4 v/P_2.mp4"], "i/Q_1.mp4 v/P_3.mp4"),
     ],
 )
 def test_pair_clips(infrared: str, visible: str, pairs: list[str], leftovers: str) -> None:
@@ -149,3 +103,14 @@ def test_clip_folders_keep_their_dots(tmp_path: Path) -> None:
         (tmp_path / name).mkdir(parents=True)
     found, _ = pair_clips([tmp_path / "i/run.1_ir"], [tmp_path / "v/run.1_vis"])
     assert [p.name for p in found] == ["run.1"]
+
+
+def test_a_table_decides_over_names(tmp_path: Path) -> None:
+    (tmp_path / "pairs.csv").write_text("visible,infrared\na.mp4,b.mp4\nb,a\n")
+    found, left = pair_clips(
+        [Path("i/a.mp4"), Path("i/b.mp4"), Path("i/c.mp4")],
+        [Path("v/a.mp4"), Path("v/b.mp4")],
+        table=read_pairs(tmp_path / "pairs.csv"),
+    )
+    assert [f"{p.name} {p.infrared} {p.visible}" for p in found] == ["a i/b.mp4 v/a.mp4", "b i/a.mp4 v/b.mp4"]
+    assert left == [Path("i/c.mp4")]

@@ -1,0 +1,20 @@
+"""Which image or clip of one camera belongs to which of the other: one code for runs, batches, evaluation, training."""
+
+from .clips import ClipPair, pair_clips
+from .images import Pairing, pair_images
+from .labels import Label, belongs_to_infrared, labels_of
+from .stamps import stamps_beside
+from .table import PairTable, read_pairs
+
+__all__ = [
+    "ClipPair",
+    "Label",
+    "PairTable",
+    "Pairing",
+    "belongs_to_infrared",
+    "labels_of",
+    "pair_clips",
+    "pair_images",
+    "read_pairs",
+    "stamps_beside",
+]

@@ -1,0 +1,151 @@
+"""Names taken apart: folders, segments, words, numbers, and the words that only tell the camera.
+
+A camera marker is a word of a name that tells the camera, as a whole part between `_`, `-`, `.`, spaces or digits, in
+any case: `DJI_0001_T`, `IRX_0001`, `VIS001`. Clear markers are removed wherever they stand; faint ones (`t`, `i`, `co`)
+are common as ordinary parts of a name and count only where nothing clearer does.
+"""
+
+from __future__ import annotations
+
+import glob
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+from pathlib import Path
+
+from ..frames import Camera
+
+Label = tuple[str, ...]
+"""What an image or clip is known by: folders, where they count, and the name without its suffix."""
+Key = tuple[str, ...]
+"""Words in lower case and numbers without leading zeros, ready to be compared."""
+
+_MARKERS: dict[Camera, tuple[frozenset[str], ...]] = {
+    "visible": (
+        frozenset({"vis", "visible", "rgb", "vi", "color", "colour", "visual", "eo", "trainimg", "valimg", "testimg"}),
+        frozenset({"v", "w", "z", "co", "max", "left", "right"}),
+    ),
+    "infrared": (
+        frozenset(
+            {"ir", "infrared", "thermal", "lwir", "mwir", "fir", "tir", "irx", "previewdata", "cropinfrared"}
+            | {"trainimgr", "valimgr", "testimgr"}
+        ),
+        frozenset({"t", "i", "inf", "left", "right"}),
+    ),
+}
+"""Words of common recorders and public data sets, the clear ones and the faint ones. DJI: T, W, Z, V. Autel: IRX, MAX.
+FLIR ADAS: PreviewData. DroneVehicle: trainimg, trainimgr. VEDAI: co."""
+_TOKEN = re.compile(r"[^\W\d_]+|\d+")
+_EXPORT = re.compile(r"_(?:jpe?g|png|bmp|tiff?)\.rf\.[0-9a-f]{32}$", re.IGNORECASE)
+"""What Roboflow adds to every name it exports: the old suffix, and a hash of the file."""
+
+
+def labels_of(paths: Sequence[Path], spec: str) -> list[Label]:
+    """Labels of images: folders count below that of `spec`, a folder or a pattern, and the name without its suffix."""
+    base = Path(*takewhile(lambda part: not glob.has_magic(part), Path(spec).expanduser().parts))
+    return [_label(path, base) for path in paths]
+
+
+def _label(path: Path, base: Path) -> Label:
+    folders = path.parent.relative_to(base).parts if path.is_relative_to(base) and path != base else ()
+    return (*folders, path.stem)
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """A name without its marker: as text, and as its parts for comparison.
+
+    marker: which word it was, None for none. rank: 0 for a clear marker, 1 for a faint one.
+    """
+
+    rest: str
+    key: Key
+    marker: int | None
+    rank: int
+
+
+def split_marker(part: str, camera: Camera, faint: bool = True) -> Split:
+    """Take one marker of `camera` off a name: the clearest, and of those the last, else the first, else any."""
+    tokens = list(_TOKEN.finditer(part))
+    words = [_normal(part, token) for token in tokens]
+    for rank, markers in enumerate(_MARKERS[camera][: 1 + faint]):
+        for k in (len(words) - 1, *range(len(words) - 1)):
+            if k >= 0 and words[k] in markers:
+                before, after = part[: tokens[k].start()], part[tokens[k].end() :]
+                joint = "" if not before or not after else before[-1] if not before[-1].isalnum() else ""
+                rest = before.rstrip("_-. ") + joint + after.lstrip("_-. ")
+                return Split(rest, (*words[:k], *words[k + 1 :]), k, rank)
+    return Split(part, tuple(words), None, 0)
+
+
+def _normal(part: str, token: re.Match[str]) -> str:
+    """A word in lower case, a number without leading zeros; of decimals, `.5` and `.05` stay apart."""
+    text = token.group()
+    if not text.isdecimal():
+        return text.casefold()
+    at = token.start()
+    if at >= 2 and part[at - 1] == "." and part[at - 2].isdecimal():
+        return "." + text.rstrip("0")
+    return str(int(text))
+
+
+def is_marker(word: str, camera: Camera) -> bool:
+    """Whether a word in lower case tells this camera."""
+    return any(word in markers for markers in _MARKERS[camera])
+
+
+def segments(label: Label) -> list[str]:
+    """The parts of a label between separators."""
+    return [piece for part in label for piece in re.split(r"[\W_]+", part) if piece]
+
+
+def plain(label: Label) -> Label:
+    """A label without what an export tool has added to its name."""
+    return (*label[:-1], _EXPORT.sub("", label[-1])) if label else label
+
+
+def key_of(
+    label: Label, camera: Camera | None = None, faint: bool = False, without: frozenset[str] = frozenset()
+) -> Key:
+    """A label for comparison; camera: take off a marker of it in every part; without: words to leave out."""
+    words: list[str] = []
+    for part in label:
+        words += split_marker(part, camera, faint).key if camera else words_of(part)
+    return tuple(word for word in words if word not in without)
+
+
+def words_of(part: str) -> Key:
+    """All words and numbers of a name."""
+    return tuple(_normal(part, token) for token in _TOKEN.finditer(part))
+
+
+def own_words(labels: Sequence[Label], others: Iterable[Label]) -> frozenset[str]:
+    """Words that every name of one camera has and no name of the other: what this camera's recorder writes.
+
+    Names of another make (a stray `readme`, a thumbnail) are left out: those whose number of segments is not the
+    usual one, where at least four in five have that.
+    """
+    counts = Counter(len(segments(label)) for label in labels)
+    if not counts:
+        return frozenset()
+    usual, times = counts.most_common(1)[0]
+    if times * 5 < len(labels) * 4:
+        return frozenset()
+    alike = [set(key_of(label)) for label in labels if len(segments(label)) == usual]
+    common = {word for word in set.intersection(*alike) if not word.lstrip(".").isdecimal()}
+    return frozenset(common.difference(*(key_of(label) for label in others)))
+
+
+def belongs_to_infrared(label: Label) -> bool:
+    """Whether a clip or image given for both cameras is the infrared one by its marker; False without a marker."""
+    for part in reversed(label):
+        infrared, visible = split_marker(part, "infrared"), split_marker(part, "visible")
+        if infrared.marker is not None and visible.marker is not None:
+            if infrared.rank != visible.rank:
+                return infrared.rank < visible.rank
+            return infrared.rank == 0 and infrared.marker > visible.marker
+        if infrared.marker is not None or visible.marker is not None:
+            return infrared.marker is not None
+    return False

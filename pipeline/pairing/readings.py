@@ -1,0 +1,141 @@
+"""The ways in which two lists of names can be read as pairs."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from ..frames import Camera
+from .labels import Key, Label, is_marker, key_of, own_words, plain, segments
+
+_FEW = 3
+"""Names from which a word of a recorder can be learned without a doubt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One way to pair.
+
+    rule: in words. partners: visible index to infrared index. ambiguous: groups of indices (visible, infrared) of one
+    key that occurs more than once in a list. doubt: what is assumed, where that may be wrong. note: what was learned.
+    """
+
+    rule: str
+    partners: dict[int, int]
+    ambiguous: list[tuple[list[int], list[int]]] = field(default_factory=list)
+    doubt: str | None = None
+    note: str | None = None
+
+    def contradicts(self, partners: dict[int, int]) -> int | None:
+        """A visible index to which another partner is given, or whose partner here is another's there; else None."""
+        taken = {i: v for v, i in partners.items()}
+        for v, i in self.partners.items():
+            if partners.get(v, i) != i or taken.get(i, v) != v:
+                return v
+        return None
+
+
+def by_names(visible: Sequence[Label], infrared: Sequence[Label]) -> list[Reading]:
+    """Readings that keep all that tells images apart, the strictest first."""
+    visible, infrared = [plain(label) for label in visible], [plain(label) for label in infrared]
+    marked = "names without the camera marker"
+    equal = [tuple(part.casefold() for part in label) for label in visible]
+    found = [
+        _match("equal names", equal, [tuple(part.casefold() for part in label) for label in infrared]),
+        _match("equal words and numbers", [key_of(label) for label in visible], [key_of(label) for label in infrared]),
+    ]
+    for faint in (False, True):
+        keys = [key_of(label, "visible", faint) for label in visible]
+        found.append(_match(marked, keys, [key_of(label, "infrared", faint) for label in infrared]))
+    own = own_words(visible, infrared), own_words(infrared, visible)
+    if any(own):
+        said = _learned(own, len(visible), len(infrared))
+        for camera in (False, True):
+            keys = [key_of(label, "visible" if camera else None, without=own[0]) for label in visible]
+            others = [key_of(label, "infrared" if camera else None, without=own[1]) for label in infrared]
+            found.append(_match("what both names share", keys, others, *said))
+    return found
+
+
+def _learned(own: tuple[frozenset[str], frozenset[str]], seen: int, felt: int) -> tuple[str | None, str | None]:
+    """What to doubt and what to note of words that were taken for the cameras' own."""
+    strange = [sorted(word for word in own[0] if not is_marker(word, "visible"))]
+    strange.append(sorted(word for word in own[1] if not is_marker(word, "infrared")))
+    if not any(strange):
+        return None, None
+    told = " and ".join(f"{', '.join(w)} ({c})" for w, c in zip(strange, ("visible", "infrared"), strict=True) if w)
+    if (all(strange) or min(seen, felt) < _FEW) and max(seen, felt) > 1:
+        return f"the names' {told} is taken for the camera, not for the scene", None
+    return None, f"the names' {told} is taken for the camera"
+
+
+def _match(
+    rule: str, visible: Sequence[Key], infrared: Sequence[Key], doubt: str | None = None, note: str | None = None
+) -> Reading:
+    groups: defaultdict[Key, tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
+    for side, keys in enumerate((visible, infrared)):
+        for index, key in enumerate(keys):
+            if key:  # a name of which nothing is left tells nothing
+                groups[key][side].append(index)
+    partners, ambiguous = {}, []
+    for seen, felt in groups.values():
+        if len(seen) == len(felt) == 1:
+            partners[seen[0]] = felt[0]
+        elif seen and felt:
+            ambiguous.append((seen, felt))
+    return Reading(rule, dict(sorted(partners.items())), ambiguous, doubt, note)
+
+
+def by_columns(visible: Sequence[Label], infrared: Sequence[Label]) -> Reading | None:
+    """Where all names have as many segments: without the segments of which no value is in the other list too.
+
+    Those are ids that each camera gives by itself, as to clips. None where the names have no such columns.
+    """
+    own = own_words(visible, infrared), own_words(infrared, visible)
+    rows, others = _rows(visible, "visible", own[0]), _rows(infrared, "infrared", own[1])
+    widths = {len(row) for row in (*rows, *others)}
+    if len(widths) != 1:
+        return None
+    columns, further = list(zip(*rows, strict=True)), list(zip(*others, strict=True))
+    shared = [bool(set(a) & set(b)) for a, b in zip(columns, further, strict=True)]
+    kept = [k for k, both in enumerate(shared) if both]
+    foreign = [k for k, both in enumerate(shared) if not both and (any(columns[k]) or any(further[k]))]
+    if not foreign or not any(len({*columns[k], *further[k]}) > 1 for k in kept):
+        return None
+    one, other = (segments(plain(labels[0]))[foreign[0]] for labels in (visible, infrared))
+    reading = _match(
+        "what both names share",
+        [tuple(word for k in kept for word in row[k]) for row in rows],
+        [tuple(word for k in kept for word in row[k]) for row in others],
+        f"'{one}' and '{other}' in the names are left out, since nothing like them is in the other camera's names",
+    )
+    for k in foreign:  # ids of one clip must go with ids of one clip
+        ids: dict[tuple[str, ...], tuple[str, ...]] = {}
+        back: dict[tuple[str, ...], tuple[str, ...]] = {}
+        for v, i in reading.partners.items():
+            if ids.setdefault(rows[v][k], others[i][k]) != others[i][k]:
+                return Reading(reading.rule, {}, [([v], [i])])
+            if back.setdefault(others[i][k], rows[v][k]) != rows[v][k]:
+                return Reading(reading.rule, {}, [([v], [i])])
+    return reading
+
+
+def _rows(labels: Sequence[Label], camera: Camera, own: frozenset[str]) -> list[list[Key]]:
+    """The segments of each name, without the camera's marker and its own words."""
+    return [[key_of((piece,), camera, True, own) for piece in segments(plain(label))] for label in labels]
+
+
+def counters_apart(visible: Sequence[Label], infrared: Sequence[Label]) -> bool:
+    """Whether one camera's names count from 0 and the other's, as many, from 1: equal numbers may be neighbours."""
+    ends = []
+    for labels in (visible, infrared):
+        numbers = [[int(n) for n in re.findall(r"\d+", label[-1])] for label in labels]
+        if {len(row) for row in numbers} != {1} or len(numbers) < 2:
+            return False
+        flat = sorted(row[0] for row in numbers)
+        if flat != list(range(flat[0], flat[0] + len(flat))):
+            return False
+        ends.append((flat[0], len(flat)))
+    return ends[0][1] == ends[1][1] and {ends[0][0], ends[1][0]} == {0, 1}

@@ -11,47 +11,51 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from ..pipeline.errors import InputError
+from ..pipeline.frames import Camera
+from ..pipeline.pairing import camera_of, labels_of, pair_images
 from .errors import TrainError
 from .images import read_colour, read_gray
 
-VISIBLE = ("vis", "vi", "visible", "rgb", "crop_lr_visible")
-INFRARED = ("ir", "infrared", "lwir", "thermal", "cropinfrared")
-"""Folder names of the two cameras, in lower case."""
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
 
 
 def find_pairs(root: Path) -> list[tuple[Path, Path]]:
     """Every (visible, infrared) pair of files below a folder, sorted by the visible path.
 
-    The rule: somewhere in the visible file's path is a folder named as in VISIBLE; with that one name replaced by one
-    of INFRARED, the path leads to an infrared file of the same stem. That covers MSRS (train/vi, train/ir), LLVIP
-    (visible/train, infrared/train), RoadScene (crop_LR_visible, cropinfrared), M3FD (Vis, Ir) and KAIST
-    (set00/V000/visible, set00/V000/lwir). TrainError where the folder has no pair, or a visible file has no partner.
+    The rule: a marker in the names of folders or files tells the camera (see `pipeline.pairing`), and what else their
+    paths share tells which belong together. That covers MSRS (train/vi, train/ir), LLVIP (visible/train,
+    infrared/train), RoadScene (crop_LR_visible, cropinfrared), M3FD (Vis, Ir), KAIST (set00/V000/visible,
+    set00/V000/lwir), VT5000 (RGB, T), FLIR ADAS v1 (_RGB, _PreviewData) and VEDAI (_co, _ir). TrainError where the
+    folder has no pair, a visible file has no partner, or names do not tell.
     """
     if not root.is_dir():
         raise TrainError(f"{root}: no such folder; name the folder that holds the pairs")
-    pairs = []
-    for visible in sorted(path for path in root.rglob("*") if path.suffix.lower() in IMAGES):
-        parts = visible.relative_to(root).parts
-        at = next((index for index, part in enumerate(parts[:-1]) if part.lower() in VISIBLE), None)
-        if at is None:
-            continue
-        infrared = _partner(root.joinpath(*parts[:at]), Path(*parts[at + 1 :]))
-        if infrared is None:
-            raise TrainError(f"{visible}: no infrared file of this name; name its folder one of {', '.join(INFRARED)}")
-        pairs.append((visible, infrared))
-    if not pairs:
-        raise TrainError(f"{root}: no pairs; put them into folders named {VISIBLE[0]} and {INFRARED[0]}")
-    return pairs
-
-
-def _partner(parent: Path, rest: Path) -> Path | None:
-    for folder in sorted(path for path in parent.iterdir() if path.is_dir() and path.name.lower() in INFRARED):
-        here = folder / rest
-        for candidate in (here, *(here.with_suffix(suffix) for suffix in IMAGES)):
-            if candidate.is_file():
-                return candidate
-    return None
+    files: dict[Camera, list[Path]] = {"visible": [], "infrared": []}
+    for path in sorted(path for path in root.rglob("*") if path.suffix.lower() in IMAGES):
+        camera = camera_of((*path.relative_to(root).parent.parts, path.stem))
+        if camera is not None:
+            files[camera].append(path)
+    visible, infrared = files["visible"], files["infrared"]
+    if not visible:
+        raise TrainError(f"{root}: no pairs; put them into folders named vis and ir")
+    if not infrared:
+        raise TrainError(f"{visible[0]}: no infrared file belongs to it; put it into a folder named ir beside vis")
+    try:
+        found = pair_images(
+            labels_of(visible, str(root)),
+            labels_of(infrared, str(root)),
+            sources=(f"{root}, visible", "infrared"),
+            by_position=False,
+        )
+    except InputError as error:
+        raise TrainError(str(error)) from error
+    alone = next((visible[v] for v, i in found.pairs if i is None), None)
+    if alone is not None:
+        raise TrainError(f"{alone}: no infrared file belongs to it; add it, or remove this one")
+    if found.doubts:
+        raise TrainError(found.doubts[0])
+    return [(visible[v], infrared[i]) for v, i in found.pairs if i is not None]
 
 
 def split(pairs: list[tuple[Path, Path]], hold_out: int, held: bool) -> list[tuple[Path, Path]]:

@@ -2,7 +2,7 @@
 
 from .clips import ClipPair, pair_clips
 from .images import Pairing, pair_images
-from .labels import Label, belongs_to_infrared, labels_of
+from .labels import Label, belongs_to_infrared, camera_of, labels_of
 from .stamps import stamps_beside
 from .table import PairTable, read_pairs
 
@@ -12,6 +12,7 @@ __all__ = [
     "PairTable",
     "Pairing",
     "belongs_to_infrared",
+    "camera_of",
     "labels_of",
     "pair_clips",
     "pair_images",

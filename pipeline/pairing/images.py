@@ -78,7 +78,7 @@ def pair_images(
         if table.partners is not None:
             return _finish(visible, infrared, Reading(table.source, table.partners, note=table.note), where, given=True)
     mapped = visible if table is None else table.mapped(visible)
-    readings = by_names(mapped, infrared)
+    readings = list(by_names(mapped, infrared))
     best = max(readings, key=lambda reading: len(reading.partners))  # the first of equals, which is the strictest
     fewer = min(len(visible), len(infrared))
     clocked = _clocked(mapped, infrared)

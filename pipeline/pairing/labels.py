@@ -44,7 +44,9 @@ _EXPORT = re.compile(r"_(?:jpe?g|png|bmp|tiff?)\.rf\.[0-9a-f]{32}$", re.IGNORECA
 
 def labels_of(paths: Sequence[Path], spec: str) -> list[Label]:
     """Labels of images: folders count below that of `spec`, a folder or a pattern, and the name without its suffix."""
-    base = Path(*takewhile(lambda part: not glob.has_magic(part), Path(spec).expanduser().parts))
+    base = Path(spec).expanduser()
+    if not base.is_dir():
+        base = Path(*takewhile(lambda part: not glob.has_magic(part), base.parts))
     return [_label(path, base) for path in paths]
 
 
@@ -136,6 +138,20 @@ def own_words(labels: Sequence[Label], others: Iterable[Label]) -> frozenset[str
     alike = [set(key_of(label)) for label in labels if len(segments(label)) == usual]
     common = {word for word in set.intersection(*alike) if not word.lstrip(".").isdecimal()}
     return frozenset(common.difference(*(key_of(label) for label in others)))
+
+
+def camera_of(label: Label) -> Camera | None:
+    """The camera that the folders of an image tell, else its name; None where neither does.
+
+    A folder whose whole name is a marker (`T`, `lwir`) tells most, the deepest of several; then a clear marker among
+    the words of the name, or of a folder (`crop_LR_visible`); then a faint one of the name.
+    """
+    cameras: tuple[Camera, Camera] = ("infrared", "visible")
+    whole = [(words_of(part), part) for part in reversed(label[:-1])]
+    found = [c for words, _ in whole if len(words) == 1 for c in cameras if is_marker(words[0], c)]
+    for part, faint in ((label[-1], False), *((part, False) for _, part in whole), (label[-1], True)):
+        found += [c for c in cameras if split_marker(part, c, faint).marker is not None]
+    return found[0] if found else None
 
 
 def belongs_to_infrared(label: Label) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ..frames import Camera
@@ -37,26 +37,32 @@ class Reading:
         return None
 
 
-def by_names(visible: Sequence[Label], infrared: Sequence[Label]) -> list[Reading]:
-    """Readings that keep all that tells images apart, the strictest first."""
+def by_names(visible: Sequence[Label], infrared: Sequence[Label]) -> Iterator[Reading]:
+    """Readings that keep all that tells images apart, the strictest first; none after one that pairs all there are."""
     visible, infrared = [plain(label) for label in visible], [plain(label) for label in infrared]
-    marked = "names without the camera marker"
-    equal = [tuple(part.casefold() for part in label) for label in visible]
-    found = [
-        _match("equal names", equal, [tuple(part.casefold() for part in label) for label in infrared]),
-        _match("equal words and numbers", [key_of(label) for label in visible], [key_of(label) for label in infrared]),
-    ]
-    for faint in (False, True):
-        keys = [key_of(label, "visible", faint) for label in visible]
-        found.append(_match(marked, keys, [key_of(label, "infrared", faint) for label in infrared]))
     own = own_words(visible, infrared), own_words(infrared, visible)
-    if any(own):
-        said = _learned(own, len(visible), len(infrared))
-        for camera in (False, True):
-            keys = [key_of(label, "visible" if camera else None, without=own[0]) for label in visible]
-            others = [key_of(label, "infrared" if camera else None, without=own[1]) for label in infrared]
-            found.append(_match("what both names share", keys, others, *said))
-    return found
+    said = _learned(own, len(visible), len(infrared))
+    marked, shared = "names without the camera marker", "what both names share"
+    nothing = frozenset[str]()
+    ways: list[tuple[str, bool, bool, bool]] = [  # rule; without clear markers, faint ones, own words
+        ("equal words and numbers", False, False, False),
+        (marked, True, False, False),
+        (marked, True, True, False),
+        (shared, False, False, True),
+        (shared, True, False, True),
+    ]
+    equal, others = ([tuple(part.casefold() for part in label) for label in labels] for labels in (visible, infrared))
+    reading = _match("equal names", equal, others)
+    yield reading
+    for rule, clear, faint, learned in ways:
+        if len(reading.partners) == min(len(visible), len(infrared)) or (learned and not any(own)):
+            return
+        keys = [key_of(label, "visible" if clear else None, faint, own[0] if learned else nothing) for label in visible]
+        others = [
+            key_of(label, "infrared" if clear else None, faint, own[1] if learned else nothing) for label in infrared
+        ]
+        reading = _match(rule, keys, others, *(said if learned else (None, None)))
+        yield reading
 
 
 def _learned(own: tuple[frozenset[str], frozenset[str]], seen: int, felt: int) -> tuple[str | None, str | None]:

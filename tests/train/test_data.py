@@ -25,13 +25,31 @@ def write(path: Path, level: int = 100, size: tuple[int, int] = (40, 60), colour
         ("Vis/a.png", "Ir/a.png"),
         ("set00/V000/visible/a.jpg", "set00/V000/lwir/a.jpg"),
         ("vis/a.jpg", "ir/a.png"),
+        ("RGB/1.jpg", "T/1.jpg"),
+        ("train/trainimg/00001.jpg", "train/trainimgr/00001.jpg"),
+        ("JPEGImages/FLIR_08864_RGB.jpg", "JPEGImages/FLIR_08864_PreviewData.jpeg"),
+        ("Vehicules512/00000000_co.png", "Vehicules512/00000000_ir.png"),
+        ("vis/thermal_plant_1.png", "ir/thermal_plant_1.png"),
+        ("visible/v000001.JPG", "infrared/i000001.jpg"),
     ],
-    ids=["here", "MSRS", "LLVIP", "RoadScene", "M3FD", "KAIST", "other suffix"],
-)
+    ids=[
+        "here", "MSRS", "LLVIP", "RoadScene", "M3FD", "KAIST", "other suffix", "VT5000", "DroneVehicle",
+        "FLIR v1", "VEDAI", "marker in a scene's name", "LasHeR",
+    ],
+)  # fmt: skip
 def test_the_public_layouts_are_found(tmp_path: Path, visible: str, infrared: str) -> None:
     write(tmp_path / visible)
     write(tmp_path / infrared, colour=False)
     assert find_pairs(tmp_path) == [(tmp_path / visible, tmp_path / infrared)]
+
+
+def test_a_file_in_one_folder_is_no_partner_of_one_of_its_name_in_another(tmp_path: Path) -> None:
+    for name in ("V000/visible/1.jpg", "V000/visible/2.jpg", "V001/visible/1.jpg"):
+        write(tmp_path / name)
+    for name in ("V000/lwir/1.jpg", "V000/lwir/2.jpg"):
+        write(tmp_path / name, colour=False)
+    with pytest.raises(TrainError, match=r"V001/visible/1\.jpg: no infrared file belongs to it"):
+        find_pairs(tmp_path)
 
 
 def test_images_that_are_not_whole_or_not_of_eight_bits_are_not_trained_on(tmp_path: Path) -> None:
@@ -54,7 +72,7 @@ def test_pairs_without_partner_or_folder_are_one_line_errors(tmp_path: Path) -> 
     with pytest.raises(TrainError, match="no pairs"):
         find_pairs(tmp_path)
     write(tmp_path / "vis/a.png")
-    with pytest.raises(TrainError, match=r"a\.png: no infrared file"):
+    with pytest.raises(TrainError, match=r"a\.png: no infrared file belongs to it"):
         find_pairs(tmp_path)
 
 

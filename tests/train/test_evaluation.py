@@ -43,6 +43,17 @@ def test_without_a_reference_the_visible_image_is_it(folders):
     assert scene.reference == scene.restored_reference == scene.visible
 
 
+def test_names_need_not_be_equal_and_a_table_decides_over_them(folders):
+    for path in (folders / "ir").iterdir():
+        path.rename(path.with_stem(path.stem + "_ir"))
+    (folders / "ir/b2N_ir.png").unlink()
+    scenes = find_scenes(folders / "ir", folders / "clear")
+    assert [(s.name, s.infrared.name) for s in scenes] == [("a1D", "a1D_ir.png"), ("c3N", "c3N_ir.png")]
+    (folders / "pairs.csv").write_text("b2N,c3N_ir\n")
+    scenes = find_scenes(folders / "ir", folders / "clear", pairs=folders / "pairs.csv")
+    assert [(s.name, s.infrared.name) for s in scenes] == [("b2N", "c3N_ir.png")]
+
+
 def test_scenes_that_a_method_lacks_are_left_out_with_a_note(folders):
     (folders / "fused/b2N.bmp").unlink()
     (folders / "ir/c3N.png").unlink()
@@ -50,7 +61,7 @@ def test_scenes_that_a_method_lacks_are_left_out_with_a_note(folders):
     scenes = find_scenes(folders / "ir", folders / "clear", fused={"x": folders / "fused"}, note=notes.append)
     assert [scene.name for scene in scenes] == ["a1D"]
     assert notes == [
-        "1 images have no counterpart of their name in every source folder and are left out",
+        "1 images have no counterpart in every source folder and are left out",
         "x lacks 1 of 2 scenes, b2N first: left out for all methods",
     ]
 

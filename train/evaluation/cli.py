@@ -67,6 +67,14 @@ def evaluate(
             help="Of the scenes by name the 1st, 3rd, 5th ... (select: choose settings there) or the others (report).",
         ),
     ] = None,
+    pairs: Annotated[
+        Path | None,
+        _option(
+            panel=INPUT,
+            metavar="CSV",
+            help="Which images of --vis and --ir belong together: columns visible,infrared. Default: by their names.",
+        ),
+    ] = None,
     every: Annotated[
         int, _option(panel=HOW, metavar="N", min=1, default=True, help="Take every Nth scene by name, from the first.")
     ] = 1,
@@ -132,7 +140,7 @@ def evaluate(
 ) -> None:
     """Score fused images against their sources, and show where they fail.
 
-    Images of one scene have one name in every folder, suffix apart. Rows for
+    Images of one scene are found by what their names share: numbers, words, the camera's marker apart. Rows for
     infrared only, visible only, average and maximum always stand beside yours.
 
     Metrics: EN, SD, SF, AG, MI, VIF, Qabf, QCV, SCD, CC, SSIM, MS-SSIM, PSNR,
@@ -190,6 +198,7 @@ def evaluate(
                     split,
                     out,
                     _half(half),
+                    pairs,
                 ),
                 Terminal(emoji=False),
                 errors,
@@ -211,6 +220,7 @@ def evaluate(
             workers or default_workers(),
             _half(half),
             labels,
+            pairs,
         )
         run_evaluation(settings, Terminal(emoji=False), errors)
     except (TrainError, EngineError) as error:

@@ -62,6 +62,7 @@ class DetectSettings:
     split: str | None = None
     out: Path | None = None
     half: Half | None = None
+    pairs: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -158,7 +159,15 @@ def _scenes(settings: DetectSettings, rule: Mapping[str, str], note: Callable[[s
     found = [
         (
             prefix,
-            find_scenes(settings.infrared, visible, fused=fused, every=settings.every, note=note, half=settings.half),
+            find_scenes(
+                settings.infrared,
+                visible,
+                fused=fused,
+                every=settings.every,
+                note=note,
+                half=settings.half,
+                pairs=settings.pairs,
+            ),
         )
         for prefix, visible, fused in folders
     ]

@@ -49,6 +49,7 @@ class Settings:
     workers: int = 1
     half: Half | None = None
     labels: Path | None = None
+    pairs: Path | None = None
 
 
 def run_evaluation(settings: Settings, console: Console, progress: Console) -> list[Group]:
@@ -85,6 +86,7 @@ def run_evaluation(settings: Settings, console: Console, progress: Console) -> l
         note,
         settings.half,
         settings.labels,
+        settings.pairs,
     )
     if settings.out is not None:
         from . import pictures  # noqa: F401  matplotlib is missing? better now than after the work

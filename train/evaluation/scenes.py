@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 
+from ...pipeline.errors import InputError
+from ...pipeline.pairing import PairTable, pair_images, read_pairs
 from .. import images
 from ..errors import TrainError
 from ..metrics import Colour, Gray, gray
 
+T = TypeVar("T")
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"})
 Half = Literal["select", "report"]
 """Of scenes sorted by name the 1st, 3rd, 5th ..., by which settings are chosen, or the others, by which nothing is."""
@@ -53,33 +56,36 @@ def find_scenes(
     note: Callable[[str], None] = lambda line: None,
     half: Half | None = None,
     labels: Path | None = None,
+    pairs: Path | None = None,
 ) -> list[Scene]:
-    """Scenes of equal file names (without suffix) in the folders, sorted by name; of these one half, if asked for, and
-    of what is left the 1st, (1 + every)th, ...
+    """Scenes by what the names of the images share (see `pipeline.pairing`), sorted by the visible one's; of these one
+    half, if asked for, and of what is left the 1st, (1 + every)th, ...
 
     reference: folder of the clear visible images, default `visible`. restored_reference: what a restored visible image
     should be, default the reference. labels: folder of boxes. fused: folder by method; scenes that one of them lacks
-    are left out for all, with a line to `note`, as are images that only some of the other folders have. TrainError for
-    a missing folder or nothing in common.
+    are left out for all, with a line to `note`, as are images that only some of the other folders have. pairs: the
+    user's table of visible and infrared images. TrainError for a missing folder or nothing in common.
     """
-    folders = {"infrared": infrared, "visible": visible}
-    if reference is not None:
-        folders["reference"] = reference
-    if restored_reference is not None:
-        folders["restored reference"] = restored_reference
-    found = {role: list_images(folder) for role, folder in folders.items()}
-    common = sorted(set.intersection(*(set(files) for files in found.values())))
+    table = None if pairs is None else _told(lambda: read_pairs(pairs))
+    seen = list_images(visible)
+    folders = {"infrared": infrared, "reference": reference, "restored reference": restored_reference}
+    found = {
+        role: _partners(visible, seen, folder, note, table if role == "infrared" else None)
+        for role, folder in folders.items()
+        if folder is not None
+    }
+    common = [name for name in sorted(seen) if all(name in files for files in found.values())]
     if not common:
-        others = ", ".join(str(folder) for role, folder in folders.items() if role != "visible")
-        raise TrainError(f"{visible}: no name that is also in {others}: images of one scene must have one name")
-    spare = sum(len(files) - len(common) for files in found.values())
+        raise TrainError(f"{visible}: no image has a partner in every other folder")
+    spare = len(seen) + sum(len(list_images(folder)) for folder in folders.values() if folder is not None)
+    spare -= len(common) * (1 + len(found))
     if spare:
-        note(f"{spare} images have no counterpart of their name in every source folder and are left out")
+        note(f"{spare} images have no counterpart in every source folder and are left out")
 
     chosen = (common[half == "report" :: 2] if half else common)[::every]
     if not chosen:
         raise TrainError(f"{visible}: of {len(common)} scene none is in the half '{half}'; leave --half out")
-    made = {method: list_images(folder) for method, folder in (fused or {}).items()}
+    made = {method: _partners(visible, seen, folder, note) for method, folder in (fused or {}).items()}
     for method, files in made.items():
         missing = [name for name in chosen if name not in files]
         if len(missing) == len(chosen):
@@ -91,14 +97,36 @@ def find_scenes(
         Scene(
             name,
             found["infrared"][name],
-            found["visible"][name],
-            found.get("reference", found["visible"])[name],
-            found.get("restored reference", found.get("reference", found["visible"]))[name],
+            seen[name],
+            found.get("reference", seen)[name],
+            found.get("restored reference", found.get("reference", seen))[name],
             {method: files[name] for method, files in made.items()},
             labels / f"{name}.txt" if labels is not None else None,
         )
         for name in chosen
     ]
+
+
+def _partners(
+    visible: Path, seen: Mapping[str, Path], folder: Path, note: Callable[[str], None], table: PairTable | None = None
+) -> dict[str, Path]:
+    """By the name of each visible image the image of `folder` that belongs to it."""
+    files = list_images(folder)
+    names, others = list(seen), list(files)
+    labels = [(name,) for name in names], [(name,) for name in others]
+    sources = str(visible), str(folder)
+    found = _told(lambda: pair_images(*labels, sources=sources, table=table, by_position=False))
+    for line in (*found.notes, *found.doubts):
+        note(line)
+    return {names[v]: files[others[i]] for v, i in found.pairs if i is not None}
+
+
+def _told(make: Callable[[], T]) -> T:
+    """Call it; what is wrong with the input is a TrainError here."""
+    try:
+        return make()
+    except InputError as error:
+        raise TrainError(str(error)) from error
 
 
 def list_images(folder: Path) -> dict[str, Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from contextlib import suppress
 from queue import SimpleQueue
 from threading import Lock, Thread
@@ -11,6 +12,7 @@ from typing import Literal
 from .manifest import Manifest, Sure
 
 LEAST_ROOM = 1 << 20  # bytes
+_SHARED_S = 1.0
 
 
 class Keeper:
@@ -28,6 +30,7 @@ class Keeper:
         self._quota = None if quota_gb is None else quota_gb * 1e9
         self._lock = Lock()
         self._largest = 0
+        self._freed_at = -_SHARED_S
         self._jobs: SimpleQueue[Sure | Literal["tidy"] | None] = SimpleQueue()
         self._thread = Thread(target=self._run, name="recorder keeper", daemon=True)
         self._thread.start()
@@ -41,16 +44,25 @@ class Keeper:
         self._jobs.put("tidy")
 
     def make_room(self) -> bool:
-        """Make room on a full disk, now. Whether there is some."""
+        """Make room where the disk says that it is full, now. Whether there is some.
+
+        One segment goes at least, whatever the disk's figures say: a user's quota and a disk without inodes are not in
+        them. Tracks that met the same full disk share what was freed.
+        """
         with self._lock, suppress(OSError):
-            freed = self._remove_oldest(None)
-            return freed or self.has_room()
+            if time.monotonic() - self._freed_at > _SHARED_S and self._remove_oldest(None, full=True):
+                self._freed_at = time.monotonic()
+            return time.monotonic() - self._freed_at <= _SHARED_S
         return False
 
     def has_room(self) -> bool:
-        """Whether the disk has room for one more segment."""
-        free, total = self._disk()
-        return free >= min(max(LEAST_ROOM, self._largest), total // 4)
+        """Whether the disk has room for one more segment, as far as it says."""
+        try:
+            disk = os.statvfs(self._manifest.folder)
+        except OSError:
+            return False
+        wanted = min(max(LEAST_ROOM, self._largest), disk.f_blocks * disk.f_frsize // 4)
+        return disk.f_bavail * disk.f_frsize >= wanted
 
     def close(self) -> None:
         """Do what is left and end the thread."""
@@ -67,19 +79,14 @@ class Keeper:
                 self._remove_oldest(self._quota)
                 self._manifest.sync()
 
-    def _remove_oldest(self, quota: float | None) -> bool:
+    def _remove_oldest(self, quota: float | None, full: bool = False) -> bool:
         """Whether anything went."""
         groups = self._manifest.groups()
         total, freed = sum(size for _, size in groups), False
         self._largest = max((size for _, size in groups[-3:]), default=0)
         for group, size in groups:
-            if (quota is None or total <= quota) and self.has_room():
+            if (quota is None or total <= quota) and self.has_room() and (freed or not full):
                 break
             if group != self.newest and self._manifest.remove(group):
                 total, freed = total - size, True
         return freed
-
-    def _disk(self) -> tuple[int, int]:
-        """Free and all bytes."""
-        disk = os.statvfs(self._manifest.folder)
-        return disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize

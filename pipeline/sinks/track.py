@@ -135,7 +135,7 @@ class Track:
             if time.monotonic() < self._retry_at:
                 return False
             self._retry_at = time.monotonic() + RETRY_S
-            if self._full and not self._keeper.make_room():
+            if self._full and not (self._keeper.has_room() or self._keeper.make_room()):
                 return False
         for _ in range(2):
             try:

@@ -16,6 +16,7 @@ from .assemble import Streams, Tools
 from .config import RunConfig
 from .doubts import Doubts
 from .errors import InputError
+from .health import Health
 from .latency import LatencyRecorder
 from .runner import Outcome
 from .sinks import Outputs
@@ -49,7 +50,9 @@ def build_report(
         "detector": None if tools.detector is None else tools.detector.name,
         "detections": None if tools.detector is None else dict(sorted(outcome.detections.items())),
         "tracks": None if tracker is None else tracker.counts,
-        "sources": {source.info.camera: _source(source, outcome) for source in (streams.infrared, streams.visible)},
+        "sources": {
+            source.info.camera: _source(source, streams.health) for source in (streams.infrared, streams.visible)
+        },
         "sync": asdict(streams.alignment) | asdict(streams.synchronizer.stats),
         "health": streams.health.snapshot(),
         "registration": None if streams.drift is None else streams.drift.account(),
@@ -61,8 +64,8 @@ def build_report(
     }
 
 
-def _source(source: Source, outcome: Outcome) -> dict[str, Any]:
-    info, health = source.info, source.health
+def _source(source: Source, run: Health) -> dict[str, Any]:
+    info, health, counted = source.info, source.health, run.counters(source.info.camera)
     return {
         "source": info.spec,
         "kind": info.kind,
@@ -72,9 +75,9 @@ def _source(source: Source, outcome: Outcome) -> dict[str, Any]:
         "corrupt": health.corrupt,
         "retimed": health.retimed,
         "clock_drift_ppm": health.drift_ppm,
-        "dropped_queue": outcome.dropped_queue.get(info.camera, 0),
+        "dropped_queue": counted["dropped_queue"],
         "unread": None if info.frames is None else max(info.frames - health.delivered - health.corrupt, 0),
-        "unprocessed": outcome.unprocessed.get(info.camera, 0),
+        "unprocessed": counted["unprocessed"],
     }
 
 

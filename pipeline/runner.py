@@ -82,8 +82,6 @@ class Outcome:
     ended: str = "end of stream"
     failure: Exception | None = None
     seconds: float = 0.0
-    dropped_queue: dict[Camera, int] = field(default_factory=dict)
-    unprocessed: dict[Camera, int] = field(default_factory=dict)
     detections: Counter[str] = field(default_factory=Counter)
     haze: float = 0.0
     illumination: float = 0.0
@@ -195,12 +193,9 @@ class Runner:
             capture.join()
         writer.join()
         self._account.close(self._inbox, stages.synchronizer)
-        outcome.dropped_queue = self._inbox.dropped
         for camera, dropped in self._inbox.dropped.items():
             if dropped:
                 self.recorder.count(f"dropped {camera}", dropped)
-        for camera, left in self._inbox.left().items():
-            outcome.unprocessed[camera] = outcome.unprocessed.get(camera, 0) + left
         outcome.frames = stages.health.run_counters()["out"]
         self._close_outputs()
 
@@ -305,7 +300,6 @@ class Runner:
 
     def _leave(self, pairs: list[FramePair]) -> None:
         """The run ends before these had their turn."""
-        self._outcome.unprocessed["visible"] = len(pairs)
         for pair in pairs:
             self._account.left(pair)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import av
@@ -12,10 +12,20 @@ from ..config import SourceConfig
 from ..errors import InputError
 from ..frames import Camera
 from .container import bounded
+from .polarity import Polarity
 from .video import VideoSource, VideoTraits
 
+_SAMPLES = 6
 
-def open_file(spec: str, path: Path, camera: Camera, config: SourceConfig, start_s: float = 0.0) -> VideoSource:
+
+def open_file(
+    spec: str,
+    path: Path,
+    camera: Camera,
+    config: SourceConfig,
+    start_s: float = 0.0,
+    polarity: Polarity | None = None,
+) -> VideoSource:
     """Open an existing file, at the key frame before `start_s` where it can be sought.
 
     Raises InputError saying why it is no usable video.
@@ -32,9 +42,25 @@ def open_file(spec: str, path: Path, camera: Camera, config: SourceConfig, start
         if start_s > 0:
             with suppress(av.error.FFmpegError):  # formats without an index are read from their start
                 container.seek(round(start_s * 1e6) + (container.start_time or 0))
-        return VideoSource(container, spec, camera, config, VideoTraits(kind="video"))
+        return VideoSource(container, spec, camera, config, VideoTraits(kind="video"), polarity)
     except av.error.FFmpegError as e:
         raise InputError(f"{spec}: {_why_not(path, head)}") from e
+
+
+def polarity_of_file(spec: str, path: Path, config: SourceConfig) -> Polarity:
+    """Of an infrared recording, as set or inferred from pictures all over it. Raises as `open_file`."""
+    polarity = Polarity(config.ir.polarity)
+    if config.ir.polarity != "auto":
+        return polarity
+    duration_s = 0.0
+    for part in range(_SAMPLES):  # the first picture of each is looked at where it is opened
+        if part and not duration_s:
+            break
+        with closing(open_file(spec, path, "infrared", config, part / _SAMPLES * duration_s, polarity)) as source:
+            info = source.info
+        duration_s = float(info.frames / info.rate) if info.frames and info.rate else 0.0
+    polarity.settle()
+    return polarity
 
 
 def _why_not(path: Path, head: bytes) -> str:

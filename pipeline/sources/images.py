@@ -7,6 +7,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 
@@ -17,9 +18,12 @@ from ..pairing import labels_of
 from .base import SourceHealth, SourceInfo
 from .decode import read_still
 from .picture import PictureMaker, fourth_is_picture
+from .polarity import Polarity
 from .timing import to_ns
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp"})
+
+_SAMPLES = 12
 
 
 def find_images(spec: str, path: Path) -> list[Path]:
@@ -74,17 +78,21 @@ class ImageSource:
         camera: Camera,
         config: SourceConfig,
         places: Sequence[tuple[int, int]] | None = None,
+        polarity: Polarity | None = None,
     ) -> None:
-        """places: which images to give, as (index in files, time in ns), times increasing; None: all, by the rate."""
+        """places: which images to give, as (index in files, time in ns), times increasing; None: all, by the rate.
+        polarity: of infrared; None: as set, or inferred from some of the files.
+        """
         self.health = SourceHealth()
         self.files = files
         self.labels = labels_of(files, spec)
         self._spec = spec
         self._config = config
         self._camera: Camera = camera
+        self._polarity = polarity or _polarity(files, camera, config)
         self._rate = Fraction(config.side(camera).rate or config.fps).limit_denominator(100_000)
         self._places = self.by_rate(range(len(files))) if places is None else places
-        self._picture = PictureMaker(spec, camera, config, self.health, still=True)
+        self._picture = PictureMaker(spec, camera, config, self.health, True, self._polarity)
         self._pages_told = False
         self._closed = threading.Event()
         names = self._names()
@@ -125,7 +133,7 @@ class ImageSource:
 
     def placed(self, places: Sequence[tuple[int, int]]) -> ImageSource:
         """A fresh source of some of the images at other times; see `places` above."""
-        return ImageSource(self._spec, self.files, self._camera, self._config, places)
+        return ImageSource(self._spec, self.files, self._camera, self._config, places, self._polarity)
 
     def _names(self) -> list[str]:
         stems = [file.stem for file in self.files]
@@ -170,6 +178,19 @@ def has_fourth_picture(file: Path) -> bool:
         return fourth_is_picture(read_still(file).values)
     except Exception:  # said when it is read as a frame
         return False
+
+
+def _polarity(files: Sequence[Path], camera: Camera, config: SourceConfig) -> Polarity:
+    """As set or, of infrared, inferred from files all over the folder, which are taken for one camera's."""
+    polarity = Polarity(config.side(camera).polarity)
+    if camera == "infrared" and config.ir.polarity == "auto":
+        sample = PictureMaker("", camera, config, SourceHealth(), True, polarity)
+        for k in range(min(_SAMPLES, len(files))):
+            with suppress(Exception):  # counted and said when it is read for good
+                still = read_still(files[k * len(files) // min(_SAMPLES, len(files))])
+                sample.make(still.values, k * 1_000_000_000, still.orientation)
+    polarity.settle()
+    return polarity
 
 
 def _natural(path: Path) -> tuple[list[tuple[int, int, str]], str]:

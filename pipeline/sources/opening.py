@@ -11,10 +11,11 @@ from ..frames import Camera
 from ..pairing import belongs_to_infrared, labels_of
 from .base import Source
 from .camera import camera_device, list_cameras, open_camera
-from .file import open_file
+from .file import open_file, polarity_of_file
 from .images import ImageSource, find_images, has_fourth_picture, is_image
 from .network import SCHEMES, open_network
 from .pipe import open_pipe
+from .polarity import Polarity
 
 
 def open_source(spec: str, camera: Camera, config: SourceConfig, start_s: float = 0.0) -> Source:
@@ -94,7 +95,9 @@ def _open_path(spec: str, camera: Camera, config: SourceConfig, start_s: float) 
     if not stat.S_ISREG(mode):
         there = ", ".join(device for device, _ in list_cameras())
         raise InputError(f"{spec}: is a device, but no camera" + (f": cameras here are {there}" if there else ""))
-    return open_file(spec, path, camera, config, start_s)
+    # of a part of a recording only the motion matters
+    settled = polarity_of_file(spec, path, config) if camera == "infrared" and start_s == 0 else Polarity("white-hot")
+    return open_file(spec, path, camera, config, start_s, settled)
 
 
 def _nearby(path: Path) -> str:

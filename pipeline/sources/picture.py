@@ -12,6 +12,7 @@ from ..config import SourceConfig
 from ..frames import Camera, Pixels
 from .base import SourceHealth
 from .orientation import UPRIGHT, Orientation, of_settings
+from .polarity import Polarity
 from .scene import SENSORS, Surround, fill, no_data, telemetry_rows
 from .thermal import ThermalMapper
 
@@ -31,9 +32,20 @@ class PictureMaker:
     visible of over 8 bits is scaled by its depth. What had to be assumed is said in `health`, once.
     """
 
-    def __init__(self, spec: str, camera: Camera, config: SourceConfig, health: SourceHealth, still: bool = False):
-        """still: the pictures are no video: the range of one says nothing of the next."""
+    def __init__(
+        self,
+        spec: str,
+        camera: Camera,
+        config: SourceConfig,
+        health: SourceHealth,
+        still: bool = False,
+        polarity: Polarity | None = None,
+    ) -> None:
+        """still: the pictures are no video: the range of one says nothing of the next. polarity: where it was settled
+        before.
+        """
         side = config.side(camera)
+        self._polarity = polarity or Polarity(side.polarity)
         self._spec, self._health, self._side = spec, health, side
         self._visible = camera == "visible"
         self._name = "sources.vis" if self._visible else "sources.ir"
@@ -57,7 +69,23 @@ class PictureMaker:
         pixels = self._to_visible(stored) if self._visible else self._to_infrared(stored, time_ns)
         if self._side.crop is None:
             pixels = self._without_surround(pixels)
-        return orientation.then(self._orientation).apply(pixels)
+        pixels = orientation.then(self._orientation).apply(pixels)
+        if not self._visible:
+            if stored.dtype == np.uint8:  # counts and degrees are more where it is hotter
+                self._polarity.look(pixels, time_ns)
+            pixels = self._white_hot(pixels)
+        return pixels
+
+    def _white_hot(self, infrared: Pixels) -> Pixels:
+        if not self._polarity.inverted:
+            return infrared
+        if self._polarity.inferred and "black-hot" not in self._said:
+            self._said.add("black-hot")
+            self._health.doubts.add(
+                f"{self._spec}: looks black-hot (people and engines dark, the sky bright) and is inverted; set "
+                f"{self._name}.polarity to white-hot or black-hot"
+            )
+        return 255 - infrared
 
     def _channel(self, stored: Array) -> Array:
         """The channels that are the picture: alpha dropped, three equal ones of infrared as one."""

@@ -17,6 +17,7 @@ from .base import SourceHealth
 from .hdr import ToBt709, is_hdr
 from .orientation import UPRIGHT, Orientation, of_display_matrix
 from .picture import PictureMaker
+from .polarity import Polarity
 from .twofold import counts_below, is_twofold
 
 _PREVIEW = 96
@@ -34,11 +35,13 @@ class PixelReader:
     by 90, 180 or 270 degrees or mirrors is applied. Interlaced frames are combed out.
     """
 
-    def __init__(self, spec: str, camera: Camera, config: SourceConfig, health: SourceHealth) -> None:
+    def __init__(
+        self, spec: str, camera: Camera, config: SourceConfig, health: SourceHealth, polarity: Polarity | None = None
+    ) -> None:
         self._spec, self._health = spec, health
         self._side = config.side(camera)
         self._visible = camera == "visible"
-        self._maker = PictureMaker(spec, camera, config, health)
+        self._maker = PictureMaker(spec, camera, config, health, polarity=polarity)
         self._convert = VideoReformatter()  # kept, since a new one costs 2 ms per frame
         self._preview = VideoReformatter()
         self._hdr: tuple[int, ToBt709] | None = None

@@ -19,6 +19,7 @@ from ..frames import Camera, Clock, Frame
 from .base import Kind, SourceHealth, SourceInfo
 from .container import plain, stated_end, stated_frames, video_stream
 from .pixels import PixelReader
+from .polarity import Polarity
 from .samples import trace_of
 from .timing import MediaTimes, Stamp, Stamper, to_ns
 
@@ -67,7 +68,9 @@ class VideoSource:
         camera: Camera,
         config: SourceConfig,
         traits: VideoTraits,
+        polarity: Polarity | None = None,
     ) -> None:
+        """polarity: of infrared, where it was settled before."""
         self.health = SourceHealth()
         self._spec = spec
         self._camera = camera
@@ -89,7 +92,7 @@ class VideoSource:
             self._stamper: Stamper = traits.stamper(media) if traits.stamper else media
             codec = self._stream.codec_context.codec
             self._exact = codec.lossless and not codec.lossy
-            self._pixels = PixelReader(spec, camera, config, self.health)
+            self._pixels = PixelReader(spec, camera, config, self.health, polarity)
             self._decoded = self._catch_up() if traits.live else self._arrivals()
             self._next = self._advance()
             if self._next is None:

@@ -1,0 +1,116 @@
+"""Black-hot infrared: found where people, engines and sky tell it, never where they do not, and settable."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+from PIL import Image
+
+from fusecam.pipeline.config import SourceConfig
+from fusecam.pipeline.sources import open_source
+from fusecam.pipeline.sources.polarity import Polarity, evidence
+
+from .clips import MS, write_video
+
+ROOT = Path(__file__).resolve().parents[2]
+CLIPS = sorted((ROOT / "samples").glob("*_ir.mp4"))
+
+
+def frames(path: Path, every: int) -> Iterator[npt.NDArray[np.uint8]]:
+    with av.open(str(path)) as clip:
+        for index, frame in enumerate(clip.decode(video=0)):
+            if index % every == 0:
+                yield frame.to_ndarray(format="gray")
+
+
+NIGHT = list(frames(ROOT / "samples/clear_night_ir.mp4", 20))
+
+
+def opened(path: Path, **settings: Any) -> Any:
+    """(pictures, doubts)"""
+    source = open_source(str(path), "infrared", SourceConfig.model_validate({"ir": settings}))
+    return [frame.pixels for frame in source], list(source.health.doubts)
+
+
+def folder(path: Path, inverted: bool) -> Path:
+    path.mkdir()
+    for index, picture in enumerate(NIGHT):
+        Image.fromarray(255 - picture if inverted else picture).save(path / f"{index:02}.png")
+    return path
+
+
+def test_a_black_hot_folder_is_inverted_and_that_is_said(tmp_path):
+    white, said = opened(folder(tmp_path / "white", False))
+    black, doubts = opened(folder(tmp_path / "black", True))
+    assert np.array_equal(white[0], NIGHT[0]) and np.array_equal(black, white) and said == []
+    assert len(doubts) == 1 and "black-hot" in doubts[0] and "sources.ir.polarity" in doubts[0]
+
+
+def test_a_black_hot_recording_is_white_hot_from_its_first_frame_on(tmp_path):
+    pictures = [255 - picture for picture in NIGHT]
+    path = write_video(
+        tmp_path / "a.mkv", range(0, 500 * len(NIGHT), 500), MS, "ffv1", "gray", pictures=pictures, layout="gray"
+    )
+    got, doubts = opened(path)
+    assert np.array_equal(got, NIGHT) and len(doubts) == 1
+
+
+@pytest.mark.parametrize(("setting", "inverted"), [("white-hot", False), ("black-hot", True)])
+def test_what_is_set_is_no_doubt(tmp_path, setting, inverted):
+    for name in (False, True):
+        got, doubts = opened(folder(tmp_path / str(name), name), polarity=setting)
+        assert np.array_equal(got[0], NIGHT[0] if inverted is name else 255 - NIGHT[0]) and doubts == []
+
+
+@pytest.mark.parametrize("clip", CLIPS, ids=lambda path: path.stem)
+def test_white_hot_stays(clip):
+    _, doubts = opened(clip)
+    assert doubts == []
+
+
+def test_a_live_camera_is_inverted_once_that_is_clear():
+    polarity = Polarity()
+    for second in range(20):
+        polarity.look(255 - NIGHT[second % len(NIGHT)], second * 1_000_000_000)
+        assert polarity.inverted == (second >= 11)
+    assert polarity.inferred
+
+
+def test_counts_of_16_bits_are_white_hot(tmp_path):
+    for index, picture in enumerate(NIGHT):
+        Image.fromarray(29_000 + 4 * (255 - picture.astype(np.uint16))).save(tmp_path / f"{index}.png")
+    assert opened(tmp_path)[1] == []
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [
+        np.zeros((120, 160), np.uint8),
+        np.full((8, 8), 200, np.uint8),
+        np.random.default_rng(0).integers(0, 256, (120, 160)).astype(np.uint8),
+        np.tile(np.arange(160, dtype=np.uint8), (120, 1)),
+    ],
+    ids=["black", "plain", "noise", "ramp"],
+)
+def test_pictures_that_tell_nothing(picture):
+    assert abs(evidence(picture)) < 1
+
+
+DATA = ROOT.parent / "shared/data"
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="the public data sets are not beside this checkout")
+@pytest.mark.parametrize(
+    ("pattern", "stride", "least"),
+    [("msrs_dev_120/ir/*", 3, 0.85), ("llvip_256/test/ir/*", 7, 0.1), ("roadscene_171/ir/*", 1, 0.6)],
+)
+def test_real_scenes(pattern, stride, least):
+    found = [evidence(cv2.imread(str(file), 0)) for file in sorted(DATA.glob(pattern))[1::stride]]
+    assert np.mean(np.array(found) < -2.5) <= 0.006 and np.mean(np.array(found) > 2.5) >= least

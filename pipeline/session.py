@@ -185,7 +185,8 @@ def run_streams(
         tuple(name for name, stage in has.items() if stage is not None),
         tools.prompt,
     )
-    outputs = Outputs(sinks, health, view, watched=config.monitor.serve is not None)
+    watched_too = config.monitor.serve is not None
+    outputs = Outputs(sinks, health, view, watched_too, all_needed=not keep_partial)
     outputs.on_warning = say
     stages = Stages(
         streams.infrared,

@@ -75,7 +75,7 @@ class Keeper:
             if job != "tidy":
                 job.close(durable=True)
                 continue
-            with self._lock, suppress(OSError):  # tried again with the next segment
+            with self._lock, suppress(Exception):  # tried again with the next segment; files are settled meanwhile
                 self._remove_oldest(self._quota)
                 self._manifest.sync()
 

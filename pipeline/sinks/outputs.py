@@ -21,7 +21,14 @@ class Outputs:
         on_warning: called with each line as it arises, in the thread that met it.
     """
 
-    def __init__(self, sinks: Sequence[Sink], health: Health, view: Sink | None = None, watched: bool = False) -> None:
+    def __init__(
+        self,
+        sinks: Sequence[Sink],
+        health: Health,
+        view: Sink | None = None,
+        watched: bool = False,
+        all_needed: bool = False,
+    ) -> None:
         """Take the sinks.
 
         Args:
@@ -29,12 +36,13 @@ class Outputs:
             health: counts outputs that are lost.
             view: one more that gets every result, but is no output by itself.
             watched: it is one, so that the run goes on without the others.
+            all_needed: the loss of one ends the run.
         """
         self.lost: list[Exception] = []
         self.on_warning: Callable[[str], None] = lambda line: None
         self._sinks, self._health = list(sinks), health
         self._open = [*sinks, *([] if view is None else [view])]
-        self._needed = set() if watched or not sinks else {id(sink) for sink in sinks}
+        self._watched, self._all_needed = watched, all_needed
         self._lines: list[str] = []
         self._lock = Lock()
 
@@ -48,7 +56,7 @@ class Outputs:
 
         Raises:
             StopRequested: when all sinks have it, if one asked for the end of the run.
-            Exception: what ended the last output.
+            Exception: what ended the first output, when none is left, or all are needed.
         """
         stop: StopRequested | None = None
         with self._lock:
@@ -59,8 +67,8 @@ class Outputs:
                     stop = request
                 except Exception as error:
                     self._lose(sink, error, "the run goes on without it")
-        if self._needed and not any(id(sink) in self._needed for sink in self._open):
-            raise self.lost[-1]
+        if self.lost and (self._all_needed or not (self._watched or self._left())):
+            raise self.lost[0]
         if stop is not None:
             raise stop
 
@@ -82,7 +90,7 @@ class Outputs:
                     sink.close(complete)
                 except Exception as error:  # a full disk may show only when the file is finished
                     self._lose(sink, error, "it could not be finished")
-            kept = complete and (not self._sinks or any(sink in self._sinks for sink in self._open))
+            kept = complete and (not self._sinks or self._left())
             self._open.clear()
         return kept
 
@@ -91,6 +99,9 @@ class Outputs:
         if self._lock.acquire(timeout=_PATIENCE_S):
             self._lock.release()
             self.close(complete=False)
+
+    def _left(self) -> bool:
+        return any(sink in self._open for sink in self._sinks)
 
     def _lose(self, sink: Sink, error: Exception, so: str) -> None:
         if not isinstance(error, expected_errors()):

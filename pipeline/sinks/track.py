@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from threading import Condition, Thread
 from typing import Any
 
-import av
-
 from ..config import OutputConfig
 from ..frames import Pixels
 from ..monitor.stderr import FULL
@@ -170,7 +168,7 @@ class Track:
         if file is not None:
             try:
                 file.finish(self._keeper)
-            except (OSError, av.FFmpegError) as error:
+            except Exception as error:
                 self._break_off(error)
 
     def _break_off(self, error: Exception) -> bool:

@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import av
+import av.container
 import av.error
 
 from ..config import SourceConfig
@@ -26,8 +27,12 @@ from .video import VideoSource, VideoTraits
 _SYSFS = Path("/sys/class/video4linux")
 _DEV = Path("/dev")
 _VIDIOC_QUERYCAP = 0x80685600
+_VIDIOC_G_FMT = 0xC0D05604
 _CAP_VIDEO_CAPTURE = 0x1
+_CAP_VIDEO_CAPTURE_MPLANE = 0x1000
 _CAP_DEVICE_CAPS = 0x80000000
+_PRESETS = {"p2pro": ("yuyv422", "256x384", 25.0), "tc001": ("yuyv422", "256x384", 25.0)}
+"""Format, size and rate to ask of a camera."""
 _FOURCC = {"mjpg": "mjpeg", "yuyv": "yuyv422", "uyvy": "uyvy422", "grey": "gray", "y8": "gray", "y16": "gray16le"}
 
 
@@ -56,12 +61,13 @@ def list_cameras(sysfs: Path = _SYSFS, dev: Path = _DEV) -> list[tuple[str, str]
 def camera_options(config: SourceConfig, camera: Camera) -> dict[str, str]:
     """libavdevice's v4l2 options. `timestamps=default` keeps the driver's own buffer times, on CLOCK_MONOTONIC."""
     side = config.side(camera)
+    usual = _PRESETS[side.preset] if side.preset else (config.camera_format, config.camera_size, config.camera_fps)
     options = {"timestamps": "default"}
-    if name := (side.format or config.camera_format or "").lower():
+    if name := (side.format or usual[0] or "").lower():
         options["input_format"] = _FOURCC.get(name, name)
-    if size := side.size or config.camera_size:
+    if size := side.size or usual[1]:
         options["video_size"] = size
-    if rate := side.rate or config.camera_fps:
+    if rate := side.rate or usual[2]:
         options["framerate"] = f"{rate:g}"
     return options
 
@@ -77,11 +83,21 @@ def open_camera(spec: str, device: str, camera: Camera, config: SourceConfig) ->
         os.close(os.open(device, os.O_RDWR | os.O_NONBLOCK))
     except OSError as e:
         raise InputError(f"{spec}: {explain(e.errno, device, options)}") from e
+    if (_capabilities(Path(device)) or 0) & (
+        _CAP_VIDEO_CAPTURE_MPLANE | _CAP_VIDEO_CAPTURE
+    ) == _CAP_VIDEO_CAPTURE_MPLANE:
+        raise InputError(f"{spec}: {device} is a multiplanar camera, which FFmpeg cannot read: {_by_loopback(device)}")
 
     def opener(cancelled: Callable[[], bool]) -> VideoSource:
         limit = config.open_timeout_s
         try:
             container = av.open(device, "r", format="v4l2", options=options, timeout=limit)
+            descriptor = _descriptor(device)
+            if padded := _padding(descriptor, container):
+                container.close()
+                raise InputError(
+                    f"{spec}: {device} sends lines {padded}, which FFmpeg cannot read: {_by_loopback(device)}"
+                )
             traits = VideoTraits(
                 "camera",
                 "monotonic",
@@ -89,7 +105,7 @@ def open_camera(spec: str, device: str, camera: Camera, config: SourceConfig) ->
                 CameraTimes,
                 patience_s=limit,
                 cancelled=cancelled,
-                ready=_readiness(device),
+                ready=_readiness(descriptor),
             )
             return VideoSource(container, spec, camera, config, traits)
         except av.error.FFmpegError as e:
@@ -98,21 +114,53 @@ def open_camera(spec: str, device: str, camera: Camera, config: SourceConfig) ->
     return LiveSource(spec, config.open_timeout_s, opener)
 
 
-def _readiness(device: str) -> Callable[[float], bool]:
-    """Says whether a picture waits in the device that was just opened. libavdevice reads blocking, for ever where the
-    driver has fallen silent, and its descriptor is not told: it is the newest one on the device.
-    """
+def _descriptor(device: str) -> int | None:
+    """libavdevice's descriptor of the device that was just opened, which it does not tell: the newest one on it."""
     target = os.path.realpath(device)
     descriptors = []
     for entry in Path("/proc/self/fd").iterdir():
         with suppress(OSError):  # the listing's own
             if os.path.realpath(entry) == target:
                 descriptors.append(int(entry.name))
-    poll = select.poll()
-    if not descriptors:
+    return max(descriptors, default=None)
+
+
+def _by_loopback(device: str) -> str:
+    return (
+        f"copy it into a v4l2loopback device with `gst-launch-1.0 v4l2src device={device} ! videoconvert ! v4l2sink "
+        "device=/dev/videoN` and give that one"
+    )
+
+
+def _readiness(descriptor: int | None) -> Callable[[float], bool]:
+    """Says whether a picture waits: libavdevice reads blocking, for ever where the driver has fallen silent."""
+    if descriptor is None:
         return lambda seconds: True
-    poll.register(max(descriptors), select.POLLIN)
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
     return lambda seconds: bool(poll.poll(seconds * 1000))
+
+
+def _padding(descriptor: int | None, container: av.container.InputContainer) -> str | None:
+    """How the driver pads its lines, in words; None where it does not, or cannot be asked. libavdevice drops each
+    picture of such a camera, since it is larger than its size says.
+    """
+    context = container.streams.video[0].codec_context
+    if descriptor is None or context.name != "rawvideo" or context.format is None:
+        return None
+    answer = bytearray(
+        208
+    )  # struct v4l2_format: type, then (from 8 on) width, height, pixelformat, field, bytesperline
+    answer[0] = _CAP_VIDEO_CAPTURE
+    try:
+        fcntl.ioctl(descriptor, _VIDIOC_G_FMT, answer)
+    except OSError:
+        return None
+    sent = int.from_bytes(answer[24:28], sys.byteorder)
+    first = context.format.components[0]
+    bits = 8 * -(-first.bits // 8) if context.format.is_planar else context.format.padded_bits_per_pixel
+    needed = context.width * bits // 8
+    return f"of {sent} bytes for {needed} of picture" if sent > needed else None
 
 
 def explain(code: int | None, device: str, options: dict[str, str]) -> str:
@@ -134,6 +182,13 @@ def explain(code: int | None, device: str, options: dict[str, str]) -> str:
 
 def _captures(device: Path) -> bool | None:
     """Whether the driver says that the device captures video; None when it cannot be asked."""
+    capabilities = _capabilities(device)
+    wanted = _CAP_VIDEO_CAPTURE | _CAP_VIDEO_CAPTURE_MPLANE
+    return None if capabilities is None else bool(capabilities & wanted)
+
+
+def _capabilities(device: Path) -> int | None:
+    """The driver's V4L2_CAP flags for the device; None when it cannot be asked."""
     answer = bytearray(104)  # struct v4l2_capability
     try:
         descriptor = os.open(device, os.O_RDONLY | os.O_NONBLOCK)
@@ -146,8 +201,7 @@ def _captures(device: Path) -> bool | None:
     finally:
         os.close(descriptor)
     of_driver = int.from_bytes(answer[84:88], sys.byteorder)
-    of_device = int.from_bytes(answer[88:92], sys.byteorder) if of_driver & _CAP_DEVICE_CAPS else of_driver
-    return bool(of_device & _CAP_VIDEO_CAPTURE)
+    return int.from_bytes(answer[88:92], sys.byteorder) if of_driver & _CAP_DEVICE_CAPS else of_driver
 
 
 def _read(path: Path) -> str:

@@ -30,7 +30,8 @@ source = WatchedSource(reopen(), reopen, 1.0, health)
 for frame in source:
     counters = {name: n for name, n in health.counters("infrared").items() if n} | {"retimed": source.health.retimed}
     line = {"sequence": frame.sequence, "time": frame.time_ns, "now": time.monotonic_ns(), "size": frame.size,
-            "sum": int(frame.pixels.sum()), "counters": counters}
+            "sum": int(frame.pixels.sum()), "range": [int(frame.pixels.min()), int(frame.pixels.max())],
+            "warnings": list(source.health.warnings), "counters": counters}
     print(json.dumps(line), flush=True)
 """
 
@@ -38,16 +39,21 @@ for frame in source:
 class Device:
     """The simulated camera and the process that reads it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, kind: str = "") -> None:
         self.path = f"/dev/video{900 + os.getpid() % 90}"
-        self._state = folder / "state"
+        self._state, self.said = folder / "state", folder / "said"
         self.be("ok")
         library = folder / "v4l2_device.so"
         subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", library, SHIM, "-ldl"], check=True)
         os.mknod(self.path, stat.S_IFCHR | 0o600, os.makedev(1, 3))
         more = {"LD_PRELOAD": str(library), "FAKE_V4L2": self.path, "FAKE_V4L2_STATE": str(self._state)}
+        more["FAKE_V4L2_KIND"] = kind
         self.process = subprocess.Popen(
-            [sys.executable, "-c", READER, self.path], env=os.environ | more, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", READER, self.path],
+            env=os.environ | more,
+            stdout=subprocess.PIPE,
+            stderr=self.said.open("w"),
+            text=True,
         )
         self.frames: list[dict[str, Any]] = []
         threading.Thread(target=self._read, daemon=True).start()
@@ -77,11 +83,11 @@ class Device:
 
 
 @pytest.fixture
-def device(tmp_path) -> Iterator[Device]:
+def device(tmp_path, request) -> Iterator[Device]:
     if sys.platform != "linux" or os.geteuid() != 0 or shutil.which("cc") is None:
         pytest.skip("simulating a camera needs Linux, a C compiler and the right to make a device")
     try:
-        made = Device(tmp_path)
+        made = Device(tmp_path, getattr(request, "param", ""))
     except (PermissionError, subprocess.CalledProcessError) as error:
         pytest.skip(f"a camera cannot be simulated here: {error}")
     yield made
@@ -130,3 +136,22 @@ def test_timestamps_that_cannot_be_are_those_of_arrival(device, fault):
     assert all(b - a < 5e9 for a, b in pairwise(times))
     assert times[-1] - times[0] > 0.5e9
     assert device.frames[-1]["counters"]["retimed"] >= 5
+
+
+@pytest.mark.parametrize("device", ["y16"], indirect=True)
+def test_rows_of_telemetry_below_a_16_bit_picture(device):
+    device.more(5)
+    check(device)
+    assert device.frames[-1]["range"] == [0, 255]
+    assert any("2 rows at the bottom" in line for line in device.frames[-1]["warnings"])
+
+
+@pytest.mark.parametrize(
+    ("device", "says"),
+    [("mplane", "is a multiplanar camera"), ("padded", "lines of 384 bytes for 320 of picture")],
+    indirect=["device"],
+)
+def test_what_ffmpeg_cannot_read_is_said_in_one_line(device, says):
+    assert device.process.wait(60) != 0
+    last = device.said.read_text().splitlines()[-1]
+    assert says in last and device.path in last and "v4l2loopback" in last

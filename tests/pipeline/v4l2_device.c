@@ -6,6 +6,8 @@
  *   silent  nothing comes until the stream is switched off and on again
  *   back    timestamps are five seconds old; repeat: they stay as they are; ahead: an hour early
  *   frozen  the same picture over and over
+ * $FAKE_V4L2_KIND says what it is: nothing (as above), y16 (160x122, 16 bits, two rows of telemetry below), padded (Y16,
+ * lines of 384 bytes for 320 of picture), mplane (multiplanar).
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -21,7 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { WIDTH = 160, HEIGHT = 120, SIZE = WIDTH * HEIGHT, MOST = 32, PERIOD_MS = 100 };
+enum { WIDTH = 160, HEIGHT = 120, ROWS = 122, MOST = 32, PERIOD_MS = 100 };
 
 static int device = -1, buffers, head, count, queue[MOST], silenced;
 static unsigned char *memory[MOST];
@@ -43,6 +45,15 @@ static const char *state(void) {
     }
     return word;
 }
+
+static int kind(const char *word) {
+    const char *name = getenv("FAKE_V4L2_KIND");
+    return strcmp(name ? name : "", word) == 0;
+}
+
+static int deep(void) { return kind("y16") || kind("padded"); }
+static int line(void) { return kind("padded") ? 384 : deep() ? 2 * WIDTH : WIDTH; }
+static int size(void) { return line() * (kind("y16") ? ROWS : HEIGHT); }
 
 static int is(const char *word) { return strcmp(state(), word) == 0; }
 
@@ -114,22 +125,28 @@ static int take(struct v4l2_buffer *buffer) {
     head = (head + 1) % MOST, count--;
     number++;
     if (!is("frozen")) still = number;
-    for (int i = 0; i < SIZE; i++) memory[index][i] = (unsigned char)(i / WIDTH + 3 * (i % WIDTH) + 7 * still);
+    memset(memory[index], 0, size());
+    for (int y = 0; y < HEIGHT; y++)
+        for (int x = 0; x < WIDTH; x++) {
+            unsigned char level = (unsigned char)(y + 3 * x + 7 * still);
+            if (!deep()) memory[index][y * line() + x] = level;
+            else ((unsigned short *)(memory[index] + y * line()))[x] = 29000 + 10 * x + 5 * y + still % 2;
+        }
     long long stamp = now_us();
     if (is("back")) stamp -= 5000000;
     if (is("ahead")) stamp += 3600000000LL;
     if (is("repeat")) stamp = held_us; else held_us = stamp;
     next_ms = now_us() / 1000 + PERIOD_MS;
-    buffer->index = index, buffer->bytesused = buffer->length = SIZE, buffer->sequence = number;
+    buffer->index = index, buffer->bytesused = buffer->length = size(), buffer->sequence = number;
     buffer->flags = V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC;
     buffer->timestamp.tv_sec = stamp / 1000000, buffer->timestamp.tv_usec = stamp % 1000000;
     return 0;
 }
 
 static void describe(struct v4l2_format *format) {
-    format->fmt.pix.width = WIDTH, format->fmt.pix.height = HEIGHT;
-    format->fmt.pix.pixelformat = V4L2_PIX_FMT_GREY, format->fmt.pix.field = V4L2_FIELD_NONE;
-    format->fmt.pix.bytesperline = WIDTH, format->fmt.pix.sizeimage = SIZE;
+    format->fmt.pix.width = WIDTH, format->fmt.pix.height = kind("y16") ? ROWS : HEIGHT;
+    format->fmt.pix.pixelformat = deep() ? V4L2_PIX_FMT_Y16 : V4L2_PIX_FMT_GREY, format->fmt.pix.field = V4L2_FIELD_NONE;
+    format->fmt.pix.bytesperline = line(), format->fmt.pix.sizeimage = size();
 }
 
 int ioctl(int fd, unsigned long request, ...) {
@@ -142,7 +159,8 @@ int ioctl(int fd, unsigned long request, ...) {
         struct v4l2_capability *capability = data;
         memset(capability, 0, sizeof *capability);
         strcpy((char *)capability->card, "Fake");
-        capability->capabilities = capability->device_caps = V4L2_CAP_VIDEO_CAPTURE | V4L2_CAP_STREAMING;
+        capability->capabilities = capability->device_caps =
+            (kind("mplane") ? V4L2_CAP_VIDEO_CAPTURE_MPLANE : V4L2_CAP_VIDEO_CAPTURE) | V4L2_CAP_STREAMING;
         return 0;
     }
     case VIDIOC_G_INPUT: *(int *)data = 0; return 0;
@@ -165,7 +183,7 @@ int ioctl(int fd, unsigned long request, ...) {
     }
     case VIDIOC_QUERYBUF: {
         struct v4l2_buffer *buffer = data;
-        buffer->length = SIZE, buffer->m.offset = buffer->index * 65536;
+        buffer->length = size(), buffer->m.offset = buffer->index * 65536;
         return 0;
     }
     case VIDIOC_QBUF:

@@ -24,7 +24,17 @@ class Run:
     def __init__(self, folder, cameras):
         settings = folder / "run.yaml"
         settings.write_text(f"record: {{folder: {folder / 'drive'}, segment_s: 1.5}}\n")
-        arguments = ["--config", settings, "--ir", cameras[0].url, "--vis", cameras[1].url, "--log-json", *QUICK]
+        arguments = [
+            "--config",
+            settings,
+            "--ir",
+            cameras[0].url,
+            "--vis",
+            cameras[1].url,
+            "--log-json",
+            *QUICK,
+            "--no-detect",
+        ]
         arguments += ["--serve", "0.0.0.0:0", "--metrics", "0.0.0.0:0", "--token", TOKEN, "--report", folder / "r.json"]
         self.process = subprocess.Popen(
             [*COMMAND, *map(str, arguments)],

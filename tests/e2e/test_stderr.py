@@ -8,8 +8,10 @@ import sys
 
 import pytest
 
-from .command import COMMAND, QUICK, fusecam, pair_of_clips
+from .command import COMMAND, fusecam, pair_of_clips
+from .command import QUICK as PLAIN
 
+QUICK = (*PLAIN, "--no-detect")
 SECRET = "Zq81hunter2"
 
 
@@ -73,6 +75,38 @@ def test_passwords_are_in_no_report_and_no_message(tmp_path, monkeypatch, capfd)
             assert answer.code == 1
             assert SECRET not in answer.said or "[::1/" in url
             assert len(answer.said.splitlines()) == 1, answer.said
+
+
+@pytest.mark.parametrize("how", ["option", "environment", "made up"])
+def test_the_token_is_in_no_log(tmp_path, monkeypatch, capfd, how):
+    """A log is kept and sent on: a token that is made up must not come into being there."""
+    ir, vis = pair_of_clips(tmp_path, frames=5)
+    arguments = [
+        "--ir",
+        ir,
+        "--vis",
+        vis,
+        "--serve",
+        "0.0.0.0:0",
+        "--report",
+        tmp_path / "r.json",
+        "--log-json",
+        *QUICK,
+    ]
+    if how == "option":
+        arguments += ["--token", SECRET]
+    elif how == "environment":
+        monkeypatch.setenv("FUSECAM_TOKEN", SECRET)
+    done = subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=120)
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    if how == "made up":
+        assert done.returncode == 1
+        assert [line["event"] for line in lines] == ["failed"]
+        assert "FUSECAM_TOKEN" in lines[0]["message"]
+        return
+    assert done.returncode == 0
+    assert any(line["event"] == "listening" for line in lines)
+    assert SECRET not in done.stderr + (tmp_path / "r.json").read_text()
 
 
 def test_names_do_not_steer_the_terminal(tmp_path, monkeypatch, capfd):

@@ -141,8 +141,11 @@ def check_sources(config: SourceConfig) -> None:
     missing = [option for option, spec in (("--ir", config.ir.source), ("--vis", config.vis.source)) if not spec]
     if missing:
         raise InputError(f"{' and '.join(missing)} missing: give both cameras, e.g. --ir dev0 --vis dev1")
-    if config.ir.source == config.vis.source and not holds_images(config.ir.source or ""):
-        raise InputError(f"{config.ir.source}: given as --ir and as --vis; two different sources are needed")
+    if config.shared and not holds_images(config.ir.source or ""):
+        raise InputError(
+            f"{config.ir.source}: given as --ir and as --vis; two different sources are needed, or one recording that "
+            "shows both, with sources.ir.crop and sources.vis.crop"
+        )
 
 
 def _load_rig(config: RunConfig, sizes: tuple[Size, Size], notes: list[str], doubts: Doubts) -> Rig | None:
@@ -162,7 +165,7 @@ def frame_size(source: Source) -> Size:
 
 def _open_both(config: SourceConfig) -> tuple[Source, Source]:
     """Open infrared and visible at the same time: two pipes fed by one writer would otherwise wait for each other."""
-    if config.ir.source == config.vis.source:
+    if config.shared:
         return open_shared(config.ir.source or "", config)
     cameras: tuple[Camera, Camera] = ("infrared", "visible")
     with ThreadPoolExecutor(2) as pool:

@@ -101,6 +101,11 @@ class SourceConfig(_Section):
         """The settings of one camera."""
         return self.vis if camera == "visible" else self.ir
 
+    @property
+    def shared(self) -> bool:
+        """Whether both cameras are in one source, told apart by names or channels. Crops of their own make it two."""
+        return self.ir.source == self.vis.source and (self.ir.crop is None or self.ir.crop == self.vis.crop)
+
     def reading(self, ir: str | Path, vis: str | Path) -> SourceConfig:
         """The same settings for two other sources."""
         sides = {"ir": (self.ir, ir), "vis": (self.vis, vis)}

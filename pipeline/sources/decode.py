@@ -21,6 +21,7 @@ _ORIENTATION = 274
 _TIFF_HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _PNG_HEAD = b"\x89PNG\r\n\x1a\n"
 _GREY_PNG = 0
+_SOME_COUNTS = 20_000
 _SMALL_MODES = ("L", "LA", "RGB", "RGBA")
 
 
@@ -29,11 +30,13 @@ class Still:
     """An image as stored.
 
     values: (H, W) or (H, W, C), colour as RGB, alpha (if any) last; any integer or float type.
+    radiometric: whether it is a JPEG that holds, beside its picture, the temperatures.
     """
 
     values: npt.NDArray[Any]
     orientation: Orientation = UPRIGHT
     pages: int = 1
+    radiometric: bool = False
 
 
 def read_still(file: Path) -> Still:
@@ -50,9 +53,16 @@ def read_still(file: Path) -> Still:
             return Still(_by_opencv(file), orientation)
         if image.mode.startswith(("I", "F")):
             return Still(np.asarray(image), orientation, pages)
+        radiometric = _is_radiometric(getattr(image, "applist", []))
         if image.mode not in _SMALL_MODES:
             image = image.convert("L" if image.mode == "1" else "RGB")
-        return Still(np.array(image), orientation, pages)
+        return Still(np.array(image), orientation, pages, radiometric)
+
+
+def _is_radiometric(segments: list[tuple[str, bytes]]) -> bool:
+    """FLIR's JPEGs keep their counts in APP1, DJI's in APP3, where others have at most a few bytes."""
+    flir = any(name == "APP1" and data.startswith(b"FLIR\0") for name, data in segments)
+    return flir or sum(len(data) for name, data in segments if name == "APP3") > _SOME_COUNTS
 
 
 def _read_tiff(file: Path) -> Still | None:

@@ -93,7 +93,7 @@ class ImageSource:
         self._rate = Fraction(config.side(camera).rate or config.fps).limit_denominator(100_000)
         self._places = self.by_rate(range(len(files))) if places is None else places
         self._picture = PictureMaker(spec, camera, config, self.health, True, self._polarity)
-        self._pages_told = False
+        self._pages_told = self._counts_told = False
         self._closed = threading.Event()
         names = self._names()
         self._frames = self._read_all(names)
@@ -169,6 +169,12 @@ class ImageSource:
         if still.pages > 1 and not self._pages_told:
             self._pages_told = True
             self.health.warnings.append(f"{self._spec}: of images with several pages the first is used ({file.name})")
+        if still.radiometric and self._camera == "infrared" and not self._counts_told:
+            self._counts_told = True
+            self.health.warnings.append(
+                f"{self._spec}: radiometric JPEGs: the picture as the camera drew it is used, scale and marks "
+                f"included, not the temperatures beside it: export these as 16-bit TIFF ({file.name})"
+            )
         return self._picture.make(still.values, time_ns, still.orientation)
 
 

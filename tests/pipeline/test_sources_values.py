@@ -14,10 +14,13 @@ import pytest
 import tifffile
 from PIL import Image
 
-from fusecam.pipeline.config import SourceConfig
+from fusecam.pipeline.assemble import open_streams
+from fusecam.pipeline.config import RunConfig, SourceConfig
 from fusecam.pipeline.errors import InputError
 from fusecam.pipeline.frames import Camera
 from fusecam.pipeline.sources import open_source
+
+from .clips import write_video
 
 RAW = (29_300 + np.random.default_rng(0).integers(0, 1600, (48, 64))).astype(np.uint16)
 RGB = np.random.default_rng(1).integers(16, 236, (48, 64, 3)).astype(np.uint8)
@@ -164,3 +167,31 @@ def test_settings_that_do_not_fit_are_said(tmp_path, settings, says):
     Image.fromarray(RGB).save(tmp_path / "a.png")
     with pytest.raises(InputError, match=says):
         seen(tmp_path, ir=settings)
+
+
+def test_a_radiometric_jpeg_is_read_as_drawn_and_that_is_said(tmp_path):
+    Image.fromarray(RGB[..., 0]).save(tmp_path / "a.jpg")
+    assert seen(tmp_path)[1] == []
+    plain = (tmp_path / "a.jpg").read_bytes()
+    counts = b"FLIR\0\1\0\0" + RAW.tobytes()
+    (tmp_path / "a.jpg").write_bytes(
+        plain[:2] + b"\xff\xe1" + (len(counts) + 2).to_bytes(2, "big") + counts + plain[2:]
+    )
+    _, warnings, _ = seen(tmp_path)
+    assert len(warnings) == 1 and "radiometric" in warnings[0]
+
+
+def test_one_recording_of_both_cameras_side_by_side(tmp_path):
+    path = write_video(
+        tmp_path / "a.mkv", [0, 1, 2], pictures=[np.hstack([RGB, RGB[:, ::-1]])] * 3, codec="ffv1", pix_fmt="bgr0"
+    )
+    sides = {"ir": {"source": str(path), "crop": [0, 0, 64, 48]}, "vis": {"source": str(path), "crop": [64, 0, 64, 48]}}
+    config = RunConfig.model_validate({"sources": sides, "sync": {"offset_ms": 0}})
+    streams = open_streams(config)
+    try:
+        assert streams.infrared.info.width == streams.visible.info.width == 64
+        assert np.array_equal(next(iter(streams.visible)).pixels, RGB[:, ::-1])
+    finally:
+        streams.close()
+    with pytest.raises(InputError, match=r"sources\.ir\.crop"):
+        open_streams(RunConfig.model_validate({"sources": {"ir": str(path), "vis": str(path)}}))

@@ -69,6 +69,7 @@ RunCounter = Literal[
     "output_losses",
     "overlay_losses",
     "engine_losses",
+    "scaled",
     "recorder_losses",
     "recorder_frames",
     "recorder_frames_lost",
@@ -79,8 +80,9 @@ RunCounter = Literal[
 run is over. out: frames given to the outputs. dropped_output: frames that were not: live, a newer one replaced them
 because the outputs were slow, or they had grown old while an engine was built; or the engine or the last output failed.
 output_losses: outputs that failed and were left out from then on. overlay_losses: frames that went out without overlay
-because it failed. engine_losses: engines that failed in mid-run and were replaced. recorder_losses: times that a track
-of a recording broke off for want of disk or rights. recorder_frames: frames out in its fused track;
+because it failed. engine_losses: engines that failed in mid-run and were replaced. scaled: frames of a size not met
+before, fused at the size before while an engine was built for theirs. recorder_losses: times that a track of a
+recording broke off for want of disk or rights. recorder_frames: frames out in its fused track;
 recorder_frames_lost: frames out that it lacks, until it was tried again or because the disk was slow. What a track had
 taken in the last second before it broke off may be lost as well. event_clips, event_clips_lost: cut, and not.
 """

@@ -34,6 +34,7 @@ from .memory import give_back
 from .monitor.switches import Switches
 from .overlay import Overlay
 from .register import Registrar
+from .resizing import Sizes, back
 from .result import Result
 from .sinks import Outputs, StopRequested
 from .sources.base import Source
@@ -68,6 +69,7 @@ class Stages:
     health: Health = field(default_factory=Health)
     drift: DriftMonitor | None = None
     tap: Callable[[Frame], None] | None = None
+    sizes: Sizes | None = None
 
 
 @dataclass(slots=True)
@@ -308,12 +310,18 @@ class Runner:
         stages, recorder = self._stages, self.recorder
         recorder.add("pair", time.monotonic_ns() - pair.visible.arrival_ns, index)
         started = time.monotonic_ns()
+        original, scaled = pair, self._scaled(pair)
+        if scaled is not None:
+            stages.health.count_run("scaled")
+            pair = scaled
         pair, fused = self._fuse(pair, index)
         detections: list[Detection] = []
         detecting = stages.switches.detector
         if stages.detector is not None and detecting:
             with recorder.stage("detect", index):
                 detections = stages.detector.detect(fused.to_detect)
+        if scaled is not None:
+            pair, (fused, detections) = original, back(fused, detections, original.visible.size)
         if stages.tracker is not None and detecting:
             with recorder.stage("track", index):
                 detections = stages.tracker.follow(detections, pair.visible)
@@ -321,6 +329,14 @@ class Runner:
             return False
         with recorder.stage("output queue", index):
             return self._output.put(Result(index, pair, fused, fused.image, detections))
+
+    def _scaled(self, pair: FramePair) -> FramePair | None:
+        """Live: the pair at the size before, where no engine is ready for its own. Recordings wait for theirs."""
+        stages = self._stages
+        if stages.sizes is None or pair.led_by == "infrared":
+            return None
+        _, warp = stages.registrar.register(pair)
+        return None if stages.sizes.ready(pair, warp.shape) else stages.sizes.scaled(pair, stages.registrar)
 
     def _fuse(self, pair: FramePair, index: int) -> tuple[FramePair, Fused]:
         stages = self._stages

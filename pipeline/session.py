@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -16,9 +17,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
 from ..calib.atomic import AtomicFile
+from ..engines import create_engine
 from ..engines.terminal import Terminal, markup
+from ..engines.warp import Shape
 from .assemble import Streams, Tools, build_tools, check_sources, open_streams
 from .config import RunConfig
+from .detect import OwnDetector, create_detector
 from .doubts import DOUBTFUL
 from .errors import InputError
 from .latency import LatencyRecorder
@@ -30,6 +34,7 @@ from .monitor.watch import check_watching, watched
 from .overlay import Overlay
 from .places import spare
 from .report import build_report, doubt_never_met, print_summary, warnings, write_report
+from .resizing import Sizes
 from .runner import Outcome, Runner, Stages
 from .sinks import Outputs, Sink, close_all, is_video, lines_of, open_sinks
 from .sinks.record import RecordSink
@@ -188,6 +193,10 @@ def run_streams(
     watched_too = config.monitor.serve is not None
     outputs = Outputs(sinks, health, view, watched_too, all_needed=not keep_partial)
     outputs.on_warning = say
+    sizes = None
+    if (visible.live or infrared.live) and ":openvino:" in tools.engine.name:  # what is built lands in the store
+        known = (visible.width, visible.height), (infrared.width, infrared.height)
+        sizes = Sizes(warp.shape, *known, partial(_build_aside, tools, config), outputs.warn)
     stages = Stages(
         streams.infrared,
         streams.visible,
@@ -202,6 +211,7 @@ def run_streams(
         health,
         streams.drift,
         None if recording is None else recording.take,
+        sizes,
     )
     total = min((n for n in (visible.frames, config.max_frames) if n is not None), default=None)
     columns = (
@@ -235,6 +245,15 @@ def run_streams(
         doubt_never_met(streams.synchronizer.stats, streams.doubts)
     report = build_report(config, streams, tools, tracker, outcome, recorder, outputs)
     return Finished(outcome, report, recorder)
+
+
+def _build_aside(tools: Tools, config: RunConfig, shape: Shape) -> None:
+    """Build for another shape with engines of their own, so that those of the run work on and find it in the store."""
+    create_engine(tools.engine.name, unlifted=tools.detector is not None).prepare(*shape)
+    if isinstance(tools.detector, OwnDetector):
+        other = create_detector(config.detector)
+        if other is not None:
+            other.prepare(shape.width, shape.height)
 
 
 def _recording(config: RunConfig, streams: Streams, switches: Switches) -> RecordSink | None:

@@ -219,7 +219,7 @@ class RunConfig(_Section):
             raise ValueError("detection needs weights: give --weights FILE (any Ultralytics detector), or --no-detect")
         if not self.detector.wanted and (self.detector.track or self.overlay.trails):
             what = "tracking" if self.detector.track else "trails"
-            raise ValueError(f"{what} without detection: give --weights FILE, or leave out --no-detect")
+            raise ValueError(f"{what} without detection: give --detect or --weights FILE, or leave {what} out")
         if self.record.events and self.record.folder is None:
             raise ValueError("event clips are cut out of a recording: give --record DIR too")
         if self.record.events and not self.detector.wanted:

@@ -256,6 +256,15 @@ def overrides(
         raise InputError("--trails and --no-track contradict each other: leave one of them out")
     if conf is not None and not 0 < conf < 1:
         raise InputError(f"--conf {conf}: give a number between 0 and 1")
+    # What is given here overrules what stands against it in a run file.
+    if detect is False:
+        track, trails, events = False, False, bool(events)
+    if track is False:
+        trails = False
+    if prompt is not None:
+        dehaze, lift = dehaze or "auto", lift or "auto"
+    elif dehaze is not None or lift is not None:
+        prompt = "auto"
     return {
         "sources": {side: {"source": spec} for side, spec in _given(ir=ir, vis=vis).items()} | _given(pairs=pairs),
         "engine": _given(

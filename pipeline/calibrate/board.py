@@ -17,13 +17,13 @@ from ...calib.rig import save_rig
 from ...calib.solve import calibrate
 from ...engines.terminal import markup
 from ..assemble import Streams, Tools, open_streams
-from ..config import OverlayConfig, RunConfig, SourceConfig
+from ..config import OutputConfig, OverlayConfig, RunConfig, SourceConfig
 from ..errors import InputError
 from ..session import INTERRUPTED, interruptible, run_streams
 from ..sources import open_source
 from ..sources.base import Source
 from ..sources.camera import camera_device
-from .capture import CaptureSink, PassThrough, Shot
+from .capture import CaptureSink, Guide, PassThrough, Shot
 from .target import check_target
 
 _COLOUR, _GREY = 8.0, 3.0  # mean difference of the colour channels above which a picture is coloured, below which grey
@@ -45,7 +45,11 @@ class Order:
 
 def calibrate_board(order: Order, console: Console) -> int:
     """Take the views, solve, write the rig and its report. Returns the exit code; writes nothing on an error."""
-    config = RunConfig(sources=SourceConfig(ir=order.infrared, vis=order.visible), overlay=OverlayConfig(enabled=False))
+    config = RunConfig(
+        sources=SourceConfig(ir=order.infrared, vis=order.visible),
+        overlay=OverlayConfig(enabled=False),
+        output=OutputConfig(show=order.show),
+    )
     check_target(order.out, order.infrared, order.visible)
     _check_pair(config.sources)
     streams = open_streams(config)
@@ -105,16 +109,27 @@ def _capture(config: RunConfig, streams: Streams, order: Order, console: Console
     stills = streams.visible.info.names is not None
     live = streams.visible.info.live
 
+    guide = Guide()
+
     def told(shot: Shot) -> None:
+        guide.took(shot)
         if live:
             console.print(f"view {len(sink.shots)} of {order.most} taken", highlight=False)
 
-    sink = CaptureSink(order.board, stills, len(streams.visible.info.names or ()) + 1 if stills else order.most, told)
+    sink = CaptureSink(
+        order.board, stills, len(streams.visible.info.names or ()) + 1 if stills else order.most, told, guide.look
+    )
     if live:
         console.print("hold the board still in ever new places and tilts; Ctrl-C ends it", highlight=False)
     with interruptible() as stop:
         finished = run_streams(
-            config, streams, Tools(PassThrough(), None), stop, console, title="looking for the board", more_sinks=[sink]
+            config,
+            streams,
+            Tools(PassThrough(guide.draw if order.show else None), None),
+            stop,
+            console,
+            title="looking for the board",
+            more_sinks=[sink],
         )
     if finished.outcome.failure is not None:
         raise finished.outcome.failure

@@ -22,6 +22,7 @@ _EXAMINED_S = 0.2  # between two looks at a video: a hand-held board takes longe
 _STILL = 0.0015  # of the image's diagonal between two looks: a pixel of 640x480, what a held board trembles
 _NEW = 0.04  # of the image's diagonal from every view taken, on average over its points
 _THUMBNAIL = 480  # width of the pictures kept for the report
+_YELLOW, _GREEN = (255, 210, 0), (0, 220, 0)
 _KEPT_WITHOUT = 3  # pairs without a board that are kept to say what they show instead
 
 
@@ -47,9 +48,15 @@ class Tally:
 
 
 class PassThrough:
-    """Stands where a fusion engine would: gives the visible frame on, so that a run only pairs and delivers."""
+    """Stands where a fusion engine would: gives the visible frame on, so that a run only pairs and delivers.
+
+    draw: makes the picture to show of a visible frame, for a window.
+    """
 
     name = "none"
+
+    def __init__(self, draw: Callable[[Pixels], Pixels] | None = None) -> None:
+        self._draw = draw
 
     @property
     def notes(self) -> list[str]:
@@ -62,7 +69,33 @@ class PassThrough:
     def fuse(self, visible: Pixels, infrared: Pixels, warp: Warp | Pixels, elapsed_s: float | None = None) -> Fused:
         """Both frames as they are; arguments as in FusionEngine."""
         nothing = np.zeros((1, 1), np.uint8)
-        return Fused(visible, visible, nothing, nothing, infrared)
+        return Fused(visible if self._draw is None else self._draw(visible), visible, nothing, nothing, infrared)
+
+
+class Guide:
+    """Draws for whoever holds the board: where it was found last (green), and what the views cover (yellow)."""
+
+    def __init__(self) -> None:
+        self._found: Found | None = None
+        self._covered: list[Found] = []
+
+    def look(self, pair: FramePair, found: Found | None) -> None:
+        """The board's place in the newest picture that was looked at."""
+        self._found = found
+
+    def took(self, shot: Shot) -> None:
+        """A view was taken."""
+        if shot.view.visible is not None:
+            self._covered.append(shot.view.visible)
+
+    def draw(self, visible: Pixels) -> Pixels:
+        """The picture to show, (H, W, 3)."""
+        image, radius = visible.copy(), max(2, visible.shape[1] // 200)
+        marks = [(found, _YELLOW) for found in self._covered]
+        for found, colour in [*marks, *([] if self._found is None else [(self._found, _GREEN)])]:
+            for x, y in found.points:
+                cv2.circle(image, (round(x), round(y)), radius, colour, -1)
+        return image
 
 
 class CaptureSink:

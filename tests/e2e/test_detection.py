@@ -124,7 +124,7 @@ def test_tracking_without_weights_is_refused_in_one_line(tmp_path, monkeypatch, 
         "--ir", ir, "--vis", vis, "--track", "--out", tmp_path / "o.mp4", monkeypatch=monkeypatch, capfd=capfd
     )
     assert answer.code == 1
-    assert "tracking without detection: give --weights FILE" in answer.said
+    assert "tracking without detection: give --detect or --weights FILE" in answer.said
 
 
 @pytest.mark.skipif(not DETECTOR_WEIGHTS.exists(), reason="no trained weights are installed")

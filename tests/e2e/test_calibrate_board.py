@@ -1,0 +1,39 @@
+"""`fusecam calibrate board` where somebody holds the board in front of the cameras and looks at the screen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fusecam.calib.find import Found
+from fusecam.calib.joint import View
+from fusecam.calib.pictures import Sight
+from fusecam.pipeline.calibrate.capture import Guide, PassThrough, Shot
+from fusecam.pipeline.frames import Frame, FramePair
+
+from .command import fusecam, pair_of_clips
+
+
+def test_show_asks_for_a_window(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]):
+    infrared, visible = pair_of_clips(tmp_path, 5)
+    order = ("calibrate", "board", "--ir", infrared, "--vis", visible, "--board", "8x6", "--square", "25mm")
+    order += ("--out", tmp_path / "rig.yaml")
+    answer = fusecam(*order, "--show", monkeypatch=monkeypatch, capfd=capfd)
+    assert answer.code == 1 and "--show: this machine has no display" in answer.said
+    answer = fusecam(*order, monkeypatch=monkeypatch, capfd=capfd)
+    assert answer.code == 1 and "8x6" in answer.said and "display" not in answer.said
+
+
+def test_what_is_shown_has_the_board_and_what_is_covered():
+    picture = np.full((60, 80, 3), 90, np.uint8)
+    guide = Guide()
+    engine = PassThrough(guide.draw)
+    assert np.array_equal(engine.fuse(picture, picture[..., 0], picture[..., 0]).image, picture)
+    found, covered = (Found(np.array([[x, 30.0]]), np.array([0])) for x in (20.0, 60.0))
+    guide.look(FramePair(Frame(picture, 0, "media", 0, "visible"), None, 0), found)
+    guide.took(Shot(View("1", covered, None), Sight(None, None)))
+    image = engine.fuse(picture, picture[..., 0], picture[..., 0]).image
+    assert image[30, 20].tolist() == [0, 220, 0] and image[30, 60].tolist() == [255, 210, 0]
+    assert (picture == 90).all()

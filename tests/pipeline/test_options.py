@@ -1,0 +1,110 @@
+"""Every option of the command reaches a setting, and what is given there overrules a run file."""
+
+from __future__ import annotations
+
+import sys
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.main import get_command
+
+from fusecam.pipeline import batch, cli, session
+from fusecam.pipeline.cli import app
+from fusecam.pipeline.config import RunConfig
+
+VALUES = {
+    "ir": "x.mp4", "vis": "y.mp4", "config": "run.yaml", "max_frames": 3, "rig": "rig.yaml", "distance": 7.5,
+    "offset_ms": 12.5, "pairs": "pairs.csv", "engine": "tiny", "dehaze": 0.5, "lift": 0.5, "prompt": "foggy night",
+    "weights": "other.pt", "classes": "person", "conf": 0.7, "out": "other", "report": "r.json", "record": "recordings",
+    "metrics": ":9101", "serve": ":8081", "token": "longenough", "ray": "host:6379", "ray_cores": 3,
+}  # fmt: skip
+NEEDED = {"events": ["--record", "d"], "ray_cores": ["--ray", "host:1"], "token": ["--serve", ":8080"]}
+FIRST = {"run": ["--ir", "a.mp4", "--vis", "b.mp4"], "batch": ["batch", "a", "b", "--out", "o"]}
+LEFT_OUT = {"version", "help", "ir_source", "vis_source"}
+
+
+def cases() -> list[Any]:
+    """Each spelling of each option: (command, words)."""
+    group: Any = get_command(app)
+    found = []
+    for name, command in (("run", group), ("batch", group.commands["batch"])):
+        for option in command.params:
+            if option.name in LEFT_OUT:
+                continue
+            value = [] if option.is_flag else [str(VALUES[option.name])]
+            for word in (option.opts[0], *option.secondary_opts[:1]):
+                found.append(pytest.param(name, option.name, [word, *value], id=f"{name} {word}"))
+    return found
+
+
+class Seen:
+    """What the command would do, as told by what it calls."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+        self._patch = monkeypatch
+        monkeypatch.chdir(folder)
+        monkeypatch.delenv("FUSECAM_TOKEN", raising=False)
+        (folder / "run.yaml").write_text("max_frames: 11\n")
+
+    def __call__(self, *words: str) -> tuple[str, Any]:
+        """The configuration as JSON, and the call's other arguments."""
+        took: list[Any] = []
+
+        def take(*arguments: Any) -> int:
+            took.extend(arguments)
+            return 0
+
+        self._patch.setattr(session, "run_session", take)
+        self._patch.setattr(batch, "run_batch", take)
+        self._patch.setattr(sys, "argv", ["fusecam", *words])
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+        assert left.value.code == 0, words
+        config = next(argument for argument in took if isinstance(argument, RunConfig))
+        token = None if config.monitor.token is None else config.monitor.token.get_secret_value()
+        others = [
+            repr(argument)
+            for argument in took
+            if isinstance(argument, str | bool | Path) or "Cluster" in repr(argument)
+        ]
+        return f"{config.model_dump_json()} {token}", others
+
+
+@pytest.fixture
+def seen(monkeypatch, tmp_path) -> Seen:
+    return Seen(monkeypatch, tmp_path)
+
+
+@pytest.mark.parametrize(("command", "name", "words"), cases())
+def test_an_option_reaches_a_setting(command, name, words, seen):
+    base = [*FIRST[command], *NEEDED.get(name, [])]
+    if words[0] == "--no-inset" or words[0] in ("--no-tint", "--no-events", "--no-trails", "--no-track"):
+        base += {"--no-trails": ["--track"]}.get(words[0], [])
+        on = {"--no-events": ["--record", "d"]}.get(words[0], [])
+        assert seen(*base, *on, words[0].replace("--no-", "--")) != seen(*base, *on, *words)
+        return
+    assert seen(*base) != seen(*base, *words)
+
+
+@pytest.mark.parametrize(
+    ("run_file", "words", "expected"),
+    [
+        ("detector: {track: true}", ["--no-detect"], ("detector", "enabled", False)),
+        ("{detector: {track: true}, overlay: {trails: true}}", ["--no-detect"], ("overlay", "trails", False)),
+        ("{detector: {track: true}, overlay: {trails: true}}", ["--no-track"], ("detector", "track", False)),
+        ("record: {folder: d, events: true}", ["--no-detect"], ("record", "events", False)),
+        ("engine: {dehaze: 0.3, lift: 0.2}", ["--prompt", "haze"], ("engine", "dehaze", "auto")),
+        ("engine: {prompt: haze}", ["--lift", "0.5"], ("engine", "prompt", "auto")),
+        ("engine: {dehaze: 0.3}", ["--lift", "0.5"], ("engine", "dehaze", 0.3)),
+        ("{detector: {enabled: false}}", ["--detect"], ("detector", "enabled", True)),
+        ("sources: {ir: 0, vis: 1}", [], ("sources.ir", "source", "0")),
+    ],
+)
+def test_an_option_overrules_a_run_file(run_file, words, expected, seen, tmp_path):
+    (tmp_path / "run.yaml").write_text(run_file)
+    first = [] if "sources" in run_file else FIRST["run"]
+    config = RunConfig.model_validate_json(seen(*first, "--config", "run.yaml", *words)[0].rsplit(" ", 1)[0])
+    section, key, value = expected
+    assert attrgetter(f"{section}.{key}")(config) == value

@@ -17,7 +17,7 @@ from .orientation import UPRIGHT, Orientation, of_exif
 
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what is wrong with a file is raised, too
 
-_ORIENTATION = 274
+_ORIENTATION, _GDAL_NODATA = 274, 42113
 _TIFF_HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _PNG_HEAD = b"\x89PNG\r\n\x1a\n"
 _GREY_PNG = 0
@@ -81,6 +81,8 @@ def _read_tiff(file: Path) -> Still | None:
             if "imagecodecs" not in str(error):  # a compression that tifffile leaves to others
                 raise
             return Still(_by_opencv(file), orientation, pages)
+        if (none := page.tags.valueof(_GDAL_NODATA)) is not None and values.ndim == 2:
+            values = np.where(values == float(none), np.float32(np.nan), values.astype(np.float32))
         if values.ndim == 3 and separate:
             values = np.moveaxis(values, 0, -1)
         if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and values.dtype.kind == "u":

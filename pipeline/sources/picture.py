@@ -20,7 +20,7 @@ Array = npt.NDArray[Any]
 
 _COLOURED = 24
 _COLOURED_PART = 0.02
-_DEPTHS = (10, 12, 16)
+_DEPTHS = (10, 12, 14, 16)
 _LEAST_INSIDE = 0.125
 _GRADED_PART = 0.02  # soft edges of a mask are less of a picture than this
 

@@ -28,6 +28,7 @@ _JUMP = 3.0
 _PART = 5e-4
 _LEAST_VALUES = 8
 _NO_DATA = (0, 65535, -9999, -32768, 32767, -999)
+_FAR = 4.0
 _LEVELS = 12
 _RINGING = 6
 _BLOCK = 9
@@ -46,7 +47,8 @@ def telemetry_rows(picture: Array) -> tuple[int, int]:
     with np.errstate(invalid="ignore", over="ignore"):
         lines = picture[:, :: max(1, width // 160)].astype(np.float64)
         jumps = np.nan_to_num(np.median(np.abs(np.diff(lines, axis=0)), axis=1))
-    least = _JUMP * max(float(jumps[_MOST_ROWS:-_MOST_ROWS].max()), 1e-6)
+    slightest = 1.0 if picture.dtype.kind == "f" else 64.0 if picture.dtype.itemsize > 1 else 8.0
+    least = max(_JUMP * float(jumps[_MOST_ROWS:-_MOST_ROWS].max()), slightest)
     above, below = np.flatnonzero(jumps[:_MOST_ROWS] > least), np.flatnonzero(jumps[-_MOST_ROWS:] > least)
     top = int(above[-1]) + 1 if above.size else 0
     bottom = _MOST_ROWS - int(below[0]) if below.size else 0
@@ -59,7 +61,8 @@ def no_data(raw: Array) -> npt.NDArray[np.bool_] | None:
     """Where (H, W) counts or temperatures are none; None where all are.
 
     NaN and infinity; and a lowest or highest value that many pixels share, further from all others than these spread,
-    if it is one that is written for "nothing" or fills the picture's whole edge.
+    if it is one that is written for "nothing" or fills the picture's whole edge. Of floats so is a lowest value that is
+    four times as far from all others: temperatures do not repeat exactly.
     """
     none: npt.NDArray[np.bool_] = np.zeros(raw.shape, bool) if raw.dtype.kind in "iu" else ~np.isfinite(raw)
     for end in (np.min, np.max):
@@ -79,8 +82,9 @@ def no_data(raw: Array) -> npt.NDArray[np.bool_] | None:
         low, high = np.percentile(rest, (0.5, 99.5))
         apart = np.abs(rest - float(value)).min()
         written = float(value) in _NO_DATA or abs(float(value)) > 1e30
-        edges = (same[0], same[-1], same[:, 0], same[:, -1])
-        if apart > high - low and (written or all(edge.all() for edge in edges)):
+        around = all(edge.all() for edge in (same[0], same[-1], same[:, 0], same[:, -1]))
+        alone = raw.dtype.kind == "f" and end is np.min and apart > _FAR * (high - low)
+        if apart > high - low and (written or around or alone):
             none |= same
     return none if none.any() else None
 

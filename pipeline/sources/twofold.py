@@ -18,10 +18,8 @@ _ALIKE = 0.5
 
 
 def is_twofold(frame: av.VideoFrame, side: SideConfig) -> bool:
-    """Whether it is such a frame: of a preset's camera or of such a size, and no crop says what to take."""
-    if side.crop is not None or frame.height % 2:
-        return False
-    return side.preset is not None or (frame.width, frame.height) in _SIZES
+    """Whether it is such a frame, by its size, and no crop says what to take."""
+    return side.crop is None and (frame.width, frame.height) in _SIZES
 
 
 def counts_below(frame: av.VideoFrame, picture: Pixels, certain: bool) -> npt.NDArray[np.uint16] | None:

@@ -59,7 +59,8 @@ def test_rows_inside_the_sensors_size_are_filled_so_that_nothing_moves(tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("value", "dtype"), [(0, np.uint16), (65_535, np.uint16), (-9999, np.float32), (np.nan, np.float64)]
+    ("value", "dtype"),
+    [(0, np.uint16), (65_535, np.uint16), (-9999, np.float32), (-273.15, np.float32), (np.nan, np.float64)],
 )
 def test_a_border_without_data_decides_no_range(tmp_path, value, dtype):
     values = RAW.astype(dtype) if dtype == np.uint16 else (RAW / 100 - 273.15).astype(dtype)
@@ -69,6 +70,21 @@ def test_a_border_without_data_decides_no_range(tmp_path, value, dtype):
     assert np.abs(pixels.astype(int) - expected)[15:-15, 15:-15].mean() < 6
     assert pixels[0].max() < 200 and pixels[60, 80] == expected[60, 80]
     assert "39% of the picture is no data" in warnings[0] and doubts == []
+
+
+def test_a_value_that_the_file_calls_no_data(tmp_path):
+    values = np.where(np.arange(160) < 15, 31_000, RAW.astype(np.int64)).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", values, extratags=[(42113, "s", 0, "31000", True)])
+    source = open_source(str(tmp_path / "a.tif"), "infrared", SourceConfig())
+    pixels = next(iter(source)).pixels
+    assert np.abs(pixels[:, 15:].astype(int) - plain(tmp_path)[:, 15:]).mean() < 3
+    assert "9% of the picture is no data" in source.health.warnings[0]
+
+
+def test_a_lens_cap_has_no_telemetry(tmp_path):
+    raw = np.full((120, 160), 29_000, np.uint16)
+    raw[-1] += 20
+    assert seen(tmp_path, raw)[1] == []
 
 
 def test_dead_pixels_in_a_pattern_are_filled(tmp_path):

@@ -97,7 +97,7 @@ def test_tiffs_of_every_kind_are_one_picture(tmp_path, write):
     assert (warnings, doubts) == ([], [])
 
 
-@pytest.mark.parametrize("bits", [10, 12])
+@pytest.mark.parametrize("bits", [10, 12, 14])
 @pytest.mark.parametrize("grey", [True, False])
 def test_a_visible_picture_of_few_bits_is_not_black(tmp_path, bits, grey):
     deep = RGB.astype(np.uint16) << (bits - 8)

@@ -28,6 +28,13 @@ class EngineRefused(EngineError):
     """A built engine does not compute what its network does. The message has the figures."""
 
 
+class BuildStopped(EngineError):
+    """The build of an engine was given up because a stop was asked for. No fault, and no reason for another engine."""
+
+    def __init__(self) -> None:
+        super().__init__("stopped while an engine was built")
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Fused:
     """What an engine returns for one pair. All arrays uint8 and owned by the caller.

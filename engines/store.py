@@ -62,11 +62,13 @@ def code_digest(package: Path = Path(__file__).parent) -> str:
     return digest_of(sorted(files))
 
 
-def digest_of(files: Iterable[Path]) -> str:
-    """SHA-256 of the files' contents, one after the other. Raises OSError."""
+def digest_of(paths: Iterable[Path]) -> str:
+    """SHA-256 of the files' contents, one after the other; of a folder all that is in it. Raises OSError."""
     digest = hashlib.sha256()
-    for file in files:
-        digest.update(file.read_bytes())
+    for path in paths:
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if not file.is_dir():
+                digest.update(file.read_bytes())
     return digest.hexdigest()
 
 

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ..engines import registry, store
+from ..engines.base import BuildStopped
 from ..engines.detector import DETECTOR_WEIGHTS
 from ..engines.terminal import markup
 from .assemble import Tools, build_tools, open_streams
@@ -227,6 +228,8 @@ def run_clip(
         if finished.outcome.ended == "interrupted":
             return Row(clip.name, "interrupted")
         write_report(finished.report | {"fingerprint": mark, "bytes": _bytes(clip)}, clip.report)
+    except BuildStopped:
+        return Row(clip.name, "interrupted")
     except expected as error:
         return Row(clip.name, "failed", remark=str(error))
     doubts = finished.report["doubts"]

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ..calib.atomic import write_atomic
+from ..engines.base import BuildStopped
 from ..engines.terminal import Terminal, markup
 from .assemble import build_tools, open_streams
 from .config import DetectorConfig, RunConfig
@@ -48,7 +49,10 @@ def run_demo(out: Path, weights: Path | None, console: Console) -> int:
             )
             streams = open_streams(config)
             sheet = ContactSheet([int(SHOWN * (streams.visible.info.frames or 0))])
-            finished = run_streams(config, streams, tools, stop, console, title=title, more_sinks=[sheet])
+            try:
+                finished = run_streams(config, streams, tools, stop, console, title=title, more_sinks=[sheet])
+            except BuildStopped:
+                return INTERRUPTED
             if finished.outcome.failure is not None:
                 raise finished.outcome.failure
             if stop.is_set():

@@ -18,7 +18,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from ..engines.base import Fused, FusionEngine
+from ..engines.base import BuildStopped, Fused, FusionEngine
 from .account import Account
 from .alone import stand_in
 from .capture import Capture
@@ -185,6 +185,8 @@ class Runner:
             self._work()
             if self.stop.is_set():
                 outcome.ended = "interrupted"
+        except BuildStopped:  # an engine for another frame size; the frames before it are kept
+            outcome.ended = "interrupted"
         except Exception as error:  # kept for the caller: sources and sinks must be closed first
             self.fail(error)
         self._inbox.close()

@@ -18,6 +18,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from ..calib.atomic import AtomicFile
 from ..engines import create_engine
+from ..engines.apart import stoppable
+from ..engines.base import BuildStopped
 from ..engines.terminal import Terminal, markup
 from ..engines.warp import Shape
 from .assemble import Streams, Tools, build_tools, check_sources, open_streams
@@ -56,7 +58,10 @@ class Finished:
 
 @contextmanager
 def interruptible() -> Iterator[threading.Event]:
-    """Ctrl-C, SIGTERM or a closed terminal sets the event instead of raising; a second one raises KeyboardInterrupt."""
+    """Ctrl-C, SIGTERM or a closed terminal sets the event instead of raising; a second one raises KeyboardInterrupt.
+
+    An engine's build is ended by the event, see `stoppable`.
+    """
     stop = threading.Event()
 
     def handle(number: int, frame: FrameType | None) -> None:
@@ -68,7 +73,8 @@ def interruptible() -> Iterator[threading.Event]:
     caught = [n for n in _ENDING if n != signal.SIGHUP or signal.getsignal(n) != signal.SIG_IGN]
     before = {number: signal.signal(number, handle) for number in caught}
     try:
-        yield stop
+        with stoppable(stop):
+            yield stop
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -101,6 +107,8 @@ def run_session(config: RunConfig, console: Console) -> int:
     try:
         with interruptible() as stop:
             finished = run_streams(config, streams, tools, stop, console)
+    except BuildStopped:
+        return INTERRUPTED
     except KeyboardInterrupt:
         console.print("stopped at once: what was unfinished is removed, recordings are kept", highlight=False)
         return INTERRUPTED
@@ -136,6 +144,7 @@ def run_streams(
     """Open the outputs, run to the end under a progress bar, close everything.
 
     keep_partial: a run that was interrupted, or lost a camera, keeps the frames it has as a whole, playable output.
+    Raises BuildStopped where it was interrupted before the first frame.
     """
     visible, infrared = streams.visible.info, streams.infrared.info
     health, switches = streams.health, Switches()

@@ -1,4 +1,5 @@
-"""The process in which one job is measured: `python -m fusecam.pipeline.bench.child`, the job as JSON on stdin.
+"""The process in which one job is measured: `python -m fusecam.pipeline.bench.child`, the job as JSON on stdin's
+first line.
 
 On stdout one JSON object a line: {"done": n, "of": m} along the way, then {"result": ...} or {"error": one line}.
 """
@@ -11,6 +12,7 @@ import sys
 import time
 from typing import Any
 
+from ...engines.lifeline import end_with_parent
 from ..errors import expected_errors
 from .jobs import ChainJob, CostJob, DetectJob, FuseJob, Job, unpack
 
@@ -57,9 +59,11 @@ def _run(job: Job, line: _Line) -> dict[str, Any]:
 def main() -> None:
     """Do the job; leave silently when the parent is gone."""
     line = _Line()
+    job = unpack(json.loads(sys.stdin.readline()))
+    end_with_parent()
     try:
         try:
-            result = _run(unpack(json.load(sys.stdin)), line)
+            result = _run(job, line)
         except expected_errors() as error:
             line.say(error=str(error))
         else:

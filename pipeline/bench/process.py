@@ -41,8 +41,8 @@ def run_job(job: Job, cache: Path, tell: Callable[[int, int], None] = lambda don
                     start_new_session=True,  # Ctrl-C in the terminal comes here alone, not as a traceback of the child
                 )
             assert process.stdin is not None and process.stdout is not None
-            with suppress(BrokenPipeError), process.stdin:  # it may be gone before it was given anything
-                process.stdin.write(json.dumps(pack(job)))
+            with suppress(BrokenPipeError):  # it may be gone before it was given anything
+                print(json.dumps(pack(job)), file=process.stdin, flush=True)  # open from here on: its lifeline
             for text in process.stdout:
                 answer = json.loads(text) if text.endswith("\n") else {}  # killed in the middle of a word
                 if "done" in answer:
@@ -52,8 +52,10 @@ def run_job(job: Job, cache: Path, tell: Callable[[int, int], None] = lambda don
             if process is not None:
                 process.kill()
                 process.wait()
-                if process.stdout is not None:
-                    process.stdout.close()
+                assert process.stdin is not None and process.stdout is not None
+                with suppress(BrokenPipeError):
+                    process.stdin.close()
+                process.stdout.close()
         if "result" in answer:
             return dict(answer["result"])
         said.seek(0)

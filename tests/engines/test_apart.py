@@ -6,13 +6,19 @@ import json
 import os
 import subprocess
 import sys
+import threading
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from fusecam.engines import create_engine, store
-from fusecam.engines.apart import build_apart
+from fusecam.engines.apart import build_apart, stoppable
+from fusecam.engines.base import BuildStopped
+from fusecam.engines.detection import DetectorEngine
 
 PROGRAM = """
 import json, sys, psutil
@@ -66,3 +72,65 @@ def test_a_build_that_fails_is_said_to_have_failed(tmp_path: Path) -> None:
     environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
     ran = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert (ran.stdout, ran.stderr) == ("False\n", "")
+
+
+BUILD = """
+import threading
+from fusecam.engines.apart import build_apart
+print("started", flush=True)
+build_apart("fusion", "tiny:openvino:f32", 1, 160, 120, 160, 120, 1)
+"""
+
+
+def child_of(process: subprocess.Popen[str], within_s: float = 30) -> psutil.Process:
+    """The process that builds, once it is there."""
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline:
+        for child in psutil.Process(process.pid).children(recursive=True):
+            with suppress(psutil.Error):
+                if "fusecam.engines.apart" in child.cmdline():
+                    return child
+        time.sleep(0.02)
+    raise AssertionError("nothing was built")
+
+
+def test_who_builds_ends_with_who_asked_even_by_kill_9(tmp_path: Path) -> None:
+    environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
+    asking = subprocess.Popen([sys.executable, "-c", BUILD], env=environment, stdout=subprocess.DEVNULL, text=True)
+    building = child_of(asking)
+    asking.kill()
+    asking.wait()
+    building.wait(timeout=2)  # psutil.TimeoutExpired where it goes on
+
+
+@pytest.mark.parametrize("linux", [True, False])
+def test_a_process_with_a_lifeline_ends_when_its_stdin_does(linux: bool) -> None:
+    """Where there is no signal from the kernel, the end of stdin is enough."""
+    code = "import sys, time; from fusecam.engines import lifeline; "
+    code += "" if linux else "lifeline.sys = type('', (), {'platform': 'elsewhere'}); "
+    code += "lifeline.end_with_parent(); print('ready', flush=True); time.sleep(60)"
+    process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdin is not None and process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    with process:
+        process.stdin.close()
+        assert process.wait(timeout=5) == 1
+
+
+def test_a_stop_ends_the_build_and_is_no_reason_for_another_engine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    stop = threading.Event()
+    engine = create_engine("average")
+    with stoppable(stop):
+        threading.Timer(0.5, stop.set).start()
+        started = time.monotonic()
+        with pytest.raises(BuildStopped, match="stopped while an engine was built"):
+            engine.prepare(160, 120)
+        assert time.monotonic() - started < 2.5
+        with pytest.raises(BuildStopped):  # nothing is begun any more
+            DetectorEngine().prepare(160, 120)
+    assert not psutil.Process().children()
+    assert engine.notes == []
+    engine.prepare(160, 120)  # and nothing is broken

@@ -10,14 +10,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import TypeAdapter
 
 from ..calib.atomic import write_atomic
 from . import secret
 from .base import EngineError
+from .textfiles import what_text
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -39,6 +43,11 @@ NAMES = (*OWN, *AUTHORS)
 SHIPPED = "{name}_small.safetensors"
 """In engines/weights, where a small variant of a paper's network was trained."""
 _ABOUT = "fusecam"
+LARGEST, MOST_PARAMETERS = 4096, 200_000_000
+"""Of any size that a file names, and of a whole network: the largest of the papers has 36 million."""
+
+
+Profile = TypeVar("Profile")
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,20 +209,40 @@ def _existing(path: Path) -> Path | None:
 def _network(
     name: str, profile: Mapping[str, Any], path: Path, deployed: bool = False
 ) -> RealtimeFusion | IASSF | DFVO | Lure:
+    import torch
+
     from .networks import dfvo, iassf, lure, realtime, realtime_core
 
-    lists = {key: tuple(value) for key, value in profile.items() if isinstance(value, list)}
-    fields: dict[str, Any] = {**profile, **lists}
+    make: Callable[[], RealtimeFusion | IASSF | DFVO | Lure]
     try:
         if name in OWN:
-            return realtime.RealtimeFusion(replace(realtime_core.PROFILES[name], **fields))
-        if name == "iassf":
-            return iassf.IASSF(replace(iassf.Profile(), **fields))
-        if name == "lure":
-            return lure.Lure(replace(lure.Profile(), **fields))
-        return dfvo.DFVO(replace(dfvo.Profile(), **fields), deployed)
-    except (TypeError, ValueError, RuntimeError) as e:
+            make = partial(realtime.RealtimeFusion, _sizes(realtime_core.PROFILES[name], profile))
+        elif name == "iassf":
+            make = partial(iassf.IASSF, _sizes(iassf.Profile(), profile))
+        elif name == "lure":
+            make = partial(lure.Lure, _sizes(lure.Profile(), profile))
+        else:
+            make = partial(dfvo.DFVO, _sizes(dfvo.Profile(), profile), deployed)
+        with torch.device("meta"):  # which takes no memory
+            count = sum(value.numel() for value in make().state_dict().values())
+        if count > MOST_PARAMETERS:
+            raise ValueError(f"{count:.1e} parameters")
+        return make()
+    except Exception as e:  # sizes that do not fit together fail in many ways
         raise EngineError(f"{path}: no network of {name} has these sizes: {_line(e)}; import it anew") from e
+
+
+def _sizes(known: Profile, given: Mapping[str, Any]) -> Profile:
+    """A profile with these fields, which come from a file: of the right types, and no more than LARGEST. ValueError."""
+    fields: Any = asdict(known)  # type: ignore[call-overload]
+    if not isinstance(given, Mapping) or not set(given) <= set(fields):
+        raise ValueError(f"fields {', '.join(sorted({*map(str, given)} - set(fields)))[:80] or given!r}")
+    sizes = TypeAdapter(type(known)).validate_json(json.dumps(fields | dict(given)), strict=True)
+    for value in asdict(sizes).values():  # type: ignore[call-overload]
+        for number in value if isinstance(value, tuple) else [value]:
+            if not isinstance(number, str) and not 0 <= number <= LARGEST:
+                raise ValueError(f"size {number}")
+    return sizes
 
 
 def _fill(name: str, network: nn.Module, state: Mapping[str, Tensor], path: Path | str, mend: str) -> None:
@@ -267,9 +296,8 @@ def _read_foreign(file: Path) -> Any:
     except OSError as e:
         raise EngineError(f"{file}: cannot be read: {e.strerror or e}; name a .pth or .safetensors file") from e
     except Exception as e:  # of many kinds: pickle's, zipfile's, torch's own
-        raise EngineError(
-            f"{file}: not a checkpoint of tensors alone, and nothing else is loaded; save its state_dict by torch.save"
-        ) from e
+        reason = "not a checkpoint of tensors alone, and nothing else is loaded; save its state_dict by torch.save"
+        raise EngineError(f"{file}: {what_text(file) or reason}") from e
 
 
 def _is_safetensors(file: Path) -> bool:
@@ -287,9 +315,21 @@ def _read_own(
             about = (opened.metadata() or {}).get(_ABOUT)
             state = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
         parsed = None if about is None else json.loads(about)
-    except (OSError, SafetensorError, ValueError) as e:
-        raise EngineError(f"{file}: cannot be read: {_line(e)}; {mend}") from e
-    return state, parsed if isinstance(parsed, dict) else None
+    except (OSError, SafetensorError, ValueError, RecursionError) as e:
+        raise EngineError(f"{file}: {what_text(file) or f'cannot be read: {_line(e)}; {mend}'}") from e
+    return state, _about(parsed)
+
+
+def _about(parsed: Any) -> dict[str, Any] | None:
+    """What fusecam wrote about a file, nothing but what it should be in it; None if it did not."""
+    if not isinstance(parsed, dict):
+        return None
+    source, profile = parsed.get("source", []), parsed.get("profile", {})
+    return {
+        "network": str(parsed.get("network"))[:40],
+        "profile": profile if isinstance(profile, dict) else {},
+        "source": [str(each) for each in source] if isinstance(source, list) else [],
+    }
 
 
 def _line(error: Exception) -> str:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from ..calib.atomic import write_atomic
+from .architecture import checked
 from .base import EngineError
+from .textfiles import what_text
 
 if TYPE_CHECKING:
     import torch
@@ -28,13 +31,15 @@ def load_detector(weights: Path = DETECTOR_WEIGHTS) -> torch.nn.Module:
     """
     from safetensors import SafetensorError, safe_open
 
+    if text := what_text(weights):
+        raise EngineError(f"{weights}: {text}")
     try:
         with safe_open(weights, "pt") as file:
             architecture = yaml.safe_load((file.metadata() or {})[_ARCHITECTURE])
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  no mapping
         network = build_detector(architecture)
         network.load_state_dict(state)
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError, yaml.YAMLError) as error:
+    except (OSError, SafetensorError, LookupError, TypeError, ValueError, RuntimeError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())[:120]
         raise EngineError(f"{weights}: no weights of a detector ({reason}); train them with `fusecam train`") from error
     return network.eval()
@@ -50,17 +55,23 @@ def save_detector(network: torch.nn.Module, weights: Path) -> None:
     for name, value in state.items():
         if value.is_floating_point() and not name.startswith(norms):
             state[name] = value.half()
-    kept = ("nc", "scales", "scale", "backbone", "head")
     architecture: Any = network.yaml
-    text = yaml.safe_dump({key: architecture[key] for key in kept}, default_flow_style=None, sort_keys=False)
+    text = yaml.safe_dump(checked(architecture), default_flow_style=None, sort_keys=False)
     write_atomic(weights, save(state, {_ARCHITECTURE: text}))
 
 
-def build_detector(architecture: dict[str, Any]) -> torch.nn.Module:
-    """A DetectionModel of three classes with random weights. architecture: as in Ultralytics' model YAML."""
-    from .detection.quiet import ultralytics
+def build_detector(architecture: Mapping[str, Any]) -> torch.nn.Module:
+    """A DetectionModel of three classes with random weights. architecture: as in Ultralytics' model YAML, of layers and
+    arguments that are known to be harmless. ValueError for any other.
+    """
+    from .detection.quiet import guarded, ultralytics
 
-    model: Any = ultralytics("ultralytics.nn.tasks").DetectionModel
-    network: torch.nn.Module = model({**architecture, "nc": len(DETECTOR_NAMES)}, verbose=False)
+    plan = checked(architecture) | {"nc": len(DETECTOR_NAMES)}
+    with guarded():
+        try:
+            network: torch.nn.Module = ultralytics("ultralytics.nn.tasks").DetectionModel(plan, verbose=False)
+        except Exception as error:  # layers that do not fit together fail in many ways
+            reason = " ".join(str(error).split())[:120]
+            raise ValueError(f"its layers do not fit together: {type(error).__name__}: {reason}") from error
     network.names = DETECTOR_NAMES  # type: ignore[assignment]
     return network

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import zipfile
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,8 +15,9 @@ import numpy as np
 
 from ..engines.base import EngineError
 from ..engines.detection import DetectorEngine
-from ..engines.detection.quiet import threads_kept, ultralytics
+from ..engines.detection.quiet import guarded, threads_kept, ultralytics
 from ..engines.detector import DETECTOR_WEIGHTS
+from ..engines.textfiles import what_text
 from .config import DetectorConfig
 from .errors import InputError
 from .frames import Pixels
@@ -115,8 +118,8 @@ class UltralyticsDetector:
 
     confidence: lowest score kept, above 0 and below 1. classes: names of the classes kept, None for all.
     Nothing is downloaded, reported or installed. A `.pt` file is a Python pickle, which can run code of its author's
-    choosing when it is read; Ultralytics is told to build nothing but its own model classes from it
-    (`ULTRALYTICS_SAFE_LOAD=0` in the environment lifts that). Use weights that you trust.
+    choosing when it is read; Ultralytics is made to build nothing but its own model classes from it, whatever the
+    environment says.
     Raises InputError for weights that cannot be used and for class names that the model does not have.
     """
 
@@ -130,6 +133,8 @@ class UltralyticsDetector:
                 f"{weights}: not weights for the detector; give an Ultralytics .pt file, or the NAME{_EXPORT} folder "
                 "that `yolo export format=openvino` makes of one"
             )
+        if weights.is_file() and (text := what_text(weights)):
+            raise InputError(f"{weights}: {text}")
         self._weights = weights
         with threads_kept():
             self._predictor, names = _load(weights, confidence)
@@ -161,22 +166,36 @@ def _load(weights: Path, confidence: float) -> tuple[Any, dict[int, str]]:
     yolo = ultralytics().YOLO
     task = None if weights.is_file() else _exported_task(weights)
     try:
-        model = yolo(str(weights), task=task)
-        task = str(model.task)
-        if task in _TASKS:
-            model.predict(np.zeros((64, 64, 3), np.uint8), conf=confidence, save=False, verbose=False)
-            return model.predictor, {int(key): str(name) for key, name in model.predictor.model.names.items()}
+        with guarded():
+            model = yolo(str(weights.absolute()), task=task)
+            task = str(model.task)
+            if task in _TASKS:
+                model.predict(np.zeros((64, 64, 3), np.uint8), conf=confidence, save=False, verbose=False)
+                return model.predictor, {int(key): str(name) for key, name in model.predictor.model.names.items()}
     except Exception as e:  # unpickling a file that is no model can raise anything
-        reason = " ".join(str(e).replace(str(weights), "").replace("ERROR ❌️", "").split())
+        reason = " ".join(str(e).replace(str(weights.absolute()), "").replace("ERROR ❌️", "").split())
         if "outside the supported" in reason:
+            if _of_yolov5(weights):
+                raise InputError(
+                    f"{weights}: made by the old YOLOv5, which Ultralytics cannot read; take the model of that name "
+                    "that Ultralytics has (with a u: yolov5nu.pt), or train anew with it"
+                ) from e
             raise InputError(
                 f"{weights}: holds more than an Ultralytics model, which may run code when it is read, or none at all; "
-                "if you trust it, set ULTRALYTICS_SAFE_LOAD=0 in the environment"
+                f"it is not loaded: where you trust it, export it with Ultralytics and give the NAME{_EXPORT} folder"
             ) from e
         raise InputError(
             f"{weights}: damaged or no Ultralytics model ({type(e).__name__}: {reason[:120]}); get or export it again"
         ) from e
     raise InputError(f"{weights}: is a model for '{task}'; give one for {', '.join(_TASKS)}, which have boxes")
+
+
+def _of_yolov5(weights: Path) -> bool:
+    """Whether a checkpoint names the classes of the YOLOv5 repository."""
+    with suppress(OSError, zipfile.BadZipFile, KeyError), zipfile.ZipFile(weights) as archive:
+        pickles = [name for name in archive.namelist() if name.endswith("data.pkl")]
+        return any(b"models.yolo\n" in archive.read(name) for name in pickles)
+    return False
 
 
 def _exported_task(folder: Path) -> str:

@@ -25,6 +25,8 @@ def start_network(architecture: str, start: Path | None, whole: bool = False) ->
         network = build_detector(ultralytics("ultralytics.nn.tasks").yaml_model_load(architecture))
     except (OSError, KeyError, TypeError) as error:
         raise TrainError(f"detector.architecture: {architecture}: no network that Ultralytics ships") from error
+    except ValueError as error:
+        raise TrainError(f"detector.architecture: {architecture}: {error}") from error
     if start is None:
         if whole:
             raise TrainError("detector.keep: of what? name detector.start, weights by `fusecam train`")

@@ -41,12 +41,13 @@ class Order:
     most: int
     show: bool
     report: Path
+    pairs: Path | None = None
 
 
 def calibrate_board(order: Order, console: Console) -> int:
     """Take the views, solve, write the rig and its report. Returns the exit code; writes nothing on an error."""
     config = RunConfig(
-        sources=SourceConfig(ir=order.infrared, vis=order.visible),
+        sources=SourceConfig(ir=order.infrared, vis=order.visible, pairs=order.pairs),
         overlay=OverlayConfig(enabled=False),
         output=OutputConfig(show=order.show),
     )

@@ -20,8 +20,29 @@ Infrared = Annotated[
 ]
 Visible = Annotated[str, _option("--vis", panel=WHAT, metavar="SOURCE", help="Visible: likewise, of the same moments.")]
 Pairs = Annotated[
-    int, _option("--pairs", panel=WHAT, metavar="N", min=3, max=200, default=True, help="Pairs of frames to pool.")
+    str,
+    _option(
+        "--pairs",
+        panel=WHAT,
+        metavar="N|CSV",
+        default=True,
+        help="Pairs of frames to pool; or a file that says which images belong together: columns visible,infrared.",
+    ),
 ]
+Table = Annotated[
+    Path | None,
+    _option("--pairs", panel=WHAT, metavar="CSV", help="Which images belong together: columns visible,infrared."),
+]
+_POOLED = 30
+
+
+def _pairs(text: str) -> tuple[int, Path | None]:
+    """What `--pairs` means: how many pairs to pool, and the table of images, if it is one."""
+    if not text.strip().lstrip("-").isdecimal():
+        return _POOLED, Path(text)
+    if not 3 <= int(text) <= 200:
+        raise typer.BadParameter(f"{text} is not from 3 to 200, nor a CSV file", param_hint="--pairs")
+    return int(text), None
 
 
 @app.callback()
@@ -75,6 +96,7 @@ def board(
         Path | None,
         _option("--report", panel=OUTPUT, metavar="HTML", help="Default: the rig file's name with .html."),
     ] = None,
+    pairs: Table = None,
 ) -> None:
     """Calibrate with a board that both cameras saw: lenses, pose, and the error to expect.
 
@@ -87,7 +109,7 @@ def board(
     from .board import Order, calibrate_board
 
     target = make_board(size, square, pattern, marker, dictionary)
-    order = Order(ir, vis, target, out, distance, views, show, report or out.with_suffix(".html"))
+    order = Order(ir, vis, target, out, distance, views, show, report or out.with_suffix(".html"), pairs)
     raise typer.Exit(calibrate_board(order, Terminal(stderr=True, emoji=False)))
 
 
@@ -96,7 +118,7 @@ def scene(
     ir: Infrared,
     vis: Visible,
     out: Annotated[Path, _option("--out", "-o", panel=OUTPUT, metavar="YAML", help="The rig file to write.")],
-    pairs: Pairs = 30,
+    pairs: Pairs = str(_POOLED),
     offset_ms: Annotated[
         float | None,
         _option("--offset-ms", panel=WHAT, metavar="X", help="Added to infrared times. Default: measured from videos."),
@@ -111,7 +133,9 @@ def scene(
     from ...engines.terminal import Terminal
     from .scene import Order, calibrate_scene
 
-    raise typer.Exit(calibrate_scene(Order(ir, vis, out, pairs, offset_ms), Terminal(stderr=True, emoji=False)))
+    raise typer.Exit(
+        calibrate_scene(Order(ir, vis, out, *_pairs(pairs), offset_ms), Terminal(stderr=True, emoji=False))
+    )
 
 
 @app.command()
@@ -122,7 +146,7 @@ def reference(
     out: Annotated[
         Path | None, _option("--out", "-o", panel=OUTPUT, metavar="YAML", help="Default: the rig file itself.")
     ] = None,
-    pairs: Pairs = 30,
+    pairs: Pairs = str(_POOLED),
     offset_ms: Annotated[
         float | None,
         _option("--offset-ms", panel=WHAT, metavar="X", help="Added to infrared times. Default: the rig's."),
@@ -137,7 +161,8 @@ def reference(
     from ...engines.terminal import Terminal
     from .reference import record_reference
 
-    raise typer.Exit(record_reference(ir, vis, rig, out or rig, pairs, offset_ms, Terminal(stderr=True, emoji=False)))
+    console = Terminal(stderr=True, emoji=False)
+    raise typer.Exit(record_reference(ir, vis, rig, out or rig, *_pairs(pairs), offset_ms, console))
 
 
 def view_rig(
@@ -161,6 +186,10 @@ def view_rig(
     show: Annotated[
         bool | None, _option("--show/--no-show", panel=OUTPUT, help="Window; q closes it. Default: on without --out.")
     ] = None,
+    pairs: Annotated[
+        Path | None,
+        _option("--pairs", panel=VIEW, metavar="CSV", help="Which images belong together, as for calibrate."),
+    ] = None,
 ) -> None:
     """Show both cameras registered by a rig file, so that a person can judge it.
 
@@ -171,4 +200,5 @@ def view_rig(
     from ...engines.terminal import Terminal
     from .view import view_rig as run
 
-    raise typer.Exit(run(ir, vis, rig, distance, mode, out, show, offset_ms, Terminal(stderr=True, emoji=False)))
+    console = Terminal(stderr=True, emoji=False)
+    raise typer.Exit(run(ir, vis, rig, distance, mode, out, show, offset_ms, pairs, console))

@@ -20,7 +20,14 @@ from .target import check_target
 
 
 def record_reference(
-    infrared: str, visible: str, rig_file: Path, out: Path, pairs: int, offset_ms: float | None, console: Console
+    infrared: str,
+    visible: str,
+    rig_file: Path,
+    out: Path,
+    pairs: int,
+    table: Path | None,
+    offset_ms: float | None,
+    console: Console,
 ) -> int:
     """Collect pairs, measure, write. Returns the exit code.
 
@@ -28,7 +35,7 @@ def record_reference(
     """
     check_target(out, infrared, visible)
     config = RunConfig(
-        sources=SourceConfig(ir=infrared, vis=visible),
+        sources=SourceConfig(ir=infrared, vis=visible, pairs=table),
         rig=rig_file,
         sync=SyncConfig() if offset_ms is None else SyncConfig(offset_ms=offset_ms),
         overlay=OverlayConfig(enabled=False),

@@ -25,12 +25,13 @@ _PASSES = 3  # wrongly paired frames of a moving rig bend the result, which bend
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What the person asked for."""
+    """What the person asked for. pairs: how many to pool. table: which images belong together."""
 
     infrared: str
     visible: str
     out: Path
     pairs: int
+    table: Path | None
     offset_ms: float | None
 
 
@@ -43,7 +44,9 @@ def calibrate_scene(order: Order, console: Console) -> int:
     check_target(order.out, order.infrared, order.visible)
     sync = SyncConfig() if order.offset_ms is None else SyncConfig(offset_ms=order.offset_ms)
     config = RunConfig(
-        sources=SourceConfig(ir=order.infrared, vis=order.visible), sync=sync, overlay=OverlayConfig(enabled=False)
+        sources=SourceConfig(ir=order.infrared, vis=order.visible, pairs=order.table),
+        sync=sync,
+        overlay=OverlayConfig(enabled=False),
     )
     with console.status("opening both cameras"):
         streams = open_streams(config)

@@ -120,6 +120,7 @@ def view_rig(
     out: Path | None,
     show: bool | None,
     offset_ms: float | None,
+    pairs: Path | None,
     console: Console,
 ) -> int:
     """Run the view. Returns the exit code."""
@@ -132,7 +133,7 @@ def view_rig(
     if picture and out is not None:
         AtomicFile(out, InputError).discard()  # a place that cannot be written to is better known before the run
     config = RunConfig(
-        sources=SourceConfig(ir=infrared, vis=visible),
+        sources=SourceConfig(ir=infrared, vis=visible, pairs=pairs),
         rig=rig,
         distance=distance,
         overlay=OverlayConfig(enabled=False),

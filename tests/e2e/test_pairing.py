@@ -236,3 +236,23 @@ def test_a_mask_is_no_infrared(tmp_path, run):
     cv2.imwrite(str(tmp_path / "ir/1.png"), grey)
     answer = run("--ir", tmp_path / "ir", "--vis", tmp_path / "vis", "--out", tmp_path / "out", *COMMON)
     assert answer.code == 0 and "fourth channel" not in answer.said
+
+
+def test_other_commands_follow_a_table_too(tmp_path, run):
+    for k in range(3):
+        put(tmp_path / f"vis/{k}.png", 30 * k + 30)
+        put(tmp_path / f"ir/{k}.png", 30 * k + 30, 1)
+    (tmp_path / "pairs.csv").write_text("0,2\n2,1\n")
+    size = "{width: 64, height: 48}"
+    rows = "[[1, 0, 0], [0, 1, 0], [0, 0, 1]]"
+    (tmp_path / "rig.yaml").write_text(f"visible: {size}\ninfrared: {size}\nhomography: {rows}\n")
+    order = "--ir", tmp_path / "ir", "--vis", tmp_path / "vis", "--pairs", tmp_path / "pairs.csv"
+    answer = run("view-rig", *order, "--rig", tmp_path / "rig.yaml", "--mode", "side", "--out", tmp_path / "seen")
+    assert answer.code == 0, answer.said
+    found = [(line["image"], line["infrared_image"]) for line in lines(tmp_path / "seen")]
+    assert found == [("0.png", "2.png"), ("1.png", None), ("2.png", "1.png")]
+    for command in (("calibrate", "scene"), ("calibrate", "reference", "--rig", tmp_path / "rig.yaml")):
+        refused = run(*command, *order, "--out", tmp_path / "new.yaml")  # two pairs, as the table has it
+        assert refused.code == 1 and "2 pairs of 3 visible frames" in refused.said, refused.said
+    count = run("calibrate", "scene", *order[:4], "--pairs", "2", "--out", tmp_path / "new.yaml")
+    assert count.code == 2 and "3 to 200" in count.said

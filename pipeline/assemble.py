@@ -212,6 +212,11 @@ def _pair_images(
     meet: those of the visible images' places where paired by name, else their own from the first one on."""
     table = config.sources.pairs
     shared = infrared.info.spec == visible.info.spec
+    if not shared and config.sources.ir.channel is None and config.sources.ir.crop is None:
+        others = set(visible.files)
+        both = next((file for file in infrared.files if file in others), None)
+        if both is not None:
+            raise InputError(f"{both}: is among the images of --ir and of --vis; give patterns that tell them apart")
     found = pair_images(
         visible.labels,
         infrared.labels,

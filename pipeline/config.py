@@ -104,7 +104,15 @@ class SourceConfig(_Section):
     @property
     def shared(self) -> bool:
         """Whether both cameras are in one source, told apart by names or channels. Crops of their own make it two."""
-        return self.ir.source == self.vis.source and (self.ir.crop is None or self.ir.crop == self.vis.crop)
+        return self._one_place and (self.ir.crop is None or self.ir.crop == self.vis.crop)
+
+    @property
+    def _one_place(self) -> bool:
+        ir, vis = self.ir.source or "", self.vis.source or ""
+        try:
+            return ir == vis or (Path(ir).is_dir() and Path(ir).samefile(vis))
+        except (OSError, ValueError):
+            return False
 
     def reading(self, ir: str | Path, vis: str | Path) -> SourceConfig:
         """The same settings for two other sources."""

@@ -13,6 +13,7 @@ from ..errors import InputError
 from ..frames import Camera
 from .images import pair_images
 from .labels import Label, belongs_to_infrared, key_of, own_words, split_marker
+from .readings import learned
 from .table import PairTable
 
 Key = TypeVar("Key", bound=Hashable)
@@ -100,7 +101,8 @@ def _by_name(
     if not partners:  # markers that nobody knew: what the recorders write into every name
         own = own_words(list(labels.values()), list(heat_labels.values()))
         heat_own = own_words(list(heat_labels.values()), list(labels.values()))
-        if len(visible) > 1 and len(infrared) > 1 and (own or heat_own):
+        doubt, _ = learned((own, heat_own), len(visible), len(infrared))
+        if min(len(visible), len(infrared)) > 1 and doubt is None and (own or heat_own):
             partners = _unique_partners(
                 {path: key_of(labels[path], without=own) for path in visible},
                 {path: key_of(heat_labels[path], without=heat_own) for path in infrared},

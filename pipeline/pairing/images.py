@@ -81,8 +81,9 @@ def pair_images(
     readings = list(by_names(mapped, infrared))
     best = max(readings, key=lambda reading: len(reading.partners))  # the first of equals, which is the strictest
     fewer = min(len(visible), len(infrared))
-    clocked = _clocked(mapped, infrared)
-    lax = by_columns(mapped, infrared) if 2 * len(best.partners) < fewer and not clocked else None
+    few = 2 * len(best.partners) < fewer
+    clocked = few and _clocked(mapped, infrared)
+    lax = by_columns(mapped, infrared) if few and not clocked else None
     if lax is not None and len(lax.partners) > len(best.partners):
         best = Reading(
             lax.rule, lax.partners, lax.ambiguous, None if table else lax.doubt, lax.doubt if table else None
@@ -99,7 +100,7 @@ def pair_images(
             told = f"{_listed([visible[v] for v in seen])} fit {other} equally well"
         elif len(felt) > 1:
             told = f"{_listed([infrared[i] for i in felt])} fit {one} equally well"
-        raise InputError(f"{where}: {told}: {ASK}")
+        raise InputError(f"{where}: {told}: {ASK}, or give one kind only, by a pattern like 'DIR/*_W.JPG'")
     for rival in readings:
         differs = rival.contradicts(best.partners)
         if differs is not None and len(rival.partners) == len(best.partners) < fewer:
@@ -126,8 +127,10 @@ def _by_time(
 ) -> tuple[Reading, Timing] | None:
     """Pairs by nearest capture time, where times are known of both and pair more than names do."""
     pairs = [(a, b) for a, b in [beside] if a is not None and b is not None]
+    if pairs and pairs[0][0].source == pairs[0][1].source and pairs[0][0].source.endswith(".txt"):
+        pairs = []  # one list of times for both folders tells which line a name is, which names tell by themselves
     given = bool(pairs)
-    if not given:
+    if not given and len(names.partners) < len(visible):
         ways = stamps_in_names(visible), stamps_in_names(infrared)
         pairs = [(a, b) for a in ways[0] for b in ways[1] if a.kind == b.kind]
     for seen, felt in pairs:
@@ -201,11 +204,8 @@ def _finish(
     if rest:
         summary += f"; without a partner: {' and '.join(rest)}"
     doubts = [] if reading.doubt is None else [reading.doubt]
-    if not given and timing is None and counters_apart(visible, infrared):
-        doubts.append(
-            "one camera's names count from 0, the other's from 1: equal numbers are paired, which is wrong if both "
-            "cameras began together"
-        )
+    if not given and timing is None and (apart := counters_apart(visible, infrared)):
+        doubts.append(apart)
     if not given and 2 * min(len(partners), len(taken)) < min(len(visible), len(infrared)):
         doubts.append(f"only {summary}")
     doubts = [f"{where}: {line}; if that is wrong, {ASK}" for line in doubts]

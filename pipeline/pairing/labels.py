@@ -12,6 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import takewhile
 from pathlib import Path
 
@@ -68,6 +69,7 @@ class Split:
     rank: int
 
 
+@lru_cache(1 << 16)  # folders are the same for many images
 def split_marker(part: str, camera: Camera, faint: bool = True) -> Split:
     """Take one marker of `camera` off a name: the clearest, and of those the last, else the first, else any."""
     tokens = list(_TOKEN.finditer(part))
@@ -118,6 +120,7 @@ def key_of(
     return tuple(word for word in words if word not in without)
 
 
+@lru_cache(1 << 16)
 def words_of(part: str) -> Key:
     """All words and numbers of a name."""
     return tuple(_normal(part, token) for token in _TOKEN.finditer(part))

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from ..frames import Camera
 from .labels import Key, Label, is_marker, key_of, own_words, plain, segments
 
+MARKED, SHARED = "names without the camera marker", "what both names share"
+_OTHER_RATE = 1.2
 _FEW = 3
 """Names from which a word of a recorder can be learned without a doubt."""
 
@@ -40,39 +42,39 @@ class Reading:
 def by_names(visible: Sequence[Label], infrared: Sequence[Label]) -> Iterator[Reading]:
     """Readings that keep all that tells images apart, the strictest first; none after one that pairs all there are."""
     visible, infrared = [plain(label) for label in visible], [plain(label) for label in infrared]
-    own = own_words(visible, infrared), own_words(infrared, visible)
-    said = _learned(own, len(visible), len(infrared))
-    marked, shared = "names without the camera marker", "what both names share"
-    nothing = frozenset[str]()
-    ways: list[tuple[str, bool, bool, bool]] = [  # rule; without clear markers, faint ones, own words
-        ("equal words and numbers", False, False, False),
-        (marked, True, False, False),
-        (marked, True, True, False),
-        (shared, False, False, True),
-        (shared, True, False, True),
-    ]
-    equal, others = ([tuple(part.casefold() for part in label) for label in labels] for labels in (visible, infrared))
-    reading = _match("equal names", equal, others)
+    reading = _match("equal names", visible, infrared)
     yield reading
-    for rule, clear, faint, learned in ways:
-        if len(reading.partners) == min(len(visible), len(infrared)) or (learned and not any(own)):
+    ways = [("equal words and numbers", False, False), (MARKED, True, False), (MARKED, True, True)]
+    for rule, clear, faint in ways:
+        if len(reading.partners) == min(len(visible), len(infrared)):
             return
-        keys = [key_of(label, "visible" if clear else None, faint, own[0] if learned else nothing) for label in visible]
-        others = [
-            key_of(label, "infrared" if clear else None, faint, own[1] if learned else nothing) for label in infrared
-        ]
-        reading = _match(rule, keys, others, *(said if learned else (None, None)))
+        reading = _match(rule, _keys(visible, "visible", clear, faint), _keys(infrared, "infrared", clear, faint))
         yield reading
+    if len(reading.partners) == min(len(visible), len(infrared)):
+        return
+    own = own_words(visible, infrared), own_words(infrared, visible)
+    if any(own):
+        said = learned(own, len(visible), len(infrared))
+        for clear in (False, True):
+            keys = _keys(visible, "visible", clear, False, own[0])
+            yield _match(SHARED, keys, _keys(infrared, "infrared", clear, False, own[1]), *said)
 
 
-def _learned(own: tuple[frozenset[str], frozenset[str]], seen: int, felt: int) -> tuple[str | None, str | None]:
+def _keys(
+    labels: Sequence[Label], camera: Camera, clear: bool, faint: bool, own: frozenset[str] = frozenset()
+) -> list[Key]:
+    """The labels for comparison, without a clear or also a faint marker of the camera, and without its own words."""
+    return [key_of(label, camera if clear else None, faint, own) for label in labels]
+
+
+def learned(own: tuple[frozenset[str], frozenset[str]], seen: int, felt: int) -> tuple[str | None, str | None]:
     """What to doubt and what to note of words that were taken for the cameras' own."""
     strange = [sorted(word for word in own[0] if not is_marker(word, "visible"))]
     strange.append(sorted(word for word in own[1] if not is_marker(word, "infrared")))
     if not any(strange):
         return None, None
     told = " and ".join(f"{', '.join(w)} ({c})" for w, c in zip(strange, ("visible", "infrared"), strict=True) if w)
-    if (all(strange) or min(seen, felt) < _FEW) and max(seen, felt) > 1:
+    if (all(strange) or min(seen, felt) < 2 or max(seen, felt) < _FEW) and max(seen, felt) > 1:
         return f"the names' {told} is taken for the camera, not for the scene", None
     return None, f"the names' {told} is taken for the camera"
 
@@ -112,7 +114,7 @@ def by_columns(visible: Sequence[Label], infrared: Sequence[Label]) -> Reading |
         return None
     one, other = (segments(plain(labels[0]))[foreign[0]] for labels in (visible, infrared))
     reading = _match(
-        "what both names share",
+        SHARED,
         [tuple(word for k in kept for word in row[k]) for row in rows],
         [tuple(word for k in kept for word in row[k]) for row in others],
         f"'{one}' and '{other}' in the names are left out, since nothing like them is in the other camera's names",
@@ -133,15 +135,26 @@ def _rows(labels: Sequence[Label], camera: Camera, own: frozenset[str]) -> list[
     return [[key_of((piece,), camera, True, own) for piece in segments(plain(label))] for label in labels]
 
 
-def counters_apart(visible: Sequence[Label], infrared: Sequence[Label]) -> bool:
-    """Whether one camera's names count from 0 and the other's, as many, from 1: equal numbers may be neighbours."""
-    ends = []
+def counters_apart(visible: Sequence[Label], infrared: Sequence[Label]) -> str | None:
+    """What to doubt where names of both cameras only count, without a gap, and not alike; else None."""
+    first, count = [], []
     for labels in (visible, infrared):
-        numbers = [[int(n) for n in re.findall(r"\d+", label[-1])] for label in labels]
+        numbers = [re.findall(r"\d+", label[-1]) for label in labels]
         if {len(row) for row in numbers} != {1} or len(numbers) < 2:
-            return False
-        flat = sorted(row[0] for row in numbers)
+            return None
+        flat = sorted(int(row[0]) for row in numbers)
         if flat != list(range(flat[0], flat[0] + len(flat))):
-            return False
-        ends.append((flat[0], len(flat)))
-    return ends[0][1] == ends[1][1] and {ends[0][0], ends[1][0]} == {0, 1}
+            return None
+        first.append(flat[0])
+        count.append(len(flat))
+    if count[0] == count[1] and set(first) == {0, 1}:
+        return (
+            "one camera's names count from 0, the other's from 1: equal numbers are paired, which is wrong if both "
+            "cameras began together"
+        )
+    if first[0] == first[1] and max(count) > _OTHER_RATE * min(count) and max(count) - min(count) > _FEW:
+        return (
+            f"both cameras' names count from {first[0]}, but {count[0]} visible and {count[1]} infrared images: equal "
+            "numbers are paired, which is wrong if the cameras ran at different rates"
+        )
+    return None

@@ -12,7 +12,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
-from ..errors import InputError
 from .labels import Label
 
 Kind = Literal["epoch", "date", "seconds", "steps"]
@@ -126,9 +125,8 @@ def nearest(visible: Stamps, infrared: Stamps, offset_ns: int = 0) -> tuple[list
 
 def stamps_beside(files: Sequence[Path]) -> Stamps | None:
     """Times from a file beside the images' folder, or in it: KITTI's `timestamps.txt`, one line for each image, or a
-    CSV of names and times (`name,time_ns`; EuRoC's `#timestamp [ns],filename`).
-
-    None where there is none, or where it is no such file. Raises InputError for one whose lines do not fit the images.
+    CSV of names and times (`name,time_ns`; EuRoC's `#timestamp [ns],filename`). None where there is none, or where it
+    does not fit the images.
     """
     folders = {file.parent for file in files}
     if len(folders) != 1:
@@ -141,49 +139,43 @@ def stamps_beside(files: Sequence[Path]) -> Stamps | None:
             lines = path.read_text(encoding="utf-8-sig").splitlines() if path.is_file() else []
         except (OSError, UnicodeDecodeError):
             continue
-        times = _listed(path, [line for line in lines if line.strip()], files)
-        if times is not None:
-            return times
+        times = _listed([line for line in lines if line.strip()], files)
+        known = [time for time in times or () if time is not None]
+        if times is not None and known and len(set(known)) == len(known):
+            return Stamps("epoch", times, f"times in {path}")
     return None
 
 
-def _listed(path: Path, lines: list[str], files: Sequence[Path]) -> Stamps | None:
+def _listed(lines: list[str], files: Sequence[Path]) -> list[int | None] | None:
+    """The times that a file gives the images; None where it is no list of times."""
     rows = [[cell.strip() for cell in row] for row in csv.reader(lines)]
     head = rows[0] if rows and not any(_time(cell, 1) for cell in rows[0] if not cell.startswith("#")) else None
     rows = [row for row in (rows[1:] if head else rows) if row and not row[0].startswith("#")]
-    if not rows:
-        return None
     unit = next((_UNITS[m[1]] for cell in head or () if (m := re.search(r"[_\[\s](s|ms|us|ns)\]?$", cell))), None)
-    if all(len(row) == 1 for row in rows):
+    if {len(row) for row in rows} == {1}:
         times = [_time(row[0], unit) for row in rows]
-        return _by_line(path, times, files) if all(times) else None
-    if not all(len(row) == 2 for row in rows):
+        rising = all(a is not None and b is not None and a < b for a, b in pairwise(times))
+        return _by_line(times, files) if rising else None
+    if {len(row) for row in rows} != {2}:
         return None
-    column = 0 if sum(_time(row[0], unit) is not None for row in rows) * 2 > len(rows) and not head else 1
     if head:
-        column = next((k for k, cell in enumerate(head) if re.search(r"time|stamp", cell, re.IGNORECASE)), 1)
-    known = {Path(row[1 - column]).stem: time for row in rows if (time := _time(row[column], unit)) is not None}
-    found = [known.get(file.stem) for file in files]
-    return _stamps(path, found) if any(time is not None for time in found) else None
+        column = next((k for k, cell in enumerate(head) if re.search(r"time|stamp", cell, re.IGNORECASE)), None)
+    else:
+        column = next((k for k in (0, 1) if all((_time(row[k], None) or 0) > _SOONEST_S * 10**9 for row in rows)), None)
+    if column is None:
+        return None
+    known = {Path(row[1 - column]).stem: _time(row[column], unit) for row in rows}
+    return [known.get(file.stem) for file in files]
 
 
-def _by_line(path: Path, times: list[int | None], files: Sequence[Path]) -> Stamps:
+def _by_line(times: list[int | None], files: Sequence[Path]) -> list[int | None] | None:
+    """A time for each image in order, or, where counts differ, by the number in its name, from 0."""
     if len(times) == len(files):
-        return _stamps(path, times)
+        return times
     numbers = [_steps(file.stem) for file in files]
     if any(number is None or number >= len(times) for number in numbers):
-        raise InputError(
-            f"{path}: {len(times)} times for {len(files)} images whose names are not the numbers of its lines: give a "
-            "CSV with columns name,time_ns instead"
-        )
-    return _stamps(path, [times[number] for number in numbers if number is not None])
-
-
-def _stamps(path: Path, times: list[int | None]) -> Stamps:
-    known = [time for time in times if time is not None]
-    if len(set(known)) < len(known):
-        raise InputError(f"{path}: two images have the same time; correct the file, or remove it")
-    return Stamps("epoch", times, f"times in {path}")
+        return None
+    return [times[number] for number in numbers if number is not None]
 
 
 def _time(text: str, unit: int | None) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from functools import partial
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from .command import QUICK, fusecam
+from .command import QUICK, fusecam, presentation_times
 
 SCENES = [1, 2, 4, 5, 6, 7]
 LOST = {"vis": 2, "ir": 6}  # one image of each camera is missing
@@ -202,7 +203,7 @@ def test_infrared_in_the_fourth_channel(tmp_path, run):
     results = {}
     for name, heat_folder in (("one", folder), ("two", tmp_path / "copy"), ("set", tmp_path / "copy")):
         if name == "two":
-            (tmp_path / "copy").symlink_to(folder)
+            shutil.copytree(folder, tmp_path / "copy")
         (tmp_path / "run.yaml").write_text(
             f"sources: {{ir: {{source: {tmp_path / 'copy'}, channel: 4}}, vis: {folder}}}\n"
         )
@@ -225,6 +226,25 @@ def test_one_folder_without_a_sign_of_two_cameras_is_refused(tmp_path, run):
     answer = run("--ir", tmp_path / "a", "--vis", tmp_path / "a", "--out", tmp_path / "out", *COMMON)
     assert answer.code == 1 and "two different sources are needed" in answer.said
     assert len(answer.said.strip().splitlines()) == 1
+
+
+def test_no_image_is_fused_with_itself(tmp_path, run):
+    for name in ("a_x.png", "b_y.png"):
+        put(tmp_path / "d" / name, 90)
+    (tmp_path / "link").symlink_to(tmp_path / "d")
+    for heat, seen in (("d/*.png", "d"), ("link", "d"), ("d/../d", "d")):
+        answer = run("--ir", f"{tmp_path}/{heat}", "--vis", f"{tmp_path}/{seen}", "--out", tmp_path / "out", *COMMON)
+        assert answer.code == 1 and len(answer.said.strip().splitlines()) == 1, answer.said
+        assert "two different sources" in answer.said or "tell them apart" in answer.said
+
+
+def test_a_video_of_images_named_by_time_has_their_times(tmp_path, run):
+    for k in (0, 1, 4, 5):
+        put(tmp_path / f"vis/{ns(k)}.png", 90)
+        put(tmp_path / f"ir/{ns(k) + 5_000_000}.png", 90, 1)
+    answer = run("--ir", tmp_path / "ir", "--vis", tmp_path / "vis", "--out", tmp_path / "out.mp4", *COMMON)
+    assert answer.code == 0, answer.said
+    assert [float(t) for t in presentation_times(tmp_path / "out.mp4")] == pytest.approx([0, 0.1, 0.4, 0.5])
 
 
 def test_a_mask_is_no_infrared(tmp_path, run):

@@ -40,7 +40,9 @@ BOTH = "d/thermal_1_vis.mp4 d/thermal_1_ir.mp4"
         ("i/left_1.mp4", "v/right_1.mp4", ["1 i/left_1.mp4 v/right_1.mp4"], ""),
         ("i/i1.mp4 i/i2.mp4", "v/v2.mp4 v/v1.mp4", ["2 i/i2.mp4 v/v2.mp4", "1 i/i1.mp4 v/v1.mp4"], ""),
         # words that nobody knew, in all of one camera's names and none of the other's
-        ("i/Q_1.mp4 i/Q_2.mp4", "v/P_2.mp4 v/P_3.mp4", ["P_2 i/Q_2.mp4 v/P_2.mp4"], "i/Q_1.mp4 v/P_3.mp4"),
+        ("i/Q_1.mp4 i/Q_2.mp4 i/Q_4.mp4", "v/2.mp4 v/3.mp4", ["2 i/Q_2.mp4 v/2.mp4"], "i/Q_1.mp4 i/Q_4.mp4 v/3.mp4"),
+        # such words on both sides may as well be two days
+        ("i/mon_1.mp4 i/mon_2.mp4", "v/tue_1.mp4 v/tue_2.mp4", [], "i/mon_1.mp4 i/mon_2.mp4 v/tue_1.mp4 v/tue_2.mp4"),
     ],
 )
 def test_pair_clips(infrared: str, visible: str, pairs: list[str], leftovers: str) -> None:

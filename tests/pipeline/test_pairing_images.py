@@ -31,6 +31,8 @@ def pair(visible: list[str], infrared: list[str], **more: object) -> Pairing:
         ("a b c", "c a", [1, None, 0], [], EQUAL),
         ("a", "a b c", [0], [1, 2], EQUAL),
         ("ir_1 ir_2", "ir_2 ir_1", [1, 0], [], EQUAL),
+        ("A a", "a A", [1, 0], [], EQUAL),
+        ("IMG_x IMG_y", "img_Y img_X", [1, 0], [], "equal words and numbers"),
         ("img_0001 img_0002", "img_2 img_1", [1, 0], [], "equal words and numbers"),
         ("1_vis 2_vis", "2_ir 1_ir", [1, 0], [], MARKER),
         ("vis_1 vis_2", "ir_1 ir_2", [0, 1], [], MARKER),
@@ -82,6 +84,7 @@ def test_images_pair_by_what_their_names_share(
         ("Bas_1 Bas_3", "Flir_1 Flir_2 Flir_3", [0, 2], r"bas \(visible\) and flir \(infrared\) .* for the camera"),
         ("cam0_1 cam0_3", "cam1_1 cam1_2 cam1_3", [0, 2], "'cam0' and 'cam1' in the names are left out"),
         ("V0 V1 V2", "I1 I2 I3", [None, 0, 1], "count from 0, the other's from 1"),
+        ("0 1 2 3 4 5 6 7 8 9", "0 1 2", [0, 1, 2, *[None] * 7], "10 visible and 3 infrared .* different rates"),
         ("a b c d e f", "a q r s t u", [0, *[None] * 5], r"only 1 image pair by equal names; .* 5 visible \(b, c, d, "),
     ],
 )  # fmt: skip

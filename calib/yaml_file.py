@@ -18,6 +18,10 @@ def read_yaml(path: Path) -> Any:
         return yaml.load(path.read_text(encoding="utf-8"), _Unique)
     except OSError as error:
         raise YamlFileError(f"cannot be read: {error.strerror or error}") from error
+    except yaml.MarkedYAMLError as error:  # as text it quotes the line, which may hold a token or a password
+        mark = error.problem_mark
+        where = "" if mark is None else f" in line {mark.line + 1}, column {mark.column + 1}"
+        raise YamlFileError(f"not valid YAML: {error.problem}{where}") from error
     except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:  # the last for dates that there are not
         raise YamlFileError(f"not valid YAML: {' '.join(str(error).split())}") from error
     except RecursionError as error:

@@ -10,11 +10,11 @@ import os
 import sys
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
-from ..engines.terminal import Terminal, markup
+from ..engines.terminal import Terminal, markup, redact
 from . import options
 from .errors import InputError, expected_errors
 from .monitor.log import tell, write_json_lines, writing
@@ -253,7 +253,8 @@ def main() -> None:
     """Console entry point. Exit codes: 0 done, 1 failed, 2 wrong options, 3 done but doubtful, 130 interrupted."""
     guard_stderr()
     try:
-        app()
+        done = app(standalone_mode=False)
+        sys.exit(done if isinstance(done, int) else 0)
     except expected_errors() as error:
         fail(error)
     except BrokenPipeError:  # the reader of our output went away, as in `fusecam doctor | head`
@@ -265,8 +266,19 @@ def main() -> None:
         if isinstance(error, OSError) and error.errno in FULL:
             _say_no_more()
             fail(f"{error.filename or 'the output'}: {error.strerror}: make room, or write it elsewhere")
+        if hasattr(error, "format_message"):  # Typer's own, of wrong options
+            sys.exit(_misused(error))
         crashed(error)
         sys.exit(1)
+
+
+def _misused(error: Any) -> int:
+    """Say what is wrong with the options, without the passwords in them. Returns the exit code."""
+    from typer.rich_utils import rich_format_error
+
+    error.message = redact(error.message)
+    rich_format_error(error)
+    return int(error.exit_code)
 
 
 def _say_no_more() -> None:

@@ -260,7 +260,10 @@ def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in over.items():
         below = merged.get(key)
-        merged[key] = _merge(below, value) if isinstance(value, dict) and isinstance(below, dict) else value
+        if isinstance(value, dict) and below is not None:  # what is no section stays, to be refused as such
+            merged[key] = _merge(below, value) if isinstance(below, dict) else below
+        else:
+            merged[key] = value
     return merged
 
 

@@ -77,6 +77,26 @@ def test_passwords_are_in_no_report_and_no_message(tmp_path, monkeypatch, capfd)
             assert len(answer.said.splitlines()) == 1, answer.said
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "monitor: {token: SECRET, serve: [}",
+        "sources:\n  ir: rtsp://admin:SECRET@h/x: 3\n",
+        "sources: {ir: 'http://h/?x=1&password=SECRET', vis: a, what: 1}",
+        "monitor: {token: [SECRET]}",
+        "monitor: SECRET",
+        "sources: {ir: {source: 'rtsp://u:SECRET@h', fps: 'SECRET'}}",
+        "SECRET",
+    ],
+)
+def test_a_wrong_run_file_is_told_without_its_secrets(tmp_path, monkeypatch, capfd, text):
+    (tmp_path / "run.yaml").write_text(text.replace("SECRET", SECRET))
+    answer = fusecam("--config", tmp_path / "run.yaml", monkeypatch=monkeypatch, capfd=capfd)
+    assert answer.code == 1
+    assert SECRET not in answer.said
+    assert "run.yaml" in answer.said and len(answer.said.splitlines()) == 1
+
+
 @pytest.mark.parametrize("how", ["option", "environment", "made up"])
 def test_the_token_is_in_no_log(tmp_path, monkeypatch, capfd, how):
     """A log is kept and sent on: a token that is made up must not come into being there."""
@@ -107,6 +127,15 @@ def test_the_token_is_in_no_log(tmp_path, monkeypatch, capfd, how):
     assert done.returncode == 0
     assert any(line["event"] == "listening" for line in lines)
     assert SECRET not in done.stderr + (tmp_path / "r.json").read_text()
+
+
+@pytest.mark.parametrize(
+    "arguments", [["rtsp://u:SECRET@h"], ["--max-frames", "rtsp://u:SECRET@h"], ["--mxa", "http://h/?token=SECRET"]]
+)
+def test_wrong_options_are_told_without_their_secrets(arguments, monkeypatch, capfd):
+    answer = fusecam(*(text.replace("SECRET", SECRET) for text in arguments), monkeypatch=monkeypatch, capfd=capfd)
+    assert answer.code == 2
+    assert SECRET not in answer.said and "Traceback" not in answer.said
 
 
 def test_names_do_not_steer_the_terminal(tmp_path, monkeypatch, capfd):

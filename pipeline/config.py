@@ -260,9 +260,9 @@ def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in over.items():
         below = merged.get(key)
-        if isinstance(value, dict) and below is not None:  # what is no section stays, to be refused as such
-            merged[key] = _merge(below, value) if isinstance(below, dict) else below
-        else:
+        if isinstance(value, dict) and isinstance(below, dict):
+            merged[key] = _merge(below, value)
+        elif value != {} or below is None:  # else: nothing is laid over what is no section, to be refused as such
             merged[key] = value
     return merged
 

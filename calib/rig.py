@@ -121,7 +121,9 @@ class Rig(BaseModel):
     translation: Vector3 | None = None
     distance: Number | None = Field(None, gt=0, description="metres from the visible camera to the aligned plane")
     homography: Matrix3 | None = Field(None, description="visible pixel to infrared pixel")
-    time_offset_ms: Number | None = Field(None, description="added to infrared times gives visible times")
+    time_offset_ms: Number | None = Field(
+        None, description="of two recordings: added to infrared times gives visible times; used only where asked for"
+    )
     scene: SceneRecord | None = Field(None, description="what a calibration from the scene found; for the reader")
     edges: EdgeRecord | None = Field(None, description="how edges agreed at the calibration; for the drift monitor")
     _read: Foreign | None = PrivateAttr(None)

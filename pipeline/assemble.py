@@ -100,7 +100,7 @@ def open_streams(config: RunConfig) -> Streams:
         rig = _load_rig(config, (frame_size(visible), frame_size(infrared)), notes, doubts)
         paired = None
         if isinstance(infrared, ImageSource) and isinstance(visible, ImageSource):
-            infrared, visible, paired = _pair_images(config, infrared, visible)
+            infrared, visible, paired = _pair_images(config, _given_offset(config, rig) or 0.0, infrared, visible)
             for doubt in paired.doubts:
                 doubts.add(doubt)
             notes += paired.notes
@@ -111,18 +111,19 @@ def open_streams(config: RunConfig) -> Streams:
         registrar = Registrar(rig)
         registrar.warp(frame_size(visible), frame_size(infrared))
         if paired is None:
-            alignment = _align(config, rig, infrared, visible, registrar, doubts)
+            alignment = _align(config, rig, infrared, visible, registrar, notes, doubts)
             tolerance_ms = config.sync.tolerance_ms
         elif paired.timing is None:  # partners share their time exactly: whatever is nearest otherwise is another image
             alignment, tolerance_ms = Alignment(0.0, 0.0, paired.summary), 1.0
         else:
-            alignment = Alignment(_given_offset(config), 0.0, paired.summary)
+            alignment = Alignment(_given_offset(config, rig) or 0.0, 0.0, paired.summary)
             tolerance_ms = config.sync.tolerance_ms or paired.timing.tolerance_ns / 1e6
         synchronizer = Synchronizer(
             offset_ns=round(alignment.offset_ms * 1e6),
             drift_ppm=alignment.drift_ppm,
             tolerance_ns=None if tolerance_ms is None else round(tolerance_ms * 1e6),
             live=visible.info.live,
+            doubts=doubts,
         )
     except BaseException:
         infrared.close()
@@ -206,7 +207,7 @@ def _check_clocks(infrared: Source, visible: Source) -> None:
 
 
 def _pair_images(
-    config: RunConfig, infrared: ImageSource, visible: ImageSource
+    config: RunConfig, offset_ms: float, infrared: ImageSource, visible: ImageSource
 ) -> tuple[ImageSource, ImageSource, Pairing]:
     """Two folders pair by name, or by the capture times of their images. Both come back with times at which partners
     meet: those of the visible images' places where paired by name, else their own from the first one on."""
@@ -223,7 +224,7 @@ def _pair_images(
         sources=(visible.info.spec, infrared.info.spec),
         table=None if table is None else read_pairs(table),
         stamps=(None, None) if shared else (stamps_beside(visible.files), stamps_beside(infrared.files)),
-        offset_ns=round(_given_offset(config) * 1e6),
+        offset_ns=round(offset_ms * 1e6),
     )
     if found.timing is None:
         places = visible.by_rate([v for v, i in found.pairs if i is not None])
@@ -240,18 +241,37 @@ def _pair_images(
     return infrared.placed(heat), visible.placed(seen), found
 
 
-def _given_offset(config: RunConfig) -> float:
-    return 0.0 if config.sync.offset_ms == "auto" else config.sync.offset_ms
+def _given_offset(config: RunConfig, rig: Rig | None) -> float | None:
+    """In ms; None where it is to be measured. A rig file may hold one too, which belongs to how two recorders were once
+    started, not to the cameras: it is taken only where that is asked for.
+    """
+    if config.sync.offset_ms == "auto":
+        return None
+    if config.sync.offset_ms != "rig":
+        return config.sync.offset_ms
+    if rig is None or rig.time_offset_ms is None:
+        raise InputError(f"sync.offset_ms: rig: {config.rig or 'no rig file is given, it'} holds no time_offset_ms")
+    return rig.time_offset_ms
 
 
 def _align(
-    config: RunConfig, rig: Rig | None, infrared: Source, visible: Source, registrar: Registrar, doubts: Doubts
+    config: RunConfig,
+    rig: Rig | None,
+    infrared: Source,
+    visible: Source,
+    registrar: Registrar,
+    notes: list[str],
+    doubts: Doubts,
 ) -> Alignment:
-    """The given offset, else the rig's, else measured from two recordings, else none."""
-    if config.sync.offset_ms != "auto":
-        return Alignment(config.sync.offset_ms, 0.0, "given")
+    """The offset that is given, measured between two recordings, or none."""
+    given = _given_offset(config, rig)
+    if given is not None:
+        return Alignment(given, 0.0, f"from {config.rig}" if config.sync.offset_ms == "rig" else "given")
     if rig is not None and rig.time_offset_ms is not None:
-        return Alignment(rig.time_offset_ms, 0.0, f"from {config.rig}")
+        notes.append(
+            f"{config.rig}: its time_offset_ms of {rig.time_offset_ms:+g} is not used: an offset belongs to two "
+            "recordings, not to the cameras; `sync: {offset_ms: rig}` in the run file takes it"
+        )
     if infrared.info.kind != "video" or visible.info.kind != "video":
         return Alignment(0.0, 0.0, "capture times as they are")
     return measure_alignment(config.sources, infrared.info, visible.info, registrar, doubts)

@@ -125,7 +125,9 @@ class SourceConfig(_Section):
 class SyncConfig(_Section):
     """How frames of the two cameras are paired."""
 
-    offset_ms: Milliseconds | Literal["auto"] = Field("auto", description="added to infrared times; auto: measured")
+    offset_ms: Milliseconds | Literal["auto", "rig"] = Field(
+        "auto", description="added to infrared times; auto: measured between recordings; rig: the rig file's"
+    )
     tolerance_ms: float | None = Field(
         None, gt=0, le=1e9, description="largest skew; none: 0.55 of the slower camera's period"
     )

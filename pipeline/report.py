@@ -88,13 +88,16 @@ def warnings(streams: Streams, tools: Tools, outputs: Outputs) -> list[str]:
     return list(dict.fromkeys([*found, *outputs.warnings]))
 
 
-def doubt_never_met(stats: SyncStats, doubts: Doubts) -> None:
-    """Said at the end of a run: until then the cameras may still find each other."""
-    if stats.paired or not stats.visible_alone or not stats.infrared:
+def doubt_never_met(stats: SyncStats, live: bool, doubts: Doubts) -> None:
+    """Said at the end of a run: until then the cameras may still find each other. Of live ones the Synchronizer has
+    said before that they rarely do; one may also have been away."""
+    if not stats.infrared or stats.paired >= (1 if live else max(stats.visible_alone, 1)):
         return
+    found = f"only {stats.paired}" if stats.paired else "none"
     doubts.add(
-        f"none of {stats.visible_alone} visible frames had an infrared one within {stats.tolerance_ms:.0f} ms: "
-        "nothing was fused; see that both recordings are of the same time, or give their offset with --offset-ms"
+        f"{found} of {stats.paired + stats.visible_alone} visible frames had an infrared one within "
+        f"{stats.tolerance_ms:.0f} ms, the others were not fused; see that both recordings are of the same time, or "
+        "give their offset with --offset-ms"
     )
 
 

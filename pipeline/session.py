@@ -251,7 +251,7 @@ def run_streams(
 
         runner = Runner(stages, recorder, stop, config.max_frames, on_frame, keep_partial, config.sources.give_up_s)
         outcome = runner.run()
-        doubt_never_met(streams.synchronizer.stats, streams.doubts)
+        doubt_never_met(streams.synchronizer.stats, visible.live, streams.doubts)
     report = build_report(config, streams, tools, tracker, outcome, recorder, outputs)
     return Finished(outcome, report, recorder)
 

@@ -12,8 +12,10 @@ from typing import Literal
 
 import numpy as np
 
+from .doubts import Doubts
 from .errors import InputError
 from .frames import Camera, Frame, FramePair
+from .pairwatch import PairingWatch
 from .rhythm import Rhythm
 
 Wants = Literal["visible", "infrared", "either"]
@@ -78,6 +80,7 @@ class Synchronizer:
         on, until infrared comes again, frames go out at once. Once the next visible frame is overdue by half a period
         (see Rhythm), the newest infrared frame goes out alone, as `FramePair.led_by` says, and so does every later
         one until visible frames come again; those of a time that infrared has shown are dropped as late.
+    doubts: live: told within seconds when most frames do not pair.
 
     Otherwise (files) pairing is exact and loses nothing, whatever the rates, provided that the camera named by `wants`
     is read next; then no more than a few frames are held. An infrared frame may serve several visible frames. Of two
@@ -91,6 +94,7 @@ class Synchronizer:
         tolerance_ns: int | None = None,
         live: bool = False,
         wait_ns: int | None = None,
+        doubts: Doubts | None = None,
     ) -> None:
         if tolerance_ns is not None and tolerance_ns < 0:
             raise ValueError(f"tolerance_ns must not be negative, not {tolerance_ns}")
@@ -108,6 +112,7 @@ class Synchronizer:
         self._newest_ns = -(2**63)  # time of the last frame that went out, whoever led
         self._skews = np.zeros(10_001, np.int64)
         self._skew_max_ns = 0
+        self._watch = PairingWatch(doubts) if live and doubts is not None else None
 
     @property
     def tolerance_ns(self) -> int:
@@ -215,6 +220,10 @@ class Synchronizer:
                 self._stalled = True
                 pairs.append(self._emit())
             pairs += self._decided() + self._lead(now_ns)
+            if self._watch is not None:
+                decided = self._paired + self._alone + self._late
+                period = self._rates["visible"].period or _DEFAULT_PERIOD_NS
+                self._watch.look(now_ns, decided, self._infrared, self._paired, self.tolerance_ns, period)
         return pairs
 
     def overdue_s(self, camera: Camera) -> float:

@@ -67,10 +67,8 @@ def calibrate_scene(order: Order, console: Console) -> int:
     if found is None:
         return INTERRUPTED
     rig, fit = found
-    if offset is not None:
-        rig = rig.model_copy(update={"time_offset_ms": round(offset, 1)})
     save_rig(rig, order.out)
-    _report(fit, rig, order, console)
+    _report(fit, offset, order, console)
     return 0
 
 
@@ -108,7 +106,7 @@ def _attempt(config: RunConfig, streams: Streams, order: Order, console: Console
     return rig.model_copy(update={"edges": edges}), fit
 
 
-def _report(fit: SceneFit, rig: Rig, order: Order, console: Console) -> None:
+def _report(fit: SceneFit, offset_ms: float | None, order: Order, console: Console) -> None:
     agreement = fit.agreement
     scatter = "not known from so few" if agreement.error_px is None else f"{agreement.error_px:.1f} px"
     _say(console, f"{agreement.used} of {agreement.pairs} pairs agree, {agreement.cells:.0%} of the image's parts")
@@ -119,12 +117,8 @@ def _report(fit: SceneFit, rig: Rig, order: Order, console: Console) -> None:
     )
     if agreement.partners is not None:
         _say(console, f"true partners lead exchanged ones by {agreement.partners:.0f} standard deviations")
-    if rig.time_offset_ms is not None:
-        _say(
-            console,
-            f"time offset: {rig.time_offset_ms:+.1f} ms, kept in the rig; take it out of the file for recordings that "
-            "are started by hand",
-        )
+    if offset_ms is not None:
+        _say(console, f"time offset of these recordings: {offset_ms:+.1f} ms (not in the rig: others have their own)")
     _say(console, f"rig: {order.out}; judge it by eye: fusecam view-rig --rig {order.out}")
 
 

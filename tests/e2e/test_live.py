@@ -6,10 +6,12 @@ import shutil
 import threading
 from functools import partial
 
+import numpy as np
 import pytest
 
+from ..pipeline.clips import write_video
 from ..pipeline.rtsp_server import RtspServer
-from .command import QUICK, fusecam, json_lines, leftovers, pair_of_clips, presentation_times, street
+from .command import QUICK, fusecam, json_lines, leftovers, pair_of_clips, presentation_times, start, street
 
 
 @pytest.fixture
@@ -92,3 +94,56 @@ def test_two_named_pipes_fed_at_once(tmp_path, run):
     answer = run("--ir", pipes[0], "--vis", pipes[1], "--out", tmp_path / "o.mp4", *QUICK)
     assert answer.code == 0, answer.said
     assert len(presentation_times(tmp_path / "o.mp4")) == 40
+
+
+def test_two_named_pipes_from_one_program_that_is_ahead_in_one(tmp_path):
+    """It writes 28 frames of infrared before the first visible one, and then one of each: this waited for ever."""
+    pictures = [np.random.default_rng(i).integers(0, 255, (240, 320, 3)).astype(np.uint8) for i in range(90)]
+    ir, vis = (write_video(tmp_path / f"{name}.mkv", range(90), pictures=pictures) for name in ("ir", "vis"))
+    pipes = [tmp_path / "ir.pipe", tmp_path / "vis.pipe"]
+    for pipe in pipes:
+        os.mkfifo(pipe)
+
+    def feed():
+        chunks = []
+        for clip in (ir, vis):
+            data = clip.read_bytes()
+            chunks.append([data[len(data) * k // 90 : len(data) * (k + 1) // 90] for k in range(90)])
+        with pipes[0].open("wb", buffering=0) as infrared, pipes[1].open("wb", buffering=0) as visible:
+            for k in range(90 + 28):
+                infrared.write(b"".join(chunks[0][k : k + 1]))
+                if k >= 28:
+                    visible.write(chunks[1][k - 28])
+
+    threading.Thread(target=feed, daemon=True).start()
+    out = tmp_path / "o.mp4"
+    quick = (*QUICK, "--no-detect")
+    run = start("--ir", pipes[0], "--vis", pipes[1], "--out", out, "--report", tmp_path / "r.json", *quick)
+    _, said = run.communicate(timeout=120)
+    assert run.returncode == 0, said
+    assert len(presentation_times(out)) == 90
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert report["sync"]["paired"] == 90
+    assert any("ir.pipe: was written ahead" in line for line in report["warnings"])
+
+
+RIG = """
+visible: {width: 160, height: 120}
+infrared: {width: 160, height: 120}
+homography: [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
+time_offset_ms: -118
+"""
+
+
+@pytest.mark.parametrize(("offset", "taken"), [("auto", 0), ("rig", -118)])
+def test_the_offset_in_a_rig_is_for_the_recordings_that_it_came_from(tmp_path, run, cameras, offset, taken):
+    """It was applied to live cameras, whose capture times are on one clock, and the skew then looked perfect."""
+    ir, vis = cameras
+    (tmp_path / "rig.yaml").write_text(RIG)
+    (tmp_path / "run.yaml").write_text(f"rig: {tmp_path / 'rig.yaml'}\nsync: {{offset_ms: {offset}}}\n")
+    given = ("--config", tmp_path / "run.yaml", "--ir", ir.url, "--vis", vis.url, "--report", tmp_path / "r.json")
+    answer = run(*given, "--out", tmp_path / "o.mp4", "--max-frames", 20, "--no-detect", "--engine", "average")
+    assert answer.code == 0, answer.said
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert report["sync"]["offset_ms"] == taken
+    assert any("time_offset_ms of -118 is not used" in line for line in report["warnings"]) == (offset == "auto")

@@ -15,6 +15,7 @@ import pytest
 from fusecam.pipeline.config import SourceConfig
 from fusecam.pipeline.errors import InputError
 from fusecam.pipeline.sources import open_source
+from fusecam.pipeline.sources import pipe as pipe_module
 
 from .clips import write_audio, write_video
 
@@ -145,3 +146,20 @@ def test_standard_input(tmp_path, how):
         run = subprocess.run([sys.executable, "-c", READ_STDIN], input=data, capture_output=True, check=True)
     said = run.stdout.decode().strip()
     assert said == "20" if how != "empty" else said.startswith("-: ")
+
+
+def test_two_pipes_of_one_program_that_is_ahead_in_one_without_end(tmp_path, monkeypatch):
+    """It never writes into the second one: refused, not waited for."""
+    monkeypatch.setattr(pipe_module, "AHEAD", 1 << 20)
+    paths = [tmp_path / "ir.pipe", tmp_path / "vis.pipe"]
+    for path in paths:
+        os.mkfifo(path)
+    data = write_video(tmp_path / "a.mkv", range(60), pictures=noise(60)).read_bytes()
+    writers = [feed(paths[0], data), feed(paths[1], data[:-1000], held=(held := threading.Event()))]
+    infrared, visible = (open_source(str(path), "infrared", SourceConfig()) for path in paths)
+    with pytest.raises(InputError, match=r"vis\.pipe: nothing comes while 1 MiB of .*ir\.pipe wait"):
+        list(visible)
+    held.set()
+    infrared.close()
+    for writer in writers:
+        writer.join(5)

@@ -20,6 +20,7 @@ from ..calib.atomic import AtomicFile
 from ..engines import create_engine
 from ..engines.apart import stoppable
 from ..engines.base import BuildStopped
+from ..engines.registry import NAMES
 from ..engines.terminal import Terminal, markup
 from ..engines.warp import Shape
 from .assemble import Streams, Tools, build_tools, check_sources, open_streams
@@ -40,11 +41,13 @@ from .resizing import Sizes
 from .runner import Outcome, Runner, Stages
 from .sinks import Outputs, Sink, close_all, is_video, lines_of, open_sinks
 from .sinks.record import RecordSink
+from .sources.base import SourceInfo
 from .track import Tracker
 
 INTERRUPTED = 130
 _ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 PROGRESS_S = 0.1
+_MOST_PIXELS = 9_000_000  # 4K is 8.3
 
 
 @dataclass(slots=True)
@@ -165,6 +168,7 @@ def run_streams(
                 on_doubt(line)
         names = visible.names
         inputs = [infrared.spec, visible.spec, *([] if config.rig is None else [str(config.rig)])]
+        _check_size(tools.engine.name, visible)
         with console.status("building the engine for these frame sizes"):
             warp = streams.registrar.warp((visible.width, visible.height), (infrared.width, infrared.height))
             tools.engine.prepare(*warp.shape)
@@ -254,6 +258,16 @@ def run_streams(
         doubt_never_met(streams.synchronizer.stats, visible.live, streams.doubts)
     report = build_report(config, streams, tools, tracker, outcome, recorder, outputs)
     return Finished(outcome, report, recorder)
+
+
+def _check_size(engine: str, visible: SourceInfo) -> None:
+    """Refuse at once what a network would take minutes and gigabytes to be built for."""
+    pixels = visible.width * visible.height
+    if pixels > _MOST_PIXELS and engine.partition(":")[0] in {*NAMES} - {"average"}:
+        raise InputError(
+            f"{visible.spec}: pictures of {pixels / 1e6:.0f} megapixels are more than the {_MOST_PIXELS / 1e6:.0f} "
+            "that a fusion network takes: crop them with sources.vis.crop, scale them down, or give --engine average"
+        )
 
 
 def _build_aside(tools: Tools, config: RunConfig, shape: Shape) -> None:

@@ -51,7 +51,7 @@ class PictureMaker:
         self._name = "sources.vis" if self._visible else "sources.ir"
         self._orientation = of_settings(side)
         thermal = config.thermal.model_copy(update={"range": side.range or config.thermal.range})
-        self._fixed = thermal.range is not None
+        self._range = thermal.range
         self._thermal = ThermalMapper(thermal.model_copy(update={"smoothing_s": 0.0}) if still else thermal)
         self._still = still
         self._surround = Surround()
@@ -130,11 +130,11 @@ class PictureMaker:
             stored = self._without_rows(stored)
         if stored.dtype == np.uint8:
             return self._stretched(stored, *self._side.range) if self._side.range else stored
-        missing = no_data(stored)
+        missing = no_data(stored, self._range)
         if missing is not None:
             self._say(f"{missing.mean():.0%} of the picture is no data: not counted, filled from beside", "range")
             stored = fill(stored, missing)
-        if not self._fixed:
+        if self._range is None:
             self._doubt_range(stored)
         return self._thermal.map(stored, time_ns)
 

@@ -57,8 +57,8 @@ def telemetry_rows(picture: Array) -> tuple[int, int]:
     return top, bottom
 
 
-def no_data(raw: Array) -> npt.NDArray[np.bool_] | None:
-    """Where (H, W) counts or temperatures are none; None where all are.
+def no_data(raw: Array, scene: tuple[float, float] | None = None) -> npt.NDArray[np.bool_] | None:
+    """Where (H, W) counts or temperatures are none; None where all are. scene: [low, high] that are some.
 
     NaN and infinity; and a lowest or highest value that many pixels share, further from all others than these spread,
     if it is one that is written for "nothing" or fills the picture's whole edge. Of floats so is a lowest value that is
@@ -86,6 +86,8 @@ def no_data(raw: Array) -> npt.NDArray[np.bool_] | None:
         alone = raw.dtype.kind == "f" and end is np.min and apart > _FAR * (high - low)
         if apart > high - low and (written or around or alone):
             none |= same
+    if scene is not None:
+        none &= ~((raw >= scene[0]) & (raw <= scene[1]))
     return none if none.any() else None
 
 

@@ -11,6 +11,7 @@ from functools import partial
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from ..pipeline.clips import write_video
 from .command import QUICK, fusecam, json_lines, leftovers, pair_of_clips, presentation_times, start, street
@@ -200,3 +201,14 @@ def test_recordings_whose_times_begin_apart_are_told_with_the_offset_to_give(tmp
     assert "time offset not measured" in answer.said and "give --offset-ms -2000" in answer.said
     given = run("--ir", late, "--vis", vis, "-o", tmp_path / "o.mp4", *QUICK, "--offset-ms", "-2000")
     assert "infrared paired 30," in given.said, given.said
+
+
+def test_pictures_too_large_for_a_network_are_refused_before_one_is_built(tmp_path, run):
+    for name, size in (("ir", (160, 120)), ("vis", (4000, 3000))):
+        (tmp_path / name).mkdir()
+        Image.new("L", size, 90).save(tmp_path / name / "a.png")
+    begun = time.monotonic()
+    answer = run("--ir", tmp_path / "ir", "--vis", tmp_path / "vis", "--out", tmp_path / "out", "--no-detect")
+    assert answer.code == 1 and time.monotonic() - begun < 60
+    assert "12 megapixels" in answer.said and "sources.vis.crop" in answer.said and "Traceback" not in answer.said
+    assert not (tmp_path / "out").exists()

@@ -70,6 +70,8 @@ def test_a_border_without_data_decides_no_range(tmp_path, value, dtype):
     assert np.abs(pixels.astype(int) - expected)[15:-15, 15:-15].mean() < 6
     assert pixels[0].max() < 200 and pixels[60, 80] == expected[60, 80]
     assert "39% of the picture is no data" in warnings[0] and doubts == []
+    if value == 0:
+        assert not any("no data" in line for line in seen(tmp_path, values, ir={"range": [0, 40_000]})[1])
 
 
 def test_a_value_that_the_file_calls_no_data(tmp_path):

@@ -1,18 +1,15 @@
-"""Objects numbered over time: Ultralytics' ByteTrack on what a detector found, frame by frame."""
+"""Objects numbered over time: ByteTrack on what a detector found, frame by frame."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from ..engines.detection.quiet import ultralytics
 from ..engines.steady import LONGEST_S, Cuts
+from .bytetrack import ByteTrack
 from .detect import Box, Detection
 from .frames import Frame
 
@@ -52,18 +49,7 @@ class Tracker:
         coast_s: how long an object coasts, seconds of the source's clock; 0: not at all.
         """
         self._confidence, self._coast_ns = confidence, coast_s * 1e9
-        self._make = ultralytics("ultralytics.trackers.byte_tracker").BYTETracker
-        # Ultralytics' defaults, but for the first three, which follow the confidence, and the last: with it on, weak
-        # scores count as distance, and on the samples objects change their numbers twice as often.
-        self._settings = SimpleNamespace(
-            track_high_thresh=confidence,
-            track_low_thresh=min(WEAKEST, confidence),
-            new_track_thresh=confidence,
-            track_buffer=REMEMBERED,
-            match_thresh=0.8,
-            fuse_score=False,
-        )
-        self._tracker: Any = None
+        self._tracker = self._new()
         self._cuts = Cuts()
         self._before_ns = 0
         self._first = 0  # numbers of the tracker before end here
@@ -81,8 +67,9 @@ class Tracker:
         elapsed_ns, self._before_ns = visible.time_ns - self._before_ns, visible.time_ns
         if self._cuts.cut(visible.pixels) or not 0 < elapsed_ns <= LONGEST_S * 1e9:
             self._restart()
-        rows = self._tracker.update(_Boxes.of(detections))
-        numbers = {int(row[7]): self._first + int(row[4]) for row in rows}
+        boxes = np.array([found.box for found in detections], np.float32).reshape(-1, 4)
+        found_now = self._tracker.update(boxes, np.array([found.score for found in detections], np.float32))
+        numbers = {track.index: self._first + track.number for track in found_now}
         for index, number in numbers.items():
             known = self._known.setdefault(number, _Known())
             known.votes[detections[index].label] += 1
@@ -107,8 +94,8 @@ class Tracker:
     def _coasting(self, visible: Frame) -> Iterator[Detection]:
         """Objects not found in this frame but expected in it, the last seen first, their boxes cut at its borders."""
         width, height = visible.size
-        for track in sorted(self._tracker.lost_stracks, key=lambda track: -track.end_frame):
-            number = self._first + int(track.track_id)
+        for track in sorted(self._tracker.lost, key=lambda track: -track.found):
+            number = self._first + track.number
             known = self._known.get(number)
             if known is None or known.votes.total() < PROVEN or visible.time_ns - known.seen_ns > self._coast_ns:
                 continue
@@ -118,39 +105,17 @@ class Tracker:
                 yield Detection(_winner(known.votes), known.score, box, number, coasted=True)
 
     def _restart(self) -> None:
-        self._tracker = self._make(self._settings)
+        self._tracker = self._new()
         self._first = self._highest
+
+    def _new(self) -> ByteTrack:
+        return ByteTrack(self._confidence, min(WEAKEST, self._confidence), REMEMBERED)
 
     def _forget(self) -> None:
         """Settle the class of tracks that have ended, so that memory does not grow with the run."""
-        tracks = (*self._tracker.tracked_stracks, *self._tracker.lost_stracks)
-        alive = {self._first + int(track.track_id) for track in tracks}
+        alive = {self._first + track.number for track in (*self._tracker.tracked, *self._tracker.lost)}
         for number in self._known.keys() - alive:
             self._ended[_winner(self._known.pop(number).votes)] += 1
-
-
-class _Boxes:
-    """Detections in the form that Ultralytics' trackers read."""
-
-    def __init__(self, xywh: npt.NDArray[np.float32], conf: npt.NDArray[np.float32], cls: npt.NDArray[np.float32]):
-        self.xywh, self.conf, self.cls = xywh, conf, cls
-
-    @staticmethod
-    def of(detections: Sequence[Detection]) -> _Boxes:
-        corners = np.array([found.box for found in detections], np.float32).reshape(-1, 4)
-        first, second = corners[:, :2], corners[:, 2:]
-        labels = {label: number for number, label in enumerate(sorted({found.label for found in detections}))}
-        return _Boxes(
-            np.concatenate([(first + second) / 2, second - first], axis=1),
-            np.array([found.score for found in detections], np.float32),
-            np.array([labels[found.label] for found in detections], np.float32),
-        )
-
-    def __getitem__(self, chosen: Any) -> _Boxes:
-        return _Boxes(self.xywh[chosen], self.conf[chosen], self.cls[chosen])
-
-    def __len__(self) -> int:
-        return len(self.conf)
 
 
 def _area(box: Box) -> float:

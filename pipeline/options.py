@@ -49,7 +49,11 @@ Strict = Annotated[
 ]
 Rig = Annotated[
     Path | None,
-    _option(metavar="YAML", help="How the cameras stand to each other. Without it infrared is scaled onto visible."),
+    _option(
+        metavar="FILE|DIR",
+        help="How the cameras stand to each other: a rig file, or a calibration by OpenCV, ROS or Kalibr. Without it "
+        "infrared is scaled onto visible.",
+    ),
 ]
 Distance = Annotated[
     float | None, _option(metavar="METRES", help="Distance at which the two images coincide. Needs a full rig file.")

@@ -77,7 +77,8 @@ def judge(
     if partners is not None and partners < least:
         raise CalibrationError(
             f"scene: frames agree with their partners hardly better than with other frames (lead {partners:.1f} of "
-            f"{least:.1f} deviations): the streams show different scenes, or not the same moments"
+            f"{least:.1f} deviations): the streams show different scenes, not the same moments, or one view "
+            "is more than 2.5 times as wide as the other"
         )
     needed = _CELLS if partners is not None else _CELLS_ALIKE
     if share < needed:

@@ -13,7 +13,7 @@ from .cells import Level, compare
 from .evidence import Agreement, judge, voters
 from .fit import HOMOGRAPHY, SIMILARITY, Frame, Parameters, displacements, fit, value_at
 from .search import search
-from .structure import Grey, Mask, Matrix, picture_area, resized, scaling
+from .structure import Grey, Mask, Matrix, apply, corners, picture_area, resized, scaling
 
 LARGEST = 640
 """Pixels of the longer side that the pictures are reduced to: finer detail no longer moves the result."""
@@ -21,6 +21,10 @@ LARGEST = 640
 _START = (96, 8, (2.5, 1.5))  # side of the grid, reach in its pixels, blurs of the surfaces
 _LEVELS = ((192, 7, (2.0, 1.0)), (384, 7, (2.0, 1.0)))
 _SMALLEST = 48  # pixels of the longer side
+_RIM, _MOST = (
+    0.06,
+    0.6,
+)  # of infrared's view in the visible one: added on each side; from which share on all is compared
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,10 +39,15 @@ def align(visible: Sequence[Grey], infrared: Sequence[Grey]) -> SceneFit:
     """The homography of a fixed rig from pairs of the same moments.
 
     visible: (h, w) uint8 each, infrared: (k, l) uint8 each, of one size per camera, any two sizes. Fields of view may
-    differ up to twice, by shifts that leave a third in common, and by turns up to about ten degrees.
+    differ up to 2.5 times, by shifts that leave a third in common, and by turns up to about ten degrees. Of a visible
+    view that is much the wider only what infrared looks at is compared; the agreement is then about that part.
     Raises CalibrationError, saying what is missing, where the evidence does not single out one homography.
     """
     _check(visible, infrared)
+    return _align(visible, infrared, whole=True)
+
+
+def _align(visible: Sequence[Grey], infrared: Sequence[Grey], whole: bool) -> SceneFit:
     own = [(pictures[0].shape[1], pictures[0].shape[0]) for pictures in (visible, infrared)]
     sizes = [_reduced(size) for size in own]
     seen = [resized(picture, sizes[0]) for picture in visible]
@@ -48,6 +57,10 @@ def align(visible: Sequence[Grey], infrared: Sequence[Grey]) -> SceneFit:
         if area.mean() < 0.1:
             raise CalibrationError(f"scene: the {name} pictures show nothing that changes, or nothing at all")
     frame, parameters = _coarse(seen, felt, areas, sizes[0])
+    if whole and (part := _part(frame.homography(parameters), sizes, own[0])) is not None:
+        left, top, right, bottom = part
+        fit = _align([picture[top:bottom, left:right] for picture in visible], infrared, whole=False)
+        return SceneFit(fit.homography @ np.array([[1, 0, -left], [0, 1, -top], [0, 0, 1.0]]), fit.agreement)
     votes = np.ones(len(seen), bool)
     for side, reach, blurs in _LEVELS:
         laid_by = frame.homography(parameters)
@@ -82,6 +95,19 @@ def _coarse(
             best = value, Frame.around(homography, size), np.zeros(HOMOGRAPHY)
     assert best is not None
     return best[1], best[2]
+
+
+def _part(homography: Matrix, sizes: list[tuple[int, int]], own: tuple[int, int]) -> tuple[int, int, int, int] | None:
+    """Where infrared looks in the visible pictures, of `own` size: left, top, right, bottom, with a rim. None where
+    that is most of them."""
+    ends = apply(np.linalg.inv(homography), corners(sizes[1])) * np.array(own) / np.array(sizes[0])
+    rim = _RIM * np.ptp(ends, axis=0)
+    left, top = np.maximum(ends.min(axis=0) - rim, 0).astype(int)
+    right, bottom = np.minimum(ends.max(axis=0) + rim + 1, own).astype(int)
+    width, height = right - left, bottom - top
+    if min(width, height) < _SMALLEST or width * height > _MOST * own[0] * own[1]:
+        return None
+    return int(left), int(top), int(right), int(bottom)
 
 
 def _agreed(

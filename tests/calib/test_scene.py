@@ -57,7 +57,7 @@ def test_real_pairs_moved_are_found_and_other_scenes_refused(folder: str) -> Non
 
 @pytest.mark.parametrize(
     ("infrared", "view"),
-    [((160, 120), 1.0), ((384, 288), 0.5), ((640, 512), 1.9), ((1280, 1024), 1.2)],
+    [((160, 120), 1.0), ((384, 288), 0.5), ((320, 240), 0.4), ((640, 512), 1.9), ((1280, 1024), 1.2)],
 )
 def test_sizes_and_fields_of_view(street: list[Grey], infrared: tuple[int, int], view: float) -> None:
     """view: infrared field of view over visible."""

@@ -100,7 +100,8 @@ def _coarse(
 def _part(homography: Matrix, sizes: list[tuple[int, int]], own: tuple[int, int]) -> tuple[int, int, int, int] | None:
     """Where infrared looks in the visible pictures, of `own` size: left, top, right, bottom, with a rim. None where
     that is most of them."""
-    ends = apply(np.linalg.inv(homography), corners(sizes[1])) * np.array(own) / np.array(sizes[0])
+    inverse = np.asarray(np.linalg.inv(homography), np.float64)
+    ends = apply(inverse, corners(sizes[1])) * np.array(own) / np.array(sizes[0])
     rim = _RIM * np.ptp(ends, axis=0)
     left, top = np.maximum(ends.min(axis=0) - rim, 0).astype(int)
     right, bottom = np.minimum(ends.max(axis=0) + rim + 1, own).astype(int)

@@ -9,11 +9,14 @@ from dataclasses import dataclass, field
 from ..errors import InputError
 from .labels import Label
 from .readings import Reading, by_columns, by_names, counters_apart
-from .stamps import Stamps, nearest, stamps_in_names
+from .stamps import Stamps, nearest, stamps_in_names, without_times
 from .table import PairTable
 
 ASK = "name the pairs in a CSV file, columns visible,infrared, and give it with --pairs"
 _SHOWN = 3
+_SAME_PICTURE_NS = 2_000_000_000
+_SURE_NS = 10_000_000
+"""Times so near belong together, whatever the cameras' rates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,8 @@ def pair_images(
     fewer = min(len(visible), len(infrared))
     few = 2 * len(best.partners) < fewer
     clocked = few and _clocked(mapped, infrared)
+    if clocked and (counted := _beside_times(mapped, infrared)) is not None:
+        best, few = counted, False
     lax = by_columns(mapped, infrared) if few and not clocked else None
     if lax is not None and len(lax.partners) > len(best.partners):
         best = Reading(
@@ -153,6 +158,10 @@ def _by_time(
             skews = sorted(abs(_known(seen, v) - _known(felt, i)) for v, i in found.partners.items())
             line = f"the numbers in the names are taken for times, in steps of {seen.period_ns} and {felt.period_ns}"
             doubt, note = (None, line) if skews[len(skews) // 2] * 4 <= felt.period_ns else (line, None)
+        elif doubt is None and not given and seen.whole and felt.whole:
+            doubt = f"the {seen.source} are whole seconds, too coarse for frames, and nothing else in them agrees"
+        elif doubt is None and (seen.few or felt.few) and _widest(seen, felt, found, offset_ns) > _SURE_NS:
+            doubt = f"the {seen.source} are too few to tell the cameras' rates: the nearest are paired"
         scale = 1_000_000 if steps else 1
         seen_times, felt_times = ([None if t is None else t * scale for t in side.times] for side in (seen, felt))
         timing = Timing(seen_times, felt_times, tolerance * scale)
@@ -160,10 +169,29 @@ def _by_time(
     return None
 
 
+def _beside_times(visible: Sequence[Label], infrared: Sequence[Label]) -> Reading | None:
+    """Pairs by what the names hold beside capture times of whole seconds, in which cameras that take one picture differ
+    by one or two (DJI writes time and number). None where that is not so in all pairs."""
+    for kind in ("epoch", "date"):
+        clocks = [next((s for s in stamps_in_names(labels) if s.kind == kind), None) for labels in (visible, infrared)]
+        if clocks[0] is None or clocks[1] is None or not (clocks[0].whole and clocks[1].whole):
+            continue
+        rest = list(by_names(*([without_times(label) for label in labels] for labels in (visible, infrared))))
+        best = max(rest, key=lambda reading: len(reading.partners))
+        apart = [abs(_known(clocks[0], v) - _known(clocks[1], i)) for v, i in best.partners.items()]
+        if 2 * len(apart) >= min(len(visible), len(infrared)) and max(apart, default=0) <= _SAME_PICTURE_NS:
+            return best
+    return None
+
+
 def _clocked(visible: Sequence[Label], infrared: Sequence[Label]) -> bool:
     """Whether both cameras' names are capture times of one kind."""
     kinds = [{stamps.kind for stamps in stamps_in_names(labels)} - {"steps"} for labels in (visible, infrared)]
     return bool(kinds[0] & kinds[1])
+
+
+def _widest(visible: Stamps, infrared: Stamps, found: Reading, offset_ns: int) -> int:
+    return max(abs(_known(visible, v) - _known(infrared, i) - offset_ns) for v, i in found.partners.items())
 
 
 def _known(stamps: Stamps, index: int) -> int:

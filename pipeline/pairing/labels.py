@@ -38,6 +38,7 @@ _MARKERS: dict[Camera, tuple[frozenset[str], ...]] = {
 }
 """Words of common recorders and public data sets, the clear ones and the faint ones. DJI: T, W, Z, V. Autel: IRX, MAX.
 FLIR ADAS: PreviewData. DroneVehicle: trainimg, trainimgr. VEDAI: co."""
+_LONG = 5
 _TOKEN = re.compile(r"[^\W\d_]+|\d+")
 _EXPORT = re.compile(r"_(?:jpe?g|png|bmp|tiff?)\.rf\.[0-9a-f]{32}$", re.IGNORECASE)
 """What Roboflow adds to every name it exports: the old suffix, and a hash of the file."""
@@ -98,6 +99,12 @@ def _normal(part: str, token: re.Match[str]) -> str:
 def is_marker(word: str, camera: Camera) -> bool:
     """Whether a word in lower case tells this camera."""
     return any(word in markers for markers in _MARKERS[camera])
+
+
+def tells(word: str, camera: Camera) -> bool:
+    """Whether a word in lower case is a marker of this camera, or begins or ends with a long one (`thermalimage`)."""
+    long = [marker for marker in _MARKERS[camera][0] if len(marker) >= _LONG]
+    return is_marker(word, camera) or any(word.startswith(marker) or word.endswith(marker) for marker in long)
 
 
 def segments(label: Label) -> list[str]:

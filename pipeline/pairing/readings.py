@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ..frames import Camera
-from .labels import Key, Label, is_marker, key_of, own_words, plain, segments
+from .labels import Key, Label, key_of, own_words, plain, segments, tells
 
 MARKED, SHARED = "names without the camera marker", "what both names share"
 _OTHER_RATE = 1.2
@@ -69,8 +69,8 @@ def _keys(
 
 def learned(own: tuple[frozenset[str], frozenset[str]], seen: int, felt: int) -> tuple[str | None, str | None]:
     """What to doubt and what to note of words that were taken for the cameras' own."""
-    strange = [sorted(word for word in own[0] if not is_marker(word, "visible"))]
-    strange.append(sorted(word for word in own[1] if not is_marker(word, "infrared")))
+    strange = [sorted(word for word in own[0] if not tells(word, "visible"))]
+    strange.append(sorted(word for word in own[1] if not tells(word, "infrared")))
     if not any(strange):
         return None, None
     told = " and ".join(f"{', '.join(w)} ({c})" for w, c in zip(strange, ("visible", "infrared"), strict=True) if w)
@@ -147,10 +147,10 @@ def counters_apart(visible: Sequence[Label], infrared: Sequence[Label]) -> str |
             return None
         first.append(flat[0])
         count.append(len(flat))
-    if count[0] == count[1] and set(first) == {0, 1}:
+    if count[0] == count[1] and first[0] != first[1]:
         return (
-            "one camera's names count from 0, the other's from 1: equal numbers are paired, which is wrong if both "
-            "cameras began together"
+            f"visible names count from {first[0]}, infrared ones from {first[1]}, both to {count[0]} images: equal "
+            "numbers are paired, which is wrong if both cameras began together"
         )
     if first[0] == first[1] and max(count) > _OTHER_RATE * min(count) and max(count) - min(count) > _FEW:
         return (

@@ -40,12 +40,22 @@ class Stamps:
 
     @property
     def period_ns(self) -> int:
-        """The usual interval: the 20th percentile, which missing images hardly change. 0 for fewer than two times."""
+        """The usual interval: the 5th percentile, which missing images hardly change. 0 for fewer than two times."""
         return _low(self._intervals())
 
     def _intervals(self) -> list[int]:
         known = sorted(time for time in self.times if time is not None)
         return sorted(b - a for a, b in pairwise(known))
+
+    @property
+    def few(self) -> bool:
+        """Whether there are too few times to tell the camera's rate from the images that are missing."""
+        return len(self._intervals()) < _FEWEST - 1
+
+    @property
+    def whole(self) -> bool:
+        """Whether all are whole seconds: too coarse to pair a camera's frames by."""
+        return all(time % 10**9 == 0 for time in self.times if time is not None)
 
     @property
     def steady(self) -> bool:
@@ -102,6 +112,14 @@ def _steps(name: str) -> int | None:
 
 def _ns(seconds: str, fraction: str | None) -> int:
     return int(seconds) * 10**9 + int((fraction or "").ljust(9, "0")[:9])
+
+
+def without_times(label: Label) -> Label:
+    """A label without the capture time in its name."""
+    name = label[-1]
+    for form in (_DATE, _PARTED, _WHOLE):
+        name = form.sub("-", name)
+    return (*label[:-1], name)
 
 
 def nearest(visible: Stamps, infrared: Stamps, offset_ns: int = 0) -> tuple[list[int | None], int]:
@@ -195,4 +213,4 @@ def _time(text: str, unit: int | None) -> int | None:
 
 
 def _low(gaps: Sequence[int]) -> int:
-    return gaps[len(gaps) // 5] if gaps else 0
+    return gaps[len(gaps) // 20] if gaps else 0

@@ -167,16 +167,16 @@ def test_times_beside_the_folder_decide_over_equal_names(tmp_path, run, kind):
 
 
 def test_times_in_names_give_the_skew_and_the_time(tmp_path, run):
-    for k in range(12):
+    for k in range(18):
         put(tmp_path / f"vis/{ns(k)}.png", 90)
-    for k in range(4):
+    for k in range(6):
         put(tmp_path / f"ir/{ns(3 * k) + 30_000_000}.png", 90, 1)
     out = tmp_path / "out"
     answer = run("--ir", tmp_path / "ir", "--vis", tmp_path / "vis", "--out", out, *COMMON)
     assert answer.code == 0, answer.said
     found = [(line["time"], line["skew_ms"]) for line in lines(out)]
     assert found[:4] == [(0.0, 30.0), (0.1, -70.0), (0.2, 130.0), (0.3, 30.0)]
-    assert "11 image pairs by times in the names" in answer.said
+    assert "17 image pairs by times in the names" in answer.said
     later = run("--ir", tmp_path / "ir", "--vis", tmp_path / "vis", "--out", out, *COMMON, "--offset-ms", "-30")
     assert later.code == 0 and [line["skew_ms"] for line in lines(out)][:3] == [0.0, -100.0, 100.0]
 

@@ -56,6 +56,10 @@ def pair(visible: list[str], infrared: list[str], **more: object) -> Pairing:
         ("café_vis", "café_ir", [0], [], MARKER),
         ("V1/vis/1 V2/vis/1", "V1/lwir/1 V2/lwir/1", [0, 1], [], MARKER),
         ("1 2 4", "CAM_001 CAM_002 CAM_003 CAM_004", [0, 1, 3], [2], SHARED),
+        ("VisibleImage1 VisibleImage3", "ThermalImage1 ThermalImage2 ThermalImage3", [0, 2], [1], SHARED),
+        # one picture, of which the cameras write times that differ by a second
+        ("DJI_20240101120001_0001_W DJI_20240101120003_0003_W DJI_20240101120004_0004_W",
+         "DJI_20240101120002_0001_T DJI_20240101120003_0002_T DJI_20240101120004_0003_T", [0, 2, None], [1], MARKER),
         ("0.5_x 0.05_x 0.25_x", "0.05_y 0.5_y", [1, 0, None], [], SHARED),
         ("vis", "ir", [0], [], "position"),
         ("a", "b", [0], [], "position"),
@@ -83,8 +87,9 @@ def test_images_pair_by_what_their_names_share(
         ("a b", "c d", [0, 1], "vis, ir: the names share nothing, so images are paired by position, a with c"),
         ("Bas_1 Bas_3", "Flir_1 Flir_2 Flir_3", [0, 2], r"bas \(visible\) and flir \(infrared\) .* for the camera"),
         ("cam0_1 cam0_3", "cam1_1 cam1_2 cam1_3", [0, 2], "'cam0' and 'cam1' in the names are left out"),
-        ("V0 V1 V2", "I1 I2 I3", [None, 0, 1], "count from 0, the other's from 1"),
+        ("V0 V1 V2", "I1 I2 I3", [None, 0, 1], "count from 0, infrared ones from 1"),
         ("0 1 2 3 4 5 6 7 8 9", "0 1 2", [0, 1, 2, *[None] * 7], "10 visible and 3 infrared .* different rates"),
+        ("1600000000.00 1600000000.50", "1600000000.10 1600000000.90", [0, 0], "too few to tell the cameras' rates"),
         ("a b c d e f", "a q r s t u", [0, *[None] * 5], r"only 1 image pair by equal names; .* 5 visible \(b, c, d, "),
     ],
 )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,8 +82,10 @@ def _read_tiff(file: Path) -> Still | None:
             if "imagecodecs" not in str(error):  # a compression that tifffile leaves to others
                 raise
             return Still(_by_opencv(file), orientation, pages)
-        if (none := page.tags.valueof(_GDAL_NODATA)) is not None and values.ndim == 2:
-            values = np.where(values == float(none), np.float32(np.nan), values.astype(np.float32))
+        with suppress(TypeError, ValueError):  # not there, or no number
+            none = float(page.tags.valueof(_GDAL_NODATA))
+            if values.ndim == 2:
+                values = np.where(values == none, np.float32(np.nan), values.astype(np.float32))
         if values.ndim == 3 and separate:
             values = np.moveaxis(values, 0, -1)
         if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and values.dtype.kind == "u":

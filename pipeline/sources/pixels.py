@@ -22,7 +22,6 @@ from .twofold import counts_below, is_twofold
 
 _PREVIEW = 96
 _CHECK_EVERY = 100
-_DEEP = ("rgb48", "bgr48", "rgba64", "bgra64", "gbrp16", "gbrap16", "grayf", "gbrpf", "gbrapf")
 _COMB = 12
 
 
@@ -143,7 +142,7 @@ def is_deep(frame: av.VideoFrame, visible: bool) -> bool:
     Visible formats of 9 to 14 bits say their depth, swscale scales them.
     """
     name = frame.format.name
-    if name not in av.video.frame.supported_np_pix_fmts:
+    if name not in av.video.frame.supported_np_pix_fmts or name.startswith("bayer"):
         return False
-    bits = frame.format.components[0].bits
-    return (name.startswith("gray") and bits > (15 if visible else 8)) or name.startswith(_DEEP)
+    least = 16 if visible else 9
+    return (name.startswith("gray") or frame.format.is_rgb) and frame.format.components[0].bits >= least

@@ -168,3 +168,11 @@ def test_a_visible_video_of_12_bits_in_16_is_not_black(tmp_path, layout):
     path = write_video(tmp_path / "a.mkv", [0], codec="ffv1", pix_fmt=layout, pictures=pictures, layout=layout)
     pixels, _, doubts, _ = first(path)
     assert np.abs(pixels.astype(int) - CORNERS).max() <= 2 and "taken for 12 bits" in doubts[0]
+
+
+@pytest.mark.parametrize("layout", ["gbrp12le", "gbrp16le", "gray12le"])
+def test_counts_in_a_video_of_several_channels_keep_their_low_bits(tmp_path, layout):
+    counts = (2000 + np.add.outer(np.arange(64), np.arange(96))).astype(np.uint16)
+    pictures = [counts if layout.startswith("gray") else np.dstack([counts] * 3)]
+    path = write_video(tmp_path / "a.mkv", [0], codec="ffv1", pix_fmt=layout, pictures=pictures, layout=layout)
+    assert len(np.unique(first(path, "infrared")[0])) > 100

@@ -37,7 +37,7 @@ class Capture:
         watch: FreezeWatch,
         tap: Callable[[Frame], None] | None = None,
     ) -> None:
-        """tap: given every frame as the source gave it, whatever becomes of it."""
+        """tap: given every frame of the run as the source gave it, whatever becomes of it."""
         self._source, self._inbox, self._recorder, self._health = source, inbox, recorder, health
         self._over, self._fail, self._tap = over, fail, tap
         self._camera = source.info.camera
@@ -67,7 +67,7 @@ class Capture:
                     break
                 if not self._live:  # a live source's time is mostly waiting for the camera
                     self._recorder.add(DECODE[self._camera], time.perf_counter_ns() - began)
-                if self._tap is not None:
+                if self._tap is not None and not (self._live and frame.arrival_ns < self._since_ns):
                     self._tap(frame)
                 usable = self._usable(frame)
                 if usable is not None and not self._inbox.put(usable):

@@ -49,7 +49,7 @@ corrupt: packets or frames that could not be decoded. retimed: timestamps that r
 of the frame size. stalls: silences that the watchdog ended. losses: times the other camera had to go on alone.
 reconnects: times the source was opened anew and gave frames again. recorded: frames in the camera's own track of a
 recording; unrecorded: frames that it lacks, because the disk was slow or refused. While recording is on, together they
-are `frames`.
+are `frames` less `stale`.
 """
 FATES: tuple[CameraCounter, ...] = (
     "paired",

@@ -17,13 +17,13 @@ _LOGGER.addHandler(logging.NullHandler())
 
 
 class JsonLines(logging.Formatter):
-    """One object to the line: `time` (ISO 8601, UTC), `level`, `event`, then the event's own fields; no secrets."""
+    """One object to the line: `time` (ISO 8601, UTC), `level`, `event`, then the event's own fields."""
 
     def format(self, record: logging.LogRecord) -> str:
         """See `logging.Formatter`."""
         at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         line = {"time": at, "level": record.levelname.lower(), "event": record.getMessage()}
-        return json.dumps(redacted(line | getattr(record, "fields", {})), default=_as_text)
+        return json.dumps(line | getattr(record, "fields", {}), default=_as_text)
 
 
 def _as_text(value: object) -> str:
@@ -53,5 +53,5 @@ def writing() -> bool:
 
 
 def tell(event: str, level: int = logging.INFO, **fields: Any) -> None:
-    """Log an event. fields: what JSON can hold; anything else as its text."""
-    _LOGGER.log(level, event, extra={"fields": fields})
+    """Log an event, without the secrets in it. fields: what JSON can hold; anything else as its text."""
+    _LOGGER.log(level, event, extra={"fields": redacted(fields)})

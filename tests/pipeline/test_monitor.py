@@ -118,6 +118,21 @@ def json_log(capsys):
         logger.removeHandler(handler)
 
 
+def test_events_hold_no_secrets_whoever_takes_them(json_log, caplog):
+    logger = logging.getLogger("fusecam")
+    logger.addHandler(caplog.handler)
+    try:
+        log.tell(
+            "warning", url="http://h/?token=Zq81hunter2", path=[{"rtsp://u:Zq81hunter2@h": (1, "pwd=Zq81hunter2")}]
+        )
+    finally:
+        logger.removeHandler(caplog.handler)
+    (line,) = json_log()
+    assert line["url"] == "http://h/?token=***"
+    assert "Zq81hunter2" not in str(line)
+    assert "Zq81hunter2" not in str([vars(record) for record in caplog.records])
+
+
 def test_events_are_json_lines(json_log):
     warnings = ["first\nof two lines"]
     view = run_view(warnings)

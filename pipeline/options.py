@@ -178,7 +178,8 @@ Token = Annotated[
     _option(
         panel=WATCH,
         metavar="TEXT",
-        help="Token of the page, at least 8 characters (or $FUSECAM_TOKEN). Default: a new one, printed.",
+        help="Token of the page, at least 8 characters (or $FUSECAM_TOKEN). Default: a new one, printed; with "
+        "--log-json one must be given.",
     ),
 ]
 LogJson = Annotated[

@@ -56,7 +56,8 @@ class Site:
         self.address = Address(address.host, int(self._sockets[0].getsockname()[1]))
         self._app, self._guard = app, guard
         self._complaints = _Complaints(complain)
-        self._most = max(2, min(MOST, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 8))
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        self._most = MOST if limit == resource.RLIM_INFINITY else max(2, min(MOST, limit // 8))
         self._unknown: dict[Any, float] = {}
         guard.on_entry = lambda request: self._unknown.pop(request.protocol, None)
         self._loop = asyncio.new_event_loop()

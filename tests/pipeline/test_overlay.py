@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fusecam.pipeline import text
 from fusecam.pipeline.config import OverlayConfig
 from fusecam.pipeline.detect import Detection
 from fusecam.pipeline.latency import LatencyRecorder
@@ -307,3 +309,24 @@ def test_without_contrast_or_infrared_there_is_no_tint() -> None:
         source = replace(source, fused=replace(source.fused, infrared=infrared))
         image = Overlay(OverlayConfig(tint=True)).draw(source, LatencyRecorder()).image[30:]
         np.testing.assert_array_equal(image, plain)
+
+
+def same(a: str, b: str) -> bool:
+    return np.array_equal(text_mask(a, 20), text_mask(b, 20))
+
+
+def test_names_outside_ascii_are_drawn_by_a_font_that_has_them_or_spelt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They came out as boxes, all alike."""
+    monkeypatch.setenv("PATH", "/nowhere")  # without fontconfig
+    text._file_with.cache_clear()
+    text_mask.cache_clear()
+    assert same("vélo", "velo") and same("人", "U+4EBA ") and same("車", "U+8ECA ")
+    assert text_mask("人 10%", 20).shape[0] == text_mask("car 10%", 20).shape[0]
+    monkeypatch.undo()
+    text._file_with.cache_clear()
+    text_mask.cache_clear()
+    if shutil.which("fc-match") is None or text._file_with("Жо") is None:
+        pytest.skip("no font with Cyrillic here")
+    assert not same("Жо", "оЖ") and not same("Ж", "U+0416 ")
+    assert text_mask("Ж", 20).shape[1] < text_mask("U+0416", 20).shape[1]
+    assert text_mask("Человек", 20).shape[0] == text_mask("person", 20).shape[0]

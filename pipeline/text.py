@@ -1,6 +1,6 @@
 """Anti-aliased text for drawing on frames, rendered once for each string and size.
 
-Pillow's own font has ASCII alone. For other scripts a font of this machine is used that has the text's characters, where
+Pillow's own font has ASCII alone. For other text a font of this machine is used that has its characters, where
 fontconfig finds one; characters that none has are drawn without their accents, or by their code (U+4EBA).
 """
 

@@ -11,6 +11,8 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from fusecam.engines import checkpoints
+from fusecam.pipeline.batch import Clip
+from fusecam.pipeline.config import RunConfig
 
 from .command import QUICK, fusecam, leftovers, pair_of_clips, presentation_times, start
 
@@ -186,3 +188,26 @@ def test_interrupted_batch_resumes_to_the_same_result(tmp_path, run, number):
     assert (out / "a.mp4").stat().st_mtime_ns == first
     assert presentation_times(out / "b.mp4") == presentation_times(vis)
     assert leftovers(out) == []
+
+
+def test_weights_that_cannot_be_used_are_refused_once_before_the_first_clip(tmp_path, run):
+    drives, folder = tmp_path / "drives", tmp_path / "weights"
+    for name in "abc":
+        pair_of_clips(drives, name=name, frames=3)
+    folder.mkdir()
+    answer = run(drives, drives, "--out", tmp_path / "out", *COMMON, "--weights", folder)
+    assert answer.code == 1
+    assert answer.said.count("not weights for the detector") == 1 and "failed" not in answer.said
+    assert not list((tmp_path / "out").glob("*"))
+
+
+def test_an_exported_folder_of_weights_is_part_of_a_clips_mark(tmp_path):
+    folder = tmp_path / "yolo_openvino_model"
+    folder.mkdir()
+    ir, vis = pair_of_clips(tmp_path, frames=3)
+    clip = Clip("a", ir, vis, tmp_path)
+    marks = set()
+    for content in ("one", "two"):
+        (folder / "yolo.bin").write_text(content)
+        marks.add(clip.fingerprint(RunConfig.model_validate({"detector": {"weights": folder}})))
+    assert len(marks) == 2

@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 
 from fusecam.engines import EngineError, checkpoints, create_engine, secret, store
 from fusecam.engines.detection import DetectorEngine
+from fusecam.engines.tensorrt import BLOB, KeptEngines
 from fusecam.pipeline.cli import app
 
 KEY = {"network": "n", "shape": "64x48", "precision": "f32"}
@@ -284,3 +285,15 @@ def test_the_command_lists_and_clears(home: Path) -> None:
     assert "2 removed" in cleared.output
     assert list(home.iterdir()) == []
     assert "0 kept" in runner.invoke(app, ["engines", "list"]).output
+
+
+def test_engines_of_torch_tensorrt_are_kept_signed(home: Path) -> None:
+    """Its own cache unpickled what lay on the disk, whoever had put it there."""
+    kept = KeptEngines()
+    kept.save("a" * 64, b"engine")
+    assert (kept.load("a" * 64), kept.load("b" * 64)) == (b"engine", None)
+    (entry,) = store.entries()
+    (entry.path / BLOB).write_bytes(b"harmed")
+    assert kept.load("a" * 64) is None
+    kept.save("a" * 64, b"engine")
+    assert "graph:tensorrt:f16" in CliRunner().invoke(app, ["engines", "list"], env={"COLUMNS": "80"}).output

@@ -200,11 +200,11 @@ def _of_opencv(data: Mapping[str, Any], first: str | None) -> _Pair | None:
     cameras = []
     for k in "12":
         distortion = found[f"D{k}"]
-        numbers = [] if distortion is None else np.array(distortion, np.float64).ravel().tolist()
+        numbers = [] if distortion is None else _shaped(distortion, None, f"D{k}").tolist()
         cameras.append(
             _Camera("", _shaped(found[f"K{k}"], (3, 3), f"K{k}"), _lens(numbers, f"D{k}"), _size_in(data, k))
         )
-    rotation = np.array(found["R"], np.float64)
+    rotation = _shaped(found["R"], None, "R")
     if rotation.size == 3:
         rotation = np.asarray(cv2.Rodrigues(rotation.ravel())[0], np.float64)
     return _Pair(cameras[0], cameras[1], _shaped(rotation, (3, 3), "R"), _shaped(found["T"], (3,), "T"), first)
@@ -213,11 +213,12 @@ def _of_opencv(data: Mapping[str, Any], first: str | None) -> _Pair | None:
 def _size_in(data: Mapping[str, Any], camera: str) -> Size | None:
     for width, height in ((f"image_width{camera}", f"image_height{camera}"), ("image_width", "image_height")):
         if width in data and height in data:
-            return int(data[width]), int(data[height])
+            across, down = _shaped([data[width], data[height]], (2,), f"{width}, {height}")
+            return int(across), int(down)
     for name in (f"image_size{camera}", f"imageSize{camera}", f"size{camera}", "image_size", "imageSize", "size"):
         if name in data and np.size(data[name]) == 2:
-            width_height = np.ravel(data[name])
-            return int(width_height[0]), int(width_height[1])
+            across, down = _shaped(data[name], (2,), name)
+            return int(across), int(down)
     return None
 
 
@@ -262,10 +263,11 @@ def _camera_info(stem: str, data: Mapping[str, Any]) -> _CameraInfo:
     if model not in ("plumb_bob", "rational_polynomial", "none", ""):
         raise ForeignError(f"{stem}: {_fisheye(model)}")
     distortion = value("distortion_coefficients", "D", "d")
-    numbers = [] if distortion is None else np.array(distortion, np.float64).ravel().tolist()
+    numbers = [] if distortion is None else _shaped(distortion, None, f"{stem}: distortion_coefficients").tolist()
     width, height = value("image_width", "width"), value("image_height", "height")
     if not width or not height:
         raise ForeignError(f"{stem}: image_width and image_height are missing")
+    width, height = _shaped([width, height], (2,), f"{stem}: image_width, image_height")
     matrix = _shaped(value("camera_matrix", "cameraMatrix", "K", "k"), (3, 3), f"{stem}: camera_matrix")
     turned, projection = value("rectification_matrix", "R", "r"), value("projection_matrix", "P", "p")
     rectification = np.eye(3) if turned is None else _shaped(turned, (3, 3), f"{stem}: rectification_matrix")

@@ -59,7 +59,7 @@ class FreezeWatch:
     ) -> None:
         """doubt: told in one line of what cannot be decided. spec: the source, for that line."""
         self._camera, self._live = camera, live
-        self._exact, self._coded = _Exact(_LEAST_NS[camera]), _Coded(camera, doubt, spec)
+        self._exact, self._coded = _Exact(_LEAST_NS[camera]), _Coded(camera, live, doubt, spec)
 
     def beside(self, other: FreezeWatch) -> None:
         """Watch each other's motion."""
@@ -117,10 +117,10 @@ class _Coded:
     before it is known.
     """
 
-    def __init__(self, camera: Camera, doubt: Callable[[str], None], spec: str) -> None:
+    def __init__(self, camera: Camera, live: bool, doubt: Callable[[str], None], spec: str) -> None:
         self.other: _Coded | None = None
         self.moves: tuple[int, float, float] | None = None
-        self._camera, self._doubt, self._spec = camera, doubt, spec
+        self._camera, self._live, self._doubt, self._spec = camera, live, doubt, spec
         self._least_ns = _LEAST_CODED_NS[camera]
         self._clear()
 
@@ -180,7 +180,9 @@ class _Coded:
         moves = None if self.other is None else self.other.moves
         if moves is None:
             return False
-        _, share, usual = moves
+        when, share, usual = moves
+        if self._live and now - when > _OTHER_AGE_NS:  # it is lost itself; recordings' times need not be alike
+            return False
         return usual >= _MOVES and share >= _GOES_ON * usual
 
     def _judge(self, now: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from fusecam.pipeline.config import SourceConfig
+from fusecam.pipeline.frames import Camera
 from fusecam.pipeline.freeze import FreezeWatch
 from fusecam.pipeline.sources import open_source
 
@@ -121,6 +123,18 @@ def test_a_picture_that_stands_from_the_start_is_doubted_and_used(tmp_path):
     found, moving, doubts = judged(infrared, visible)
     assert not found and not moving
     assert len(doubts) >= 1 and len(set(doubts)) == 1 and "i: the infrared picture has not changed since" in doubts[0]
+
+
+def test_a_camera_that_is_lost_tells_nothing_of_the_other(tmp_path):
+    """Live: the visible camera is unplugged while it moves, then the parked infrared one stands behind its codec."""
+    infrared = clip(tmp_path / "ir.mkv", standing(drive), LIVE)
+    visible = clip(tmp_path / "vis.mkv", standing(drive, range(0))[:95], LIVE)
+    watches: dict[Camera, FreezeWatch] = {"infrared": FreezeWatch("infrared"), "visible": FreezeWatch("visible")}
+    watches["visible"].beside(watches["infrared"])
+    specs: tuple[tuple[Path, Camera], ...] = (visible, "visible"), (infrared, "infrared")
+    frames = [frame for path, camera in specs for frame in open_source(str(path), camera, SourceConfig())]
+    for frame in sorted(frames, key=lambda f: f.time_ns):
+        assert not watches[frame.camera].frozen(replace(frame, arrival_ns=frame.time_ns)) or frame.sequence < 108
 
 
 @pytest.mark.parametrize("more", ["nothing", "telemetry", "clock"])

@@ -76,10 +76,10 @@ class Clip:
         if config.detector.wanted:
             weights.append(config.detector.weights or DETECTOR_WEIGHTS)
         parts: list[Any] = [config.model_dump(mode="json", exclude={"monitor"}), store.digest_of(weights)]
-        for path in (self.infrared, self.visible, config.rig):
-            if path is not None:
-                status = path.stat()
-                parts.append((str(path.resolve()), status.st_size, status.st_mtime_ns))
+        rig = [] if config.rig is None else sorted(config.rig.iterdir()) if config.rig.is_dir() else [config.rig]
+        for path in (self.infrared, self.visible, *rig):
+            status = path.stat()
+            parts.append((str(path.resolve()), status.st_size, status.st_mtime_ns))
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 

@@ -52,6 +52,18 @@ def test_a_doubtful_clip_of_a_batch_is_told(run, tmp_path):
     assert run("batch", "--rig", rig, "--strict", "--force").code == 1
 
 
+def test_a_changed_file_in_a_folder_of_a_rig_makes_a_clip_anew(run, tmp_path):
+    (tmp_path / "rig").mkdir()
+    store(tmp_path / "rig" / "intrinsics.yml", {"M1": LENS, "M2": LENS, "first": "visible"})
+    extrinsics = {"R": np.eye(3), "T": np.array([-0.08, 0, 0])}
+    words = ("batch", "--rig", tmp_path / "rig")
+    for shift, answer in ((-0.08, "done"), (-0.08, "kept"), (-0.07, "done")):
+        if answer == "done":
+            store(tmp_path / "rig" / "extrinsics.yml", extrinsics | {"T": np.array([shift, 0, 0])})
+        told = run(*words)
+        assert told.code == 0 and f"1 {answer}" in " ".join(told.said.split()), told
+
+
 def test_a_camchain_of_other_cameras_is_one_line(run, tmp_path):
     rig = camchain(tmp_path / "camchain.yaml", ("/rgb", "/thermal"), distortion_model="equidistant")
     answer = run("--rig", rig, "--out", tmp_path / "o.mp4")

@@ -11,6 +11,7 @@ from ..engines.base import FusionEngine
 from ..engines.prompts.asked import Spoken
 from ..engines.registry import spoken
 from ..engines.warp import Size
+from .alignment import Alignment, measure_alignment
 from .config import DetectorConfig, EngineConfig, RunConfig, SourceConfig
 from .detect import Detector, create_detector
 from .doubts import Doubts
@@ -18,20 +19,15 @@ from .drift import DriftMonitor
 from .errors import InputError
 from .frames import Camera
 from .health import Health
-from .offset import measure_drift
 from .pairing import Pairing, pair_images, read_pairs, stamps_beside
 from .register import Registrar
 from .sources import Source, open_source
-from .sources.base import SourceInfo
 from .sources.images import ImageSource
 from .sources.live import LiveSource
 from .sources.opening import holds_images, open_shared
 from .sources.watchdog import WatchedSource
 from .sync import Synchronizer
 from .track import WEAKEST
-
-_APART_MS = 50.0
-"""Two recordings whose times begin further apart than this did not begin together, or count from different zeros."""
 
 
 @dataclass(slots=True)
@@ -48,19 +44,6 @@ def build_tools(engine: EngineConfig, detector: DetectorConfig) -> Tools:
     found = create_detector(detector, WEAKEST if detector.track else None)
     prompt = spoken(engine.name, engine.dehaze, engine.lift, engine.prompt)
     return Tools(create_engine(engine.name, prompt=prompt, unlifted=found is not None), found, prompt)
-
-
-@dataclass(frozen=True, slots=True)
-class Alignment:
-    """How infrared times become visible times: time + offset_ms + drift_ppm of the time since the first frame.
-
-    origin: where that comes from, in words. confidence: of a measured offset, else None.
-    """
-
-    offset_ms: float
-    drift_ppm: float
-    origin: str
-    confidence: float | None = None
 
 
 @dataclass(slots=True)
@@ -275,38 +258,3 @@ def _align(
     if infrared.info.kind != "video" or visible.info.kind != "video":
         return Alignment(0.0, 0.0, "capture times as they are")
     return measure_alignment(config.sources, infrared.info, visible.info, registrar, doubts)
-
-
-def measure_alignment(
-    config: SourceConfig, infrared: SourceInfo, visible: SourceInfo, registrar: Registrar, doubts: Doubts
-) -> Alignment:
-    """Offset and drift from what moves in both recordings; 0, with a doubt, where that cannot be told."""
-    found = measure_drift(
-        lambda start_s: open_source(visible.spec, "visible", config, start_s),
-        lambda start_s: open_source(infrared.spec, "infrared", config, start_s),
-        min(_duration_s(infrared), _duration_s(visible)),
-        registrar,
-    )
-    if not found.ok:
-        doubts.add(f"time offset not measured ({found.reason}): taken as 0; {_advice(infrared, visible)}")
-        return Alignment(0.0, 0.0, f"not measured: {found.reason}")
-    first = next(estimate for _, estimate in found.windows if estimate.ok)
-    if found.ppm == 0 and abs(found.offset_ms) < 2 * (first.error_ms or 0):
-        return Alignment(0.0, 0.0, f"{found.reason}: none", first.confidence)
-    return Alignment(round(found.offset_ms, 3), round(found.ppm, 3), found.reason, first.confidence)
-
-
-def _advice(infrared: SourceInfo, visible: SourceInfo) -> str:
-    """What to do about an offset that is not known. Formats count from zeros of their own: MPEG-TS from 1.4 s or so."""
-    later_ms = (infrared.start_ns - visible.start_ns) / 1e6
-    if abs(later_ms) < _APART_MS:
-        return "give --offset-ms if the recordings did not start together"
-    which = "after" if later_ms > 0 else "before"
-    return (
-        f"but the infrared file's times begin {abs(later_ms):.0f} ms {which} the visible one's: if the recordings "
-        f"started together, give --offset-ms {-later_ms:.0f}"
-    )
-
-
-def _duration_s(info: SourceInfo) -> float:
-    return float(info.frames / info.rate) if info.frames and info.rate else 0.0

@@ -11,7 +11,8 @@ from ...calib.rig import CameraModel, Rig, SceneRecord, save_rig
 from ...calib.scene import SceneFit, align
 from ...engines.terminal import markup
 from ..agreement import edge_record
-from ..assemble import Streams, measure_alignment, open_streams
+from ..alignment import measure_alignment
+from ..assemble import Streams, open_streams
 from ..config import OverlayConfig, RunConfig, SourceConfig, SyncConfig
 from ..doubts import Doubts
 from ..register import Registrar

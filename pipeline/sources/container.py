@@ -79,3 +79,9 @@ def stated_end(container: av.container.InputContainer, stream: VideoStream) -> f
 def plain(error: av.error.FFmpegError) -> str:
     """An FFmpeg error in a few words."""
     return (error.strerror or str(error)).rstrip(".").lower()
+
+
+def true_pace(stream: VideoStream, rate: float | None) -> float:
+    """Seconds that passed for each second of the stored times, where the true frame rate is given."""
+    stated = stream.average_rate or stream.guessed_rate
+    return 1.0 if rate is None or not stated else float(stated) / rate

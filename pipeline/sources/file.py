@@ -11,7 +11,7 @@ import av.error
 from ..config import SourceConfig
 from ..errors import InputError
 from ..frames import Camera
-from .container import bounded
+from .container import bounded, true_pace
 from .polarity import Polarity
 from .video import VideoSource, VideoTraits
 
@@ -41,7 +41,8 @@ def open_file(
         container = av.open(str(path.absolute()), "r", options=bounded("file,crypto,data"), metadata_errors="replace")
         if start_s > 0:
             with suppress(av.error.FFmpegError):  # formats without an index are read from their start
-                container.seek(round(start_s * 1e6) + (container.start_time or 0))
+                pace = true_pace(container.streams.video[0], config.side(camera).rate) if container.streams.video else 1
+                container.seek(round(start_s / pace * 1e6) + (container.start_time or 0))
         return VideoSource(container, spec, camera, config, VideoTraits(kind="video"), polarity)
     except av.error.FFmpegError as e:
         raise InputError(f"{spec}: {_why_not(path, head)}") from e

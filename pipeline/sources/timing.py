@@ -51,9 +51,13 @@ class MediaTimes:
     once in `health.warnings`.
     """
 
-    def __init__(self, spec: str, rate: Fraction | None, health: SourceHealth) -> None:
+    def __init__(
+        self, spec: str, rate: Fraction | None, health: SourceHealth, pace: float = 1.0, origin_ns: int = 0
+    ) -> None:
+        """pace: seconds that passed for each stored one, from origin_ns on, where the stored rate is false."""
         self._spec = spec
         self._rate = rate
+        self._pace, self._origin_ns = pace, origin_ns
         self.health = health
         self._last: int | None = None
         self._step = 0
@@ -80,7 +84,10 @@ class MediaTimes:
         if last is not None:
             self._step = ticks - last
         self._last = ticks
-        return Stamp(to_ns(ticks, time_base), ticks)
+        time_ns = to_ns(ticks, time_base)
+        if self._pace != 1:
+            time_ns = self._origin_ns + round((time_ns - self._origin_ns) * self._pace)
+        return Stamp(time_ns, ticks)
 
     def observe(self, pts: int, time_base: Fraction, arrival_ns: int) -> None:
         """Nothing to learn: stored times stand."""

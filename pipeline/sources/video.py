@@ -17,7 +17,7 @@ from ..config import SourceConfig
 from ..errors import InputError
 from ..frames import Camera, Clock, Frame
 from .base import Kind, SourceHealth, SourceInfo
-from .container import plain, stated_end, stated_frames, video_stream
+from .container import plain, stated_end, stated_frames, true_pace, video_stream
 from .pixels import PixelReader
 from .polarity import Polarity
 from .samples import trace_of
@@ -87,8 +87,11 @@ class VideoSource:
         try:
             self._stream = video_stream(container, spec, self.health)
             self._configure_decoder()
-            rate = self._stream.average_rate or self._stream.guessed_rate or None
-            media = MediaTimes(spec, rate, self.health)
+            stated = self._stream.average_rate or self._stream.guessed_rate or None
+            self._pace = 1.0 if traits.live else true_pace(self._stream, config.side(camera).rate)
+            rate = stated / Fraction(self._pace).limit_denominator(1_000_000) if stated else None
+            origin_ns = to_ns(self._stream.start_time or 0, self._stream.time_base or Fraction(1))
+            media = MediaTimes(spec, stated, self.health, self._pace, origin_ns)
             self._stamper: Stamper = traits.stamper(media) if traits.stamper else media
             codec = self._stream.codec_context.codec
             self._exact = codec.lossless and not codec.lossy
@@ -317,7 +320,7 @@ class VideoSource:
                 self._warn_short(f"{self.health.delivered} frames", f"{info.frames}")
             return
         promised = stated_end(self._container, self._stream)
-        if promised is None or self._last is None or not info.rate:
+        if promised is None or self._last is None or not info.rate or self._pace != 1:
             return
         got = self._last.time_ns / 1e9 + 1 / float(info.rate)
         if got < promised - 3 / float(info.rate):

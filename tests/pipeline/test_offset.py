@@ -122,7 +122,7 @@ def test_registered(ego: str, rates: tuple[int, int], offset_ms: float, trouble:
     estimate = estimate_offset(visible, signature(scene, "infrared", rates[1], offset_ms=offset_ms, **trouble))
     assert estimate.ok and "\n" not in estimate.reason
     assert estimate.offset_ms == pytest.approx(offset_ms, abs=15)
-    assert 0.5 < estimate.confidence <= 1 and (estimate.error_ms or 99) < 10
+    assert 0.5 < estimate.confidence <= 1 and abs(estimate.offset_ms - offset_ms) <= (estimate.error_ms or 0) < 25
 
 
 @pytest.mark.parametrize("view", [(1.0, 0.0, 0.0), (0.7, 15.0, -10.0), (1.3, -20.0, 10.0)])
@@ -271,17 +271,36 @@ def test_estimate_drift(points: list[tuple[float, float, float]], ppm: float | N
     assert found is None if ppm is None else found == pytest.approx(ppm, abs=1e-6)
 
 
+@pytest.mark.slow
+def test_a_stated_uncertainty_holds_in_95_of_100() -> None:
+    held = []
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        scene = Scene(100 + seed, ego=("static", "shake", "pan")[seed % 3])
+        offset_ms, trouble = rng.uniform(-700, 700), {"noise": rng.uniform(1, 12), "jitter": rng.uniform(0, 0.3)}
+        infrared = signature(scene, "infrared", (25, 30, 9, 15)[seed % 4], offset_ms=offset_ms, **trouble)
+        estimate = estimate_offset(signature(scene, "visible", 25, **trouble), infrared)
+        if estimate.ok:
+            held.append(abs(estimate.offset_ms - offset_ms) <= (estimate.error_ms or 0))
+    assert len(held) > 30 and np.mean(held) >= 0.95
+
+
+@pytest.mark.parametrize("rig", [True, False])
 @pytest.mark.parametrize("name", ["fog_day", "clear_night", "fog_night"])
-def test_sample_clips(name: str) -> None:
-    """Half a visible frame is 20 ms; with the rig the three clips are to be measured to within that."""
+def test_sample_clips(name: str, rig: bool) -> None:
+    """Half a visible frame is 20 ms; with the rig the three clips are to be measured to within that. Without, -87 is
+    found for -118: then that much is to be stated.
+    """
     if not (SAMPLES / f"{name}_ir.mp4").exists():
         pytest.skip("the sample clips are not in samples/")
     truth = yaml.safe_load((SAMPLES / "truth.yaml").read_text())["scenes"][name]["time_offset_ms"]
     visible = open_source(str(SAMPLES / f"{name}_vis.mp4"), "visible", SourceConfig())
     infrared = open_source(str(SAMPLES / f"{name}_ir.mp4"), "infrared", SourceConfig())
     try:
-        estimate = measure_offset(visible, infrared, Registrar(load_rig(SAMPLES / "rig.yaml")))
+        estimate = measure_offset(visible, infrared, Registrar(load_rig(SAMPLES / "rig.yaml") if rig else None))
     finally:
         visible.close()
         infrared.close()
-    assert estimate.ok and estimate.offset_ms == pytest.approx(truth, abs=20)
+    if rig:
+        assert estimate.ok and estimate.offset_ms == pytest.approx(truth, abs=20)
+    assert not estimate.ok or abs(estimate.offset_ms - truth) <= (estimate.error_ms or 0)

@@ -1,0 +1,108 @@
+"""Recordings that start at any stored time, began apart, or say a false rate: one clock for both."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from fusecam.pipeline.alignment import Alignment, measure_alignment
+from fusecam.pipeline.config import SourceConfig
+from fusecam.pipeline.doubts import Doubts
+from fusecam.pipeline.frames import Camera
+from fusecam.pipeline.register import Registrar
+from fusecam.pipeline.sources import open_source
+
+from .clips import remux, write_video
+from .test_offset import Scene, identity_rig
+
+SIZE = (160, 120)
+SCENE = Scene(5, ego="shake")
+REGISTRAR = Registrar(identity_rig(SIZE, SIZE))
+
+
+def record(path: Path, camera: Camera, rate: float, said: int, began: float = 0.0, ended: float = 8.0) -> Path:
+    """SCENE from `began` to `ended` at `rate`, in a file that says `said`."""
+    times = np.arange(began, ended - 1e-6, 1 / rate)
+    pictures = [np.clip(SCENE.draw(t, camera, SIZE, (1.0, 0.0, 0.0)), 0, 255).astype(np.uint8) for t in times]
+    colour = [np.stack([picture] * 3, 2) for picture in pictures]
+    return write_video(path, range(len(times)), Fraction(1, said), pictures=colour, options={"crf": "10", "bf": "0"})
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Infrared began 150 ms after visible: its times are to be 150 ms more."""
+    folder = tmp_path_factory.mktemp("clips")
+    return record(folder / "ir.mp4", "infrared", 25, 25, 0.15, 8.15), record(folder / "vis.mp4", "visible", 25, 25)
+
+
+def aligned(infrared: Path, visible: Path, config: SourceConfig | None = None) -> tuple[Alignment, list[str], int]:
+    """The alignment, what was doubted, and infrared's minus visible's stored start in ns."""
+    config, doubts, infos = config or SourceConfig(), Doubts(), []
+    for path, camera in ((infrared, "infrared"), (visible, "visible")):
+        source = open_source(str(path), camera, config)  # type: ignore[arg-type]
+        infos.append(source.info)
+        source.close()
+    found = measure_alignment(config, infos[0], infos[1], REGISTRAR, doubts)
+    return found, list(doubts), infos[0].start_ns - infos[1].start_ns
+
+
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    suffix=st.sampled_from([".ts", ".mkv"]),
+    start_s=st.integers(0, 90_000),
+    apart_s=st.sampled_from([0, 0, 20, 5000]),
+)
+def test_any_stored_start(clips: tuple[Path, Path], tmp_path: Path, suffix: str, start_s: int, apart_s: int) -> None:
+    """Both files from the same stored time on, or each from one of its own."""
+    shifts = (start_s, min(start_s + apart_s, 90_000))
+    paths = [
+        remux(clip, tmp_path / f"{clip.stem}{suffix}", shift=shift * 12_800)
+        for clip, shift in zip(clips, shifts, strict=True)
+    ]
+    found, doubts, apart_ns = aligned(*paths)
+    assert doubts == []
+    assert found.offset_ms + apart_ns / 1e6 == pytest.approx(150, abs=12)
+
+
+def test_a_rate_that_is_false(tmp_path: Path) -> None:
+    """Nine pictures a second written as 25: infrared ran away from visible by seconds."""
+    infrared = record(tmp_path / "ir.mp4", "infrared", 9, 25)
+    visible = record(tmp_path / "vis.mp4", "visible", 25, 25)
+    found, (doubt,), _ = aligned(infrared, visible)
+    assert found.offset_ms == pytest.approx(0, abs=20)
+    assert found.drift_ppm == pytest.approx((25 / 9 - 1) * 1e6, rel=1e-3)
+    assert "taken as 9 instead of 25" in doubt and "sources.ir.rate" in doubt
+    told, doubts, _ = aligned(infrared, visible, SourceConfig.model_validate({"ir": {"rate": 9}}))
+    assert doubts == [] and told.drift_ppm == 0 and told.offset_ms == pytest.approx(0, abs=20)
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
+def test_a_rate_that_is_given(tmp_path: Path, suffix: str) -> None:
+    path = write_video(tmp_path / f"a{suffix}", range(20))
+    config = SourceConfig.model_validate({"ir": {"rate": 10}})
+    source = open_source(str(path), "infrared", config)
+    assert [frame.time_ns for frame in source] == [n * 100_000_000 for n in range(20)]
+    assert source.info.rate == 10 and source.health.warnings == []
+
+
+def test_an_offset_of_seconds_between_recordings_of_two_lengths(tmp_path: Path) -> None:
+    infrared = record(tmp_path / "ir.mp4", "infrared", 25, 25, 4.0, 12.0)
+    found, doubts, _ = aligned(infrared, record(tmp_path / "vis.mp4", "visible", 25, 25, 0.0, 12.0))
+    assert found.offset_ms == pytest.approx(4000, abs=15) and doubts == []
+
+
+def test_two_lengths_that_nothing_explains(tmp_path: Path) -> None:
+    """Nothing moves: what the person can do about it is said."""
+    still = [np.full((120, 160, 3), 90, np.uint8)] * 300
+    infrared = write_video(tmp_path / "ir.mp4", range(108), pictures=still[:108])
+    visible = write_video(tmp_path / "vis.mp4", range(300), pictures=still)
+    found, (doubt,), _ = aligned(infrared, visible)
+    assert found.offset_ms == 0
+    assert (
+        "infrared lasts 4.3 s, visible 12.0 s" in doubt and "the true rate of infrared is 9 (sources.ir.rate" in doubt
+    )

@@ -34,7 +34,6 @@ LAYERS = {
 Not those that see pixels or give maps or corrections, nor the U-Net's finest grid between them: in dense haze a small
 step of the transmission is a large one of the image.
 """
-SIZE = 640, 480
 EVERY = 44
 """Every how many-th frame of a clip calibrates: four of each."""
 FOGS = ((0.03, 217), (0.06, 180), (0.12, 120), (0.25, 60))
@@ -52,19 +51,19 @@ def missing() -> str | None:
     return None if find_spec("nncf") else "eight bits need NNCF: pip install 'fusecam[int8]'"
 
 
-def quantised(model: ov.Model, name: str, reduce: int) -> ov.Model:
+def quantised(model: ov.Model, name: str, shape: Shape) -> ov.Model:
     """A copy of a network's converted model with the convolutions of LAYERS in eight bits, its sizes still dynamic.
 
     Activations by the extremes of the calibration frames, asymmetric; weights by channel, symmetric; then the mean
-    error of each layer is taken from its bias. name: of the network. reduce: of the warp. Raises EngineError where the
-    sample clips cannot be read.
+    error of each layer is taken from its bias. name: of the network. shape: at which it is calibrated. Raises
+    EngineError where the sample clips cannot be read.
     """
     import nncf
     from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 
     chosen = {each.get_friendly_name() for each in convolutions(model, LAYERS[name])}
     left = [each.get_friendly_name() for each in model.get_ordered_ops() if each.get_friendly_name() not in chosen]
-    given = list(_inputs(reduce))
+    given = list(_inputs(shape))
     nncf.set_log_level(logging.ERROR)
     with redirect_stdout(io.StringIO()):  # its progress bars
         return nncf.quantize(
@@ -80,15 +79,16 @@ def quantised(model: ov.Model, name: str, reduce: int) -> ov.Model:
         )
 
 
-def _inputs(reduce: int) -> Iterator[dict[int, Pixels]]:
+def _inputs(shape: Shape) -> Iterator[dict[int, Pixels]]:
     """What the model takes, by input, for frames of the clips as they are and in FOGS."""
-    shape = Shape.of(*SIZE, (SIZE[0] * reduce, SIZE[1] * reduce), reduce)
+    size = shape.width, shape.height
+    shape = Shape.of(*size, (size[0] * shape.reduce, size[1] * shape.reduce), shape.reduce)
     warp = [np.asarray(part)[None] for _, part in sorted(Held().take(gate_warp(shape)), key=lambda each: each[0])]
     controls = np.concatenate([np.full(STRENGTHS, -1, np.float32), np.zeros(STATE + 1, np.float32)])
     with as_file(files("fusecam.samples")) as samples:
         for scene in SCENES:
             visible_clip, infrared_clip = _clips(samples, scene)
-            pairs = zip(_frames(visible_clip, SIZE), _frames(infrared_clip, shape.infrared), strict=False)
+            pairs = zip(_frames(visible_clip, size), _frames(infrared_clip, shape.infrared), strict=False)
             for (visible, infrared), (t, airlight) in zip(pairs, FOGS, strict=False):
                 foggy = (t * visible + (1 - t) * airlight).astype(np.uint8)
                 thermal = np.ascontiguousarray(infrared[..., 1])[None]

@@ -49,7 +49,7 @@ class _Ready:
 class OpenVinoEngine:
     """A network on the CPU through OpenVINO, with static shapes and buffers that are reused between frames.
 
-    The conversion is dynamic in heights and widths; each new pair of frame sizes is then made static and compiled,
+    A conversion is dynamic in heights and widths; each new pair of frame sizes is then made static and compiled,
     because static shapes run about twice as fast, and compared with the network in eager torch (see `parity`). Both are
     kept in the store. The last sizes stay compiled, see `recent`.
     A frame is copied into its buffer, a warp only when it is a new one. One thread at a time.
@@ -94,7 +94,7 @@ class OpenVinoEngine:
             self._key |= {"in the graph": precision}
         self._apart, self._unlifted = apart, unlifted
         store.limit_bytes()  # a wrong setting is said here, not by the process that builds
-        self._models: dict[int, ov.Model] = {}
+        self._models: dict[tuple[int, ...], ov.Model] = {}
         self._unkept: str | None = None
 
     @property
@@ -146,7 +146,7 @@ class OpenVinoEngine:
         if compiled is not None:
             return compiled
         network = self._make().eval()
-        model = self._converted(network, shape.reduce).clone()
+        model = self._converted(network, shape).clone()
         from .graph import examples
 
         model.reshape({index: list(given.shape) for index, given in enumerate(examples(shape, planar=True))})
@@ -168,25 +168,28 @@ class OpenVinoEngine:
         except (KeyError, TypeError, RuntimeError):
             return None  # OpenVINO cannot read it: made anew
 
-    def _converted(self, network: Network, reduce: int) -> ov.Model:
-        """The network for any size: from memory, from the store, or converted, and quantised if it is to be."""
-        key = self._key and self._key | {"shape": "any" if reduce == 1 else f"any by {reduce}"}
-        if reduce not in self._models and key:
+    def _converted(self, network: Network, shape: Shape) -> ov.Model:
+        """The network for any size of these steps: from memory, from the store, or converted, and quantised if it is to
+        be.
+        """
+        variant = (shape.reduce, *network.steps(shape.height, shape.width))
+        key = self._key and self._key | {"shape": f"any of {variant}"}
+        if variant not in self._models and key:
             found = store.find(key)
             with suppress(KeyError, RuntimeError):  # OpenVINO cannot read it: made anew
                 if found is not None:
                     xml, weights = (found.files[name] for name in (IR, IR_WEIGHTS))
-                    self._models[reduce] = self._core.read_model(xml, weights)
-        if reduce not in self._models:
-            model = _convert(network, reduce)
+                    self._models[variant] = self._core.read_model(xml, weights)
+        if variant not in self._models:
+            model = _convert(network, shape)
             if self._precision == "int8":
-                model = eight_bits.quantised(model, self._network, reduce)
+                model = eight_bits.quantised(model, self._network, shape)
             if self._narrow:
                 model = sixteen_bits.narrowed(model, self._network)
-            self._models[reduce] = model
+            self._models[variant] = model
             if key:
                 store.keep(key, lambda folder: _saved(model, folder))
-        return self._models[reduce]
+        return self._models[variant]
 
     def _compared(self, network: Network, compiled: ov.CompiledModel, shape: Shape) -> Parity:
         from .eager import EagerEngine
@@ -211,14 +214,15 @@ def _run(ready: _Ready, visible: Pixels, infrared: Pixels, warp: Warp, controls:
     return {name: np.asarray(cv2.merge(list(x[0]))) if x.ndim == 4 else x[0].copy() for name, x in made}
 
 
-def _convert(network: Network, reduce: int) -> ov.Model:
-    """The network with the warp before it as an OpenVINO model, dynamic in heights and widths."""
+def _convert(network: Network, shape: Shape) -> ov.Model:
+    """The network with the warp before it as an OpenVINO model, dynamic in heights and widths that have the same steps
+    (see `Network.steps`).
+    """
     import torch
 
     from .graph import ImagePath, examples
 
-    path = ImagePath(network, reduce, planar=True)
-    given = examples(Shape.of(160, 120, (112 * reduce, 96 * reduce), reduce), planar=True)
+    path, given = ImagePath(network, shape.reduce, planar=True), examples(shape, planar=True)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # openvino's own use of torch.jit.trace is deprecated there
         model = ov.convert_model(path, example_input=given)

@@ -53,14 +53,19 @@ def _near(size: int, window: int, like: Tensor) -> Tensor:
     return ((at[:, None] - at[None, :]).abs() <= window // 2).to(like.dtype)
 
 
-def reduce(x: Tensor, factor: int) -> Tensor:
-    """Mean over factor x factor tiles; the last tiles may be partial. (N, C, H, W) to (N, C, ⌈H/f⌉, ⌈W/f⌉)."""
+def reduce(x: Tensor, factor: int, whole: bool = False) -> Tensor:
+    """Mean over factor x factor tiles; the last tiles may be partial. (N, C, H, W) to (N, C, ⌈H/f⌉, ⌈W/f⌉).
+
+    whole: H and W are multiples of the factor, which saves the look at the last tiles.
+    """
     height, width = x.shape[-2:]
-    planes = F.pad(x.reshape(-1, 1, height, width), (0, -width % factor, 0, -height % factor))
+    planes = x.reshape(-1, 1, height, width)
+    if not whole:
+        planes = F.pad(planes, (0, -width % factor, 0, -height % factor))
     # rows, then columns, as means of a folded axis: on a CPU twice as fast as pooling
     rows = planes.reshape(planes.shape[0], -1, factor, planes.shape[3]).mean(dim=2)
     y = rows.reshape(x.shape[0], x.shape[1], rows.shape[1], -1, factor).mean(dim=4)
-    return y / (_filled(height, y.shape[2], factor, x)[:, None] * _filled(width, y.shape[3], factor, x))
+    return y if whole else y / (_filled(height, y.shape[2], factor, x)[:, None] * _filled(width, y.shape[3], factor, x))
 
 
 def _filled(size: int, tiles: int, factor: int, like: Tensor) -> Tensor:
@@ -69,11 +74,12 @@ def _filled(size: int, tiles: int, factor: int, like: Tensor) -> Tensor:
     return ((size - first) * (1 / factor)).clamp(max=1).to(like.dtype)
 
 
-def enlarge(x: Tensor, factor: int, like: Tensor) -> Tensor:
+def enlarge(x: Tensor, factor: int, like: Tensor, whole: bool = False) -> Tensor:
     """Bilinear inverse of `reduce`, tile centres onto tile centres, at the height and width of `like`.
 
     Columns by a convolution that gives `factor` channels, rows by three weighted shifts: many times faster on a CPU
-    than the resize operators. x: (N, C, ⌈H/f⌉, ⌈W/f⌉). Returns (N, C, H, W).
+    than the resize operators. x: (N, C, ⌈H/f⌉, ⌈W/f⌉). whole: H and W are multiples of the factor, so that nothing is
+    cut off, which is a copy. Returns (N, C, H, W).
     """
     (count, channels, rows, _), (height, width) = x.shape, like.shape[-2:]
     offset = (torch.arange(factor, device=x.device, dtype=torch.float32) + 0.5) / factor - 0.5
@@ -84,7 +90,8 @@ def enlarge(x: Tensor, factor: int, like: Tensor) -> Tensor:
     lines = F.conv2d(x.reshape(1, 1, -1, x.shape[3]), torch.cat([above, here, below], dim=1)[:, None, None])
     x = lines.permute(0, 2, 3, 1).reshape(count, channels, rows + 2, 1, -1)
     x = x[:, :, :-2] * above + x[:, :, 1:-1] * here + x[:, :, 2:] * below
-    return x.flatten(2, 3)[:, :, :height, :width]
+    x = x.flatten(2, 3)
+    return x if whole else x[:, :, :height, :width]
 
 
 def brightest(ranked: Tensor, fraction: float, values: Tensor | None = None) -> Tensor:

@@ -35,6 +35,8 @@ PAPERS = {
 NAMES = (*NETWORKS, *PAPERS)
 PROMPTED = ("lure",)
 """Networks that answer every task of a prompt; the others its haze and low light alone."""
+COLOURED = ("realtime", "tiny")
+"""Networks that give warmth a hue."""
 UNLIFTED = ("realtime", "tiny")
 """Networks that can give the fused frame without lift beside the one with it; the others' one frame is for all."""
 BACKENDS = {
@@ -97,6 +99,7 @@ def create_engine(
     lift: Strength = "auto",
     prompt: str | Spoken = "auto",
     unlifted: bool = False,
+    hue: Strength = "auto",
 ) -> FusionEngine:
     """Make an engine. It is built for a frame size by `prepare`, or with the first frame: some seconds the first time,
     for torch's import, the compilation and the comparison with eager torch; then it is kept (see `store`).
@@ -106,12 +109,13 @@ def create_engine(
     dehaze, lift: 0 (leave as it is) to 1 (fully), or `auto`: chosen per frame from its haze density and illumination.
     prompt: what is wrong with the pictures, in words (see `prompts`), instead of strengths; or `auto`; or what `spoken`
     gives, which can be told another one in mid-run and has the strengths.
+    hue: how far warmth is coloured amber, 0 (not at all) to 1, of the networks that can (COLOURED); `auto`: their own.
     unlifted: also give `Fused.unlifted`, for a detector, where the network can (UNLIFTED).
     Raises EngineError for an unknown name, a backend that cannot run here, a strength out of range, or a prompt that is
     not understood.
     """
     name, backend, precision = parse(spec)
-    asked = spoken(spec, dehaze, lift, prompt) if isinstance(prompt, str) else prompt
+    asked = spoken(spec, dehaze, lift, prompt, hue) if isinstance(prompt, str) else prompt
     users = checkpoints.users(name) if name in checkpoints.OWN else None
     notes = [] if users is None else [f"{name}: imported weights, {users}; `fusecam weights remove {name}` ends that"]
     if ":" in spec:
@@ -127,12 +131,18 @@ def create_engine(
     )
 
 
-def spoken(spec: str = "realtime", dehaze: Strength = "auto", lift: Strength = "auto", prompt: str = "auto") -> Spoken:
+def spoken(
+    spec: str = "realtime",
+    dehaze: Strength = "auto",
+    lift: Strength = "auto",
+    prompt: str = "auto",
+    hue: Strength = "auto",
+) -> Spoken:
     """A prompt for an engine that can be changed while it runs. Arguments and errors as for `create_engine`."""
     name, _, _ = parse(spec)
-    return Spoken(
-        name, prompt, strength(spec, "dehaze", dehaze), strength(spec, "lift", lift), every_task=name in PROMPTED
-    )
+    given = {"dehaze": dehaze, "lift": lift, "hue": hue}
+    strengths = {setting: strength(spec, setting, value) for setting, value in given.items()}
+    return Spoken(name, prompt, **strengths, every_task=name in PROMPTED)
 
 
 def _make(name: str, backend: str, precision: str, asked: Asked, unlifted: bool) -> FusionEngine:

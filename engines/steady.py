@@ -19,10 +19,10 @@ _BINS = 16
 
 STATE = 80
 """Room for the global quantities of a network: airlight, strengths, level of infrared, features of the whole frame."""
-STRENGTHS = len(TASKS)
-"""A strength for each of TASKS, the first two those of dehazing and lift; 0 to 1, negative: the network chooses."""
+STRENGTHS = len(TASKS) + 1
+"""A strength for each of TASKS, the first two those of dehazing and lift, and that of the hue."""
 CONTROLS = STRENGTHS + STATE + 1
-"""What a network takes beside the frames: STRENGTHS, the state before, and its weight."""
+"""What a network takes beside the frames: STRENGTHS; the state before, and its weight."""
 
 State = npt.NDArray[np.float32]
 

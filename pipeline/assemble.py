@@ -42,7 +42,7 @@ class Tools:
 def build_tools(engine: EngineConfig, detector: DetectorConfig) -> Tools:
     """Build the fusion engine and, where it is wanted, the detector. Raises EngineError and InputError."""
     found = create_detector(detector, WEAKEST if detector.track else None)
-    prompt = spoken(engine.name, engine.dehaze, engine.lift, engine.prompt)
+    prompt = spoken(engine.name, engine.dehaze, engine.lift, engine.prompt, engine.hue)
     return Tools(create_engine(engine.name, prompt=prompt, unlifted=found is not None), found, prompt)
 
 

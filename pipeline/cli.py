@@ -91,6 +91,7 @@ def run(
     engine: options.Engine = None,
     dehaze: options.Dehaze = None,
     lift: options.Lift = None,
+    hue: options.Hue = None,
     prompt: options.Prompt = None,
     detect: options.Detect = None,
     weights: options.Weights = None,
@@ -117,7 +118,7 @@ def run(
 ) -> None:
     """Fuse an infrared and a visible camera: paired in time, registered, freed of haze and darkness, detected on."""
     overrides = options.overrides(
-        ir=ir, vis=vis, pairs=pairs, dehaze=dehaze, lift=lift, prompt=prompt, engine=engine,
+        ir=ir, vis=vis, pairs=pairs, dehaze=dehaze, lift=lift, hue=hue, prompt=prompt, engine=engine,
         detect=detect, weights=weights, classes=classes, conf=conf, track=track, overlay=overlay, inset=inset,
         trails=trails, tint=tint, offset_ms=offset_ms, out=out, show=show, record=record, events=events, report=report,
         frame_latencies=frame_latencies, rig=rig, distance=distance, max_frames=max_frames, strict=strict,
@@ -178,6 +179,7 @@ def batch(
     engine: options.Engine = None,
     dehaze: options.Dehaze = None,
     lift: options.Lift = None,
+    hue: options.Hue = None,
     prompt: options.Prompt = None,
     detect: options.Detect = None,
     weights: options.Weights = None,
@@ -202,7 +204,7 @@ def batch(
     from .config import load
 
     overrides = options.overrides(
-        pairs=pairs, dehaze=dehaze, lift=lift, prompt=prompt, engine=engine, detect=detect, weights=weights,
+        pairs=pairs, dehaze=dehaze, lift=lift, hue=hue, prompt=prompt, engine=engine, detect=detect, weights=weights,
         classes=classes, conf=conf, track=track, overlay=overlay, inset=inset, trails=trails, tint=tint,
         offset_ms=offset_ms, frame_latencies=frame_latencies, rig=rig, distance=distance, max_frames=max_frames,
         strict=strict,

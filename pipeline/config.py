@@ -139,6 +139,7 @@ class EngineConfig(_Section):
     name: str = "realtime"
     dehaze: Strength = "auto"
     lift: Strength = "auto"
+    hue: Strength = Field("auto", description="how far what is warm is coloured amber; auto: the engine's own")
     prompt: str = Field("auto", description="what is wrong with the pictures, in words; auto: as measured")
 
     @model_validator(mode="after")

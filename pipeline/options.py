@@ -69,6 +69,10 @@ Dehaze = Annotated[str | None, _option(metavar="0..1|auto", help="How much haze 
 Lift = Annotated[
     str | None, _option(metavar="0..1|auto", help="How far to lift darkness; 0 keeps a night dark. Default: auto.")
 ]
+Hue = Annotated[
+    str | None,
+    _option(metavar="0..1|auto", help="How far what is warm is coloured amber; 0 keeps all colours. Default: auto."),
+]
 Prompt = Annotated[
     str | None,
     _option(
@@ -222,6 +226,7 @@ def overrides(
     pairs: Path | None = None,
     dehaze: str | None = None,
     lift: str | None = None,
+    hue: str | None = None,
     prompt: str | None = None,
     engine: str | None = None,
     detect: bool | None = None,
@@ -273,7 +278,11 @@ def overrides(
     return {
         "sources": {side: {"source": spec} for side, spec in _given(ir=ir, vis=vis).items()} | _given(pairs=pairs),
         "engine": _given(
-            name=engine, dehaze=_strength("--dehaze", dehaze), lift=_strength("--lift", lift), prompt=prompt
+            name=engine,
+            dehaze=_strength("--dehaze", dehaze),
+            lift=_strength("--lift", lift),
+            hue=_strength("--hue", hue),
+            prompt=prompt,
         ),
         "detector": _given(
             enabled=detect, weights=weights, classes=_names(classes), confidence=conf, track=True if trails else track

@@ -9,7 +9,7 @@ from torch import Generator, Tensor
 
 from ..engines import physics
 from ..engines.networks.io import luma
-from ..engines.networks.realtime import DARK_NOISE, RealtimeFusion, trusted, without_floor
+from ..engines.networks.realtime import DARK_NOISE, RealtimeFusion, floor_of, trusted, without_floor
 from ..engines.networks.realtime_core import FACTOR, Maps
 from . import losses
 from .degrade import Degraded, Mixture, degrade
@@ -47,7 +47,7 @@ def make_example(visible: Tensor, infrared: Tensor, mixture: Mixture, factor: in
     light = physics.illumination(given.clear, factor, 15, 4e-3)
     target = lifted(given.clear, light, lift)
     # the network takes the grey of automatic gain away, so that is the infrared to be found in the fused frame
-    seen = without_floor(thermal, torch.ones_like(thermal))
+    seen = without_floor(thermal, floor_of(thermal, torch.ones_like(thermal)))
     return Example(given, seen, target, light, lift)
 
 
@@ -63,8 +63,8 @@ def run(network: RealtimeFusion, example: Example, factor: int) -> Result:
     dehaze = torch.ones_like(example.lift)
     valid = torch.ones_like(example.infrared)
     given, factor = example.given, factor * network.factor // FACTOR
-    fused, restored, maps, *_ = network.fuse(given.visible, given.infrared, valid, dehaze, example.lift, factor)
-    return Result(fused, restored, maps)
+    made = network.fuse(given.visible, given.infrared, valid, dehaze, example.lift, factor)
+    return Result(made.fused, made.restored, made.maps)
 
 
 def cost(result: Result, example: Example, weights: Losses, taught: Result | None = None) -> dict[str, Tensor]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..prompts.tasks import TASKS
-from ..steady import CONTROLS, STATE
+from ..steady import CONTROLS, STATE, STRENGTHS
 
 LUMA = (0.299, 0.587, 0.114)
 """BT.601 weights of R, G, B."""
@@ -84,6 +83,10 @@ class Network(nn.Module):
         super().__init__()
         self.register_buffer("_like", torch.zeros(()), persistent=False)
 
+    def steps(self, height: int, width: int) -> tuple[int, ...]:
+        """What of the graph depends on the frame's size beyond the shapes: graphs of equal steps are one graph."""
+        return ()
+
     @property
     def dtype(self) -> torch.dtype:
         """What it computes in."""
@@ -101,7 +104,7 @@ class Network(nn.Module):
         """
         dtype = self.dtype
         controls = controls.reshape(1, CONTROLS, 1, 1)
-        dehaze, lift, _, before, weight = torch.split(controls, [1, 1, len(TASKS) - 2, STATE, 1], dim=1)
+        dehaze, lift, _, before, weight = torch.split(controls, [1, 1, STRENGTHS - 2, STATE, 1], dim=1)
         frames = from_rgb(visible, dtype), from_gray(infrared, dtype), from_gray(coverage, dtype)
         return *frames, dehaze.to(dtype), lift.to(dtype), Memory(before, weight)
 

@@ -2,18 +2,23 @@
 
 Three parts, each usable alone:
 
-    core    on the frame reduced by 4: transmission, airlight, illumination, fusion weight (see `realtime_core`)
-    fuse    at full size: the scattering model and Retinex, inverted point-wise with the maps brought up along edges
-    head    at full size: restored and fused luma refined from both cameras
+    core    on a grid of about 160x120: transmission, airlight, illumination, fusion weight (see `realtime_core`)
+    fuse    at about 640x480: the scattering model and Retinex, inverted point-wise with the maps brought up along edges
+    head    at about 640x480: restored and fused luma refined from both cameras
+    detail  at full size, where that is larger: one point-wise pass
 """
 
 from __future__ import annotations
+
+import math
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .. import physics
+from ..prompts.tasks import TASKS
 from .io import Memory, Network, luma, to_gray, to_rgb
 from .realtime_core import PROFILES, T_LEAST, Core, Maps, Profile, clamp, layer, start_at_zero
 
@@ -25,6 +30,18 @@ MORE_DETAIL = 0.3
 """By how much a strong lift raises the detail that is believed; the lift's shoulder takes contrast from it."""
 LESS_LIFT = 0.4
 """Of the automatic lift, where haze was dense."""
+WORKING = 640 * 480
+"""Pixels of the frame that is worked on, about: larger ones are reduced to it."""
+HUE = 0.8
+"""The hue where none is asked for."""
+AMBER = 0.6, -0.12, -0.96
+"""What full warmth adds to red, green and blue: none of luma."""
+WARM, SHOWN, LEAST, MOST = 2.5, 1.5, 0.08, 0.7
+"""Of the hue: for what stands out in infrared; less for what of it luma shows; what is too little; at most."""
+DECIDES, DOUBT = 30.0, 0.06
+"""Of the choice between the brighter of both and the visible luma: how sharp, and by how much the first is favoured."""
+COLOUR_NOISE = 0.03, 0.12
+"""Colour, as the largest difference from luma, that is taken for noise and for colour."""
 SHARE = 0.5
 """Infrared's part of a detector's frame."""
 WARMER = 0.3
@@ -70,11 +87,44 @@ class Head(nn.Module):
         return weights.reshape(16, width, 3, 4), biases.reshape(16)
 
 
+class Fusion(NamedTuple):
+    """What `RealtimeFusion.fuse` makes, all (N, C, H, W), not clamped."""
+
+    fused: Tensor
+    restored: Tensor
+    maps: Maps
+    brought: Brought
+    dark: Tensor | None
+    """A detector's frame, where it is asked for."""
+
+
+class Brought(NamedTuple):
+    """What stands beside the images on their way to a larger frame, as large as they."""
+
+    detail: Tensor
+    """By how much restored colour changes with that of the visible frame, (N, 1, H, W)."""
+    share: Tensor
+    """Of infrared, where it is brighter than restored luma."""
+    means: Tensor
+    """Of infrared and of fused luma, over the surroundings, (N, 2, H, W)."""
+    head: Tensor | None
+    """What the head adds to fused luma beyond restored luma; None without one."""
+    sharp: Tensor
+    """1 / t: by how much a detector's frame changes with the visible frame."""
+    floor: Tensor
+    """The grey that was taken off infrared, (N, 1, 1, 1)."""
+
+
 class RealtimeFusion(Network):
     """The engines `realtime` and `tiny`.
 
-    Dehazing: J = (V - A) / max(t, t0) + A. Lift: J times the Retinex gain of L (`physics.lift_gain`). Fusion on luma:
-    F = Y + hot max(I - Y, 0), refined by the head; chroma is that of the restored frame.
+    Dehazing: J = (V - A) / max(t, t0) + A. Lift: J times the Retinex gain of L (`physics.lift_gain`), colour only as
+    far as it stands above noise. Fusion on luma: F = Y + k max(I - Y, 0), refined by the head, k small where that would
+    stand out less from its surroundings than Y does (`stand_out`); chroma is that of the restored frame, and a hue
+    where warmth stands out in infrared more than in F (`warmth`).
+
+    However large the frame is, all of this is done on it reduced to about 640x480; on the full frame detail is added to
+    what comes of that (`_at_full_size`).
     """
 
     def __init__(self, profile: Profile = PROFILES["realtime"]) -> None:
@@ -83,19 +133,34 @@ class RealtimeFusion(Network):
         self.core = Core(profile)
         self.head = Head(profile.head) if profile.head else None
 
+    def steps(self, height: int, width: int) -> tuple[int, int, bool]:
+        """See `Network.steps`: pixels of the frame to one of the reduced frame, of that to one of the core's grid, and
+        whether the first divides the frame.
+        """
+        side = math.sqrt(height * width / WORKING)
+        step = max(1, round(side))
+        return step, max(1, round(self.factor * side / step)), height % step == width % step == 0
+
     def forward(self, visible: Tensor, infrared: Tensor, coverage: Tensor, controls: Tensor) -> tuple[Tensor, ...]:
         """Fuse one pair.
 
         visible: (1, H, W, 3) uint8 RGB. infrared, coverage: (1, H, W) uint8. controls: (CONTROLS,) float32: dehaze
-        and lift, 0 to 1, or negative: chosen from the measured maps; then the state of the frames before and its weight
-        (see `steady`). Returns fused (1, H, W, 3), restored (1, H, W, 3), haze density (1, h, w), illumination
-        (1, h, w) with h = ⌈H/f⌉, w = ⌈W/f⌉, f the factor of the profile, all uint8; where `unlifted` is set, the fused
-        frame without lift, (1, H, W, 3) uint8; and the state, (1, STATE) float32.
+        and lift, 0 to 1, or negative: chosen from the measured maps; the hue, 0 to 1, or negative: HUE; then the state
+        of the frames before and its weight (see `steady`). Returns fused (1, H, W, 3), restored (1, H, W, 3), haze
+        density (1, h, w), illumination (1, h, w) on the core's grid of about 160x120, that of `tiny` 80x60, all uint8;
+        where `unlifted` is set, the fused frame without lift, (1, H, W, 3) uint8; and the state, (1, STATE) float32.
         """
         colour, thermal, valid, dehaze, lift, memory = self.read(visible, infrared, coverage, controls)
-        fused, restored, maps, *unlifted = self.fuse(colour, thermal, valid, dehaze, lift, memory=memory)
-        images = to_rgb(fused), to_rgb(restored), to_gray(1 - maps.t), to_gray(maps.light)
-        return *images, *(to_rgb(image) for image in unlifted), memory.state()
+        hue = controls[len(TASKS)].reshape(1, 1, 1, 1).to(colour.dtype)
+        step, factor, whole = self.steps(int(colour.shape[2]), int(colour.shape[3]))
+        if step > 1:
+            small, heat, seen = (physics.reduce(x, step, whole) for x in (colour, thermal, valid))
+            made = self.fuse(small, heat, seen, dehaze, lift, factor, memory, hue)
+            made = _at_full_size(made, small, colour, thermal, valid, _hue(hue), step, whole)
+        else:
+            made = self.fuse(colour, thermal, valid, dehaze, lift, factor, memory, hue)
+        images = to_rgb(made.fused), to_rgb(made.restored), to_gray(1 - made.maps.t), to_gray(made.maps.light)
+        return *images, *(to_rgb(image) for image in (made.dark,) if image is not None), memory.state()
 
     def fuse(
         self,
@@ -106,15 +171,17 @@ class RealtimeFusion(Network):
         lift: Tensor,
         factor: int | None = None,
         memory: Memory | None = None,
-    ) -> tuple[Tensor, Tensor, Maps, *tuple[Tensor, ...]]:
-        """`forward` on floating point: fused and restored, not clamped, and the maps; fused without lift if `unlifted`.
+        hue: Tensor | None = None,
+    ) -> Fusion:
+        """`forward` on floating point, at the size that is given.
 
         colour: (N, 3, H, W) in [0, 1]. thermal, valid: (N, 1, H, W). dehaze, lift: (N, 1, 1, 1) or (1, 1, 1, 1).
         factor: of the core's grid, that of the profile by default; 1 trains on frames already as small as that grid.
-        memory: of the frames before.
+        memory: of the frames before. hue: (1, 1, 1, 1), none without it.
         """
         factor, memory = factor or self.factor, memory or Memory()
-        thermal = without_floor(thermal, valid, memory)
+        floor = floor_of(thermal, valid, memory)
+        thermal = without_floor(thermal, floor)
         small, small_thermal, small_valid = colour, thermal, valid
         if factor > 1:
             small, small_thermal, small_valid = (physics.reduce(x, factor) for x in (colour, thermal, valid))
@@ -127,38 +194,51 @@ class RealtimeFusion(Network):
         gain = physics.lift_gain(maps.light, lift)
         # noise: where amplified noise would be stronger than structure, only the reduced frame is believed
         small_t = 1 - dehaze * (1 - maps.t)
-        base = physics.lift(clamp((small - maps.air) / small_t + maps.air, 0, 1, small_t), gain)
+        clear = clamp((small - maps.air) / small_t + maps.air, 0, 1, small_t)
+        base = physics.lift(clear, gain)
         trust = trusted(luma(base), maps.noise * gain * (1 / small_t - 1) + DARK_NOISE * (gain - 1))
         trust = trust * (1 + MORE_DETAIL * (1 - 1 / gain))
+        colourful = trusted_chroma(clear, base)
+        window = self.core.profile.guide
+        share, means = stand_out(luma(base), small_thermal, small_valid, maps.hot, 2 * window + 1)
 
         gray = luma(colour)
-        a, b, field, hot = maps.slope, maps.offset, maps.field, maps.hot
         around: list[Tensor] = []
         if self.unlifted:  # on half the grid: their windows are large
             coarse = physics.reduce(small_thermal, 2), physics.reduce(small_valid, 2)
-            around = [physics.enlarge(surroundings(*coarse, self.core.profile.guide), 2, small)]
+            around = [physics.enlarge(surroundings(*coarse, window), 2, small)]
+        planes = [maps.slope, maps.offset, gain, share, trust, maps.field, colourful, means, base, *around]
         if factor > 1:
-            brought = physics.enlarge(torch.cat([a, b, gain, hot, trust, field, base, *around], dim=1), factor, gray)
-            parts = [1] * 6 + [3] + [1] * len(around)
-            a, b, gain, hot, trust, field, base, *around = torch.split(brought, parts, dim=1)
+            parts = [plane.shape[1] for plane in planes]
+            planes = list(torch.split(physics.enlarge(torch.cat(planes, dim=1), factor, gray), parts, dim=1))
         else:
-            base = physics.box(base, 5)
+            planes[8] = physics.box(base, 5)
+        a, b, gain, share, trust, field, colourful, means, base, *around = planes
         air = maps.whole_air * field
         t = a * gray + b
         t = 1 - dehaze * (1 - clamp(t, T_LEAST, 1))
         clear = clamp((colour - air) / t + air, 0, 1, t)
         # for a detector all of the detail, noise too: it tells them apart, and loses more by what is taken away.
         # What is added to all three colours ends on (N, H, W): compilers then compute it once, not for each of them
-        dark = tuple(to_detect(clear, thermal, valid, each) for each in around)
+        dark = to_detect(clear, thermal, valid, around[0]) if around else None
         restored = base + trust * (physics.lift(clear, gain) - base)
         bright = luma(restored)
-        fused = bright + valid * hot * (thermal - bright).clamp(min=0)
+        restored = bright + colourful * (restored - bright)
+        share = valid * share
+        fused = bright + share * (thermal - bright).clamp(min=0)
         more = fused.squeeze(1) - bright.squeeze(1)
-        if self.head is None:
-            return restored + more.unsqueeze(1), restored, maps, *dark
-        more_bright, more_fused = self._head(torch.cat([bright, fused, thermal * valid, 0.2 * gain / t], dim=1))
-        more = more + more_bright + valid.squeeze(1) * (more_fused - more_bright)
-        return restored + more.unsqueeze(1), restored + more_bright.unsqueeze(1), maps, *dark
+        tint = warmth(thermal, fused, means, valid, _hue(hue))
+        refined: Tensor | None = None
+        if self.head is not None:
+            more_bright, more_fused = self._head(torch.cat([bright, fused, thermal * valid, 0.2 * gain / t], dim=1))
+            restored = restored + more_bright.unsqueeze(1)
+            refined = valid * (more_fused - more_bright).unsqueeze(1)
+            more = more + refined.squeeze(1)
+        image = restored + more.unsqueeze(1) + tint
+        # of what the shoulder makes of a pixel: g / (1 + (g - 1) Y)²
+        detail = trust * gain / ((1 + (gain - 1) * luma(clear)).square() * t)
+        brought = Brought(detail, share, means, refined, 1 / t, floor)
+        return Fusion(image, restored, maps, brought, dark)
 
     def _head(self, planes: Tensor) -> tuple[Tensor, Tensor]:
         assert self.head is not None
@@ -168,14 +248,95 @@ class RealtimeFusion(Network):
         return more[:, :height, :width], other[:, :height, :width]
 
 
-def without_floor(thermal: Tensor, valid: Tensor, memory: Memory | None = None) -> Tensor:
-    """Infrared without the grey to which automatic gain brings a scene of even warmth, which would veil the fused frame
-    and end at the border of its view: (I - s) / (1 - s), s = max(mean(I) - FLOOR, 0), the mean over the valid area.
+def _at_full_size(
+    made: Fusion,
+    reduced: Tensor,
+    colour: Tensor,
+    thermal: Tensor,
+    valid: Tensor,
+    hue: Tensor | float,
+    step: int,
+    whole: bool,
+) -> Fusion:
+    """What was made of the reduced frame at full size: R = up(R_r - d C_r) + d C, and on R's luma the same fusion.
 
-    thermal, valid: (N, 1, H, W) in [0, 1]. Returns (N, 1, H, W).
+    Linear in the visible frame's colour C around the reduced one C_r, where the haze, the light and the head's
+    corrections are those of the reduced frame: the detail that was averaged away comes back as strong as what is left.
+    """
+    brought = made.brought
+    planes = [made.restored - brought.detail * reduced, brought.detail, brought.share, brought.means]
+    if made.dark is not None:
+        planes += [made.dark - brought.sharp * reduced, brought.sharp]
+    if brought.head is not None:
+        planes.append(brought.head)
+    parts = [plane.shape[1] for plane in planes]
+    enlarged = physics.enlarge(torch.cat(planes, dim=1), step, colour, whole)
+    restored, detail, share, means, *others = torch.split(enlarged, parts, dim=1)
+    restored = restored + detail * colour
+    bright = luma(restored)
+    thermal = without_floor(thermal, brought.floor)
+    fused = bright + share * (thermal - bright).clamp(min=0)
+    more = fused - bright if brought.head is None else fused - bright + others.pop()
+    image = restored + more + warmth(thermal, fused, means, valid, hue)
+    return made._replace(fused=image, restored=restored, dark=others[0] + others[1] * colour if others else None)
+
+
+def _hue(hue: Tensor | None) -> Tensor | float:
+    """As asked for, or HUE where it is negative."""
+    return 0.0 if hue is None else torch.where(hue < 0, HUE, hue.clamp(max=1))
+
+
+def stand_out(bright: Tensor, thermal: Tensor, valid: Tensor, hot: Tensor, window: int) -> tuple[Tensor, Tensor]:
+    """Contrast decides: how much of infrared is laid over the visible luma, and what warmth is compared with.
+
+    The brighter of both is taken where it stands out from its surroundings as well as the visible luma does alone; else
+    it would wash out what the visible camera shows, a skyline, or dark clothes before the sky.
+    bright: restored luma Y, (N, 1, h, w). thermal, valid, hot: likewise. window: of the surroundings.
+    Returns the share k of infrared, (N, 1, h, w), and the means of infrared and of fused luma, (N, 2, h, w).
+    """
+    most = bright + valid * hot * (thermal - bright).clamp(min=0)
+    visible, both = (physics.box((x - physics.box(x, window)).abs(), 3) for x in (bright, most))
+    share = hot * torch.sigmoid(DECIDES * (both - visible + DOUBT))
+    fused = bright + valid * share * (thermal - bright).clamp(min=0)
+    return share, torch.cat([surroundings(thermal, valid, window), physics.box(fused, window)], dim=1)
+
+
+def warmth(thermal: Tensor, fused: Tensor, means: Tensor, valid: Tensor, hue: Tensor | float) -> Tensor:
+    """Amber where infrared stands out, the less the more luma shows of it: no luma of its own, bounded.
+
+    w = h clamp(α (I - m(I)) - β max(F - m(F), 0) - l, 0, MOST), times AMBER; α = WARM, β = SHOWN, l = LEAST.
+    All (N, 1, h, w). means: m, of `stand_out`. hue: h in [0, 1]. Returns (N, 3, h, w).
+    """
+    of_thermal, of_fused = means.chunk(2, dim=1)
+    wanted = WARM * (thermal - of_thermal) - SHOWN * (fused - of_fused).clamp(min=0) - LEAST
+    return hue * valid * wanted.clamp(0, MOST) * thermal.new_tensor(AMBER).reshape(1, 3, 1, 1)
+
+
+def trusted_chroma(clear: Tensor, base: Tensor) -> Tensor:
+    """What the lift leaves of colour: all where colour stands above noise, else as much as there was before it.
+
+    clear, base: the frame without haze before and after the lift, (N, 3, h, w). Returns (N, 1, h, w) in (0, 1].
+    """
+    before, after = luma(clear), luma(base)
+    colour = (clear - before).abs().amax(dim=1, keepdim=True)
+    believed = _smooth(colour, *COLOUR_NOISE)
+    left = (before / after.clamp(min=1e-2)).clamp(0, 1)
+    return believed + (1 - believed) * torch.where(after < 1e-2, 1, left)
+
+
+def floor_of(thermal: Tensor, valid: Tensor, memory: Memory | None = None) -> Tensor:
+    """The grey to which automatic gain brings a scene of even warmth: s = max(mean(I) - FLOOR, 0), (N, 1, 1, 1).
+
+    thermal, valid: (N, 1, H, W) in [0, 1]; the mean is over the valid area.
     """
     mean = (thermal * valid).mean((2, 3), True) / valid.mean((2, 3), True).clamp(min=1e-2)
-    floor = (memory or Memory()).steady((mean - FLOOR).clamp(0, 0.9))
+    return (memory or Memory()).steady((mean - FLOOR).clamp(0, 0.9))
+
+
+def without_floor(thermal: Tensor, floor: Tensor) -> Tensor:
+    """Infrared without the grey of automatic gain, which would veil the fused frame and end at the border of its view:
+    (I - s) / (1 - s). thermal: (N, 1, H, W). floor: s, of `floor_of`. Returns (N, 1, H, W).
+    """
     return ((thermal - floor) / (1 - floor)).clamp(min=0)
 
 

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from ..base import EngineError, Pixels
-from ..steady import Cuts, State, past_weight
+from ..steady import STRENGTHS, Cuts, State, past_weight
 from .tasks import TASKS
 from .understand import understand
 
@@ -30,7 +30,7 @@ of 0.77, nights start at 0.73; 98 % of the infrared frames stay below a low cont
 
 
 class Asked(Protocol):
-    """The strengths of TASKS for each frame."""
+    """The strengths of TASKS, and of the hue, for each frame."""
 
     @property
     def note(self) -> str:
@@ -38,7 +38,9 @@ class Asked(Protocol):
         ...
 
     def __call__(self, visible: Pixels, infrared: Pixels, elapsed_s: float | None) -> State:
-        """Of the next frame, as `FusionEngine.fuse` takes it: (TASKS,) float32, 0 to 1, negative: the network's own."""
+        """Of the next frame, as `FusionEngine.fuse` takes it: (STRENGTHS,) float32, 0 to 1, or negative: the network's
+        own choice.
+        """
         ...
 
 
@@ -46,7 +48,7 @@ class Fixed:
     """The same strengths with every frame."""
 
     def __init__(self, strengths: Sequence[float], note: str = "") -> None:
-        """strengths: of TASKS, 0 to 1, or negative: the network chooses, where it can."""
+        """strengths: of TASKS and the hue, 0 to 1, or negative: the network chooses, where it can."""
         self._strengths = np.array(strengths, np.float32)
         self.note = note
 
@@ -55,7 +57,7 @@ class Fixed:
         return self._strengths
 
 
-OWN_CHOICE = Fixed([-1] * len(TASKS))
+OWN_CHOICE = Fixed([-1] * STRENGTHS)
 
 
 class AutoPrompt:
@@ -67,21 +69,21 @@ class AutoPrompt:
     """
 
     def __init__(self, strengths: Sequence[float], note: str = "") -> None:
-        """strengths: of TASKS, as given; negative ones are chosen here."""
+        """strengths: of TASKS and the hue, as given; negative ones of TASKS are chosen here."""
         self._given = np.array(strengths, np.float32)
         self.note = note
         self._cuts, self._seen, self._on = Cuts(), dict.fromkeys(THRESHOLDS, 0.0), dict.fromkeys(THRESHOLDS, False)
 
     def __call__(self, visible: Pixels, infrared: Pixels, elapsed_s: float | None) -> State:
-        """See `Asked`. No strength is negative."""
+        """See `Asked`. No strength of TASKS is negative."""
         weight = past_weight(elapsed_s, self._cuts.cut(visible))
         for name, found in measure(visible, infrared).items():
             high, low = THRESHOLDS[name]
             self._seen[name] = seen = found + weight * (self._seen[name] - found)
             limit = (high + low) / 2 if weight == 0 else low if self._on[name] else high
             self._on[name] = seen > limit
-        chosen = np.array([float(self._on.get(task.name, False)) for task in TASKS], np.float32)
-        return np.where(self._given < 0, chosen, self._given)
+        chosen = [float(self._on.get(task.name, False)) for task in TASKS]
+        return np.where(self._given < 0, np.array([*chosen, self._given[-1]], np.float32), self._given)
 
 
 def measure(visible: Pixels, infrared: Pixels) -> dict[str, float]:
@@ -108,14 +110,15 @@ def measure(visible: Pixels, infrared: Pixels) -> dict[str, float]:
     }
 
 
-def ask(name: str, prompt: str, dehaze: float, lift: float, every_task: bool) -> Asked:
+def ask(name: str, prompt: str, dehaze: float, lift: float, every_task: bool, hue: float = -1.0) -> Asked:
     """What an engine is asked for, by its prompt and strengths.
 
-    name: of the engine, for messages. prompt: text, or `auto`. dehaze, lift: 0 to 1, negative for auto. every_task:
-    whether the network takes all of TASKS, chosen here with `auto`; the others take the first two, and choose
-    themselves. EngineError where the prompt is not understood, or contradicts a strength.
+    name: of the engine, for messages. prompt: text, or `auto`. dehaze, lift: 0 to 1, negative for auto. hue: 0 to 1,
+    negative for the network's own. every_task: whether the network takes all of TASKS, chosen here with `auto`; the
+    others take the first two, and choose themselves. EngineError where the prompt is not understood, or contradicts a
+    strength.
     """
-    given = [dehaze, lift, *(-1.0 for _ in TASKS[2:])]
+    given = [dehaze, lift, *(-1.0 for _ in TASKS[2:]), hue]
     if prompt.strip().lower() == "auto":
         return AutoPrompt(given) if every_task else Fixed(given)
     for setting, value in (("dehaze", dehaze), ("lift", lift)):
@@ -126,14 +129,14 @@ def ask(name: str, prompt: str, dehaze: float, lift: float, every_task: bool) ->
     idle = [] if every_task else [task.name for task, s in zip(TASKS[2:], meant.strengths[2:], strict=True) if s]
     if idle:
         notes.append(f"{name} does nothing about {', '.join(idle)}; lure does")
-    return Fixed(meant.strengths, "; ".join(notes))
+    return Fixed([*meant.strengths, hue], "; ".join(notes))
 
 
 class Spoken:
     """Strengths by a prompt that can be changed in mid-run, from any thread. Arguments as for `ask`."""
 
-    def __init__(self, name: str, prompt: str, dehaze: float, lift: float, every_task: bool) -> None:
-        self._meant = partial(ask, name, dehaze=dehaze, lift=lift, every_task=every_task)
+    def __init__(self, name: str, prompt: str, dehaze: float, lift: float, every_task: bool, hue: float = -1.0) -> None:
+        self._meant = partial(ask, name, dehaze=dehaze, lift=lift, every_task=every_task, hue=hue)
         self.say(prompt)
 
     def say(self, prompt: str) -> None:

@@ -233,5 +233,5 @@ def test_trained_weights_are_imported_and_run(monkeypatch, tmp_path, street) -> 
     covered = np.full_like(infrared, 255)
     engine = create_engine("lure:torch", prompt="foggy, weak thermal contrast")
     assert engine.notes == []
-    expected = EagerEngine("lure", network, Fixed([1, 0, 0, 1, 0, 0])).fuse(visible, infrared, covered)
+    expected = EagerEngine("lure", network, Fixed([1, 0, 0, 1, 0, 0, -1])).fuse(visible, infrared, covered)
     assert np.array_equal(engine.fuse(visible, infrared, covered).image, expected.image)

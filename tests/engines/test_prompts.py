@@ -13,6 +13,7 @@ from fusecam.engines.networks.average import Average
 from fusecam.engines.prompts import TASKS, understand
 from fusecam.engines.prompts.asked import THRESHOLDS, AutoPrompt, Fixed, ask, measure
 from fusecam.engines.prompts.words import LONGEST, PIECES, pieces, words
+from fusecam.engines.steady import STRENGTHS
 
 HAZE, DARK, GLARE, FAINT, X4, X8 = (task.name for task in TASKS)
 CLEAN: set[str] = set()
@@ -195,14 +196,14 @@ def scene(kind: str, street) -> tuple[np.ndarray, np.ndarray]:
     ("kind", "chosen"), [("day", ()), ("fog", (0,)), ("night", (1,)), ("glare", (2,)), ("faint", (3,))]
 )
 def test_auto_chooses_by_what_is_measured(street, kind: str, chosen: tuple[int, ...]) -> None:
-    asked = AutoPrompt([-1] * 6)(*scene(kind, street), None)
-    assert tuple(np.flatnonzero(asked)) == chosen
+    asked = AutoPrompt([-1] * STRENGTHS)(*scene(kind, street), None)
+    assert tuple(np.flatnonzero(asked[:-1])) == chosen
     assert set(measure(*scene(kind, street))) == set(THRESHOLDS)
 
 
 def test_auto_leaves_given_strengths_alone(street) -> None:
-    given = AutoPrompt([0.25, 0, -1, -1, -1, 1])
-    assert given(*scene("fog", street), None).tolist() == [0.25, 0, 0, 0, 0, 1]
+    given = AutoPrompt([0.25, 0, -1, -1, -1, 1, -1])
+    assert given(*scene("fog", street), None).tolist() == [0.25, 0, 0, 0, 0, 1, -1]
 
 
 def test_auto_does_not_flicker_between_its_thresholds(street) -> None:
@@ -218,7 +219,7 @@ def test_auto_does_not_flicker_between_its_thresholds(street) -> None:
     between = (high + low) / 2
     assert measure(*fog(between))["haze"] == pytest.approx(between, abs=0.04)
     for start, kept in ((low - 0.12, 0.0), (high + 0.12, 1.0)):
-        auto = AutoPrompt([-1] * 6)
+        auto = AutoPrompt([-1] * STRENGTHS)
         assert auto(*fog(start), None)[0] == kept
         wavering = [auto(*fog(between + 0.02 * (-1) ** n), 0.04)[0] for n in range(100)]
         assert set(wavering) == {kept}
@@ -230,12 +231,12 @@ def test_auto_does_not_flicker_between_its_thresholds(street) -> None:
 
 
 def test_auto_starts_afresh_on_a_cut_and_after_a_gap(street) -> None:
-    auto = AutoPrompt([-1] * 6)
+    auto = AutoPrompt([-1] * STRENGTHS)
     for _ in range(10):
         assert auto(*scene("fog", street), 0.04)[0] == 1
-    assert auto(*scene("night", street), 0.04).tolist() == [0, 1, 0, 0, 0, 0], "a cut"
+    assert auto(*scene("night", street), 0.04).tolist() == [0, 1, 0, 0, 0, 0, -1], "a cut"
     day = scene("day", street)
-    assert not auto(*day, 5.0).any(), "a gap"
+    assert not auto(*day, 5.0)[:-1].any(), "a gap"
 
 
 def test_engines_ask_anew_with_every_frame(street) -> None:
@@ -248,12 +249,12 @@ def test_engines_ask_anew_with_every_frame(street) -> None:
             seen.append(given[-1].numpy().copy())
             return super().forward(*given)
 
-    engine = EagerEngine("average", Listening(), AutoPrompt([-1] * 6))
+    engine = EagerEngine("average", Listening(), AutoPrompt([-1] * STRENGTHS))
     for kind in ("fog", "night", "day"):
         visible, infrared = scene(kind, street)
         engine.fuse(visible, infrared, np.full_like(infrared, 255))
     assert [given[:6].tolist() for given in seen] == [[1, 0, 0, 0, 0, 0], [0, 1, 0, 0, 0, 0], [0] * 6]
-    assert Fixed([0.5] * 6)(*scene("fog", street), None).tolist() == [0.5] * 6
+    assert Fixed([0.5] * STRENGTHS)(*scene("fog", street), None).tolist() == [0.5] * STRENGTHS
 
 
 def test_without_its_weights_the_encoder_says_so(monkeypatch, tmp_path: Path) -> None:

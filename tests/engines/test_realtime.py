@@ -61,7 +61,7 @@ def test_every_profile_runs_and_learns(street, profile: Profile, size: tuple[int
     torch.manual_seed(0)
     network = RealtimeFusion(profile).train()
     colour, thermal, valid = tensors(*street(*size))
-    fused, restored, maps = network.fuse(colour, thermal, valid, FULL, 0.5 * FULL)
+    fused, restored, maps, *_ = network.fuse(colour, thermal, valid, FULL, 0.5 * FULL)
     assert fused.shape == restored.shape == colour.shape
     assert maps.t.shape[-2:] == tuple(-(-side // profile.factor) for side in size)
     (fused.mean() + restored.mean() + maps.light.mean()).backward()
@@ -75,9 +75,9 @@ def test_full_size_path_agrees_with_the_core_grid_on_smooth_frames(network) -> N
     large = physics.enlarge(small, 4, torch.empty(1, 1, 384, 512))
     thermal = 0.4 * small[:, :1]
     with torch.no_grad():
-        _, at_grid, _ = network.fuse(small, thermal, torch.ones_like(thermal), FULL, LEAVE, factor=1)
+        _, at_grid, *_ = network.fuse(small, thermal, torch.ones_like(thermal), FULL, LEAVE, factor=1)
         thermal = physics.enlarge(thermal, 4, large)
-        _, at_full, _ = network.fuse(large, thermal, torch.ones_like(thermal), FULL, LEAVE)
+        _, at_full, *_ = network.fuse(large, thermal, torch.ones_like(thermal), FULL, LEAVE)
     inside = (..., slice(2, -2), slice(2, -2))
     torch.testing.assert_close(physics.reduce(at_full, 4)[inside], at_grid[inside], rtol=0, atol=0.03)
 
@@ -86,7 +86,7 @@ def test_no_strength_leaves_light_and_haze_as_they_are(network, street) -> None:
     visible, infrared = street(120, 160)
     colour, thermal, valid = tensors(hazy(visible), infrared)
     with torch.no_grad():
-        _, restored, _ = network.fuse(colour, thermal, valid, LEAVE, LEAVE)
+        _, restored, *_ = network.fuse(colour, thermal, valid, LEAVE, LEAVE)
     assert (restored - colour).abs().mean() < 0.02
 
 
@@ -106,7 +106,7 @@ def test_haze_comes_off(network, street, t: float) -> None:
     given = hazy(visible, t)
     colour, thermal, valid = tensors(given, infrared)
     with torch.no_grad():
-        _, restored, maps = network.fuse(colour, thermal, valid, -FULL, LEAVE)
+        _, restored, maps, *_ = network.fuse(colour, thermal, valid, -FULL, LEAVE)
     restored = (restored[0].clamp(0, 1).permute(1, 2, 0).numpy() * 255).round()
     assert psnr(restored, visible) > psnr(given, visible) + 4
     assert 1 - maps.t.mean() > 0.6 * (1 - t)
@@ -116,7 +116,7 @@ def test_without_coverage_the_result_is_the_restored_frame(network, street) -> N
     visible, infrared = street(120, 160)
     colour, thermal, _ = tensors(hazy(visible), infrared)
     with torch.no_grad():
-        fused, restored, _ = network.fuse(colour, thermal, torch.zeros_like(thermal), -FULL, -FULL)
+        fused, restored, *_ = network.fuse(colour, thermal, torch.zeros_like(thermal), -FULL, -FULL)
     torch.testing.assert_close(fused, restored, rtol=0, atol=1e-5)
 
 
@@ -124,7 +124,7 @@ def test_warm_bodies_come_out_bright(network, street, body) -> None:
     visible, infrared = street(240, 320)
     colour, thermal, valid = tensors(visible, infrared)
     with torch.no_grad():
-        fused, restored, _ = network.fuse(colour, thermal, valid, -FULL, LEAVE)
+        fused, restored, *_ = network.fuse(colour, thermal, valid, -FULL, LEAVE)
     rows, columns = body(240, 320)
     assert fused[..., rows, columns].mean() > restored[..., rows, columns].mean() + 0.4
 

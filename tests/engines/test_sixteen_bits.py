@@ -9,10 +9,11 @@ import pytest
 from fusecam.engines import create_engine, registry, sixteen_bits, store
 from fusecam.engines.openvino import _convert
 from fusecam.engines.registry import network, parse
+from fusecam.engines.warp import Shape
 
 
 def test_the_head_and_nothing_else_is_narrowed() -> None:
-    model = sixteen_bits.narrowed(_convert(network("realtime", True).eval(), 1), "realtime")
+    model = sixteen_bits.narrowed(_convert(network("realtime", True).eval(), Shape.of(160, 120)), "realtime")
     narrow, wide = [], []
     for operation in model.get_ordered_ops():
         if operation.get_type_name() in ("Convolution", "MatMul"):

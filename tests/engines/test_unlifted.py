@@ -42,7 +42,7 @@ def test_it_is_both_in_equal_parts_and_what_is_warmer(night, name: str) -> None:
     assert fused.image.mean() > dark.mean() + 10  # that one was lifted
     np.testing.assert_allclose(dark[:, :40], visible[:, :40], atol=LEVEL)
     thermal, valid = (torch.from_numpy(each / 255)[None, None] for each in (infrared, coverage))
-    thermal = realtime.without_floor(thermal, valid)
+    thermal = realtime.without_floor(thermal, realtime.floor_of(thermal, valid))
     around = realtime.surroundings(thermal, valid, 121)
     heat, mean = (each[0, 0].numpy() * 255 for each in (thermal, around))
     tint = (heat - luma(visible))[..., None] * [0.1, -0.05, 0]
@@ -146,7 +146,7 @@ def test_adversarial_frames_stay_finite_and_in_half_precision_near_single(advers
         colour = torch.from_numpy(frame).permute(2, 0, 1)[None].float()
         given = colour, colour[:, :1].clone(), torch.ones(1, 1, 120, 160), auto, auto
         with torch.no_grad():
-            exact, near = single.fuse(*given)[3], half.fuse(*(x.half() for x in given))[3]
+            exact, near = single.fuse(*given).dark, half.fuse(*(x.half() for x in given)).dark
         assert exact.isfinite().all() and near.isfinite().all(), name
         assert (exact.clamp(0, 1) - near.float().clamp(0, 1)).abs().mean() < 0.02, name
 

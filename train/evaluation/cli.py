@@ -50,6 +50,15 @@ def evaluate(
             panel=HOW, metavar="0..1|auto", default=True, help="How far the engine lifts darkness; 0 keeps it dark."
         ),
     ] = "auto",
+    hue: Annotated[
+        str,
+        _option(
+            panel=HOW,
+            metavar="0..1|auto",
+            default=True,
+            help="How far the engine colours what is warm; 0 to compare metrics of luma.",
+        ),
+    ] = "auto",
     prompt: Annotated[
         str,
         _option(
@@ -199,6 +208,7 @@ def evaluate(
                     out,
                     _half(half),
                     pairs,
+                    _strength("--hue", hue),
                 ),
                 Terminal(emoji=False),
                 errors,
@@ -221,6 +231,7 @@ def evaluate(
             _half(half),
             labels,
             pairs,
+            _strength("--hue", hue),
         )
         run_evaluation(settings, Terminal(emoji=False), errors)
     except (TrainError, EngineError) as error:

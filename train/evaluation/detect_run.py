@@ -63,6 +63,7 @@ class DetectSettings:
     out: Path | None = None
     half: Half | None = None
     pairs: Path | None = None
+    hue: Strength = "auto"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,7 +107,7 @@ def run_detection(settings: DetectSettings, console: Console, progress: Console)
     if settings.out is not None:
         check_writable(settings.out)
     engines = {
-        name: create_engine(name, settings.dehaze, settings.lift, settings.prompt, unlifted=True)
+        name: create_engine(name, settings.dehaze, settings.lift, settings.prompt, unlifted=True, hue=settings.hue)
         for name in dict.fromkeys(settings.engines)
     }
     default = settings.detectors.get("", DETECTOR_WEIGHTS)

@@ -50,6 +50,7 @@ class Settings:
     half: Half | None = None
     labels: Path | None = None
     pairs: Path | None = None
+    hue: Strength = "auto"
 
 
 def run_evaluation(settings: Settings, console: Console, progress: Console) -> list[Group]:
@@ -93,7 +94,7 @@ def run_evaluation(settings: Settings, console: Console, progress: Console) -> l
 
         check_writable(settings.out)
     engines = {
-        name: create_engine(name, settings.dehaze, settings.lift, settings.prompt)
+        name: create_engine(name, settings.dehaze, settings.lift, settings.prompt, hue=settings.hue)
         for name in dict.fromkeys(settings.engines)
     }
     results = _score(scenes, engines, settings.workers, progress)
@@ -198,6 +199,7 @@ def _described(settings: Settings, engines: Engines) -> dict[str, object]:
         "prompt": settings.prompt if engines else None,
         "dehaze": settings.dehaze if engines else None,
         "lift": settings.lift if engines else None,
+        "hue": settings.hue if engines else None,
         "half": settings.half,
         "every": settings.every,
         "split": settings.split,

@@ -115,7 +115,7 @@ def test_frames_counted_at_a_nominal_rate_are_timed_by_their_arrival(rate, nomin
     assert all(time <= arrival for time, (_, arrival) in zip(times, arrivals, strict=True))
     errors = [(time - t) / MS for time, t in zip(times, true, strict=True)]
     assert min(errors[round(8 * rate) :]) >= -25
-    assert min(errors) >= -160
+    assert min(errors) >= -160 - jitter_ms  # four seconds at 24 of 25, before the rate is doubted
     assert (mapper.rate == 1) == (rate > 0.995 * nominal)
 
 

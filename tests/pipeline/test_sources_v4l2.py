@@ -135,7 +135,7 @@ def test_timestamps_that_cannot_be_are_those_of_arrival(device, fault):
     times = [frame["time"] for frame in device.frames[2:]]
     assert all(b - a < 5e9 for a, b in pairwise(times))
     assert times[-1] - times[0] > 0.5e9
-    assert device.frames[-1]["counters"]["retimed"] >= 5
+    assert device.frames[-1]["counters"]["retimed"] >= (1 if fault == "back" else 5)  # a clock set back jumps once
 
 
 @pytest.mark.parametrize("device", ["y16"], indirect=True)

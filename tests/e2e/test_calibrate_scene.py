@@ -59,9 +59,11 @@ def test_a_rig_that_the_run_takes(
     there = there[..., :2] / there[..., 2:]
     inside = ((there > 1) & (there < np.array(INFRARED) - 2)).all(axis=-1)
     assert float(np.hypot(x - there[..., 0], y - there[..., 1])[inside].max()) < 1.5
-    out = tmp_path / "fused"
+    out, settings = tmp_path / "fused", tmp_path / "run.yaml"
+    settings.write_text("sources: {ir: {polarity: white-hot}}\n")  # a drawn sensor, not one that polarity is told by
     run = fusecam(
-        *sources, "--rig", rig, "--no-detect", *QUICK, "--out", out, monkeypatch=monkeypatch, capfd=capfd
+        *sources, "--config", settings, "--rig", rig, "--no-detect", *QUICK, "--out", out,
+        monkeypatch=monkeypatch, capfd=capfd,
     )  # fmt: skip
     assert run.code == 0, run.said
     assert len(list(out.glob("*.png"))) == 8

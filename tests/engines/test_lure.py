@@ -16,6 +16,7 @@ from fusecam.engines.networks.lure_blocks import TextGuidedAttention, prior_rule
 from fusecam.engines.openvino import OpenVinoEngine
 from fusecam.engines.prompts.asked import Fixed
 from fusecam.engines.prompts.tasks import TASKS
+from fusecam.engines.steady import CONTROLS, STRENGTHS
 
 LEAST = Profile(
     widths=(8, 8, 12, 16),
@@ -171,7 +172,7 @@ def test_a_prompt_that_changes_fades_over() -> None:
     frames = [torch.from_numpy(x)[None] for x in (visible, infrared, np.full_like(infrared, 255))]
     for weight, expected in ((0.0, 1.0), (0.75, 0.75), (0.75, 0.5625)):
         strength = 1.0 if weight == 0 else 0.0
-        controls = np.concatenate([[strength, -1, -1, -1, -1, -1], state, [weight]]).astype(np.float32)
+        controls = np.concatenate([[strength, -1, -1, -1, -1, -1, -1], state, [weight]]).astype(np.float32)
         with torch.inference_mode():
             state = network(*frames, torch.from_numpy(controls))[-1].numpy()[0]
         assert state[0] == pytest.approx(expected)
@@ -181,7 +182,7 @@ def test_a_prompt_that_changes_fades_over() -> None:
 def test_half_precision_stands_adversarial_frames(adversarial) -> None:
     """bfloat16 and half on the CPU are slow: one size; finite, and near float32."""
     whole, half = make(), make().half()
-    controls = torch.zeros(87)
+    controls = torch.zeros(CONTROLS)
     controls[:6] = torch.tensor([1, 0, 0, 1, 0, 0])
     for name, frame in adversarial(32, 40).items():
         visible = torch.from_numpy((frame * 255).astype(np.uint8))[None]
@@ -196,7 +197,7 @@ def test_half_precision_stands_adversarial_frames(adversarial) -> None:
 
 def test_openvino_computes_what_torch_does(street) -> None:
     """At an odd size, with and without prompts; the gate has compared them on its own frames before."""
-    network, strengths = make(), np.zeros(6, np.float32)
+    network, strengths = make(), np.zeros(STRENGTHS, np.float32)
 
     class Changing(Fixed):
         def __call__(self, *given: object) -> np.ndarray:
@@ -208,7 +209,7 @@ def test_openvino_computes_what_torch_does(street) -> None:
         EagerEngine("lure", network, asked),
     ]
     visible, infrared = street(33, 43)
-    for now in ([0] * 6, [1, 1, 0, 0, 0, 1]):
+    for now in ([0] * 7, [1, 1, 0, 0, 0, 1, 0]):
         strengths[:] = now
         ours, reference = (engine.fuse(visible, infrared, np.full_like(infrared, 255)) for engine in engines)
         for name in ("image", "restored", "haze_density", "illumination"):

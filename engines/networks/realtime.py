@@ -320,8 +320,8 @@ def trusted_chroma(clear: Tensor, base: Tensor) -> Tensor:
     before, after = luma(clear), luma(base)
     colour = (clear - before).abs().amax(dim=1, keepdim=True)
     believed = _smooth(colour, *COLOUR_NOISE)
-    left = (before / after.clamp(min=1e-2)).clamp(0, 1)
-    return believed + (1 - believed) * torch.where(after < 1e-2, 1, left)
+    left = (before.clamp(min=1e-2) / after.clamp(min=1e-2)).clamp(max=1)  # no comparison: it would leave half precision
+    return believed + (1 - believed) * left
 
 
 def floor_of(thermal: Tensor, valid: Tensor, memory: Memory | None = None) -> Tensor:

@@ -55,11 +55,10 @@ WHERE = {
 
 
 def precisions(name: str, backend: str) -> tuple[str, ...]:
-    """Those of a backend that a network has use for: bf16 speeds up convolutions, and only learned ones have any.
-
-    int8 where its layers are known, see `eight_bits`.
+    """Those of a backend that a network has use for: bf16 where convolutions take most of the time, which is not so in
+    `tiny`; int8 where its layers are known, see `eight_bits`.
     """
-    fit = {"bf16": name in checkpoints.NAMES, "int8": name in eight_bits.LAYERS}
+    fit = {"bf16": name in sixteen_bits.LAYERS or name in PAPERS, "int8": name in eight_bits.LAYERS}
     return tuple(precision for precision in BACKENDS[backend] if fit.get(precision, True))
 
 
@@ -104,7 +103,7 @@ def create_engine(
     """Make an engine. It is built for a frame size by `prepare`, or with the first frame: some seconds the first time,
     for torch's import, the compilation and the comparison with eager torch; then it is kept (see `store`).
 
-    spec: NAME[:BACKEND[:PRECISION]], for example `realtime` or `tiny:openvino:bf16`; see `available`. Without a
+    spec: NAME[:BACKEND[:PRECISION]], for example `realtime` or `realtime:openvino:bf16`; see `available`. Without a
     backend, the best one of this machine that passes the comparison.
     dehaze, lift: 0 (leave as it is) to 1 (fully), or `auto`: chosen per frame from its haze density and illumination.
     prompt: what is wrong with the pictures, in words (see `prompts`), instead of strengths; or `auto`; or what `spoken`

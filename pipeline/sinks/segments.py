@@ -59,30 +59,44 @@ class Segments:
             self._firsts[frame.camera] = frame.time_ns
             self._changed.notify_all()
 
-    def at(self, time_ns: int, utc_ns: int) -> Segment:
-        """The segment that a frame belongs to, begun if need be. OSError where the manifest cannot be written."""
-        with self._changed:
-            if not self._known:
-                self._changed.wait_for(lambda: len(self._firsts) > 1, _PATIENCE_S)
-            if not self._known:
-                start_ns = min((time_ns, *self._firsts.values()))
-                if time_ns - start_ns >= self._length_ns:
-                    start_ns = time_ns
-                return self._begin(start_ns, utc_ns - (time_ns - start_ns))
-            number = bisect_right(self._known, time_ns, key=lambda segment: segment.start_ns) - 1
-            if number < 0 and self._known[0].start_ns - time_ns < _SLACK_NS:
-                return self._known[0]
-            since_end_ns = time_ns - self._known[number].start_ns - self._length_ns if number >= 0 else None
-            if since_end_ns is not None and since_end_ns < 0:
-                return self._known[number]
-            # Whichever track comes first, it is the same moment; after a longer pause, that of the first frame.
-            late_ns = since_end_ns if since_end_ns is not None and since_end_ns < _SLACK_NS else 0
-            return self._begin(time_ns - late_ns, utc_ns - late_ns)
+    def at(self, time_ns: int, utc_ns: int, ended: Segment | None = None) -> Segment:
+        """The segment that a frame belongs to, begun if need be.
 
-    def split(self, time_ns: int, utc_ns: int) -> Segment:
-        """A new segment from this time on."""
+        Args:
+            time_ns: of the frame, on the source's clock.
+            utc_ns: the same moment since 1970.
+            ended: one in which this track writes no more: what follows it, which another track may have begun.
+
+        Raises:
+            OSError: where the manifest cannot be written.
+        """
         with self._changed:
+            segment = self._of(time_ns, utc_ns)
+            if ended is None or segment.start_ns > ended.start_ns:
+                return segment
+            begun = bisect_right(self._known, ended.start_ns, key=lambda known: known.start_ns)
+            for following in self._known[begun:]:
+                if following.start_ns - time_ns < _SLACK_NS:
+                    return following
             return self._begin(time_ns, utc_ns)
+
+    def _of(self, time_ns: int, utc_ns: int) -> Segment:
+        if not self._known:
+            self._changed.wait_for(lambda: len(self._firsts) > 1, _PATIENCE_S)
+        if not self._known:
+            start_ns = min((time_ns, *self._firsts.values()))
+            if time_ns - start_ns >= self._length_ns:
+                start_ns = time_ns
+            return self._begin(start_ns, utc_ns - (time_ns - start_ns))
+        number = bisect_right(self._known, time_ns, key=lambda segment: segment.start_ns) - 1
+        if number < 0 and self._known[0].start_ns - time_ns < _SLACK_NS:
+            return self._known[0]
+        since_end_ns = time_ns - self._known[number].start_ns - self._length_ns if number >= 0 else None
+        if since_end_ns is not None and since_end_ns < 0:
+            return self._known[number]
+        # Whichever track comes first, it is the same moment; after a longer pause, that of the first frame.
+        late_ns = since_end_ns if since_end_ns is not None and since_end_ns < _SLACK_NS else 0
+        return self._begin(time_ns - late_ns, utc_ns - late_ns)
 
     def _begin(self, start_ns: int, utc_ns: int) -> Segment:
         stem = self._manifest.claim(lambda number: _stamp(utc_ns + number * 1_000_000))

@@ -79,7 +79,7 @@ class Track:
         self._closed = False
         self._changed = Condition()
         self._file: _File | None = None
-        self._last_stem: str | None = None
+        self._last: Segment | None = None
         self._retry_at: float | None = None
         self._full = False
         self._thread = Thread(target=self._run, name=f"record {name}", daemon=True)
@@ -150,14 +150,13 @@ class Track:
 
     def _write(self, shot: Shot) -> None:
         file = self._file
-        segment = self._segments.at(shot.time_ns, shot.utc_ns)
-        if file is not None and segment.start_ns < file.segment.start_ns:  # times went back
+        ends = file is None or file.shape != shot.image.shape
+        segment = self._segments.at(shot.time_ns, shot.utc_ns, self._last if ends else None)
+        if file is not None and not ends and segment.start_ns < file.segment.start_ns:  # times went back
             segment = file.segment
-        if file is None or segment is not file.segment or file.shape != shot.image.shape:
+        if file is None or ends or segment is not file.segment:
             self._finish()
-            if segment.stem == self._last_stem:
-                segment = self._segments.split(shot.time_ns, shot.utc_ns)
-            self._last_stem = segment.stem
+            self._last = segment
             file = self._file = _File(self._name, segment, shot.image, self._manifest, self._output)
             if self._on_file is not None:
                 self._on_file(segment)

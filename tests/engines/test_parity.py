@@ -92,7 +92,7 @@ TAMPERED = {
 @pytest.fixture(scope="module")
 def genuine() -> tuple[PhysicsFusion, ov.Model]:
     network = PhysicsFusion()
-    return network, OpenVinoEngine("physics", lambda: network)._converted(network, 1)
+    return network, OpenVinoEngine("physics", lambda: network)._converted(network, Shape.of(64, 48))
 
 
 @pytest.mark.parametrize("what", TAMPERED)
@@ -100,10 +100,11 @@ def test_an_engine_whose_graph_was_tampered_with_is_refused(what: str, genuine: 
     network, model = genuine
     tamper, wrong = TAMPERED[what]
     engine = OpenVinoEngine("physics", lambda: network)
-    engine._models[1] = model.clone()
+    small, other = ((1, *network.steps(height, width)) for width, height in ((64, 48), (96, 64)))
+    engine._models[small] = model.clone()
     engine.prepare(64, 48)  # as it is, it passes
-    engine._models[1] = model.clone()
-    tamper(engine._models[1])
+    engine._models[other] = model.clone()
+    tamper(engine._models[other])
     with pytest.raises(EngineRefused, match="at 96x64 not what the network computes") as refusal:
         engine.prepare(96, 64)
     for output in wrong - {"fused"}:

@@ -177,7 +177,6 @@ def test_weights_are_small_and_half_precision() -> None:
         ("realtime:openvino:f32", (47, 33), 2),
         ("realtime:openvino:bf16", (120, 160), 2),
         ("realtime:openvino:bf16", (47, 33), 2),
-        ("tiny:openvino:bf16", (480, 640), 10),
     ],
 )
 def test_openvino_agrees_with_torch(street, engine: str, size: tuple[int, int], most: int) -> None:

@@ -22,6 +22,7 @@ from fusecam.pipeline.sinks import track
 from fusecam.pipeline.sinks.keeper import Keeper
 from fusecam.pipeline.sinks.manifest import ENDINGS, MANIFEST, Manifest
 from fusecam.pipeline.sinks.record import RecordSink
+from fusecam.pipeline.sinks.segments import Segments
 
 from .make_results import picture, result
 
@@ -264,3 +265,16 @@ def test_live_frames_that_find_no_room_are_counted_and_wait_for_nobody(tmp_path:
     assert run["recorder_frames"] + run["recorder_frames_lost"] == 200
     (lines,) = tmp_path.glob("*_visible.jsonl")
     assert len(lines.read_text().splitlines()) == counters["recorded"]
+
+
+@pytest.mark.parametrize("begins_ms", [(0, 0), (0, -10), (-10, 0)])
+def test_tracks_that_end_a_segment_at_once_begin_the_same_one(tmp_path: Path, begins_ms: tuple[int, int]) -> None:
+    manifest = Manifest(tmp_path)
+    segments = Segments(manifest, Keeper(manifest, None), 60)
+    segments.saw(result(time_ns=0).pair.visible)
+    infrared = result(time_ns=0).pair.infrared
+    assert infrared is not None
+    segments.saw(infrared)
+    ended = segments.at(0, 0)
+    one, other = (segments.at(S + ms * 1_000_000, S, ended) for ms in begins_ms)
+    assert one is other is segments.at(2 * S, 2 * S) and one is not ended

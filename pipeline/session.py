@@ -283,7 +283,14 @@ def _recording(config: RunConfig, streams: Streams, switches: Switches) -> Recor
     if config.record.folder is None:
         return None
     live = streams.visible.info.live or streams.infrared.info.live
-    return RecordSink(config.record, config.output, streams.health, lambda: switches.recording, lossless=not live)
+    return RecordSink(
+        config.record,
+        config.output,
+        streams.health,
+        streams.doubts,
+        on=lambda: switches.recording,
+        lossless=not live,
+    )
 
 
 def _with_window_decided(config: RunConfig) -> RunConfig:

@@ -43,10 +43,10 @@ class EventCutter:
     """
 
     def __init__(
-        self, manifest: Manifest, keeper: Keeper, config: RecordConfig, health: Health, warn: Callable[[str], None]
+        self, manifest: Manifest, keeper: Keeper, config: RecordConfig, health: Health, doubt: Callable[[str], None]
     ) -> None:
-        """warn: told of clips that could not be cut."""
-        self._manifest, self._keeper, self._health, self._warn = manifest, keeper, health, warn
+        """doubt: told of clips that could not be cut."""
+        self._manifest, self._keeper, self._health, self._doubt = manifest, keeper, health, doubt
         self._before_ns, self._after_ns = round(config.before_s * 1e9), round(config.after_s * 1e9)
         self._longest_ns = round(config.longest_s * 1e9)
         self._segments: list[Segment] = []
@@ -93,7 +93,7 @@ class EventCutter:
                     self._health.count_run("event_clips_lost")
                     reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
                     folder = self._manifest.folder / EVENTS
-                    self._warn(f"{folder}: an event's clip could not be written: {reason}; its segments have it")
+                    self._doubt(f"{folder}: an event's clip could not be written: {reason}; its segments have it")
                 else:
                     self._health.count_run("event_clips")
                 break

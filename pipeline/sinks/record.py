@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 
 from ..config import OutputConfig, RecordConfig
+from ..doubts import Doubts
 from ..errors import InputError
 from ..frames import Camera, Frame
 from ..health import Health
@@ -31,7 +32,7 @@ class RecordSink:
     mp4: a process that is killed leaves them playable but for their last second. Presentation times count microseconds
     from the segment's start; every line has `utc` and `at` (seconds in the video), and is on the disk's cache when its
     frame is. What the recorder may remove is in its manifest. A disk that refuses ends the file, is counted and tried
-    again, not an error.
+    again: like every frame that a track lacks, a doubt and no error.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class RecordSink:
         config: RecordConfig,
         output: OutputConfig,
         health: Health,
+        doubts: Doubts,
         on: Callable[[], bool],
         lossless: bool = True,
     ) -> None:
@@ -48,6 +50,7 @@ class RecordSink:
             config: of the recording.
             output: quality of the videos.
             health: of the run.
+            doubts: of the run; told where the recording is not whole.
             on: asked with every frame whether to record.
             lossless: `take` and `write` wait for a slow disk; else frames are left out, and counted.
 
@@ -58,7 +61,7 @@ class RecordSink:
             raise ValueError("a recording needs a folder")
         folder = self._folder = config.folder
         self.health = SinkHealth()
-        self._run, self._on = health, on
+        self._run, self._doubts, self._on = health, doubts, on
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as e:
@@ -68,7 +71,7 @@ class RecordSink:
         manifest = Manifest(folder)
         self._keeper = Keeper(manifest, config.quota_gb)
         self._segments = Segments(manifest, self._keeper, config.segment_s)
-        self._events = EventCutter(manifest, self._keeper, config, health, self._warn) if config.events else None
+        self._events = EventCutter(manifest, self._keeper, config, health, doubts.add) if config.events else None
         events = self._events
         make = partial(
             Track,
@@ -117,15 +120,23 @@ class RecordSink:
     def _count_fused(self, recorded: bool) -> None:
         self.health.written += recorded
         self._run.count_run("recorder_frames" if recorded else "recorder_frames_lost")
+        self._check(recorded)
 
     def _count_raw(self, camera: Camera, recorded: bool) -> None:
         self._run.count(camera, "recorded" if recorded else "unrecorded")
+        self._check(recorded)
+
+    def _check(self, recorded: bool) -> None:
+        if not recorded:
+            self._doubts.add(
+                f"--record {self._folder}: the recording lacks frames, counted as unrecorded and recorder_frames_lost: "
+                "give a quicker disk, or raise output.crf in the run file"
+            )
 
     def _broken(self, error: Exception) -> None:
         self._run.count_run("recorder_losses")
         reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
-        self._warn(f"{self._folder}: recording broke off: {reason}; tried again every {RETRY_S:g} s")
-
-    def _warn(self, line: str) -> None:
-        if line not in self.health.warnings:
-            self.health.warnings.append(line)
+        self._doubts.add(
+            f"--record {self._folder}: recording broke off: {reason}; up to a second before is lost; tried again every "
+            f"{RETRY_S:g} s"
+        )

@@ -17,6 +17,7 @@ from fusecam.engines import create_engine
 from fusecam.pipeline.assemble import Tools, open_streams
 from fusecam.pipeline.config import OutputConfig, RecordConfig, RunConfig
 from fusecam.pipeline.detect import Detection
+from fusecam.pipeline.doubts import DOUBTFUL, Doubts
 from fusecam.pipeline.health import FATES, Health
 from fusecam.pipeline.session import interruptible, run_streams
 from fusecam.pipeline.sinks.manifest import TRACKS
@@ -35,7 +36,8 @@ def run(monkeypatch, capfd):
 
 
 def sink(folder, on=lambda: True, health=None, lossless=True, **settings) -> RecordSink:
-    return RecordSink(RecordConfig(folder=folder, **settings), OutputConfig(), health or Health(), on, lossless)
+    config = RecordConfig(folder=folder, **settings)
+    return RecordSink(config, OutputConfig(), health or Health(), Doubts(), on, lossless)
 
 
 def live(index: int, fps: int = 10, start_ns: int = 0, **more):
@@ -138,12 +140,17 @@ def test_a_full_disk_ends_the_segment_and_not_the_run(tmp_path, run):
         pytest.skip("tmpfs cannot be mounted here")
     try:
         out, report = tmp_path / "o.mp4", tmp_path / "r.json"
-        answer = run("--ir", ir, "--vis", vis, "--out", out, "--record", disk, "--report", report, *QUICK)
-        assert answer.code == 0, answer.said
+        order = ("--ir", ir, "--vis", vis, "--out", out, "--record", disk, "--report", report, *QUICK)
+        answer = run(*order)
+        assert answer.code == DOUBTFUL, answer.said
         assert len(presentation_times(out)) == 80
-        assert str(disk) in answer.said and "recording broke off" in answer.said
-        assert json.loads(report.read_text())["health"]["run"]["recorder_losses"] >= 1
-        assert json.loads(report.read_text())["health"]["run"]["recorder_frames_lost"] >= 1
+        told = json.loads(report.read_text())
+        counts = told["health"]["run"]
+        assert counts["recorder_losses"] >= 1 and counts["recorder_frames_lost"] >= 1
+        assert [sum(what in line for line in told["doubts"]) for what in ("broke off", "lacks frames")] == [1, 1]
+        assert all(f"doubtful: {line}" in answer.said for line in told["doubts"])
+        answer = run(*order, "--strict")
+        assert answer.code == 1 and f"--strict: --record {disk}: " in answer.said
     finally:
         subprocess.run(["umount", disk], check=True)
 

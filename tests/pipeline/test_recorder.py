@@ -16,6 +16,7 @@ import pytest
 
 from fusecam.pipeline.config import OutputConfig, RecordConfig
 from fusecam.pipeline.detect import Detection
+from fusecam.pipeline.doubts import Doubts
 from fusecam.pipeline.health import Health
 from fusecam.pipeline.result import Result
 from fusecam.pipeline.sinks import track
@@ -30,8 +31,12 @@ S = 1_000_000_000
 FOUND = [Detection("person", 0.9, (1, 1, 9, 9))]
 
 
-def sink(folder: Path, health: Health, lossless: bool = True, **settings: Any) -> RecordSink:
-    return RecordSink(RecordConfig(folder=folder, **settings), OutputConfig(), health, lambda: True, lossless)
+def sink(
+    folder: Path, health: Health, lossless: bool = True, doubts: Doubts | None = None, **settings: Any
+) -> RecordSink:
+    config = RecordConfig(folder=folder, **settings)
+    doubts = Doubts() if doubts is None else doubts
+    return RecordSink(config, OutputConfig(), health, doubts, lambda: True, lossless)
 
 
 def give(recording: RecordSink, one: Result) -> None:
@@ -187,8 +192,8 @@ def test_a_full_disk_without_anything_of_ours_leaves_no_empty_files(
     monkeypatch.setattr(track, "RETRY_S", 0.05)
     with pytest.raises(OSError, match="No space left"):
         (small_disk / "film.mp4").write_bytes(bytes(5_000_000))
-    health = Health()
-    recording, began = sink(small_disk, health), time.monotonic_ns()
+    health, doubts = Health(), Doubts()
+    recording, began = sink(small_disk, health, doubts=doubts), time.monotonic_ns()
     for k in range(60):
         give(recording, result(k, picture(index=k), time_ns=began + k * S // 10, clock="monotonic"))
         time.sleep(0.01)
@@ -197,7 +202,8 @@ def test_a_full_disk_without_anything_of_ours_leaves_no_empty_files(
     run = health.run_counters()
     assert run["recorder_frames_lost"] == 60 and run["recorder_losses"] == 3  # one for each track
     assert health.counters("visible")["unrecorded"] == health.counters("infrared")["unrecorded"] == 60
-    assert len(recording.health.warnings) == 1
+    broken, lacking = sorted(doubts, key=lambda line: "lacks frames" in line)
+    assert "recording broke off: No space left" in broken and "lacks frames" in lacking
 
 
 def test_two_thousand_segments_cost_the_output_thread_nothing(tmp_path: Path) -> None:
@@ -228,8 +234,8 @@ def test_two_thousand_segments_cost_the_output_thread_nothing(tmp_path: Path) ->
 
 def test_a_clip_that_cannot_be_cut_is_counted_and_the_next_one_is_cut(tmp_path: Path) -> None:
     (tmp_path / "events").write_bytes(b"in the way")
-    health = Health()
-    recording = sink(tmp_path, health, segment_s=4, events=True, before_s=1, after_s=1)
+    health, doubts = Health(), Doubts()
+    recording = sink(tmp_path, health, doubts=doubts, segment_s=4, events=True, before_s=1, after_s=1)
     began = time.monotonic_ns()
     for k in range(200):
         found = FOUND if k in (20, 120) else []
@@ -246,13 +252,14 @@ def test_a_clip_that_cannot_be_cut_is_counted_and_the_next_one_is_cut(tmp_path: 
     (clip,) = (tmp_path / "events").iterdir()
     with av.open(str(clip)) as video:
         assert sum(1 for _ in video.decode(video=0)) >= 20
-    assert len(recording.health.warnings) == 1 and "clip could not be written" in recording.health.warnings[0]
+    (doubt,) = doubts
+    assert "clip could not be written" in doubt
     assert f"events/{clip.name}" in (tmp_path / MANIFEST).read_text()
 
 
 def test_live_frames_that_find_no_room_are_counted_and_wait_for_nobody(tmp_path: Path) -> None:
-    health = Health()
-    recording, began = sink(tmp_path, health, lossless=False), time.monotonic_ns()
+    health, doubts = Health(), Doubts()
+    recording, began = sink(tmp_path, health, lossless=False, doubts=doubts), time.monotonic_ns()
     image = picture(1280, 960)
     given = [result(k, image, time_ns=began + k * S // 100, clock="monotonic") for k in range(200)]
     started = time.monotonic()
@@ -265,6 +272,8 @@ def test_live_frames_that_find_no_room_are_counted_and_wait_for_nobody(tmp_path:
     assert run["recorder_frames"] + run["recorder_frames_lost"] == 200
     (lines,) = tmp_path.glob("*_visible.jsonl")
     assert len(lines.read_text().splitlines()) == counters["recorded"]
+    (doubt,) = doubts
+    assert str(tmp_path) in doubt and "lacks frames" in doubt and "output.crf" in doubt
 
 
 @pytest.mark.parametrize("begins_ms", [(0, 0), (0, -10), (-10, 0)])

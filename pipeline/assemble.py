@@ -107,12 +107,16 @@ def open_streams(config: RunConfig) -> Streams:
             tolerance_ns=None if tolerance_ms is None else round(tolerance_ms * 1e6),
             live=visible.info.live,
             doubts=doubts,
+            unused=_never_opened(infrared),
         )
     except BaseException:
         infrared.close()
         visible.close()
         raise
     health = Health()
+    for source in (infrared, visible):
+        for counter in ("frames", "unused"):
+            health.count(source.info.camera, counter, _never_opened(source))
     infrared, visible = (_watched(source, config.sources, health) for source in (infrared, visible))
     for source in (infrared, visible):
         source.health.doubts.follow(doubts.add)
@@ -222,6 +226,11 @@ def _pair_images(
     zero = min(sides[0][0][0], sides[1][0][0])
     seen, heat = ([(index, time - zero) for time, index in side] for side in sides)
     return infrared.placed(heat), visible.placed(seen), found
+
+
+def _never_opened(source: Source) -> int:
+    """How many images of a folder pairing left out."""
+    return len(source.files) - (source.info.frames or 0) if isinstance(source, ImageSource) else 0
 
 
 def _given_offset(config: RunConfig, rig: Rig | None) -> float | None:

@@ -39,8 +39,9 @@ CameraCounter = Literal[
 ]
 """Per camera.
 
-frames: decoded and handed over by the source. What becomes of each is one of: paired (went on with a frame of the
-other camera), alone (went on without), unused (infrared only: no visible frame needed it), overtaken (visible only: it
+frames: decoded and handed over by the source, and the images of a folder that pairing left out, which are never opened.
+What becomes of each is one of: paired (went on with a frame of the other camera), alone (went on without), unused
+(infrared: no visible frame needed it; or an image that pairing left out), overtaken (visible only: it
 came when infrared had already been shown past its time), dropped_late (too old when its turn came), dropped_queue (a
 newer one took its place before it was looked at), stale (from before the run was ready), frozen (the picture before it
 once more; of recordings infrared only), unprocessed (still on its way when the run ended). Together they are `frames`

@@ -34,6 +34,7 @@ class SyncStats:
 
     visible = paired + visible_alone + visible_pending + visible_late. infrared = paired - infrared_reused +
     infrared_alone + infrared_unused + infrared_pending, the pending ones being held, neither used nor given up.
+    Images that were never opened, since pairing by name left no visible image for them, are infrared_unused too.
     visible_late: came when infrared had already led past their time, or later than `limit_ns` after their capture.
     infrared_alone: led while the visible camera was lost. infrared_reused: pairs whose infrared frame had served
     before. skew_*: of |skew| in ms, percentiles within 0.1 ms (from a histogram up to one second), 0 without pairs.
@@ -81,6 +82,7 @@ class Synchronizer:
         (see Rhythm), the newest infrared frame goes out alone, as `FramePair.led_by` says, and so does every later
         one until visible frames come again; those of a time that infrared has shown are dropped as late.
     doubts: live: told within seconds when most frames do not pair.
+    unused: infrared images that will not come, since pairing by name or time left them out.
 
     Otherwise (files) pairing is exact and loses nothing, whatever the rates, provided that the camera named by `wants`
     is read next; then no more than a few frames are held. An infrared frame may serve several visible frames. Of two
@@ -95,6 +97,7 @@ class Synchronizer:
         live: bool = False,
         wait_ns: int | None = None,
         doubts: Doubts | None = None,
+        unused: int = 0,
     ) -> None:
         if tolerance_ns is not None and tolerance_ns < 0:
             raise ValueError(f"tolerance_ns must not be negative, not {tolerance_ns}")
@@ -106,7 +109,8 @@ class Synchronizer:
         self._clocks: dict[str, str] = {}
         self._origin_ns: int | None = None
         self._visible_ended = self._infrared_ended = self._stalled = False
-        self._visible = self._infrared = self._paired = self._alone = self._unused = self._reused = 0
+        self._infrared = self._unused = unused
+        self._visible = self._paired = self._alone = self._reused = 0
         self._late = self._led = 0
         self._shown_ns: int | None = None  # time of the last frame that infrared led
         self._newest_ns = -(2**63)  # time of the last frame that went out, whoever led

@@ -236,6 +236,8 @@ def _finish(
         doubts.append(apart)
     if not given and 2 * min(len(partners), len(taken)) < min(len(visible), len(infrared)):
         doubts.append(f"only {summary}")
+    if timing is not None and (untimed := [visible[v] for v, time in enumerate(timing.visible) if time is None]):
+        doubts.append(f"{len(untimed)} visible without a capture time left out ({_listed(untimed)})")
     doubts = [f"{where}: {line}; if that is wrong, {ASK}" for line in doubts]
     notes = [] if reading.note is None else [f"{where}: {reading.note}"]
     return Pairing(pairs, unused, reading.rule, summary, notes, doubts, timing)

@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 import pytest
 
+from fusecam.pipeline.health import FATES
+
 from .command import QUICK, fusecam, presentation_times
 
 SCENES = [1, 2, 4, 5, 6, 7]
@@ -115,6 +117,31 @@ def test_public_layouts_with_an_image_missing_on_either_side(tmp_path, run, name
     told = json.loads(report.read_text())
     assert told["doubts"] == [] and told["sync"]["paired"] == 4
     assert "1 visible (" in answer.said and "1 infrared (" in answer.said  # both are counted and named
+
+
+@pytest.mark.parametrize("timed", [False, True])
+def test_images_that_pairing_left_out_are_counted_once(tmp_path, run, timed):
+    """One infrared image without a partner or a time among them, and of timed ones a visible image without a time."""
+    names = {"ir": [f"{k:05d}" for k in range(7)], "vis": [f"{k:05d}" for k in range(6)]}
+    if timed:
+        names = {
+            "ir": [*(str(ns(k) + 5_000_000) for k in range(6)), "x"],
+            "vis": [*(str(ns(k)) for k in range(6)), "y"],
+        }
+    for side, stems in names.items():
+        for k, stem in enumerate(stems):
+            put(tmp_path / f"{side}/{stem}.png", 20 * k + 20, 1 if side == "ir" else 3)
+    report = tmp_path / "report.json"
+    order = "--ir", tmp_path / "ir", "--vis", tmp_path / "vis", "--out", tmp_path / "out", "--report", report
+    answer = run(*order, *COMMON)
+    told = json.loads(report.read_text())
+    assert (answer.code, len(told["doubts"])) == ((3, 1) if timed else (0, 0)), told["doubts"]
+    assert not timed or "1 visible without a capture time left out (y)" in told["doubts"][0]
+    for camera, folder in (("infrared", "ir"), ("visible", "vis")):
+        counts = told["health"]["cameras"][camera]
+        assert counts["frames"] == sum(counts[fate] for fate in FATES) == len(list((tmp_path / folder).iterdir()))
+        assert counts["unused"] == (1 if timed or camera == "infrared" else 0) and counts["paired"] == 6
+    assert told["sync"]["infrared_unused"] == 1 and "infrared unused 1" in answer.said
 
 
 def test_flir_adas_v2_is_refused_and_read_by_its_own_map(tmp_path, run):

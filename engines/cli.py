@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from .parity import Parity
+    from .build.parity import Parity
 
 engines = typer.Typer(help="Compiled engines kept on disk: list them, or remove them.", no_args_is_help=True)
 
@@ -20,9 +20,9 @@ def show() -> None:
     from rich import box
     from rich.table import Table
 
-    from . import store
-    from .parity import Parity
-    from .terminal import Terminal, markup
+    from .build import store
+    from .build.parity import Parity
+    from .host.terminal import Terminal, markup
 
     console, found = Terminal(emoji=False), store.entries()
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
@@ -47,8 +47,8 @@ def show() -> None:
 @engines.command()
 def clear() -> None:
     """Remove everything that is kept. The next start of every engine takes some seconds longer."""
-    from . import store
-    from .terminal import Terminal, markup
+    from .build import store
+    from .host.terminal import Terminal, markup
 
     count, size = store.clear()
     folder = markup(store.folder())

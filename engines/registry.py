@@ -8,17 +8,19 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from . import checkpoints, eight_bits, sixteen_bits, store
+from .backends import bf16, int8
+from .backends.inputs import strength
 from .base import EngineError, FusionEngine, Strength
-from .choice import Chosen
-from .devices import gpus
-from .inputs import strength
-from .prompts.asked import Asked, Spoken
+from .build import store
+from .fallback import Chosen
+from .host.devices import gpus
+from .networks import checkpoints
+from .prompts.conditioning import Asked, Spoken
 
 if TYPE_CHECKING:
-    from .cuda import Compiler, CudaPrecision
+    from .backends.cuda import Compiler, CudaPrecision
+    from .backends.openvino import Precision
     from .networks.io import Network
-    from .openvino import Precision
 
 NETWORKS = {
     "realtime": "dark-channel dehazing and Retinex lift, corrected by a network of 0.19 M parameters, and fusion",
@@ -56,9 +58,9 @@ WHERE = {
 
 def precisions(name: str, backend: str) -> tuple[str, ...]:
     """Those of a backend that a network has use for: bf16 where convolutions take most of the time, which is not so in
-    `tiny`; int8 where its layers are known, see `eight_bits`.
+    `tiny`; int8 where its layers are known, see `backends.int8`.
     """
-    fit = {"bf16": name in sixteen_bits.LAYERS or name in PAPERS, "int8": name in eight_bits.LAYERS}
+    fit = {"bf16": name in bf16.LAYERS or name in PAPERS, "int8": name in int8.LAYERS}
     return tuple(precision for precision in BACKENDS[backend] if fit.get(precision, True))
 
 
@@ -67,7 +69,7 @@ def preferred(name: str, backend: str) -> tuple[str, ...]:
     CPU has it, before the backend's default.
     """
     default = BACKENDS[backend][0]
-    narrow = backend == "openvino" and name in sixteen_bits.LAYERS and sixteen_bits.native()
+    narrow = backend == "openvino" and name in bf16.LAYERS and bf16.native()
     return ("bf16", default) if narrow else (default,)
 
 
@@ -88,7 +90,7 @@ def available() -> list[tuple[str, str]]:
         for backend in BACKENDS
         if unusable(backend) is None
         for precision in precisions(name, backend)
-        if precision != "int8" or eight_bits.missing() is None
+        if precision != "int8" or int8.missing() is None
     ]
 
 
@@ -148,17 +150,17 @@ def _make(name: str, backend: str, precision: str, asked: Asked, unlifted: bool)
     unlifted = unlifted and name in UNLIFTED
     make = partial(network, name, unlifted)
     if backend == "torch":
-        from .eager import EagerEngine
+        from .backends.eager import EagerEngine
 
         return EagerEngine(name, make(), asked)
     if backend in ("tensorrt", "cuda"):
-        from .cuda import CudaEngine
+        from .backends.cuda import CudaEngine
 
         compiler: Compiler | None = None
         if backend == "tensorrt":
-            from .tensorrt import build as compiler
+            from .backends.tensorrt import build as compiler
         return CudaEngine(name, make(), cast("CudaPrecision", precision), asked, compiler)
-    from .openvino import OpenVinoEngine
+    from .backends.openvino import OpenVinoEngine
 
     return OpenVinoEngine(name, make, cast("Precision", precision), asked, made_of(name), True, unlifted)
 
@@ -182,7 +184,7 @@ def parse(spec: str) -> tuple[str, str, str]:
         raise EngineError(
             f"engine {spec!r}: {name}:{backend} has no precision {precision!r}; known: {', '.join(known)}"
         )
-    if precision == "int8" and (reason := eight_bits.missing()):
+    if precision == "int8" and (reason := int8.missing()):
         raise EngineError(f"engine {spec!r}: {reason}")
     return name, backend, precision
 

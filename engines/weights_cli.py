@@ -32,8 +32,8 @@ def take(
 
     fusecam weights import realtime runs/realtime/weights.safetensors
     """
-    from . import checkpoints
-    from .terminal import Terminal, markup
+    from .host.terminal import Terminal, markup
+    from .networks import checkpoints
 
     found = checkpoints.take(name, files)
     Terminal(emoji=False).print(
@@ -51,8 +51,8 @@ def drop(
 
     fusecam weights remove realtime
     """
-    from . import checkpoints
-    from .terminal import Terminal, markup
+    from .host.terminal import Terminal, markup
+    from .networks import checkpoints
 
     Terminal(emoji=False).print(f"removed {markup(checkpoints.remove(name))}", soft_wrap=True)
 
@@ -60,8 +60,8 @@ def drop(
 @weights.command("list")
 def show() -> None:
     """Which networks have weights, and where these came from."""
-    from . import checkpoints
-    from .terminal import Terminal, markup
+    from .host.terminal import Terminal, markup
+    from .networks import checkpoints
 
     console, found = Terminal(emoji=False), {kept.name: kept for kept in checkpoints.kept()}
     for name in checkpoints.NAMES:

@@ -14,11 +14,11 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from ..engines.terminal import Terminal, markup, redact
+from ..engines.host.terminal import Terminal, markup, redact
 from . import options
+from .core.log import tell, write_json_lines, writing
+from .core.stderr import FULL, crashed, guard_stderr
 from .errors import InputError, expected_errors
-from .monitor.log import tell, write_json_lines, writing
-from .monitor.stderr import FULL, crashed, guard_stderr
 
 EXAMPLES = """
 [bold]Examples[/bold]
@@ -70,7 +70,7 @@ Source = Annotated[
 
 def _version(asked: bool) -> None:
     if asked:
-        from .machine import version
+        from .core.machine import version
 
         typer.echo(f"fusecam {version('fusecam')}")
         raise typer.Exit
@@ -200,7 +200,7 @@ def batch(
     Where globs go through folders, names are what their * stand for: of 'd*/ir.mp4' and 'd*/vis.mp4' d1 and so on.
     The results are DIR/a.mp4, DIR/a.jsonl and DIR/a.report.json, with the frames and times of the visible clip.
     """
-    from .batch import run_batch
+    from .batch.run import run_batch
     from .config import load
 
     overrides = options.overrides(
@@ -213,7 +213,7 @@ def batch(
         raise InputError("--ray-cores needs --ray: without a cluster a clip has the whole machine")
     cluster = None
     if ray is not None:
-        from .cluster import CORES, Cluster
+        from .batch.cluster import CORES, Cluster
 
         cluster = Cluster(ray, ray_cores or CORES)
     raise typer.Exit(run_batch(ir_source, vis_source, out, load(config, overrides), force, console, cluster))
@@ -230,7 +230,7 @@ def demo(
 
     Needs no camera, no network and no GPU.
     """
-    from .demo import run_demo
+    from .commands.demo import run_demo
 
     raise typer.Exit(run_demo(out, weights, console))
 
@@ -238,7 +238,7 @@ def demo(
 @app.command()
 def doctor() -> None:
     """Show what this machine has, what fusecam will use, and why."""
-    from .doctor import run_doctor
+    from .commands.doctor import run_doctor
 
     run_doctor(Terminal(emoji=False))
 

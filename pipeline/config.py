@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from ..calib.yaml_file import YamlFileError, read_yaml
-from ..engines.detector import DETECTOR_WEIGHTS
+from ..engines.detection.weights import DETECTOR_WEIGHTS
+from .core.frames import Camera
 from .errors import InputError
-from .frames import Camera
 
 Strength = Annotated[float, Field(ge=0, le=1)] | Literal["auto"]
 Milliseconds = Annotated[float, Field(ge=-1e9, le=1e9)]

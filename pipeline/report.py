@@ -10,19 +10,19 @@ from typing import Any
 from rich.console import Console
 
 from ..calib.atomic import write_atomic
-from ..engines.terminal import markup, redacted
-from . import machine
-from .assemble import Streams, Tools
+from ..engines.host.terminal import markup, redacted
 from .config import RunConfig
-from .doubts import Doubts
+from .core import machine
+from .core.doubts import Doubts
+from .core.health import Health
+from .core.latency import LatencyRecorder
+from .detection.track import Tracker
 from .errors import InputError
-from .health import Health
-from .latency import LatencyRecorder
-from .runner import Outcome
+from .run.runner import Outcome
+from .run.streams import Streams, Tools
 from .sinks import Outputs
 from .sources.base import Source
-from .sync import SyncStats
-from .track import Tracker
+from .timing.sync import SyncStats
 
 
 def build_report(

@@ -18,31 +18,31 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from ..calib.atomic import AtomicFile
 from ..engines import create_engine
-from ..engines.apart import stoppable
 from ..engines.base import BuildStopped
+from ..engines.build.process import stoppable
+from ..engines.host.terminal import Terminal, markup
 from ..engines.registry import NAMES
-from ..engines.terminal import Terminal, markup
 from ..engines.warp import Shape
-from .assemble import Streams, Tools, build_tools, check_sources, open_streams
 from .config import RunConfig
-from .detect import OwnDetector, create_detector
-from .doubts import DOUBTFUL
+from .core.doubts import DOUBTFUL
+from .core.latency import LatencyRecorder
+from .core.log import write_json_lines, writing
+from .core.machine import has_display
+from .core.paths import spare
+from .detection.detect import OwnDetector, create_detector
+from .detection.track import Tracker
 from .errors import InputError
-from .latency import LatencyRecorder
-from .machine import has_display
-from .monitor.log import write_json_lines, writing
-from .monitor.switches import Switches
-from .monitor.view import RunView
-from .monitor.watch import check_watching, watched
+from .monitoring.switches import Switches
+from .monitoring.view import RunView
+from .monitoring.watch import check_watching, watched
 from .overlay import Overlay
-from .places import spare
 from .report import build_report, doubt_never_met, print_summary, warnings, write_report
-from .resizing import Sizes
-from .runner import Outcome, Runner, Stages
+from .run.resizing import Sizes
+from .run.runner import Outcome, Runner, Stages
+from .run.streams import Streams, Tools, build_tools, check_sources, open_streams
 from .sinks import Outputs, Sink, close_all, is_video, lines_of, open_sinks
 from .sinks.record import RecordSink
 from .sources.base import SourceInfo
-from .track import Tracker
 
 INTERRUPTED = 130
 _ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))

@@ -37,7 +37,7 @@ def train(
 
     fusecam train train/recipes/detector.yaml --out runs/detector
     """
-    from ..engines.terminal import Terminal, markup
+    from ..engines.host.terminal import Terminal, markup
     from .errors import Interrupted, TrainError
 
     errors = Terminal(stderr=True, emoji=False)

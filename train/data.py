@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from ..pipeline.core.frames import Camera
 from ..pipeline.errors import InputError
-from ..pipeline.frames import Camera
 from ..pipeline.pairing import camera_of, labels_of, pair_images
 from .errors import TrainError
 from .images import read_colour, read_gray

@@ -16,7 +16,8 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from ..calib.atomic import write_atomic
-from ..engines import checkpoints, physics
+from ..engines import physics
+from ..engines.networks import checkpoints
 from ..engines.networks.realtime import RealtimeFusion
 from ..engines.networks.realtime_core import PROFILES
 from .errors import TrainError

@@ -9,17 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from .structure import (
-    Grey,
-    Mask,
-    Matrix,
-    Size,
-    eroded,
-    resized,
-    resized_mask,
-    scaling,
-    structure,
-)
+from .structure import Grey, Mask, Matrix, Size, eroded, resized, resized_mask, scaling, structure
 
 COLUMNS, ROWS = 8, 6
 _OVER = 1.6  # a cell's window in cells: neighbours overlap

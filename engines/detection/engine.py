@@ -12,15 +12,15 @@ from typing import Any, Literal
 
 import numpy as np
 
-from .. import store
-from ..apart import build_apart
+from ..backends.lru import Recent
+from ..backends.ov import ov
 from ..base import EngineError, EngineRefused, Pixels
-from ..detector import DETECTOR_NAMES, DETECTOR_WEIGHTS
-from ..ov import ov
-from ..recent import Recent
+from ..build import store
+from ..build.process import build_apart
 from .letterbox import Letterbox
 from .parity import Agreement, Raw, compare, frames
 from .suppress import Floats, suppress
+from .weights import DETECTOR_NAMES, DETECTOR_WEIGHTS
 
 Precision = Literal["auto", "f32", "bf16"]
 Rows = Floats

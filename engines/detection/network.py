@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import nn
 
+from ..backends.ov import ov
 from ..base import Pixels
-from ..detector import load_detector
-from ..ov import ov
 from .parity import Raw
 from .quiet import ultralytics
+from .weights import load_detector
 
 
 class Whole(nn.Module):

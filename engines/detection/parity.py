@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..base import Pixels
-from ..parity.frames import SCENES, gate_frames
+from ..build.parity.frames import SCENES, gate_frames
 
 PIXELS = 1.0
 """Largest difference of an edge of a confident box in f32, in pixels of the network's input."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ..steady import STATE
 from .io import Network, luma, to_gray, to_rgb
+from .smoothing import STATE
 
 
 class Average(Network):

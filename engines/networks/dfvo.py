@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .. import physics
-from ..steady import STATE
 from .io import Network, luma, to_gray, to_rgb
+from .smoothing import STATE
 
 FOLD = 4
 """Sides are brought to multiples of this, by reflection: the stride of HCAM."""

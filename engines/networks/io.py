@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..steady import CONTROLS, STATE, STRENGTHS
+from .smoothing import CONTROLS, STATE, STRENGTHS
 
 LUMA = (0.299, 0.587, 0.114)
 """BT.601 weights of R, G, B."""

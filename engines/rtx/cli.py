@@ -73,7 +73,7 @@ def compile_command(
     """
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    from ..terminal import Terminal, markup
+    from ..host.terminal import Terminal, markup
     from ..warp import Shape
     from .compile import NOT_RUN, compile_engine, parse_size, parse_targets
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from .. import registry
+from ..backends.inputs import SMALLEST
 from ..base import EngineError
-from ..inputs import SMALLEST
 from ..warp import Shape
 from . import files, layers
 from .build import TARGETS, Built, build, tensorrt_rtx

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ..backends.graph import INPUTS, ImagePath, examples
 from ..base import EngineError
-from ..graph import INPUTS, ImagePath, examples
 from ..warp import Shape
 
 if TYPE_CHECKING:

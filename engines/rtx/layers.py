@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from ..base import EngineError
-from ..steady import CONTROLS
+from ..networks.smoothing import CONTROLS
 
 BRANCHES = ("haze_density", "illumination")
 """Outputs whose branches are named where a layer on them is refused."""

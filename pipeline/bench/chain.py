@@ -6,11 +6,11 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from ...engines.terminal import Terminal
-from ..assemble import build_tools, open_streams
+from ...engines.host.terminal import Terminal
 from ..config import RunConfig
+from ..core.result import Result
 from ..errors import InputError
-from ..result import Result
+from ..run.streams import build_tools, open_streams
 from ..session import run_streams
 from ..sinks.base import SinkHealth
 from .jobs import ChainJob

@@ -12,7 +12,7 @@ import sys
 import time
 from typing import Any
 
-from ...engines.lifeline import end_with_parent
+from ...engines.host.lifeline import end_with_parent
 from ..errors import expected_errors
 from .jobs import ChainJob, CostJob, DetectJob, FuseJob, Job, unpack
 

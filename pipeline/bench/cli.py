@@ -63,7 +63,7 @@ def bench(
 
     On an otherwise idle machine only: a busy one is noticed and told.
     """
-    from ...engines.terminal import Terminal
+    from ...engines.host.terminal import Terminal
     from .plan import DEFAULT_SIZE, make_plan
     from .run import run_bench
 

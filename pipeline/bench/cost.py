@@ -14,8 +14,8 @@ def count_cost(job: CostJob) -> dict[str, Any]:
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
+    from ...engines.networks.smoothing import CONTROLS
     from ...engines.registry import network
-    from ...engines.steady import CONTROLS
 
     module = network(job.name).eval()
     width, height = job.size

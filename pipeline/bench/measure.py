@@ -14,9 +14,9 @@ from ...calib.rig import load_rig
 from ...engines import FusionEngine, create_engine
 from ...engines.warp import Warp
 from ..config import DetectorConfig
-from ..detect import create_detector
-from ..frames import Pixels
-from ..register import Registrar
+from ..core.frames import Pixels
+from ..detection.detect import create_detector
+from ..registration.register import Registrar
 from .jobs import KEEPING, KEPT, DetectJob, FuseJob, Variant
 from .watch import Watch, peak_mib
 
@@ -73,7 +73,7 @@ def build(spec: str, variant: Variant) -> FusionEngine:
         return create_engine(spec)
     import torch
 
-    from ...engines.eager import EagerEngine
+    from ...engines.backends.eager import EagerEngine
     from ...engines.registry import network, parse
 
     name = parse(spec)[0]

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 
-from ..assemble import Streams
-from ..capture import DECODE
-from ..frames import Frame
-from ..latency import LatencyRecorder
+from ..core.frames import Frame
+from ..core.latency import LatencyRecorder
+from ..run.capture import DECODE
+from ..run.streams import Streams
 from ..sources.base import Source
-from ..sync import Synchronizer
+from ..timing.sync import Synchronizer
 
 SOON_NS = 500_000_000
 """Until the first frame, in which the run gets ready."""

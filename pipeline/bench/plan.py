@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...engines import available
-from ...engines.inputs import SMALLEST
+from ...engines.backends.inputs import SMALLEST
 from ...engines.registry import NETWORKS, parse
 from ..config import DetectorConfig, EngineConfig
 from ..errors import InputError

@@ -16,7 +16,7 @@ import yaml
 
 from ...calib.rig import CameraModel, Rig, load_rig, save_rig
 from ..config import SourceConfig
-from ..frames import Camera, Frame, Pixels
+from ..core.frames import Camera, Frame, Pixels
 from ..sources import open_source
 from .jobs import Size
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from statistics import mean, median
 from typing import Any
 
-from ..latency import LatencyRecorder
+from ..core.latency import LatencyRecorder
 from .jobs import DetectJob, FuseJob
 from .watch import BUSY
 

@@ -18,11 +18,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from ...calib.atomic import AtomicFile, write_atomic
-from ...engines.checkpoints import NAMES, users
+from ...engines.build.store import digest_of
+from ...engines.host.terminal import markup
+from ...engines.networks.checkpoints import NAMES, users
 from ...engines.registry import parse
-from ...engines.store import digest_of
-from ...engines.terminal import markup
-from .. import machine
+from ..core import machine
 from ..errors import InputError
 from ..session import INTERRUPTED
 from .jobs import KEPT, ChainJob, CostJob, DetectJob, FuseJob, Job, Size, Variant

@@ -6,7 +6,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from ...engines.terminal import markup
+from ...engines.host.terminal import markup
 from .jobs import KEPT
 from .rounds import Row
 

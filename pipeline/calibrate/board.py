@@ -15,10 +15,10 @@ from ...calib.find import suggest_size
 from ...calib.report import html, text
 from ...calib.rig import save_rig
 from ...calib.solve import calibrate
-from ...engines.terminal import markup
-from ..assemble import Streams, Tools, open_streams
+from ...engines.host.terminal import markup
 from ..config import OutputConfig, OverlayConfig, RunConfig, SourceConfig
 from ..errors import InputError
+from ..run.streams import Streams, Tools, open_streams
 from ..session import INTERRUPTED, interruptible, run_streams
 from ..sources import open_source
 from ..sources.base import Source

@@ -14,8 +14,8 @@ from ...calib.joint import View
 from ...calib.pictures import Sight
 from ...engines.base import Fused
 from ...engines.warp import Size, Warp
-from ..frames import Frame, FramePair, Pixels
-from ..result import Result
+from ..core.frames import Frame, FramePair, Pixels
+from ..core.result import Result
 from ..sinks.base import SinkHealth, StopRequested
 
 _EXAMINED_S = 0.2  # between two looks at a video: a hand-held board takes longer to come to rest

@@ -105,7 +105,7 @@ def board(
     views do not determine the rig; a board seen to 20 places and tilts does.
     """
     from ...calib.board import make_board
-    from ...engines.terminal import Terminal
+    from ...engines.host.terminal import Terminal
     from .board import Order, calibrate_board
 
     target = make_board(size, square, pattern, marker, dictionary)
@@ -130,7 +130,7 @@ def scene(
     the scenes differ, the better; twenty from a drive do. Writes nothing if the
     frames do not single out one alignment.
     """
-    from ...engines.terminal import Terminal
+    from ...engines.host.terminal import Terminal
     from .scene import Order, calibrate_scene
 
     raise typer.Exit(
@@ -158,7 +158,7 @@ def reference(
     calibrate scene records this by itself; do it after calibrate board, or for
     a rig file that came from elsewhere, when view-rig looks right.
     """
-    from ...engines.terminal import Terminal
+    from ...engines.host.terminal import Terminal
     from .reference import record_reference
 
     console = Terminal(stderr=True, emoji=False)
@@ -197,7 +197,7 @@ def view_rig(
     Things nearer or farther than the aligned distance are off by the parallax
     that the calibration's report lists.
     """
-    from ...engines.terminal import Terminal
+    from ...engines.host.terminal import Terminal
     from .view import view_rig as run
 
     console = Terminal(stderr=True, emoji=False)

@@ -7,11 +7,11 @@ import numpy as np
 from rich.console import Console
 
 from ...calib.board import CalibrationError
-from ...engines.terminal import markup
-from ..assemble import Streams, Tools
+from ...engines.host.terminal import markup
 from ..config import RunConfig
-from ..frames import FramePair, Pixels
-from ..result import Result
+from ..core.frames import FramePair, Pixels
+from ..core.result import Result
+from ..run.streams import Streams, Tools
 from ..session import interruptible, run_streams
 from ..sinks.base import SinkHealth, StopRequested
 from .capture import PassThrough

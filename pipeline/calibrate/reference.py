@@ -8,12 +8,12 @@ from rich.console import Console
 
 from ...calib.board import CalibrationError
 from ...calib.rig import load_rig, save_rig
-from ...engines.terminal import markup
-from ..agreement import edge_record
-from ..assemble import frame_size, open_streams
+from ...engines.host.terminal import markup
 from ..config import MonitorConfig, OverlayConfig, RunConfig, SourceConfig, SyncConfig
 from ..errors import InputError
-from ..register import Registrar
+from ..registration.agreement import edge_record
+from ..registration.register import Registrar
+from ..run.streams import frame_size, open_streams
 from ..session import INTERRUPTED
 from .pairs import collected
 from .target import check_target

@@ -9,13 +9,13 @@ from rich.console import Console
 
 from ...calib.rig import CameraModel, Rig, SceneRecord, save_rig
 from ...calib.scene import SceneFit, align
-from ...engines.terminal import markup
-from ..agreement import edge_record
-from ..alignment import measure_alignment
-from ..assemble import Streams, open_streams
+from ...engines.host.terminal import markup
 from ..config import OverlayConfig, RunConfig, SourceConfig, SyncConfig
-from ..doubts import Doubts
-from ..register import Registrar
+from ..core.doubts import Doubts
+from ..registration.agreement import edge_record
+from ..registration.register import Registrar
+from ..run.alignment import measure_alignment
+from ..run.streams import Streams, open_streams
 from ..session import INTERRUPTED
 from .pairs import collected
 from .target import check_target

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..core.paths import spare
 from ..errors import InputError
-from ..places import spare
 
 
 def check_target(out: Path, *read: str) -> None:

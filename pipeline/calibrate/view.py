@@ -11,15 +11,15 @@ import numpy as np
 from rich.console import Console
 
 from ...calib.atomic import AtomicFile, write_atomic
+from ...engines.backends.inputs import check_pair
 from ...engines.base import Fused
-from ...engines.inputs import check_pair
 from ...engines.warp import Size, Warp
-from ..assemble import Tools, open_streams
 from ..config import OutputConfig, OverlayConfig, RunConfig, SourceConfig
+from ..core.frames import Pixels
+from ..core.machine import has_display
+from ..core.result import Result
 from ..errors import InputError
-from ..frames import Pixels
-from ..machine import has_display
-from ..result import Result
+from ..run.streams import Tools, open_streams
 from ..session import INTERRUPTED, interruptible, run_streams
 from ..sinks.base import SinkHealth, StopRequested
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 
 import cv2
 
-from ..detect import Detection
-from ..frames import Pixels
-from ..text import text_mask
+from ..core.frames import Pixels
+from ..detection.detect import Detection
 from .ink import BRIGHT, DIM, Colour, class_colour, lay, line_width, shade
+from .text import text_mask
 
 _TAG_SHADE = 0.22  # of the picture under a label
 _EDGE_SHADE = 0.55  # around the lines, so that they are seen on bright ground too

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ..config import OverlayConfig
-from ..detect import Detection
-from ..drift import DriftMonitor
-from ..frames import FramePair, Pixels
-from ..latency import LatencyRecorder
-from ..result import Result
+from ..core.frames import FramePair, Pixels
+from ..core.latency import LatencyRecorder
+from ..core.result import Result
+from ..detection.detect import Detection
+from ..registration.drift import DriftMonitor
 from .boxes import draw_boxes
 from .hud import Hud, draw_hud, line_height
 from .ink import font_size

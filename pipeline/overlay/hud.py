@@ -9,9 +9,9 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from ..frames import Pixels
-from ..text import text_mask
+from ..core.frames import Pixels
 from .ink import ALERT, BRIGHT, DIM, SHADE, lay
+from .text import text_mask
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import zlib
 import cv2
 import numpy as np
 
-from ..frames import Pixels
+from ..core.frames import Pixels
 
 Colour = tuple[int, int, int]
 

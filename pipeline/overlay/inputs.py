@@ -5,9 +5,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from ..frames import FramePair, Pixels
-from ..text import text_mask
+from ..core.frames import FramePair, Pixels
 from .ink import BRIGHT, DIM, lay, shade
+from .text import text_mask
 
 _INSET = 0.24  # of the image height
 

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ..detect import Detection
-from ..frames import Pixels
+from ..core.frames import Pixels
+from ..detection.detect import Detection
 from .boxes import visible_part
 
 TINTED = "person"

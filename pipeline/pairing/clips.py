@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from ..core.frames import Camera
 from ..errors import InputError
-from ..frames import Camera
 from .images import pair_images
 from .labels import Label, belongs_to_infrared, key_of, own_words, split_marker
 from .readings import learned

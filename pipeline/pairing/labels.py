@@ -16,7 +16,7 @@ from functools import lru_cache
 from itertools import takewhile
 from pathlib import Path
 
-from ..frames import Camera
+from ..core.frames import Camera
 
 Label = tuple[str, ...]
 """What an image or clip is known by: folders, where they count, and the name without its suffix."""

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from ..frames import Camera
+from ..core.frames import Camera
 from .labels import Key, Label, key_of, own_words, plain, segments, tells
 
 MARKED, SHARED = "names without the camera marker", "what both names share"

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from ...calib.atomic import naming
 from ..config import OutputConfig
+from ..core.paths import spare
 from ..errors import InputError
-from ..places import spare
 from .base import Sink, SinkHealth, StopRequested, close_all
 from .images import ImagesSink
 from .jsonl import JsonLinesSink

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from ..core.result import Result
 from ..errors import InputError
-from ..result import Result
 
 
 class StopRequested(Exception):

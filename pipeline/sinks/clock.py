@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+from ..core.frames import Frame
 from ..errors import InputError
-from ..frames import Frame
 from .base import SinkHealth
 
 _FINEST = 2**31 - 1  # ticks per second that mp4 and FFmpeg's rationals can hold

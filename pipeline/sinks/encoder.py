@@ -10,8 +10,8 @@ import av
 from av.video.frame import PictureType
 from av.video.reformatter import ColorPrimaries, ColorRange, ColorTrc
 
-from ..frames import Pixels
-from .planes import BT601, BT709, layout, yuv_frame
+from ..core.frames import Pixels
+from .rgb_to_yuv import BT601, BT709, layout, yuv_frame
 
 _HD_LINES = 720
 _THREADS = 2

@@ -14,10 +14,10 @@ import av
 
 from ...calib.atomic import atomic
 from ..config import RecordConfig
-from ..health import Health
-from ..monitor.stderr import FULL
-from .keeper import Keeper
+from ..core.health import Health
+from ..core.stderr import FULL
 from .manifest import EVENTS, Manifest
+from .retention import Keeper
 from .segments import Segment
 
 _SETTLED_S = 3.0  # after its end, until the fragments of an event are in the file for sure

@@ -11,8 +11,8 @@ from pathlib import Path
 import cv2
 
 from ...calib.atomic import naming, write_atomic
+from ..core.result import Result
 from ..errors import InputError
-from ..result import Result
 from .base import SinkHealth
 
 _COMPRESSION = 1  # zlib's quickest

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from ...calib.atomic import AtomicFile, naming
-from ..detect import Detection
+from ..core.result import Result
+from ..detection.detect import Detection
 from ..errors import InputError
-from ..result import Result
 from .base import SinkHealth
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from threading import Lock
 
+from ..core.health import Health
+from ..core.result import Result
 from ..errors import InputError, expected_errors
-from ..health import Health
-from ..result import Result
 from .base import Sink, StopRequested
 
 _PATIENCE_S = 2.0  # for a sink that is writing when the run is broken off

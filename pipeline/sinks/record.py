@@ -7,16 +7,16 @@ from collections.abc import Callable
 from functools import partial
 
 from ..config import OutputConfig, RecordConfig
-from ..doubts import Doubts
+from ..core.doubts import Doubts
+from ..core.frames import Camera, Frame
+from ..core.health import Health
+from ..core.result import Result
 from ..errors import InputError
-from ..frames import Camera, Frame
-from ..health import Health
-from ..result import Result
 from .base import SinkHealth
 from .events import EventCutter
 from .jsonl import record
-from .keeper import Keeper
 from .manifest import Manifest
+from .retention import Keeper
 from .segments import Segments
 from .track import RETRY_S, Shot, Track
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from ..result import Result
+from ..core.result import Result
 from .base import Sink, SinkHealth
 
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from threading import Condition
 
-from ..frames import Camera, Frame
-from .keeper import Keeper
+from ..core.frames import Camera, Frame
 from .manifest import Manifest
+from .retention import Keeper
 
 _PATIENCE_S = 0.5  # for the other camera's first frame
 _SLACK_NS = 1_000_000_000  # by which the cameras' frames may differ in time when a segment begins

@@ -12,11 +12,11 @@ from threading import Condition, Thread
 from typing import Any
 
 from ..config import OutputConfig
-from ..frames import Pixels
-from ..monitor.stderr import FULL
+from ..core.frames import Pixels
+from ..core.stderr import FULL
 from .encoder import Encoder
-from .keeper import Keeper
 from .manifest import TRACKS, Manifest, Sure
+from .retention import Keeper
 from .segments import Segment, Segments, iso
 
 _TICKS = 1_000_000  # per second

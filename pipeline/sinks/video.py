@@ -11,8 +11,8 @@ import av
 
 from ...calib.atomic import AtomicFile, naming
 from ..config import OutputConfig
+from ..core.result import Result
 from ..errors import InputError
-from ..result import Result
 from .base import SinkHealth
 from .clock import OutputClock
 from .encoder import Encoder

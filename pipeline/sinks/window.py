@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ..core.frames import Pixels
+from ..core.result import Result
 from ..errors import InputError
-from ..frames import Pixels
-from ..result import Result
 from . import viewer
 from .base import SinkHealth, StopRequested
 

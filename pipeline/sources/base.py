@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Literal, Protocol
 
-from ..doubts import Doubts
-from ..frames import Camera, Clock, Frame
+from ..core.doubts import Doubts
+from ..core.frames import Camera, Clock, Frame
 
 Kind = Literal["video", "images", "camera", "network", "pipe"]
 

@@ -18,8 +18,8 @@ import av.container
 import av.error
 
 from ..config import SourceConfig
+from ..core.frames import Camera
 from ..errors import InputError
-from ..frames import Camera
 from .live import LiveSource
 from .timing import CameraTimes
 from .video import VideoSource, VideoTraits

@@ -7,7 +7,7 @@ import av.container
 import av.error
 from av.video.stream import VideoStream
 
-from ...engines.media import MOST_PIXELS, check_pixels
+from ...engines.host.media import MOST_PIXELS, check_pixels
 from ..errors import InputError
 from .base import SourceHealth
 

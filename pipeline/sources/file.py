@@ -9,8 +9,8 @@ import av
 import av.error
 
 from ..config import SourceConfig
+from ..core.frames import Camera
 from ..errors import InputError
-from ..frames import Camera
 from .container import bounded, true_pace
 from .polarity import Polarity
 from .video import VideoSource, VideoTraits

@@ -12,8 +12,8 @@ from fractions import Fraction
 from pathlib import Path
 
 from ..config import SourceConfig
+from ..core.frames import Camera, Frame, Pixels
 from ..errors import InputError
-from ..frames import Camera, Frame, Pixels
 from ..pairing import labels_of
 from .base import SourceHealth, SourceInfo
 from .decode import read_still

@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 
+from ..core.frames import Frame
 from ..errors import InputError
-from ..frames import Frame
 from .base import SourceHealth, SourceInfo
 from .video import VideoSource
 

@@ -9,10 +9,10 @@ from urllib.parse import urlsplit
 import av
 import av.error
 
-from ...engines.terminal import redact
+from ...engines.host.terminal import redact
 from ..config import SourceConfig
+from ..core.frames import Camera
 from ..errors import InputError
-from ..frames import Camera
 from .container import bounded
 from .live import LiveSource
 from .timing import NetworkTimes

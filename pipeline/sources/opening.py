@@ -6,8 +6,8 @@ import stat
 from pathlib import Path
 
 from ..config import SourceConfig
+from ..core.frames import Camera
 from ..errors import InputError
-from ..frames import Camera
 from ..pairing import belongs_to_infrared, labels_of
 from .base import Source
 from .camera import camera_device, list_cameras, open_camera

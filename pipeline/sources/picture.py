@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..config import SourceConfig
-from ..frames import Camera, Pixels
+from ..core.frames import Camera, Pixels
 from .base import SourceHealth
 from .orientation import UPRIGHT, Orientation, of_settings
 from .polarity import Polarity

@@ -15,8 +15,8 @@ import av
 import av.error
 
 from ..config import SourceConfig
+from ..core.frames import Camera
 from ..errors import InputError
-from ..frames import Camera
 from .container import bounded
 from .video import VideoSource, VideoTraits
 

@@ -12,13 +12,13 @@ from av.sidedata.sidedata import Type as SideData
 from av.video.reformatter import VideoReformatter
 
 from ..config import SourceConfig
-from ..frames import Camera, Pixels
+from ..core.frames import Camera, Pixels
 from .base import SourceHealth
 from .hdr import ToBt709, is_hdr
 from .orientation import UPRIGHT, Orientation, of_display_matrix
 from .picture import PictureMaker
 from .polarity import Polarity
-from .twofold import counts_below, is_twofold
+from .two_pictures import counts_below, is_twofold
 
 _PREVIEW = 96
 _CHECK_EVERY = 100

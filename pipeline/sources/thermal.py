@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..config import ThermalConfig
+from ..core.frames import Pixels
 from ..errors import InputError
-from ..frames import Pixels
 
 _SAMPLES = 20_000
 _RESTART_NS = 1_000_000_000

@@ -14,8 +14,8 @@ import av.error
 from av.video.stream import VideoStream
 
 from ..config import SourceConfig
+from ..core.frames import Camera, Clock, Frame
 from ..errors import InputError
-from ..frames import Camera, Clock, Frame
 from .base import Kind, SourceHealth, SourceInfo
 from .container import plain, stated_end, stated_frames, true_pace, video_stream
 from .pixels import PixelReader

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Protocol
 
+from ..core.frames import Frame
+from ..core.health import Health
+from ..core.memory import give_back
 from ..errors import InputError
-from ..frames import Frame
-from ..health import Health
-from ..memory import give_back
 from .base import SourceHealth, SourceInfo
 
 FIRST_PAUSE_S = 0.25

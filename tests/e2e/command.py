@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from fusecam.pipeline import cli
-from fusecam.pipeline.health import FATES
+from fusecam.pipeline.core.health import FATES
 
 from ..pipeline.clips import write_video
 

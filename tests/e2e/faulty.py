@@ -19,8 +19,8 @@ import cv2
 import numpy as np
 
 from fusecam.pipeline.config import SourceConfig
+from fusecam.pipeline.core.frames import Camera, Frame
 from fusecam.pipeline.errors import InputError
-from fusecam.pipeline.frames import Camera, Frame
 from fusecam.pipeline.sources import Source, SourceHealth, open_source
 
 FAULTS = (

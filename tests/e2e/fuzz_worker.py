@@ -32,12 +32,14 @@ def readers(folder: Path) -> dict[str, tuple[Path, Reader]]:
     import torch
 
     from fusecam.calib.rig import load_rig
-    from fusecam.engines import checkpoints, create_engine, store
-    from fusecam.engines.detector import DETECTOR_WEIGHTS, load_detector
-    from fusecam.pipeline.batch import Clip, _finished
+    from fusecam.engines import create_engine
+    from fusecam.engines.build import store
+    from fusecam.engines.detection.weights import DETECTOR_WEIGHTS, load_detector
+    from fusecam.engines.networks import checkpoints
+    from fusecam.pipeline.batch.clips import Clip, _finished
     from fusecam.pipeline.config import DetectorConfig, SourceConfig, load
-    from fusecam.pipeline.detect import create_detector
-    from fusecam.pipeline.register import Registrar
+    from fusecam.pipeline.detection.detect import create_detector
+    from fusecam.pipeline.registration.register import Registrar
     from fusecam.pipeline.sources import open_source
 
     found: dict[str, tuple[Path, Reader]] = {}

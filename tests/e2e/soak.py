@@ -26,9 +26,9 @@ from rich.console import Console
 
 from fusecam.engines.base import Fused, Pixels
 from fusecam.engines.warp import Size, Warp
-from fusecam.pipeline.assemble import Tools, open_streams
 from fusecam.pipeline.config import RunConfig
-from fusecam.pipeline.detect import Detection
+from fusecam.pipeline.detection.detect import Detection
+from fusecam.pipeline.run.streams import Tools, open_streams
 from fusecam.pipeline.session import run_streams
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"

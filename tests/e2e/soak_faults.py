@@ -21,16 +21,16 @@ from rich.console import Console
 
 from fusecam.engines import create_engine
 from fusecam.engines.base import Fused, FusionEngine
-from fusecam.engines.choice import Chosen
-from fusecam.pipeline.assemble import Alignment, Streams, Tools, build_tools
+from fusecam.engines.fallback import Chosen
 from fusecam.pipeline.config import RunConfig
-from fusecam.pipeline.health import CAMERAS, FATES, Health
-from fusecam.pipeline.register import Registrar
-from fusecam.pipeline.result import Result
+from fusecam.pipeline.core.health import CAMERAS, FATES, Health
+from fusecam.pipeline.core.result import Result
+from fusecam.pipeline.registration.register import Registrar
+from fusecam.pipeline.run.streams import Alignment, Streams, Tools, build_tools
 from fusecam.pipeline.session import run_streams
 from fusecam.pipeline.sinks import SinkHealth
 from fusecam.pipeline.sources.watchdog import WatchedSource
-from fusecam.pipeline.sync import Synchronizer
+from fusecam.pipeline.timing.sync import Synchronizer
 
 from .faulty import STALL_S, Device, Trigger
 

@@ -10,8 +10,8 @@ from functools import partial
 import pytest
 from safetensors.torch import load_file, save_file
 
-from fusecam.engines import checkpoints
-from fusecam.pipeline.batch import Clip
+from fusecam.engines.networks import checkpoints
+from fusecam.pipeline.batch.clips import Clip
 from fusecam.pipeline.config import RunConfig
 
 from .command import QUICK, fusecam, leftovers, pair_of_clips, presentation_times, start

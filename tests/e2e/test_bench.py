@@ -12,8 +12,9 @@ from functools import partial
 import psutil
 import pytest
 
-from fusecam.engines.detector import DETECTOR_WEIGHTS
-from fusecam.pipeline import cli, machine
+from fusecam.engines.detection.weights import DETECTOR_WEIGHTS
+from fusecam.pipeline import cli
+from fusecam.pipeline.core import machine
 
 from ..pipeline.detectors import own_weights
 from .command import fusecam, leftovers, start

@@ -11,7 +11,7 @@ from fusecam.calib.find import Found
 from fusecam.calib.joint import View
 from fusecam.calib.pictures import Sight
 from fusecam.pipeline.calibrate.capture import Guide, PassThrough, Shot
-from fusecam.pipeline.frames import Frame, FramePair
+from fusecam.pipeline.core.frames import Frame, FramePair
 
 from .command import fusecam, pair_of_clips
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from fusecam.calib.rig import load_rig
-from fusecam.engines.detector import DETECTOR_WEIGHTS
+from fusecam.engines.detection.weights import DETECTOR_WEIGHTS
 from fusecam.samples.truth import decode_depth
 
 from .command import fusecam, json_lines, leftovers, presentation_times

@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from fusecam.engines.detector import DETECTOR_WEIGHTS
+from fusecam.engines.detection.weights import DETECTOR_WEIGHTS
 
 from ..pipeline.detectors import SAMPLES, own_weights
 from ..pipeline.test_detect import NAMES, SMALL, build

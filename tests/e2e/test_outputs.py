@@ -16,13 +16,13 @@ from rich.console import Console
 from fusecam.engines import create_engine
 from fusecam.engines.base import Fused
 from fusecam.pipeline import session
-from fusecam.pipeline.assemble import Tools, open_streams
 from fusecam.pipeline.config import OverlayConfig, RunConfig
+from fusecam.pipeline.core.health import FATES
+from fusecam.pipeline.core.latency import LatencyRecorder
+from fusecam.pipeline.core.result import Result
 from fusecam.pipeline.errors import InputError
-from fusecam.pipeline.health import FATES
-from fusecam.pipeline.latency import LatencyRecorder
 from fusecam.pipeline.overlay import Overlay
-from fusecam.pipeline.result import Result
+from fusecam.pipeline.run.streams import Tools, open_streams
 from fusecam.pipeline.session import Finished, interruptible, run_streams
 from fusecam.pipeline.sinks import SinkHealth, StopRequested
 

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from fusecam.pipeline.health import FATES
+from fusecam.pipeline.core.health import FATES
 
 from .command import QUICK, fusecam, presentation_times
 

@@ -14,11 +14,11 @@ import pytest
 from rich.console import Console
 
 from fusecam.engines import create_engine
-from fusecam.pipeline.assemble import Tools, open_streams
 from fusecam.pipeline.config import OutputConfig, RecordConfig, RunConfig
-from fusecam.pipeline.detect import Detection
-from fusecam.pipeline.doubts import DOUBTFUL, Doubts
-from fusecam.pipeline.health import FATES, Health
+from fusecam.pipeline.core.doubts import DOUBTFUL, Doubts
+from fusecam.pipeline.core.health import FATES, Health
+from fusecam.pipeline.detection.detect import Detection
+from fusecam.pipeline.run.streams import Tools, open_streams
 from fusecam.pipeline.session import interruptible, run_streams
 from fusecam.pipeline.sinks.manifest import TRACKS
 from fusecam.pipeline.sinks.record import RecordSink

@@ -21,7 +21,7 @@ from typing import Any
 
 import aiohttp
 
-from fusecam.pipeline.serve.pictures import VIEWS
+from fusecam.pipeline.monitoring.page.pictures import VIEWS
 
 from .command import pair_of_clips, start
 

@@ -15,10 +15,10 @@ from unittest import mock
 
 import torch
 
-from fusecam.engines.graph import ImagePath, examples
+from fusecam.engines.backends.graph import ImagePath, examples
+from fusecam.engines.backends.trt_converters import register
 from fusecam.engines.registry import network
 from fusecam.engines.rtx.layers import defined, refusals
-from fusecam.engines.trt_converters import register
 from fusecam.engines.warp import Shape
 
 GPU = {

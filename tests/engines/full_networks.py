@@ -16,13 +16,13 @@ import numpy as np
 import psutil
 import torch
 
-from fusecam.engines import store
+from fusecam.engines.backends.openvino import OpenVinoEngine
+from fusecam.engines.build import store
+from fusecam.engines.build.parity import Parity
 from fusecam.engines.networks.dfvo import DFVO
 from fusecam.engines.networks.iassf import IASSF
 from fusecam.engines.networks.io import Network
 from fusecam.engines.networks.lure import Lure
-from fusecam.engines.openvino import OpenVinoEngine
-from fusecam.engines.parity import Parity
 
 NETWORKS: dict[str, Callable[[], Network]] = {"iassf": IASSF, "dfvo": lambda: DFVO(deployed=True), "lure": Lure}
 

@@ -8,7 +8,7 @@ import numpy as np
 import openvino as ov
 from openvino import opset13 as op
 
-from fusecam.engines.steady import CONTROLS
+from fusecam.engines.networks.smoothing import CONTROLS
 
 Change = Callable[[ov.Output], ov.Node]
 """What is given instead of an output of the network, or of its controls."""

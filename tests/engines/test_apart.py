@@ -15,9 +15,10 @@ import numpy as np
 import psutil
 import pytest
 
-from fusecam.engines import create_engine, store
-from fusecam.engines.apart import build_apart, stoppable
+from fusecam.engines import create_engine
 from fusecam.engines.base import BuildStopped
+from fusecam.engines.build import store
+from fusecam.engines.build.process import build_apart, stoppable
 from fusecam.engines.detection import DetectorEngine
 
 PROGRAM = """
@@ -34,7 +35,8 @@ np.save("fused.npy", fused.image)
 mib = psutil.Process().memory_info().rss / 2**20
 print(json.dumps(dict(torch="torch" in sys.modules, rows=len(rows), mib=mib)))
 """
-WARP = "__import__('fusecam.pipeline.register', fromlist=['Registrar']).Registrar(None).warp((160, 120), (128, 96))"
+REGISTER = "fusecam.pipeline.registration.register"
+WARP = f"__import__('{REGISTER}', fromlist=['Registrar']).Registrar(None).warp((160, 120), (128, 96))"
 
 
 def run(folder: Path, broken: bool) -> tuple[dict[str, float], np.ndarray]:
@@ -68,7 +70,9 @@ def test_where_torch_is_there_already_it_is_built_here(tmp_path: Path, monkeypat
 
 
 def test_a_build_that_fails_is_said_to_have_failed(tmp_path: Path) -> None:
-    code = "from fusecam.engines.apart import build_apart; print(build_apart('fusion', 'nonsense', 1, 1, 1, 1, 1))"
+    code = (
+        "from fusecam.engines.build.process import build_apart; print(build_apart('fusion', 'nonsense', 1, 1, 1, 1, 1))"
+    )
     environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
     ran = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert (ran.stdout, ran.stderr) == ("False\n", "")
@@ -76,7 +80,7 @@ def test_a_build_that_fails_is_said_to_have_failed(tmp_path: Path) -> None:
 
 BUILD = """
 import threading
-from fusecam.engines.apart import build_apart
+from fusecam.engines.build.process import build_apart
 print("started", flush=True)
 build_apart("fusion", "tiny:openvino:f32", 1, 160, 120, 160, 120, 1)
 """
@@ -88,7 +92,7 @@ def child_of(process: subprocess.Popen[str], within_s: float = 30) -> psutil.Pro
     while time.monotonic() < deadline:
         for child in psutil.Process(process.pid).children(recursive=True):
             with suppress(psutil.Error):
-                if "fusecam.engines.apart" in child.cmdline():
+                if "fusecam.engines" in child.cmdline():
                     return child
         time.sleep(0.02)
     raise AssertionError("nothing was built")

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from fusecam.engines import create_engine
+from fusecam.engines.backends.eager import EagerEngine
 from fusecam.engines.base import EngineError, Fused, FusionEngine
-from fusecam.engines.choice import Chosen
-from fusecam.engines.eager import EagerEngine
+from fusecam.engines.fallback import Chosen
 from fusecam.engines.networks.average import Average
 
 RNG = np.random.default_rng(3)

@@ -21,17 +21,17 @@ import torch
 from torch import Tensor
 
 from fusecam.engines import EngineError, registry
-from fusecam.engines.graph import INPUTS, OUTPUTS, ImagePath, examples
+from fusecam.engines.backends.graph import INPUTS, OUTPUTS, ImagePath, examples
+from fusecam.engines.backends.ov import ov
+from fusecam.engines.build.parity import gate_warp
 from fusecam.engines.networks.average import Average
 from fusecam.engines.networks.io import from_rgb, to_gray, to_rgb
-from fusecam.engines.ov import ov
-from fusecam.engines.parity import gate_warp
+from fusecam.engines.networks.smoothing import CONTROLS, STATE
 from fusecam.engines.rtx import build as building
 from fusecam.engines.rtx import compile as compiling
 from fusecam.engines.rtx import export as exporting
 from fusecam.engines.rtx.compile import compile_engine, parse_size, parse_targets
 from fusecam.engines.rtx.layers import Layer, Value, built, refusals
-from fusecam.engines.steady import CONTROLS, STATE
 from fusecam.engines.warp import Shape
 
 TARGETS = ["sm75", "sm86", "sm89", "sm120"]

@@ -8,19 +8,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fusecam.engines import EngineError, create_engine, eight_bits
-from fusecam.engines.openvino import _convert
+from fusecam.engines import EngineError, create_engine
+from fusecam.engines.backends import int8
+from fusecam.engines.backends.openvino import _convert
 from fusecam.engines.registry import available, network
 from fusecam.engines.warp import Shape
 
-needs_nncf = pytest.mark.skipif(eight_bits.missing() is not None, reason=str(eight_bits.missing()))
+needs_nncf = pytest.mark.skipif(int8.missing() is not None, reason=str(int8.missing()))
 
 
 @needs_nncf
 @pytest.mark.parametrize(("name", "count"), [("realtime", 7), ("tiny", 6)])
 def test_the_named_layers_and_no_others_are_quantised(name: str, count: int, capsys: pytest.CaptureFixture) -> None:
     shape = Shape.of(640, 480)
-    model = eight_bits.quantised(_convert(network(name, True).eval(), shape), name, shape)
+    model = int8.quantised(_convert(network(name, True).eval(), shape), name, shape)
     assert capsys.readouterr().out == ""
     eight, whole = [], []
     for operation in model.get_ordered_ops():
@@ -30,7 +31,7 @@ def test_the_named_layers_and_no_others_are_quantised(name: str, count: int, cap
             (eight if before[0] == "FakeQuantize" else whole).append(after)
     assert len(eight) == count
     modules = {re.sub(r"__module\.network\.(\w+\.[a-z]+\d?)\..*", r"\1", each) for each in eight}
-    assert modules == set(eight_bits.LAYERS[name])
+    assert modules == set(int8.LAYERS[name])
     assert any("core.visible" in each for each in whole)
     assert any("core.candidate" in each for each in whole)
 
@@ -62,7 +63,7 @@ def test_eight_bits_are_near_but_not_the_same(street) -> None:
 
 
 def test_without_nncf_it_is_not_offered_and_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(eight_bits, "find_spec", lambda name: None)
+    monkeypatch.setattr(int8, "find_spec", lambda name: None)
     assert not [spec for spec, _ in available() if spec.endswith("int8")]
     with pytest.raises(EngineError, match=r"engine 'tiny:openvino:int8': .* NNCF: pip install 'fusecam\[int8\]'"):
         create_engine("tiny:openvino:int8")
@@ -79,4 +80,4 @@ def test_a_clip_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | No
     if content is not None:
         clip.write_bytes(content)
     with pytest.raises(EngineError, match=r"fog_day_vis\.mp4: cannot be read.*install fusecam anew"):
-        list(eight_bits._frames(clip, (64, 48)))
+        list(int8._frames(clip, (64, 48)))

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from fusecam.engines import EngineError, Fused, FusionEngine, available, create_engine
+from fusecam.engines.backends.lru import SIZES_KEPT
+from fusecam.engines.backends.openvino import OpenVinoEngine
+from fusecam.engines.build.parity import gate_warp
 from fusecam.engines.networks.average import Average
-from fusecam.engines.openvino import OpenVinoEngine
-from fusecam.engines.parity import gate_warp
-from fusecam.engines.recent import SIZES_KEPT
 from fusecam.engines.warp import Shape, Warp
 
 SPECS = ["physics", "physics:torch", "average", "average:torch"]

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from fusecam.engines.backends.openvino import OpenVinoEngine
 from fusecam.engines.networks import published
 from fusecam.engines.networks.iassf import HDE, IASSF, PROFILES
-from fusecam.engines.openvino import OpenVinoEngine
 
 from .vectors import golden, parameters, run, state
 

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from fusecam.engines import EngineError, checkpoints, create_engine
-from fusecam.engines.eager import EagerEngine
-from fusecam.engines.networks import lure
+from fusecam.engines import EngineError, create_engine
+from fusecam.engines.backends.eager import EagerEngine
+from fusecam.engines.backends.openvino import OpenVinoEngine
+from fusecam.engines.networks import checkpoints, lure
 from fusecam.engines.networks.lure import FULL, PROMPTS, Lure, Profile, split_prompts
 from fusecam.engines.networks.lure_blocks import TextGuidedAttention, prior_rule
-from fusecam.engines.openvino import OpenVinoEngine
-from fusecam.engines.prompts.asked import Fixed
+from fusecam.engines.networks.smoothing import CONTROLS, STRENGTHS
+from fusecam.engines.prompts.conditioning import Fixed
 from fusecam.engines.prompts.tasks import TASKS
-from fusecam.engines.steady import CONTROLS, STRENGTHS
 
 LEAST = Profile(
     widths=(8, 8, 12, 16),

@@ -10,7 +10,7 @@ from pathlib import Path
 CODE = """
 import sys
 from fusecam.engines import create_engine
-import fusecam.engines.openvino
+import fusecam.engines.backends.openvino
 import torch  # so that it is converted in this process
 create_engine("average:openvino:f32").prepare(160, 120)
 assert "openvino.tools.ovc.convert_impl" in sys.modules

@@ -12,16 +12,16 @@ import torch
 from torch import Tensor
 
 from fusecam.engines import EngineError, create_engine
+from fusecam.engines.backends.eager import EagerEngine
+from fusecam.engines.backends.graph import OUTPUTS
+from fusecam.engines.backends.openvino import OpenVinoEngine
 from fusecam.engines.base import EngineRefused, Outputs
-from fusecam.engines.choice import Chosen
-from fusecam.engines.eager import EagerEngine
-from fusecam.engines.graph import OUTPUTS
+from fusecam.engines.build.parity import LIMITS_DB, Parity, compare, gate_frames
+from fusecam.engines.fallback import Chosen
 from fusecam.engines.networks.average import Average
 from fusecam.engines.networks.physics_fusion import PhysicsFusion
-from fusecam.engines.openvino import OpenVinoEngine
-from fusecam.engines.parity import LIMITS_DB, Parity, compare, gate_frames
+from fusecam.engines.networks.smoothing import CONTROLS
 from fusecam.engines.registry import PAPERS, available
-from fusecam.engines.steady import CONTROLS
 from fusecam.engines.warp import Shape
 
 from . import tampered

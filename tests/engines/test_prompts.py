@@ -10,10 +10,10 @@ import pytest
 
 from fusecam.engines import EngineError, create_engine
 from fusecam.engines.networks.average import Average
+from fusecam.engines.networks.smoothing import STRENGTHS
 from fusecam.engines.prompts import TASKS, understand
-from fusecam.engines.prompts.asked import THRESHOLDS, AutoPrompt, Fixed, ask, measure
+from fusecam.engines.prompts.conditioning import THRESHOLDS, AutoPrompt, Fixed, ask, measure
 from fusecam.engines.prompts.words import LONGEST, PIECES, pieces, words
-from fusecam.engines.steady import STRENGTHS
 
 HAZE, DARK, GLARE, FAINT, X4, X8 = (task.name for task in TASKS)
 CLEAN: set[str] = set()
@@ -240,7 +240,7 @@ def test_auto_starts_afresh_on_a_cut_and_after_a_gap(street) -> None:
 
 
 def test_engines_ask_anew_with_every_frame(street) -> None:
-    from fusecam.engines.eager import EagerEngine
+    from fusecam.engines.backends.eager import EagerEngine
 
     seen: list[np.ndarray] = []
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from fusecam.engines import EngineError, checkpoints, create_engine, physics
-from fusecam.engines.networks import realtime, realtime_core
+from fusecam.engines import EngineError, create_engine, physics
+from fusecam.engines.networks import checkpoints, realtime, realtime_core
 from fusecam.engines.networks.realtime import RealtimeFusion
 from fusecam.engines.networks.realtime_core import PROFILES, Profile
 

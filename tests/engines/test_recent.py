@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fusecam.engines.recent import SIZES_KEPT, Recent
+from fusecam.engines.backends.lru import SIZES_KEPT, Recent
 
 
 def test_the_size_not_asked_for_longest_goes_before_another_is_built() -> None:

@@ -6,14 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from fusecam.engines import create_engine, registry, sixteen_bits, store
-from fusecam.engines.openvino import _convert
+from fusecam.engines import create_engine, registry
+from fusecam.engines.backends import bf16
+from fusecam.engines.backends.openvino import _convert
+from fusecam.engines.build import store
 from fusecam.engines.registry import network, parse
 from fusecam.engines.warp import Shape
 
 
 def test_the_head_and_nothing_else_is_narrowed() -> None:
-    model = sixteen_bits.narrowed(_convert(network("realtime", True).eval(), Shape.of(160, 120)), "realtime")
+    model = bf16.narrowed(_convert(network("realtime", True).eval(), Shape.of(160, 120)), "realtime")
     narrow, wide = [], []
     for operation in model.get_ordered_ops():
         if operation.get_type_name() in ("Convolution", "MatMul"):
@@ -41,7 +43,7 @@ def test_it_stays_as_near_as_f32_must(tmp_path: Path, monkeypatch: pytest.Monkey
     (parity,) = (entry.facts["parity"] for entry in store.entries() if "parity" in entry.facts)
     least = min(min(frame["outputs"]["fused"], frame["outputs"]["unlifted"]) for frame in parity["frames"])
     assert least > 45
-    if sixteen_bits.native():  # elsewhere OpenVINO widens it
+    if bf16.native():  # elsewhere OpenVINO widens it
         assert least < 70
 
 
@@ -52,14 +54,14 @@ def test_it_stays_as_near_as_f32_must(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_it_is_the_default_where_the_processor_has_it(
     monkeypatch: pytest.MonkeyPatch, features: set[str], precision: str
 ) -> None:
-    monkeypatch.setattr(sixteen_bits, "features", lambda: frozenset(features))
+    monkeypatch.setattr(bf16, "features", lambda: frozenset(features))
     assert parse("realtime:openvino") == ("realtime", "openvino", precision)
     assert parse("tiny:openvino") == ("tiny", "openvino", "f32")
     assert parse("realtime:torch") == ("realtime", "torch", "f32")
 
 
 def test_f32_is_next_in_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sixteen_bits, "features", lambda: frozenset({"avx512_bf16"}))
+    monkeypatch.setattr(bf16, "features", lambda: frozenset({"avx512_bf16"}))
     monkeypatch.setattr(registry, "unusable", lambda backend: None if backend in ("openvino", "torch") else "not here")
     tried = []
     monkeypatch.setattr(registry, "_make", lambda name, backend, precision, *rest: tried.append((backend, precision)))

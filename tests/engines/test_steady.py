@@ -8,7 +8,7 @@ import pytest
 
 from fusecam.engines import create_engine
 from fusecam.engines.base import Fused, FusionEngine, Pixels
-from fusecam.engines.steady import STATE, Steady
+from fusecam.engines.networks.smoothing import STATE, Steady
 
 FRAME_S = 0.04
 

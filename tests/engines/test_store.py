@@ -16,9 +16,12 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from fusecam.engines import EngineError, checkpoints, create_engine, secret, store
+from fusecam.engines import EngineError, create_engine
+from fusecam.engines.backends.tensorrt import BLOB, KeptEngines
+from fusecam.engines.build import store
 from fusecam.engines.detection import DetectorEngine
-from fusecam.engines.tensorrt import BLOB, KeptEngines
+from fusecam.engines.host import secret
+from fusecam.engines.networks import checkpoints
 from fusecam.pipeline.cli import app
 
 KEY = {"network": "n", "shape": "64x48", "precision": "f32"}
@@ -57,7 +60,7 @@ def test_a_change_in_any_module_that_is_used_changes_the_key(tmp_path: Path) -> 
 import sys
 from fusecam.engines import apart, eager, openvino, registry
 from fusecam.engines.detection.network import Whole
-from fusecam.engines.detector import DETECTOR_WEIGHTS
+from fusecam.engines.detection.weights import DETECTOR_WEIGHTS
 for name in registry.NAMES:
     registry.network(name)
 Whole(DETECTOR_WEIGHTS)

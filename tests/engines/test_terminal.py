@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from rich.table import Table
 from rich.text import Text
 
-from fusecam.engines.terminal import HINT, Terminal, markup, plain, printable, redact, redacted
+from fusecam.engines.host.terminal import HINT, Terminal, markup, plain, printable, redact, redacted
 
 ROOT = Path(__file__).parents[2]
 SECRET = st.text("abcXYZ0189", min_size=4, max_size=9).map(lambda core: f"Zq{core}Qz")

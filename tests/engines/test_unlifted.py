@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from fusecam.engines import checkpoints, create_engine
-from fusecam.engines.eager import EagerEngine
-from fusecam.engines.networks import realtime
+from fusecam.engines import create_engine
+from fusecam.engines.backends.eager import EagerEngine
+from fusecam.engines.build.parity import Parity, compare
+from fusecam.engines.networks import checkpoints, realtime
 from fusecam.engines.networks.average import Average
 from fusecam.engines.networks.io import LUMA
-from fusecam.engines.parity import Parity, compare
 from fusecam.engines.registry import NETWORKS, UNLIFTED
 from fusecam.engines.warp import Shape
 

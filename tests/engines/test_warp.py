@@ -10,15 +10,16 @@ import numpy as np
 import pytest
 import torch
 
-from fusecam.engines import EngineError, create_engine, registry, store
+from fusecam.engines import EngineError, create_engine, registry
+from fusecam.engines.backends.eager import EagerEngine
+from fusecam.engines.backends.graph import INPUTS, OUTPUTS, ImagePath, examples
+from fusecam.engines.backends.openvino import OpenVinoEngine, _convert
+from fusecam.engines.backends.ov import ov
 from fusecam.engines.base import EngineRefused
-from fusecam.engines.eager import EagerEngine
-from fusecam.engines.graph import INPUTS, OUTPUTS, ImagePath, examples
+from fusecam.engines.build import store
+from fusecam.engines.build.parity import compare, gate_warp
 from fusecam.engines.networks.average import Average
-from fusecam.engines.openvino import OpenVinoEngine, _convert
-from fusecam.engines.ov import ov
-from fusecam.engines.parity import compare, gate_warp
-from fusecam.engines.steady import CONTROLS
+from fusecam.engines.networks.smoothing import CONTROLS
 from fusecam.engines.warp import Held, Shape, Warp
 
 SHAPES = [

@@ -19,10 +19,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from fusecam.engines import EngineError, checkpoints
-from fusecam.engines.architecture import LAYERS, checked
-from fusecam.engines.detector import build_detector, load_detector
-from fusecam.pipeline.detect import UltralyticsDetector
+from fusecam.engines import EngineError
+from fusecam.engines.detection.weights import build_detector, load_detector
+from fusecam.engines.networks import checkpoints
+from fusecam.engines.networks.architecture import LAYERS, checked
+from fusecam.pipeline.detection.detect import UltralyticsDetector
 from fusecam.pipeline.errors import InputError
 
 PLAIN: dict[str, Any] = {
@@ -41,8 +42,8 @@ PROGRAM = """
         os._exit(77)
     socket.getaddrinfo = socket.create_connection = socket.socket.connect = refuse
     from fusecam.engines import EngineError
-    from fusecam.engines.detector import load_detector
-    from fusecam.pipeline.detect import UltralyticsDetector
+    from fusecam.engines.detection.weights import load_detector
+    from fusecam.pipeline.detection.detect import UltralyticsDetector
     from fusecam.pipeline.errors import InputError
     subprocess.run = subprocess.Popen = subprocess.check_output = refuse
     for file in sorted(Path.cwd().glob("*.safetensors")):

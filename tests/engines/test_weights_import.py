@@ -14,8 +14,8 @@ import torch
 from safetensors.torch import save_file
 from typer.testing import CliRunner
 
-from fusecam.engines import EngineError, available, checkpoints, create_engine, registry
-from fusecam.engines.networks import dfvo, iassf
+from fusecam.engines import EngineError, available, create_engine, registry
+from fusecam.engines.networks import checkpoints, dfvo, iassf
 from fusecam.engines.networks.realtime import RealtimeFusion
 from fusecam.engines.networks.realtime_core import PROFILES
 from fusecam.engines.weights_cli import weights

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from fusecam.engines.networks.io import Network
-from fusecam.engines.steady import CONTROLS
+from fusecam.engines.networks.smoothing import CONTROLS
 
 from ..conformance import fill
 

@@ -10,8 +10,8 @@ import torch
 import yaml
 
 from fusecam.engines.detection.quiet import ultralytics
-from fusecam.engines.detector import build_detector, save_detector
-from fusecam.pipeline.frames import Pixels
+from fusecam.engines.detection.weights import build_detector, save_detector
+from fusecam.pipeline.core.frames import Pixels
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fusecam.pipeline.alignment import Alignment, measure_alignment
 from fusecam.pipeline.config import SourceConfig
-from fusecam.pipeline.doubts import Doubts
-from fusecam.pipeline.frames import Camera
-from fusecam.pipeline.register import Registrar
+from fusecam.pipeline.core.doubts import Doubts
+from fusecam.pipeline.core.frames import Camera
+from fusecam.pipeline.registration.register import Registrar
+from fusecam.pipeline.run.alignment import Alignment, measure_alignment
 from fusecam.pipeline.sources import open_source
 
 from .clips import remux, write_video

@@ -16,9 +16,10 @@ import pytest
 import torch
 
 from fusecam.calib.rig import load_rig
-from fusecam.engines import EngineError, available, create_engine, eight_bits, registry
+from fusecam.engines import EngineError, available, create_engine, registry
+from fusecam.engines.backends import int8
+from fusecam.engines.networks.smoothing import CONTROLS
 from fusecam.engines.registry import NETWORKS
-from fusecam.engines.steady import CONTROLS
 from fusecam.pipeline.bench import jobs
 from fusecam.pipeline.bench.chain import measure_chain
 from fusecam.pipeline.bench.cost import count_cost
@@ -254,7 +255,7 @@ def test_cost_of_layers_and_of_none():
     assert count_cost(CostJob("average", (64, 48))) == nothing
 
 
-INT8 = () if eight_bits.missing() else ("int8",)
+INT8 = () if int8.missing() else ("int8",)
 """Where NNCF is installed."""
 
 

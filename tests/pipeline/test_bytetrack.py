@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fusecam.engines.detection.quiet import ultralytics
-from fusecam.pipeline.bytetrack import ByteTrack
+from fusecam.pipeline.detection.bytetrack import ByteTrack
 
 from .detectors import SAMPLES
 
@@ -99,7 +99,7 @@ def test_a_track_that_is_not_found_for_long_ends() -> None:
 
 def test_tracking_takes_no_torch_into_the_run() -> None:
     code = (
-        "import sys, psutil; from fusecam.pipeline.track import Tracker; Tracker(0.25); "
+        "import sys, psutil; from fusecam.pipeline.detection.track import Tracker; Tracker(0.25); "
         "print('torch' in sys.modules, 'ultralytics' in sys.modules, psutil.Process().memory_info().rss // 2**20)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

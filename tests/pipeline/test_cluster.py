@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
-from fusecam.pipeline.cluster import places
+from fusecam.pipeline.batch.cluster import places
+from fusecam.pipeline.batch.worker import claim_cores
 from fusecam.pipeline.options import THIS_CLUSTER, BareRay
-from fusecam.pipeline.worker import claim_cores
 
 
 def node(name, cpus, gpus=0, alive=True):
@@ -35,7 +35,7 @@ def test_places(nodes, cores, expected):
 
 CLAIM = """
 import os, sys, pathlib
-from fusecam.pipeline.worker import claim_cores
+from fusecam.pipeline.batch.worker import claim_cores
 claims = claim_cores(int(sys.argv[1]), pathlib.Path(sys.argv[2]))
 print(*sorted(claims), "|", *sorted(os.sched_getaffinity(0)), flush=True)
 sys.stdin.readline()

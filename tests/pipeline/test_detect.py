@@ -17,9 +17,9 @@ import torch
 from PIL import Image, UnidentifiedImageError
 
 from fusecam.engines.detection.quiet import ultralytics
-from fusecam.pipeline.detect import Detection, UltralyticsDetector
+from fusecam.pipeline.core.frames import Pixels
+from fusecam.pipeline.detection.detect import Detection, UltralyticsDetector
 from fusecam.pipeline.errors import InputError
-from fusecam.pipeline.frames import Pixels
 
 from .detectors import SMALL, make_sure
 
@@ -183,7 +183,7 @@ def test_importing_stays_quiet_offline_and_leaves_threads_alone(weights: Path, t
         cv2.setNumThreads(3)
         torch.set_num_threads(3)
         import numpy as np
-        from fusecam.pipeline.detect import UltralyticsDetector
+        from fusecam.pipeline.detection.detect import UltralyticsDetector
         assert "ultralytics" not in sys.modules
         UltralyticsDetector(Path({str(weights)!r}), 0.001).detect(np.zeros((96, 128, 3), np.uint8))
         assert (cv2.getNumThreads(), torch.get_num_threads()) == (3, 3)

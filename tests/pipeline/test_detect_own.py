@@ -17,16 +17,16 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from fusecam.engines import store
+from fusecam.engines.backends.ov import ov
 from fusecam.engines.base import EngineError, EngineRefused
+from fusecam.engines.build import store
 from fusecam.engines.detection import DetectorEngine, Letterbox
 from fusecam.engines.detection.parity import Agreement, compare, frames
 from fusecam.engines.detection.quiet import ultralytics
 from fusecam.engines.detection.suppress import suppress
-from fusecam.engines.detector import DETECTOR_NAMES, DETECTOR_WEIGHTS, load_detector
-from fusecam.engines.ov import ov
+from fusecam.engines.detection.weights import DETECTOR_NAMES, DETECTOR_WEIGHTS, load_detector
 from fusecam.pipeline.config import DetectorConfig
-from fusecam.pipeline.detect import OwnDetector, create_detector
+from fusecam.pipeline.detection.detect import OwnDetector, create_detector
 from fusecam.pipeline.errors import InputError
 
 from .detectors import own_weights, street_scene
@@ -165,7 +165,7 @@ def test_a_size_is_built_once_and_then_without_torch(random_weights: Path) -> No
         import sys
         from pathlib import Path
         import numpy as np
-        from fusecam.pipeline.detect import OwnDetector
+        from fusecam.pipeline.detection.detect import OwnDetector
         found = OwnDetector(Path({str(random_weights)!r}), 0.5).detect(np.load(sys.argv[1]))
         assert "torch" not in sys.modules and "ultralytics" not in sys.modules
         print(len(found))

@@ -3,8 +3,8 @@
 import io
 import sys
 
-from fusecam.engines.terminal import Terminal
-from fusecam.pipeline.doctor import run_doctor
+from fusecam.engines.host.terminal import Terminal
+from fusecam.pipeline.commands.doctor import run_doctor
 
 
 def test_advice_is_printed_as_it_is_to_be_typed(monkeypatch):

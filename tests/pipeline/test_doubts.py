@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fusecam.pipeline.doubts import DOUBTFUL, Doubts
+from fusecam.pipeline.core.doubts import DOUBTFUL, Doubts
 
 from ..e2e.command import fusecam, leftovers, pair_of_clips
 

@@ -15,14 +15,14 @@ import yaml
 
 from fusecam.calib.rig import Rig, load_rig
 from fusecam.engines.base import Fused
-from fusecam.pipeline.agreement import Agreement, edge_record
 from fusecam.pipeline.config import OverlayConfig
-from fusecam.pipeline.drift import DriftMonitor
-from fusecam.pipeline.frames import Frame, FramePair, Pixels
-from fusecam.pipeline.latency import LatencyRecorder
+from fusecam.pipeline.core.frames import Frame, FramePair, Pixels
+from fusecam.pipeline.core.latency import LatencyRecorder
+from fusecam.pipeline.core.result import Result
 from fusecam.pipeline.overlay import Overlay
-from fusecam.pipeline.register import Registrar
-from fusecam.pipeline.result import Result
+from fusecam.pipeline.registration.agreement import Agreement, edge_record
+from fusecam.pipeline.registration.drift import DriftMonitor
+from fusecam.pipeline.registration.register import Registrar
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 DATA = Path(__file__).parents[3] / "shared" / "data" / "msrs_dev_120"

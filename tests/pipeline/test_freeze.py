@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from fusecam.pipeline.config import SourceConfig
-from fusecam.pipeline.frames import Camera
-from fusecam.pipeline.freeze import FreezeWatch
+from fusecam.pipeline.core.frames import Camera
 from fusecam.pipeline.sources import open_source
+from fusecam.pipeline.sources.frozen import FreezeWatch
 
 from .clips import write_video
 

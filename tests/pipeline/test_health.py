@@ -4,7 +4,7 @@ import json
 import threading
 import time
 
-from fusecam.pipeline.health import CAMERA_COUNTERS, RUN_COUNTERS, Health
+from fusecam.pipeline.core.health import CAMERA_COUNTERS, RUN_COUNTERS, Health
 
 
 def test_counters_rise_and_never_fall():

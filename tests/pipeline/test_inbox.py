@@ -6,8 +6,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from fusecam.pipeline.frames import Camera, Frame
-from fusecam.pipeline.inbox import Inbox
+from fusecam.pipeline.core.frames import Camera, Frame
+from fusecam.pipeline.run.input_queue import Inbox
 
 
 def frame(camera: Camera, sequence: int, arrival_ns: int = 0) -> Frame:

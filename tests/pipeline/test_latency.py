@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from fusecam.pipeline.latency import EXACT, LatencyRecorder
+from fusecam.pipeline.core.latency import EXACT, LatencyRecorder
 
 WANTED = (50, 95, 99)
 
@@ -150,7 +150,7 @@ def test_what_cannot_be(call: object) -> None:
 
 def test_rolling_figures_forget(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 10**12
-    monkeypatch.setattr("fusecam.pipeline.latency.time.monotonic_ns", lambda: now)
+    monkeypatch.setattr("fusecam.pipeline.core.latency.time.monotonic_ns", lambda: now)
     recorder = LatencyRecorder()
     assert recorder.rolling("age") is None
     assert recorder.fps() == recorder.fps(2.0) == 0

@@ -9,16 +9,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fusecam.pipeline.account import Account
-from fusecam.pipeline.alone import stand_in
+from fusecam.pipeline.core.frames import Camera, Frame, FramePair
+from fusecam.pipeline.core.health import CAMERAS, FATES, Health
 from fusecam.pipeline.errors import InputError
-from fusecam.pipeline.frames import Camera, Frame, FramePair
-from fusecam.pipeline.freeze import FreezeWatch
-from fusecam.pipeline.handover import Handover
-from fusecam.pipeline.health import CAMERAS, FATES, Health
-from fusecam.pipeline.inbox import Inbox
-from fusecam.pipeline.register import Registrar
-from fusecam.pipeline.sync import Synchronizer
+from fusecam.pipeline.registration.infrared_only import stand_in
+from fusecam.pipeline.registration.register import Registrar
+from fusecam.pipeline.run.accounting import Account
+from fusecam.pipeline.run.input_queue import Inbox
+from fusecam.pipeline.run.output_queue import Handover
+from fusecam.pipeline.sources.frozen import FreezeWatch
+from fusecam.pipeline.timing.sync import Synchronizer
 
 from .make_results import result
 

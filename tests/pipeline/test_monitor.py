@@ -13,13 +13,13 @@ from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 
 from fusecam.pipeline.config import MonitorConfig
-from fusecam.pipeline.detect import Detection
+from fusecam.pipeline.core import log
+from fusecam.pipeline.core.latency import LatencyRecorder
+from fusecam.pipeline.detection.detect import Detection
 from fusecam.pipeline.errors import InputError
-from fusecam.pipeline.latency import LatencyRecorder
-from fusecam.pipeline.monitor import log
-from fusecam.pipeline.monitor.address import Address, parse_address
-from fusecam.pipeline.monitor.metrics import BOUNDS_MS, MetricsEndpoint
-from fusecam.pipeline.monitor.watch import watched
+from fusecam.pipeline.monitoring.address import Address, parse_address
+from fusecam.pipeline.monitoring.metrics import BOUNDS_MS, MetricsEndpoint
+from fusecam.pipeline.monitoring.watch import watched
 
 from .make_results import result
 from .watching import run_view

@@ -14,11 +14,11 @@ import yaml
 
 from fusecam.calib.rig import Rig, load_rig
 from fusecam.pipeline.config import SourceConfig
-from fusecam.pipeline.frames import Camera, Frame
-from fusecam.pipeline.motion import MotionSignature
-from fusecam.pipeline.offset import estimate_drift, estimate_offset, measure_drift, measure_offset
-from fusecam.pipeline.register import Registrar
+from fusecam.pipeline.core.frames import Camera, Frame
+from fusecam.pipeline.registration.register import Registrar
 from fusecam.pipeline.sources import open_source
+from fusecam.pipeline.timing.motion import MotionSignature
+from fusecam.pipeline.timing.offset import estimate_drift, estimate_offset, measure_drift, measure_offset
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 SMALL = (80, 60)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from typer.main import get_command
 
-from fusecam.pipeline import batch, cli, session
+from fusecam.pipeline import cli, session
 from fusecam.pipeline.cli import app
 from fusecam.pipeline.config import RunConfig
 
@@ -58,7 +58,7 @@ class Seen:
             return 0
 
         self._patch.setattr(session, "run_session", take)
-        self._patch.setattr(batch, "run_batch", take)
+        self._patch.setattr(run, "run_batch", take)
         self._patch.setattr(sys, "argv", ["fusecam", *words])
         with pytest.raises(SystemExit) as left:
             cli.main()

@@ -10,13 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fusecam.pipeline import text
 from fusecam.pipeline.config import OverlayConfig
-from fusecam.pipeline.detect import Detection
-from fusecam.pipeline.latency import LatencyRecorder
-from fusecam.pipeline.overlay import Hud, Overlay, boxes, class_colour
+from fusecam.pipeline.core.latency import LatencyRecorder
+from fusecam.pipeline.detection.detect import Detection
+from fusecam.pipeline.overlay import Hud, Overlay, boxes, class_colour, text
 from fusecam.pipeline.overlay.ink import ALERT, PALETTE
-from fusecam.pipeline.text import LONGEST, text_mask
+from fusecam.pipeline.overlay.text import LONGEST, text_mask
 
 from .make_results import picture, result
 

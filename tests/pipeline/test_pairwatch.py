@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fusecam.pipeline.doubts import Doubts
-from fusecam.pipeline.frames import Camera, Frame
-from fusecam.pipeline.sync import Synchronizer
+from fusecam.pipeline.core.doubts import Doubts
+from fusecam.pipeline.core.frames import Camera, Frame
+from fusecam.pipeline.timing.sync import Synchronizer
 
 MS = 1_000_000
 BLANK = np.zeros((2, 2), np.uint8)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from fusecam.pipeline.core.paths import spare
 from fusecam.pipeline.errors import InputError
-from fusecam.pipeline.places import spare
 
 
 @pytest.fixture

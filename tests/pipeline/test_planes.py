@@ -7,7 +7,7 @@ import pytest
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
-from fusecam.pipeline.sinks.planes import BT601, BT709, yuv_frame
+from fusecam.pipeline.sinks.rgb_to_yuv import BT601, BT709, yuv_frame
 
 
 def planes(frame: VideoFrame) -> list[np.ndarray]:

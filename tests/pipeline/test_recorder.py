@@ -15,14 +15,14 @@ import av
 import pytest
 
 from fusecam.pipeline.config import OutputConfig, RecordConfig
-from fusecam.pipeline.detect import Detection
-from fusecam.pipeline.doubts import Doubts
-from fusecam.pipeline.health import Health
-from fusecam.pipeline.result import Result
+from fusecam.pipeline.core.doubts import Doubts
+from fusecam.pipeline.core.health import Health
+from fusecam.pipeline.core.result import Result
+from fusecam.pipeline.detection.detect import Detection
 from fusecam.pipeline.sinks import track
-from fusecam.pipeline.sinks.keeper import Keeper
 from fusecam.pipeline.sinks.manifest import ENDINGS, MANIFEST, Manifest
 from fusecam.pipeline.sinks.record import RecordSink
+from fusecam.pipeline.sinks.retention import Keeper
 from fusecam.pipeline.sinks.segments import Segments
 
 from .make_results import picture, result

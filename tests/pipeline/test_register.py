@@ -11,8 +11,8 @@ import pytest
 
 from fusecam.calib.rig import Rig, RigError
 from fusecam.engines import create_engine
-from fusecam.pipeline.frames import Frame, FramePair
-from fusecam.pipeline.register import Registrar
+from fusecam.pipeline.core.frames import Frame, FramePair
+from fusecam.pipeline.registration.register import Registrar
 
 EYE = [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
 

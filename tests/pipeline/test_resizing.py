@@ -7,9 +7,9 @@ import time
 import numpy as np
 
 from fusecam.engines.warp import Shape
-from fusecam.pipeline.frames import Frame, FramePair
-from fusecam.pipeline.register import Registrar
-from fusecam.pipeline.resizing import Sizes
+from fusecam.pipeline.core.frames import Frame, FramePair
+from fusecam.pipeline.registration.register import Registrar
+from fusecam.pipeline.run.resizing import Sizes
 
 
 def pair(visible: tuple[int, int], infrared: tuple[int, int] | None) -> FramePair:

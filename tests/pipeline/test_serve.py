@@ -14,14 +14,14 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from fusecam.engines.prompts.asked import Spoken
+from fusecam.engines.prompts.conditioning import Spoken
 from fusecam.pipeline.config import MonitorConfig
-from fusecam.pipeline.detect import Detection
+from fusecam.pipeline.detection.detect import Detection
 from fusecam.pipeline.errors import InputError
-from fusecam.pipeline.monitor.address import Address
-from fusecam.pipeline.monitor.watch import watched
-from fusecam.pipeline.serve.pictures import SMALL_WIDTH, VIEWS, Pictures
-from fusecam.pipeline.serve.server import IN_FLIGHT, WATCHERS, PageServer
+from fusecam.pipeline.monitoring.address import Address
+from fusecam.pipeline.monitoring.page.pictures import SMALL_WIDTH, VIEWS, Pictures
+from fusecam.pipeline.monitoring.page.server import IN_FLIGHT, WATCHERS, PageServer
+from fusecam.pipeline.monitoring.watch import watched
 
 from .make_results import picture, result
 from .watching import run_view

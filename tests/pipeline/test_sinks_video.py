@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from fusecam.pipeline.config import OutputConfig
+from fusecam.pipeline.core.frames import Clock, Pixels
 from fusecam.pipeline.errors import InputError
-from fusecam.pipeline.frames import Clock, Pixels
 from fusecam.pipeline.sinks.video import VideoSink
 
 from .make_results import picture, result

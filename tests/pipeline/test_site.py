@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from fusecam.pipeline.monitor.address import Address
-from fusecam.pipeline.monitor.metrics import MetricsEndpoint
-from fusecam.pipeline.serve import site
-from fusecam.pipeline.serve.server import PageServer
+from fusecam.pipeline.monitoring import site
+from fusecam.pipeline.monitoring.address import Address
+from fusecam.pipeline.monitoring.metrics import MetricsEndpoint
+from fusecam.pipeline.monitoring.page.server import PageServer
 
 from .watching import run_view
 
@@ -192,7 +192,7 @@ def test_wrong_bodies_get_4xx(body, kind):
 
 
 def test_a_body_that_does_not_come(monkeypatch):
-    from fusecam.pipeline.serve import server
+    from fusecam.pipeline.monitoring.page import server
 
     monkeypatch.setattr(server, "BODY_S", 0.5)
     with page([]) as port:
@@ -227,7 +227,7 @@ def test_metrics_answer_to_no_foreign_name(listens, host, status):
 
 
 def test_a_surrogate_in_a_class_name_is_served():
-    from fusecam.pipeline.detect import Detection
+    from fusecam.pipeline.detection.detect import Detection
 
     from .make_results import result
 

@@ -14,7 +14,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from fusecam.engines.media import MOST_PIXELS, open_image
+from fusecam.engines.host.media import MOST_PIXELS, open_image
 from fusecam.pipeline.config import SourceConfig
 from fusecam.pipeline.errors import InputError
 from fusecam.pipeline.sources import open_source

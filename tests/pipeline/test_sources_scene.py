@@ -13,7 +13,7 @@ import tifffile
 from PIL import Image
 
 from fusecam.pipeline.config import SourceConfig
-from fusecam.pipeline.frames import Camera
+from fusecam.pipeline.core.frames import Camera
 from fusecam.pipeline.sources import open_source
 
 NOISE = np.random.default_rng(0)

@@ -21,7 +21,7 @@ SHIM = Path(__file__).with_name("v4l2_device.c")
 READER = """
 import json, sys, time
 from fusecam.pipeline.config import SourceConfig
-from fusecam.pipeline.health import Health
+from fusecam.pipeline.core.health import Health
 from fusecam.pipeline.sources import open_source
 from fusecam.pipeline.sources.watchdog import WatchedSource
 config, health = SourceConfig(open_timeout_s=5), Health()

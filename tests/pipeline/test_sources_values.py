@@ -14,10 +14,10 @@ import pytest
 import tifffile
 from PIL import Image
 
-from fusecam.pipeline.assemble import open_streams
 from fusecam.pipeline.config import RunConfig, SourceConfig
+from fusecam.pipeline.core.frames import Camera
 from fusecam.pipeline.errors import InputError
-from fusecam.pipeline.frames import Camera
+from fusecam.pipeline.run.streams import open_streams
 from fusecam.pipeline.sources import open_source
 
 from .clips import write_video

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from fusecam.pipeline.config import SourceConfig, ThermalConfig
-from fusecam.pipeline.frames import Camera
+from fusecam.pipeline.core.frames import Camera
 from fusecam.pipeline.sources import open_source
 
 from .clips import HEIGHT, MS, WIDTH, level, picture, remux, write_video

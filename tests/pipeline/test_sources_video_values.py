@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pytest
 
 from fusecam.pipeline.config import SourceConfig
-from fusecam.pipeline.frames import Camera
+from fusecam.pipeline.core.frames import Camera
 from fusecam.pipeline.sources import open_source
 
 from .clips import write_video

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fusecam.pipeline.core.frames import Camera, Clock, Frame, FramePair
 from fusecam.pipeline.errors import InputError
-from fusecam.pipeline.frames import Camera, Clock, Frame, FramePair
-from fusecam.pipeline.sync import QUEUE_LIMIT, Synchronizer
+from fusecam.pipeline.timing.sync import QUEUE_LIMIT, Synchronizer
 
 MS = 1_000_000
 PIXELS = np.zeros((1, 1), np.uint8)

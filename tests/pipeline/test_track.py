@@ -9,9 +9,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fusecam.pipeline.detect import Detection
-from fusecam.pipeline.frames import Frame, Pixels
-from fusecam.pipeline.track import REMEMBERED, Tracker
+from fusecam.pipeline.core.frames import Frame, Pixels
+from fusecam.pipeline.detection.detect import Detection
+from fusecam.pipeline.detection.track import REMEMBERED, Tracker
 
 from .detectors import SAMPLES, street_scene
 

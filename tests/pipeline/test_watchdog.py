@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from fusecam.pipeline.config import SourceConfig
-from fusecam.pipeline.health import Health
+from fusecam.pipeline.core.health import Health
 from fusecam.pipeline.sources import open_source
 from fusecam.pipeline.sources.watchdog import WatchedSource
 

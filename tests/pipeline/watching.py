@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from fusecam.engines.prompts.asked import Spoken
-from fusecam.pipeline.health import Health
-from fusecam.pipeline.latency import LatencyRecorder
-from fusecam.pipeline.monitor.switches import Switches
-from fusecam.pipeline.monitor.view import RunView
+from fusecam.engines.prompts.conditioning import Spoken
+from fusecam.pipeline.core.health import Health
+from fusecam.pipeline.core.latency import LatencyRecorder
+from fusecam.pipeline.monitoring.switches import Switches
+from fusecam.pipeline.monitoring.view import RunView
 
 
 def run_view(

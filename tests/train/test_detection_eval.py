@@ -13,7 +13,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from fusecam.engines import create_engine
-from fusecam.engines.detector import save_detector
+from fusecam.engines.detection.weights import save_detector
 from fusecam.train.detector.boxes import write_boxes
 from fusecam.train.detector.network import start_network
 from fusecam.train.evaluation.cli import evaluate

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from fusecam.engines.base import EngineError
-from fusecam.engines.detector import DETECTOR_NAMES, load_detector, save_detector
+from fusecam.engines.detection.weights import DETECTOR_NAMES, load_detector, save_detector
 from fusecam.train.detector.augment import cut, narrowed, with_pole
 from fusecam.train.detector.boxes import read_boxes, write_boxes
 from fusecam.train.detector.data import Examples, Windows

@@ -141,7 +141,7 @@ def test_the_recipes_are_read_and_others_keys_refused(tmp_path: Path) -> None:
 def test_training_by_the_command_writes_weights_that_import(tmp_path: Path, monkeypatch) -> None:
     from typer.testing import CliRunner
 
-    from fusecam.engines import checkpoints
+    from fusecam.engines.networks import checkpoints
     from fusecam.pipeline.cli import app
 
     monkeypatch.setenv("FUSECAM_HOME", str(tmp_path / "home"))

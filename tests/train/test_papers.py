@@ -10,7 +10,8 @@ import pytest
 import torch
 import yaml
 
-from fusecam.engines import checkpoints, create_engine
+from fusecam.engines import create_engine
+from fusecam.engines.networks import checkpoints
 from fusecam.train.degrade import Mixture
 from fusecam.train.errors import TrainError
 from fusecam.train.papers.fit import PaperModule, fit_paper, make_task

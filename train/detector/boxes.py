@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ...engines.detector import DETECTOR_NAMES
+from ...engines.detection.weights import DETECTOR_NAMES
 from ..errors import TrainError
 
 Boxes = npt.NDArray[np.float32]

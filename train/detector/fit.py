@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from ...engines.detection.quiet import ultralytics
-from ...engines.detector import save_detector
+from ...engines.detection.weights import save_detector
 from ..bar import Bar
 from ..errors import TrainError
 from ..stop import Stop, checkpoint

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ...engines.detection.quiet import ultralytics
-from ...engines.detector import build_detector
+from ...engines.detection.weights import build_detector
 from ..errors import TrainError
 
 

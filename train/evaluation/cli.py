@@ -170,7 +170,7 @@ def evaluate(
     fusecam eval --detect --engine realtime --ir IR --vis CLEAR --hazy HAZY --labels LABELS --split msrs
     """
     from ...engines import EngineError
-    from ...engines.terminal import Terminal, markup
+    from ...engines.host.terminal import Terminal, markup
     from ..errors import TrainError
     from .evaluate import default_workers
     from .run import Settings, run_evaluation

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from ...calib.atomic import atomic
 from ...engines.base import Pixels
-from ...engines.detector import DETECTOR_NAMES
+from ...engines.detection.weights import DETECTOR_NAMES
 from ..errors import TrainError
 from .detection import ALL_CLASSES, Judged, Result, seen
 from .pictures import contact_sheet

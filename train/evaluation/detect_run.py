@@ -17,9 +17,9 @@ from rich.text import Text
 from ...calib.atomic import atomic
 from ...engines import FusionEngine, Strength, create_engine
 from ...engines.base import Pixels
-from ...engines.detector import DETECTOR_WEIGHTS
+from ...engines.detection.weights import DETECTOR_WEIGHTS
+from ...engines.host.terminal import markup
 from ...engines.registry import UNLIFTED, parse
-from ...engines.terminal import markup
 from ..detector.boxes import read_boxes
 from ..errors import TrainError
 from .detection import ALL_CLASSES, Figures, Judged, Result, judge, pixels

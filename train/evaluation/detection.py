@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...engines.detection.quiet import ultralytics
-from ...engines.detector import DETECTOR_NAMES
+from ...engines.detection.weights import DETECTOR_NAMES
 from ..detector.boxes import Boxes
 
 Floats = npt.NDArray[np.float32]

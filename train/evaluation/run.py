@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from ...calib.atomic import atomic
 from ...engines import Strength, create_engine
 from ...engines.base import FusionEngine
-from ...engines.terminal import markup
+from ...engines.host.terminal import markup
 from ..errors import TrainError
 from ..metrics import RANKED, Colour, Gray
 from . import visibility

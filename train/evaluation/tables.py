@@ -9,7 +9,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from ...engines.terminal import markup
+from ...engines.host.terminal import markup
 from ..metrics import LOWER_IS_BETTER
 from .evaluate import Scores
 from .summary import Group

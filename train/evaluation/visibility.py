@@ -12,7 +12,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from ...engines.detector import DETECTOR_NAMES
+from ...engines.detection.weights import DETECTOR_NAMES
 from ..detector.boxes import read_boxes
 from ..metrics import LOST, Colour, Gray, contrasts, gray, kept, lab
 from ..metrics.visibility import Box

@@ -8,8 +8,8 @@ import torch
 from rich import box
 from rich.table import Table
 
+from ...engines.host.terminal import Terminal
 from ...engines.networks.lure import Lure
-from ...engines.terminal import Terminal
 from ..fit import Ordered, held_out, run
 from .examples import make_restoration
 from .module import LureModule, make_lure, score

@@ -9,7 +9,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from ...engines import checkpoints
+from ...engines.networks import checkpoints
 from ...engines.networks.io import luma
 from ...engines.networks.lure import FULL, INFRARED, SMALL, VISIBLE, Lure, split_prompts
 from .. import losses

@@ -12,8 +12,8 @@ from rich import box
 from rich.table import Table
 from torch import Tensor, nn
 
-from ...engines import checkpoints
-from ...engines.terminal import Terminal
+from ...engines.host.terminal import Terminal
+from ...engines.networks import checkpoints
 from ..fit import Ordered, held_out, run
 from ..module import Batch, Trained
 from .recipe import PaperRecipe

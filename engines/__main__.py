@@ -1,0 +1,38 @@
+"""Build one engine for another process, see `build.process`: `python -m fusecam.engines WHAT NAME NUMBER...`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from .host.lifeline import end_with_parent
+
+if TYPE_CHECKING:
+    from .detection.engine import Precision
+
+
+def main(what: str, name: str, *numbers: str) -> None:
+    """What the other process does.
+
+    what: `fusion`, and name the engine's, NAME:BACKEND:PRECISION, numbers whether it is to give the frame without lift,
+    0 or 1, then those of a `Shape`; or `detector`, and name its weights, numbers its precision, and width and height of
+    the frames.
+    """
+    import torch  # noqa: F401  from here on engines are built where they are asked for
+
+    if what == "fusion":
+        from .registry import create_engine
+
+        unlifted, width, height, *infrared, reduce = (int(number) for number in numbers)
+        create_engine(name, unlifted=bool(unlifted)).prepare(width, height, (infrared[0], infrared[1]), reduce)
+    else:
+        from .detection.engine import DetectorEngine
+
+        precision, *size = numbers
+        DetectorEngine(Path(name), cast("Precision", precision)).prepare(int(size[0]), int(size[1]))
+
+
+if __name__ == "__main__":
+    end_with_parent()
+    main(*sys.argv[1:])

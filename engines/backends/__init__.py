@@ -1,0 +1,1 @@
+"""What a network runs on: OpenVINO, CUDA graphs, TensorRT, plain torch; and their precisions."""

@@ -1,0 +1,143 @@
+"""Engines on an NVIDIA GPU: the network in half precision, as it is or compiled, captured once as a CUDA graph."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..base import EngineRefused, Fused, Outputs, Pixels
+from ..build.parity import compare
+from ..networks.io import Network
+from ..networks.smoothing import State, Steady
+from ..prompts.conditioning import OWN_CHOICE, Asked
+from ..warp import Held, Shape, Size, Warp
+from .eager import EagerEngine
+from .graph import KEPT, ImagePath, examples
+from .inputs import check_pair, check_shape
+from .lru import Recent
+
+CudaPrecision = Literal["f16", "f32"]
+Compiler = Callable[[nn.Module, tuple[Tensor, ...]], Callable[..., Any]]
+WARM_UPS = 3
+"""Runs before the capture, in which cuDNN chooses its algorithms."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Graph:
+    """A captured graph with its buffers, pinned on the host and fixed on the device, and which warp lies in them."""
+
+    graph: torch.cuda.CUDAGraph
+    given: tuple[Tensor, ...]
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    taken: dict[str, Tensor]
+    held: Held = field(default_factory=Held)
+
+
+class CudaEngine:
+    """A network on the current CUDA device: one graph for each pair of frame sizes, from both cameras' frames
+    to all outputs, with static buffers. With a frame go in what changes with it, the warp when it is a new one.
+
+    Each new pair of sizes is compared with the network in eager torch on the CPU (see `parity`). One thread at a time.
+    """
+
+    def __init__(
+        self,
+        network_name: str,
+        module: Network,
+        precision: CudaPrecision = "f16",
+        asked: Asked = OWN_CHOICE,
+        compiler: Compiler | None = None,
+    ) -> None:
+        """network_name: for the engine's name. module: as in `networks`. asked: strengths for each frame.
+        compiler: makes something faster of the module, see `tensorrt.build`; None: it runs as it is.
+
+        Raises EngineRefused where torch finds no usable GPU.
+        """
+        self._name = f"{network_name}:{'cuda' if compiler is None else 'tensorrt'}:{precision}"
+        self._compiler = compiler
+        if not torch.cuda.is_available():
+            raise EngineRefused(f"{self._name}: torch {torch.__version__} finds no usable CUDA device")
+        self._reference = EagerEngine(network_name, module)
+        self._precision = precision
+        placed = copy.deepcopy(module).eval().requires_grad_(False).to(memory_format=torch.channels_last).cuda()
+        self._module = placed.half() if precision == "f16" else placed
+        self._asked = asked
+        self._steady = Steady()
+        self._graphs: Recent[Shape, _Graph] = Recent()
+
+    @property
+    def name(self) -> str:
+        """NAME:BACKEND:PRECISION."""
+        return self._name
+
+    @property
+    def notes(self) -> list[str]:
+        """See `FusionEngine.notes`."""
+        return [self._asked.note] if self._asked.note else []
+
+    def prepare(self, width: int, height: int, infrared: Size | None = None, reduce: int = 1) -> None:
+        """See `FusionEngine.prepare`."""
+        self._graphs.of(check_shape(self._name, width, height, infrared, reduce), self._compared)
+
+    def fuse(self, visible: Pixels, infrared: Pixels, warp: Warp | Pixels, elapsed_s: float | None = None) -> Fused:
+        """See `FusionEngine.fuse`. The first frame of a size also captures its graph."""
+        warp = check_pair(self._name, visible, infrared, warp)
+        graph = self._graphs.of(warp.shape, self._compared)
+        controls = np.append(self._asked(visible, infrared, elapsed_s), self._steady.prior(visible, elapsed_s))
+        outputs = _run(graph, visible, infrared, warp, controls)
+        self._steady.keep(outputs["state"])
+        return Fused.of(outputs)
+
+    def _compared(self, shape: Shape) -> _Graph:
+        try:
+            graph = self._capture(shape)
+        except Exception as e:  # a compiler's may be any
+            reason = " ".join(str(e).split())[:300]
+            raise EngineRefused(f"{self._name}: cannot be built for {shape}: {reason}") from e
+        parity = compare(self._reference.run, partial(_run, graph), self._precision, shape)
+        if not parity.passed:
+            raise EngineRefused(f"{self._name}: at {shape} not what the network computes: {parity}")
+        return graph
+
+    def _capture(self, shape: Shape) -> _Graph:
+        given = tuple(tensor.pin_memory() for tensor in examples(shape))
+        inputs = tuple(tensor.cuda() for tensor in given)
+        path = ImagePath(self._module, shape.reduce)
+        module: Callable[..., Any] = path if self._compiler is None else self._compiler(path, inputs)
+        aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        aside.wait_stream(torch.cuda.current_stream())
+        with torch.inference_mode(), torch.cuda.stream(aside):
+            for _ in range(WARM_UPS):
+                module(*inputs)
+        torch.cuda.current_stream().wait_stream(aside)
+        graph = torch.cuda.CUDAGraph()
+        with torch.inference_mode(), torch.cuda.graph(graph):
+            outputs = tuple(output.contiguous() for output in module(*inputs))
+        pinned = (torch.empty_like(output, device="cpu").pin_memory() for output in outputs)
+        taken = dict(zip(path.outputs, pinned, strict=True))
+        return _Graph(graph, given, inputs, outputs, taken)
+
+
+def _run(graph: _Graph, visible: Pixels, infrared: Pixels, warp: Warp, controls: State) -> Outputs:
+    for place, frame in enumerate((visible, infrared)):
+        np.copyto(graph.given[place].numpy()[0], frame)
+    moved = [0, 1, len(graph.given) - 1]
+    for part, array in graph.held.take(warp):
+        np.copyto(graph.given[KEPT][part].numpy()[0], array)
+        moved.append(KEPT.start + part)
+    np.copyto(graph.given[-1].numpy(), controls)
+    for place in moved:
+        graph.inputs[place].copy_(graph.given[place], non_blocking=True)
+    graph.graph.replay()
+    for output, pinned in zip(graph.outputs, graph.taken.values(), strict=True):
+        pinned.copy_(output, non_blocking=True)
+    torch.cuda.current_stream().synchronize()
+    return {name: pinned.numpy()[0].copy() for name, pinned in graph.taken.items()}

@@ -1,0 +1,49 @@
+"""What an engine is compared on: three scenes of the sample clips, and frames that break careless arithmetic."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from ...base import EngineError, Pixels
+
+SCENES = ("fog_day", "fog_night", "clear_night")
+Pair = tuple[str, Pixels, Pixels]
+"""Name, visible (H, W, 3) RGB and infrared (H, W), uint8."""
+
+
+def gate_frames(width: int, height: int, infrared: tuple[int, int] | None = None) -> Iterator[Pair]:
+    """Scenes at this size, infrared at its own (width, height), None for the same; then the first one made very dense
+    (t = 0.03), nothing but noise, a contrast of one grey level, single highlights on black, black, white, and one half
+    white.
+    """
+    infrared = infrared or (width, height)
+    scenes = [(name, _read(f"{name}_vis", width, height), _read(f"{name}_ir", *infrared)) for name in SCENES]
+    yield from scenes
+    _, clear, thermal = scenes[0]
+    random = np.random.default_rng(0)
+    noise = random.integers(0, 256, (height, width, 3), np.uint8)
+    spots = np.zeros_like(clear)
+    spots[height // 6 :: height // 3, width // 6 :: width // 3] = 255
+    half = np.zeros_like(clear)
+    half[:, width // 2 :] = 255
+    yield "dense haze", (0.03 * clear + 0.97 * 217).astype(np.uint8), thermal
+    yield "noise", noise, random.integers(0, 256, thermal.shape, np.uint8)
+    yield "one level", 204 + (noise > 127).astype(np.uint8), thermal
+    yield "highlights", spots, np.zeros_like(thermal)
+    yield "black", np.zeros_like(clear), thermal
+    yield "white", np.full_like(clear, 255), np.full_like(thermal, 255)
+    yield "half white", half, thermal
+
+
+def _read(name: str, width: int, height: int) -> Pixels:
+    path = Path(__file__).parent / "scenes" / f"{name}.jpg"
+    image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    if image is None:
+        raise EngineError(f"{path}: cannot be read; install fusecam anew")
+    if image.ndim == 3:
+        image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)

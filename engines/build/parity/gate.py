@@ -1,0 +1,182 @@
+"""The comparison itself: eager torch in f32 against a compiled engine, every output of the graph, frame by frame."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from ...base import Outputs, Pixels
+from ...networks.smoothing import STATE, STRENGTHS, State
+from ...warp import Shape, Warp
+from .frames import SCENES, gate_frames
+
+LIMITS_DB = {"f32": 45.0, "f16": 40.0, "bf16": 40.0, "int8": 35.0}
+"""Least PSNR of the fused images and of warped infrared on every frame, by precision."""
+RESTORED_DB = {precision: limit - 5 for precision, limit in LIMITS_DB.items()}
+"""That of `realtime` in eight bits reaches 32.6 where everything is white."""
+MAPS_DB = {"f32": 40.0, "f16": 20.0, "bf16": 20.0, "int8": 20.0}
+"""Of haze density, illumination and whatever else an engine gives. The haze density of `iassf` in bf16 reaches 22.3 in
+dense haze."""
+STATE_DB = {"f32": 30.0, "f16": 15.0, "bf16": 15.0, "int8": 15.0}
+"""Of the largest relative error of the state. `iassf`, which stretches the range of what it sees, reaches 38.2 in f32
+and 18.1 in bf16 on a contrast of one level."""
+_SHOWN = dict.fromkeys(("fused", "unlifted", "registered"), LIMITS_DB)
+_BY_OUTPUT = _SHOWN | {"restored": RESTORED_DB, "state": STATE_DB}
+SAME_DB = 99.0
+"""What equal outputs get."""
+PAST = 0.6
+"""Weight of the state in frames that follow another."""
+Run = Callable[[Pixels, Pixels, Warp, State], Outputs]
+"""Visible, infrared, warp and controls (see `steady`) to every output of the graph."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One frame: PSNR in dB of every output by name, and the largest difference of the fused image in grey levels.
+
+    The state is no image: the largest relative error of its quantities, in dB.
+    """
+
+    frame: str
+    outputs: dict[str, float]
+    largest: int
+
+
+@dataclass(frozen=True, slots=True)
+class Parity:
+    """All frames at one size, and whether they pass. precision: a key of LIMITS_DB."""
+
+    shape: Shape
+    precision: str
+    frames: tuple[Comparison, ...]
+
+    def limit(self, output: str) -> float:
+        """What an output has to reach on every frame, in dB."""
+        return _BY_OUTPUT.get(output, MAPS_DB)[self.precision]
+
+    def worst(self, output: str) -> Comparison:
+        """The frame on which an output differs most."""
+        return min(self.frames, key=lambda frame: frame.outputs[output])
+
+    @property
+    def least(self) -> float:
+        """The lowest PSNR of any image or map on any frame."""
+        return min(self.worst(output).outputs[output] for output in self.frames[0].outputs if output != "state")
+
+    @property
+    def failed(self) -> list[str]:
+        """The outputs that do not reach their limit on every frame."""
+        return [name for name in self.frames[0].outputs if self.worst(name).outputs[name] < self.limit(name)]
+
+    @property
+    def passed(self) -> bool:
+        """Whether there are none."""
+        return not self.failed
+
+    def __str__(self) -> str:
+        """For example `fused 46.2 dB at worst (noise, 9 levels at most), limit 45 dB; state 3 dB (white), limit 45 dB`:
+        the fused image, then every other output that is below its limit.
+        """
+        fused = self.worst("fused")
+        text = f"fused {fused.outputs['fused']:.1f} dB at worst ({fused.frame}, {fused.largest} levels at most)"
+        text += f", limit {self.limit('fused'):.0f} dB"
+        for name in self.failed:
+            if name != "fused":
+                worst = self.worst(name)
+                text += f"; {name} {worst.outputs[name]:.1f} dB ({worst.frame}), limit {self.limit(name):.0f} dB"
+        return text
+
+    def as_dict(self) -> dict[str, Any]:
+        """For a manifest or a sidecar."""
+        return asdict(self) | {"passed": self.passed}
+
+    @staticmethod
+    def from_dict(stored: dict[str, Any]) -> Parity:
+        """The inverse of `as_dict`. Raises KeyError or TypeError."""
+        frames = tuple(Comparison(**frame) for frame in stored["frames"])
+        width, height, infrared, reduce = stored["shape"]
+        return Parity(Shape(width, height, tuple(infrared), reduce), stored["precision"], frames)
+
+
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    """A frame to compare. strengths: (STRENGTHS,) float32. follows: with the state of the frame before."""
+
+    name: str
+    visible: Pixels
+    infrared: Pixels
+    strengths: State
+    follows: bool = False
+
+
+def compare(reference: Run, engine: Run, precision: str, shape: Shape) -> Parity:
+    """Run both on every test frame of these sizes, by a map that turns, and compare all that they give.
+
+    precision: a key of LIMITS_DB.
+    """
+    rows, warp = [], gate_warp(shape)
+    states = [np.zeros(STATE, np.float32)] * 2
+    for trial in _trials(shape):
+        past = [PAST if trial.follows else 0.0]
+        truth, found = (
+            run(trial.visible, trial.infrared, warp, np.concatenate([trial.strengths, state, past], dtype=np.float32))
+            for run, state in zip((reference, engine), states, strict=True)
+        )
+        states = [truth["state"], found["state"]]
+        rows.append(_compared(trial.name, truth, found))
+    return Parity(shape, precision, tuple(rows))
+
+
+def _trials(shape: Shape) -> Iterator[_Trial]:
+    """Every test frame with strengths that the network chooses; then the scenes with strengths that are given; then the
+    scenes as a video, in which they follow each other.
+    """
+    frames = list(gate_frames(shape.width, shape.height, shape.infrared))
+    scenes = frames[: len(SCENES)]
+    auto = np.full(STRENGTHS, -1, np.float32)
+    for frame in frames:
+        yield _Trial(*frame, auto)
+    # against what each scene asks for: none in fog, all by clear night, and all different
+    given = {"none": np.zeros(STRENGTHS), "all different": np.linspace(0.9, 0.1, STRENGTHS), "full": np.ones(STRENGTHS)}
+    for (scene, visible, infrared), (strengths, values) in zip(scenes, given.items(), strict=True):
+        yield _Trial(f"{scene}, strengths {strengths}", visible, infrared, values.astype(np.float32))
+    for place, (scene, visible, infrared) in enumerate(scenes):
+        yield _Trial(f"{scene}, frame {place + 1} of a video", visible, infrared, auto, follows=place > 0)
+
+
+def _compared(name: str, truth: Outputs, found: Outputs) -> Comparison:
+    """An output that only one side has, or in another shape or type, is wholly wrong: 0 dB."""
+    decibels = {}
+    for output in dict.fromkeys([*truth, *found]):
+        a, b = truth.get(output), found.get(output)
+        if a is None or b is None or a.shape != b.shape or a.dtype != b.dtype:
+            decibels[output] = 0.0
+        elif a.dtype == np.uint8:
+            decibels[output] = _decibels(np.square(a.astype(np.float32) - b).mean() / 255**2)
+        else:
+            error = np.abs(a - b) / np.maximum(1, np.abs(a))
+            decibels[output] = _decibels(float(error.max(initial=0)) ** 2)
+    largest = int(np.abs(truth["fused"].astype(np.int16) - found["fused"]).max()) if decibels["fused"] else 255
+    return Comparison(name, decibels, largest)
+
+
+def gate_warp(shape: Shape) -> Warp:
+    """A map by which no infrared pixel lies on a visible one: it is turned by two degrees and ends before the frame."""
+    width, height, infrared, reduce = shape
+    u, v = np.meshgrid((np.arange(width) + 0.5) / width, (np.arange(height) + 0.5) / height)
+    x = (u - 0.07 + 0.035 * (v - 0.5)) * infrared[0] - 0.5
+    y = (v - 0.035 * (u - 0.5)) * infrared[1] - 0.5
+    covered = np.clip(np.minimum(x, infrared[0] - 1 - x) / (0.1 * infrared[0]), 0, 1)  # infrared's own border
+    coverage = (255 * covered * ((y >= 0) & (y <= infrared[1] - 1))).astype(np.uint8)
+    return Warp.of(x.astype(np.float32), y.astype(np.float32), coverage, infrared, reduce)
+
+
+def _decibels(power: float) -> float:
+    """Of an error's power relative to full scale. What is no number is wholly wrong."""
+    if power == 0:
+        return SAME_DB
+    return round(min(SAME_DB, max(0.0, -10 * math.log10(power))), 2) if math.isfinite(power) else 0.0

@@ -1,0 +1,77 @@
+"""The detector's weights, and the network they fill: Ultralytics' own, built from its architecture, not unpickled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from ...calib.atomic import write_atomic
+from ..base import EngineError
+from ..host.textfiles import what_text
+from ..networks.architecture import checked
+
+if TYPE_CHECKING:
+    import torch
+
+DETECTOR_NAMES = {0: "person", 1: "bicycle", 2: "car"}
+DETECTOR_WEIGHTS = Path(__file__).parents[1] / "weights" / "detector.safetensors"
+_ARCHITECTURE = "architecture"
+
+
+def load_detector(weights: Path = DETECTOR_WEIGHTS) -> torch.nn.Module:
+    """Ultralytics' DetectionModel in float32, in evaluation mode, convolutions and batch norms not yet fused.
+
+    Its input is (N, 3, H, W) RGB in [0, 1], H and W multiples of 32; evaluated, it returns a tuple whose first item is
+    (N, 4 + 3, anchors): x, y, width, height in input pixels, then a score in [0, 1] for each of DETECTOR_NAMES.
+    weights: safetensors with the architecture as YAML in their metadata, as `fusecam train` writes them.
+    Raises EngineError where they cannot be used.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    if text := what_text(weights):
+        raise EngineError(f"{weights}: {text}")
+    try:
+        with safe_open(weights, "pt") as file:
+            architecture = yaml.safe_load((file.metadata() or {})[_ARCHITECTURE])
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  no mapping
+        network = build_detector(architecture)
+        network.load_state_dict(state)
+    except (OSError, SafetensorError, LookupError, TypeError, ValueError, RuntimeError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise EngineError(f"{weights}: no weights of a detector ({reason}); train them with `fusecam train`") from error
+    return network.eval()
+
+
+def save_detector(network: torch.nn.Module, weights: Path) -> None:
+    """Write what `load_detector` reads, whole or not at all: fp16, but for batch norms, which divide by theirs."""
+    import torch
+    from safetensors.torch import save
+
+    norms = tuple(f"{name}." for name, part in network.named_modules() if isinstance(part, torch.nn.BatchNorm2d))
+    state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    for name, value in state.items():
+        if value.is_floating_point() and not name.startswith(norms):
+            state[name] = value.half()
+    architecture: Any = network.yaml
+    text = yaml.safe_dump(checked(architecture), default_flow_style=None, sort_keys=False)
+    write_atomic(weights, save(state, {_ARCHITECTURE: text}))
+
+
+def build_detector(architecture: Mapping[str, Any]) -> torch.nn.Module:
+    """A DetectionModel of three classes with random weights. architecture: as in Ultralytics' model YAML, of layers and
+    arguments that are known to be harmless. ValueError for any other.
+    """
+    from .quiet import guarded, ultralytics
+
+    plan = checked(architecture) | {"nc": len(DETECTOR_NAMES)}
+    with guarded():
+        try:
+            network: torch.nn.Module = ultralytics("ultralytics.nn.tasks").DetectionModel(plan, verbose=False)
+        except Exception as error:  # layers that do not fit together fail in many ways
+            reason = " ".join(str(error).split())[:120]
+            raise ValueError(f"its layers do not fit together: {type(error).__name__}: {reason}") from error
+    network.names = DETECTOR_NAMES  # type: ignore[assignment]
+    return network

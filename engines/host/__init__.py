@@ -1,0 +1,1 @@
+"""This machine: its terminal, files, devices and processes."""

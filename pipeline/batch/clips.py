@@ -1,0 +1,223 @@
+"""Clips of a batch: which belong together, where their results go, and one of them run, whole or not at all."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import itertools
+import json
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from ...engines import registry
+from ...engines.base import BuildStopped
+from ...engines.build import store
+from ...engines.detection.weights import DETECTOR_WEIGHTS
+from ...engines.host.terminal import markup
+from ..config import RunConfig
+from ..errors import InputError, expected_errors
+from ..pairing import pair_clips, read_pairs
+from ..report import write_report
+from ..run.streams import Tools, open_streams
+from ..session import run_streams
+
+VIDEO_SUFFIXES = (
+    ".mp4",
+    ".mkv",
+    ".mov",
+    ".avi",
+    ".ts",
+    ".m4v",
+    ".mpg",
+    ".mpeg",
+    ".webm",
+    ".wmv",
+    ".m2ts",
+    ".mts",
+    ".nut",
+)
+
+
+STATUSES = "done", "doubtful", "kept", "failed", "interrupted"
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """One pair of clips and where its results go. The report is written last: where it is, the clip is finished."""
+
+    name: str
+    infrared: Path
+    visible: Path
+    folder: Path
+
+    @property
+    def video(self) -> Path:
+        """The fused video."""
+        return self.folder / f"{self.name}.mp4"
+
+    @property
+    def report(self) -> Path:
+        """The mark of a finished clip, with its settings and figures."""
+        return self.folder / f"{self.name}.report.json"
+
+    def fingerprint(self, config: RunConfig) -> str:
+        """Changes with the two clips and the rig file (path, size, modification time), the weights of network and
+        detector (content), and the settings."""
+        weights = registry.weights(registry.parse(config.engine.name)[0])
+        if config.detector.wanted:
+            weights.append(config.detector.weights or DETECTOR_WEIGHTS)
+        parts: list[Any] = [config.model_dump(mode="json", exclude={"monitor"}), store.digest_of(weights)]
+        rig = [] if config.rig is None else sorted(config.rig.iterdir()) if config.rig.is_dir() else [config.rig]
+        for path in (self.infrared, self.visible, *rig):
+            status = path.stat()
+            parts.append((str(path.resolve()), status.st_size, status.st_mtime_ns))
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(slots=True)
+class Row:
+    """One line of the summary table. status: done, kept (finished earlier), doubtful, failed, interrupted."""
+
+    name: str
+    status: str
+    report: dict[str, Any] | None = None
+    remark: str = ""
+
+
+def find_clips(ir_source: str, vis_source: str, out: Path, table: Path | None = None) -> tuple[list[Clip], list[Path]]:
+    """Pairs of clips by the name rule, or by the user's table, and the clips that have no partner.
+
+    Raises InputError when no pair is found.
+    """
+    patterns = (ir_source, vis_source) if _across_folders(ir_source) and _across_folders(vis_source) else None
+    given = None if table is None else read_pairs(table)
+    pairs, alone = pair_clips(_clips(ir_source, out), _clips(vis_source, out), patterns, given)
+    if not pairs:
+        raise InputError(
+            f"{ir_source}, {vis_source}: no two clips belong together; name them like a_ir.mp4 and a_vis.mp4, "
+            "or equally in two folders, or name the pairs in a CSV file with --pairs"
+        )
+    clips = [Clip(pair.name, pair.infrared.absolute(), pair.visible.absolute(), out) for pair in pairs]
+    inputs = {path.resolve().parent for pair in pairs for path in (pair.infrared, pair.visible)}
+    if any(clip.video.parent.resolve() in inputs for clip in clips):
+        raise InputError(f"{out}: the clips themselves are there, and results would mix with them; give another --out")
+    return clips, alone
+
+
+def _across_folders(source: str) -> bool:
+    """Whether a source is a pattern whose clips may lie in several folders."""
+    return not Path(source).exists() and glob.has_magic(str(Path(source).parent))
+
+
+def _clips(source: str, out: Path) -> list[Path]:
+    """The clips that a source names; of a pattern those not below `out`, if that is below where it begins: results."""
+    path = Path(source)
+    if path.is_dir():
+        found = [p for p in sorted(path.iterdir()) if p.suffix.lower() in VIDEO_SUFFIXES and not p.name.startswith(".")]
+        if not found:
+            raise InputError(
+                f"{source}: no video clips in this folder (for those in folders below it: '{source}/*/*.mp4'; for "
+                "images: fusecam --ir DIR --vis DIR --out DIR)"
+            )
+        return found
+    if path.is_file():
+        return [path]
+    found = [Path(p) for p in sorted(glob.glob(source, recursive=True)) if Path(p).is_file()]  # noqa: PTH207  (absolute patterns)
+    begins = Path(*itertools.takewhile(lambda part: not glob.has_magic(part), path.parts))
+    if begins.resolve() in out.resolve().parents:
+        found = [p for p in found if not p.resolve().is_relative_to(out.resolve())]
+    if not found:
+        raise InputError(f"{source}: no such folder or file, and no file matches it as a pattern")
+    return found
+
+
+def run_clip(
+    clip: Clip, config: RunConfig, tools: Tools, force: bool, stop: threading.Event, console: Console, title: str
+) -> Row:
+    """Run one clip, or keep it if it is finished. Expected errors end this clip only."""
+    expected: tuple[type[Exception], ...] = (*expected_errors(), OSError)
+    try:
+        mark = clip.fingerprint(config)
+        if not force and (report := _finished(clip, mark)) is not None:
+            return Row(clip.name, "kept", report)
+        clip.report.unlink(missing_ok=True)
+        update: dict[str, Any] = {
+            "output": config.output.model_copy(update={"out": clip.video, "show": False, "report": None})
+        }
+        update["sources"] = config.sources.reading(clip.infrared, clip.visible)
+        settings = config.model_copy(update=update)
+        finished = run_streams(settings, open_streams(settings), tools, stop, console, title=title, keep_partial=False)
+        if finished.outcome.failure is not None:
+            raise finished.outcome.failure
+        if finished.outcome.ended == "interrupted":
+            return Row(clip.name, "interrupted")
+        write_report(finished.report | {"fingerprint": mark, "bytes": _bytes(clip)}, clip.report)
+    except BuildStopped:
+        return Row(clip.name, "interrupted")
+    except expected as error:
+        return Row(clip.name, "failed", remark=str(error))
+    doubts = finished.report["doubts"]
+    remarks = "; ".join([*doubts, *finished.report["warnings"]])
+    return Row(clip.name, "doubtful" if doubts else "done", finished.report, remarks)
+
+
+def _finished(clip: Clip, mark: str) -> dict[str, Any] | None:
+    """The report of an earlier run of the same clip with the same settings, None if it has to be run."""
+    try:
+        report = json.loads(clip.report.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    same = isinstance(report, dict) and report.get("fingerprint") == mark
+    return report if same and report.get("bytes") == _bytes(clip) else None
+
+
+def _bytes(clip: Clip) -> list[int] | None:
+    """Sizes of a clip's results; None where one is missing."""
+    try:
+        return [path.stat().st_size for path in (clip.video, clip.video.with_suffix(".jsonl"))]
+    except OSError:
+        return None
+
+
+def line(row: Row) -> str:
+    """What is said of a clip when it is over."""
+    colour = {
+        "done": "green",
+        "doubtful": "bold yellow",
+        "kept": "cyan",
+        "failed": "bold red",
+        "interrupted": "yellow",
+    }[row.status]
+    return f"[{colour}]{row.status}[/] {markup(row.name)}" + (f": {markup(row.remark)}" if row.remark else "")
+
+
+def summary(rows: Sequence[Row], clips: int, alone: int) -> Table:
+    """All clips that were looked at, one line each; the caption counts."""
+    table = Table(title="batch", title_justify="left", caption_justify="left")
+    for column in ("clip", "status"):
+        table.add_column(column)
+    for column in ("frames", "fps", "with infrared", "offset ms", "warnings"):
+        table.add_column(column, justify="right")
+    for row in rows:
+        figures = [""] * 5
+        if row.report is not None:
+            sync = row.report["sync"]
+            share = sync["paired"] / max(row.report["frames"], 1)
+            figures = [
+                str(row.report["frames"]),
+                f"{row.report['latency']['fps']:.1f}",
+                f"{share:.1%}",
+                f"{sync['offset_ms']:+.1f}",
+                str(len(row.report["warnings"])),
+            ]
+        table.add_row(markup(row.name), row.status, *figures)
+    counts = {status: sum(row.status == status for row in rows) for status in STATUSES}
+    counts |= {"not reached": clips - len(rows), "without partner": alone}
+    table.caption = ", ".join(f"{number} {what}" for what, number in counts.items() if number)
+    return table

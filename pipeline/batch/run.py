@@ -1,0 +1,84 @@
+"""`fusecam batch`: folders of clips, none done twice; here one after the other, or on a Ray cluster."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from ...engines.host.terminal import markup
+from ..config import MonitorConfig, RunConfig
+from ..core.doubts import DOUBTFUL
+from ..errors import InputError
+from ..run.streams import build_tools
+from ..session import INTERRUPTED, interruptible
+from .clips import Clip, Row, find_clips, line, run_clip, summary
+from .cluster import Cluster, run_clips
+
+
+def run_batch(
+    ir_source: str,
+    vis_source: str,
+    out: Path,
+    config: RunConfig,
+    force: bool,
+    console: Console,
+    cluster: Cluster | None = None,
+) -> int:
+    """Run every pair of clips; returns the exit code: 0 all done, 3 done, but some doubtful, 1 something failed or
+    had no partner, 130 Ctrl-C.
+
+    A clip that fails is reported and the others go on. cluster: where to run them, None for one after the other here.
+    Raises InputError when there is nothing to run.
+    """
+    if ignored := sorted(config.monitor.model_fields_set - {"drift"}):
+        told = ", ".join(f"monitor.{name}" for name in ignored)
+        console.print(f"[yellow]ignored:[/] {told}, which watch a single run", highlight=False)
+    if out.exists() and not out.is_dir():
+        raise InputError(f"--out {out}: is a file; give a folder for the results")
+    clips, alone = find_clips(ir_source, vis_source, out.absolute(), config.sources.pairs)
+    config = _settled(config)
+    for path in alone:
+        console.print(f"[yellow]no partner:[/] {markup(path)}", highlight=False)
+    with interruptible() as stop:
+        if cluster is None:
+            rows = _run_here(clips, config, force, stop, console)
+        else:
+            rows = run_clips(clips, config, force, stop, console, cluster)
+    console.print(summary(rows, len(clips), len(alone)))
+    if stop.is_set():
+        return INTERRUPTED
+    if alone or len(rows) < len(clips) or any(row.status == "failed" for row in rows):
+        return 1
+    return DOUBTFUL if any(row.report is not None and row.report["doubts"] for row in rows) else 0
+
+
+def _settled(config: RunConfig) -> RunConfig:
+    """What every clip is run with, wherever: paths that mean the same everywhere, no overlay unless asked for."""
+    weights = config.detector.weights
+    update: dict[str, Any] = {
+        "overlay": config.overlay.model_copy(update={"enabled": bool(config.overlay.enabled)}),
+        "detector": config.detector.model_copy(update={"weights": None if weights is None else weights.absolute()}),
+        "rig": None if config.rig is None else config.rig.absolute(),
+        "sources": config.sources.model_copy(update={"pairs": None}),  # of clips, which are paired by now
+        "monitor": MonitorConfig(drift=config.monitor.drift),  # the rest is of a single run
+    }
+    return config.model_copy(update=update)
+
+
+def _run_here(
+    clips: Sequence[Clip], config: RunConfig, force: bool, stop: threading.Event, console: Console
+) -> list[Row]:
+    with console.status("building the engine"):
+        tools = build_tools(config.engine, config.detector)
+    rows: list[Row] = []
+    for number, clip in enumerate(clips, 1):
+        row = run_clip(clip, config, tools, force, stop, console, f"{number}/{len(clips)} {clip.name}")
+        rows.append(row)
+        console.print(line(row), highlight=False)
+        if stop.is_set():
+            break
+    return rows

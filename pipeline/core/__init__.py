@@ -1,0 +1,1 @@
+"""What every part of the pipeline shares: frames, results, counters, latencies, doubts, logging."""

@@ -1,0 +1,30 @@
+"""Files that are written must not be those that are read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from ..errors import InputError
+
+
+def spare(target: Path, read: Iterable[str | Path | None], what: str = "the input", option: str = "--out") -> None:
+    """InputError where `target` is one of the files, folders or image patterns in `read`, by whatever name or link.
+
+    read: as the user wrote them, None for none. what, option: for the message.
+    """
+    place = target.resolve()
+    for given in read:
+        if given is None:
+            continue
+        source = Path(given).resolve()
+        pattern = place == source.parent and any(sign in source.name for sign in "*?[")
+        if place == source or pattern or _linked(place, source):
+            raise InputError(f"{target}: is also {what} '{given}'; choose another place with {option}")
+
+
+def _linked(place: Path, source: Path) -> bool:
+    try:
+        return place.samefile(source)
+    except (OSError, ValueError):
+        return False  # one of them is not there, or no file

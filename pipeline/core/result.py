@@ -1,0 +1,37 @@
+"""What leaves the pipeline for one visible frame, as the sinks take it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ...engines.base import Fused
+from ..detection.detect import Detection
+from .frames import FramePair, Pixels
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Result:
+    """One output frame.
+
+    index: position in the output, from 0, no gaps.
+    pair: what came in; the visible frame's presentation time is the output's.
+    fused: the engine's image and maps.
+    image: (H, W, 3) uint8 RGB, what is shown and stored: the fused frame, with the overlay if there is one.
+    detections: boxes in pixels of `image`.
+    """
+
+    index: int
+    pair: FramePair
+    fused: Fused
+    image: Pixels
+    detections: list[Detection] = field(default_factory=list)
+
+    @property
+    def found(self) -> list[str]:
+        """Classes of what the detector found in this very frame, one for each box."""
+        return [detection.label for detection in self.detections if not detection.coasted]
+
+    @property
+    def time(self) -> float:
+        """Capture time of the visible frame in seconds, on its own clock."""
+        return self.pair.visible.time_ns / 1e9

@@ -1,0 +1,1 @@
+"""Objects on fused frames: detection and tracking."""

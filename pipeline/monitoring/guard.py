@@ -1,0 +1,115 @@
+"""Who may see the page, use its switches and read the metrics.
+
+Without a token only names of this machine itself are answered to, so that a foreign site whose name is made to point
+here (DNS rebinding) gets nothing. With one, everything asks for it, once by `/?token=...` and from then on by a cookie
+that other sites cannot send. What changes something, and the stream, must come from the page itself (Origin).
+Metrics are open where they are served to others, but answer to addresses and to the names of this machine only.
+"""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import socket
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from .address import Address
+
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src data:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+_ASK = (
+    "<!doctype html><meta name=viewport content='width=device-width'><title>fusecam</title>"
+    "<p>This page asks for the token that fusecam was started with, or has printed.</p>"
+    "<form action='/'><input name=token type=password autofocus> <button>Open</button></form>"
+)
+
+
+class Guard:
+    """As an aiohttp middleware.
+
+    token: None where only this machine can connect. open_at: an address that is open to all who can connect, for one
+    request each connection. on_entry: called with the request of everyone else who got in.
+    """
+
+    def __init__(self, token: str | None, open_at: Address | None = None) -> None:
+        self._token = None if token is None else token.encode()
+        self._brief = open_at is not None
+        self._to_others = open_at is not None and not open_at.loopback
+        own = socket.gethostname().lower()
+        self._names = {open_at.host.lower(), own, f"{own}.local"} if open_at and self._to_others else set()
+        self.on_entry: Callable[[web.Request], object] = lambda request: None
+
+    @property
+    def middleware(self) -> Middleware:
+        """To be given to `aiohttp.web.Application`."""
+
+        @web.middleware
+        async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
+            refusal = self._refusal(request) or self._login(request)
+            if refusal is None and not self._brief:
+                self.on_entry(request)
+            try:
+                response = refusal or await handler(request)
+            except web.HTTPException as error:
+                error.headers.update(HEADERS)
+                raise
+            if not response.prepared:
+                response.headers.update(HEADERS)
+                if refusal is not None or self._brief:
+                    response.force_close()
+            return response
+
+        return guarded
+
+    def _refusal(self, request: web.Request) -> web.Response | None:
+        host = request.headers.get("Host", "")  # aiohttp would ask a name server for one that is missing
+        if self._token is None and not self._answers_to(host):
+            where = "to addresses and this machine's names" if self._to_others else "on this machine"
+            return web.Response(status=403, text=f"fusecam answers {where} only, not as {host}\n")
+        changing = request.method != "GET" or request.headers.get("Upgrade", "").lower() == "websocket"
+        origin = request.headers.get("Origin")  # every browser sends it here; other programs need not
+        if changing and origin is not None and origin.partition("://")[2] != host:
+            return web.Response(status=403, text=f"refused: asked for by another site, {origin}\n")
+        return None
+
+    def _answers_to(self, host: str) -> bool:
+        """Whether a Host header names this machine as no foreign site can: by address, or by a name of its own."""
+        try:
+            name = urlsplit(f"//{host}").hostname or ""
+        except ValueError:
+            return False
+        try:
+            address = ipaddress.ip_address(name)
+        except ValueError:
+            return name == "localhost" or name in self._names
+        return address.is_loopback or self._to_others
+
+    def _login(self, request: web.Request) -> web.Response | None:
+        """None for who may pass."""
+        if self._token is None:
+            return None
+        # Cookies are shared by all ports of a host: each run keeps its own.
+        address = request.transport.get_extra_info("sockname") if request.transport else None
+        cookie = f"fusecam-{address[1] if address else 0}"
+        shown = request.query.get("token") if request.path == "/" else None
+        if shown is not None and self._matches(shown):
+            welcome = web.Response(status=303, headers={"Location": "/"})
+            welcome.set_cookie(cookie, shown, httponly=True, samesite="Lax", secure=request.secure)
+            return welcome
+        kind, _, bearer = request.headers.get("Authorization", "").partition(" ")
+        if self._matches(request.cookies.get(cookie, "")) or (kind == "Bearer" and self._matches(bearer)):
+            return None
+        return web.Response(status=401, text=_ASK, content_type="text/html", headers={"WWW-Authenticate": "Bearer"})
+
+    def _matches(self, given: str) -> bool:
+        assert self._token is not None
+        return hmac.compare_digest(given.encode("utf-8", "backslashreplace"), self._token)

@@ -1,0 +1,94 @@
+"""What a browser is sent of one result: JPEGs of the views it asked for, and the figures."""
+
+from __future__ import annotations
+
+import json
+import struct
+import threading
+import time
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from ...core.frames import Pixels
+from ...core.result import Result
+from ...sinks.jsonl import record
+
+LARGE, SMALL = "fused", ("visible", "infrared", "haze", "illumination")
+VIEWS = (LARGE, *SMALL)
+LARGE_WIDTH, SMALL_WIDTH = 1280, 320
+"""Pixels that a view is at most wide."""
+_QUALITY = {True: 82, False: 75}
+_LENGTH = struct.Struct("<I")
+
+
+class Pictures:
+    """Encodes every view of the newest result once, however many browsers ask. Any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._result: Result | None = None
+        self._encoded: dict[str, bytes] = {}
+
+    def packed(self, result: Result, views: Sequence[str]) -> bytes:
+        """A message: length of the head (uint32, little-endian), the head as JSON, the JPEGs.
+
+        The head is the result's line as in the .jsonl, with `led_by`, `age_ms`, `width` and `height` of the output, and
+        `views`:
+        name and length in bytes of each JPEG in order, 0 where there is no such picture because its camera is lost.
+        """
+        with self._lock:
+            if self._result is not result:
+                self._result, self._encoded = result, {}
+            for view in views:
+                if view not in self._encoded:
+                    self._encoded[view] = _jpeg(result, view)
+            images = [self._encoded[view] for view in views]
+        height, width = result.image.shape[:2]
+        age_ms = (time.monotonic_ns() - result.pair.visible.arrival_ns) / 1e6
+        sizes = [[view, len(image)] for view, image in zip(views, images, strict=True)]
+        head = record(result) | {
+            "led_by": result.pair.led_by,
+            "age_ms": round(age_ms, 2),
+            "width": width,
+            "height": height,
+            "views": sizes,
+        }
+        text = json.dumps(head).encode()
+        return b"".join((_LENGTH.pack(len(text)), text, *images))
+
+
+def _jpeg(result: Result, view: str) -> bytes:
+    """b"" where there is no such picture."""
+    image = _picture(result, view)
+    if image is None:
+        return b""
+    width = LARGE_WIDTH if view == LARGE else SMALL_WIDTH
+    if image.shape[1] > width:
+        size = width, max(1, round(image.shape[0] * width / image.shape[1]))
+        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+    if view in ("haze", "illumination"):
+        # Both equally bright to the eye along the scale, and told apart at a glance.
+        scale = cv2.COLORMAP_VIRIDIS if view == "haze" else cv2.COLORMAP_INFERNO
+        image = cv2.applyColorMap(image, scale).astype(np.uint8, copy=False)
+    elif image.ndim == 3:
+        image = cv2.cvtColor(image, cv2.COLOR_RGB2BGR).astype(np.uint8, copy=False)
+    written, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY[view == LARGE]])
+    if not written:
+        raise RuntimeError(f"a picture of {image.shape} could not be encoded")
+    return data.tobytes()
+
+
+def _picture(result: Result, view: str) -> Pixels | None:
+    """RGB, or one channel."""
+    pair = result.pair
+    if view == LARGE:
+        return result.image
+    if view == "infrared":
+        return None if pair.infrared is None else pair.infrared.pixels
+    if pair.led_by == "infrared":  # what stands in for the visible camera is not to be taken for it
+        return None
+    if view == "visible":
+        return pair.visible.pixels
+    return result.fused.haze_density if view == "haze" else result.fused.illumination

@@ -1,0 +1,213 @@
+"""The page and its stream.
+
+A WebSocket rather than MJPEG: the browser asks for each frame, so that nothing queues up between here and a slow phone,
+where MJPEG fills the sockets' buffers with seconds of old frames.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from importlib.resources import files
+from typing import Any
+
+from aiohttp import WSCloseCode, WSMsgType, web
+
+from ....engines.base import EngineError
+from ...core.log import tell
+from ...core.result import Result
+from ..address import Address
+from ..guard import Guard
+from ..site import Site
+from ..view import RunView
+from .pictures import VIEWS, Pictures
+
+PAGE = {
+    "/": ("page.html", "text/html"),
+    "/page.js": ("page.js", "text/javascript"),
+    "/page.css": ("page.css", "text/css"),
+}
+WATCHERS = 8
+"""Browsers at once; one more is told so."""
+FRAME_S = 1 / 30  # no browser gets frames faster than that
+STATE_S = 0.5
+BODY_S = 5.0
+IN_FLIGHT = 2  # frames on the way to a browser: one shown, one coming
+
+
+class PageServer:
+    """Serves the page until it is closed. Raises InputError where it cannot listen.
+
+    token: asked for from everybody; None only on loopback. complain: told of errors. Nothing is encoded while nobody
+    watches.
+    """
+
+    def __init__(self, address: Address, token: str | None, view: RunView, complain: Callable[[str], None]) -> None:
+        self._view = view
+        self._pictures = Pictures()
+        self._encoder = ThreadPoolExecutor(1, "serve-encode")
+        self._watchers: set[_Watcher] = set()
+        guard = Guard(token)
+        app = web.Application(middlewares=[guard.middleware], client_max_size=4096)
+        for path, (name, kind) in PAGE.items():
+            app.router.add_get(path, _static(name, kind))
+        app.router.add_get("/stream", self._stream)
+        app.router.add_post("/switch", self._switch)
+        app.router.add_post("/prompt", self._prompt)
+        app.on_shutdown.append(self._leave)
+        self._site = Site("--serve", address, app, guard, complain)
+        self.address = self._site.address
+        view.on_result = self._woken
+
+    def close(self) -> None:
+        """Tell the browsers the final figures and that the run is over, and end."""
+        self._view.on_result = None
+        self._site.close()
+        self._encoder.shutdown()
+
+    def _woken(self) -> None:
+        """A new result is there: called by the run, which goes on at once."""
+        if self._watchers:
+            self._site.call(self._wake)
+
+    def _wake(self) -> None:
+        for watcher in self._watchers:
+            watcher.wake.set()
+
+    async def _leave(self, _: web.Application) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(1.0):
+                await asyncio.gather(*(self._bid_farewell(w) for w in self._watchers), return_exceptions=True)
+
+    async def _bid_farewell(self, watcher: _Watcher) -> None:
+        watcher.over = True
+        if watcher.sending is not None:
+            watcher.wake.set()
+            await watcher.sending
+        await watcher.socket.send_str(json.dumps(self._view.snapshot()))
+        await watcher.socket.close(code=WSCloseCode.GOING_AWAY, message=b"ended")
+
+    async def _prompt(self, request: web.Request) -> web.Response:
+        """`{"text": "foggy night"}`; 400 with what is wrong with it, in one line."""
+        text, prompt = (await _wanted(request)).get("text"), self._view.prompt
+        if prompt is None or not isinstance(text, str):
+            raise web.HTTPBadRequest(text="a prompt is text, and this run's engine may take none\n")
+        try:
+            await asyncio.to_thread(prompt.say, text)  # the first one loads the encoder
+        except EngineError as error:
+            raise web.HTTPBadRequest(text=f"{error}\n") from error
+        tell("prompt", text=text, by=request.remote)
+        return web.Response(status=204)
+
+    async def _switch(self, request: web.Request) -> web.Response:
+        """`{"name": "overlay", "on": false}`"""
+        wanted = await _wanted(request)
+        name, on = wanted.get("name"), wanted.get("on")
+        if name not in self._view.available or not isinstance(on, bool):
+            known = ", ".join(self._view.available) or "none"
+            raise web.HTTPBadRequest(text=f"no such switch, or not true or false; switches of this run: {known}\n")
+        setattr(self._view.switches, name, on)
+        tell("switch", name=name, on=on, by=request.remote)
+        return web.Response(status=204)
+
+    async def _stream(self, request: web.Request) -> web.StreamResponse:
+        """The WebSocket. In: `{"next": ["fused", "haze"]}` asks for one more frame in these views. Out: binary, a frame
+        as `Pictures.packed`; text, the run's figures as `RunView.snapshot`, twice a second."""
+        if len(self._watchers) >= WATCHERS:
+            raise web.HTTPServiceUnavailable(text=f"{WATCHERS} browsers are watching already\n")
+        socket = web.WebSocketResponse(heartbeat=10.0, max_msg_size=4096, compress=False)
+        watcher = _Watcher(socket)
+        self._watchers.add(watcher)
+        try:
+            await socket.prepare(request)
+            watcher.sending = asyncio.create_task(self._send(watcher))
+            async for message in socket:
+                if message.type != WSMsgType.TEXT or not watcher.asked(message.data):
+                    await socket.close(code=WSCloseCode.UNSUPPORTED_DATA)
+        finally:
+            self._watchers.discard(watcher)
+            if watcher.sending is not None:
+                watcher.sending.cancel()
+        return socket
+
+    async def _send(self, watcher: _Watcher) -> None:
+        """Send what is due, the newest of it, until the browser goes. Never more than one thing at a time."""
+        with suppress(ConnectionError):
+            while not (watcher.socket.closed or watcher.over):
+                now = time.monotonic()
+                result = self._view.latest
+                if now >= watcher.state_due:
+                    watcher.state_due = now + STATE_S
+                    await watcher.socket.send_str(json.dumps(self._view.snapshot()))
+                elif watcher.owed and result is not None and result is not watcher.sent and now >= watcher.frame_due:
+                    watcher.frame_due, watcher.sent = now + FRAME_S, result
+                    watcher.owed -= 1
+                    await watcher.socket.send_bytes(await self._packed(result, watcher.views))
+                else:
+                    await watcher.wait(now)
+
+    async def _packed(self, result: Result, views: tuple[str, ...]) -> bytes:
+        return await asyncio.get_running_loop().run_in_executor(self._encoder, self._pictures.packed, result, views)
+
+
+class _Watcher:
+    """One browser: what it asked for, what it got."""
+
+    def __init__(self, socket: web.WebSocketResponse) -> None:
+        self.socket = socket
+        self.wake = asyncio.Event()
+        self.views: tuple[str, ...] = ()
+        self.owed = 0
+        self.sent: Result | None = None
+        self.sending: asyncio.Task[None] | None = None
+        self.over = False
+        self.frame_due = self.state_due = 0.0
+
+    def asked(self, text: str) -> bool:
+        """Take a request. False for one that no page of ours sends."""
+        try:
+            views: Any = json.loads(text)["next"]
+        except (ValueError, TypeError, KeyError, RecursionError):
+            return False
+        if not isinstance(views, list) or any(view not in VIEWS for view in views):
+            return False
+        self.views = tuple(dict.fromkeys(views))
+        self.owed = min(self.owed + 1, IN_FLIGHT)
+        self.wake.set()
+        return True
+
+    async def wait(self, now: float) -> None:
+        """Until a result or a request comes, or something is due."""
+        due = self.state_due
+        if self.owed and self.frame_due > now:
+            due = min(due, self.frame_due)
+        self.wake.clear()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.wake.wait(), max(due - now, 0.001))
+
+
+async def _wanted(request: web.Request) -> dict[str, Any]:
+    """What a switch is to be set to. Only as JSON: other sites' forms cannot send that."""
+    try:
+        async with asyncio.timeout(BODY_S):
+            wanted = json.loads((await request.read()).decode())
+    except (ValueError, RecursionError):
+        wanted = None
+    except TimeoutError:
+        raise web.HTTPRequestTimeout(text=f"the rest did not come within {BODY_S:g} s\n") from None
+    if request.content_type != "application/json" or not isinstance(wanted, dict):
+        raise web.HTTPBadRequest(text="to be sent as a JSON object\n")
+    return wanted
+
+
+def _static(name: str, kind: str) -> Any:
+    body = (files(__package__) / name).read_bytes()
+
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response(body=body, content_type=kind, charset="utf-8")
+
+    return answer

@@ -1,0 +1,211 @@
+"""An aiohttp application on a thread and an event loop of its own, that strangers cannot make a burden to the run.
+
+Connections are few: MOST in all, and no more than an eighth of the descriptors that this process may have, so that
+cameras and recordings find theirs. Whoever has not got in (see `Guard`) has UNKNOWN_S seconds in all, and gives way to
+the next when UNKNOWN such connections are open. Errors are told at most once in QUIET_S seconds.
+
+aiohttp rather than the standard library's server: WebSockets, many idle phones on one thread, strict parsing of what
+strangers send. Its thread keeps its priority: one of low priority that is put aside while it holds Python's lock holds
+up the chain.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import resource
+import socket
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from ..errors import InputError
+from .address import Address
+from .guard import Guard
+
+MOST = 48
+UNKNOWN = 16
+UNKNOWN_S = 5.0
+KEPT_S = 15.0
+"""How long a connection that got in may be idle between two requests."""
+QUIET_S = 10.0
+_WAITING = 128  # connections that the system holds for us; they cost no descriptors
+_LOOK_S = 0.5
+_PACE_S = 0.005  # between two connections while many are unknown: a flood costs little
+_RETRY_S = 1.0
+_SCARCE = errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM
+
+
+class Site:
+    """Serves until it is closed. Raises InputError, naming `option`, where it cannot listen.
+
+    guard: the application's own. complain: told of errors, from the site's thread. Its `on_shutdown` handlers run when
+    the site is closed.
+    """
+
+    def __init__(
+        self, option: str, address: Address, app: web.Application, guard: Guard, complain: Callable[[str], None]
+    ) -> None:
+        self._sockets = _listen(option, address)
+        self.address = Address(address.host, int(self._sockets[0].getsockname()[1]))
+        self._app, self._guard = app, guard
+        self._complaints = _Complaints(complain)
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        self._most = MOST if limit == resource.RLIM_INFINITY else max(2, min(MOST, limit // 8))
+        self._unknown: dict[Any, float] = {}
+        guard.on_entry = lambda request: self._unknown.pop(request.protocol, None)
+        self._loop = asyncio.new_event_loop()
+        self._over = asyncio.Event()
+        self._started = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"site {option}", daemon=True)
+        self._thread.start()
+        self._started.wait()
+
+    def call(self, action: Callable[[], object]) -> None:
+        """Run it in the site's loop, soon. From any thread; nothing once the site is closed."""
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(action)
+
+    def close(self) -> None:
+        """Stop listening, end all connections."""
+        self.call(self._over.set)
+        self._thread.join()
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.set_exception_handler(lambda _, context: self._complaints.add(_told(context)))
+        try:
+            self._loop.run_until_complete(self._serve())
+        finally:
+            self._started.set()
+            for listening in self._sockets:
+                listening.close()
+            self._loop.close()
+
+    async def _serve(self) -> None:
+        logger = logging.Logger("fusecam.site")
+        logger.addHandler(self._complaints)
+        options: dict[str, Any] = {"access_log": None, "logger": logger, "keepalive_timeout": KEPT_S}
+        runner = web.AppRunner(self._app, shutdown_timeout=1.0, lingering_time=0.5, **options)
+        await runner.setup()
+        server = runner.server
+        assert server is not None
+        tasks = [asyncio.create_task(self._accept(listening, server)) for listening in self._sockets]
+        tasks.append(asyncio.create_task(self._look(server)))
+        self._started.set()
+        await self._over.wait()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await runner.cleanup()
+
+    async def _accept(self, listening: socket.socket, server: web.Server) -> None:
+        while True:
+            try:
+                connection, _ = await self._loop.sock_accept(listening)
+            except OSError as error:
+                if error.errno in _SCARCE:
+                    self._complaints.add(f"connections cannot be taken: {error.strerror}")
+                    await asyncio.sleep(_RETRY_S)
+                continue
+            if not self._make_room(server):
+                connection.close()
+                await asyncio.sleep(_PACE_S)
+                continue
+            try:
+                _, protocol = await self._loop.connect_accepted_socket(server, connection)
+            except OSError:
+                connection.close()
+                continue
+            self._unknown[protocol] = time.monotonic()
+            if len(self._unknown) > UNKNOWN // 2:
+                await asyncio.sleep(_PACE_S)
+
+    def _make_room(self, server: web.Server) -> bool:
+        """Whether one more connection may be. Where too many are unknown, that which came first is ended."""
+        self._forget_closed(server)
+        if len(server.connections) < self._most and len(self._unknown) < min(UNKNOWN, self._most // 2):
+            return True
+        if not self._unknown:
+            self._complaints.add(f"{self._most} connections are open already: more are refused")
+            return False
+        self._complaints.add("too many connections that ask for nothing: the oldest are ended")
+        self._end(next(iter(self._unknown)))
+        return True
+
+    async def _look(self, server: web.Server) -> None:
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            self._forget_closed(server)
+            too_old = time.monotonic() - UNKNOWN_S
+            for protocol in [protocol for protocol, since in self._unknown.items() if since < too_old]:
+                self._end(protocol)
+
+    def _forget_closed(self, server: web.Server) -> None:
+        there = set(server.connections)
+        self._unknown = {protocol: since for protocol, since in self._unknown.items() if protocol in there}
+
+    def _end(self, protocol: Any) -> None:
+        del self._unknown[protocol]
+        if protocol.transport is not None:
+            protocol.transport.abort()
+
+
+class _Complaints(logging.Handler):
+    """Errors, told seldom. As a handler it takes those that aiohttp logs; what strangers send wrongly is none."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        super().__init__()
+        self._tell = tell
+        self._next = 0.0
+        self._untold = 0
+
+    def add(self, text: str) -> None:
+        """Tell of it, or count it where something was told a moment ago."""
+        now = time.monotonic()
+        if now < self._next:
+            self._untold += 1
+            return
+        more = f" (and {self._untold} more complaints since the last)" if self._untold else ""
+        self._next, self._untold = now + QUIET_S, 0
+        self._tell(text + more)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """See `logging.Handler`."""
+        error = record.exc_info[1] if record.exc_info else None
+        if not isinstance(error, HttpProcessingError) and record.levelno >= logging.WARNING:
+            self.add(_told({"message": record.getMessage(), "exception": error}))
+
+
+def _told(context: dict[str, Any]) -> str:
+    error = context.get("exception")
+    return f"{context['message']}" + (f": {type(error).__name__}: {error}" if error else "")
+
+
+def _listen(option: str, address: Address) -> list[socket.socket]:
+    """Sockets on every address that the host's name stands for, on one port."""
+    sockets: list[socket.socket] = []
+    try:
+        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        for family, kind, protocol, _, place in dict.fromkeys(found):
+            listening = socket.socket(family, kind, protocol)
+            sockets.append(listening)
+            listening.setblocking(False)
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, address.host != "::")
+            port = sockets[0].getsockname()[1] or address.port
+            listening.bind((place[0], port, *place[2:]))
+            listening.listen(_WAITING)
+    except OSError as error:
+        for listening in sockets:
+            listening.close()
+        reason = error.strerror or str(error)
+        raise InputError(f"{option} {address}: cannot listen there: {reason}; choose another address") from error
+    return sockets

@@ -1,0 +1,102 @@
+"""A run as seen from outside: its newest result and all its figures, for whoever asks, in whatever thread."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from threading import Lock
+from typing import Any, cast
+
+from ...engines.host.terminal import redacted
+from ...engines.prompts.conditioning import Spoken
+from ..core.health import Health
+from ..core.latency import LatencyRecorder
+from ..core.result import Result
+from ..sinks.base import SinkHealth
+from .switches import Switches
+
+
+@dataclass(slots=True)
+class RunView:
+    """A sink that keeps the newest result and counts detections; no copies, no encoding.
+
+    engine, detector: name of the one in use, None without a detector. warnings: every stated fallback so far.
+    available: names of the switches that this run has. prompt: of its engine, None where it takes none. on_result:
+    called in the output's thread with every result; to return at once.
+    """
+
+    health_of_run: Health
+    recorder: LatencyRecorder
+    engine: Callable[[], str]
+    detector: Callable[[], str | None]
+    warnings: Callable[[], list[str]]
+    switches: Switches
+    available: tuple[str, ...] = ()
+    prompt: Spoken | None = None
+    on_result: Callable[[], None] | None = None
+    health: SinkHealth = field(default_factory=SinkHealth)
+    _lock: Lock = field(default_factory=Lock)
+    _latest: Result | None = None
+    _haze: float | None = None
+    _illumination: float | None = None
+    _detections: Counter[str] = field(default_factory=Counter)
+
+    def write(self, result: Result) -> None:
+        """Take the next result."""
+        seen = result.pair.led_by == "visible"  # only the visible camera shows haze and darkness
+        haze, illumination = (result.fused.haze, result.fused.light) if seen else (None, None)
+        with self._lock:
+            self._latest, self._haze, self._illumination = result, haze, illumination
+            self._detections.update(result.found)
+        self.health.written += 1
+        if self.on_result is not None:
+            self.on_result()
+
+    def close(self, complete: bool) -> None:
+        """Nothing is left to finish."""
+
+    @property
+    def latest(self) -> Result | None:
+        """The newest result, None before the first. Not to be written to."""
+        with self._lock:
+            return self._latest
+
+    @property
+    def haze(self) -> float | None:
+        """Mean haze density of the newest result, 0 to 1; None while the visible camera is lost."""
+        return self._haze
+
+    @property
+    def illumination(self) -> float | None:
+        """Mean illumination of the newest result, 0 to 1; None while the visible camera is lost."""
+        return self._illumination
+
+    def detections(self) -> dict[str, int]:
+        """Boxes by class over all results so far."""
+        with self._lock:
+            return dict(self._detections)
+
+    def stages(self) -> dict[str, tuple[float, float]]:
+        """(p50, p99) in ms of every stage over the last two seconds."""
+        figures = {name: self.recorder.rolling(name) for name in self.recorder.stages()}
+        return {name: pair for name, pair in figures.items() if pair is not None}
+
+    def snapshot(self) -> dict[str, Any]:
+        """The run's figures as of now, ready for JSON, without secrets. Ages in seconds, stages as [p50, p99] in ms."""
+        switches = asdict(self.switches)
+        figures = {
+            "engine": self.engine(),
+            "detector": self.detector(),
+            "fps": round(self.recorder.fps(2.0), 2),
+            "stages": {name: [round(value, 2) for value in pair] for name, pair in self.stages().items()},
+            "haze": self._haze,
+            "illumination": self._illumination,
+            "shown_age_s": self.health_of_run.shown_age_s(),
+            "detections": self.detections(),
+            "warnings": self.warnings(),
+            "prompt": None if self.prompt is None else self.prompt.prompt,
+            "switches": {name: switches[name] for name in self.available},
+            **self.health_of_run.snapshot(),
+        }
+        return cast(dict[str, Any], redacted(figures))

@@ -1,0 +1,152 @@
+"""Starts and ends what watches a run: the metrics endpoint, the page for browsers, the log of events."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from pydantic import SecretStr
+from rich.console import Console
+
+from ...engines.host.terminal import markup
+from ..config import MonitorConfig
+from ..core.health import CAMERAS, State
+from ..core.log import tell, writing
+from ..errors import InputError
+from .address import Address, parse_address
+from .view import RunView
+
+if TYPE_CHECKING:
+    from .page.server import PageServer
+
+SHORTEST = 8  # characters of a token
+TOKEN = "FUSECAM_TOKEN"
+"""Environment variable: a token that no list of processes shows."""
+POLL_S = 0.25
+"""How late an event may be in the log."""
+HEARTBEAT_S = 10.0
+
+
+@contextmanager
+def watched(config: MonitorConfig, view: RunView, console: Console) -> Iterator[None]:
+    """Watch a run for the length of a `with` block. Raises InputError where an address cannot be listened on."""
+    with ExitStack() as stack:
+        if config.metrics is not None:
+            from .metrics import MetricsEndpoint  # aiohttp is not for runs that nobody watches
+
+            address = parse_address("--metrics", config.metrics)
+            endpoint = MetricsEndpoint(address, view, partial(_complain, console, "metrics"))
+            stack.callback(endpoint.close)
+            _announce(console, "metrics", f"http://{endpoint.address}/metrics")
+        if config.serve is not None:
+            stack.callback(_serve(config.serve, config.token, view, console).close)
+        if writing():
+            stack.enter_context(_Events(view))
+        yield
+
+
+def check_watching(config: MonitorConfig) -> None:
+    """Find what is wrong with the settings before cameras are opened. Raises InputError."""
+    if config.metrics is not None:
+        parse_address("--metrics", config.metrics)
+    if config.serve is not None:
+        address, token = parse_address("--serve", config.serve), _given_token(config.token)
+        if token is None and not address.loopback and writing():
+            raise InputError(
+                f"--serve {address}: a made-up token would stand in the log; give one with ${TOKEN} or --token, or "
+                "leave out --log-json"
+            )
+
+
+def _given_token(token: SecretStr | None) -> str | None:
+    given = token.get_secret_value() if token is not None else os.environ.get(TOKEN)
+    if given and len(given) < SHORTEST:
+        raise InputError(f"--token, ${TOKEN}: too short to keep anybody out; give at least {SHORTEST} characters")
+    return given or None
+
+
+def _announce(console: Console, what: str, url: str) -> None:
+    console.print(f"{what}: {url}", markup=False, highlight=False, soft_wrap=True)
+    tell("listening", what=what, url=url)
+
+
+def _complain(console: Console, what: str, message: str) -> None:
+    console.print(f"[yellow]warning:[/] {what}: {markup(message)}", highlight=False, soft_wrap=True)
+    tell("server", logging.WARNING, what=what, message=message)
+
+
+def _serve(text: str, token: SecretStr | None, view: RunView, console: Console) -> PageServer:
+    """The page's server. The token is the given one, else the environment's, else made up where others can connect."""
+    from .page.server import PageServer
+
+    address = parse_address("--serve", text)
+    given = _given_token(token)
+    made = None if given or address.loopback else secrets.token_urlsafe(16)
+    server = PageServer(address, given or made, view, partial(_complain, console, "page"))
+    ask = f"?token={made}" if made else ""
+    _announce(console, "page", f"http://{_reachable(server.address)}/{ask}")
+    return server
+
+
+def _reachable(address: Address) -> Address:
+    """Where others find a server that listens on every address of this machine."""
+    if address.host not in ("0.0.0.0", "::"):
+        return address
+    with suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as route:
+        route.connect(("192.0.2.1", 9))  # sends nothing: asks by which of this machine's addresses one leaves it
+        return Address(route.getsockname()[0], address.port)
+    return Address(socket.gethostname(), address.port)
+
+
+class _Events:
+    """Tells the log what changes: cameras, warnings; and every ten seconds the figures."""
+
+    def __init__(self, view: RunView) -> None:
+        self._view = view
+        self._over = threading.Event()
+        self._states: dict[str, State] = {}
+        self._warned: set[str] = set()
+        self._thread = threading.Thread(target=self._run, name="events", daemon=True)
+
+    def __enter__(self) -> None:
+        tell("started", engine=self._view.engine(), detector=self._view.detector())
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+        self._look()
+        tell("ended", **self._figures())
+
+    def _run(self) -> None:
+        beat = time.monotonic()
+        while not self._over.wait(POLL_S):
+            self._look()
+            if time.monotonic() - beat >= HEARTBEAT_S:
+                beat = time.monotonic()
+                tell("running", **self._figures())
+
+    def _look(self) -> None:
+        health = self._view.health_of_run
+        for camera in CAMERAS:
+            state = health.state(camera)
+            if state != self._states.get(camera, "starting"):
+                level = logging.WARNING if state in ("lost", "frozen") else logging.INFO
+                tell("camera", level, camera=camera, state=state, counters=health.counters(camera))
+            self._states[camera] = state
+        for line in self._view.warnings():
+            if line not in self._warned:
+                self._warned.add(line)
+                tell("warning", logging.WARNING, message=line)
+
+    def _figures(self) -> dict[str, Any]:
+        figures = self._view.snapshot()
+        return {name: value for name, value in figures.items() if name not in ("warnings", "switches")}

@@ -1,0 +1,1 @@
+"""Infrared onto the visible frame: the rig's map, its drift, agreement of both cameras."""

@@ -1,0 +1,119 @@
+"""Where infrared lies on the visible image, from edges that both cameras see: what the drift monitor looks at, and what
+a calibration leaves in the rig file for it to compare with.
+
+Both images, small and registered, are compared in cells: edge directions, correlated over small displacements.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from ...calib.rig import EdgeRecord, RigError
+from ...calib.scene.structure import eroded, structure
+from ..core.frames import Pixels
+from .register import Registrar
+
+Array = npt.NDArray[np.float32]
+
+HEIGHT = 2.0
+"""Least height of a peak, in deviations of its surface."""
+_WIDTH, _NARROWEST, _WIDEST = 4, 120, 320  # visible pixels to one of the small images', and its bounds
+_COLUMNS, _ROWS = 4, 3
+_REACH = 6  # small pixels: 24 visible ones
+_FEWEST = 3  # pairs that say where infrared lies
+_SPREAD = 90  # percentile
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Peak:
+    """at: (x, y) in visible pixels from the middle. agreement: over the surface's mean; height: in its deviations."""
+
+    at: tuple[float, float]
+    agreement: float
+    height: float
+
+
+class Agreement:
+    """Surfaces of agreement over displacements of infrared. scale: visible pixels to one displacement, once known."""
+
+    def __init__(self, registrar: Registrar) -> None:
+        self.scale = 1.0
+        self._registrar = registrar
+
+    def surfaces(self, visible: Pixels, infrared: Pixels) -> Array | None:
+        """(cells, s, s), each weighted by the cell's edges. None where the rig does not fit the sizes.
+
+        visible: (H, W, 3) or (H, W) uint8. infrared: (h, w) uint8, as the camera gives it.
+        """
+        height, width = visible.shape[:2]
+        self.scale = width / min(max(width // _WIDTH, _NARROWEST), _WIDEST, width)
+        small = round(width / self.scale), round(height / self.scale)
+        try:
+            warp = self._registrar.warp(small, (infrared.shape[1], infrared.shape[0]))
+        except RigError:
+            return None
+        area = eroded(warp.coverage > 127)
+        grey = cv2.resize(visible, small, interpolation=cv2.INTER_AREA)
+        grey = cv2.cvtColor(grey, cv2.COLOR_RGB2GRAY) if grey.ndim == 3 else grey
+        look = structure(np.asarray(grey, np.uint8), area)[:2]
+        feel = structure(warp.apply(infrared), area)[:2]
+        seen, felt = (np.ascontiguousarray(f.transpose(1, 2, 0)) for f in (look, feel))
+        side = 2 * _REACH + 1
+        surfaces = np.zeros((_ROWS * _COLUMNS, side, side), np.float32)
+        wide, high = (small[0] - 2 * _REACH) // _COLUMNS, (small[1] - 2 * _REACH) // _ROWS
+        for k in range(len(surfaces)):
+            top, left = _REACH + k // _COLUMNS * high, _REACH + k % _COLUMNS * wide
+            ours = seen[top : top + high, left : left + wide]
+            theirs = felt[top - _REACH : top + high + _REACH, left - _REACH : left + wide + _REACH]
+            weight = float(np.sqrt((ours**2).sum() / (wide * high)))
+            if weight > 1e-3:
+                surfaces[k] = weight * cv2.matchTemplate(theirs, ours, cv2.TM_CCORR_NORMED)
+        return surfaces
+
+    def peak(self, surfaces: Array) -> Peak:
+        """The highest place of the surfaces' sum, between samples by a parabola each way."""
+        surface = surfaces.sum(axis=0)
+        y, x = (int(k) for k in np.unravel_index(int(surface.argmax()), surface.shape))
+        agreement = float(surface[y, x] - surface.mean())
+        at = x - _REACH + _between(surface[y], x), y - _REACH + _between(surface[:, x], y)
+        return Peak((at[0] * self.scale, at[1] * self.scale), agreement, agreement / (float(surface.std()) + 1e-9))
+
+    def values(self, surfaces: Array, at: tuple[float, float]) -> Array:
+        """(cells,): each cell's agreement at a displacement in visible pixels."""
+        x, y = (int(np.clip(round(p / self.scale) + _REACH, 0, 2 * _REACH)) for p in at)
+        return surfaces[:, y, x]
+
+
+def edge_record(pairs: Iterable[tuple[Pixels, Pixels]], registrar: Registrar) -> EdgeRecord | None:
+    """Where infrared lies in these pairs, for the rig file. None where too few of them say it.
+
+    pairs: visible, (H, W, 3) or (H, W) uint8, all of one size, and infrared as the camera gives it.
+    """
+    measure = Agreement(registrar)
+    surfaces = [found for visible, infrared in pairs if (found := measure.surfaces(visible, infrared)) is not None]
+    peaks = [peak for peak in map(measure.peak, surfaces) if peak.height >= HEIGHT]
+    if len(peaks) < _FEWEST:
+        return None
+    places = np.array([peak.at for peak in peaks])
+    middle = np.median(places, axis=0)
+    spread = float(np.hypot(*(places - middle).T).max())
+    strength = float(np.median([peak.agreement for peak in peaks]))
+    return EdgeRecord(
+        pairs=len(peaks),
+        shift_px=(round(float(middle[0]), 2), round(float(middle[1]), 2)),
+        spread_px=round(spread, 2),
+        agreement=round(strength, 3),
+    )
+
+
+def _between(line: Array, k: int) -> float:
+    if not 0 < k < len(line) - 1:
+        return 0.0
+    before, here, after = (float(v) for v in line[k - 1 : k + 2])
+    bend = before - 2 * here + after
+    return 0.5 * (before - after) / bend if bend < 0 else 0.0

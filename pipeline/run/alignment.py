@@ -1,0 +1,165 @@
+"""How the times of two recordings become those of one clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from ..config import SourceConfig
+from ..core.doubts import Doubts
+from ..core.frames import Camera, Frame
+from ..errors import InputError
+from ..registration.register import Registrar
+from ..sources import Source, open_source
+from ..sources.base import SourceInfo
+from ..timing.offset import DriftEstimate, measure_drift
+
+_APART_MS = 50.0
+"""Two recordings whose times begin further apart than this did not begin together, or count from different zeros."""
+_OTHER_ZEROS_MS = 60_000.0
+"""And beyond this they cannot be of one clock."""
+_LENGTHS = 0.02  # difference of two recordings' lengths, as a share, from which one's rate may be false
+_NEAR_MS, _FAR_MS = 1500.0, 6000.0
+
+
+@dataclass(frozen=True, slots=True)
+class Alignment:
+    """How infrared times become visible times: time + offset_ms + drift_ppm of the time since the first frame.
+
+    origin: where that comes from, in words. confidence: of a measured offset, else None.
+    """
+
+    offset_ms: float
+    drift_ppm: float
+    origin: str
+    confidence: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Guess:
+    """What may be true of two recordings before anything is measured: infrared began `later_ms` after visible, and
+    `pace` seconds passed for each of its stored ones."""
+
+    later_ms: float
+    pace: float = 1.0
+
+
+class _Recording:
+    """A source with times from the visible recording's start on."""
+
+    def __init__(self, source: Source, start_ns: int, guess: _Guess) -> None:
+        self._source, self._start_ns, self._guess = source, start_ns, guess
+
+    def __iter__(self) -> Iterator[Frame]:
+        for frame in self._source:
+            stored_ns = (frame.time_ns - self._start_ns) * self._guess.pace
+            yield replace(frame, time_ns=round(stored_ns + self._guess.later_ms * 1e6))
+
+    def close(self) -> None:
+        """Close the source."""
+        self._source.close()
+
+
+def measure_alignment(
+    config: SourceConfig, infrared: SourceInfo, visible: SourceInfo, registrar: Registrar, doubts: Doubts
+) -> Alignment:
+    """Offset and drift from what moves in both recordings; 0, with a doubt, where that cannot be told.
+
+    Stored times count from a zero of the file's own, or from one that both share: both are tried where they differ.
+    Where the recordings are not of one length, a larger offset is looked for, and a rate of infrared by which they are.
+    """
+    apart_ms = (infrared.start_ns - visible.start_ns) / 1e6
+    zeros = [apart_ms] if abs(apart_ms) < _APART_MS else [0.0]
+    if _APART_MS <= abs(apart_ms) <= _OTHER_ZEROS_MS:
+        zeros.insert(0, apart_ms)
+    pace = _pace_by_length(infrared, visible)
+    far = pace is not None or not _length_s(infrared) or not _length_s(visible)
+    guesses = [_Guess(zero) for zero in zeros] + ([] if pace is None else [_Guess(zeros[-1], pace)])
+    found = [(g, _measure(config, infrared, visible, registrar, g, far and g.pace == 1)) for g in guesses]
+    good = [pair for pair in found if pair[1].ok]
+    if not good:
+        doubts.add(f"time offset not measured ({found[0][1].reason}): taken as 0; {_advice(infrared, visible, pace)}")
+        return Alignment(0.0, 0.0, f"not measured: {found[0][1].reason}")
+    guess, best = max(good, key=lambda pair: _confidence(pair[1]))
+    first = next(estimate for _, estimate in best.windows if estimate.ok)
+    offset_ms = best.offset_ms + guess.later_ms - apart_ms
+    if guess.pace != 1:
+        rate = float(infrared.rate or 0) / guess.pace
+        doubts.add(
+            f"{infrared.spec}: its frame rate is false by length and motion: taken as {rate:.4g} instead of "
+            f"{float(infrared.rate or 0):.4g}; give sources.ir.rate"
+        )
+        return Alignment(round(offset_ms, 3), round((guess.pace - 1) * 1e6, 3), best.reason, first.confidence)
+    error_ms, half_ms = first.error_ms or 0.0, 500 / float(visible.rate or 25)
+    if error_ms > half_ms and abs(offset_ms) > error_ms:
+        doubts.add(
+            f"time offset {offset_ms:+.0f} ms is known to +-{error_ms:.0f} ms only, more than half a frame: give "
+            "--rig, with which it is found better, or --offset-ms"
+        )
+    if best.ppm == 0 and abs(offset_ms) < error_ms:
+        return Alignment(0.0, 0.0, f"{best.reason}: none", first.confidence)
+    return Alignment(round(offset_ms, 3), round(best.ppm, 3), best.reason, first.confidence)
+
+
+def _measure(
+    config: SourceConfig, infrared: SourceInfo, visible: SourceInfo, registrar: Registrar, guess: _Guess, far: bool
+) -> DriftEstimate:
+    def opened(info: SourceInfo, camera: Camera, how: _Guess, start_s: float) -> _Recording:
+        stored_s = max(0.0, (start_s - how.later_ms / 1000) / how.pace)
+        return _Recording(open_source(info.spec, camera, config, stored_s), info.start_ns, how)
+
+    begun_s = max(0.0, guess.later_ms / 1000)
+    none = DriftEstimate(0.0, 0.0, False, "by their stored times they do not overlap", ())
+    ends = _length_s(visible), guess.later_ms / 1000 + guess.pace * _length_s(infrared)
+    for search_ms, seconds in ((_NEAR_MS, 10.0), (_FAR_MS, 20.0))[: 1 + far]:
+        try:
+            found = measure_drift(
+                lambda start_s: opened(visible, "visible", _Guess(0.0), start_s),
+                lambda start_s: opened(infrared, "infrared", guess, start_s),
+                min(ends) - begun_s,
+                registrar,
+                seconds=seconds,
+                search_ms=search_ms,
+                begun_s=begun_s,
+            )
+        except InputError:  # nothing comes from there on
+            if abs(guess.later_ms) < _APART_MS:
+                raise
+            return none
+        if found.ok:
+            break
+    return found
+
+
+def _confidence(found: DriftEstimate) -> float:
+    return max(estimate.confidence for _, estimate in found.windows)
+
+
+def _pace_by_length(infrared: SourceInfo, visible: SourceInfo) -> float | None:
+    """By how much infrared would have to be stretched to last as long as visible; None where it does."""
+    lengths = _length_s(infrared), _length_s(visible)
+    if min(lengths) <= 0 or abs(lengths[0] - lengths[1]) <= max(_LENGTHS * max(lengths), 0.3):
+        return None
+    return lengths[1] / lengths[0]
+
+
+def _advice(infrared: SourceInfo, visible: SourceInfo, pace: float | None) -> str:
+    """What to do about an offset that is not known. Formats count from zeros of their own: MPEG-TS from 1.4 s or so."""
+    later_ms = (infrared.start_ns - visible.start_ns) / 1e6
+    if pace is not None and infrared.rate is not None:
+        return (
+            f"but infrared lasts {_length_s(infrared):.1f} s, visible {_length_s(visible):.1f} s: if both were started "
+            f"and stopped together, the true rate of infrared is {float(infrared.rate) / pace:.4g} (sources.ir.rate in "
+            f"the run file), else give --offset-ms (searched: +-{_FAR_MS / 1000:g} s)"
+        )
+    if abs(later_ms) < _APART_MS:
+        return f"give --offset-ms if the recordings did not start together (searched: +-{_NEAR_MS / 1000:g} s)"
+    which = "after" if later_ms > 0 else "before"
+    return (
+        f"but the infrared file's times begin {abs(later_ms):.0f} ms {which} the visible one's: if the recordings "
+        f"started together, give --offset-ms {-later_ms:.0f}"
+    )
+
+
+def _length_s(info: SourceInfo) -> float:
+    return float(info.frames / info.rate) if info.frames and info.rate else 0.0

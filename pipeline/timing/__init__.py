@@ -1,0 +1,1 @@
+"""Which frames belong together: synchronization, frame rates, the offset between two clocks."""

@@ -1,5 +1,6 @@
 """No test sees what this machine's user keeps, or leaves anything there: engines, weights, settings of libraries."""
 
+import logging
 from collections.abc import Iterator
 
 import pytest
@@ -18,3 +19,12 @@ def _private_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
             patch.setenv(name, str(home / folder))
         patch.delenv("FUSECAM_HOME", raising=False)
         yield
+
+
+@pytest.fixture(autouse=True)
+def _logger_as_it_was() -> Iterator[None]:
+    """A command with --log-json sets the log of its process, here that of every later test."""
+    logger = logging.getLogger("fusecam")
+    handlers, level = logger.handlers[:], logger.level
+    yield
+    logger.handlers[:], logger.level = handlers, level

@@ -110,7 +110,7 @@ def test_who_builds_ends_with_who_asked_even_by_kill_9(tmp_path: Path) -> None:
 @pytest.mark.parametrize("linux", [True, False])
 def test_a_process_with_a_lifeline_ends_when_its_stdin_does(linux: bool) -> None:
     """Where there is no signal from the kernel, the end of stdin is enough."""
-    code = "import sys, time; from fusecam.engines import lifeline; "
+    code = "import sys, time; from fusecam.engines.host import lifeline; "
     code += "" if linux else "lifeline.sys = type('', (), {'platform': 'elsewhere'}); "
     code += "lifeline.end_with_parent(); print('ready', flush=True); time.sleep(60)"
     process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)

@@ -58,7 +58,9 @@ def test_a_change_in_any_module_that_is_used_changes_the_key(tmp_path: Path) -> 
     """All of fusecam that networks and their build import is part of the key: a changed line in it makes another."""
     code = """
 import sys
-from fusecam.engines import apart, eager, openvino, registry
+from fusecam.engines import registry
+from fusecam.engines.backends import eager, openvino
+from fusecam.engines.build import process
 from fusecam.engines.detection.network import Whole
 from fusecam.engines.detection.weights import DETECTOR_WEIGHTS
 for name in registry.NAMES:
@@ -68,7 +70,7 @@ print(*(m.__file__ for n, m in sys.modules.items() if n.startswith("fusecam.") a
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    package = Path(store.__file__).parent
+    package = Path(store.__file__).parents[1]
     used = [Path(line) for line in done.stdout.splitlines() if line.startswith(os.sep)]
     assert len(used) > 30
     elsewhere = {path for path in used if not path.is_relative_to(package)}
@@ -90,7 +92,7 @@ def test_weights_versions_and_clips_are_in_the_key(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("FUSECAM_HOME", str(tmp_path))
     key = create_engine("tiny:openvino:int8")._engine._key
     assert set(key) >= {"network", "weights", "code", "torch", "openvino", "nncf", "calibrated on", "unlifted"}
-    checkpoints.take("tiny", [Path(checkpoints.__file__).parent / "weights" / "tiny.safetensors"])
+    checkpoints.take("tiny", [Path(checkpoints.__file__).parents[1] / "weights" / "tiny.safetensors"])
     assert create_engine("tiny:openvino:int8")._engine._key["weights"] != key["weights"]
 
 

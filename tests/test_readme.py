@@ -1,0 +1,33 @@
+"""README.md: short, and its model table and picture are what the scripts make."""
+
+import re
+from pathlib import Path
+
+from PIL import Image
+
+from fusecam.pipeline.bench.model_table import model_table
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_it_is_short():
+    assert len(README.split()) < 900
+
+
+def test_the_model_table_is_that_of_the_kept_results():
+    assert README.split("<!-- models -->\n")[1].split("\n<!-- /models -->")[0] == model_table()
+
+
+def test_the_picture_moves_and_is_small():
+    path = ROOT / re.search(r"!\[.*\]\((.+)\)", README)[1]
+    assert path.stat().st_size < 3_000_000
+    with Image.open(path) as picture:
+        assert picture.n_frames > 30
+
+
+def test_links_into_the_repository_lead_somewhere():
+    for document in ROOT.glob("**/*.md"):
+        if ".venv" not in document.parts:
+            for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", document.read_text(encoding="utf-8")):
+                assert (document.parent / target).exists(), f"{document.relative_to(ROOT)}: {target}"

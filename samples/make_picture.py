@@ -27,7 +27,7 @@ START_S, SECONDS, FPS = 2.5, 2.4, 8
 def frames(path: Path, times: npt.NDArray[np.float64]) -> list[Image.Image]:
     """The frames of a clip nearest to these times in seconds, as panels."""
     with av.open(str(path)) as container:
-        clip = [(frame.time, frame.to_image()) for frame in container.decode(video=0)]
+        clip = [(frame.time, Image.fromarray(frame.to_ndarray(format="rgb24"))) for frame in container.decode(video=0)]
     stamps = np.array([time for time, _ in clip], float)
     chosen = np.abs(stamps[None] - times[:, None]).argmin(axis=1)
     images = [clip[index][1] for index in chosen]
@@ -50,7 +50,7 @@ def main() -> None:
             visible, infrared = FOLDER / f"{scene}_vis.mp4", FOLDER / f"{scene}_ir.mp4"
             fused = Path(folder) / f"{scene}.mp4"
             offset = truth["scenes"][scene]["time_offset_ms"] / 1000
-            command = [Path(sys.executable).with_name("fusecam"), "--ir", infrared, "--vis", visible]
+            command: list[str | Path] = [Path(sys.executable).with_name("fusecam"), "--ir", infrared, "--vis", visible]
             command += ["--rig", FOLDER / "rig.yaml", "--offset-ms", str(1000 * offset), "--track", "--out", fused]
             subprocess.run(command, check=True)
             for row in zip(frames(visible, times), frames(infrared, times - offset), frames(fused, times), strict=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +22,14 @@ def train(
             help="Checkpoints, weights, metrics and pictures go here. Default: runs/realtime, runs/detector.",
         ),
     ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data",
+            metavar="DIR",
+            help="Root of the data sets (train/DATA.md). Default: $FUSECAM_DATA.",
+        ),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in --out.")] = False,
     devices: Annotated[
         str, typer.Option(metavar="N|auto", help="How many GPUs (or CPU processes) to train on.")
@@ -33,9 +42,9 @@ def train(
 
     [bold]Example[/bold]
 
-    fusecam train train/recipes/realtime.yaml --out runs/mine
+    fusecam train train/recipes/realtime.yaml --data DATA --out runs/mine
 
-    fusecam train train/recipes/detector.yaml --out runs/detector
+    fusecam train train/recipes/detector.yaml --data DATA --out runs/detector
     """
     from ..engines.host.terminal import Terminal, markup
     from .errors import Interrupted, TrainError
@@ -47,6 +56,8 @@ def train(
         from .reading import read_training
 
         _without_adverts()
+        if data is not None:
+            os.environ["FUSECAM_DATA"] = str(data.absolute())  # where recipes and further processes look
         training = read_training(recipe)
         folder = out or Path("runs") / training.name
         folder.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from glob import has_magic
+from itertools import takewhile
 from pathlib import Path
 
 import cv2
@@ -21,7 +23,8 @@ IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
 
 
 def find_pairs(root: Path) -> list[tuple[Path, Path]]:
-    """Every (visible, infrared) pair of files below a folder, sorted by the visible path.
+    """Every (visible, infrared) pair of files below a folder, or below those of a pattern such as LLVIP/*/train, sorted
+    by the visible path.
 
     The rule: a marker in the names of folders or files tells the camera (see `pipeline.pairing`), and what else their
     paths share tells which belong together. That covers MSRS (train/vi, train/ir), LLVIP (visible/train,
@@ -29,11 +32,13 @@ def find_pairs(root: Path) -> list[tuple[Path, Path]]:
     set00/V000/lwir), VT5000 (RGB, T), FLIR ADAS v1 (_RGB, _PreviewData) and VEDAI (_co, _ir). TrainError where the
     folder has no pair, a visible file has no partner, or names do not tell.
     """
-    if not root.is_dir():
+    base = root if root.is_dir() else Path(*takewhile(lambda part: not has_magic(part), root.parts))
+    folders = [root] if base == root else list(base.glob(str(root.relative_to(base))))
+    if not folders or not all(folder.is_dir() for folder in folders):
         raise TrainError(f"{root}: no such folder; name the folder that holds the pairs")
     files: dict[Camera, list[Path]] = {"visible": [], "infrared": []}
-    for path in sorted(path for path in root.rglob("*") if path.suffix.lower() in IMAGES):
-        camera = camera_of((*path.relative_to(root).parent.parts, path.stem))
+    for path in sorted(path for folder in folders for path in folder.rglob("*") if path.suffix.lower() in IMAGES):
+        camera = camera_of((*path.relative_to(base).parent.parts, path.stem))
         if camera is not None:
             files[camera].append(path)
     visible, infrared = files["visible"], files["infrared"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -114,6 +115,18 @@ class Recipe(Strict):
     seed: int = Field(0, ge=0, lt=2**32)
 
 
+def located(recipe: Path, given: Path) -> Path:
+    """A path of a recipe: relative ones count from the recipe's folder, those below `$FUSECAM_DATA` from the data root.
+
+    TrainError where that is needed and not set.
+    """
+    if given.parts[:1] != ("$FUSECAM_DATA",):
+        return recipe.parent / given
+    if not (root := os.environ.get("FUSECAM_DATA")):
+        raise TrainError(f"{recipe}: {given}: no data root is set; give --data DIR or set FUSECAM_DATA")
+    return Path(root, *given.parts[1:])
+
+
 def read_recipe_file(path: Path) -> Any:
     """What a recipe's file says, unchecked. TrainError in one line."""
     try:
@@ -160,8 +173,8 @@ def read_recipe(path: Path) -> Recipe:
     """Read and check a recipe; its relative folders count from the recipe's own. TrainError in one line."""
     recipe = check(path, read_recipe_file(path), Recipe)
     _fits_together(path, recipe)
-    data = [source.model_copy(update={"root": path.parent / source.root}) for source in recipe.data]
+    data = [source.model_copy(update={"root": located(path, source.root)}) for source in recipe.data]
     network = recipe.network
     named = {"start": network.start, "teacher": network.teacher}
-    network = network.model_copy(update={key: path.parent / file for key, file in named.items() if file is not None})
+    network = network.model_copy(update={key: located(path, file) for key, file in named.items() if file is not None})
     return recipe.model_copy(update={"data": data, "network": network})

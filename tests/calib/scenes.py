@@ -20,12 +20,17 @@ import numpy.typing as npt
 from fusecam.calib.board import CalibrationError
 from fusecam.calib.scene import align
 
+from ..public_data import published
+
 Array = npt.NDArray[np.float64]
 Grey = npt.NDArray[np.uint8]
 Size = tuple[int, int]
-DATA = Path(__file__).parents[3] / "shared" / "data"
-SETS: dict[str, Size] = {"roadscene_171": (500, 300), "msrs_train_128": (128, 128)}
-"""Folder and the visible size: RoadScene's own sizes differ around 500x300, a rig has one."""
+SETS: dict[str, Size] = {"RoadScene": (500, 300), "MSRS": (128, 128)}
+"""Data set and the visible size: RoadScene's own sizes differ around 500x300, a rig has one."""
+FOLDERS = {
+    "RoadScene": (published("RoadScene/crop_LR_visible"), published("RoadScene/cropinfrared")),
+    "MSRS": (published("MSRS/train/vi"), published("MSRS/train/ir")),
+}
 
 PAIRS = 20
 MEDIAN, MOST = 1.5, 4.0
@@ -67,10 +72,11 @@ def moved(pictures: list[Grey], homography: Array, size: Size, border: int) -> l
 def case(folder: str, seed: int, pairs: int = PAIRS, infrared: Size | None = None, keystone: float = 0.0) -> Case:
     """A random rig on random pairs. Where the moved picture ends it is black on even seeds, its rim goes on on odd."""
     rng = np.random.default_rng(seed)
-    names = sorted((DATA / folder / "ir").iterdir())
+    colour, thermal = FOLDERS[folder]
+    names = sorted(thermal.iterdir())
     chosen = [names[k] for k in rng.permutation(len(names))[: 2 * pairs]]
     size = SETS[folder]
-    visible = [_read(DATA / folder / "vis" / name.name, size) for name in chosen[:pairs]]
+    visible = [_read(colour / name.name, size) for name in chosen[:pairs]]
     heat = [_read(name, size) for name in chosen]
     truth = random_homography(rng, size, infrared or size, keystone)
     heat = moved(heat, truth, infrared or size, cv2.BORDER_REPLICATE if seed % 2 else cv2.BORDER_CONSTANT)

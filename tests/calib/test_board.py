@@ -15,10 +15,11 @@ from fusecam.calib.report import text
 from fusecam.calib.rig import load_rig, save_rig
 from fusecam.calib.solve import calibrate
 
+from ..public_data import DATA
 from .rendered import Eye, Optics, TrueRig, pictures, random_rig
 from .rigs import measure
 
-REAL = Path(__file__).parents[2] / "../shared/data/calib_checkerboard"
+REAL = DATA / "calib_checkerboard"
 SMALL = (640, 480), (384, 288)
 
 
@@ -30,7 +31,7 @@ def test_random_rigs(seed: int) -> None:
     assert errors.good, errors
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason="../shared/data/calib_checkerboard is not there")
+@pytest.mark.skipif(not REAL.is_dir(), reason="needs calib_checkerboard in $FUSECAM_DATA, see train/DATA.md")
 def test_real_images() -> None:
     board = make_board("8x6", "25mm")
     finders = {"vis": Finder(board), "ir": Finder(board)}

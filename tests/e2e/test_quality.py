@@ -1,10 +1,9 @@
-"""What the networks promise on real scenes, read off `fusecam eval`; needs the development data beside the checkout."""
+"""What the networks promise on real scenes, read off `fusecam eval`; needs the development data (train/DATA.md)."""
 
 from __future__ import annotations
 
 import csv
 import subprocess
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -12,12 +11,12 @@ import pytest
 
 from fusecam.train.metrics.statistics import average_gradient, mean_level
 
+from ..public_data import DATA
 from .command import COMMAND
 
-DATA = Path(__file__).resolve().parents[3] / "shared/data"
 SCENES = DATA / "msrs_dev_120"
 if not (DATA / "peers.md").is_file() or not SCENES.is_dir():
-    pytest.skip("shared/data is not beside this checkout", allow_module_level=True)
+    pytest.skip("needs msrs_dev_120 and peers.md in $FUSECAM_DATA, see train/DATA.md", allow_module_level=True)
 
 Rows = dict[str, dict[str, float]]
 LOWER_IS_BETTER = {"QCV"}

@@ -17,6 +17,7 @@ from fusecam.pipeline.config import SourceConfig
 from fusecam.pipeline.sources import open_source
 from fusecam.pipeline.sources.polarity import Polarity, evidence
 
+from ..public_data import published
 from .clips import MS, write_video
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -103,14 +104,11 @@ def test_pictures_that_tell_nothing(picture):
     assert abs(evidence(picture)) < 1
 
 
-DATA = ROOT.parent / "shared/data"
-
-
-@pytest.mark.skipif(not DATA.is_dir(), reason="the public data sets are not beside this checkout")
+@pytest.mark.skipif(not published("RoadScene/cropinfrared").is_dir(), reason="needs data sets, see train/DATA.md")
 @pytest.mark.parametrize(
-    ("pattern", "stride", "least"),
-    [("msrs_dev_120/ir/*", 3, 0.85), ("llvip_256/test/ir/*", 7, 0.1), ("roadscene_171/ir/*", 1, 0.6)],
+    ("folder", "stride", "least"),
+    [("MSRS/test/ir", 3, 0.85), ("LLVIP/infrared/test", 7, 0.1), ("RoadScene/cropinfrared", 1, 0.6)],
 )
-def test_real_scenes(pattern, stride, least):
-    found = [evidence(cv2.imread(str(file), 0)) for file in sorted(DATA.glob(pattern))[1::stride]]
+def test_real_scenes(folder, stride, least):
+    found = [evidence(cv2.imread(str(file), 0)) for file in sorted(published(folder).iterdir())[1::stride]]
     assert np.mean(np.array(found) < -2.5) <= 0.006 and np.mean(np.array(found) > 2.5) >= least

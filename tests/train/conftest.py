@@ -5,6 +5,12 @@ from PIL import Image
 from .pictures import picture
 
 
+@pytest.fixture(autouse=True)
+def data_root(tmp_path, monkeypatch):
+    """Shipped recipes name data sets below it; none is there."""
+    monkeypatch.setenv("FUSECAM_DATA", str(tmp_path))
+
+
 @pytest.fixture
 def folders(tmp_path):
     """Three scenes of infrared, clear, hazy and fused images, the fused ones the mean of the first two."""

@@ -43,6 +43,27 @@ def test_the_public_layouts_are_found(tmp_path: Path, visible: str, infrared: st
     assert find_pairs(tmp_path) == [(tmp_path / visible, tmp_path / infrared)]
 
 
+def test_a_pattern_takes_one_part_of_a_data_set(tmp_path: Path) -> None:
+    for part in ("train", "test"):
+        write(tmp_path / f"LLVIP/visible/{part}/{part}1.jpg")
+        write(tmp_path / f"LLVIP/infrared/{part}/{part}1.jpg", colour=False)
+    visible, infrared = (tmp_path / f"LLVIP/{camera}/train/train1.jpg" for camera in ("visible", "infrared"))
+    assert find_pairs(tmp_path / "LLVIP/*/train") == [(visible, infrared)]
+    with pytest.raises(TrainError, match=r"LLVIP/\*/val: no such folder"):
+        find_pairs(tmp_path / "LLVIP/*/val")
+
+
+def test_folders_below_the_data_root_are_found_where_it_is_set(tmp_path: Path, monkeypatch) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("data: [{root: $FUSECAM_DATA/MSRS/train}, {root: here}]")
+    monkeypatch.setenv("FUSECAM_DATA", str(tmp_path / "sets"))
+    roots = [source.root for source in read_recipe(recipe).data]
+    assert roots == [tmp_path / "sets/MSRS/train", tmp_path / "here"]
+    monkeypatch.delenv("FUSECAM_DATA")
+    with pytest.raises(TrainError, match=r"MSRS/train: no data root is set; give --data DIR or set FUSECAM_DATA"):
+        read_recipe(recipe)
+
+
 def test_a_file_in_one_folder_is_no_partner_of_one_of_its_name_in_another(tmp_path: Path) -> None:
     for name in ("V000/visible/1.jpg", "V000/visible/2.jpg", "V001/visible/1.jpg"):
         write(tmp_path / name)

@@ -277,6 +277,13 @@ def test_shipped_recipes_are_read() -> None:
     assert kinds >= {"Recipe", "DetectorRecipe"}
 
 
+def test_the_data_root_is_an_option(recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FUSECAM_DATA", "elsewhere")
+    recipe.write_text(recipe.read_text().replace("root: pairs", "root: $FUSECAM_DATA/MSRS"))
+    result = run(str(recipe), "--data", str(tmp_path / "sets"), "--out", str(tmp_path / "run"))
+    assert "sets/MSRS: no such folder" in one_line(result.output)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 
 from ..degrade import Mixture
 from ..errors import TrainError
-from ..recipe import Side, Strict, check, held_out_some, read_recipe_file
+from ..recipe import Side, Strict, check, held_out_some, located, read_recipe_file
 
 Kind = Literal["fused", "visible", "infrared"]
 Strides = Annotated[int, Field(ge=64, multiple_of=32)]
@@ -117,7 +117,7 @@ def read_detector_recipe(path: Path) -> DetectorRecipe:
     recipe = check(path, read_recipe_file(path), DetectorRecipe)
 
     def found(given: Path) -> Path:
-        return path.parent / given
+        return located(path, given)
 
     for number, pairs in enumerate(recipe.data):
         if not any(recipe.kinds.get(kind, 0) for kind in pairs.kinds):

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from ..recipe import Recipe, Strict, check, read_recipe_file
+from ..recipe import Recipe, Strict, check, located, read_recipe_file
 
 
 class Weights(Strict):
@@ -59,8 +59,8 @@ class LureRecipe(Recipe):
 def read_lure_recipe(path: Path) -> LureRecipe:
     """Read and check a recipe; its relative folders count from the recipe's own. TrainError in one line."""
     recipe = check(path, read_recipe_file(path), LureRecipe)
-    data = [source.model_copy(update={"root": path.parent / source.root}) for source in recipe.data]
+    data = [source.model_copy(update={"root": located(path, source.root)}) for source in recipe.data]
     own = recipe.lure
     if own.start is not None:
-        own = own.model_copy(update={"start": path.parent / own.start})
+        own = own.model_copy(update={"start": located(path, own.start)})
     return recipe.model_copy(update={"data": data, "lure": own})

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from ..recipe import Recipe, Strict, check, read_recipe_file
+from ..recipe import Recipe, Strict, check, located, read_recipe_file
 
 
 class IassfSettings(Strict):
@@ -75,5 +75,5 @@ class PaperRecipe(Recipe):
 def read_paper_recipe(path: Path) -> PaperRecipe:
     """Read and check a recipe; its relative folders count from the recipe's own. TrainError in one line."""
     recipe = check(path, read_recipe_file(path), PaperRecipe)
-    data = [source.model_copy(update={"root": path.parent / source.root}) for source in recipe.data]
+    data = [source.model_copy(update={"root": located(path, source.root)}) for source in recipe.data]
     return recipe.model_copy(update={"data": data})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -240,12 +241,18 @@ class RunConfig(_Section):
         return self
 
 
-def load(path: Path | None, overrides: dict[str, Any] | None = None) -> RunConfig:
+def load(given: Path | Mapping[str, Any] | None, overrides: dict[str, Any] | None = None) -> RunConfig:
     """Read a YAML run file and lay the command line's `overrides` (nested dicts) over it.
 
-    Raises InputError naming the file and the key.
+    Args:
+        given: the file, or what it would hold.
+        overrides: settings as in the file.
+
+    Raises:
+        InputError: names the file and the key.
     """
-    data: Any = {}
+    path = given if isinstance(given, Path) else None
+    data: Any = {} if path is not None or given is None else dict(given)
     if path is not None:
         try:
             data = read_yaml(path) or {}
@@ -256,7 +263,7 @@ def load(path: Path | None, overrides: dict[str, Any] | None = None) -> RunConfi
     try:
         return RunConfig.model_validate(_merge(data, overrides or {}))
     except ValidationError as e:
-        raise InputError(f"{path or 'command line'}: {_explain(e)}") from e
+        raise InputError(f"{path or ('command line' if given is None else 'settings')}: {_explain(e)}") from e
 
 
 def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

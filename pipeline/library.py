@@ -1,0 +1,305 @@
+"""fusecam as a library: see `fusecam`, which has these names."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from functools import lru_cache
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from rich.console import Console
+
+from ..calib.rig import load_rig
+from ..engines import create_engine
+from ..engines.base import BuildStopped, Fused, Strength
+from ..engines.build.process import stoppable
+from .config import RunConfig, load
+from .core.frames import Pixels
+from .core.result import Result
+from .detection.detect import Detection
+from .errors import InputError
+from .registration.register import Registrar
+from .run.streams import build_tools, open_streams
+from .session import Finished, run_streams
+from .sinks.base import SinkHealth
+
+_POLL_S = 0.1
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Frame:
+    """One fused frame. Images are uint8, colour is RGB; unpacks in the order of its fields.
+
+    Raises:
+        ValueError: where a shape or type is another than the fields say.
+    """
+
+    image: Pixels
+    """(H, W, 3), the fused frame, without overlay."""
+    restored: Pixels
+    """(H, W, 3), the visible frame without haze and darkness."""
+    haze: Pixels
+    """(h, w), haze density 1 - t times 255, t the transmission; may be smaller than the frame."""
+    illumination: Pixels
+    """(h, w), Retinex illumination times 255; may be smaller than the frame."""
+    infrared: Pixels
+    """(H, W), infrared on the visible frame's grid."""
+    detections: list[Detection] = field(default_factory=list)
+    """Boxes in pixels of `image`; none without a detector."""
+    time: float = 0.0
+    """Capture time of the visible frame in seconds: since a recording's start, or on CLOCK_MONOTONIC of a camera."""
+    skew_ms: float | None = None
+    """Capture time of infrared minus that of visible in milliseconds, offset removed; None without infrared."""
+
+    def __post_init__(self) -> None:
+        shape = self.image.shape[:2]
+        for name, dims, same in (
+            ("image", 3, True), ("restored", 3, True), ("haze", 2, False), ("illumination", 2, False),
+            ("infrared", 2, True),
+        ):  # fmt: skip
+            value = getattr(self, name)
+            if value.dtype != np.uint8 or value.ndim != dims or (same and value.shape[:2] != shape):
+                raise ValueError(f"{name}: {value.dtype} {value.shape} does not fit an image of {self.image.shape}")
+
+    def __iter__(self) -> Iterator[Any]:
+        return (getattr(self, each.name) for each in fields(self))
+
+    def __repr__(self) -> str:
+        shapes = ", ".join(
+            f"{name} {'x'.join(str(n) for n in getattr(self, name).shape)}"
+            for name in ("image", "restored", "haze", "illumination", "infrared")
+        )
+        skew = "visible only" if self.skew_ms is None else f"skew {self.skew_ms:+.1f} ms"
+        return f"Frame({shapes}, {len(self.detections)} detections, time {self.time:.3f} s, {skew})"
+
+
+def open(
+    ir: str | Path | None = None,
+    vis: str | Path | None = None,
+    rig: str | Path | None = None,
+    detect: bool | None = None,
+    *,
+    engine: str | None = None,
+    track: bool | None = None,
+    settings: str | Path | Mapping[str, Any] | None = None,
+) -> Stream:
+    """Open both cameras as one stream of fused frames.
+
+    Args:
+        ir: infrared: camera (`dev0`, `/dev/video0`), video file, folder or glob of images, rtsp:// or http:// address,
+            named pipe.
+        vis: visible, likewise.
+        rig: file of how the cameras stand to each other; None: infrared is scaled onto visible.
+        detect: find people, bicycles and cars; None: where there are weights.
+        engine: NAME[:BACKEND[:PRECISION]], for example `tiny`; None: `realtime` on the best backend of this machine.
+        track: number the objects over time.
+        settings: a run file, or the same as a mapping, for everything else; arguments overrule it.
+
+    Returns:
+        A context manager to iterate over, once. It owns cameras, engine and detector, and closes them.
+
+    Raises:
+        InputError, RigError, EngineError: one line: what is wrong with which file or setting, and what to do.
+    """
+    given = {
+        "sources": {side: {"source": str(source)} for side, source in (("ir", ir), ("vis", vis)) if source is not None},
+        "engine": {} if engine is None else {"name": engine},
+        "detector": {key: value for key, value in (("enabled", detect), ("track", track)) if value is not None},
+        **({} if rig is None else {"rig": rig}),
+    }
+    return Stream(load(Path(settings) if isinstance(settings, str) else settings, given))
+
+
+class Stream:
+    """Fused frames of two cameras, in order. See `open`.
+
+    Frames of recordings wait for whoever iterates; of cameras the newest are given, and those left out are counted.
+
+    Attributes:
+        report: once it has ended: latencies, counts, time offset and doubts, as `fusecam --report` writes them.
+    """
+
+    def __init__(self, config: RunConfig) -> None:
+        """See `open`."""
+        self.report: dict[str, Any] | None = None
+        self._config = config.model_copy(update={"output": config.output.model_copy(update={"show": False})})
+        self._stop = threading.Event()
+        self._hand = _Hand(self._stop)
+        self._streams = open_streams(self._config)
+        try:
+            self._tools = build_tools(self._config.engine, self._config.detector)
+        except BaseException:
+            self._streams.close()
+            raise
+        self._thread: threading.Thread | None = None
+        self._finished: Finished | None = None
+        self._failure: BaseException | None = None
+        self._told = 0
+
+    @property
+    def doubts(self) -> list[str]:
+        """Why the result may be wrong: one line for each assumption, with the setting that changes it."""
+        return list(self._streams.doubts)
+
+    def __iter__(self) -> Iterator[Frame]:
+        if self._thread is not None or self._stop.is_set():
+            raise InputError("this stream was read already: open it anew")
+        self._thread = threading.Thread(target=self._run, name="fusecam", daemon=True)
+        self._thread.start()
+        while (result := self._hand.take()) is not None:
+            self._tell()
+            yield _frame(result.fused, result)
+        self._tell()
+        if self._failure is not None and not self._stop.is_set():
+            raise self._failure
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the run and close cameras and outputs. Safe to call twice, and before the end of the stream."""
+        self._stop.set()
+        if self._thread is None:
+            self._streams.close()
+        else:
+            self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            with stoppable(self._stop):
+                quiet = Console(quiet=True)
+                self._finished = run_streams(
+                    self._config, self._streams, self._tools, self._stop, quiet, more_sinks=[self._hand]
+                )
+            self.report, self._failure = self._finished.report, self._finished.outcome.failure
+        except BuildStopped:
+            pass
+        except BaseException as error:  # raised where the frames are asked for
+            self._failure = error
+        finally:
+            self._hand.end()
+
+    def _tell(self) -> None:
+        doubts = self.doubts
+        for line in doubts[self._told :]:
+            warnings.warn(f"doubtful: {line}", stacklevel=3)
+        self._told = len(doubts)
+
+
+class _Hand:
+    """A sink from which another thread takes each result; `write` waits for it."""
+
+    def __init__(self, stop: threading.Event) -> None:
+        self.health = SinkHealth()
+        self._stop, self._changed = stop, threading.Condition()
+        self._result: Result | None = None
+        self._ended = False
+
+    def write(self, result: Result) -> None:
+        """Wait until it is taken, or nobody will."""
+        with self._changed:
+            self._result = result
+            self._changed.notify_all()
+            while self._result is not None and not self._stop.is_set():
+                self._changed.wait(_POLL_S)
+        self.health.written += 1
+
+    def close(self, complete: bool) -> None:
+        """Nothing is open."""
+
+    def end(self) -> None:
+        """Nothing more comes."""
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    def take(self) -> Result | None:
+        """The next result, None at the end."""
+        with self._changed:
+            while self._result is None and not self._ended:
+                self._changed.wait(_POLL_S)
+            result, self._result = self._result, None
+            self._changed.notify_all()
+            return result
+
+
+class Engine:
+    """A fusion engine for a stream of one's own. Each frame size is built for once, which takes seconds."""
+
+    def __init__(self, name: str, rig: str | Path | None, dehaze: Strength, lift: Strength, hue: Strength) -> None:
+        """See `load_engine`."""
+        self._engine = create_engine(name, dehaze, lift, hue=hue)
+        self._registrar = Registrar(None if rig is None else load_rig(Path(rig)))
+        self._before: float | None = None
+
+    @property
+    def name(self) -> str:
+        """NAME:BACKEND:PRECISION of what runs."""
+        return self._engine.name
+
+    def fuse(self, visible: Pixels, infrared: Pixels, time: float | None = None) -> Frame:
+        """Fuse two images of one moment.
+
+        Args:
+            visible: (H, W, 3) uint8 RGB.
+            infrared: (h, w) uint8, white hot; any size, registered by the rig, or scaled onto visible without one.
+            time: capture time in seconds, of a video: haze and light are steadied over it. None: a single picture.
+
+        Raises:
+            EngineError: where shapes or types do not fit, or the engine cannot be built.
+        """
+        elapsed = None if time is None or self._before is None else max(time - self._before, 0.0)
+        self._before = time
+        warp = self._registrar.warp(visible.shape[1::-1], infrared.shape[1::-1])
+        return _frame(self._engine.fuse(visible, infrared, warp, elapsed), time=time or 0.0)
+
+
+def load_engine(
+    name: str = "realtime",
+    *,
+    rig: str | Path | None = None,
+    dehaze: Strength = "auto",
+    lift: Strength = "auto",
+    hue: Strength = "auto",
+) -> Engine:
+    """A fusion engine by name.
+
+    Args:
+        name: NAME[:BACKEND[:PRECISION]]; `fusecam doctor` lists what runs on this machine.
+        rig: file of how the cameras stand to each other; None: infrared is scaled onto visible.
+        dehaze: how much haze to remove, 0 to 1, or `auto`.
+        lift: how far to lift darkness, likewise.
+        hue: how far what is warm is coloured amber, likewise.
+
+    Raises:
+        EngineError, RigError: what is unknown or cannot run here.
+    """
+    return Engine(name, rig, dehaze, lift, hue)
+
+
+def fuse(visible: Pixels, infrared: Pixels, engine: str = "realtime") -> Frame:
+    """Fuse two images that show the same view. Arguments and errors: see `Engine.fuse`. The engine stays loaded."""
+    return _kept(engine).fuse(visible, infrared)
+
+
+@lru_cache(maxsize=2)
+def _kept(name: str) -> Engine:
+    return load_engine(name)
+
+
+def _frame(fused: Fused, result: Result | None = None, time: float = 0.0) -> Frame:
+    maps = fused.image, fused.restored, fused.haze_density, fused.illumination, fused.infrared
+    if result is None:
+        return Frame(*maps, time=time, skew_ms=0.0)
+    skew = None if result.pair.infrared is None else result.pair.skew_ns / 1e6
+    return Frame(*maps, result.detections, result.time, skew)

@@ -1,0 +1,116 @@
+"""`import fusecam`: a stream of fused frames, single images, an engine."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+import fusecam
+
+from ..e2e.command import pair_of_clips
+
+PUBLIC = "Detection Engine EngineError Frame InputError RigError Stream fuse load_engine open"
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    return pair_of_clips(tmp_path_factory.mktemp("clips"), frames=12)
+
+
+def test_public_names() -> None:
+    assert " ".join(fusecam.__all__) == PUBLIC
+    assert all(getattr(fusecam, name).__doc__ for name in fusecam.__all__)
+    assert fusecam.__version__.count(".") >= 2
+
+
+def test_import_is_light() -> None:
+    code = "import fusecam, sys; print(*sorted({'torch', 'cv2', 'numpy', 'openvino', 'av'} & sys.modules.keys()))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == ""
+
+
+def test_the_lines_of_the_package_run(clips: tuple[Path, Path], tmp_path: Path) -> None:
+    assert fusecam.__doc__ is not None
+    lines = [line[4:] for line in fusecam.__doc__.splitlines() if line.startswith("    ")]
+    given = (
+        "import numpy as np\nvisible, infrared = np.full((48, 64, 3), 90, np.uint8), np.full((24, 32), 70, np.uint8)\n"
+    )
+    code = given + "\n".join(lines).replace('"realtime"', '"average"').replace(
+        "fuse(visible, infrared)", 'fuse(visible, infrared, "average")'
+    )
+    code = code.replace(', rig="rig.yaml"', "").replace("detect=True", 'detect=False, engine="average"')
+    for path, name in zip(clips, ("ir.mp4", "vis.mp4"), strict=True):
+        (tmp_path / name).symlink_to(path)
+    ran = subprocess.run([sys.executable, "-W", "ignore", "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    assert len(ran.stdout.splitlines()) == 12
+
+
+def test_every_frame_comes_with_its_time_and_the_report_at_the_end(clips: tuple[Path, Path]) -> None:
+    infrared, visible = clips
+    with fusecam.open(infrared, visible, engine="average", detect=False, settings={"sync": {"offset_ms": 0}}) as stream:
+        assert stream.report is None
+        frames = list(stream)
+        with pytest.raises(fusecam.InputError, match="read already"):
+            next(iter(stream))
+    assert [frame.time for frame in frames] == pytest.approx([k / 25 for k in range(12)])
+    assert all(frame.skew_ms is not None and abs(frame.skew_ms) < 21 for frame in frames)
+    assert stream.report is not None and stream.report["frames"] == 12
+    image, restored, haze, illumination, warm, detections, *_ = frames[0]
+    assert image.shape == restored.shape == (*warm.shape, 3) and haze.ndim == illumination.ndim == 2
+    assert detections == [] and f"image {image.shape[0]}x{image.shape[1]}x3" in repr(frames[0])
+
+
+def test_leaving_early_is_no_error_and_ends_everything(clips: tuple[Path, Path]) -> None:
+    before = threading.active_count()
+    with fusecam.open(*clips, engine="average", detect=False) as stream:
+        for _ in stream:
+            break
+    stream.close()
+    assert threading.active_count() == before
+    with fusecam.open(*clips, engine="average", detect=False):
+        pass  # never read
+    with pytest.raises(RuntimeError, match="mine"), fusecam.open(*clips, engine="average", detect=False) as stream:
+        for _ in stream:
+            raise RuntimeError("mine")
+    assert threading.active_count() == before
+
+
+def test_what_is_wrong_is_raised(clips: tuple[Path, Path], tmp_path: Path) -> None:
+    with pytest.raises(fusecam.InputError, match="nowhere"):
+        fusecam.open(tmp_path / "nowhere.mp4", clips[1])
+    with pytest.raises(fusecam.InputError, match="settings: unknown key 'engin'"):
+        fusecam.open(*clips, settings={"engin": {}})
+    with pytest.raises(fusecam.EngineError, match="magic"):
+        fusecam.open(*clips, engine="magic")
+    with pytest.raises(fusecam.EngineError, match="magic"):
+        fusecam.load_engine("magic")
+    with pytest.raises(fusecam.EngineError):
+        fusecam.fuse(np.zeros((48, 64), np.uint8), np.zeros((48, 64), np.uint8), "average")
+    frame = fusecam.fuse(np.zeros((48, 64, 3), np.uint8), np.zeros((48, 64), np.uint8), "average")
+    with pytest.raises(ValueError, match="restored: uint8"):
+        fusecam.Frame(frame.image, frame.restored[1:], frame.haze, frame.illumination, frame.infrared)
+
+
+def test_an_engine_of_ones_own_gives_what_a_stream_gives(tmp_path: Path) -> None:
+    random = np.random.default_rng(3)
+    pairs = []
+    for k in range(3):
+        visible = cv2.resize(random.integers(0, 255, (6, 8, 3), np.uint8), (96, 72))
+        infrared = cv2.resize(random.integers(0, 255, (6, 8), np.uint8), (80, 60))
+        pairs.append((visible, infrared))
+        for folder, image in (("vis", visible[..., ::-1]), ("ir", infrared)):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            cv2.imwrite(str(tmp_path / folder / f"{k:03d}.png"), image)
+    settings = {"sources": {"ir": {"polarity": "white-hot", "range": [0, 255]}}}
+    with fusecam.open(tmp_path / "ir", tmp_path / "vis", engine="physics", detect=False, settings=settings) as stream:
+        streamed = [frame.image for frame in stream]
+    engine = fusecam.load_engine("physics")
+    assert engine.name.startswith("physics:") and len(streamed) == 3
+    for (visible, infrared), image in zip(pairs, streamed, strict=True):
+        assert np.array_equal(engine.fuse(visible, infrared).image, image)

@@ -252,7 +252,7 @@ def load(given: Path | Mapping[str, Any] | None, overrides: dict[str, Any] | Non
         InputError: names the file and the key.
     """
     path = given if isinstance(given, Path) else None
-    data: Any = {} if path is not None or given is None else dict(given)
+    data: Any = dict(given) if isinstance(given, Mapping) else {}
     if path is not None:
         try:
             data = read_yaml(path) or {}

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import Any, Literal, Protocol
 
-import numpy as np
 import numpy.typing as npt
 
-if TYPE_CHECKING:
-    from .warp import Warp
+from .warp import Pixels as Pixels
+from .warp import Warp
 
-Pixels = npt.NDArray[np.uint8]
 Outputs = Mapping[str, npt.NDArray[Any]]
 """What a graph gives for one pair, by the names of `graph.ImagePath.outputs`: images (H, W, 3) and maps (H, W) uint8,
 state (STATE,) float32. Owned by whoever receives them."""

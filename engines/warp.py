@@ -11,8 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from .base import Pixels
-
+Pixels = npt.NDArray[np.uint8]
 Size = tuple[int, int]
 STEPS = 256
 """Places between two infrared pixels. A coordinate is kept as whole numbers, pixel and step, which no precision of a

@@ -19,9 +19,9 @@ from ..engines import create_engine
 from ..engines.base import BuildStopped, Fused, Strength
 from ..engines.build.process import stoppable
 from .config import RunConfig, load
+from .core.detections import Detection
 from .core.frames import Pixels
 from .core.result import Result
-from .detection.detect import Detection
 from .errors import InputError
 from .registration.register import Registrar
 from .run.streams import build_tools, open_streams

@@ -25,9 +25,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .. import physics
-from ..prompts.tasks import TASKS
 from .io import Memory, Network, to_gray, to_rgb
 from .lure_blocks import BaseBlock, BottleNeck, ChannelNorm, CrossAttention, NAFBlock, TGABlock, prior_rule
+from .tasks import TASKS
 
 FOLD = 8
 """Sides are brought to multiples of this inside: three times the scale is halved."""

@@ -18,9 +18,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .. import physics
-from ..prompts.tasks import TASKS
 from .io import Memory, Network, luma, to_gray, to_rgb
 from .realtime_core import PROFILES, T_LEAST, Core, Maps, Profile, clamp, layer, start_at_zero
+from .tasks import TASKS
 
 FLOOR = 0.15
 """Mean level of infrared that is left as it is."""

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..base import Pixels
-from ..prompts.tasks import TASKS
+from .tasks import TASKS
 
 TIME_CONSTANT_S = 1.0
 LONGEST_S = 2.0

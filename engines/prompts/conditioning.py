@@ -11,7 +11,7 @@ import numpy as np
 
 from ..base import EngineError, Pixels
 from ..networks.smoothing import STRENGTHS, Cuts, State, past_weight
-from .tasks import TASKS
+from ..networks.tasks import TASKS
 from .understand import understand
 
 GRID = (160, 120)

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ..base import EngineError
-from .tasks import TASKS
+from ..networks.tasks import TASKS
 from .words import BUCKETS, PIECES, pieces
 
 TAGS = (

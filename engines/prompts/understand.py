@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..base import EngineError
-from .tasks import TASKS
+from ..networks.tasks import TASKS
 from .words import LONGEST, words
 
 EXAMPLES = ", ".join(f"'{task.example}'" for task in TASKS[:4])

@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fusecam.calib.rig import RigError
     from fusecam.engines.base import EngineError
-    from fusecam.pipeline.detection.detect import Detection
+    from fusecam.pipeline.core.detections import Detection
     from fusecam.pipeline.errors import InputError
     from fusecam.pipeline.library import Engine, Frame, Stream, fuse, load_engine, open
 
 _PUBLIC = {
     "open": "pipeline.library", "fuse": "pipeline.library", "load_engine": "pipeline.library",
     "Stream": "pipeline.library", "Frame": "pipeline.library", "Engine": "pipeline.library",
-    "Detection": "pipeline.detection.detect", "InputError": "pipeline.errors", "EngineError": "engines.base",
+    "Detection": "pipeline.core.detections", "InputError": "pipeline.errors", "EngineError": "engines.base",
     "RigError": "calib.rig",
 }  # fmt: skip
 __all__ = [

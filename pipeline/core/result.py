@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ...engines.base import Fused
-from ..detection.detect import Detection
+from .detections import Detection
 from .frames import FramePair, Pixels
 
 

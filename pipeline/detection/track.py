@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from ...engines.networks.smoothing import LONGEST_S, Cuts
+from ..core.detections import Box, Detection
 from ..core.frames import Frame
 from .bytetrack import ByteTrack
-from .detect import Box, Detection
 
 WEAKEST = 0.1
 """Score down to which a box may carry on a track that exists, as ByteTrack wants it: a detector for it keeps these."""

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 
 import cv2
 
+from ..core.detections import Detection
 from ..core.frames import Pixels
-from ..detection.detect import Detection
 from .ink import BRIGHT, DIM, Colour, class_colour, lay, line_width, shade
 from .text import text_mask
 

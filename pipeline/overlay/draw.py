@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ..config import OverlayConfig
+from ..core.detections import Detection
 from ..core.frames import FramePair, Pixels
 from ..core.latency import LatencyRecorder
 from ..core.result import Result
-from ..detection.detect import Detection
 from ..registration.drift import DriftMonitor
 from .boxes import draw_boxes
 from .hud import Hud, draw_hud, line_height

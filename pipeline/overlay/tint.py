@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from ..core.detections import Detection
 from ..core.frames import Pixels
-from ..detection.detect import Detection
 from .boxes import visible_part
 
 TINTED = "person"

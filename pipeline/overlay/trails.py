@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from ..core.detections import Detection
 from ..core.frames import Pixels
-from ..detection.detect import Detection
 from .boxes import visible_part
 from .ink import class_colour, line_width
 

@@ -12,8 +12,8 @@ import numpy as np
 from ...calib.rig import RigError
 from ...engines.base import Fused
 from ...engines.warp import Shape, Size
+from ..core.detections import Detection
 from ..core.frames import Frame, FramePair, Pixels
-from ..detection.detect import Detection
 from ..registration.register import Registrar
 
 

@@ -19,12 +19,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ...engines.base import BuildStopped, Fused, FusionEngine
+from ..core.detections import Detection
 from ..core.frames import Camera, Frame, FramePair
 from ..core.health import Health
 from ..core.latency import LatencyRecorder
 from ..core.memory import give_back
 from ..core.result import Result
-from ..detection.detect import Detection, Detector
+from ..detection.detect import Detector
 from ..detection.track import Tracker
 from ..monitoring.switches import Switches
 from ..overlay import Overlay

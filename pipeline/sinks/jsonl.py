@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ...calib.atomic import AtomicFile, naming
+from ..core.detections import Detection
 from ..core.result import Result
-from ..detection.detect import Detection
 from ..errors import InputError
 from .base import SinkHealth
 

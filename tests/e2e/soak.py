@@ -27,7 +27,7 @@ from rich.console import Console
 from fusecam.engines.base import Fused, Pixels
 from fusecam.engines.warp import Size, Warp
 from fusecam.pipeline.config import RunConfig
-from fusecam.pipeline.detection.detect import Detection
+from fusecam.pipeline.core.detections import Detection
 from fusecam.pipeline.run.streams import Tools, open_streams
 from fusecam.pipeline.session import run_streams
 

@@ -15,9 +15,9 @@ from rich.console import Console
 
 from fusecam.pipeline.bench.paced import paced
 from fusecam.pipeline.config import RunConfig
+from fusecam.pipeline.core.detections import Detection
 from fusecam.pipeline.core.health import CAMERA_COUNTERS, CAMERAS, FATES, RUN_COUNTERS
 from fusecam.pipeline.core.log import JsonLines
-from fusecam.pipeline.detection.detect import Detection
 from fusecam.pipeline.run.streams import Tools, build_tools, open_streams
 from fusecam.pipeline.session import run_streams
 from fusecam.pipeline.sinks.base import SinkHealth

@@ -15,9 +15,9 @@ from rich.console import Console
 
 from fusecam.engines import create_engine
 from fusecam.pipeline.config import OutputConfig, RecordConfig, RunConfig
+from fusecam.pipeline.core.detections import Detection
 from fusecam.pipeline.core.doubts import DOUBTFUL, Doubts
 from fusecam.pipeline.core.health import FATES, Health
-from fusecam.pipeline.detection.detect import Detection
 from fusecam.pipeline.run.streams import Tools, open_streams
 from fusecam.pipeline.session import interruptible, run_streams
 from fusecam.pipeline.sinks.manifest import TRACKS

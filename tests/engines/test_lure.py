@@ -15,8 +15,8 @@ from fusecam.engines.networks import checkpoints, lure
 from fusecam.engines.networks.lure import FULL, PROMPTS, Lure, Profile, split_prompts
 from fusecam.engines.networks.lure_blocks import TextGuidedAttention, prior_rule
 from fusecam.engines.networks.smoothing import CONTROLS, STRENGTHS
+from fusecam.engines.networks.tasks import TASKS
 from fusecam.engines.prompts.conditioning import Fixed
-from fusecam.engines.prompts.tasks import TASKS
 
 LEAST = Profile(
     widths=(8, 8, 12, 16),

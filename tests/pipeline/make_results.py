@@ -7,9 +7,9 @@ from fractions import Fraction
 import numpy as np
 
 from fusecam.engines.base import Fused
+from fusecam.pipeline.core.detections import Detection
 from fusecam.pipeline.core.frames import Clock, Frame, FramePair, Pixels
 from fusecam.pipeline.core.result import Result
-from fusecam.pipeline.detection.detect import Detection
 
 
 def picture(width: int = 64, height: int = 48, index: int = 0) -> Pixels:

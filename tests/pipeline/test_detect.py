@@ -17,8 +17,9 @@ import torch
 from PIL import Image, UnidentifiedImageError
 
 from fusecam.engines.detection.quiet import ultralytics
+from fusecam.pipeline.core.detections import Detection
 from fusecam.pipeline.core.frames import Pixels
-from fusecam.pipeline.detection.detect import Detection, UltralyticsDetector
+from fusecam.pipeline.detection.detect import UltralyticsDetector
 from fusecam.pipeline.errors import InputError
 
 from .detectors import SMALL, make_sure

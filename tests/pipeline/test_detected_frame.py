@@ -9,9 +9,9 @@ import numpy as np
 from rich.console import Console
 
 from fusecam.pipeline.config import RunConfig
+from fusecam.pipeline.core.detections import Detection
 from fusecam.pipeline.core.frames import Pixels
 from fusecam.pipeline.core.result import Result
-from fusecam.pipeline.detection.detect import Detection
 from fusecam.pipeline.run.streams import build_tools, open_streams
 from fusecam.pipeline.session import run_streams
 from fusecam.pipeline.sinks import SinkHealth

@@ -14,8 +14,8 @@ from rich.console import Console
 
 from fusecam.pipeline.config import MonitorConfig
 from fusecam.pipeline.core import log
+from fusecam.pipeline.core.detections import Detection
 from fusecam.pipeline.core.latency import LatencyRecorder
-from fusecam.pipeline.detection.detect import Detection
 from fusecam.pipeline.errors import InputError
 from fusecam.pipeline.monitoring.address import Address, parse_address
 from fusecam.pipeline.monitoring.metrics import BOUNDS_MS, MetricsEndpoint

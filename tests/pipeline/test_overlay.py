@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fusecam.pipeline.config import OverlayConfig
+from fusecam.pipeline.core.detections import Detection
 from fusecam.pipeline.core.latency import LatencyRecorder
-from fusecam.pipeline.detection.detect import Detection
 from fusecam.pipeline.overlay import Hud, Overlay, boxes, class_colour, text
 from fusecam.pipeline.overlay.ink import ALERT, PALETTE
 from fusecam.pipeline.overlay.text import LONGEST, text_mask

@@ -15,10 +15,10 @@ import av
 import pytest
 
 from fusecam.pipeline.config import OutputConfig, RecordConfig
+from fusecam.pipeline.core.detections import Detection
 from fusecam.pipeline.core.doubts import Doubts
 from fusecam.pipeline.core.health import Health
 from fusecam.pipeline.core.result import Result
-from fusecam.pipeline.detection.detect import Detection
 from fusecam.pipeline.sinks import track
 from fusecam.pipeline.sinks.manifest import ENDINGS, MANIFEST, Manifest
 from fusecam.pipeline.sinks.record import RecordSink

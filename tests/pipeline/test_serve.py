@@ -16,7 +16,7 @@ from rich.console import Console
 
 from fusecam.engines.prompts.conditioning import Spoken
 from fusecam.pipeline.config import MonitorConfig
-from fusecam.pipeline.detection.detect import Detection
+from fusecam.pipeline.core.detections import Detection
 from fusecam.pipeline.errors import InputError
 from fusecam.pipeline.monitoring.address import Address
 from fusecam.pipeline.monitoring.page.pictures import SMALL_WIDTH, VIEWS, Pictures

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from fusecam.pipeline.config import OutputConfig
+from fusecam.pipeline.core.detections import Detection
 from fusecam.pipeline.core.health import Health
 from fusecam.pipeline.core.result import Result
-from fusecam.pipeline.detection.detect import Detection
 from fusecam.pipeline.errors import InputError
 from fusecam.pipeline.sinks import Outputs, close_all, is_video, open_sinks
 from fusecam.pipeline.sinks.images import ImagesSink

@@ -227,7 +227,7 @@ def test_metrics_answer_to_no_foreign_name(listens, host, status):
 
 
 def test_a_surrogate_in_a_class_name_is_served():
-    from fusecam.pipeline.detection.detect import Detection
+    from fusecam.pipeline.core.detections import Detection
 
     from .make_results import result
 

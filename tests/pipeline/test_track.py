@@ -9,8 +9,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from fusecam.pipeline.core.detections import Detection
 from fusecam.pipeline.core.frames import Frame, Pixels
-from fusecam.pipeline.detection.detect import Detection
 from fusecam.pipeline.detection.track import REMEMBERED, Tracker
 
 from .detectors import SAMPLES, street_scene

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from fusecam.engines.networks.lure import Lure, Profile
+from fusecam.engines.networks.tasks import TASKS
 from fusecam.engines.prompts.encoder import TAGS, TextEncoder
-from fusecam.engines.prompts.tasks import TASKS
 from fusecam.engines.prompts.words import LONGEST
 from fusecam.train import losses
 from fusecam.train.errors import TrainError

@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 
 from ...engines import physics
 from ...engines.networks.io import luma
-from ...engines.prompts.tasks import TASKS
+from ...engines.networks.tasks import TASKS
 from .. import degrade
 from ..objective import lifted
 

@@ -9,7 +9,7 @@ from functools import cache
 from pydoc_data.topics import topics
 from random import Random
 
-from ...engines.prompts.tasks import TASKS
+from ...engines.networks.tasks import TASKS
 from ...engines.prompts.words import LONGEST, words
 from . import lexicon
 from .lexicon import SAID

@@ -19,6 +19,13 @@ def test_the_model_table_is_that_of_the_kept_results():
     assert README.split("<!-- models -->\n")[1].split("\n<!-- /models -->")[0] == model_table()
 
 
+def test_its_python_is_that_of_the_package():
+    """Which tests/pipeline/test_library.py runs."""
+    lines = README.split("```python\n")[1].split("```")[0].split("\n")
+    package = (ROOT / "pipeline/api/__init__.py").read_text(encoding="utf-8")
+    assert all(line in package for line in lines)
+
+
 def test_the_picture_moves_and_is_small():
     path = ROOT / re.search(r"!\[.*\]\((.+)\)", README)[1]
     assert path.stat().st_size < 3_000_000
@@ -28,6 +35,6 @@ def test_the_picture_moves_and_is_small():
 
 def test_links_into_the_repository_lead_somewhere():
     for document in ROOT.glob("**/*.md"):
-        if ".venv" not in document.parts:
+        if not {part for part in document.relative_to(ROOT).parts if part.startswith(".")} - {".github"}:
             for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", document.read_text(encoding="utf-8")):
                 assert (document.parent / target).exists(), f"{document.relative_to(ROOT)}: {target}"

@@ -13,7 +13,9 @@ from typer.main import get_command
 from fusecam.pipeline.cli import app
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = sorted(path for path in ROOT.glob("**/*.md") if not {".venv", "node_modules"} & set(path.parts))
+DOCUMENTS = sorted(
+    path for path in ROOT.glob("**/*.md") if not any(part.startswith(".") for part in path.relative_to(ROOT).parts)
+)
 LINE = re.compile(r"^(?:.+&& \S+/)?(fusecam .+)$", re.MULTILINE)
 """The command on a line of a block, the last one where there are several."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import sys
@@ -11,20 +12,25 @@ _PR_SET_PDEATHSIG = 1
 
 
 def end_with_parent() -> None:
-    """Called first thing in a process that was started with a pipe as its stdin, which the parent holds open.
+    """Called first thing in a process of multiprocessing, or in one that was started with a pipe as its stdin, which
+    the parent holds open.
 
-    The end of stdin ends this process, on every system. Linux also kills it itself: a compiler may keep the
-    interpreter, and with it the thread that reads, busy for a minute. To Linux the parent is the thread that started
-    this process, so that thread must live as long.
+    The end of that pipe, or of multiprocessing's own, ends this process, on every system. Linux also kills it itself: a
+    compiler may keep the interpreter, and with it the thread that reads, busy for a minute. To Linux the parent is the
+    thread that started this process, so that thread must live as long.
     """
     if sys.platform == "linux":
         import ctypes
 
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    threading.Thread(target=_until_stdin_ends, name="lifeline", daemon=True).start()
+    threading.Thread(target=_until_the_parent_ends, name="lifeline", daemon=True).start()
 
 
-def _until_stdin_ends() -> None:
-    while os.read(0, 4096):
-        pass
+def _until_the_parent_ends() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+    else:
+        while os.read(0, 4096):
+            pass
     os._exit(1)

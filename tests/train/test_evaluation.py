@@ -1,7 +1,9 @@
 import math
 import re
+import time
 
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 
@@ -11,6 +13,7 @@ from fusecam.train.errors import TrainError
 from fusecam.train.evaluation.evaluate import evaluate_scenes
 from fusecam.train.evaluation.scenes import find_scenes, list_images, read_image, read_sources
 
+from ..e2e.command import start
 from .pictures import SIZE, picture
 
 
@@ -143,3 +146,27 @@ def test_an_error_in_another_process_reaches_the_user(folders):
     scenes = find_scenes(folders / "ir", folders / "clear", fused={"x": folders / "fused"})
     with pytest.raises(TrainError, match=re.escape(str(folders / "fused/b2N.bmp"))):
         evaluate_scenes(scenes, workers=2)
+
+
+def test_processes_that_score_end_with_the_command_even_by_kill_9(tmp_path):
+    for name in ("ir", "vis"):
+        (tmp_path / name).mkdir()
+        for number in range(3):
+            noise = np.random.default_rng(number).integers(0, 256, (1200, 1600, 3), dtype=np.uint8)
+            Image.fromarray(noise).save(tmp_path / name / f"{number}.png")
+    folders = ("--fused", tmp_path / "vis", "--ir", tmp_path / "ir", "--vis", tmp_path / "vis")
+    command = start("eval", *folders, "--workers", "2")
+    try:
+        deadline, children = time.monotonic() + 60, []
+        while sum("spawn_main" in " ".join(child.cmdline()) for child in children) < 2:
+            assert command.poll() is None and time.monotonic() < deadline, "nobody scored"
+            time.sleep(0.05)
+            children = psutil.Process(command.pid).children()
+    finally:
+        command.kill()
+        command.wait()
+    _, left = psutil.wait_procs(children, timeout=10)
+    for child in left:
+        child.kill()
+    command.communicate()  # the last of them closes it
+    assert not left

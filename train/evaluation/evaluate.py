@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from ...engines.base import Fused, FusionEngine
+from ...engines.host.lifeline import end_with_parent
 from ..errors import TrainError
 from ..metrics import (
     Colour,
@@ -88,7 +89,7 @@ def evaluate_scenes(
     scored: dict[str, SceneScores] = {}
     # spawned, since a fork of a process in which an engine runs threads may hang
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_begin) as pool:
         waiting: set[Future[SceneScores]] = set()
         try:
             for scene in scenes:
@@ -153,6 +154,12 @@ def score_scene(scene: Scene, made: Mapping[str, Made]) -> SceneScores:
         },
         look(scene, images, {row: rows[row] for row in rows if row not in BASELINES}) if scene.labels else [],
     )
+
+
+def _begin() -> None:
+    """In each of the processes that score."""
+    end_with_parent()
+    cv2.setNumThreads(1)
 
 
 def _make(engines: Mapping[str, FusionEngine] | None, scene: Scene) -> dict[str, Made]:

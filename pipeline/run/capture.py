@@ -48,7 +48,7 @@ class Capture:
         self._thread = threading.Thread(target=self._run, name=f"capture-{self._camera}", daemon=True)
 
     def start(self) -> None:
-        """Frames that were decoded before now are stale."""
+        """Frames that were captured before now are stale: what a network held back while the engine was built, too."""
         self._since_ns = time.monotonic_ns()
         self._thread.start()
 
@@ -67,7 +67,7 @@ class Capture:
                     break
                 if not self._live:  # a live source's time is mostly waiting for the camera
                     self._recorder.add(DECODE[self._camera], time.perf_counter_ns() - began)
-                if self._tap is not None and not (self._live and frame.arrival_ns < self._since_ns):
+                if self._tap is not None and not self._stale(frame):
                     self._tap(frame)
                 usable = self._usable(frame)
                 if usable is not None and not self._inbox.put(usable):
@@ -88,6 +88,9 @@ class Capture:
         self._health.raise_to(self._camera, "corrupt", self._source.health.corrupt)
         self._health.raise_to(self._camera, "retimed", self._source.health.retimed)
 
+    def _stale(self, frame: Frame) -> bool:
+        return self._live and frame.time_ns < self._since_ns
+
     def _usable(self, frame: Frame) -> Frame | None:
         camera, health = self._camera, self._health
         health.count(camera, "frames")
@@ -98,10 +101,10 @@ class Capture:
             health.count(camera, "frozen")
             health.enter(camera, "frozen")
             return None
+        if self._stale(frame):
+            health.count(camera, "stale")
+            return None
         if frame.arrival_ns < self._since_ns:  # decoded at opening, before the engine was built
-            if self._live:
-                health.count(camera, "stale")
-                return None
             frame = replace(frame, arrival_ns=self._since_ns)
         health.frame(camera, frame.arrival_ns)
         return frame

@@ -2,8 +2,8 @@
 
 `RtspServer(pictures)` serves the pictures at `url`, over and over, in real time. `stall` and `resume`
 stop and continue the media while the connection stays; `disconnect` cuts every client off but goes on listening;
-`freeze` sends one picture over and over until `thaw`; `damage` flips bits in what is sent; `jump` moves the timestamps;
-`every` leaves frames out; `stop` ends everything.
+`freeze` sends one picture over and over until `thaw`; `show` goes over to other pictures, of any size; `damage` flips
+bits in what is sent; `jump` moves the timestamps; `every` leaves frames out; `stop` ends everything.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ class RtspServer:
         self.flowing = threading.Event()
         self.flowing.set()
         self.video = encode(pictures, fps)
-        self.still = encode([pictures[0]] * 10, fps)
+        self.moving = packets_of(self.video)
+        self.still = packets_of(encode([pictures[0]] * 10, fps))
         self.frozen = False
         self.damaged = 0
         self.jumped = 0
@@ -72,6 +73,10 @@ class RtspServer:
     def thaw(self) -> None:
         """Send what moves again."""
         self.frozen = False
+
+    def show(self, pictures: Sequence[npt.NDArray[np.uint8]]) -> None:
+        """Send these from now on, as a camera that was set to another size does."""
+        self.moving = packets_of(encode(pictures, self.fps))
 
     def damage(self, packets: int) -> None:
         """Flip bits in so many of the packets to come."""
@@ -198,14 +203,13 @@ class _Client:
             self._socket.sendall(b"$" + bytes([channel]) + len(data).to_bytes(2, "big") + data)
 
     def _play(self) -> None:
-        moving, still = packets_of(self._server.video), packets_of(self._server.still)
         with av.open(io.BytesIO(self._server.video), format="h264") as clip:
             source = clip.streams.video[0]
             with av.open(
                 _RtpSink(self._send_or_end, self._server), "w", format="rtp", options={"packetsize": "1400"}
             ) as rtp:
                 stream = rtp.add_stream_from_template(source)
-                self._pace(moving, still, rtp, stream)
+                self._pace(rtp, stream)
 
     def _send_or_end(self, channel: int, data: bytes) -> None:
         try:
@@ -213,21 +217,15 @@ class _Client:
         except OSError:  # the client went away
             self._open = False
 
-    def _pace(
-        self,
-        moving: list[bytes],
-        still: list[bytes],
-        rtp: av.container.OutputContainer,
-        stream: av.video.stream.VideoStream,
-    ) -> None:
+    def _pace(self, rtp: av.container.OutputContainer, stream: av.video.stream.VideoStream) -> None:
         server, start, index, first = self._server, time.monotonic(), 0, 0
-        sent, packets = moving, moving
+        sent = server.moving
         while self._open and self._server.running:
             wait = start + index / self._server.rate - time.monotonic()
             if wait > 0:
                 time.sleep(min(wait, 0.05))
                 continue
-            packets = still if server.frozen else moving
+            packets = server.still if server.frozen else server.moving
             if packets is not sent:  # from its key frame on
                 sent, first = packets, index
             if server.flowing.is_set() and index % server.every == 0:

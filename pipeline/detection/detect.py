@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import zipfile
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -169,10 +168,9 @@ def _load(weights: Path, confidence: float) -> tuple[Any, dict[int, str]]:
 
 
 def _of_yolov5(weights: Path) -> bool:
-    """Whether a checkpoint names the classes of the YOLOv5 repository."""
-    with suppress(OSError, zipfile.BadZipFile, KeyError), zipfile.ZipFile(weights) as archive:
-        pickles = [name for name in archive.namelist() if name.endswith("data.pkl")]
-        return any(b"models.yolo\n" in archive.read(name) for name in pickles)
+    """Whether a checkpoint names the classes of the YOLOv5 repository: torch packs it without compression."""
+    with suppress(OSError):
+        return b"models.yolo\n" in weights.read_bytes()
     return False
 
 

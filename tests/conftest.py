@@ -1,6 +1,9 @@
 """No test sees what this machine's user keeps, or leaves anything there: engines, weights, settings of libraries."""
 
 import logging
+import os
+import shutil
+import subprocess
 from collections.abc import Iterator
 
 import pytest
@@ -28,3 +31,22 @@ def _logger_as_it_was() -> Iterator[None]:
     handlers, level = logger.handlers[:], logger.level
     yield
     logger.handlers[:], logger.level = handlers, level
+
+
+@pytest.fixture(scope="session")
+def display() -> Iterator[str]:
+    """An X server without a screen, as DISPLAY names it."""
+    if shutil.which("Xvfb") is None:
+        pytest.skip("no Xvfb: a window cannot be tested here")
+    reading, writing = os.pipe()
+    server = subprocess.Popen(
+        ["Xvfb", "-displayfd", str(writing), "-screen", "0", "800x600x24"],
+        pass_fds=[writing],
+        stderr=subprocess.DEVNULL,
+    )
+    os.close(writing)
+    with os.fdopen(reading) as number:
+        shown = number.readline().strip()
+    yield f":{shown}"
+    server.terminate()
+    server.wait()

@@ -67,8 +67,15 @@ def main(title: str) -> int:
         elif ended:
             return 0
         key = cv2.waitKey(_POLL_MS)
-        if (key >= 0 and key & 0xFF in _KEYS) or cv2.getWindowProperty(title, cv2.WND_PROP_VISIBLE) < 1:
+        if (key >= 0 and key & 0xFF in _KEYS) or _closed(title):
             return QUIT
+
+
+def _closed(title: str) -> bool:
+    try:
+        return cv2.getWindowProperty(title, cv2.WND_PROP_VISIBLE) < 1
+    except cv2.error:  # of OpenCV 5 with Qt, once its last window is gone
+        return True
 
 
 if __name__ == "__main__":

@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,24 +11,7 @@ from fusecam.pipeline.sinks.base import StopRequested
 from fusecam.pipeline.sinks.window import WindowSink
 
 from .make_results import picture, result
-
-
-@pytest.fixture(scope="module")
-def display(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    if shutil.which("Xvfb") is None:
-        pytest.skip("no Xvfb: a window cannot be tested here")
-    reading, writing = os.pipe()
-    server = subprocess.Popen(
-        ["Xvfb", "-displayfd", str(writing), "-screen", "0", "800x600x24"],
-        pass_fds=[writing],
-        stderr=subprocess.DEVNULL,
-    )
-    os.close(writing)
-    with os.fdopen(reading) as number:
-        shown = number.readline().strip()
-    yield f":{shown}"
-    server.terminate()
-    server.wait()
+from .screen import close_button, window_of, xdotool
 
 
 @pytest.fixture
@@ -67,19 +47,8 @@ def test_frames_of_any_size_are_shown(window: WindowSink) -> None:
     assert window.health.warnings == []
 
 
-def press(window: WindowSink, *command: str) -> None:
-    """Wait until the window is mapped, then act on it."""
-    if shutil.which("xdotool") is None:
-        pytest.skip("no xdotool: keys cannot be pressed here")
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        window.write(result())
-        search = ["xdotool", "search", "--onlyvisible", "--name", "fusecam test"]
-        found = subprocess.run(search, capture_output=True, text=True, check=False).stdout.split()
-        if found:
-            subprocess.run(["xdotool", *(part.format(found[-1]) for part in command)], check=True)
-            return
-    raise AssertionError("the window never appeared")
+def number_of(window: WindowSink) -> str:
+    return window_of("fusecam test", lambda: window.write(result()))
 
 
 def write_until_stopped(window: WindowSink) -> None:
@@ -91,14 +60,21 @@ def write_until_stopped(window: WindowSink) -> None:
 
 @pytest.mark.parametrize("key", ["q", "Escape"])
 def test_a_key_stops_the_run(window: WindowSink, key: str) -> None:
-    press(window, "windowfocus", "{}", "key", key)
+    xdotool("windowfocus", number_of(window), "key", key)
+    with pytest.raises(StopRequested):
+        write_until_stopped(window)
+    assert window.health.warnings == []
+
+
+def test_a_closed_window_stops_the_run(window: WindowSink) -> None:
+    close_button(number_of(window))
     with pytest.raises(StopRequested):
         write_until_stopped(window)
     assert window.health.warnings == []
 
 
 def test_a_lost_window_stops_the_run(window: WindowSink) -> None:
-    press(window, "windowkill", "{}")
+    xdotool("windowkill", number_of(window))
     with pytest.raises(StopRequested):
         write_until_stopped(window)
     assert len(window.health.warnings) == 1

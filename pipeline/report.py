@@ -91,11 +91,12 @@ def warnings(streams: Streams, tools: Tools, outputs: Outputs) -> list[str]:
 def doubt_never_met(stats: SyncStats, live: bool, doubts: Doubts) -> None:
     """Said at the end of a run: until then the cameras may still find each other. Of live ones the Synchronizer has
     said before that they rarely do; one may also have been away."""
-    if not stats.infrared or stats.paired >= (1 if live else max(stats.visible_alone, 1)):
+    decided = stats.paired + stats.visible_alone
+    if not stats.infrared or not decided or stats.paired >= (1 if live else max(stats.visible_alone, 1)):
         return
     found = f"only {stats.paired}" if stats.paired else "none"
     doubts.add(
-        f"{found} of {stats.paired + stats.visible_alone} visible frames had an infrared one within "
+        f"{found} of {decided} visible frames had an infrared one within "
         f"{stats.tolerance_ms:.0f} ms, the others were not fused; see that both recordings are of the same time, or "
         "give their offset with --offset-ms"
     )

@@ -31,6 +31,11 @@ class Rhythm:
         self._arrived: int | None = None
 
     @property
+    def began(self) -> bool:
+        """Whether a fresh frame has come."""
+        return self._arrived is not None
+
+    @property
     def settled(self) -> bool:
         """Whether enough frames were seen for the period to be trusted."""
         return len(self._intervals) >= _SETTLED

@@ -24,6 +24,7 @@ QUEUE_LIMIT = 256
 """Frames of one camera held at most. Reached only if frames are pushed against `wants`, or a live camera stalls."""
 
 _DEFAULT_PERIOD_NS = 1_000_000_000 // 9  # the slowest rate common among infrared cameras (export-limited cores)
+_FIRST_NS = 1_000_000_000  # in which a visible camera that is there gives its first frame
 _SLOWEST_NS = 250_000_000  # from capture to arrival, where nothing queues up
 _TOLERANCE_PER_PERIOD = 0.55  # half a period is the largest skew of steady cameras; the rest is for jitter
 
@@ -80,7 +81,8 @@ class Synchronizer:
         the slower camera, and as long as infrared takes longer to arrive than visible, up to a second); from then
         on, until infrared comes again, frames go out at once. Once the next visible frame is overdue by half a period
         (see Rhythm), the newest infrared frame goes out alone, as `FramePair.led_by` says, and so does every later
-        one until visible frames come again; those of a time that infrared has shown are dropped as late.
+        one until visible frames come again; those of a time that infrared has shown are dropped as late. Where no
+        visible frame has come at all, that begins a second after the first infrared one.
     doubts: live: told within seconds when most frames do not pair.
     unused: infrared images that will not come, since pairing by name or time left them out.
 
@@ -112,6 +114,7 @@ class Synchronizer:
         self._infrared = self._unused = unused
         self._visible = self._paired = self._alone = self._reused = 0
         self._late = self._led = 0
+        self._began_ns: int | None = None  # arrival of the first infrared frame
         self._shown_ns: int | None = None  # time of the last frame that infrared led
         self._newest_ns = -(2**63)  # time of the last frame that went out, whoever led
         self._skews = np.zeros(10_001, np.int64)
@@ -197,6 +200,8 @@ class Synchronizer:
         if stale:
             self._unused += 1
             return []
+        if self._began_ns is None:
+            self._began_ns = frame.arrival_ns
         self._held.append(_Held(frame, corrected))
         self._stalled = False
         if self._waiting:
@@ -305,6 +310,8 @@ class Synchronizer:
             return []
         newest = self._held[-1]
         overdue = self._rates["visible"].overdue(now_ns, _DEFAULT_PERIOD_NS)
+        if not self._rates["visible"].began:
+            overdue = self._began_ns is not None and now_ns - self._began_ns > _FIRST_NS
         fresh = now_ns - newest.frame.time_ns <= self.limit_ns("infrared")
         if not (overdue and fresh) or newest.time_ns <= self._newest_ns:
             return []

@@ -315,6 +315,14 @@ def test_live_infrared_leads_while_visible_is_lost() -> None:
     check_accounts(sync, [pair for _, pair in out], len(visible), 300)
 
 
+def test_live_infrared_leads_where_visible_never_came_or_comes_late() -> None:
+    sync, out = simulate_live(times(25, 100, 4000), times(25, 175, 1005))
+    led = [(now, pair) for now, pair in out if pair.led_by == "infrared"]
+    assert 2e9 < led[0][0] < 2.1e9 and 47 <= len(led) <= 50
+    assert all(pair.led_by == "visible" and pair.infrared for now, pair in out if now > 4.1e9)
+    check_accounts(sync, [pair for _, pair in out], 100, 175)
+
+
 def test_live_visible_frames_of_a_time_already_shown_are_late() -> None:
     """A visible stream that stalls and then delivers what it held back: nothing is shown twice or out of order."""
     sync = Synchronizer(live=True)

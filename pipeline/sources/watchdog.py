@@ -94,6 +94,7 @@ class WatchedSource:
         self._last_ns = time_ns
         frame = replace(frame, sequence=self._sequence, time_ns=time_ns)
         self._sequence += 1
+        self.health.delivered = self._sequence  # not what a connection has read ahead
         return frame
 
     def _reconnect(self) -> None:
@@ -116,7 +117,7 @@ class WatchedSource:
         """ended: the last line of the source's warnings is then why."""
         total = _sum(self._finished, self._source.health)
         health = self.health
-        health.delivered, health.corrupt, health.retimed = total.delivered, total.corrupt, total.retimed
+        health.corrupt, health.retimed = total.corrupt, total.retimed
         health.drift_ppm = self._source.health.drift_ppm
         lines = self._source.health.warnings[: -1 if ended else None]
         if len(health.warnings) < _LINES_KEPT:
@@ -172,4 +173,4 @@ class _Attempt:
 
 
 def _sum(a: SourceHealth, b: SourceHealth) -> SourceHealth:
-    return SourceHealth(a.delivered + b.delivered, a.corrupt + b.corrupt, a.retimed + b.retimed)
+    return SourceHealth(corrupt=a.corrupt + b.corrupt, retimed=a.retimed + b.retimed)

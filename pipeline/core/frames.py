@@ -26,11 +26,13 @@ class Trace:
     means: (h, w) float64, over blocks of samples, some 40 across; equal only where all samples are, but for chance.
     exact: whether the samples are as the sensor gave them, noise and all; not so behind a lossy codec.
     deep: whether they have more than 8 bits.
+    key: whether the codec coded the picture by itself, without those before.
     """
 
     means: npt.NDArray[np.float64]
     exact: bool
     deep: bool
+    key: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,10 +8,12 @@ more than a tenth of its blocks changed, and less than half as many as usually d
 
 Behind a lossy codec equality proves nothing: encoders repeat a scene without motion bit by bit, and send a camera that
 stands with changes of their own. There the block means are compared beyond what codecs and noise change, and what
-stands may keep on changing in one small place (a clock). Such a picture is frozen only where the other camera tells
-that it ought to move: that one moves as much as it usually does, when this one usually moves too. Where both stand, or
-the picture holds nothing that could move (night, fog), its frames are used. So they are where that happens over and
-over, or from the start on, when this camera was never seen to move: then a doubt is said.
+stands may keep on changing in one small place (a clock). A key frame, and what refines it, differs from the pictures
+before by its coding alone, the more the lower the bit rate, and ends no standing by itself. Such a picture is frozen
+only where the other camera tells that it ought to move: that one moves as much as it usually does, when this one
+usually moves too. Where both stand, or the picture holds nothing that could move (night, fog), its frames are used. So
+they are where that happens over and over, or from the start on, when this camera was never seen to move: then a doubt
+is said.
 """
 
 from __future__ import annotations
@@ -43,6 +45,7 @@ _MOTION_KEPT = 250  # pictures
 _STANDS_KEPT_NS = 30_000_000_000
 _MOVES = 0.015  # of the blocks: less is no motion to tell anything by
 _STANDS, _SCATTERED = 0.35, 0.1  # of the usual motion: what a picture may change that stands, in one place, anywhere
+_KEYS_NS, _SETTLES_NS = 390_000_000, 200_000_000  # key frames that far apart, others between, are refined so long
 _GOES_ON = 0.6  # of the usual motion: from there on the other camera moves
 _PART, _LEVELS, _COUNTS = 0.015, 1.5, 4.0  # a block changed by more than that part of the contrast, at least by so much
 _CONTRAST = 10.0  # levels; a picture with less shows no motion
@@ -130,8 +133,8 @@ class _Coded:
         self._usual = 0.0
         self._began_ns: int | None = None
         self._first: Means | None = None
-        self._since_ns = 0
-        self._frozen = False
+        self._since_ns = self._keyed_ns = self._settled_ns = 0
+        self._frozen = self._between = False
         self._stands: deque[tuple[int, int]] = deque()
         self._verdicts: deque[int] = deque(maxlen=_OFTEN)
 
@@ -142,24 +145,33 @@ class _Coded:
             self._clear()
             self._first, self._since_ns, self._began_ns = means, now, now
         tolerance, contrast = _tolerance(trace)
+        if judge and trace.key:
+            if self._between and now - self._keyed_ns >= _KEYS_NS and now - self._since_ns >= _SETTLES_NS:
+                self._settled_ns = now + _SETTLES_NS
+            self._keyed_ns = now
+        self._between = not trace.key
         self._move(means, now, tolerance)
         if not judge:
             return False
         share, small = _changed(means - self._first, tolerance)
-        stands = share <= (_STANDS if small else _SCATTERED) * self._usual
-        if not stands:
+        if now < self._settled_ns and share < _GOES_ON * self._usual:  # else it moves again with this key frame
+            self._first = means
+            return self._frozen
+        if share > (_STANDS if small else _SCATTERED) * self._usual:
             self._remember(now)
-            self._first, self._since_ns, self._frozen = means, now, False
+            self._first, self._since_ns, self._settled_ns, self._frozen = means, now, 0, False
             return False
         if not self._frozen and contrast >= _CONTRAST and self._other_goes_on(now):
             self._judge(now)
         return self._frozen
 
     def _move(self, means: Means, now: int, tolerance: float) -> None:
-        """Follow how much changes within a quarter of a second; what a frozen camera shows is left out."""
+        """Follow how much changes within a quarter of a second; what a frozen camera shows is left out, and what a key
+        frame changes."""
         while len(self._lately) > 1 and self._lately[1][0] <= now - _BACK_NS:
             self._lately.popleft()
-        if self._lately and self._lately[0][0] <= now - _BACK_NS:
+        unsettled = now < self._settled_ns + _BACK_NS
+        if not unsettled and self._lately and self._lately[0][0] <= now - _BACK_NS:
             share, _ = _changed(means - self._lately[0][1], tolerance)
             if not self._frozen:
                 self._motion.append(share)

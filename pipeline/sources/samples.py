@@ -26,7 +26,7 @@ def trace_of(frame: av.VideoFrame, exact: bool) -> Trace:
     across = sum(component.width for component in first)  # all samples of a row, those of other channels among them
     rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[: frame.height]
     samples = rows[:, : across * dtype.itemsize // dtype.itemsize * dtype.itemsize].view(dtype)
-    return Trace(_means(samples, frame.width, _SIDE[exact]), exact, deep)
+    return Trace(_means(samples, frame.width, _SIDE[exact]), exact, deep, bool(frame.key_frame))
 
 
 def trace_of_pixels(pixels: Pixels) -> Trace:

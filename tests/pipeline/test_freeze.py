@@ -102,6 +102,15 @@ def test_a_visible_camera_that_hangs_behind_a_codec(tmp_path):
     assert set(found) <= set(range(125, 180)) and len(found) >= 45 and not moving
 
 
+def test_a_visible_camera_that_hangs_behind_a_low_bitrate(tmp_path):
+    """Its key frames jump, so that the coded picture does not stand for long."""
+    low = {"b": "60k", "g": "30", "deadline": "realtime", "cpu-used": "8"}
+    infrared = clip(tmp_path / "ir.mkv", standing(drive, range(0)), LIVE)
+    visible = clip(tmp_path / "vis.mkv", standing(drive, range(100, 180), noise=3.0), low, "libvpx")
+    moving, found, _ = judged(infrared, visible)
+    assert set(found) <= set(range(125, 180)) and len(found) >= 45 and not moving
+
+
 @pytest.mark.parametrize("noise", [0.0, 3.0])
 @pytest.mark.parametrize("scene", [drive, walk])
 def test_a_scene_that_stands_is_no_camera_that_stands(scene, noise, tmp_path):

@@ -20,6 +20,8 @@ _OTHER_ZEROS_MS = 60_000.0
 """And beyond this they cannot be of one clock."""
 _LENGTHS = 0.02  # difference of two recordings' lengths, as a share, from which one's rate may be false
 _NEAR_MS, _FAR_MS = 1500.0, 6000.0
+_SHORT_S, _LONG_S = 10.0, 20.0  # of motion that is looked at; the longer for far offsets, and without a rig
+_SURE = 0.6  # confidence from which nothing else is tried
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +77,17 @@ def measure_alignment(
     pace = _pace_by_length(infrared, visible)
     far = pace is not None or not _length_s(infrared) or not _length_s(visible)
     guesses = [_Guess(zero) for zero in zeros] + ([] if pace is None else [_Guess(zeros[-1], pace)])
-    found = [(g, _measure(config, infrared, visible, registrar, g, far and g.pace == 1)) for g in guesses]
+    found: list[tuple[_Guess, DriftEstimate]] = []
+    for guess in guesses:
+        found.append((guess, _measure(config, infrared, visible, registrar, guess, far and guess.pace == 1)))
+        if found[-1][1].ok and _confidence(found[-1][1]) > _SURE:
+            break
     good = [pair for pair in found if pair[1].ok]
     if not good:
-        doubts.add(f"time offset not measured ({found[0][1].reason}): taken as 0; {_advice(infrared, visible, pace)}")
+        advice = _advice(infrared, visible, pace)
+        if not registrar.has_rig:
+            advice += "; with --rig (`fusecam calibrate scene` makes one) it is found more often"
+        doubts.add(f"time offset not measured ({found[0][1].reason}): taken as 0; {advice}")
         return Alignment(0.0, 0.0, f"not measured: {found[0][1].reason}")
     guess, best = max(good, key=lambda pair: _confidence(pair[1]))
     first = next(estimate for _, estimate in best.windows if estimate.ok)
@@ -91,12 +100,14 @@ def measure_alignment(
         )
         return Alignment(round(offset_ms, 3), round((guess.pace - 1) * 1e6, 3), best.reason, first.confidence)
     error_ms, half_ms = first.error_ms or 0.0, 500 / float(visible.rate or 25)
-    if error_ms > half_ms and abs(offset_ms) > error_ms:
+    none = best.ppm == 0 and abs(offset_ms) < error_ms
+    if error_ms > half_ms:
         doubts.add(
-            f"time offset {offset_ms:+.0f} ms is known to +-{error_ms:.0f} ms only, more than half a frame: give "
-            "--rig, with which it is found better, or --offset-ms"
+            f"time offset {offset_ms:+.0f} ms is known to +-{error_ms:.0f} ms only, more than half a frame"
+            f"{', and taken as 0' if none else ''}: give --rig (`fusecam calibrate scene` makes one), with which it is "
+            "found better, or --offset-ms"
         )
-    if best.ppm == 0 and abs(offset_ms) < error_ms:
+    if none:
         return Alignment(0.0, 0.0, f"{best.reason}: none", first.confidence)
     return Alignment(round(offset_ms, 3), round(best.ppm, 3), best.reason, first.confidence)
 
@@ -111,24 +122,20 @@ def _measure(
     begun_s = max(0.0, guess.later_ms / 1000)
     none = DriftEstimate(0.0, 0.0, False, "by their stored times they do not overlap", ())
     ends = _length_s(visible), guess.later_ms / 1000 + guess.pace * _length_s(infrared)
-    for search_ms, seconds in ((_NEAR_MS, 10.0), (_FAR_MS, 20.0))[: 1 + far]:
-        try:
-            found = measure_drift(
-                lambda start_s: opened(visible, "visible", _Guess(0.0), start_s),
-                lambda start_s: opened(infrared, "infrared", guess, start_s),
-                min(ends) - begun_s,
-                registrar,
-                seconds=seconds,
-                search_ms=search_ms,
-                begun_s=begun_s,
-            )
-        except InputError:  # nothing comes from there on
-            if abs(guess.later_ms) < _APART_MS:
-                raise
-            return none
-        if found.ok:
-            break
-    return found
+    try:
+        return measure_drift(
+            lambda start_s: opened(visible, "visible", _Guess(0.0), start_s),
+            lambda start_s: opened(infrared, "infrared", guess, start_s),
+            min(ends) - begun_s,
+            registrar,
+            seconds=_LONG_S if far or not registrar.has_rig else _SHORT_S,
+            search_ms=_FAR_MS if far else _NEAR_MS,
+            begun_s=begun_s,
+        )
+    except InputError:  # nothing comes from there on
+        if abs(guess.later_ms) < _APART_MS:
+            raise
+        return none
 
 
 def _confidence(found: DriftEstimate) -> float:

@@ -25,7 +25,7 @@ IDENTITY: Mapping = (1.0, 0.0, 0.0)
 BLOCKS = 5
 _ZOOMS = (0.5, 0.6, 0.72, 0.86, 1.0, 1.2, 1.45, 1.75, 2.1)
 _SHIFTS = tuple(np.linspace(-0.2, 0.2, 7))
-_COARSE = 2  # visible cells per side merged in the first search
+_COARSE = 2  # visible cells per side merged, and samples to one, in the first search
 _LAGS_AT_ONCE = 32
 _NEAR_S = 0.4  # how far around the first search's lag the fine one looks
 
@@ -83,15 +83,18 @@ def search_unregistered(
 
     aspect: the infrared image's width / height over the visible one's. The correlations of all visible with all
     infrared cells are taken once per lag; any zoom and shift is then a weighted sum over them, separable in x and y.
-    A first search over wide ranges with merged cells, a second one around its best with all of them.
+    A first search over wide ranges with merged cells and every other sample, a second one around its best with all.
     """
+    merged = visible.reshape(-1, ROWS // _COARSE, _COARSE, COLUMNS // _COARSE, _COARSE).mean((2, 4))[::_COARSE]
+    few = infrared[::_COARSE]
+    shifts = _shifts(len(merged), len(few), apart_s, _COARSE * step_s, search_s)
+    wide = _Pairs.of(merged, few, shifts, (0, len(merged)), aspect)
+    scores, mapping = wide.best(_ZOOMS, _SHIFTS, _SHIFTS, own_view=False)
+    wide_lags = apart_s + shifts * _COARSE * step_s
+
     shifts = _shifts(len(visible), len(infrared), apart_s, step_s, search_s)
     lags = apart_s + shifts * step_s
-    merged = visible.reshape(-1, ROWS // _COARSE, _COARSE, COLUMNS // _COARSE, _COARSE).mean((2, 4))
-    wide = _Pairs.of(merged, infrared, shifts, (0, len(visible)), aspect)
-    scores, mapping = wide.best(_ZOOMS, _SHIFTS, _SHIFTS, own_view=False)
-
-    near = np.abs(lags - lags[int(scores.argmax())]) <= _NEAR_S
+    near = np.abs(lags - wide_lags[int(scores.argmax())]) <= _NEAR_S
     blocks = _blocks(len(visible))
     parts = [_Pairs.of(visible.reshape(-1, ROWS, COLUMNS), infrared, shifts[near], b, aspect) for b in blocks]
     whole = _Pairs.together(parts)
@@ -99,7 +102,7 @@ def search_unregistered(
     peak_s, peak = _peak(lags[near], curve)
     without = [_peak(lags[near], whole.less(part).refined(mapping, (1.0, 0.5))[0])[0] for part in parts]
     error_s = float(np.hypot(_jackknife(without), _width(lags[near], curve, 0.98) / 2))
-    return LagCurve(lags, scores, peak_s, peak, error_s, mapping)
+    return LagCurve(wide_lags, scores, peak_s, peak, error_s, mapping)
 
 
 @dataclass(frozen=True, slots=True)

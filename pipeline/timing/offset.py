@@ -48,7 +48,7 @@ class _Limits:
 
 
 _REGISTERED = _Limits(peak=0.12, runner_up=0.7, prominence=4.5, error_ms=20, edge_s=0.1, bias_ms=5)
-_UNREGISTERED = _Limits(peak=0.25, runner_up=0.6, prominence=4.0, error_ms=25, edge_s=0.25, bias_ms=10)
+_UNREGISTERED = _Limits(peak=0.2, runner_up=0.6, prominence=3.5, error_ms=65, edge_s=0.25, bias_ms=10)
 
 
 @dataclass(frozen=True, slots=True)

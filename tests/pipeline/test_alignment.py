@@ -18,7 +18,7 @@ from fusecam.pipeline.run.alignment import Alignment, measure_alignment
 from fusecam.pipeline.sources import open_source
 
 from .clips import remux, write_video
-from .test_offset import Scene, identity_rig
+from .test_offset import SAMPLES, Scene, identity_rig
 
 SIZE = (160, 120)
 SCENE = Scene(5, ego="shake")
@@ -40,14 +40,16 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return record(folder / "ir.mp4", "infrared", 25, 25, 0.15, 8.15), record(folder / "vis.mp4", "visible", 25, 25)
 
 
-def aligned(infrared: Path, visible: Path, config: SourceConfig | None = None) -> tuple[Alignment, list[str], int]:
+def aligned(
+    infrared: Path, visible: Path, config: SourceConfig | None = None, registrar: Registrar = REGISTRAR
+) -> tuple[Alignment, list[str], int]:
     """The alignment, what was doubted, and infrared's minus visible's stored start in ns."""
     config, doubts, infos = config or SourceConfig(), Doubts(), []
     for path, camera in ((infrared, "infrared"), (visible, "visible")):
         source = open_source(str(path), camera, config)  # type: ignore[arg-type]
         infos.append(source.info)
         source.close()
-    found = measure_alignment(config, infos[0], infos[1], REGISTRAR, doubts)
+    found = measure_alignment(config, infos[0], infos[1], registrar, doubts)
     return found, list(doubts), infos[0].start_ns - infos[1].start_ns
 
 
@@ -106,3 +108,15 @@ def test_two_lengths_that_nothing_explains(tmp_path: Path) -> None:
     assert (
         "infrared lasts 4.3 s, visible 12.0 s" in doubt and "the true rate of infrared is 9 (sources.ir.rate" in doubt
     )
+
+
+@pytest.mark.parametrize("name", ["fog_day", "fog_night"])
+def test_without_a_rig_in_fog_what_is_found_is_doubted_and_a_rig_asked_for(name: str) -> None:
+    """True: +73 and +36 ms; neither can be told to half a frame."""
+    paths = [SAMPLES / f"{name}_{camera}.mp4" for camera in ("ir", "vis")]
+    if not paths[0].exists():
+        pytest.skip("the sample clips are not in samples/")
+    found, (doubt,), _ = aligned(*paths, registrar=Registrar(None))
+    assert "--rig" in doubt and "--offset-ms" in doubt
+    assert found.offset_ms == (pytest.approx(73, abs=60) if name == "fog_day" else 0)
+    assert ("known to +-" if name == "fog_day" else "taken as 0") in doubt

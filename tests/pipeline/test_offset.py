@@ -91,15 +91,20 @@ def signature(
     drop: float = 0.0,
     jitter: float = 0.0,
     gain: float = 0.0,
+    haze: float = 0.0,
 ) -> MotionSignature:
-    """Infrared is taken 13 ms out of step and stamped `offset_ms` too early, so that adding it gives visible times."""
+    """Infrared is taken 13 ms out of step and stamped `offset_ms` too early, so that adding it gives visible times.
+
+    haze: share of the picture that is airlight.
+    """
     rng = np.random.default_rng([scene.seed, camera == "infrared", 3])
     motion = MotionSignature()
     for k in range(int(seconds * fps)):
         t = (k + rng.uniform(-jitter, jitter)) / fps + 0.013 * (camera == "infrared")
         if rng.uniform() < drop:
             continue
-        image = scene.draw(t, camera, SMALL, view) * (1 + gain * np.sin(3 * t)) + rng.normal(0, noise, SMALL[::-1])
+        image = (1 - haze) * scene.draw(t, camera, SMALL, view) + haze * 200
+        image = image * (1 + gain * np.sin(3 * t)) + rng.normal(0, noise, SMALL[::-1])
         motion.add(np.clip(image, 0, 255).astype(np.uint8), round(t * 1e9 - offset_ms * 1e6))
     return motion
 
@@ -272,24 +277,28 @@ def test_estimate_drift(points: list[tuple[float, float, float]], ppm: float | N
 
 
 @pytest.mark.slow
-def test_a_stated_uncertainty_holds_in_95_of_100() -> None:
+@pytest.mark.parametrize(("registered", "least"), [(True, 30), (False, 20)])
+def test_a_stated_uncertainty_holds_in_95_of_100(registered: bool, least: int) -> None:
+    """Without a rig infrared has another view, and visible looks through haze."""
     held = []
     for seed in range(40):
         rng = np.random.default_rng(seed)
         scene = Scene(100 + seed, ego=("static", "shake", "pan")[seed % 3])
         offset_ms, trouble = rng.uniform(-700, 700), {"noise": rng.uniform(1, 12), "jitter": rng.uniform(0, 0.3)}
-        infrared = signature(scene, "infrared", (25, 30, 9, 15)[seed % 4], offset_ms=offset_ms, **trouble)
-        estimate = estimate_offset(signature(scene, "visible", 25, **trouble), infrared)
+        more = {} if registered else {"view": (rng.uniform(0.7, 1.4), rng.uniform(-25, 25), rng.uniform(-18, 18))}
+        haze = 0 if registered else rng.choice([0, 0.5, 0.8])
+        infrared = signature(scene, "infrared", (25, 30, 9, 15)[seed % 4], offset_ms=offset_ms, **trouble, **more)
+        estimate = estimate_offset(signature(scene, "visible", 25, haze=haze, **trouble), infrared, 1500, registered)
         if estimate.ok:
             held.append(abs(estimate.offset_ms - offset_ms) <= (estimate.error_ms or 0))
-    assert len(held) > 30 and np.mean(held) >= 0.95
+    assert len(held) >= least and np.mean(held) >= 0.95
 
 
 @pytest.mark.parametrize("rig", [True, False])
 @pytest.mark.parametrize("name", ["fog_day", "clear_night", "fog_night"])
 def test_sample_clips(name: str, rig: bool) -> None:
     """Half a visible frame is 20 ms; with the rig the three clips are to be measured to within that. Without, -87 is
-    found for -118: then that much is to be stated.
+    found for -118: then that much is to be stated. Fog by night tells too little without.
     """
     if not (SAMPLES / f"{name}_ir.mp4").exists():
         pytest.skip("the sample clips are not in samples/")
@@ -303,4 +312,5 @@ def test_sample_clips(name: str, rig: bool) -> None:
         infrared.close()
     if rig:
         assert estimate.ok and estimate.offset_ms == pytest.approx(truth, abs=20)
+    assert estimate.ok or (not rig and name == "fog_night")
     assert not estimate.ok or abs(estimate.offset_ms - truth) <= (estimate.error_ms or 0)

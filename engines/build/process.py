@@ -41,7 +41,9 @@ def stoppable(stop: threading.Event) -> Iterator[None]:
 
 
 def build_apart(what: str, *arguments: object) -> bool:
-    """Build an engine in another process; whoever asks then finds it in the store. what, arguments: see `fusecam.engines.__main__`.
+    """Build an engine in another process; whoever asks then finds it in the store.
+
+    what, arguments: see `fusecam.engines.__main__`.
 
     Returns whether it ended well. False, and nothing done, where this process has imported torch already, unless the
     build is to be stoppable: then there is nothing to be saved. The other process ends with this call, and with this

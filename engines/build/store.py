@@ -24,8 +24,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ..host import secret
 from ..base import EngineError
+from ..host import secret
 
 MANIFEST = "manifest.json"
 LIMIT_MIB = 2048

@@ -12,6 +12,7 @@ import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +42,9 @@ GROWTH = 0.05
 class Breaking:
     """A real engine that breaks down after `lasts` frames, as a GPU does that falls off its bus."""
 
-    def __init__(self, engine: FusionEngine, number: int, lasts: int) -> None:
-        self._engine, self._lasts, self.name = engine, lasts, f"{engine.name}#{number}"
-        self.notes = engine.notes
+    def __init__(self, engine: FusionEngine, lasts: int) -> None:
+        self._engine, self._lasts = engine, lasts
+        self.name, self.notes = engine.name, engine.notes
 
     def prepare(self, *sizes: Any) -> None:
         """See `FusionEngine`."""
@@ -128,9 +129,10 @@ def soak(
     )
     breaks = max(1, frames // (20 * every))
     longest = every + frames // (breaks + 1)
+    # the next one has another precision, as the next best has: the loss of an engine is told by its name
     makers = [
-        lambda number=number: Breaking(create_engine(engine), number, chance.randint(every, longest))
-        for number in range(breaks)
+        lambda name=name: Breaking(create_engine(name), chance.randint(every, longest))
+        for name in islice(cycle((engine, f"{engine}:openvino:f32")), breaks)
     ]
     tools = Tools(
         Chosen([*makers, lambda: create_engine(engine)]), build_tools(config.engine, config.detector).detector

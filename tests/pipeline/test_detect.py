@@ -8,7 +8,6 @@ import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import cv2
@@ -118,16 +117,6 @@ def save(content: object) -> Callable[[Path, Path], None]:
     return lambda path, weights: torch.save(content, path)
 
 
-def save_of_yolov5(path: Path, weights: Path) -> None:
-    """As that repository saves its models: pickled by the name of their class."""
-    model = type("Model", (), {"__module__": "models.yolo"})
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("models", "models.yolo"):
-            patch.setitem(sys.modules, name, ModuleType(name))
-        patch.setattr(sys.modules["models.yolo"], "Model", model, raising=False)
-        torch.save({"model": model()}, path)
-
-
 def save_with_a_name_that_is_no_text(path: Path, weights: Path) -> None:
     torch.save({"model": Harmful()}, path)
     path.write_bytes(path.read_bytes().replace(b"/data.pkl", b"/dat\x80.pkl", 1))
@@ -153,7 +142,6 @@ class Harmful:
         ("other.pt", save({"a": torch.zeros(2)}), r"other\.pt: "),
         ("list.pt", save([1, 2]), r"list\.pt: "),
         ("harmful.pt", save({"model": Harmful()}), "may run code when it is read"),
-        ("old.pt", save_of_yolov5, r"old\.pt: made by the old YOLOv5"),
         ("garbled.pt", save_with_a_name_that_is_no_text, r"garbled\.pt: holds more than an Ultralytics model"),
     ],
 )

@@ -21,6 +21,8 @@ _OTHER_ZEROS_MS = 60_000.0
 _LENGTHS = 0.02  # difference of two recordings' lengths, as a share, from which one's rate may be false
 _NEAR_MS, _FAR_MS = 1500.0, 6000.0
 _SHORT_S, _LONG_S = 10.0, 20.0  # of motion that is looked at; the longer for far offsets, and without a rig
+_GOOD_MS = 20.0  # half a frame at 25 fps
+_OR_RIG = ", or --rig (`fusecam calibrate scene` makes one), with which it is found better"
 _SURE = 0.6  # confidence from which nothing else is tried
 
 
@@ -86,7 +88,7 @@ def measure_alignment(
     if not good:
         advice = _advice(infrared, visible, pace)
         if not registrar.has_rig:
-            advice += "; with --rig (`fusecam calibrate scene` makes one) it is found more often"
+            advice += _OR_RIG
         doubts.add(f"time offset not measured ({found[0][1].reason}): taken as 0; {advice}")
         return Alignment(0.0, 0.0, f"not measured: {found[0][1].reason}")
     guess, best = max(good, key=lambda pair: _confidence(pair[1]))
@@ -99,13 +101,11 @@ def measure_alignment(
             f"{float(infrared.rate or 0):.4g}; give sources.ir.rate"
         )
         return Alignment(round(offset_ms, 3), round((guess.pace - 1) * 1e6, 3), best.reason, first.confidence)
-    error_ms, half_ms = first.error_ms or 0.0, 500 / float(visible.rate or 25)
-    none = best.ppm == 0 and abs(offset_ms) < error_ms
-    if error_ms > half_ms:
+    error_ms, none = first.error_ms or 0.0, best.ppm == 0 and abs(offset_ms) < (first.error_ms or 0.0)
+    if error_ms > max(_GOOD_MS, 500 / float(min(visible.rate or 25, infrared.rate or 25))):
         doubts.add(
             f"time offset {offset_ms:+.0f} ms is known to +-{error_ms:.0f} ms only, more than half a frame"
-            f"{', and taken as 0' if none else ''}: give --rig (`fusecam calibrate scene` makes one), with which it is "
-            "found better, or --offset-ms"
+            f"{', and taken as 0' if none else ''}: give --offset-ms{'' if registrar.has_rig else _OR_RIG}"
         )
     if none:
         return Alignment(0.0, 0.0, f"{best.reason}: none", first.confidence)

@@ -92,6 +92,13 @@ def test_a_rate_that_is_given(tmp_path: Path, suffix: str) -> None:
     assert source.info.rate == 10 and source.health.warnings == []
 
 
+def test_a_small_uncertainty_is_no_doubt_at_a_high_rate(tmp_path: Path) -> None:
+    """Visible at 60 fps: half a frame is 8 ms, less than is ever known."""
+    infrared = record(tmp_path / "ir.mp4", "infrared", 30, 30, 0.1, 6.1)
+    found, doubts, _ = aligned(infrared, record(tmp_path / "vis.mp4", "visible", 60, 60, 0.0, 6.0))
+    assert found.offset_ms == pytest.approx(100, abs=15) and doubts == []
+
+
 def test_an_offset_of_seconds_between_recordings_of_two_lengths(tmp_path: Path) -> None:
     infrared = record(tmp_path / "ir.mp4", "infrared", 25, 25, 4.0, 12.0)
     found, doubts, _ = aligned(infrared, record(tmp_path / "vis.mp4", "visible", 25, 25, 0.0, 12.0))

@@ -12,12 +12,12 @@ from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
-from rich.console import Console
 
 from ..calib.rig import load_rig
 from ..engines import create_engine
 from ..engines.base import BuildStopped, Fused, Strength
 from ..engines.build.process import stoppable
+from ..engines.host.terminal import Terminal
 from .config import RunConfig, load
 from .core.detections import Detection
 from .core.frames import Pixels
@@ -177,7 +177,7 @@ class Stream:
     def _run(self) -> None:
         try:
             with stoppable(self._stop):
-                quiet = Console(quiet=True)
+                quiet = Terminal(quiet=True)
                 self._finished = run_streams(
                     self._config, self._streams, self._tools, self._stop, quiet, more_sinks=[self._hand]
                 )

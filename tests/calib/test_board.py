@@ -19,6 +19,8 @@ from ..public_data import DATA
 from .rendered import Eye, Optics, TrueRig, pictures, random_rig
 from .rigs import measure
 
+pytestmark = pytest.mark.slow
+
 REAL = DATA / "calib_checkerboard"
 SMALL = (640, 480), (384, 288)
 

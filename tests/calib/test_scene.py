@@ -14,6 +14,8 @@ from fusecam.calib.scene.structure import apply, picture_area, structure
 
 from .scenes import FOLDERS, MOST, SETS, Grey, case, corner_errors, moved, random_homography, refusal
 
+pytestmark = pytest.mark.slow
+
 SAMPLES = Path(__file__).parents[2] / "samples"
 SIZE = (640, 480)
 

@@ -16,6 +16,8 @@ from fusecam.pipeline.config import RunConfig
 
 from .command import QUICK, fusecam, leftovers, pair_of_clips, presentation_times, start
 
+pytestmark = pytest.mark.slow
+
 VARIABLE = [0, 3, 4, 9, 20, 21, 22, 40, 41, 55]
 COMMON = QUICK
 

@@ -10,6 +10,8 @@ import pytest
 
 from .command import QUICK, fusecam, leftovers, pair_of_clips, presentation_times, start
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'fusecam[ray]'")
 COMMON = ("--ray-cores", "1", *QUICK)
 CLIPS = ("a", "b", "c", "long")

@@ -19,6 +19,8 @@ from fusecam.pipeline.core import machine
 from ..pipeline.detectors import own_weights
 from .command import fusecam, leftovers, start
 
+pytestmark = pytest.mark.slow
+
 REPEATS, FRAMES, FPS = 43, 525, 120.0
 WORK = {"decode vis", "decode ir", "register", "fuse", "overlay", "write", "age"}
 FIGURES = {"count", "mean_ms", "p50_ms", "iqr_ms", "p95_ms", "p99_ms", "max_ms", "jitter_ms"}

@@ -13,6 +13,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from ..pipeline.rtsp_server import RtspServer
 from .command import COMMAND, QUICK, street
 
+pytestmark = pytest.mark.slow
+
 BROWSER, DRIVER = shutil.which("chromium") or shutil.which("google-chrome"), shutil.which("chromedriver")
 if BROWSER is None or DRIVER is None:
     pytest.skip("no chromium and chromedriver on this machine", allow_module_level=True)

@@ -15,6 +15,8 @@ from fusecam.pipeline.core.frames import Frame, FramePair
 
 from .command import fusecam, pair_of_clips
 
+pytestmark = pytest.mark.slow
+
 
 def test_show_asks_for_a_window(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]):
     infrared, visible = pair_of_clips(tmp_path, 5)

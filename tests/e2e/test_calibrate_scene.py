@@ -15,6 +15,8 @@ from ..calib.scenes import Grey, moved, random_homography
 from ..calib.test_scene import frames, heated
 from .command import QUICK, fusecam
 
+pytestmark = pytest.mark.slow
+
 SAMPLES = Path(__file__).parents[2] / "samples"
 SIZE, INFRARED = (320, 240), (160, 128)
 

@@ -31,6 +31,8 @@ from fusecam.pipeline.timing.sync import Synchronizer
 from .command import json_lines, pair_of_clips
 from .faulty import STALL_S, Device, Trigger
 
+pytestmark = pytest.mark.slow
+
 
 class Slow:
     """An engine that takes longer than there is between two frames; everything else is the engine's own."""

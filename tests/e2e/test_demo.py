@@ -17,6 +17,8 @@ from fusecam.samples.truth import decode_depth
 from .command import fusecam, json_lines, leftovers, presentation_times
 from .near_people import SCENES, count_near
 
+pytestmark = pytest.mark.slow
+
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 
 

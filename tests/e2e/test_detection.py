@@ -12,6 +12,8 @@ from ..pipeline.test_detect import NAMES, SMALL, build
 from .command import QUICK, fusecam, json_lines, pair_of_clips
 from .near_people import ENOUGH, SCENES, count_near
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):

@@ -12,6 +12,8 @@ from ..pipeline.clips import write_video
 from ..pipeline.test_drift import SAMPLES, shifted, there_and_back
 from .command import QUICK, fusecam
 
+pytestmark = pytest.mark.slow
+
 LOOKS = 22  # 7 s
 
 

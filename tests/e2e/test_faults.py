@@ -16,6 +16,8 @@ import pytest
 from ..pipeline.clips import remux, write_audio, write_video
 from .command import COMMAND, QUICK, fusecam, json_lines, leftovers, pair_of_clips, presentation_times, street
 
+pytestmark = pytest.mark.slow
+
 RIG = """
 version: 1
 visible: {width: %d, height: %d}

@@ -13,6 +13,8 @@ import pytest
 from ..pipeline.rtsp_server import RtspServer
 from .command import COMMAND, QUICK, street
 
+pytestmark = pytest.mark.slow
+
 FEW = 256
 """Descriptors that the run may have; so many connections are held at each door."""
 TOKEN = "Zq81hunter2"

@@ -11,6 +11,8 @@ import pytest
 from ..calib.test_foreign import camchain, store
 from .command import QUICK, check_account, fusecam, pair_of_clips
 
+pytestmark = pytest.mark.slow
+
 LENS = np.array([[150.0, 0, 79.5], [0, 150.0, 59.5], [0, 0, 1]])
 STEREO = {"K1": LENS, "D1": [0.0] * 5, "K2": LENS, "D2": [0.0] * 5, "R": np.eye(3), "T": np.array([-0.08, 0, 0])}
 

@@ -1,6 +1,10 @@
 """A few of the cases of `python -m tests.e2e.fuzz`."""
 
+import pytest
+
 from .fuzz import MEMORY, fuzz
+
+pytestmark = pytest.mark.slow
 
 
 def test_damaged_inputs_of_every_kind_end_well_or_are_told(tmp_path):

@@ -2,7 +2,11 @@
 
 import random
 
+import pytest
+
 from .kills import kill_batch, kill_recording
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_batch_that_is_killed_resumes_to_the_same_result(tmp_path):

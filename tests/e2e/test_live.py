@@ -13,6 +13,8 @@ from ..pipeline.clips import write_video
 from ..pipeline.rtsp_server import RtspServer
 from .command import QUICK, fusecam, json_lines, leftovers, pair_of_clips, presentation_times, start, street
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def run(monkeypatch, capfd):

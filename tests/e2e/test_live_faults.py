@@ -21,6 +21,8 @@ from fusecam.pipeline.config import load
 from ..pipeline.rtsp_server import RtspServer
 from .command import COMMAND, QUICK, check_account, json_lines, presentation_times, street
 
+pytestmark = pytest.mark.slow
+
 PATIENCE_S = 60.0
 FPS = 6  # frames older than two periods are dropped: a busy machine needs time
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"

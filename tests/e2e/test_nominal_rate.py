@@ -12,6 +12,8 @@ import pytest
 from ..pipeline.rtsp_server import RtspServer
 from .command import QUICK, fusecam, json_lines, street
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def run(monkeypatch, capfd):

@@ -28,6 +28,8 @@ from fusecam.pipeline.sinks import SinkHealth, StopRequested
 
 from .command import QUICK, fusecam, json_lines, leftovers, pair_of_clips, presentation_times
 
+pytestmark = pytest.mark.slow
+
 FRAMES = 60
 
 

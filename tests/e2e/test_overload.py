@@ -16,6 +16,8 @@ from fusecam.pipeline.session import run_streams
 
 from .command import pair_of_clips
 
+pytestmark = pytest.mark.slow
+
 FRAMES, FPS, TAKES_S = 150, 30.0, 0.045
 
 

@@ -15,6 +15,8 @@ from fusecam.pipeline.core.health import FATES
 
 from .command import QUICK, fusecam, presentation_times
 
+pytestmark = pytest.mark.slow
+
 SCENES = [1, 2, 4, 5, 6, 7]
 LOST = {"vis": 2, "ir": 6}  # one image of each camera is missing
 COMMON = (*QUICK, "--no-detect")

@@ -14,6 +14,8 @@ from fusecam.train.metrics.statistics import average_gradient, mean_level
 from ..public_data import DATA
 from .command import COMMAND
 
+pytestmark = pytest.mark.slow
+
 SCENES = DATA / "msrs_dev_120"
 if not (DATA / "peers.md").is_file() or not SCENES.is_dir():
     pytest.skip("needs msrs_dev_120 and peers.md in $FUSECAM_DATA, see train/DATA.md", allow_module_level=True)

@@ -27,6 +27,8 @@ from ..pipeline.make_results import picture, result
 from ..pipeline.rtsp_server import RtspServer
 from .command import QUICK, fusecam, json_lines, pair_of_clips, presentation_times, start, street
 
+pytestmark = pytest.mark.slow
+
 S = 1_000_000_000
 
 

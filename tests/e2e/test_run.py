@@ -65,6 +65,7 @@ def test_places_and_numbers_that_cannot_be(tmp_path, monkeypatch, run, out, more
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([ir.name, vis.name])
 
 
+@pytest.mark.slow
 def test_recordings_of_other_times_are_told(tmp_path, run):
     ir, vis = pair_of_clips(tmp_path)
     report = tmp_path / "report.json"
@@ -110,6 +111,7 @@ def test_image_folders_pair_by_name_and_keep_size_and_name(tmp_path, run):
     assert "1 infrared" in answer.said
 
 
+@pytest.mark.slow
 def test_images_of_mixed_sizes_keep_each_its_own(tmp_path, run):
     sizes = [(160, 120), (201, 133), (160, 120)]
     for camera in ("ir", "vis"):
@@ -121,6 +123,7 @@ def test_images_of_mixed_sizes_keep_each_its_own(tmp_path, run):
     assert [cv2.imread(str(tmp_path / f"fused/{i}.png")).shape[1::-1] for i in range(3)] == sizes
 
 
+@pytest.mark.slow
 def test_infrared_at_another_rate_and_ending_early_is_counted(tmp_path, run):
     _, vis = pair_of_clips(tmp_path, frames=50)
     ir = write_video(tmp_path / "slow.mp4", range(9), Fraction(1, 9), pictures=[street(i) for i in range(9)])
@@ -134,6 +137,7 @@ def test_infrared_at_another_rate_and_ending_early_is_counted(tmp_path, run):
     assert "visible alone" in answer.said
 
 
+@pytest.mark.slow
 def test_infrared_that_goes_on_after_the_visible_end_is_counted(tmp_path, run):
     ir, vis = pair_of_clips(tmp_path, frames=20, infrared_frames=20)
     ir = write_video(tmp_path / "long.mp4", range(90), pictures=[street(i) for i in range(90)])
@@ -149,6 +153,7 @@ def test_infrared_that_goes_on_after_the_visible_end_is_counted(tmp_path, run):
     assert "not read after the visible end" in answer.said
 
 
+@pytest.mark.slow
 def test_no_thread_outlives_a_run(tmp_path, run):
     ir, vis = pair_of_clips(tmp_path)
     before = set(threading.enumerate())
@@ -174,6 +179,7 @@ def test_run_file_is_used_and_overridden_by_options(tmp_path, run):
     assert len(presentation_times(tmp_path / "o.mp4")) == 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("interrupt", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_interrupted_run_leaves_a_playable_video(tmp_path, interrupt):
     ir, vis = pair_of_clips(tmp_path, frames=1500)
@@ -194,6 +200,7 @@ def test_interrupted_run_leaves_a_playable_video(tmp_path, interrupt):
     assert "Traceback" not in said
 
 
+@pytest.mark.slow
 def test_recordings_whose_times_begin_apart_are_told_with_the_offset_to_give(tmp_path, run):
     late, _ = pair_of_clips(tmp_path, name="late", times=range(50, 80))
     _, vis = pair_of_clips(tmp_path, name="early")
@@ -203,6 +210,7 @@ def test_recordings_whose_times_begin_apart_are_told_with_the_offset_to_give(tmp
     assert "infrared paired 30," in given.said, given.said
 
 
+@pytest.mark.slow
 def test_pictures_too_large_for_a_network_are_refused_before_one_is_built(tmp_path, run):
     for name, size in (("ir", (160, 120)), ("vis", (4000, 3000))):
         (tmp_path / name).mkdir()

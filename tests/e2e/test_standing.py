@@ -9,6 +9,8 @@ import pytest
 from ..pipeline.test_freeze import LIVE, STANDS, clip, drive, standing
 from .command import QUICK, check_account, fusecam, json_lines
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("clock", [False, True])
 def test_infrared_that_stands_in_a_recording_is_left_out_and_counted(clock, tmp_path, monkeypatch, capfd):

@@ -11,6 +11,8 @@ import pytest
 from .command import COMMAND, fusecam, pair_of_clips
 from .command import QUICK as PLAIN
 
+pytestmark = pytest.mark.slow
+
 QUICK = (*PLAIN, "--no-detect")
 SECRET = "Zq81hunter2"
 

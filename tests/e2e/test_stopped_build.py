@@ -13,6 +13,8 @@ import pytest
 from ..engines.test_apart import child_of
 from .command import pair_of_clips, start, street
 
+pytestmark = pytest.mark.slow
+
 QUICKLY_S = 2.0
 
 

@@ -21,6 +21,8 @@ from fusecam.engines.build import store
 from fusecam.engines.build.process import build_apart, stoppable
 from fusecam.engines.detection import DetectorEngine
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = """
 import json, sys, psutil
 import numpy as np

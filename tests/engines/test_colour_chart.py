@@ -9,6 +9,8 @@ import pytest
 from fusecam.engines import create_engine
 from fusecam.engines.base import Pixels
 
+pytestmark = pytest.mark.slow
+
 # X-Rite's published sRGB values of the 24 patches of the ColorChecker, row by row
 CHART = np.frombuffer(
     bytes.fromhex(

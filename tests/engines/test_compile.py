@@ -34,6 +34,8 @@ from fusecam.engines.rtx.compile import compile_engine, parse_size, parse_target
 from fusecam.engines.rtx.layers import Layer, Value, built, refusals
 from fusecam.engines.warp import Shape
 
+pytestmark = pytest.mark.slow
+
 TARGETS = ["sm75", "sm86", "sm89", "sm120"]
 SIZE = (320, 240)
 SHAPE = Shape.of(*SIZE, (160, 128))

@@ -11,6 +11,8 @@ from fusecam.engines import create_engine
 from fusecam.engines.networks import realtime
 from fusecam.engines.registry import network
 
+pytestmark = pytest.mark.slow
+
 BOTH = ("realtime", "tiny")
 SIZES = [(160, 120), (320, 240), (640, 480), (640, 512), (1280, 720), (1920, 1080), (3840, 2160)]
 HEIGHT, WIDTH = 240, 320

@@ -14,6 +14,8 @@ from fusecam.engines.networks.dfvo import DFVO, PROFILES, Outputs, Profile, Up, 
 
 from .vectors import golden, parameters, run, state
 
+pytestmark = pytest.mark.slow
+
 PUBLISHED = Profile(scaled=False, own=False)
 
 

@@ -14,6 +14,8 @@ from fusecam.engines.backends.openvino import _convert
 from fusecam.engines.registry import available, network
 from fusecam.engines.warp import Shape
 
+pytestmark = pytest.mark.slow
+
 needs_nncf = pytest.mark.skipif(int8.missing() is not None, reason=str(int8.missing()))
 
 

@@ -44,6 +44,7 @@ def full(infrared: np.ndarray) -> np.ndarray:
     return np.full_like(infrared, 255)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spec", SPECS)
 @pytest.mark.parametrize("size", [(120, 160), (121, 163), (32, 32), (47, 33), (33, 200)])
 def test_any_size_gives_8_bit_results_of_that_size(engines, street, spec: str, size: tuple[int, int]) -> None:
@@ -60,6 +61,7 @@ def test_any_size_gives_8_bit_results_of_that_size(engines, street, spec: str, s
     assert 0 <= fused.light <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", ["physics", "average"])
 def test_openvino_f32_agrees_with_torch(engines, adversarial, street, network: str) -> None:
     compiled, eager = engines[network], engines[f"{network}:torch"]
@@ -181,6 +183,7 @@ def test_views_and_read_only_frames_are_taken(physics, frame) -> None:
     )
 
 
+@pytest.mark.slow
 def test_only_a_few_sizes_stay_compiled(street) -> None:
     engine = OpenVinoEngine("average", Average)
     sizes = [(32, 32 + 4 * n) for n in range(SIZES_KEPT + 2)]

@@ -14,6 +14,8 @@ from fusecam.engines.networks.iassf import HDE, IASSF, PROFILES
 
 from .vectors import golden, parameters, run, state
 
+pytestmark = pytest.mark.slow
+
 TINY = replace(PROFILES["small"], width=8, depths=(1, 1, 2, 1, 1), pool=16, heads=(1, 1, 1, 1, 1))
 ABLATIONS = {
     "w/o A": {"assisted": False},

@@ -8,6 +8,8 @@ import pytest
 
 from fusecam.engines import create_engine
 
+pytestmark = pytest.mark.slow
+
 HEIGHT, WIDTH = 240, 320
 
 

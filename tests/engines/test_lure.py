@@ -18,6 +18,8 @@ from fusecam.engines.networks.smoothing import CONTROLS, STRENGTHS
 from fusecam.engines.networks.tasks import TASKS
 from fusecam.engines.prompts.conditioning import Fixed
 
+pytestmark = pytest.mark.slow
+
 LEAST = Profile(
     widths=(8, 8, 12, 16),
     latent=(4, 4, 8, 8),

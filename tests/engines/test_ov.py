@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 CODE = """
 import sys
 from fusecam.engines import create_engine
@@ -18,6 +20,7 @@ print([name for name in sys.modules if name.startswith("openvino_telemetry.")])
 """
 
 
+@pytest.mark.slow
 def test_nothing_is_reported_to_anybody(tmp_path: Path) -> None:
     """By itself OpenVINO makes up an id, keeps it in the home directory and reports imports and conversions by it."""
     quiet = ("CI", "TF_BUILD", "JENKINS_URL")  # where it would not report either

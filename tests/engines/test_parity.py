@@ -26,6 +26,8 @@ from fusecam.engines.warp import Shape
 
 from . import tampered
 
+pytestmark = pytest.mark.slow
+
 KEY = {"network": "average", "code": "1"}
 
 

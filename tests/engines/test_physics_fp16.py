@@ -8,6 +8,8 @@ import torch
 
 from fusecam.engines import physics
 
+pytestmark = pytest.mark.slow
+
 NAMES = [
     "black",
     "white",

@@ -15,6 +15,8 @@ from fusecam.engines.prompts import TASKS, understand
 from fusecam.engines.prompts.conditioning import THRESHOLDS, AutoPrompt, Fixed, ask, measure
 from fusecam.engines.prompts.words import LONGEST, PIECES, pieces, words
 
+pytestmark = pytest.mark.slow
+
 HAZE, DARK, GLARE, FAINT, X4, X8 = (task.name for task in TASKS)
 CLEAN: set[str] = set()
 

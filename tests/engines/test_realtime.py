@@ -12,6 +12,8 @@ from fusecam.engines.networks import checkpoints, realtime, realtime_core
 from fusecam.engines.networks.realtime import RealtimeFusion
 from fusecam.engines.networks.realtime_core import PROFILES, Profile
 
+pytestmark = pytest.mark.slow
+
 LEAVE, FULL = torch.zeros(1, 1, 1, 1), torch.ones(1, 1, 1, 1)
 
 

@@ -13,6 +13,8 @@ from fusecam.engines.build import store
 from fusecam.engines.registry import network, parse
 from fusecam.engines.warp import Shape
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_head_and_nothing_else_is_narrowed() -> None:
     model = bf16.narrowed(_convert(network("realtime", True).eval(), Shape.of(160, 120)), "realtime")

@@ -33,6 +33,7 @@ def run(engine: FusionEngine, frame: Pixels, elapsed_s: float | None) -> Fused:
     return engine.fuse(frame, warm(), np.full(frame.shape[:2], 255, np.uint8), elapsed_s)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spec", ["physics:torch", "physics:openvino"])
 def test_static_fog_with_noise_does_not_flicker(spec: str) -> None:
     engine = create_engine(spec)
@@ -48,6 +49,7 @@ def test_pictures_on_their_own_do_not_depend_on_what_came_before() -> None:
     assert np.array_equal(run(engine, foggy(1), None).image, alone)
 
 
+@pytest.mark.slow
 def test_a_cut_starts_afresh() -> None:
     engine = create_engine("physics:torch")
     for seed in range(4):

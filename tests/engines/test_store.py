@@ -24,6 +24,8 @@ from fusecam.engines.host import secret
 from fusecam.engines.networks import checkpoints
 from fusecam.pipeline.cli import app
 
+pytestmark = pytest.mark.slow
+
 KEY = {"network": "n", "shape": "64x48", "precision": "f32"}
 
 

@@ -17,6 +17,8 @@ from fusecam.engines.networks.io import LUMA
 from fusecam.engines.registry import NETWORKS, UNLIFTED
 from fusecam.engines.warp import Shape
 
+pytestmark = pytest.mark.slow
+
 LEVEL = 1.0
 """Grey levels by which rounding may differ."""
 

@@ -8,6 +8,8 @@ import pytest
 from fusecam.engines import create_engine
 from fusecam.engines.base import FusionEngine, Pixels
 
+pytestmark = pytest.mark.slow
+
 FRAME_S = 0.04
 LUMA = np.array([0.299, 0.587, 0.114])
 NAMES = ["physics", "realtime", "tiny"]

@@ -58,6 +58,7 @@ def remapped(warp: Warp, infrared: np.ndarray) -> np.ndarray:
     return above * (1 - down) + (at(0, 1) * (1 - right) + at(1, 1) * right) * down
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("precision", ["f32", "bf16", "f16"])
 def test_the_graph_warps_as_opencv_does(precision: str, shape: Shape) -> None:

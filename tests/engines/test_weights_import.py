@@ -22,6 +22,8 @@ from fusecam.engines.weights_cli import weights
 
 from .vectors import golden, state
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

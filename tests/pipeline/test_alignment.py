@@ -53,6 +53,7 @@ def aligned(
     return found, list(doubts), infos[0].start_ns - infos[1].start_ns
 
 
+@pytest.mark.slow
 @settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     suffix=st.sampled_from([".ts", ".mkv"]),

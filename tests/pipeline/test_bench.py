@@ -33,6 +33,8 @@ from fusecam.pipeline.errors import InputError
 from .clips import picture, write_video
 from .test_detect import SMALL, build
 
+pytestmark = pytest.mark.slow
+
 SIZE = (120, 100)  # of another aspect ratio than the sample clips
 FRAMES = 3 * 175
 CHURN = (

@@ -24,6 +24,8 @@ from fusecam.pipeline.errors import InputError
 
 from .detectors import SMALL, make_sure
 
+pytestmark = pytest.mark.slow
+
 NAMES = {0: "person", 1: "bicycle", 2: "car"}
 
 

@@ -31,6 +31,8 @@ from fusecam.pipeline.errors import InputError
 
 from .detectors import own_weights, street_scene
 
+pytestmark = pytest.mark.slow
+
 SIZES = [(640, 480), (641, 479), (1280, 720), (320, 256), (480, 640), (97, 301)]
 
 

@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 
 import numpy as np
+import pytest
 from rich.console import Console
 
 from fusecam.pipeline.config import RunConfig
@@ -15,6 +16,8 @@ from fusecam.pipeline.core.result import Result
 from fusecam.pipeline.run.streams import build_tools, open_streams
 from fusecam.pipeline.session import run_streams
 from fusecam.pipeline.sinks import SinkHealth
+
+pytestmark = pytest.mark.slow
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 FRAMES = 3

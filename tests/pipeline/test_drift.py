@@ -26,6 +26,8 @@ from fusecam.pipeline.registration.register import Registrar
 
 from ..public_data import published
 
+pytestmark = pytest.mark.slow
+
 SAMPLES = Path(__file__).parents[2] / "samples"
 FOLDERS = [published(name) for name in ("MSRS/test/vi", "IASSF/data/MSRS/test/hazy", "MSRS/test/ir")]
 SCENES = ("fog_day", "clear_night", "fog_night")

@@ -97,6 +97,7 @@ def test_what_is_wrong_is_raised(clips: tuple[Path, Path], tmp_path: Path) -> No
         fusecam.Frame(frame.image, frame.restored[1:], frame.haze, frame.illumination, frame.infrared)
 
 
+@pytest.mark.slow
 def test_an_engine_of_ones_own_gives_what_a_stream_gives(tmp_path: Path) -> None:
     random = np.random.default_rng(3)
     pairs = []

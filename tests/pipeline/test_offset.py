@@ -20,6 +20,8 @@ from fusecam.pipeline.sources import open_source
 from fusecam.pipeline.timing.motion import MotionSignature
 from fusecam.pipeline.timing.offset import estimate_drift, estimate_offset, measure_drift, measure_offset
 
+pytestmark = pytest.mark.slow
+
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 SMALL = (80, 60)
 

@@ -11,7 +11,7 @@ import pytest
 from typer.main import get_command
 
 from fusecam.pipeline import cli, session
-from fusecam.pipeline.batch.clips import run
+from fusecam.pipeline.batch import run
 from fusecam.pipeline.cli import app
 from fusecam.pipeline.config import RunConfig
 

@@ -16,6 +16,8 @@ from fusecam.pipeline.monitoring.page.server import PageServer
 
 from .watching import run_view
 
+pytestmark = pytest.mark.slow
+
 TOKEN = "correct horse"
 HELLO = b"GET / HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer correct horse\r\nConnection: close\r\n\r\n"
 METRICS = b"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"

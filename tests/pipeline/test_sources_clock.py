@@ -22,6 +22,7 @@ def arrivals(count: int, ppm: float, jitter_ms: float, seed: int, distance: int 
         yield sender, true, true + int(rng.uniform(0, jitter_ms) * MS)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(ppm=st.floats(-100, 100), jitter_ms=st.floats(0, 120), seed=st.integers(0, 10**6))
 def test_error_is_bounded_and_time_strictly_increases(ppm, jitter_ms, seed):

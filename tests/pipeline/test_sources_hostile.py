@@ -23,6 +23,8 @@ from fusecam.train.images import read_image
 
 from .clips import write_video
 
+pytestmark = pytest.mark.slow
+
 CONFIG = SourceConfig(open_timeout_s=3)
 
 

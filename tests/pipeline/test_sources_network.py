@@ -19,6 +19,8 @@ from fusecam.pipeline.sources import open_source
 from .clips import level, picture, write_video
 from .rtsp_server import RtspServer
 
+pytestmark = pytest.mark.slow
+
 CONFIG = SourceConfig(open_timeout_s=8)
 MS = 1_000_000
 PICTURES = [picture(i, 160, 128) for i in range(32)]

@@ -17,6 +17,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 SHIM = Path(__file__).with_name("v4l2_device.c")
 READER = """
 import json, sys, time

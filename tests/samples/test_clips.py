@@ -20,6 +20,8 @@ from fusecam.samples.scene import SCENES
 from fusecam.samples.truth import decode_depth
 from fusecam.samples.world import World
 
+pytestmark = pytest.mark.slow
+
 FOLDER = Path(__file__).resolve().parents[2] / "samples"
 FRAME = 60
 

@@ -118,6 +118,7 @@ def test_a_surface_behind_or_through_the_camera_is_clipped() -> None:
     assert 1 / buffers.inverse_depth[220, 160] == pytest.approx(2.0, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_boxes_fit_the_ids_and_exposures_repeat() -> None:
     cameras = Cameras(World(SCENES["fog_day"]), RIG)
     exposure = cameras.visible(30)

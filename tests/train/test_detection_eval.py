@@ -21,6 +21,8 @@ from fusecam.train.evaluation.detect_run import DetectSettings, Seen, frames, ru
 from fusecam.train.evaluation.detection import Judged, judge, matched, pixels, seen
 from fusecam.train.evaluation.scenes import Scene, read_sources
 
+pytestmark = pytest.mark.slow
+
 APP = typer.Typer()
 APP.callback()(lambda: None)
 APP.command("eval")(evaluate)

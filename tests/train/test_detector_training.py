@@ -24,6 +24,8 @@ from fusecam.train.detector.recipe import DetectorRecipe, read_detector_recipe
 from fusecam.train.detector.streets import views
 from fusecam.train.errors import TrainError
 
+pytestmark = pytest.mark.slow
+
 RECIPES = Path(__file__).parents[2] / "train" / "recipes"
 
 

@@ -16,6 +16,8 @@ from fusecam.train.evaluation.scenes import find_scenes, list_images, read_image
 from ..e2e.command import start
 from .pictures import SIZE, picture
 
+pytestmark = pytest.mark.slow
+
 
 class Doubling:
     """Keeps the visible image as restored and adds infrared to its red channel."""

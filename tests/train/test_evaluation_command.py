@@ -12,6 +12,8 @@ from fusecam.train.evaluation.cli import evaluate
 
 from .pictures import SIZE, picture
 
+pytestmark = pytest.mark.slow
+
 APP = typer.Typer()
 APP.callback()(lambda: None)
 APP.command("eval")(evaluate)

@@ -23,6 +23,8 @@ from fusecam.train.module import save_weights
 from fusecam.train.reading import read_training
 from fusecam.train.recipe import Losses
 
+pytestmark = pytest.mark.slow
+
 RECIPE = """
 data: [{root: pairs, grid: core, size: [48, 64], batch: 2, hold_out: 4},
        {root: pairs, grid: frame, size: [64, 64], batch: 2, hold_out: 4}]

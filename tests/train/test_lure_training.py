@@ -22,6 +22,8 @@ from fusecam.train.lure.recipe import Weights, read_lure_recipe
 from fusecam.train.prompts.fit import loss, understood
 from fusecam.train.prompts.grammar import known, misspelt, sentence
 
+pytestmark = pytest.mark.slow
+
 LEAST = Profile((8, 8, 8, 8), (4, 4, 4, 4), (1, 1, 1, 1), (1, 1, 1, 1), fusion=(1, 1, 1, 1), heads=2, text=8)
 
 

@@ -7,6 +7,8 @@ import pytest
 from fusecam.train.metrics import niqe
 from fusecam.train.metrics.niqe import _halved, _shape_table
 
+pytestmark = pytest.mark.slow
+
 
 def scene(height, width, seed):
     rng = np.random.default_rng(seed)

@@ -18,6 +18,8 @@ from fusecam.train.papers.fit import PaperModule, fit_paper, make_task
 from fusecam.train.papers.recipe import DfvoSettings, IassfSettings, read_paper_recipe
 from fusecam.train.papers.tasks import DfvoTask, IassfTask, equalised, strip_over_exposure, turned
 
+pytestmark = pytest.mark.slow
+
 RECIPES = Path(__file__).resolve().parents[2] / "train" / "recipes"
 
 

@@ -125,7 +125,7 @@ def faulty(streams, folder):
     trigger = Trigger(30.0)
     devices = [
         Device(folder / f"a_{name}.mp4", camera, 300, 24, trigger, seed)
-        for name, camera, seed in (("ir", "infrared", 3), ("vis", "visible", 4))
+        for name, camera, seed in (("ir", "infrared", 8), ("vis", "visible", 22))
     ]
     streams.infrared, streams.visible = (
         WatchedSource(device.open(), device.open, STALL_S, streams.health) for device in devices
@@ -139,7 +139,7 @@ def small_disk(tmp_path_factory):
     """Soon full, where such a disk can be mounted."""
     disk = tmp_path_factory.mktemp("disk")
     mounted = not subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", disk], check=False, capture_output=True
+        ["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", disk], check=False, capture_output=True
     ).returncode
     yield disk
     if mounted:
@@ -167,10 +167,10 @@ def seen(tmp_path_factory, small_disk, request):
     streams = open_streams(config)
     if request.param == "live":
         paced(streams, 30.0)
-    watcher, more, stop = Watcher(), [], threading.Event()
+    watcher, more, devices, stop = Watcher(), [], [], threading.Event()
     if faults:
-        more, watcher.strangers = [Breaking()], []
-        for device in faulty(streams, folder):  # the first one that is switched off ends the run
+        more, watcher.strangers, devices = [Breaking()], [], faulty(streams, folder)
+        for device in devices:  # the first one that is switched off ends the run
             threading.Thread(target=lambda device=device: (device.over.wait(), stop.set()), daemon=True).start()
     logger = logging.getLogger("fusecam")
     level = logger.level
@@ -187,6 +187,7 @@ def seen(tmp_path_factory, small_disk, request):
         for talk in watcher.strangers or ():
             talk.close()
     assert (done.outcome.failure is None) != faults
+    assert all({"jumped back", "unplugged", "resized"} <= {*device.faults} for device in devices)
     return done.report, watcher, json_lines(folder / "o.jsonl"), request.param
 
 
@@ -209,9 +210,10 @@ def test_the_four_say_the_same(seen):
     if kind == "faults":
         assert expected["output_losses"] == 1
         if Path(report["config"]["record"]["folder"]).parent.is_mount():
-            assert expected["recorder_losses"] >= 1 and expected["recorder_frames_lost"] >= 1
+            assert expected["recorder_losses"] >= 1  # what it cost depends on the room that could be made
         for camera in CAMERAS:
-            assert report["health"]["cameras"][camera]["reconnects"] >= 1
+            counters = report["health"]["cameras"][camera]
+            assert counters["reconnects"] >= 1 and counters["resized"] >= 1
     people = {"person": expected["out"]}
     assert report["detections"] == watcher.page["detections"] == ended["detections"] == people
     assert watcher.metrics["fusecam_detections_total", "person"] == expected["out"]

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from .command import COMMAND, fusecam, pair_of_clips
+from .command import COMMAND, check_account, fusecam, pair_of_clips, presentation_times
 from .command import QUICK as PLAIN
 
 pytestmark = pytest.mark.slow
@@ -36,15 +36,18 @@ def test_a_run_outlives_its_reader(tmp_path, reader, log):
             while True:
                 os.write(write, b"x" * 1024)
         os.set_blocking(write, True)
-    out, report = tmp_path / "o.mkv", tmp_path / "r.json"
-    process = run_with(write, "--ir", ir, "--vis", vis, "--out", out, "--report", report, *QUICK, *log)
+    out, report, drive = tmp_path / "o.mkv", tmp_path / "r.json", tmp_path / "drive"
+    files = ("--out", out, "--record", drive, "--report", report)
+    process = run_with(write, "--ir", ir, "--vis", vis, *files, *QUICK, *log)
     os.close(write)
     try:
         assert process.wait(90) == 0
     finally:
         process.kill()
-    assert json.loads(report.read_text())["frames"] == 30
-    assert out.exists()
+    told = json.loads(report.read_text())
+    check_account(told)
+    (recorded,) = drive.glob("*_fused.mp4")
+    assert told["frames"] == 30 == len(presentation_times(out)) == len(presentation_times(recorded))
 
 
 def test_nohup_is_heard(tmp_path):

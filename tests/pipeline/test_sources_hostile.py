@@ -192,11 +192,18 @@ def test_a_file_opens_no_port(tmp_path, way):
     assert "\n" not in str(caught.value)
 
 
+PLAYLISTS = {
+    "hls": "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:0.4,\nfile://{clip}\n#EXT-X-ENDLIST\n",
+    "list": "ffconcat version 1.0\nfile private.ts\n",
+}
+
+
+@pytest.mark.parametrize("kind", PLAYLISTS)
 @pytest.mark.parametrize("way", ["pipe", "tcp"])
-def test_what_comes_from_outside_reads_no_file(tmp_path, way):
-    """A playlist names a clip of this machine."""
+def test_what_comes_from_outside_reads_no_file(tmp_path, way, kind, monkeypatch):
+    """It names a clip of this machine."""
+    monkeypatch.chdir(tmp_path)
     clip = write_video(tmp_path / "private.ts", range(10))
-    text = f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:0.4,\nfile://{clip}\n#EXT-X-ENDLIST\n".encode()
-    spec = told(text, way, tmp_path)
+    spec = told(PLAYLISTS[kind].format(clip=clip).encode(), way, tmp_path)
     with pytest.raises(InputError):
         open_source(spec, "visible", CONFIG)

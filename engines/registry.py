@@ -14,6 +14,7 @@ from .base import EngineError, FusionEngine, Strength
 from .build import store
 from .fallback import Chosen
 from .host.devices import gpus
+from .host.plugins import plugin, plugins
 from .networks import checkpoints
 from .prompts.conditioning import Asked, Spoken
 
@@ -54,6 +55,10 @@ WHERE = {
     "openvino": "OpenVINO on the CPU",
     "torch": "plain torch on the CPU, for reference",
 }
+
+
+PLUGIN = "plugin"
+"""Stands for the backend of an engine that another package gives, see `host.plugins`."""
 
 
 def precisions(name: str, backend: str) -> tuple[str, ...]:
@@ -119,6 +124,8 @@ def create_engine(
     asked = spoken(spec, dehaze, lift, prompt, hue) if isinstance(prompt, str) else prompt
     users = checkpoints.users(name) if name in checkpoints.OWN else None
     notes = [] if users is None else [f"{name}: imported weights, {users}; `fusecam weights remove {name}` ends that"]
+    if backend == PLUGIN:
+        return Chosen([partial(_of_plugin, name, precision)], notes)
     if ":" in spec:
         return Chosen([partial(_make, name, backend, precision, asked, unlifted)], notes)
     return Chosen(
@@ -146,6 +153,12 @@ def spoken(
     return Spoken(name, prompt, **strengths, every_task=name in PROMPTED)
 
 
+def _of_plugin(name: str, argument: str) -> FusionEngine:
+    make = plugin("engines", name)
+    assert make is not None
+    return cast("FusionEngine", make(argument))
+
+
 def _make(name: str, backend: str, precision: str, asked: Asked, unlifted: bool) -> FusionEngine:
     unlifted = unlifted and name in UNLIFTED
     make = partial(network, name, unlifted)
@@ -166,11 +179,15 @@ def _make(name: str, backend: str, precision: str, asked: Asked, unlifted: bool)
 
 
 def parse(spec: str) -> tuple[str, str, str]:
-    """Name, backend and precision of a specification, defaults filled in. EngineError says what exists."""
+    """Name, backend and precision of a specification, defaults filled in; of an engine of another package name, PLUGIN
+    and what follows the name. EngineError says what exists.
+    """
     name, _, rest = spec.partition(":")
     backend, _, precision = rest.partition(":")
     if name not in NAMES:
-        raise EngineError(f"engine {spec!r}: unknown name {name!r}; known: {', '.join(NAMES)}")
+        if name in plugins("engines"):
+            return name, PLUGIN, rest
+        raise EngineError(f"engine {spec!r}: unknown name {name!r}; known: {', '.join((*NAMES, *plugins('engines')))}")
     weights(name)
     backend = backend or next(backend for backend in BACKENDS if unusable(backend) is None)
     if backend not in BACKENDS:

@@ -155,7 +155,7 @@ class DetectorConfig(_Section):
     """Detection on the fused frames."""
 
     enabled: bool | None = Field(None, description="none: on when there are weights, given or fusecam's own")
-    weights: Path | None = Field(None, description="none: fusecam's own")
+    weights: Path | None = Field(None, description="file, or NAME:ARGUMENT of another package; none: fusecam's own")
     confidence: float = Field(0.25, gt=0, lt=1, description="lowest score kept")
     classes: list[str] | None = Field(None, description="keep these only")
     track: bool = Field(False, description="number the objects over time")
@@ -181,6 +181,7 @@ class OutputConfig(_Section):
 
     out: Path | None = None
     show: bool | None = Field(None, description="none: on when nothing else is asked for and there is a display")
+    sinks: list[str] = Field([], description="NAME:ARGUMENT each, of sinks that other packages give")
     report: Path | None = None
     frame_latencies: bool = Field(False, description="also write per-frame latencies into the report")
     crf: int = Field(20, ge=0, le=51, description="H.264 quality, lower is better")

@@ -296,7 +296,9 @@ def _recording(config: RunConfig, streams: Streams, switches: Switches) -> Recor
 def _with_window_decided(config: RunConfig) -> RunConfig:
     """Without any output asked for, the result goes to a window; without a display that is an error."""
     output = config.output
-    if output.show is not None or any((output.out, output.report, config.record.folder, config.monitor.serve)):
+    if output.show is not None or any(
+        (output.out, output.sinks, output.report, config.record.folder, config.monitor.serve)
+    ):
         return config
     if not has_display():
         raise InputError("nowhere to show the result: there is no display, so give --out FILE or --serve :8080")

@@ -70,8 +70,8 @@ class Clip:
         """Changes with the two clips and the rig file (path, size, modification time), the weights of network and
         detector (content), and the settings."""
         weights = registry.weights(registry.parse(config.engine.name)[0])
-        if config.detector.wanted:
-            weights.append(config.detector.weights or DETECTOR_WEIGHTS)
+        if config.detector.wanted and (detector := config.detector.weights or DETECTOR_WEIGHTS).exists():
+            weights.append(detector)
         parts: list[Any] = [config.model_dump(mode="json", exclude={"monitor"}), store.digest_of(weights)]
         rig = [] if config.rig is None else sorted(config.rig.iterdir()) if config.rig.is_dir() else [config.rig]
         for path in (self.infrared, self.visible, *rig):

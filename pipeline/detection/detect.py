@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import cv2
 import numpy as np
@@ -15,6 +15,7 @@ from ...engines.base import EngineError
 from ...engines.detection import DetectorEngine
 from ...engines.detection.quiet import guarded, threads_kept, ultralytics
 from ...engines.detection.weights import DETECTOR_WEIGHTS
+from ...engines.host.plugins import plugin
 from ...engines.host.textfiles import what_text
 from ..config import DetectorConfig
 from ..core.detections import Detection
@@ -52,6 +53,9 @@ def create_detector(config: DetectorConfig, lowest: float | None = None) -> Dete
         return None
     weights = config.weights or DETECTOR_WEIGHTS
     confidence = config.confidence if lowest is None else min(config.confidence, lowest)
+    name, _, argument = str(weights).partition(":")
+    if not weights.exists() and (make := plugin("detectors", name)) is not None:
+        return cast("Detector", make(argument, confidence, config.classes))
     if weights.suffix == ".safetensors":
         return OwnDetector(weights, confidence, config.classes)
     return UltralyticsDetector(weights, confidence, config.classes)

@@ -7,6 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from ...calib.atomic import naming
+from ...engines.host.plugins import plugin, plugins
 from ..config import OutputConfig
 from ..core.paths import spare
 from ..errors import InputError
@@ -76,6 +77,12 @@ def open_sinks(
             else:
                 sinks.append(ImagesSink(config.out, names))
                 sinks.append(JsonLinesSink(lines))
+        for spec in config.sinks:
+            name, _, argument = spec.partition(":")
+            make = plugin("sinks", name)
+            if make is None:
+                raise InputError(f"output.sinks: no sink {name!r} is installed; known: {', '.join(plugins('sinks'))}")
+            sinks.append(make(argument))
         if config.show:
             sinks.append(WindowSink())
     except InputError:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import stat
 from pathlib import Path
+from typing import cast
 
+from ...engines.host.plugins import plugin, plugins
 from ..config import SourceConfig
 from ..core.frames import Camera
 from ..errors import InputError
@@ -34,10 +36,13 @@ def open_source(spec: str, camera: Camera, config: SourceConfig, start_s: float 
         raise InputError(f"{spec!r}: is no source: give a camera, a video file, a folder of images or an address")
     if device := camera_device(spec):
         return open_camera(spec, device, camera, config)
-    scheme, separator, _ = spec.partition("://")
+    scheme, separator, rest = spec.partition("://")
     if separator:
+        if scheme.lower() not in SCHEMES and (make := plugin("sources", scheme)) is not None:
+            return cast("Source", make(rest, camera))
         if scheme.lower() not in SCHEMES:
-            raise InputError(f"{spec}: unknown kind of address {scheme}://: use one of {', '.join(SCHEMES)}, or a path")
+            known = ", ".join((*SCHEMES, *plugins("sources")))
+            raise InputError(f"{spec}: unknown kind of address {scheme}://: use one of {known}, or a path")
         return open_network(scheme.lower() + spec[len(scheme) :], camera, config)
     if spec == "-":
         return open_pipe(spec, camera, config)

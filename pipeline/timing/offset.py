@@ -123,7 +123,12 @@ def estimate_offset(
         curve = search_registered(seen, felt, apart_s, step, search_s)
     else:
         curve = search_unregistered(seen, felt, apart_s, step, search_s, infrared.aspect / visible.aspect)
-    return _judged(curve, _REGISTERED if registered else _UNREGISTERED, search_s, span)
+    estimate = _judged(curve, _REGISTERED if registered else _UNREGISTERED, search_s, span)
+    common_s = min(apart_s + visible.span_s, infrared.span_s + curve.peak_s) - max(apart_s, curve.peak_s)
+    if estimate.ok and common_s < max(_SHORTEST_S, span / 2):  # chance matches lie there
+        lag = f"{estimate.offset_ms:+.0f} ms"
+        return _refused(f"at the best match, {lag}, the streams have {common_s:.1f} of {span:.1f} s in common only")
+    return estimate
 
 
 def measure_offset(

@@ -166,6 +166,18 @@ def test_refused(
     assert reason in estimate.reason and "\n" not in estimate.reason
 
 
+@pytest.mark.parametrize("registered", [True, False])
+def test_a_match_of_a_little_in_common_is_refused(registered: bool) -> None:
+    """Infrared began 4.5 s later and repeats the motion for the last 2.5 s only."""
+    scene = Scene(13, ego="shake")
+    visible, later = signature(scene, "visible", 25), MotionSignature()
+    for k in range(7 * 25):
+        image = scene.draw(k / 25 + 4.5, "infrared", SMALL, (1.0, 0.0, 0.0))
+        later.add(np.clip(image, 0, 255).astype(np.uint8), k * 40_000_000)
+    estimate = estimate_offset(visible, later, 6000, registered)
+    assert not estimate.ok
+
+
 @dataclass
 class Recording:
     """A scene as a source: full frames, from wherever it was opened. clock: factor and shift of its times."""

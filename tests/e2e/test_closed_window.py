@@ -27,6 +27,7 @@ def sources(request, tmp_path):
         yield ir.url, vis.url
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["closed", "lost"])
 def test_a_closed_window_ends_the_run_with_every_frame_counted(tmp_path, monkeypatch, display, sources, how):
     monkeypatch.setenv("DISPLAY", display)

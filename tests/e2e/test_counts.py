@@ -146,7 +146,7 @@ def small_disk(tmp_path_factory):
         subprocess.run(["umount", disk], check=True)
 
 
-@pytest.fixture(scope="module", params=["live", "files", "faults"])
+@pytest.fixture(scope="module", params=["live", "files", pytest.param("faults", marks=pytest.mark.slow)])
 def seen(tmp_path_factory, small_disk, request):
     folder, faults = tmp_path_factory.mktemp("counts"), request.param == "faults"
     ir, vis = pair_of_clips(folder, frames=90, infrared_frames=70)

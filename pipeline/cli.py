@@ -19,19 +19,12 @@ from . import options
 from .core.log import tell, write_json_lines, writing
 from .core.stderr import FULL, crashed, guard_stderr
 from .errors import InputError, expected_errors
+from .short_help import ShortHelp, show_whole
 
 EXAMPLES = """
-[bold]Examples[/bold]
-
-fusecam demo                                    [dim]the sample clips[/dim]
-
 fusecam --ir dev0 --vis dev1 --rig rig.yaml     [dim]two cameras, in a window[/dim]
 
 fusecam --ir ir.mp4 --vis vis.mp4 -o fused.mp4  [dim]two files[/dim]
-
-fusecam --ir IR_DIR --vis VIS_DIR -o FUSED_DIR  [dim]images, paired by name[/dim]
-
-fusecam --ir rtsp://H/ir --vis rtsp://H/rgb     [dim]two network cameras[/dim]
 
 fusecam batch DRIVES DRIVES -o FUSED            [dim]x_ir.mp4 with x_vis.mp4, ...[/dim]
 """
@@ -48,6 +41,7 @@ fusecam batch drives drives -o fused --ray   [dim]over the Ray cluster of this m
 """
 app = typer.Typer(
     name="fusecam",
+    cls=ShortHelp,
     epilog=EXAMPLES,
     rich_markup_mode="rich",
     add_completion=False,
@@ -115,8 +109,11 @@ def run(
     version: Annotated[
         bool | None, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = None,
+    help_all: Annotated[
+        bool, typer.Option("--help-all", callback=show_whole, is_eager=True, help="All options.")
+    ] = False,
 ) -> None:
-    """Fuse an infrared and a visible camera: paired in time, registered, freed of haze and darkness, detected on."""
+    """Fuse an infrared and a visible camera: synchronised, registered, dehazed, enhanced, with detection."""
     overrides = options.overrides(
         ir=ir, vis=vis, pairs=pairs, dehaze=dehaze, lift=lift, hue=hue, prompt=prompt, engine=engine,
         detect=detect, weights=weights, classes=classes, conf=conf, track=track, overlay=overlay, inset=inset,

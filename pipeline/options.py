@@ -11,7 +11,7 @@ from typer.core import TyperCommand
 
 from .errors import InputError
 
-RUN, HOW, OUTPUT, WATCH = "What to run", "How", "Where it goes", "How it is watched"
+RUN, HOW, OUTPUT, WATCH = "Input", "Processing", "Output", "Monitoring"
 
 
 def _option(*names: str, panel: str = HOW, metavar: str | None = None, **more: Any) -> Any:
@@ -43,20 +43,19 @@ Strict = Annotated[
     _option(
         "--strict",
         panel=RUN,
-        help="Refuse what would be a doubtful result: an assumption about the input that may be wrong, which else is "
-        "said and ends with exit code 3.",
+        help="Treat doubts (uncertain assumptions about the input) as errors instead of exit code 3.",
     ),
 ]
 Rig = Annotated[
     Path | None,
     _option(
         metavar="FILE|DIR",
-        help="How the cameras stand to each other: a rig file, or a calibration by OpenCV, ROS or Kalibr. Without it "
-        "infrared is scaled onto visible.",
+        help="Rig file (intrinsics and extrinsics), or a calibration by OpenCV, ROS or Kalibr. Without it infrared is "
+        "scaled onto visible.",
     ),
 ]
 Distance = Annotated[
-    float | None, _option(metavar="METRES", help="Distance at which the two images coincide. Needs a full rig file.")
+    float | None, _option(metavar="METRES", help="Distance of the alignment plane. Needs a full rig file.")
 ]
 OffsetMs = Annotated[
     float | None,
@@ -65,20 +64,23 @@ OffsetMs = Annotated[
 Engine = Annotated[
     str | None, _option(metavar="NAME", help="NAME[:BACKEND[:PRECISION]]. 'fusecam doctor' lists what is here.")
 ]
-Dehaze = Annotated[str | None, _option(metavar="0..1|auto", help="How much haze to remove. Default: auto.")]
+Dehaze = Annotated[str | None, _option(metavar="0..1|auto", help="Strength of haze removal. Default: auto.")]
 Lift = Annotated[
-    str | None, _option(metavar="0..1|auto", help="How far to lift darkness; 0 keeps a night dark. Default: auto.")
+    str | None,
+    _option(metavar="0..1|auto", help="Strength of low-light enhancement; 0 keeps a night dark. Default: auto."),
 ]
 Hue = Annotated[
     str | None,
-    _option(metavar="0..1|auto", help="How far what is warm is coloured amber; 0 keeps all colours. Default: auto."),
+    _option(
+        metavar="0..1|auto", help="Strength of the amber tint on warm objects; 0 keeps all colours. Default: auto."
+    ),
 ]
 Prompt = Annotated[
     str | None,
     _option(
         metavar="TEXT|auto",
-        help="What is wrong with the pictures, in words: 'foggy night, weak thermal contrast'. Instead of --dehaze and "
-        "--lift. Default: auto.",
+        help="Degradations, in words: 'foggy night, weak thermal contrast'. Instead of --dehaze and --lift. "
+        "Default: auto.",
     ),
 ]
 Detect = Annotated[
@@ -188,7 +190,7 @@ Token = Annotated[
 ]
 LogJson = Annotated[
     bool | None,
-    _option("--log-json", panel=WATCH, help="Events as JSON lines on stderr, in place of what is meant for people."),
+    _option("--log-json", panel=WATCH, help="Events as JSON lines on stderr, instead of text."),
 ]
 
 

@@ -24,7 +24,7 @@ VALUES = {
 }  # fmt: skip
 NEEDED = {"events": ["--record", "d"], "ray_cores": ["--ray", "host:1"], "token": ["--serve", ":8080"]}
 FIRST = {"run": ["--ir", "a.mp4", "--vis", "b.mp4"], "batch": ["batch", "a", "b", "--out", "o"]}
-LEFT_OUT = {"version", "help", "ir_source", "vis_source"}
+LEFT_OUT = {"version", "help", "help_all", "ir_source", "vis_source"}
 
 
 def cases() -> list[Any]:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-INPUT, HOW, FOUND, OUTPUT = "What to evaluate", "How", "Detection", "Where it goes"
+INPUT, HOW, FOUND, OUTPUT = "Input", "Processing", "Detection", "Output"
 
 
 def _option(*names: str, panel: str, metavar: str | None = None, default: bool = False, **more: Any) -> Any:

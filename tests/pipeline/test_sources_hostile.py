@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from fusecam.engines.host.media import MOST_PIXELS, open_image
 from fusecam.pipeline.config import SourceConfig
@@ -133,6 +133,8 @@ def test_the_largest_is_read(tmp_path):
 def test_only_images_are_opened_as_images(tmp_path):
     """An EPS file would start Ghostscript, whatever it is called."""
     (tmp_path / "a.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n")
+    with pytest.raises(UnidentifiedImageError):  # not only when Ghostscript is missing
+        open_image(tmp_path / "a.png")
     with pytest.raises(InputError, match=r"a\.png"):
         open_source(str(tmp_path / "a.png"), "visible", CONFIG)
 

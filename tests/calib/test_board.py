@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -11,7 +12,8 @@ import pytest
 from fusecam.calib.board import Board, CalibrationError, make_board
 from fusecam.calib.find import Finder, suggest_size
 from fusecam.calib.joint import VISIBLE, Lens, View, project
-from fusecam.calib.report import text
+from fusecam.calib.pictures import Sight
+from fusecam.calib.report import html, text
 from fusecam.calib.rig import load_rig, save_rig
 from fusecam.calib.solve import calibrate
 
@@ -108,6 +110,31 @@ def test_found_in_either_polarity_and_at_low_contrast(dark: float, bright: float
     assert len(found.ids) >= 40
 
 
+@pytest.mark.parametrize("cold", [False, True])
+@pytest.mark.parametrize("pattern", ["charuco", "circles", "acircles"])
+def test_every_pattern_is_found_warm_and_cold(pattern: Literal["charuco", "circles", "acircles"], cold: bool) -> None:
+    """Drawn at 40 pixels to a square, then seen a little from the side."""
+    board = Board(4, 7, 0.03, pattern) if pattern == "acircles" else Board(6, 5, 0.03, pattern)
+    places = 40 * board.points()[:, :2] / board.square + 80
+    paper = np.full((480, 480), 230, np.uint8)
+    if pattern == "charuco":
+        printed = cv2.aruco.getPredefinedDictionary(cv2.aruco.DICT_5X5_100)
+        drawn = cv2.aruco.CharucoBoard((7, 6), 0.03, board.marker_side, printed).generateImage((280, 240))
+        paper[40:280, 40:320] = np.maximum(drawn, 20)
+        places -= 0.5  # corners lie between pixels
+    for x, y in places.round().astype(int).tolist() if pattern != "charuco" else []:
+        cv2.circle(paper, (x, y), 12, 20, -1, cv2.LINE_AA)
+    corners = np.array([[0, 0], [479, 0], [479, 479], [0, 479]], np.float32)
+    turned = np.array([[20, 30], [460, 10], [440, 470], [40, 450]], np.float32)
+    aside = cv2.getPerspectiveTransform(corners, turned)
+    seen = cv2.GaussianBlur(cv2.warpPerspective(paper, aside, (480, 480), borderValue=230), (0, 0), 0.8)
+    found = Finder(board).find(np.asarray(255 - seen if cold else seen, np.uint8))
+    assert found is not None and len(found.ids) >= 0.8 * len(places)
+    there = cv2.perspectiveTransform(places[None], aside)[0]
+    apart = min(np.linalg.norm(found.points - there[order][found.ids], axis=1).max() for order in board.symmetries())
+    assert apart < 1
+
+
 @pytest.mark.parametrize(("given", "there"), [((7, 5), (8, 6)), ((9, 6), (8, 6)), ((5, 4), (8, 6)), ((8, 6), (7, 6))])
 def test_another_size_is_not_found(given: tuple[int, int], there: tuple[int, int]) -> None:
     image = sight(Board(*there, 0.03), 40, 200)
@@ -175,6 +202,17 @@ def test_a_bad_view_is_rejected_and_named(tmp_path: Path) -> None:
     saved = load_rig(tmp_path / "rig.yaml")
     np.testing.assert_allclose(np.array(saved.translation), rig.translation, atol=4e-3)
     assert saved.distance == 20.0
+
+
+def test_the_page_shows_views_errors_coverage_overlay_and_parallax() -> None:
+    rig = random_rig(0, 8, SMALL)
+    calibration = calibrate(ideal_views(rig), rig.board, SMALL)
+    shown = enumerate(pictures(rig, 0)[:2])
+    sights = {str(k): Sight(np.repeat(seen[..., None], 3, axis=2), heat) for k, (seen, heat) in shown}
+    page = html(calibration, calibration.rig(16.0), sights)
+    assert all(f"<h2>{title}" in page for title in ("Views", "Coverage", "Both cameras on the board", "Parallax"))
+    assert page.count("<td>used") == len(calibration.views) and "0.00 px, 48 points" in page
+    assert page.count("<img") == 2 + 2 and "board points in" in page and "<th><b class=own>aligned at 16 m" in page
 
 
 def test_spread_is_true() -> None:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from fusecam.calib.find import Found
 from fusecam.calib.joint import View
 from fusecam.calib.pictures import Sight
+from fusecam.calib.rig import load_rig
 from fusecam.pipeline.calibrate.capture import Guide, PassThrough, Shot
 from fusecam.pipeline.core.frames import Frame, FramePair
 
+from ..calib.rendered import pictures, random_rig
 from .command import fusecam, pair_of_clips
 
 pytestmark = pytest.mark.slow
@@ -39,3 +42,19 @@ def test_what_is_shown_has_the_board_and_what_is_covered():
     image = engine.fuse(picture, picture[..., 0], picture[..., 0]).image
     assert image[30, 20].tolist() == [0, 220, 0] and image[30, 60].tolist() == [255, 210, 0]
     assert (picture == 90).all()
+
+
+def test_views_in_folders_become_a_rig_and_a_page_beside_it(tmp_path, monkeypatch, capfd):
+    rig = random_rig(0, 10, ((640, 480), (384, 288)))
+    for k, images in enumerate(pictures(rig, 0)):
+        for camera, image in zip(("vis", "ir"), images, strict=True):
+            (tmp_path / camera).mkdir(exist_ok=True)
+            assert cv2.imwrite(str(tmp_path / camera / f"{k}.png"), image)
+    order = ("calibrate", "board", "--ir", tmp_path / "ir", "--vis", tmp_path / "vis", "--board", "8x6")
+    order += ("--square", "30mm", "--out", tmp_path / "rig.yaml")
+    answer = fusecam(*order, monkeypatch=monkeypatch, capfd=capfd)
+    assert answer.code == 0, answer.said
+    found = load_rig(tmp_path / "rig.yaml")
+    assert np.linalg.norm(np.array(found.translation) - rig.translation) < 0.05 * np.linalg.norm(rig.translation)
+    page = (tmp_path / "rig.html").read_text()
+    assert page.count("<td>used") >= 8 and page.count("<img") >= 10

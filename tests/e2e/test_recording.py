@@ -82,6 +82,22 @@ def test_segments_hold_every_frame_of_each_stream_with_its_time(tmp_path):
     assert recording.health.warnings == []
 
 
+def test_what_is_recorded_has_no_overlay(tmp_path, run):
+    ir, vis = pair_of_clips(tmp_path, frames=10, size=(320, 240))
+    pictures = {}
+    for name in ("--overlay", "--no-overlay"):
+        out, folder = tmp_path / f"{name}.mp4", tmp_path / f"record{name}"
+        answer = run("--ir", ir, "--vis", vis, name, "--out", out, "--record", folder, *QUICK)
+        assert answer.code == 0, answer.said
+        (recorded,) = folder.glob("*_fused.mp4")
+        for key, path in ((name, out), (f"recorded {name}", recorded)):
+            with av.open(str(path)) as clip:
+                pictures[key] = np.stack([frame.to_ndarray(format="gray") for frame in clip.decode(video=0)])[:, :12]
+    plain = pictures["--no-overlay"].astype(int)
+    assert np.abs(pictures["--overlay"] - plain).mean() > 20  # the line at the top
+    assert np.abs(pictures["recorded --overlay"] - plain).mean() < 5
+
+
 def test_another_size_and_the_switch_begin_a_new_segment(tmp_path):
     on, health, began = [True], Health(), time.monotonic_ns()
     recording = sink(tmp_path, on=lambda: on[0], health=health)

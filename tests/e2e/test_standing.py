@@ -41,3 +41,18 @@ def test_a_scene_that_stands_in_both_recordings_is_fused(tmp_path, monkeypatch, 
     )  # fmt: skip
     assert said.code == 0 and "stands still" not in said.said, said
     assert check_account(json.loads(report.read_text()))["visible"]["paired"] == 200
+
+
+def test_visible_that_stands_in_a_recording_is_kept_with_a_doubt(tmp_path, monkeypatch, capfd):
+    infrared = clip(tmp_path / "ir.mkv", standing(drive, range(0)), LIVE)
+    visible = clip(tmp_path / "vis.mkv", standing(drive, range(100, 180)), LIVE)
+    out, report = tmp_path / "o.mkv", tmp_path / "r.json"
+    said = fusecam(
+        "--ir", infrared, "--vis", visible, "--out", out, "--report", report, "--offset-ms", 0, "--no-detect", *QUICK,
+        monkeypatch=monkeypatch, capfd=capfd,
+    )  # fmt: skip
+    assert said.code == 3 and "vis.mkv: the visible picture stands still at" in said.said, said
+    told = json.loads(report.read_text())
+    assert any("cut the recording there" in line for line in told["doubts"])
+    assert len(json_lines(out.with_suffix(".jsonl"))) == told["frames"] == 200
+    assert check_account(told)["visible"]["frozen"] == 0

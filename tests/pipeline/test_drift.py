@@ -132,6 +132,20 @@ def test_without_a_record_the_start_is_what_counts() -> None:
     assert monitor.shift_px == pytest.approx((0, 0), abs=2)
 
 
+@pytest.mark.parametrize(("shift", "spread_px"), [(2.5, None), (6, 6.0)])
+def test_less_than_the_limit_is_not_told(shift: float, spread_px: float | None) -> None:
+    """4 pixels, or 3 more than the calibration's own pairs differed by."""
+    rig = load_rig(SAMPLES / "rig.yaml")
+    assert rig.edges is not None
+    if spread_px is not None:
+        rig = rig.model_copy(update={"edges": rig.edges.model_copy(update={"spread_px": spread_px})})
+    monitor = DriftMonitor(Registrar(rig))
+    for k in range(20):
+        visible, infrared = there_and_back("fog_day", k)
+        monitor.look(pair(visible, shifted(infrared, shift, 0), k * STEP_S))
+    assert not monitor.moved and monitor.shift_px == pytest.approx((shift, 0), abs=2)
+
+
 def test_what_a_calibration_records() -> None:
     """Where infrared lies, at any frame size; nothing from pictures without edges."""
     registrar = Registrar(load_rig(SAMPLES / "rig.yaml"))

@@ -131,6 +131,15 @@ def test_account_gives_up_when_both_cameras_are_gone_or_never_came(never):
     assert all(health.state(camera) == ("starting" if camera in never else "lost") for camera in CAMERAS)
 
 
+def test_account_never_gives_up_where_that_is_set():
+    inbox, synchronizer = Inbox(2, lossless=False), Synchronizer(live=True)
+    never, soon = (Account(Health(), live=True, give_up_s=limit) for limit in (None, 0.05))
+    time.sleep(0.1)
+    never.look(inbox, synchronizer)
+    with pytest.raises(InputError):
+        soon.look(inbox, synchronizer)
+
+
 def test_account_goes_on_while_one_camera_gives_pictures():
     health = Health()
     account = Account(health, live=True, give_up_s=0.05)

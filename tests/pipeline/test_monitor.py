@@ -2,10 +2,12 @@
 
 import json
 import logging
+import re
 import socket
 import time
 import urllib.request
 from contextlib import nullcontext as DoesNotRaise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from fusecam.pipeline.core import log
 from fusecam.pipeline.core.detections import Detection
 from fusecam.pipeline.core.latency import LatencyRecorder
 from fusecam.pipeline.errors import InputError
+from fusecam.pipeline.monitoring import watch
 from fusecam.pipeline.monitoring.address import Address, parse_address
 from fusecam.pipeline.monitoring.metrics import BOUNDS_MS, MetricsEndpoint
 from fusecam.pipeline.monitoring.watch import watched
@@ -148,3 +151,29 @@ def test_events_are_json_lines(json_log):
     assert lines[0]["engine"] == "tiny:openvino:f32"
     assert all({"time", "level"} <= set(line) for line in lines)
     assert [line["level"] for line in lines if line.get("state") == "lost"] == ["warning"]
+
+
+def test_every_documented_metric_is_there():
+    readme = (Path(__file__).parents[2] / "pipeline" / "README.md").read_text(encoding="utf-8")
+    (line,) = (line for line in readme.splitlines() if line.startswith("- `--metrics"))
+    names = re.findall(r"`(fusecam_\w+)", line) + [f"fusecam_camera{n}total" for n in re.findall(r"`(_\w+_)`", line)]
+    assert len(names) > 10
+    view = run_view()
+    view.health_of_run.frame("visible", time.monotonic_ns())
+    view.health_of_run.shown(time.monotonic_ns())
+    view.recorder.add("fuse", 7_000_000)
+    view.write(result(0, detections=[Detection("person", 0.9, (0, 0, 9, 9))]))
+    endpoint = MetricsEndpoint(LOOPBACK, view, print)
+    try:
+        there = {name for name, *_ in scraped(endpoint)}
+    finally:
+        endpoint.close()
+    assert [name for name in names if not {name, f"{name}_bucket"} & there] == []
+
+
+def test_figures_are_told_at_every_beat(json_log, monkeypatch):
+    monkeypatch.setattr(watch, "HEARTBEAT_S", 0.1)
+    with watched(MonitorConfig(), run_view(), Console(quiet=True)):
+        time.sleep(1.0)
+    told = [line for line in json_log() if line["event"] == "running"]
+    assert len(told) >= 2 and all({"cameras", "run", "time"} <= set(line) for line in told)

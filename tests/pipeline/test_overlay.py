@@ -181,6 +181,12 @@ def test_infrared_that_never_comes_is_lost_after_a_second() -> None:
     assert alerts == ["VIS ONLY", "VIS ONLY", "IR LOST"]
 
 
+def test_lost_visible_is_told() -> None:
+    alone = result(0)
+    led = replace(alone, pair=replace(alone.pair, led_by="infrared"))
+    assert Overlay(OverlayConfig()).hud(led, LatencyRecorder()).alert == "VIS LOST"
+
+
 def test_classes_have_lasting_colours() -> None:
     assert len({class_colour(label) for label in ("person", "car", "bicycle")}) == 3
     assert all(class_colour(label) in PALETTE for label in ("truck", "", "\ud800"))

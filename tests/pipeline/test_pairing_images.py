@@ -81,6 +81,21 @@ def test_images_pair_by_what_their_names_share(
     assert bool(found.doubts) == doubted
 
 
+def test_each_documented_marker_tells_the_camera() -> None:
+    readme = (Path(__file__).parents[2] / "pipeline" / "README.md").read_text(encoding="utf-8")
+    (line,) = (line for line in readme.splitlines() if "without the camera marker" in line)
+    heat, seen = (re.findall(r"`(\w+)`", part) for part in line.rstrip(";").split(";"))
+    assert len(heat) == len(set(heat)) > 10 < len(seen) == len(set(seen))
+    assert (heat.pop(), seen.pop()) == ("left", "right")  # only together
+    pairs = [(marker, "vis") for marker in heat] + [("ir", marker) for marker in seen] + [("left", "right")]
+    for warm, light in pairs:
+        for ir, vis in ((warm.lower(), light.lower()), (warm.upper(), light.upper())):
+            found = pair([f"a_{k}_{vis}" for k in (1, 3)], [f"a_{k}_{ir}" for k in (1, 2, 3)])
+            assert ([i for _, i in found.pairs], found.rule, found.doubts) == ([0, 2], MARKER, []), (ir, vis)
+            found = pair([f"{vis}/x{k}" for k in (1, 3)], [f"{ir}/x{k}" for k in (1, 2, 3)])
+            assert ([i for _, i in found.pairs], found.doubts) == ([0, 2], []), (ir, vis)
+
+
 @pytest.mark.parametrize(
     ("visible", "infrared", "partners", "doubt"),
     [

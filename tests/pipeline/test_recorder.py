@@ -8,6 +8,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -206,6 +208,27 @@ def test_a_full_disk_without_anything_of_ours_leaves_no_empty_files(
     assert "recording broke off: No space left" in broken and "lacks frames" in lacking
 
 
+def test_a_disk_that_has_room_again_is_recorded_to(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(track, "RETRY_S", 0.05)
+    with pytest.raises(OSError, match="No space left"):
+        (small_disk / "film.mp4").write_bytes(bytes(5_000_000))
+    health = Health()
+    recording, began = sink(small_disk, health), time.monotonic_ns()
+    for k in range(60):
+        if k == 20:
+            while not health.run_counters()["recorder_losses"]:
+                time.sleep(0.01)
+            (small_disk / "film.mp4").unlink()
+        give(recording, result(k, picture(index=k), time_ns=began + k * S // 10, clock="monotonic"))
+        time.sleep(0.01)
+    recording.close(True)
+    run = health.run_counters()
+    assert run["recorder_frames"] > 0 and run["recorder_frames"] + run["recorder_frames_lost"] == 60
+    (video,) = small_disk.glob("*_fused.mp4")
+    with av.open(str(video)) as clip:
+        assert sum(1 for _ in clip.decode(video=0)) == run["recorder_frames"]
+
+
 def test_two_thousand_segments_cost_the_output_thread_nothing(tmp_path: Path) -> None:
     stems = [f"20200101T{k // 3600:02}{k // 60 % 60:02}{k % 60:02}.000Z" for k in range(2000)]
     names = [f"{stem}_{ending}" for stem in stems for ending in ENDINGS]
@@ -287,3 +310,22 @@ def test_tracks_that_end_a_segment_at_once_begin_the_same_one(tmp_path: Path, be
     ended = segments.at(0, 0)
     one, other = (segments.at(S + ms * 1_000_000, S, ended) for ms in begins_ms)
     assert one is other is segments.at(2 * S, 2 * S) and one is not ended
+
+
+def test_a_forced_stop_keeps_what_was_recorded(tmp_path: Path) -> None:
+    recording, began = sink(tmp_path, Health()), time.monotonic_ns()
+    for k in range(20):
+        give(recording, result(k, picture(index=k), time_ns=began + k * S // 10, clock="monotonic"))
+    recording.close(False)
+    for track_name in ("fused", "visible", "infrared"):
+        (video,) = tmp_path.glob(f"*_{track_name}.mp4")
+        with av.open(str(video)) as clip:
+            assert sum(1 for _ in clip.decode(video=0)) == 20
+
+
+def test_utc_of_a_replayed_drive_counts_from_when_it_was_read(tmp_path: Path) -> None:
+    manifest = Manifest(tmp_path)
+    segments, read = Segments(manifest, Keeper(manifest, None), 60), time.monotonic_ns()
+    frames = [replace(result(k, time_ns=7 * S + k * S).pair.visible, arrival_ns=read + k) for k in range(3)]
+    utc = [segments.utc_ns(frame) for frame in frames]
+    assert abs(utc[0] - time.time_ns()) < 5 * S and [b - a for a, b in pairwise(utc)] == [S, S]

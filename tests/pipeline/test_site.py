@@ -1,10 +1,11 @@
 """The doors: floods, slow and wrong requests, from strangers over real sockets."""
 
+import http.client
 import json
 import os
 import socket
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -97,6 +98,21 @@ def test_idle_strangers_are_few_and_go(door, request_, monkeypatch):
             for talk in idle:
                 talk.close()
     assert len(complaints) == 1, complaints
+
+
+def test_those_who_got_in_are_few_too():
+    with page([]) as port:
+        kept = [http.client.HTTPConnection("127.0.0.1", port, timeout=2) for _ in range(site.MOST + 4)]
+        answered = 0
+        try:
+            for talk in kept:
+                with suppress(OSError):  # nobody is sent away for the one too many, who waits
+                    talk.request("GET", "/", headers={"Host": "localhost", "Authorization": f"Bearer {TOKEN}"})
+                    answered += len(talk.getresponse().read()) > 0
+        finally:
+            for talk in kept:
+                talk.close()
+    assert site.MOST - 1 <= answered <= site.MOST
 
 
 @pytest.mark.parametrize("door", [page, metrics])

@@ -59,6 +59,8 @@ def test_camera_names(spec, device):
             {"input_format": "gray16le", "framerate": "30"},
         ),
         ({"vis": {"format": "MJPG", "size": "1920x1080"}}, {}),
+        ({"ir": {"preset": "p2pro"}}, {"input_format": "yuyv422", "video_size": "256x384", "framerate": "25"}),
+        ({"ir": {"preset": "tc001"}}, {"input_format": "yuyv422", "video_size": "256x384", "framerate": "25"}),
     ],
 )
 def test_options_ask_for_kernel_times(settings, options):

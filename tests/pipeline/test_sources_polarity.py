@@ -84,6 +84,16 @@ def test_a_live_camera_is_inverted_once_that_is_clear():
     assert polarity.inferred
 
 
+@pytest.mark.parametrize("fps", [25, 30, 60])
+def test_a_live_camera_is_judged_after_three_seconds(fps):
+    polarity = Polarity()
+    inverted = []
+    for k in range(4 * fps):
+        polarity.look(255 - NIGHT[k % len(NIGHT)], k * 1_000_000_000 // fps)
+        inverted.append(polarity.inverted)
+    assert inverted.index(True) / fps == pytest.approx(3, abs=0.3)
+
+
 def test_counts_of_16_bits_are_white_hot(tmp_path):
     for index, picture in enumerate(NIGHT):
         Image.fromarray(29_000 + 4 * (255 - picture.astype(np.uint16))).save(tmp_path / f"{index}.png")

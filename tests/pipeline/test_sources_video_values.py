@@ -148,6 +148,7 @@ DISC = cv2.GaussianBlur(cv2.circle(np.full((192, 256), 60, np.uint8), (90, 96), 
     [
         ("ffv1", {}, "the lower, of 16-bit counts, is used"),
         ("rawvideo", {"preset": "p2pro"}, "the lower, of 16-bit counts, is used"),
+        ("rawvideo", {"preset": "tc001"}, "the lower, of 16-bit counts, is used"),
         ("libx264", {}, "the upper is used"),
         ("ffv1", {"crop": [0, 0, 256, 192]}, None),
     ],

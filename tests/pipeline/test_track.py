@@ -130,6 +130,14 @@ def test_what_flickers_up_or_has_left_the_frame_does_not_coast(scene: Pixels) ->
     assert [tracker.follow([], visible(scene, i * STEP_NS)) for i in (9, 10, 11)] == [[], [], []]
 
 
+def test_five_frames_are_enough_to_coast_and_zero_switches_it_off(scene: Pixels) -> None:
+    for coast_s, frames, coasts in ((0.25, 4, False), (0.25, 5, True), (0.0, 9, False)):
+        tracker = Tracker(0.25, coast_s=coast_s)
+        for i in range(frames):
+            tracker.follow([walker(i)], visible(scene, i * STEP_NS))
+        assert bool(tracker.follow([], visible(scene, frames * STEP_NS))) == coasts, (coast_s, frames)
+
+
 def test_nothing_coasts_onto_what_is_found(scene: Pixels) -> None:
     """Two that merge: the number that is lost leaves no second box."""
     tracker = Tracker(0.25, coast_s=0.25)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fusecam.engines import create_engine
+from fusecam.engines import create_engine, registry
 from fusecam.engines.backends.eager import EagerEngine
 from fusecam.engines.base import EngineError, Fused, FusionEngine
 from fusecam.engines.fallback import Chosen
@@ -79,3 +79,14 @@ def test_a_frame_that_is_wrong_changes_nothing() -> None:
     with pytest.raises(EngineError):
         engine.fuse(FRAME[0][:8, :8].copy(), FRAME[1][:8, :8].copy(), FRAME[2][:8, :8].copy())
     assert (engine.name, engine.notes) == ("gpu", [])
+
+
+def test_the_best_backend_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if all were there: GPUs by Torch-TensorRT, then by CUDA graphs, in half precision; then the CPU."""
+    monkeypatch.setattr(registry, "unusable", lambda backend: None)
+    tried = []
+    monkeypatch.setattr(registry, "_make", lambda name, backend, precision, *rest: tried.append((backend, precision)))
+    for make in create_engine("tiny")._rest:
+        make()
+    assert tried[:2] == [("tensorrt", "f16"), ("cuda", "f16")]
+    assert [backend for backend, _ in tried[2:]][-2:] == ["openvino", "torch"]

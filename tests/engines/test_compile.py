@@ -265,6 +265,7 @@ def test_command_builds_and_replaces(tmp_path: Path) -> None:
     assert "not run" in done.stdout
     about = described(out)
     assert (about["targets"], about["width"], about["height"]) == (["sm120"], 65, 33)
+    assert about["infrared"] == {"width": 65, "height": 33, "reduce": 1}
     assert hashlib.sha256(out.read_bytes()).hexdigest() == about["engine_sha256"]
     assert len(list(tmp_path.iterdir())) == 2
 

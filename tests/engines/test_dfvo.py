@@ -9,8 +9,11 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from fusecam.engines.backends.eager import EagerEngine
 from fusecam.engines.networks import published
 from fusecam.engines.networks.dfvo import DFVO, PROFILES, Outputs, Profile, Up, cross_attention
+from fusecam.engines.networks.smoothing import STRENGTHS
+from fusecam.engines.prompts.conditioning import Fixed
 
 from .vectors import golden, parameters, run, state
 
@@ -189,3 +192,12 @@ def test_published_and_papers_form_differ() -> None:
             other.load_state_dict(paper.state_dict())
             found = other.lcfe(*pair)
             assert (torch.allclose(found[0], base), torch.allclose(found[3], detail)) == same
+
+
+def test_strengths_are_fixed(small, street) -> None:
+    visible, infrared = street(64, 80)
+    none, whole = (
+        EagerEngine("dfvo", small, Fixed([strength] * STRENGTHS)).fuse(visible, infrared, np.full_like(infrared, 255))
+        for strength in (0.0, 1.0)
+    )
+    assert np.array_equal(none.image, whole.image) and np.array_equal(none.restored, whole.restored)

@@ -17,8 +17,8 @@ from fusecam.engines.detection.weights import save_detector
 from fusecam.train.detector.boxes import write_boxes
 from fusecam.train.detector.network import start_network
 from fusecam.train.evaluation.cli import evaluate
-from fusecam.train.evaluation.detect_run import DetectSettings, Seen, frames, run_detection, summarise
-from fusecam.train.evaluation.detection import Judged, judge, matched, pixels, seen
+from fusecam.train.evaluation.detect_run import DetectSettings, frames, run_detection, summarise
+from fusecam.train.evaluation.detection import Judged, Seen, judge, matched, pixels, seen
 from fusecam.train.evaluation.scenes import Scene, read_sources
 
 pytestmark = pytest.mark.slow

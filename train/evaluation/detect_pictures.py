@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -16,11 +15,8 @@ from ...calib.atomic import atomic
 from ...engines.base import Pixels
 from ...engines.detection.weights import DETECTOR_NAMES
 from ..errors import TrainError
-from .detection import ALL_CLASSES, Judged, Result, seen
+from .detection import ALL_CLASSES, Judged, Result, Seen, seen
 from .pictures import contact_sheet
-
-if TYPE_CHECKING:
-    from .detect_run import Seen
 
 SURE = 0.25
 """Score from which a detection counts as a find: the run's own default."""

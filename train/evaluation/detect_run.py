@@ -22,7 +22,7 @@ from ...engines.host.terminal import markup
 from ...engines.registry import UNLIFTED, parse
 from ..detector.boxes import read_boxes
 from ..errors import TrainError
-from .detection import ALL_CLASSES, Figures, Judged, Result, judge, pixels
+from .detection import ALL_CLASSES, Figures, Judged, Result, Results, Seen, judge, pixels
 from .detectors import Find, make_detector
 from .evaluate import fuse_scene
 from .run import check_writable
@@ -64,19 +64,6 @@ class DetectSettings:
     half: Half | None = None
     pairs: Path | None = None
     hue: Strength = "auto"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Seen:
-    """One scene under one condition: which, its files, and what was found in each row's frame."""
-
-    condition: str
-    scene: Scene
-    rows: dict[str, Judged]
-
-
-Results = dict[str, dict[str, Result]]
-"""By condition, `all` first, then by row."""
 
 
 def run_detection(settings: DetectSettings, console: Console, progress: Console) -> Results:

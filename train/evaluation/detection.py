@@ -14,6 +14,7 @@ import numpy.typing as npt
 from ...engines.detection.quiet import ultralytics
 from ...engines.detection.weights import DETECTOR_NAMES
 from ..detector.boxes import Boxes
+from .scenes import Scene
 
 Floats = npt.NDArray[np.float32]
 ALL_CLASSES = "all"
@@ -110,3 +111,16 @@ def seen(frame: Judged, score: float) -> npt.NDArray[np.bool_]:
         return np.zeros(len(frame.truth), bool)
     iou = metrics.box_iou(torch.from_numpy(frame.truth[:, 1:]), torch.from_numpy(sure[:, :4])).numpy()
     return np.asarray(((iou >= 0.5) & (frame.truth[:, :1] == sure[:, 5])).any(1))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """One scene under one condition: which, its files, and what was found in each row's frame."""
+
+    condition: str
+    scene: Scene
+    rows: dict[str, Judged]
+
+
+Results = dict[str, dict[str, Result]]
+"""By condition, `all` first, then by row."""

@@ -22,6 +22,7 @@ from .run.runner import Outcome
 from .run.streams import Streams, Tools
 from .sinks import Outputs
 from .sources.base import Source
+from .sources.polarity import ASSUMED
 from .timing.sync import SyncStats
 
 
@@ -75,6 +76,7 @@ def _source(source: Source, run: Health) -> dict[str, Any]:
         "corrupt": health.corrupt,
         "retimed": health.retimed,
         "clock_drift_ppm": health.drift_ppm,
+        "polarity": health.polarity,
         "dropped_queue": counted["dropped_queue"],
         "unread": None if info.frames is None else max(info.frames - health.delivered - health.corrupt, 0),
         "unprocessed": counted["unprocessed"],
@@ -133,6 +135,12 @@ def print_account(report: dict[str, Any], config: RunConfig, console: Console) -
         if line == told:
             continue
         console.print(f"[yellow]warning:[/] {markup(line)}", highlight=False, soft_wrap=True)
+    if report["sources"]["infrared"]["polarity"] == ASSUMED:
+        console.print(
+            "infrared taken as white-hot; if hot things are dark in it, set sources.ir.polarity to black-hot",
+            highlight=False,
+            soft_wrap=True,
+        )
     if doubts := len(report["doubts"]):
         console.print(
             f"[bold yellow]doubtful:[/] the result rests on {doubts} assumption{'s' if doubts > 1 else ''} that may be "

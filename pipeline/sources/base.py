@@ -43,12 +43,14 @@ class SourceHealth:
 
     doubts: what was assumed about this source and may be wrong.
     drift_ppm: how much faster the host's clock runs than a live source's, once 10 s have shown it; else None.
+    polarity: of infrared, see `Polarity.told`; else None.
     """
 
     delivered: int = 0
     corrupt: int = 0
     retimed: int = 0
     drift_ppm: float | None = None
+    polarity: str | None = None
     warnings: list[str] = field(default_factory=list)
     doubts: Doubts = field(default_factory=Doubts)
 

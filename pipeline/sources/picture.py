@@ -73,6 +73,7 @@ class PictureMaker:
         if not self._visible:
             if stored.dtype == np.uint8:  # counts and degrees are more where it is hotter
                 self._polarity.look(pixels, time_ns)
+                self._health.polarity = self._polarity.told
             pixels = self._white_hot(pixels)
         return pixels
 

@@ -13,6 +13,7 @@ _WIDTH = 160
 _SPACING_NS = 250_000_000
 _ENOUGH = 12
 _STRONG = 2.5
+ASSUMED = "white-hot, assumed"
 
 
 class Polarity:
@@ -27,6 +28,7 @@ class Polarity:
     def __init__(self, setting: Literal["auto", "white-hot", "black-hot"] = "auto") -> None:
         self.inverted = setting == "black-hot"
         self.inferred = False
+        self._told = f"{setting}, as set" if setting != "auto" else ASSUMED
         self._open = setting == "auto"
         self._found: list[float] = []
         self._last_ns: int | None = None
@@ -43,8 +45,16 @@ class Polarity:
     def settle(self) -> None:
         """Decide by what was seen so far; nothing changes it afterwards."""
         if self._open and self._found:
-            self.inverted = self.inferred = float(np.mean(self._found)) < -_STRONG
+            mean = float(np.mean(self._found))
+            self.inverted = self.inferred = mean < -_STRONG
+            if abs(mean) > _STRONG:
+                self._told = "black-hot, found" if self.inverted else "white-hot, found"
         self._open = False
+
+    @property
+    def told(self) -> str:
+        """Which it is, and whether that was set, found or is ASSUMED; for the report."""
+        return self._told
 
 
 def evidence(infrared: Pixels) -> float:

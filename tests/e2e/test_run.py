@@ -220,3 +220,17 @@ def test_pictures_too_large_for_a_network_are_refused_before_one_is_built(tmp_pa
     assert answer.code == 1 and time.monotonic() - begun < 60
     assert "12 megapixels" in answer.said and "sources.vis.crop" in answer.said and "Traceback" not in answer.said
     assert not (tmp_path / "out").exists()
+
+
+def test_an_assumed_polarity_is_in_report_and_summary(tmp_path, run):
+    ramp, report = np.tile(np.arange(96, dtype=np.uint8) * 2, (64, 1)), tmp_path / "report.json"
+    for camera, picture in (("ir", ramp), ("vis", np.dstack([ramp] * 3))):
+        (tmp_path / camera).mkdir()
+        Image.fromarray(picture).save(tmp_path / camera / "1.png")
+    order = "--ir", tmp_path / "ir", "--vis", tmp_path / "vis", "--out", tmp_path / "o", "--report", report, *QUICK
+    answer = run(*order)
+    assert answer.code == 0 and "infrared taken as white-hot" in answer.said and "sources.ir.polarity" in answer.said
+    assert json.loads(report.read_text())["sources"]["infrared"]["polarity"] == "white-hot, assumed"
+    settings = tmp_path / "run.yaml"
+    settings.write_text("sources: {ir: {polarity: white-hot}}\n")
+    assert "taken as white-hot" not in run(*order, "--config", settings).said

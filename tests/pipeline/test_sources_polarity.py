@@ -122,3 +122,19 @@ def test_pictures_that_tell_nothing(picture):
 def test_real_scenes(folder, stride, least):
     found = [evidence(cv2.imread(str(file), 0)) for file in sorted(published(folder).iterdir())[1::stride]]
     assert np.mean(np.array(found) < -2.5) <= 0.006 and np.mean(np.array(found) > 2.5) >= least
+
+
+@pytest.mark.parametrize(
+    ("pictures", "settings", "told"),
+    [
+        (NIGHT, {}, "white-hot, found"),
+        ([255 - picture for picture in NIGHT], {}, "black-hot, found"),
+        ([np.tile(np.arange(160, dtype=np.uint8), (120, 1))], {}, "white-hot, assumed"),
+        (NIGHT, {"polarity": "black-hot"}, "black-hot, as set"),
+    ],
+)
+def test_the_report_tells_what_was_set_found_or_assumed(tmp_path, pictures, settings, told):
+    for index, picture in enumerate(pictures):
+        Image.fromarray(picture).save(tmp_path / f"{index:02}.png")
+    source = open_source(str(tmp_path), "infrared", SourceConfig.model_validate({"ir": settings}))
+    assert list(source) and source.health.polarity == told

@@ -137,7 +137,7 @@ def test_weights_of_our_networks_are_used_said_and_removed(name: str, tmp_path: 
 
 
 def test_weights_of_our_networks_without_a_word_about_them_are_taken_where_they_fit(tmp_path: Path) -> None:
-    path = Path(checkpoints.__file__).parent / "weights" / "tiny.safetensors"
+    path = Path(checkpoints.__file__).parents[1] / "weights" / "tiny.safetensors"
     assert checkpoints.take("tiny", [path]).profile["factor"] == PROFILES["tiny"].factor
     with pytest.raises(EngineError, match=r"not all weights of realtime.*give every file of it"):
         checkpoints.take("realtime", [path])
@@ -147,7 +147,7 @@ def test_weights_of_our_networks_without_a_word_about_them_are_taken_where_they_
 
 
 def test_damaged_and_unwritable_weights_are_told(home: Path) -> None:
-    shipped = Path(checkpoints.__file__).parent / "weights" / "tiny.safetensors"
+    shipped = Path(checkpoints.__file__).parents[1] / "weights" / "tiny.safetensors"
     taken = checkpoints.take("tiny", [shipped]).path
     taken.write_bytes(taken.read_bytes()[:3000])
     listed = CliRunner().invoke(weights, ["list"])

@@ -264,10 +264,10 @@ INT8 = () if int8.missing() else ("int8",)
 @pytest.mark.parametrize(
     ("given", "engines", "chains"),
     [
-        (["tiny:openvino:bf16"], [("tiny:openvino:bf16", PLAIN)], ["tiny:openvino:bf16"]),
+        (["lure:openvino:bf16"], [("lure:openvino:bf16", PLAIN)], ["lure:openvino:bf16"]),
         (
             ["tiny:openvino", "tiny:openvino:f32"],
-            [(f"tiny:openvino:{precision}", PLAIN) for precision in ("f32", "bf16", *INT8)],
+            [(f"tiny:openvino:{precision}", PLAIN) for precision in ("f32", *INT8)],
             ["tiny:openvino:f32"],
         ),
         (["realtime:torch"], [("realtime:torch:f32", PLAIN), ("realtime:torch:f32", KEPT)], ["realtime:torch:f32"]),

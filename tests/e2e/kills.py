@@ -46,16 +46,18 @@ def contents(folder: Path) -> dict[str, str]:
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 
 
-def run_for(seconds: float | None, out: Path, *arguments: object) -> tuple[int, float]:
+def run_for(seconds: float | None, out: Path, *arguments: object, first: str = "*") -> tuple[int, float]:
     """Start the command, kill it so many seconds after its first file in `out` appeared (None: let it end).
+
+    first: pattern of that file.
 
     Returns its return code, -9 when killed, and how long it ran from that file on.
     """
-    before = set(out.iterdir()) if out.exists() else set()
+    before = set(out.glob(first))
     process = subprocess.Popen(
         [*COMMAND, *map(str, arguments)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
-    while process.poll() is None and not (out.exists() and set(out.iterdir()) - before):
+    while process.poll() is None and not set(out.glob(first)) - before:
         time.sleep(0.005)
     began = time.monotonic()
     try:
@@ -111,7 +113,8 @@ def kill_recording(folder: Path, times: int, chance: random.Random) -> tuple[int
     segments = missing = 0
     for number in range(times):
         out = folder / f"record{number}"
-        run_for(chance.uniform(0.5, 6.0), out, "--ir", ir, "--vis", vis, "--config", config, "--record", out, *COMMON)
+        order = "--ir", ir, "--vis", vis, "--config", config, "--record", out, *COMMON
+        run_for(chance.uniform(0.5, 6.0), out, *order, first="*.jsonl")  # the manifest is there before the engine is
         for track, name in TRACKS.items():
             for lines in sorted(out.glob(f"*_{name}.jsonl")):
                 written = lines.read_bytes().count(b"\n")

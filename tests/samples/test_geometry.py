@@ -136,6 +136,7 @@ def test_boxes_fit_the_ids_and_exposures_repeat() -> None:
     assert np.array_equal(again.infrared(30), cameras.infrared(30))
 
 
+@pytest.mark.slow
 def test_truncation_is_the_part_that_a_smaller_frame_loses() -> None:
     """Of whom the whole frame shows whole and unhidden, half of a frame shows what its columns hold."""
     fx, fy, cx, cy = RIG.visible.intrinsics

@@ -12,6 +12,7 @@ from fusecam.samples.clips import read_clip
 from fusecam.samples.render import RIG_FILE, main
 
 
+@pytest.mark.slow
 def test_a_short_scene_is_written_whole(tmp_path: Path) -> None:
     main(["--out", str(tmp_path / "clips"), "--scene", "clear_night", "--seconds", "0.2"])
     out = tmp_path / "clips"

@@ -17,8 +17,7 @@ State = Literal["starting", "live", "frozen", "lost", "ended"]
 """Of a camera. starting: no frame yet. live: its frames come. frozen: frames come, but always the same picture.
 lost: none come, it is being waited for or reconnected. ended: none will come any more."""
 
-CameraCounter = Literal[
-    "frames",
+Fate = Literal[
     "paired",
     "alone",
     "unused",
@@ -28,6 +27,10 @@ CameraCounter = Literal[
     "stale",
     "frozen",
     "unprocessed",
+]
+CameraCounter = Literal[
+    "frames",
+    Fate,
     "corrupt",
     "retimed",
     "resized",
@@ -52,17 +55,7 @@ reconnects: times the source was opened anew and gave frames again. recorded: fr
 recording; unrecorded: frames that it lacks, because the disk was slow or refused. While recording is on, together they
 are `frames` less `stale`.
 """
-FATES: tuple[CameraCounter, ...] = (
-    "paired",
-    "alone",
-    "unused",
-    "overtaken",
-    "dropped_late",
-    "dropped_queue",
-    "stale",
-    "frozen",
-    "unprocessed",
-)
+FATES: tuple[Fate, ...] = get_args(Fate)
 RunCounter = Literal[
     "fused",
     "out",

@@ -49,8 +49,10 @@ def refine(grey: Grey, points: Points, columns: int, rows: int) -> tuple[Points,
 
     Each window reaches half way to the next corner. Smeared edges and squares that bloom into each other stay
     symmetric about the corner. A corner beside a stained, cold or shining square is not: those whose surroundings agree
-    clearly less with themselves turned by half a turn than is usual on this board are left out of the second result.
+    clearly less with themselves turned by half a turn than is usual on this board are left out of the second result,
+    as are those that an even grid would have outside the image.
     """
+    height, width = grey.shape
     near = spacing(points, columns, rows)
     expected = _even(points, columns, rows)
     lost = np.linalg.norm(points - expected, axis=1) > _LOST * near
@@ -59,12 +61,14 @@ def refine(grey: Grey, points: Points, columns: int, rows: int) -> tuple[Points,
     criteria = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_MAX_ITER, 60, 1e-3)
     agreement = np.zeros(len(points))
     for k, start in enumerate(refined):
+        if not (0 <= start[0] <= width - 1 and 0 <= start[1] <= height - 1):
+            continue
         reach = int(np.clip(round(_WINDOW * near[k]), 2, 60))
         found = cv2.cornerSubPix(smooth, start[None].astype(np.float32), (reach, reach), (-1, -1), criteria).ravel()
         if np.linalg.norm(found - start) <= reach:
             refined[k] = found
             agreement[k] = _symmetry(smooth, refined[k], reach)
-    return refined, np.flatnonzero(agreement >= _RELIABLE * np.median(agreement))
+    return refined, np.flatnonzero((agreement > 0) & (agreement >= _RELIABLE * np.median(agreement)))
 
 
 def _even(points: Points, columns: int, rows: int) -> Points:

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
+from fusecam.calib import grid
 from fusecam.calib.board import Board, CalibrationError, make_board
 from fusecam.calib.find import Finder, suggest_size
 from fusecam.calib.joint import VISIBLE, Lens, View, project
@@ -140,6 +141,18 @@ def test_another_size_is_not_found(given: tuple[int, int], there: tuple[int, int
     image = sight(Board(*there, 0.03), 40, 200)
     assert Finder(Board(*given, 0.03)).find(image) is None
     assert suggest_size(image) == there
+
+
+def test_corners_outside_the_image_are_not_relied_on() -> None:
+    """Some boards are "found" that reach beyond the image; these corners can be seen by nobody."""
+    board = Board(8, 6, 0.03)
+    image = sight(board, 40, 200)
+    found = Finder(board).find(image)
+    assert found is not None and len(found.ids) == 48
+    bottom = int(found.points.reshape(6, 8, 2)[4, :, 1].max()) + 1
+    _, reliable = grid.refine(image[:bottom].copy(), found.points, 8, 6)
+    assert set(reliable).isdisjoint(range(40, 48))
+    assert len(reliable) > 20
 
 
 def test_a_stained_corner_is_left_out() -> None:

@@ -16,7 +16,7 @@ from ...engines.base import Fused
 from ...engines.warp import Size, Warp
 from ..core.frames import Frame, FramePair, Pixels
 from ..core.result import Result
-from ..sinks.base import SinkHealth, StopRequested
+from ..sinks.base import SinkHealth
 
 _EXAMINED_S = 0.2  # between two looks at a video: a hand-held board takes longer to come to rest
 _STILL = 0.0015  # of the image's diagonal between two looks: a pixel of 640x480, what a held board trembles
@@ -99,7 +99,7 @@ class Guide:
 
 
 class CaptureSink:
-    """Looks for the board in every pair of a run and keeps the views. `write` raises StopRequested at `most` views.
+    """Looks for the board in every pair of a run and keeps the views. It has enough with `most` views.
 
     stills: the pairs are separate images, each a view of its own; otherwise frames of a video or a live camera, of
     which those are taken where the board rests and shows something new. on_view is called after every view taken,
@@ -147,8 +147,7 @@ class CaptureSink:
             self.tally.known += 1
         else:
             self._take(pair, visible, self._find(1, pair.infrared))
-        if len(self.shots) >= self._most:
-            raise StopRequested
+        self.health.enough = len(self.shots) >= self._most
 
     def close(self, complete: bool) -> None:
         """Nothing to finish: the views are in `shots`."""

@@ -13,7 +13,7 @@ from ..core.frames import FramePair, Pixels
 from ..core.result import Result
 from ..run.streams import Streams, Tools
 from ..session import interruptible, run_streams
-from ..sinks.base import SinkHealth, StopRequested
+from ..sinks.base import SinkHealth
 from .capture import PassThrough
 
 _LONGEST_S = 120.0  # of a recording that is looked at: enough for scenes to change
@@ -24,7 +24,7 @@ _FEWEST = 3
 class PairSink:
     """Keeps pairs spread over time, of each stretch the one nearest in time; of folders every `step`-th.
 
-    every_s: length of a stretch. `write` raises StopRequested once it has `most`.
+    every_s: length of a stretch. Has enough with `most`.
     """
 
     def __init__(self, most: int, every_s: float, step: int) -> None:
@@ -47,7 +47,7 @@ class PairSink:
                 self._keep(pair)
             self._seen += 1
             if len(self.visible) >= self._most:
-                raise StopRequested
+                self.health.enough = True
             return
         if self._began_ns is None:
             self._began_ns = pair.visible.time_ns
@@ -56,7 +56,7 @@ class PairSink:
             best, self._best = self._best, None
             self._keep(best)
             if len(self.visible) >= self._most:
-                raise StopRequested
+                self.health.enough = True
         if self._best is None or abs(pair.skew_ns) < abs(self._best.skew_ns):
             self._best = pair
 

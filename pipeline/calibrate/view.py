@@ -21,7 +21,7 @@ from ..core.result import Result
 from ..errors import InputError
 from ..run.streams import Tools, open_streams
 from ..session import INTERRUPTED, interruptible, run_streams
-from ..sinks.base import SinkHealth, StopRequested
+from ..sinks.base import SinkHealth
 
 Mode = Literal["blend", "blink", "side"]
 MODES: tuple[Mode, ...] = get_args(Mode)
@@ -99,7 +99,7 @@ class PictureSink:
         if result.pair.infrared is not None:
             self._image = result.image
             self.health.written += 1
-            raise StopRequested
+            self.health.enough = True
 
     def close(self, complete: bool) -> None:
         """Write the file. Complete without any pair is an InputError."""

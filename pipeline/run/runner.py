@@ -32,7 +32,7 @@ from ..overlay import Overlay
 from ..registration.drift import DriftMonitor
 from ..registration.infrared_only import stand_in
 from ..registration.register import Registrar
-from ..sinks import Outputs, StopRequested
+from ..sinks import Outputs
 from ..sources.base import Source
 from ..sources.frozen import FreezeWatch
 from ..timing.sync import Synchronizer, Wants
@@ -401,11 +401,11 @@ class Runner:
         try:
             with recorder.stage("write", result.index):
                 stages.outputs.write(result)
-        except StopRequested:
-            self.stop.set()
         except Exception:
             stages.health.count_run("dropped_output")
             raise
+        if stages.outputs.enough:
+            self.stop.set()
         self._outcome.add(result)
         recorder.add("age", time.monotonic_ns() - result.pair.visible.arrival_ns, result.index)
         recorder.output()

@@ -11,7 +11,7 @@ from ...engines.host.plugins import plugin, plugins
 from ..config import OutputConfig
 from ..core.paths import spare
 from ..errors import InputError
-from .base import Sink, SinkHealth, StopRequested, close_all
+from .base import Sink, SinkHealth, close_all
 from .images import ImagesSink
 from .jsonl import JsonLinesSink
 from .outputs import Outputs
@@ -19,7 +19,7 @@ from .resize import FirstSize, Sized
 from .video import FORMATS, VideoSink
 from .window import WindowSink
 
-__all__ = ["Outputs", "Sink", "SinkHealth", "StopRequested", "close_all", "is_video", "lines_of", "open_sinks"]
+__all__ = ["Outputs", "Sink", "SinkHealth", "close_all", "is_video", "lines_of", "open_sinks"]
 
 
 def is_video(out: Path) -> bool:

@@ -10,22 +10,19 @@ from ..core.result import Result
 from ..errors import InputError
 
 
-class StopRequested(Exception):
-    """The person at the window wants the run to end. Not an error: close the sinks with complete=True."""
-
-
 @dataclass(slots=True)
 class SinkHealth:
     """Monotonic counters, and one line for each kind of trouble met (not one for each frame).
 
     written: frames taken. resized: frames brought to the first frame's size. retimed: frames whose presentation time
-    could not be kept because it did not increase.
+    could not be kept because it did not increase. enough: the run is to end, as the person at a window wants.
     """
 
     written: int = 0
     resized: int = 0
     retimed: int = 0
     warnings: list[str] = field(default_factory=list)
+    enough: bool = False
 
 
 class Sink(Protocol):

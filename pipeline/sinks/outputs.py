@@ -8,7 +8,7 @@ from threading import Lock
 from ..core.health import Health
 from ..core.result import Result
 from ..errors import InputError, expected_errors
-from .base import Sink, StopRequested
+from .base import Sink
 
 _PATIENCE_S = 2.0  # for a sink that is writing when the run is broken off
 
@@ -51,26 +51,25 @@ class Outputs:
         """One line for each kind of trouble of each sink, and for each that was lost."""
         return [*self._lines, *(line for sink in self._sinks for line in sink.health.warnings)]
 
+    @property
+    def enough(self) -> bool:
+        """Whether a sink asks for the end of the run."""
+        return any(sink.health.enough for sink in self._open)
+
     def write(self, result: Result) -> None:
         """Take the next result.
 
         Raises:
-            StopRequested: when all sinks have it, if one asked for the end of the run.
             Exception: what ended the first output, when none is left, or all are needed.
         """
-        stop: StopRequested | None = None
         with self._lock:
             for sink in tuple(self._open):
                 try:
                     sink.write(result)
-                except StopRequested as request:
-                    stop = request
                 except Exception as error:
                     self._lose(sink, error, "the run goes on without it")
         if self.lost and (self._all_needed or not (self._watched or self._left())):
             raise self.lost[0]
-        if stop is not None:
-            raise stop
 
     def warn(self, line: str) -> None:
         """Say something about the outputs, once."""

@@ -15,15 +15,15 @@ from ..core.frames import Pixels
 from ..core.result import Result
 from ..errors import InputError
 from . import viewer
-from .base import SinkHealth, StopRequested
+from .base import SinkHealth
 
 _OPENING_S = 20.0
 _CLOSING_S = 5.0
 
 
 class WindowSink:
-    """Shows the newest frame in a resizable window. `write` raises StopRequested once q or Esc was pressed or the
-    window was closed or lost.
+    """Shows the newest frame in a resizable window. Once q or Esc was pressed, or the window was closed or lost, it
+    has had enough.
 
     The window is a process of its own: it stays responsive while frames take long, any thread may write, and where Qt
     finds no display it aborts that process and not this one. `write` only leaves the frame for a thread that sends
@@ -60,9 +60,10 @@ class WindowSink:
         """Show one image: `result.image`, (H, W, 3) uint8 RGB."""
         code = self._viewer.poll()
         if code is not None:
-            if code != viewer.QUIT:
+            if code != viewer.QUIT and not self.health.enough:
                 self.health.warnings.append("--show: the window was lost; the run was ended there")
-            raise StopRequested
+            self.health.enough = True
+            return
         with self._changed:
             self._newest = result.image
             self._changed.notify()

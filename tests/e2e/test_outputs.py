@@ -24,7 +24,7 @@ from fusecam.pipeline.errors import InputError
 from fusecam.pipeline.overlay import Overlay
 from fusecam.pipeline.run.streams import Tools, open_streams
 from fusecam.pipeline.session import Finished, interruptible, run_streams
-from fusecam.pipeline.sinks import SinkHealth, StopRequested
+from fusecam.pipeline.sinks import SinkHealth
 
 from .command import QUICK, fusecam, json_lines, leftovers, pair_of_clips, presentation_times
 
@@ -64,16 +64,18 @@ class Engine:
 
 
 class Odd:
-    """An output that takes frames up to one, at which it raises."""
+    """An output that takes frames up to one, at which it raises, or has had enough."""
 
-    def __init__(self, at: int, error: Exception) -> None:
+    def __init__(self, at: int, error: Exception | None = None) -> None:
         self.health = SinkHealth()
         self.closed: bool | None = None
         self._at, self._error = at, error
 
     def write(self, result: Result) -> None:
         if result.index == self._at:
-            raise self._error
+            if self._error is not None:
+                raise self._error
+            self.health.enough = True
         self.health.written += 1
 
     def close(self, complete: bool) -> None:
@@ -155,7 +157,7 @@ def test_an_engine_that_raises_leaves_the_account_whole(tmp_path):
 
 
 def test_a_closed_window_leaves_the_account_whole_and_every_output_equal(tmp_path):
-    odd = Odd(25, StopRequested())
+    odd = Odd(25)
     finished = through(tmp_path, more=[odd])
     assert finished.outcome.failure is None and finished.report["ended"] == "interrupted"
     there = len(presentation_times(tmp_path / "o.mp4"))

@@ -3,7 +3,8 @@
 `RtspServer(pictures)` serves the pictures at `url`, over and over, in real time. `stall` and `resume`
 stop and continue the media while the connection stays; `disconnect` cuts every client off but goes on listening;
 `freeze` sends one picture over and over until `thaw`; `show` goes over to other pictures, of any size; `damage` flips
-bits in what is sent; `jump` moves the timestamps; `every` leaves frames out; `stop` ends everything.
+bits in what is sent; `jump` moves the timestamps; `every` leaves frames out; `ahead` are seconds by which a clock had
+run when the first picture, stamped 0, was sent; `stop` ends everything.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ class RtspServer:
         self.damaged = 0
         self.jumped = 0
         self.every = 1
+        self.ahead = 0.0
         self._clients: list[_Client] = []
         self._listener = socket.create_server(("127.0.0.1", port))
         self.port = self._listener.getsockname()[1]
@@ -235,7 +237,7 @@ class _Client:
                     content = content[:20] + bytes(byte ^ 0x5A for byte in content[20:])
                 packet = av.Packet(content)
                 packet.stream, packet.time_base = stream, Fraction(1, CLOCK)
-                packet.pts = packet.dts = index * CLOCK // server.fps
+                packet.pts = packet.dts = index * CLOCK // server.fps + (round(server.ahead * CLOCK) if index else 0)
                 rtp.mux(packet)
             index += 1
 

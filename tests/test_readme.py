@@ -35,6 +35,7 @@ def test_the_picture_moves_and_is_small():
 
 def test_links_into_the_repository_lead_somewhere():
     for document in ROOT.glob("**/*.md"):
-        if not {part for part in document.relative_to(ROOT).parts if part.startswith(".")} - {".github"}:
+        parts = document.relative_to(ROOT).parts  # `pip install .` leaves a copy in build
+        if parts[0] != "build" and not {part for part in parts if part.startswith(".")} - {".github"}:
             for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", document.read_text(encoding="utf-8")):
                 assert (document.parent / target).exists(), f"{document.relative_to(ROOT)}: {target}"

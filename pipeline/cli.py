@@ -57,7 +57,7 @@ Source = Annotated[
         rich_help_panel=options.RUN,
         show_default=False,
         help="Camera (dev0, 0, /dev/video0), video file, folder or glob of images, rtsp:// or http:// address, "
-        "named pipe, or - for standard input.",
+        "ROS recording (drive.mcap:/topic), named pipe, or - for standard input.",
     ),
 ]
 

@@ -34,6 +34,7 @@ COMMANDS = {
     "doctor": "Hardware, backends, and why each is used.",
     "bench": "Measure engines, detector and whole chain.",
     "eval": "Fusion metrics, and mAP with --detect.",
+    "labels": "Detections as COCO, YOLO or MOT files.",
     "train": "Train a fusion network or the detector.",
     "weights": "Weights of the networks: import, list, remove.",
     "engines": "Engine cache: list, clear.",

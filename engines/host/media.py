@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from typing import BinaryIO
 
 from PIL import Image
 
@@ -15,12 +16,12 @@ FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "DIB", "PPM")
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # what it warns of is refused here
 
 
-def open_image(path: Path) -> Image.Image:
+def open_image(file: Path | BinaryIO) -> Image.Image:
     """Pillow's image, not decoded yet, to be used in a `with` block.
 
     Raises ValueError where it is larger than MOST_PIXELS, else what Pillow raises.
     """
-    image = Image.open(path, formats=FORMATS)
+    image = Image.open(file, formats=FORMATS)
     try:
         check_pixels(*image.size)
     except ValueError:

@@ -23,7 +23,7 @@ Label = tuple[str, ...]
 Key = tuple[str, ...]
 """Words in lower case and numbers without leading zeros, ready to be compared."""
 
-_MARKERS: dict[Camera, tuple[frozenset[str], ...]] = {
+MARKERS: dict[Camera, tuple[frozenset[str], ...]] = {
     "visible": (
         frozenset({"vis", "visible", "rgb", "vi", "color", "colour", "visual", "eo", "trainimg", "valimg", "testimg"}),
         frozenset({"v", "w", "z", "co", "max", "left", "right"}),
@@ -75,7 +75,7 @@ def split_marker(part: str, camera: Camera, faint: bool = True) -> Split:
     """Take one marker of `camera` off a name: the clearest, and of those the last, else the first, else any."""
     tokens = list(_TOKEN.finditer(part))
     words = [_normal(part, token) for token in tokens]
-    for rank, markers in enumerate(_MARKERS[camera][: 1 + faint]):
+    for rank, markers in enumerate(MARKERS[camera][: 1 + faint]):
         for k in (len(words) - 1, *range(len(words) - 1)):
             if k >= 0 and words[k] in markers:
                 before, after = part[: tokens[k].start()], part[tokens[k].end() :]
@@ -98,12 +98,12 @@ def _normal(part: str, token: re.Match[str]) -> str:
 
 def is_marker(word: str, camera: Camera) -> bool:
     """Whether a word in lower case tells this camera."""
-    return any(word in markers for markers in _MARKERS[camera])
+    return any(word in markers for markers in MARKERS[camera])
 
 
 def tells(word: str, camera: Camera) -> bool:
     """Whether a word in lower case is a marker of this camera, or begins or ends with a long one (`thermalimage`)."""
-    long = [marker for marker in _MARKERS[camera][0] if len(marker) >= _LONG]
+    long = [marker for marker in MARKERS[camera][0] if len(marker) >= _LONG]
     return is_marker(word, camera) or any(word.startswith(marker) or word.endswith(marker) for marker in long)
 
 

@@ -22,6 +22,7 @@ from ..pairing import Pairing, pair_images, read_pairs, stamps_beside
 from ..registration.drift import DriftMonitor
 from ..registration.register import Registrar
 from ..sources import Source, open_source
+from ..sources.bag import bag_place
 from ..sources.images import ImageSource
 from ..sources.live import LiveSource
 from ..sources.opening import holds_images, open_shared
@@ -129,7 +130,8 @@ def check_sources(config: SourceConfig) -> None:
     missing = [option for option, spec in (("--ir", config.ir.source), ("--vis", config.vis.source)) if not spec]
     if missing:
         raise InputError(f"{' and '.join(missing)} missing: give both cameras, e.g. --ir dev0 --vis dev1")
-    if config.shared and not holds_images(config.ir.source or ""):
+    place = bag_place(config.ir.source or "")
+    if config.shared and not holds_images(config.ir.source or "") and (place is None or place.topic):
         raise InputError(
             f"{config.ir.source}: given as --ir and as --vis; two different sources are needed, or one recording that "
             "shows both, with sources.ir.crop and sources.vis.crop"
@@ -153,7 +155,7 @@ def frame_size(source: Source) -> Size:
 
 def _open_both(config: SourceConfig) -> tuple[Source, Source]:
     """Open infrared and visible at the same time: two pipes fed by one writer would otherwise wait for each other."""
-    if config.shared:
+    if config.shared and bag_place(config.ir.source or "") is None:
         return open_shared(config.ir.source or "", config)
     cameras: tuple[Camera, Camera] = ("infrared", "visible")
     with ThreadPoolExecutor(2) as pool:
@@ -190,6 +192,12 @@ def _check_clocks(infrared: Source, visible: Source) -> None:
         raise InputError(
             f"{recorded.info.spec}: a recording cannot be paired in time with the live source {live.info.spec}; "
             "give two live sources or two recordings"
+        )
+    if (infrared.info.kind == "messages") != (visible.info.kind == "messages"):
+        stamped, other = (infrared, visible) if infrared.info.kind == "messages" else (visible, infrared)
+        raise InputError(
+            f"{other.info.spec}: its times do not count from the same zero as the stamps in {stamped.info.spec}; give "
+            "two topics of ROS recordings, or two other recordings"
         )
 
 

@@ -10,7 +10,7 @@ from typing import Literal, Protocol
 from ..core.doubts import Doubts
 from ..core.frames import Camera, Clock, Frame
 
-Kind = Literal["video", "images", "camera", "network", "pipe"]
+Kind = Literal["video", "images", "camera", "network", "pipe", "messages"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 from contextlib import suppress
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import cv2
 import numpy as np
@@ -40,12 +41,22 @@ class Still:
     radiometric: bool = False
 
 
-def read_still(file: Path) -> Still:
-    """The first picture of an image file. Raises whatever the libraries raise for one that cannot be read whole."""
+def read_still(file: Path | bytes) -> Still:
+    """The first picture of an image file, given by its path or its content. Raises whatever the libraries raise for one
+    that cannot be read whole.
+    """
+    if isinstance(file, bytes):
+        return _read_still(BytesIO(file))
     with file.open("rb") as opened:
-        head = opened.read(26)
+        return _read_still(opened)
+
+
+def _read_still(file: BinaryIO) -> Still:
+    head = file.read(26)
+    file.seek(0)
     if head[:4] in _TIFF_HEADS and (still := _read_tiff(file)) is not None:
         return still
+    file.seek(0)
     with open_image(file) as image:
         image.load()  # Pillow is the one that notices files which were cut short
         orientation = of_exif(image.getexif().get(_ORIENTATION))
@@ -66,7 +77,7 @@ def _is_radiometric(segments: list[tuple[str, bytes]]) -> bool:
     return flir or sum(len(data) for name, data in segments if name == "APP3") > _SOME_COUNTS
 
 
-def _read_tiff(file: Path) -> Still | None:
+def _read_tiff(file: BinaryIO) -> Still | None:
     """Pictures of more than 8 bits or in separate planes; None for what Pillow reads as well."""
     with tifffile.TiffFile(file) as opened:
         page = opened.pages.first
@@ -93,8 +104,10 @@ def _read_tiff(file: Path) -> Still | None:
         return Still(values, orientation, pages)
 
 
-def _by_opencv(file: Path) -> npt.NDArray[Any]:
-    values: npt.NDArray[Any] | None = cv2.imread(str(file), cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION)
+def _by_opencv(file: BinaryIO) -> npt.NDArray[Any]:
+    file.seek(0)
+    data = np.frombuffer(file.read(), np.uint8)
+    values: npt.NDArray[Any] | None = cv2.imdecode(data, cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION)
     if values is None:
         raise ValueError("its kind of compression or channels is not supported: save it as a plain TIFF or PNG")
     if values.ndim == 3 and values.shape[2] in (3, 4):

@@ -11,6 +11,7 @@ from ..config import SourceConfig
 from ..core.frames import Camera
 from ..errors import InputError
 from ..pairing import belongs_to_infrared, labels_of
+from .bag import BagSource, bag_place
 from .base import Source
 from .camera import camera_device, list_cameras, open_camera
 from .file import open_file, polarity_of_file
@@ -24,9 +25,10 @@ def open_source(spec: str, camera: Camera, config: SourceConfig, start_s: float 
     """Open a camera, file, folder or stream, with its first frame already decoded.
 
     spec: `0`, `dev0` or `/dev/video0` (camera); an address such as rtsp://HOST/PATH; `-` (standard input) or a named
-    pipe; a folder, a glob pattern or one image; else a video file. A file that is called like a camera needs ./ before
-    it. start_s: of a video file, seconds after its start from where (or somewhat before) to read; times stay those
-    stored. camera: which of the two it is, from which follow the pixels: (H, W, 3) RGB or (H, W).
+    pipe; a ROS recording, with or without :/TOPIC; a folder, a glob pattern or one image; else a video file. A file
+    that is called like a camera needs ./ before it. start_s: of a video file, seconds after its start from where (or
+    somewhat before) to read; times stay those stored. camera: which of the two it is, from which follow the pixels:
+    (H, W, 3) RGB or (H, W).
 
     Raises InputError, one line: what is wrong with `spec`, what to do. Returns within about `config.open_timeout_s`
     even when nothing answers. Times of files and pipes are those stored in them (clock "media"), of folders index / fps
@@ -46,6 +48,8 @@ def open_source(spec: str, camera: Camera, config: SourceConfig, start_s: float 
         return open_network(scheme.lower() + spec[len(scheme) :], camera, config)
     if spec == "-":
         return open_pipe(spec, camera, config)
+    if place := bag_place(spec):
+        return BagSource(spec, place, camera, config)
     return _open_path(spec, camera, config, start_s)
 
 

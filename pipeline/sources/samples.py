@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ..core.frames import Pixels, Trace
+from ..core.frames import Trace
 
 _COLUMNS = 40  # of blocks over the width
 _SIDE = {True: 2, False: 8}  # at least, in pixels; codecs work on blocks of 8 or more
@@ -29,10 +29,10 @@ def trace_of(frame: av.VideoFrame, exact: bool) -> Trace:
     return Trace(_means(samples, frame.width, _SIDE[exact]), exact, deep, bool(frame.key_frame))
 
 
-def trace_of_pixels(pixels: Pixels) -> Trace:
-    """Of a picture that no decoder gave."""
+def trace_of_pixels(pixels: npt.NDArray[np.generic], exact: bool = True) -> Trace:
+    """Of a picture that no decoder gave, (H, W) or (H, W, C). exact: see `trace_of`."""
     grey = pixels if pixels.ndim == 2 else np.ascontiguousarray(pixels).reshape(pixels.shape[0], -1)
-    return Trace(_means(grey, pixels.shape[1], _SIDE[True]), True, False)
+    return Trace(_means(grey, pixels.shape[1], _SIDE[exact]), exact, pixels.dtype != np.uint8)
 
 
 def _means(samples: npt.NDArray[np.generic], width: int, least: int) -> npt.NDArray[np.float64]:

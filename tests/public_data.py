@@ -15,6 +15,8 @@ DATA = Path(os.environ.get("FUSECAM_DATA") or Path(__file__).resolve().parents[2
 COPIES = {
     "MSRS/train/vi": "msrs_train_128/vis",
     "MSRS/train/ir": "msrs_train_128/ir",
+    "MSRS_640/vi": "msrs_train_full_62/vis",
+    "MSRS_640/ir": "msrs_train_ir_640/ir",
     "MSRS/test/vi": "msrs_dev_120/clear",
     "MSRS/test/ir": "msrs_dev_120/ir",
     "IASSF/data/MSRS/test/hazy": "msrs_dev_120/hazy",

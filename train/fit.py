@@ -117,7 +117,7 @@ def run(module: Trained, recipe: Recipe, out: Path, resume: bool, devices: str, 
     if bar:
         callbacks.append(Bar())
     trainer = lightning.Trainer(
-        max_steps=recipe.steps,
+        max_steps=recipe.length,
         devices=devices,
         precision=recipe.precision,
         callbacks=callbacks,

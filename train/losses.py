@@ -158,6 +158,27 @@ def lost_information(fused: Tensor, first: Tensor, second: Tensor) -> Tensor:
     return 2 - (_vif(first, fused) + _vif(second, fused)).mean()
 
 
+def lost_white(restored: Tensor, clear: Tensor) -> Tensor:
+    """By how much white comes out too dark: mean of max(V - V^, 0) where V is white, both luma."""
+    return ((clear - restored).clamp(min=0) * ((clear - 0.85) / 0.1).clamp(0, 1)).mean()
+
+
+def lost_contrast(fused: Tensor, clear: Tensor, infrared: Tensor) -> Tensor:
+    """What stands out in one camera should stand out in the fused frame, by colour if not by luma.
+
+    Contrast is the distance of a place's opponent colours, (Y, R - G, (R + G) / 2 - B), from those of its surroundings,
+    a small and a large window: mean of max(max(C(V), C(I)) - C(F), 0). fused, clear: (N, 3, h, w).
+    infrared: (N, 1, h, w). Best on a reduced frame, of about 160x120.
+    """
+    total = fused.new_zeros(())
+    for window in (9, 31):
+        of_fused, of_clear, of_infrared = (
+            _stands_out(x, window) for x in (_opponent(fused), _opponent(clear), infrared)
+        )
+        total = total + (torch.maximum(of_clear, of_infrared) - of_fused).clamp(min=0).mean()
+    return total / 2
+
+
 def distillation(student: Tensor, teacher: Tensor) -> Tensor:
     """mean|S - T|: what the small network makes of a frame beside what the large one makes of it."""
     return (student - teacher).abs().mean()
@@ -176,6 +197,16 @@ def airlight(air: Tensor, truth: Tensor, t: Tensor) -> Tensor:
 def illumination(light: Tensor, truth: Tensor) -> Tensor:
     """mean|√L - √L*|: the lift is a power of L, so dark levels count."""
     return ((light + 1e-3).sqrt() - (truth + 1e-3).sqrt()).abs().mean()
+
+
+def _opponent(image: Tensor) -> Tensor:
+    red, green, blue = image.chunk(3, dim=1)
+    return torch.cat([0.299 * red + 0.587 * green + 0.114 * blue, red - green, (red + green) / 2 - blue], dim=1)
+
+
+def _stands_out(planes: Tensor, window: int) -> Tensor:
+    apart = physics.box(planes, 3) - physics.box(planes, window)
+    return (apart.square().sum(dim=1) + EDGE * EDGE).sqrt()
 
 
 def _ssim(x: Tensor, y: Tensor) -> Tensor:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -32,9 +34,7 @@ def make_network(recipe: Recipe) -> RealtimeFusion:
     """The recipe's network, from its start weights if it names some."""
     asked = recipe.network
     profile = replace(PROFILES[asked.profile], haze=asked.haze, light=asked.light, gate=asked.gate)
-    if asked.parts == "core":
-        profile = replace(profile, head=0)
-    return _filled(RealtimeFusion(profile), asked.start, may_lack="head." if asked.parts == "head" else None)
+    return _filled(RealtimeFusion(profile), asked.start)
 
 
 def make_teacher(recipe: Recipe) -> RealtimeFusion | None:
@@ -44,14 +44,10 @@ def make_teacher(recipe: Recipe) -> RealtimeFusion | None:
     return _filled(RealtimeFusion(), recipe.network.teacher).eval().requires_grad_(False)
 
 
-def _filled(network: RealtimeFusion, weights: Path | None, may_lack: str | None = None) -> RealtimeFusion:
+def _filled(network: RealtimeFusion, weights: Path | None) -> RealtimeFusion:
     if weights is not None:
         try:
-            given = load_file(weights)
-            if may_lack is not None:
-                own = network.state_dict().items()
-                given = {name: value for name, value in own if name.startswith(may_lack)} | given
-            network.load_state_dict(given)
+            network.load_state_dict(load_file(weights))
         except (OSError, RuntimeError, SafetensorError) as error:
             raise TrainError(f"{weights}: not weights of this network: {' '.join(str(error).split())}") from error
     return network
@@ -79,18 +75,28 @@ class Trained(lightning.LightningModule):
         self.recipe, self.network, self.about = recipe, network, about
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """AdamW; linear warm-up over 2 % of the steps, then a cosine to a hundredth."""
-        steps, warm = self.recipe.steps, max(1, self.recipe.steps // 50)
-
-        def rate(step: int) -> float:
-            if step < warm:
-                return (step + 1) / warm
-            return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warm) / max(1, steps - warm))))
-
+        """AdamW at the recipe's rate, `annealed`."""
         learning = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        optimiser = torch.optim.AdamW(learning, self.recipe.rate, betas=(0.9, 0.99), weight_decay=1e-3)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, rate)
-        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return optimised({"whole": learning}, self.recipe.rate, lambda part, step: annealed(step, self.recipe.steps))
+
+
+def annealed(step: int, steps: int) -> float:
+    """Part of the rate at a step: a linear warm-up over 2 % of the steps, then a cosine to a hundredth."""
+    warm = max(1, steps // 50)
+    if step < warm:
+        return (step + 1) / warm
+    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warm) / max(1, steps - warm))))
+
+
+def optimised(
+    parts: Mapping[str, Iterable[torch.nn.Parameter]], rate: float, follows: Callable[[str, int], float]
+) -> OptimizerLRSchedulerConfig:
+    """AdamW over parameters by the name of their part. follows: the part of `rate` of a part at a step."""
+    groups = [{"params": list(parameters)} for parameters in parts.values()]
+    optimiser = torch.optim.AdamW(groups, rate, betas=(0.9, 0.99), weight_decay=1e-3)
+    rates = [partial(follows, name) for name in parts]
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, rates)
+    return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
 class FusionModule(Trained):
@@ -102,17 +108,23 @@ class FusionModule(Trained):
         network = make_network(recipe)
         super().__init__(recipe, network, checkpoints.describe(recipe.network.profile, network.profile))
         self.folder = folder
-        if recipe.network.parts == "head":
-            self.network.core.requires_grad_(False)
         self._teacher = [make_teacher(recipe)]  # in a list: not a part of what is trained, averaged and saved
         self.train()  # Lightning keeps the modes that it finds
 
-    def train(self, mode: bool = True) -> FusionModule:
-        """As of any module; a core that is not trained keeps the statistics of its batch norm."""
-        super().train(mode)
-        if self.recipe.network.parts == "head":
-            self.network.core.eval()
-        return self
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """AdamW; each part at the rates of the recipe's stages, each of which is `annealed`.
+
+        All parameters have gradients at all times, at a rate of 0 too: several devices wait for every one of them.
+        """
+        parts = {"core": self.network.core.parameters()}
+        if self.network.head is not None:
+            parts["head"] = self.network.head.parameters()
+
+        def follows(part: str, step: int) -> float:
+            stage, at = self.recipe.stage(step)
+            return (stage.core if part == "core" else stage.head) * annealed(at, stage.steps)
+
+        return optimised(parts, self.recipe.rate, follows)
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         """One degraded batch; the total of the weighted losses."""
@@ -120,8 +132,9 @@ class FusionModule(Trained):
             hash((self.recipe.seed, self.global_step, self.global_rank)) % 2**63
         )
         example, result = self._try(batch, random)
-        parts = cost(result, example, self.recipe.losses, self._teach(example, int(batch[2])))
-        total = sum((getattr(self.recipe.losses, name) * value for name, value in parts.items()), torch.zeros(()))
+        weights = self.recipe.stage(self.global_step)[0].losses or self.recipe.losses
+        parts = cost(result, example, weights, self._teach(example, int(batch[2])))
+        total = torch.stack([getattr(weights, name) * value for name, value in parts.items()]).sum()
         self.log_dict({f"loss/{name}": value for name, value in parts.items()}, batch_size=1)
         self.log("loss", total, prog_bar=True, batch_size=1)
         return total

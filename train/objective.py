@@ -9,8 +9,17 @@ from torch import Generator, Tensor
 
 from ..engines import physics
 from ..engines.networks.io import luma
-from ..engines.networks.realtime import DARK_NOISE, RealtimeFusion, floor_of, trusted, without_floor
-from ..engines.networks.realtime_core import FACTOR, Maps
+from ..engines.networks.realtime import (
+    DARK_NOISE,
+    HUE,
+    RealtimeFusion,
+    floor_of,
+    stand_out,
+    trusted,
+    trusted_chroma,
+    without_floor,
+)
+from ..engines.networks.realtime_core import FACTOR, PROFILES, Maps
 from . import losses
 from .degrade import Degraded, Mixture, degrade
 from .recipe import Losses
@@ -21,13 +30,17 @@ class Example(NamedTuple):
 
     given: Degraded
     infrared: Tensor
-    """(N, 1, h, w), undegraded."""
+    """(N, 1, h, w), without noise and without the grey of automatic gain."""
     target: Tensor
     """(N, 3, h, w): the clear frame, lifted."""
     light: Tensor
     """(N, 1, h, w): its illumination."""
     lift: Tensor
     """(N, 1, 1, 1)."""
+    hue: Tensor
+    """(N, 1, 1, 1)."""
+    fused: Tensor
+    """(N, 1, h, w): luma that the network's rule of fusion makes of the target and the infrared."""
 
 
 class Result(NamedTuple):
@@ -39,7 +52,10 @@ class Result(NamedTuple):
 
 
 def make_example(visible: Tensor, infrared: Tensor, mixture: Mixture, factor: int, random: Generator) -> Example:
-    """From uint8 pairs (N, 3, h, w) and (N, 1, h, w); half of them stay as dark as they are (lift 0)."""
+    """From uint8 pairs (N, 3, h, w) and (N, 1, h, w); half of them stay as dark as they are (lift 0).
+
+    Half of them are fused without hue, so that luma alone has to show what is warm.
+    """
     colour, thermal = visible.float() / 255, infrared.float() / 255
     given = degrade(colour, thermal, mixture, random)
     strength = torch.rand(colour.shape[0], 1, 1, 1, generator=random, device=random.device)
@@ -47,15 +63,25 @@ def make_example(visible: Tensor, infrared: Tensor, mixture: Mixture, factor: in
     light = physics.illumination(given.clear, factor, 15, 4e-3)
     target = lifted(given.clear, light, lift)
     # the network takes the grey of automatic gain away, so that is the infrared to be found in the fused frame
-    seen = without_floor(thermal, floor_of(thermal, torch.ones_like(thermal)))
-    return Example(given, seen, target, light, lift)
+    seen = without_floor(given.thermal, floor_of(given.thermal, torch.ones_like(thermal)))
+    hue = HUE * torch.randint(2, lift.shape, generator=random, device=random.device)
+    return Example(given, seen, target, light, lift, hue, intended(luma(target), seen, factor))
+
+
+def intended(bright: Tensor, thermal: Tensor, factor: int) -> Tensor:
+    """Fused luma by the rule of `stand_out`: the brighter of both where that washes out nothing that is visible."""
+    small, small_thermal = (physics.reduce(x, factor) for x in (bright, thermal))
+    ones = torch.ones_like(small)
+    share, _ = stand_out(small, small_thermal, ones, ones, 2 * PROFILES["realtime"].guide + 1)
+    return bright + physics.enlarge(share, factor, bright) * (thermal - bright).clamp(min=0)
 
 
 def lifted(clear: Tensor, light: Tensor, lift: Tensor) -> Tensor:
-    """The clear frame as it should come out: lifted, without the noise that the lift would amplify."""
-    gain = physics.lift_gain(light, lift)
-    image, base = physics.lift(clear, gain), physics.lift(physics.box(clear, 5), gain)
-    return base + trusted(luma(base), DARK_NOISE * (gain - 1)) * (image - base)
+    """The clear frame as it should come out: lifted, without the noise and the cast that the lift would amplify."""
+    gain, calm = physics.lift_gain(light, lift), physics.box(clear, 5)
+    image, base = physics.lift(clear, gain), physics.lift(calm, gain)
+    image = base + trusted(luma(base), DARK_NOISE * (gain - 1)) * (image - base)
+    return luma(image) + trusted_chroma(calm, base) * (image - luma(image))
 
 
 def run(network: RealtimeFusion, example: Example, factor: int) -> Result:
@@ -63,7 +89,7 @@ def run(network: RealtimeFusion, example: Example, factor: int) -> Result:
     dehaze = torch.ones_like(example.lift)
     valid = torch.ones_like(example.infrared)
     given, factor = example.given, factor * network.factor // FACTOR
-    made = network.fuse(given.visible, given.infrared, valid, dehaze, example.lift, factor)
+    made = network.fuse(given.visible, given.infrared, valid, dehaze, example.lift, factor, hue=example.hue)
     return Result(made.fused, made.restored, made.maps)
 
 
@@ -80,7 +106,7 @@ def cost(result: Result, example: Example, weights: Losses, taught: Result | Non
         "restoration": lambda: losses.restoration(result.restored, example.target),
         "squared_restoration": lambda: losses.squared_restoration(result.restored, example.target),
         "restored_gradient": lambda: losses.restored_gradient(bright, target),
-        "intensity": lambda: losses.intensity(fused, target, thermal),
+        "intensity": lambda: losses.intensity(fused, target, example.fused),
         "gradient": lambda: losses.gradient(fused, target, thermal),
         "dissimilarity": lambda: losses.dissimilarity(fused, target, thermal),
         "unshared_differences": lambda: losses.unshared_differences(fused, target, thermal),
@@ -91,6 +117,10 @@ def cost(result: Result, example: Example, weights: Losses, taught: Result | Non
         "perceptual": lambda: losses.perceptual(bright, target),
         "colour": lambda: losses.colour(result.restored, example.target),
         "chroma": lambda: losses.chroma(result.restored, example.target),
+        "lost_white": lambda: losses.lost_white(bright, target),
+        "lost_contrast": lambda: losses.lost_contrast(
+            *(physics.reduce(x, factor) for x in (result.fused, example.target, thermal))
+        ),
         "transmission": lambda: losses.transmission(t, truth),
         "airlight": lambda: losses.airlight(result.maps.air, air, truth),
         "illumination": lambda: losses.illumination(light, light_truth),

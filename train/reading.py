@@ -51,4 +51,4 @@ def read_training(path: Path) -> Training:
     from .fit import fit
 
     recipe = read_recipe(path)
-    return Training(recipe, "realtime", lambda out, resume, on: fit(recipe, out, resume, on))
+    return Training(recipe, recipe.network.profile, lambda out, resume, on: fit(recipe, out, resume, on))

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ..calib.yaml_file import YamlFileError, read_yaml
 from ..engines.networks.realtime_core import PROFILES
@@ -65,10 +65,8 @@ class Network(Strict):
     haze: bool = True
     light: bool = True
     gate: bool = True
-    parts: Literal["whole", "core", "head"] = "whole"
-    """What is trained. Both at once is unstable: first the core, without a head; then the head, on that core."""
     start: Path | None = None
-    """Weights to start from, safetensors; those of a core alone too, where the head is to be trained."""
+    """Weights to start from, safetensors."""
     teacher: Path | None = None
     """Weights of `realtime` to distil from, with the loss `distillation`."""
 
@@ -87,6 +85,8 @@ class Losses(Strict):
     lost_information: float = Field(0, ge=0)
     structure: float = Field(0, ge=0)
     content: float = Field(0, ge=0)
+    lost_white: float = Field(0, ge=0)
+    lost_contrast: float = Field(0, ge=0)
     distillation: float = Field(0, ge=0)
     perceptual: float = Field(0, ge=0)
     colour: float = Field(0, ge=0)
@@ -98,6 +98,16 @@ class Losses(Strict):
     mutual_smoothness: float = Field(0, ge=0)
 
 
+class Stage(Strict):
+    """A part of the run with its own warm-up and cosine. core, head: the part of `rate` at which each learns."""
+
+    steps: int = Field(ge=1)
+    core: float = Field(1, ge=0)
+    head: float = Field(1, ge=0)
+    losses: Losses | None = None
+    """Those of the recipe by default."""
+
+
 class Recipe(Strict):
     """Everything a training run is made of."""
 
@@ -105,6 +115,8 @@ class Recipe(Strict):
     network: Network = Network()
     mixture: Mixture = Mixture()
     losses: Losses = Losses()
+    stages: list[Stage] = []
+    """One after the other, in one run; `steps` is their sum. By default one stage of the core and the head together."""
     rate: float = Field(2e-3, gt=0)
     """Greatest learning rate of AdamW; it warms up and falls as a cosine to a hundredth."""
     steps: int = Field(6000, ge=1)
@@ -113,6 +125,26 @@ class Recipe(Strict):
     average: float = Field(0.995, ge=0, lt=1)
     """Decay of the running mean of the weights, which is what is validated and exported."""
     seed: int = Field(0, ge=0, lt=2**32)
+
+    @model_validator(mode="after")
+    def _staged(self) -> Recipe:
+        if self.stages and "steps" in self.model_fields_set:
+            raise ValueError("`steps` beside `stages`: the stages say how long each of them lasts")
+        return self
+
+    def stage(self, step: int) -> tuple[Stage, int]:
+        """The stage that a step belongs to, and the step's number in it."""
+        stages = self.stages or [Stage(steps=self.steps)]
+        for stage in stages[:-1]:
+            if step < stage.steps:
+                return stage, step
+            step -= stage.steps
+        return stages[-1], step
+
+    @property
+    def length(self) -> int:
+        """Of the run in steps."""
+        return sum(stage.steps for stage in self.stages) or self.steps
 
 
 def located(recipe: Path, given: Path) -> Path:
@@ -149,7 +181,8 @@ def check(path: Path, content: Any, kind: type[Checked]) -> Checked:
 
 
 def _fits_together(path: Path, recipe: Recipe) -> None:
-    weights, network = recipe.losses.model_dump(), recipe.network
+    network = recipe.network
+    every = [recipe.losses, *(stage.losses for stage in recipe.stages if stage.losses is not None)]
     for number, source in enumerate(recipe.data):
         if source.grid == "frame" and any(side % _COARSEST for side in source.size):
             raise TrainError(f"{path}: data.{number}.size: with grid `frame` give multiples of {_COARSEST}")
@@ -159,14 +192,12 @@ def _fits_together(path: Path, recipe: Recipe) -> None:
                 f"{path}: data.{number}: one place of one window, of which no statistics can be; "
                 "give a larger batch or size"
             )
-    if not any(weights.values()):
+    if not all(any(losses.model_dump().values()) for losses in every):
         raise TrainError(f"{path}: losses: all are 0, nothing would be learned; give one of them a weight")
-    if recipe.losses.distillation and network.teacher is None:
+    if any(losses.distillation for losses in every) and network.teacher is None:
         raise TrainError(f"{path}: losses.distillation: from whom? name network.teacher, weights of `realtime`")
-    if network.teacher is not None and not recipe.losses.distillation:
+    if network.teacher is not None and not any(losses.distillation for losses in every):
         raise TrainError(f"{path}: network.teacher: nothing is learned from it; give losses.distillation a weight")
-    if network.parts == "head" and network.start is None:
-        raise TrainError(f"{path}: network.parts: a head on what? name network.start, weights of a trained core")
 
 
 def read_recipe(path: Path) -> Recipe:

@@ -11,7 +11,11 @@ import typer
 
 def train(
     recipe: Annotated[
-        Path, typer.Argument(metavar="RECIPE", help="YAML recipe, for example train/recipes/realtime.yaml.")
+        Path,
+        typer.Argument(
+            metavar="RECIPE",
+            help="Name of a shipped recipe (realtime, tiny, detector, iassf, dfvo, lure, prompts), or a YAML file.",
+        ),
     ],
     out: Annotated[
         Path | None,
@@ -19,7 +23,7 @@ def train(
             "--out",
             "-o",
             metavar="DIR",
-            help="Checkpoints, weights, metrics and pictures go here. Default: runs/realtime, runs/detector.",
+            help="Checkpoints, weights, metrics and pictures go here. Default: runs/ and the network's name.",
         ),
     ] = None,
     data: Annotated[
@@ -42,9 +46,9 @@ def train(
 
     [bold]Example[/bold]
 
-    fusecam train train/recipes/realtime.yaml --data DATA --out runs/mine
+    fusecam train realtime --data DATA
 
-    fusecam train train/recipes/detector.yaml --data DATA --out runs/detector
+    fusecam train mine.yaml --data DATA --out runs/mine
     """
     from ..engines.host.terminal import Terminal, markup
     from .errors import Interrupted, TrainError
@@ -53,12 +57,12 @@ def train(
     try:
         if devices != "auto" and not (devices.isdecimal() and int(devices) > 0):
             raise TrainError(f"--devices {devices}: give a count from 1, or auto")
-        from .reading import read_training
+        from .reading import named, read_training
 
         _without_adverts()
         if data is not None:
             os.environ["FUSECAM_DATA"] = str(data.absolute())  # where recipes and further processes look
-        training = read_training(recipe)
+        training = read_training(named(recipe))
         folder = out or Path("runs") / training.name
         folder.mkdir(parents=True, exist_ok=True)
         if not resume and (folder / "last.ckpt").exists():

@@ -94,7 +94,7 @@ def optimised(
     """AdamW over parameters by the name of their part. follows: the part of `rate` of a part at a step."""
     groups = [{"params": list(parameters)} for parameters in parts.values()]
     optimiser = torch.optim.AdamW(groups, rate, betas=(0.9, 0.99), weight_decay=1e-3)
-    rates = [partial(follows, name) for name in parts]
+    rates: list[Callable[[int], float]] = [partial(follows, name) for name in parts]
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, rates)
     return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 

@@ -21,6 +21,12 @@ class Training:
     run: Callable[[Path, bool, str], Path]
 
 
+def named(recipe: Path) -> Path:
+    """The file of a recipe that is given by its name; a path as it is."""
+    shipped = Path(__file__).parent / "recipes" / f"{recipe}.yaml"
+    return shipped if recipe.name == str(recipe) and shipped.is_file() else recipe
+
+
 def read_training(path: Path) -> Training:
     """Read and check a recipe of any kind. TrainError in one line."""
     content = read_recipe_file(path)

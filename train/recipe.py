@@ -164,7 +164,7 @@ def read_recipe_file(path: Path) -> Any:
     try:
         return read_yaml(path)
     except YamlFileError as error:
-        raise TrainError(f"{path}: {error}; name a recipe such as train/recipes/realtime.yaml") from error
+        raise TrainError(f"{path}: {error}; name a shipped recipe such as realtime, or a YAML file") from error
 
 
 Checked = TypeVar("Checked", bound=Strict)

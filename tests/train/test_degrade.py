@@ -16,7 +16,7 @@ def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-ALWAYS = d.Mixture(haze=1, night=1, glare=1, weak_infrared=1, stripes=1)
+ALWAYS = d.Mixture(haze=1, smoke=1, halos=1, night_fog=1, white=1, night=1, glare=1, gain=1, weak_infrared=1, stripes=1)
 NEVER = d.Mixture(haze=0, night=0, glare=0, weak_infrared=0, stripes=0, noise=0)
 
 

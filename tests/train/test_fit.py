@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 from fusecam.train.cli import train
 from fusecam.train.module import save_weights
 from fusecam.train.reading import read_training
-from fusecam.train.recipe import Losses
+from fusecam.train.recipe import Losses, Recipe, Stage
 
 pytestmark = pytest.mark.slow
 
@@ -196,7 +196,7 @@ def test_a_checkpoint_that_cannot_be_gone_on_from(recipe: Path, tmp_path: Path) 
     result = run(str(recipe), "--out", str(out), "--resume", "--devices", "1")
     assert result.exit_code == 0 and "no checkpoint to go on from yet: begins anew" in one_line(result.output)
     last = out / "last.ckpt"
-    recipe.write_text(RECIPE.replace("STEPS", "4").replace("profile: tiny", "profile: realtime, parts: core"))
+    recipe.write_text(RECIPE.replace("STEPS", "4").replace("profile: tiny", "profile: realtime"))
     result = run(str(recipe), "--out", str(out), "--resume", "--devices", "1")
     assert result.exit_code == 1 and "last.ckpt: of another network than the recipe's" in one_line(result.output)
     last.write_bytes(last.read_bytes()[:5000])
@@ -217,7 +217,7 @@ def test_a_checkpoint_that_cannot_be_gone_on_from(recipe: Path, tmp_path: Path) 
         ("seed: -1", "seed: Input should be greater than or equal to 0"),
         ("losses: {distillation: 1}", "losses.distillation: from whom? name network.teacher"),
         ("losses: 0", "losses: all are 0, nothing would be learned"),
-        ("network: {parts: head}", "network.parts: a head on what? name network.start"),
+        ("stages: [{steps: 1}]", "the whole file: Value error, `steps` beside `stages`"),
         ("network: {start: damaged.safetensors}", "damaged.safetensors: not weights of this network"),
     ],
 )
@@ -251,25 +251,37 @@ def test_a_file_where_the_results_should_go(recipe: Path, tmp_path: Path) -> Non
     assert result.exit_code == 1 and "taken: File exists; choose another --out" in one_line(result.output)
 
 
-def test_core_first_then_the_head_on_a_core_that_stays(recipe: Path, tmp_path: Path) -> None:
+def test_stages_follow_each_other_in_one_run_and_train_what_they_say(recipe: Path, tmp_path: Path) -> None:
     pytest.importorskip("lightning")
-    text = RECIPE.replace("STEPS", "2")
-    recipe.write_text(text.replace("{profile: tiny}", "{profile: realtime, parts: core}"))
-    result = run(str(recipe), "--out", str(tmp_path / "core"), "--devices", "1")
-    assert result.exit_code == 0, result.output
-    start = tmp_path / "core/weights.safetensors"
-    recipe.write_text(text.replace("{profile: tiny}", f"{{profile: realtime, parts: head, start: {start}}}"))
-    result = run(str(recipe), "--out", str(tmp_path / "head"), "--devices", "1")
-    assert result.exit_code == 0, result.output
-    core, whole = load_file(start), load_file(tmp_path / "head/weights.safetensors")
-    assert all(whole[name].equal(value) for name, value in core.items())
-    assert {name.split(".")[0] for name in set(whole) - set(core)} == {"head"}
-    assert whole["head.both.weight"].abs().sum() > 0
+    text = RECIPE.replace("steps: STEPS\n", "").replace("average: 0.5", "average: 0").replace("tiny", "realtime")
+    made = {}
+    for name, stages in (("core", "{steps: 2, head: 0}"), ("both", "{steps: 2, head: 0}, {steps: 2, core: 0}")):
+        recipe.write_text(text + f"stages: [{stages}]\n")
+        result = run(str(recipe), "--out", str(tmp_path / name), "--devices", "1")
+        assert result.exit_code == 0, result.output
+        made[name] = load_file(tmp_path / name / "weights.safetensors")
+    core, both = made["core"], made["both"]
+    assert torch.load(tmp_path / "both/last.ckpt", weights_only=True)["global_step"] == 4
+    assert core["core.maps.weight"].abs().sum() > 0 and core["head.both.weight"].abs().sum() == 0
+    assert both["core.maps.weight"].equal(core["core.maps.weight"]) and both["head.both.weight"].abs().sum() > 0
 
-    recipe.write_text(text.replace("{profile: tiny}", f"{{profile: realtime, start: {start}}}"))
-    result = run(str(recipe), "--out", str(tmp_path / "whole"), "--devices", "1")
-    assert result.exit_code == 1
-    assert "not weights of this network" in one_line(result.output)
+
+def test_each_stage_warms_up_and_has_losses_of_its_own() -> None:
+    stages = [Stage(steps=100, losses=Losses(content=3)), Stage(steps=50)]
+    recipe = Recipe(data=[{"root": "pairs"}], stages=stages)
+    assert recipe.length == 150
+    assert [recipe.stage(step)[1] for step in (0, 99, 100, 149, 150)] == [0, 99, 0, 49, 50]
+    assert recipe.stage(99)[0] is stages[0] and recipe.stage(100)[0] is stages[1]
+
+
+def test_a_shipped_recipe_goes_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "realtime").mkdir()  # a folder of that name beside it
+    for name in ("realtime", "tiny"):
+        result = run(name, "--data", "nowhere")
+        assert result.exit_code == 1 and "nowhere/MSRS/train: no such folder" in one_line(result.output)
+        assert (tmp_path / "runs" / name).is_dir()
+    assert "absent: cannot be read" in one_line(run("absent").output)
 
 
 def test_shipped_recipes_are_read() -> None:

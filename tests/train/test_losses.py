@@ -23,6 +23,7 @@ def test_sobel_of_a_ramp_is_eight_times_its_slopes(across: float, down: float) -
 
 
 G, THERMAL = image(1), image(2)
+COLOURS = image(5, 3)
 LARGER = torch.maximum(G, THERMAL)
 SMOOTH = torch.full((2, 1, 24, 32), 0.5)
 
@@ -35,6 +36,8 @@ SMOOTH = torch.full((2, 1, 24, 32), 0.5)
         ("restoration", (G, G), (THERMAL, G)),
         ("squared_restoration", (G, G), (THERMAL, G)),
         ("restored_gradient", (G + 0.2, G), (THERMAL, G)),
+        ("lost_white", (G, G), (G - 0.1, torch.ones_like(G))),
+        ("lost_contrast", (COLOURS, COLOURS, 0 * G), (0 * COLOURS + 0.5, COLOURS, 0 * G)),
         ("retinex", (G, THERMAL, G * THERMAL), (G, THERMAL, G)),
         ("mutual_smoothness", (SMOOTH, G), (THERMAL, SMOOTH)),
         ("content", (G, G, G), (THERMAL, G, G)),
@@ -82,6 +85,20 @@ def test_unshared_differences_is_two_less_scd() -> None:
     assert ours.item() == pytest.approx(2 - scd, abs=1e-4)
 
 
+def test_colour_can_show_what_luma_cannot() -> None:
+    white = torch.ones(1, 3, 24, 32)
+    warm = torch.zeros(1, 1, 24, 32)
+    warm[..., 8:16, 12:20] = 1
+    amber = white + warm * torch.tensor([0.0, -0.1, -0.5])[None, :, None, None]
+    assert losses.lost_contrast(amber, white, warm) < 0.8 * losses.lost_contrast(white, white, warm)
+
+
+def test_white_that_stays_costs_nothing_and_gray_is_not_white() -> None:
+    white, gray = torch.ones(1, 1, 8, 8), torch.full((1, 1, 8, 8), 0.6)
+    assert losses.lost_white(white, white) == 0 and losses.lost_white(0 * gray, gray) == 0
+    assert losses.lost_white(gray, white).item() == pytest.approx(0.4)
+
+
 def test_colour_and_chroma_ignore_what_they_should() -> None:
     reference = image(3, 3)
     assert losses.colour(0.5 * reference, reference).item() < 0.01
@@ -97,7 +114,7 @@ def test_gradients_stay_finite_on_constant_frames(black: torch.Tensor) -> None:
     fused = black.clone().requires_grad_()
     losses.unshared_differences(fused, black, black).backward()
     assert fused.grad is not None and fused.grad.isfinite().all()
-    for pair in (losses.perceptual, losses.transmission, losses.illumination, losses.restored_gradient):
+    for pair in (losses.perceptual, losses.transmission, losses.illumination, losses.lost_white):
         fused = black.clone().requires_grad_()
         pair(fused, black).backward()
         assert fused.grad is not None and fused.grad.isfinite().all(), pair.__name__

@@ -99,6 +99,15 @@ def evaluate(
         int | None,
         _option(panel=HOW, metavar="N", min=1, help="Processes that score. Default: one per core, 8 at most."),
     ] = None,
+    video: Annotated[
+        bool,
+        _option(
+            "--video",
+            panel=HOW,
+            help="Score how steady the fused video is instead: --ir, --vis and --fused are videos of the same frames, "
+            "or folders of them in order.",
+        ),
+    ] = False,
     detect: Annotated[
         bool,
         _option(
@@ -167,6 +176,8 @@ def evaluate(
 
     fusecam eval --engine realtime --ir IR --vis VIS --labels LABELS --half report
 
+    fusecam eval --video --engine realtime --ir IR.mp4 --vis VIS.mp4
+
     fusecam eval --detect --engine realtime --ir IR --vis CLEAR --hazy HAZY --labels LABELS --split msrs
     """
     from ...engines import EngineError
@@ -182,6 +193,8 @@ def evaluate(
         if not detect and unread:
             raise TrainError(f"{unread[0]} scores detections: give --detect with it")
         if detect:
+            if video:
+                raise TrainError("--video and --detect score different things: give one of them")
             if reference or restored_reference:
                 raise TrainError("--reference and --restored-reference score fusion: leave them out, or --detect")
             if labels is None:
@@ -233,6 +246,22 @@ def evaluate(
             pairs,
             _strength("--hue", hue),
         )
+        if video:
+            images_only = {
+                "--reference": reference,
+                "--restored-reference": restored_reference,
+                "--labels": labels,
+                "--pairs": pairs,
+                "--half": half,
+                "--split": split,
+                "--every": every > 1,
+            }
+            if unfit := [option for option, value in images_only.items() if value]:
+                raise TrainError(f"{unfit[0]} is for images: leave it out, or --video")
+            from .video import run_video
+
+            run_video(settings, Terminal(emoji=False))
+            return
         run_evaluation(settings, Terminal(emoji=False), errors)
     except (TrainError, EngineError) as error:
         message = str(error)

@@ -1,0 +1,114 @@
+"""Steadiness of a fused video: sources and methods frame by frame, a table, one file."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing
+from itertools import zip_longest
+from pathlib import Path
+
+import numpy as np
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ...calib.atomic import atomic
+from ...engines import create_engine
+from ...engines.base import FusionEngine
+from ...pipeline.config import SourceConfig
+from ...pipeline.core.frames import Camera, Frame
+from ...pipeline.errors import InputError
+from ...pipeline.sources.opening import open_source
+from ..errors import TrainError
+from ..metrics.arrays import Colour, Gray, gray
+from ..metrics.steadiness import LAG, Steadiness
+from .run import Settings, check_writable
+
+DIGITS = 2
+LEGEND = (
+    "In grey levels, where both cameras stand still (lower is better). flicker: mean change of a pixel from frame to "
+    f"frame; ratio: over the larger of both cameras'. pumping: mean change over {LAG} frames, of blocks of 16x16 "
+    "pixels, beyond that of both cameras; 99 %: of the worst blocks."
+)
+
+
+def run_video(settings: Settings, console: Console) -> dict[str, dict[str, float]]:
+    """Measure, print the table, write steadiness.csv if `out` is set; returns the figures by row.
+
+    settings: infrared, visible and `fused` name videos, or folders of frames in order. Raises TrainError or
+    EngineError, both meant for the user.
+    """
+    if not settings.fused and not settings.engines:
+        raise TrainError("nothing to evaluate: give --fused VIDEO, --engine NAME, or both")
+    if settings.out is not None:
+        check_writable(settings.out)
+    engines = {
+        name: create_engine(name, settings.dehaze, settings.lift, settings.prompt, hue=settings.hue)
+        for name in dict.fromkeys(settings.engines)
+    }
+    measured = Steadiness()
+    try:
+        for pair, methods in _frames(settings, engines):
+            measured.add(*pair, methods)
+    except InputError as error:
+        raise TrainError(str(error)) from error
+    scores = measured.scores()
+    console.print(_table(scores, measured.still))
+    console.print(LEGEND, style="dim")
+    if settings.out is not None:
+        path = settings.out / "steadiness.csv"
+        with atomic(path, TrainError) as aside, aside.path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(["row", *next(iter(scores.values()))])
+            writer.writerows([row, *(f"{value:.6g}" for value in values.values())] for row, values in scores.items())
+        console.print(f"\nwrote {path}", highlight=False, markup=False, soft_wrap=True)
+    return scores
+
+
+def _frames(
+    settings: Settings, engines: Mapping[str, FusionEngine]
+) -> Iterator[tuple[tuple[Colour, Gray], dict[str, Gray | Colour]]]:
+    """Both cameras' frames of each moment, and what the baselines and the methods make of them."""
+    with ExitStack() as opened:
+
+        def read(path: Path, camera: Camera) -> Iterator[Frame]:
+            return iter(opened.enter_context(closing(open_source(str(path), camera, SourceConfig()))))
+
+        paths = [settings.visible, settings.infrared, *settings.fused.values()]
+        cameras: list[Camera] = ["visible", "infrared", *("visible" for _ in settings.fused)]
+        before: int | None = None
+        for moment in zip_longest(*map(read, paths, cameras)):
+            frames = [frame for frame in moment if frame is not None]
+            if len(frames) < len(paths):
+                ended = paths[moment.index(None)]
+                raise TrainError(f"{ended}: ends before the others: give videos of the same moments, frame by frame")
+            visible, infrared, *fused = (frame.pixels for frame in frames)
+            for path, pixels in zip(paths, (visible, infrared, *fused), strict=True):
+                if pixels.shape[:2] != visible.shape[:2]:
+                    size = f"{pixels.shape[1]}x{pixels.shape[0]}"
+                    raise TrainError(f"{path}: {size} beside {visible.shape[1]}x{visible.shape[0]}: register it first")
+            luma, whole = gray(visible), np.full_like(infrared, 255)
+            elapsed = None if before is None else (frames[0].time_ns - before) / 1e9
+            before = frames[0].time_ns
+            rows: dict[str, Gray | Colour] = {
+                "average": ((luma.astype(np.uint16) + infrared) // 2).astype(np.uint8),
+                "maximum": np.maximum(luma, infrared),
+            }
+            rows |= dict(zip(settings.fused, fused, strict=True))
+            for name, engine in engines.items():
+                rows[name] = engine.fuse(visible, infrared, whole, elapsed).image
+            yield (visible, infrared), rows
+
+
+def _table(scores: Mapping[str, Mapping[str, float]], still: float) -> Table:
+    title = f"Steadiness where nothing moves: {100 * still:.0f} % of the frame"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("")
+    for name in next(iter(scores.values())):
+        table.add_column(name, justify="right")
+    for row, values in scores.items():
+        table.add_row(Text(row), *("-" if math.isnan(v) else f"{v:.{DIGITS}f}" for v in values.values()))
+    return table

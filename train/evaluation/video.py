@@ -78,7 +78,8 @@ def _frames(
             return iter(opened.enter_context(closing(open_source(str(path), camera, SourceConfig()))))
 
         paths = [settings.visible, settings.infrared, *settings.fused.values()]
-        cameras: list[Camera] = ["visible", "infrared", *("visible" for _ in settings.fused)]
+        cameras: list[Camera] = ["visible", "infrared"]
+        cameras += ["visible"] * len(settings.fused)
         before: int | None = None
         for moment in zip_longest(*map(read, paths, cameras)):
             frames = [frame for frame in moment if frame is not None]

@@ -46,7 +46,9 @@ class Steadiness:
         if self._last:
             still = np.ones(infrared.shape, bool)
             for camera in (VISIBLE, INFRARED):
-                still &= _largest(cv2.blur(frames[camera] - self._last[camera], (5, 5))) <= MOVED
+                still &= (
+                    _largest(np.asarray(cv2.blur(frames[camera] - self._last[camera], (5, 5)), np.float32)) <= MOVED
+                )
             self._still.append(float(still.mean()))
             if still.any():
                 for name, image in frames.items():
@@ -92,7 +94,7 @@ def _blocks(image: Levels) -> Levels:
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.float32)
 
 
-def _largest(change: npt.NDArray[np.floating]) -> Levels:
+def _largest(change: Levels) -> Levels:
     """Of a change its size, in the colour where it is largest."""
     size = np.abs(change)
     return np.asarray(size if size.ndim == 2 else size.max(axis=2), np.float32)

@@ -8,7 +8,7 @@ or a homography. Conventions are OpenCV's: pixel centres at integers, x right, y
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError,
 from .atomic import write_atomic
 from .foreign import Foreign, ForeignError, Size, read_foreign
 from .lens import distort, undistort
-from .yaml_file import YamlFileError, read_yaml
+from .yaml_file import Versioned, YamlFileError, read_yaml
 
 Array = npt.NDArray[np.float64]
 Map = npt.NDArray[np.float32]
@@ -109,12 +109,11 @@ class EdgeRecord(BaseModel):
         return self.model_copy(update={"shift_px": (x * factor, y * factor), "spread_px": spread * factor})
 
 
-class Rig(BaseModel):
-    """A rig file's content, version 1."""
+class Rig(Versioned):
+    """A rig file: intrinsics and extrinsics of both cameras, or a homography alone."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    version: Literal[1] = 1
     visible: CameraModel
     infrared: CameraModel
     rotation: Matrix3 | None = None

@@ -1,11 +1,14 @@
-"""Reads the YAML files that people write: rig files, run files, recipes."""
+"""Reads the YAML files that people write: rig files, run files, recipes; versions of formats."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import yaml
+from pydantic import BaseModel, Field, model_validator
+
+Version = Annotated[Literal[1], Field(description="version of the format; where it is missing: 1")]
 
 
 class YamlFileError(Exception):
@@ -26,6 +29,25 @@ def read_yaml(path: Path) -> Any:
         raise YamlFileError(f"not valid YAML: {' '.join(str(error).split())}") from error
     except RecursionError as error:
         raise YamlFileError("not valid YAML: nested too deeply") from error
+
+
+class Versioned(BaseModel):
+    """Content of a file, with the version of the file's format."""
+
+    version: Version = 1
+
+    @model_validator(mode="before")
+    @classmethod
+    def _not_newer(cls, data: Any) -> Any:
+        refuse_newer(data)
+        return data
+
+
+def refuse_newer(data: Any) -> None:
+    """Raise ValueError for the content of a file whose format this release does not know yet."""
+    version = data.get("version") if isinstance(data, dict) else None
+    if isinstance(version, int) and version > 1:
+        raise ValueError(f"has format version {version}, this fusecam reads version 1: install a newer fusecam")
 
 
 class _Unique(yaml.SafeLoader):

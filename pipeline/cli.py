@@ -5,6 +5,7 @@ Modules that load OpenCV, PyAV or a network are imported inside the commands, so
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
@@ -230,6 +231,24 @@ def demo(
     from .commands.demo import run_demo
 
     raise typer.Exit(run_demo(out, weights, console))
+
+
+@app.command()
+def schema(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="frames: JSON lines beside an output. camera: those of one recorded camera. report: --report. "
+            "run: run file. rig: rig file. log: --log-json.",
+            show_default=False,
+        ),
+    ],
+) -> None:
+    """Print the JSON schema of a file that fusecam writes or reads."""
+    from .commands.schema import schema
+
+    typer.echo(json.dumps(schema(name), indent=2))
 
 
 @app.command()

@@ -6,9 +6,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
-from ..calib.yaml_file import YamlFileError, read_yaml
+from ..calib.yaml_file import Versioned, YamlFileError, read_yaml
 from ..engines.detection.weights import DETECTOR_WEIGHTS
 from .core.frames import Camera
 from .errors import InputError
@@ -35,7 +44,9 @@ class ThermalConfig(_Section):
 class SideConfig(_Section):
     """One camera: its source, and how its pictures are read. In a run file a plain string is the source alone."""
 
-    source: str | None = Field(None, description="camera, file, folder, glob, address or pipe")
+    source: Annotated[str | None, WithJsonSchema({"type": ["string", "integer", "null"]})] = Field(
+        None, description="camera, file, folder, glob, address or pipe"
+    )
     format: str | None = Field(None, description="V4L2 pixel format asked of a camera, e.g. mjpeg, yuyv422, gray16le")
     size: str | None = Field(None, pattern=r"^\d+x\d+$", description="WIDTHxHEIGHT asked of a camera")
     rate: float | None = Field(
@@ -89,7 +100,7 @@ class SourceConfig(_Section):
         30.0, gt=0, description="end a live run when neither camera has given a frame for so long; none: never"
     )
 
-    @field_validator("ir", "vis", mode="before")
+    @field_validator("ir", "vis", mode="before", json_schema_input_type=SideConfig | str | int | None)
     @classmethod
     def _plain_source(cls, value: Any) -> Any:
         if isinstance(value, str | int) and not isinstance(value, bool):
@@ -210,8 +221,8 @@ class MonitorConfig(_Section):
     drift: bool = Field(True, description="with a rig: warn when infrared lies elsewhere than at its calibration")
 
 
-class RunConfig(_Section):
-    """Everything one run needs."""
+class RunConfig(_Section, Versioned):
+    """A run file: everything one run needs."""
 
     sources: SourceConfig = SourceConfig()
     rig: Path | None = None

@@ -35,12 +35,10 @@ def build_report(
     recorder: LatencyRecorder,
     outputs: Outputs,
 ) -> dict[str, Any]:
-    """Everything known of a finished run, ready for JSON. Times in ms, haze and illumination as means over frames.
-
-    detections: boxes by class, over all frames. tracks: different objects by class. None without detector or tracker.
-    """
+    """Everything known of a finished run, ready for JSON: see `commands.schema.Report`."""
     frames = max(outcome.hazes, 1)
     return {
+        "version": 1,
         "ended": outcome.ended,
         "failure": None if outcome.failure is None else str(outcome.failure),
         "frames": outcome.frames,

@@ -15,6 +15,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from ...calib.yaml_file import refuse_newer
 from ...engines import registry
 from ...engines.base import BuildStopped
 from ...engines.build import store
@@ -72,7 +73,7 @@ class Clip:
         weights = registry.weights(registry.parse(config.engine.name)[0])
         if config.detector.wanted and (detector := config.detector.weights or DETECTOR_WEIGHTS).exists():
             weights.append(detector)
-        parts: list[Any] = [config.model_dump(mode="json", exclude={"monitor"}), store.digest_of(weights)]
+        parts: list[Any] = [config.model_dump(mode="json", exclude={"monitor", "version"}), store.digest_of(weights)]
         rig = [] if config.rig is None else sorted(config.rig.iterdir()) if config.rig.is_dir() else [config.rig]
         for path in (self.infrared, self.visible, *rig):
             status = path.stat()
@@ -173,6 +174,10 @@ def _finished(clip: Clip, mark: str) -> dict[str, Any] | None:
         report = json.loads(clip.report.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
+    try:
+        refuse_newer(report)
+    except ValueError as newer:
+        raise InputError(f"{clip.report}: {newer}, or give --force") from newer
     same = isinstance(report, dict) and report.get("fingerprint") == mark
     return report if same and report.get("bytes") == _bytes(clip) else None
 

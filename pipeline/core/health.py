@@ -18,71 +18,55 @@ State = Literal["starting", "live", "frozen", "lost", "ended"]
 lost: none come, it is being waited for or reconnected. ended: none will come any more."""
 
 Fate = Literal[
-    "paired",
-    "alone",
-    "unused",
-    "overtaken",
-    "dropped_late",
-    "dropped_queue",
-    "stale",
-    "frozen",
-    "unprocessed",
-]
+    "paired", "alone", "unused", "overtaken", "dropped_late", "dropped_queue", "stale", "frozen", "unprocessed"
+]  # fmt: skip
+"""What becomes of a camera's frame. Once the run is over, their counters add up to `frames`."""
 CameraCounter = Literal[
-    "frames",
-    Fate,
-    "corrupt",
-    "retimed",
-    "resized",
-    "stalls",
-    "losses",
-    "reconnects",
-    "recorded",
-    "unrecorded",
-]
-"""Per camera.
-
-frames: decoded and handed over by the source, and the images of a folder that pairing left out, which are never opened.
-What becomes of each is one of: paired (went on with a frame of the other camera), alone (went on without), unused
-(infrared: no visible frame needed it; or an image that pairing left out), overtaken (visible only: it
-came when infrared had already been shown past its time), dropped_late (too old when its turn came), dropped_queue (a
-newer one took its place before it was looked at), stale (from before the run was ready), frozen (the picture before it
-once more; of recordings infrared only), unprocessed (still on its way when the run ended). Together they are `frames`
-once the run is over.
-corrupt: packets or frames that could not be decoded. retimed: timestamps that repeated or went back. resized: changes
-of the frame size. stalls: silences that the watchdog ended. losses: times the other camera had to go on alone.
-reconnects: times the source was opened anew and gave frames again. recorded: frames in the camera's own track of a
-recording; unrecorded: frames that it lacks, because the disk was slow or refused. While recording is on, together they
-are `frames` less `stale`.
-"""
-FATES: tuple[Fate, ...] = get_args(Fate)
+    "frames", Fate, "corrupt", "retimed", "resized", "stalls", "losses", "reconnects", "recorded", "unrecorded"
+]  # fmt: skip
 RunCounter = Literal[
-    "fused",
-    "out",
-    "dropped_output",
-    "output_losses",
-    "overlay_losses",
-    "engine_losses",
-    "scaled",
-    "recorder_losses",
-    "recorder_frames",
-    "recorder_frames_lost",
-    "event_clips",
-    "event_clips_lost",
-]
-"""Of the run. fused: pairs and single frames that went on to be fused, each of which is out or dropped_output once the
-run is over. out: frames given to the outputs. dropped_output: frames that were not: live, a newer one replaced them
-because the outputs were slow, or they had grown old while an engine was built; or the engine or the last output failed.
-output_losses: outputs that failed and were left out from then on. overlay_losses: frames that went out without overlay
-because it failed. engine_losses: engines that failed in mid-run and were replaced. scaled: frames of a size not met
-before, fused at the size before while an engine was built for theirs. recorder_losses: times that a track of a
-recording broke off for want of disk or rights. recorder_frames: frames out in its fused track;
-recorder_frames_lost: frames out that it lacks, until it was tried again or because the disk was slow. What a track had
-taken in the last second before it broke off may be lost as well. event_clips, event_clips_lost: cut, and not.
-"""
-
-CAMERA_COUNTERS: tuple[CameraCounter, ...] = get_args(CameraCounter)
-RUN_COUNTERS: tuple[RunCounter, ...] = get_args(RunCounter)
+    "fused", "out", "dropped_output", "output_losses", "overlay_losses", "engine_losses", "scaled", "recorder_losses",
+    "recorder_frames", "recorder_frames_lost", "event_clips", "event_clips_lost",
+]  # fmt: skip
+FATES: tuple[Fate, ...] = get_args(Fate)
+CAMERA_COUNTERS: dict[CameraCounter, str] = {
+    "frames": "frames decoded and handed over by the source, and images that pairing left out, which are never opened",
+    "paired": "frames that went on with a frame of the other camera",
+    "alone": "frames that went on without one",
+    "unused": "infrared frames that no visible frame needed, images that pairing left out",
+    "overtaken": "visible frames that came when infrared had already been shown past their time",
+    "dropped_late": "frames too old when their turn came",
+    "dropped_queue": "frames replaced by a newer one before they were looked at",
+    "stale": "frames from before the run was ready",
+    "frozen": "frames with the picture before them once more; of recordings infrared only",
+    "unprocessed": "frames still on their way when the run ended",
+    "corrupt": "packets or frames that could not be decoded",
+    "retimed": "timestamps that repeated or went back",
+    "resized": "changes of the frame size",
+    "stalls": "silences that the watchdog ended",
+    "losses": "times the other camera had to go on alone",
+    "reconnects": "times the source was opened anew and gave frames again",
+    "recorded": "frames in the camera's own track of a recording; with unrecorded: frames less stale",
+    "unrecorded": "frames missing there, because the disk was slow or refused",
+}
+"""Per camera."""
+RUN_COUNTERS: dict[RunCounter, str] = {
+    "fused": "pairs and single frames that went on to be fused; out and dropped_output once the run is over",
+    "out": "frames given to the outputs",
+    "dropped_output": "frames fused and not given out: replaced by a newer one because outputs were slow, grown old "
+    "while an engine was built, or the engine or the last output failed",
+    "output_losses": "outputs that failed and were left out from then on",
+    "overlay_losses": "frames that went out without overlay because it failed",
+    "engine_losses": "engines that failed in mid-run and were replaced",
+    "scaled": "frames of a new size, fused at the size before while an engine was built for theirs",
+    "recorder_losses": "times that a track of a recording broke off for want of disk or rights; what it had taken in "
+    "the last second before may be lost as well",
+    "recorder_frames": "frames out in the recording's fused track",
+    "recorder_frames_lost": "frames out missing there, until it was tried again or because the disk was slow",
+    "event_clips": "event clips cut",
+    "event_clips_lost": "event clips that could not be cut",
+}
+"""Of the run."""
 
 
 class Health:

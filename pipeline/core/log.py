@@ -7,8 +7,12 @@ import logging
 import sys
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any, Literal
 
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from ...calib.yaml_file import Version
 from ...engines.host.terminal import redact, redacted
 
 _LOGGER = logging.getLogger("fusecam")
@@ -16,14 +20,24 @@ _LOGGER.propagate = False  # whoever uses fusecam as a library adds a handler to
 _LOGGER.addHandler(logging.NullHandler())
 
 
+class Event(TypedDict):
+    """One line of `--log-json`. Events have more fields, each its own."""
+
+    version: Version
+    time: Annotated[str, Field(description="ISO 8601, UTC")]
+    level: Literal["info", "warning", "error"]
+    event: str
+
+
 class JsonLines(logging.Formatter):
-    """One object to the line: `time` (ISO 8601, UTC), `level`, `event`, then the event's own fields."""
+    """An `Event` to the line."""
 
     def format(self, record: logging.LogRecord) -> str:
         """See `logging.Formatter`."""
         at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        line = {"time": at, "level": record.levelname.lower(), "event": record.getMessage()}
-        return json.dumps(line | getattr(record, "fields", {}), default=_as_text)
+        level: Any = record.levelname.lower()
+        line: Event = {"version": 1, "time": at, "level": level, "event": record.getMessage()}
+        return json.dumps({**line, **getattr(record, "fields", {})}, default=_as_text)
 
 
 def _as_text(value: object) -> str:

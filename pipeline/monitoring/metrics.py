@@ -18,7 +18,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from ...engines.host.terminal import redact
-from ..core.health import CAMERA_COUNTERS, CAMERAS, State
+from ..core.health import CAMERA_COUNTERS, CAMERAS, RUN_COUNTERS, State
 from ..core.machine import version
 from .address import Address
 from .guard import Guard
@@ -44,8 +44,8 @@ class RunCollector(Collector):
     def _cameras(self) -> Iterator[Metric]:
         health = self._view.health_of_run
         counters = {camera: health.counters(camera) for camera in CAMERAS}
-        for name in CAMERA_COUNTERS:
-            counter = CounterMetricFamily(f"fusecam_camera_{name}", f"{name}, by camera", labels=["camera"])
+        for name, meaning in CAMERA_COUNTERS.items():
+            counter = CounterMetricFamily(f"fusecam_camera_{name}", meaning.capitalize(), labels=["camera"])
             for camera in CAMERAS:
                 counter.add_metric([camera], counters[camera][name])
             yield counter
@@ -68,7 +68,8 @@ class RunCollector(Collector):
         about = {"version": version("fusecam") or "", "engine": view.engine(), "detector": view.detector() or ""}
         yield InfoMetricFamily("fusecam", "What runs", value={name: _label(text) for name, text in about.items()})
         for name, count in health.run_counters().items():
-            yield CounterMetricFamily(f"fusecam_frames_{name}" if name == "out" else f"fusecam_{name}", name, count)
+            family = f"fusecam_frames_{name}" if name == "out" else f"fusecam_{name}"
+            yield CounterMetricFamily(family, RUN_COUNTERS[name].capitalize(), count)
         gauges = {
             "fusecam_shown_frame_age_seconds": ("Age of the frame that the outputs got last", health.shown_age_s()),
             "fusecam_oldest_shown_seconds": ("Greatest age of a frame as it was output", health.oldest_shown_s()),

@@ -5,26 +5,53 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Literal, NotRequired
+
+from pydantic import Field
+from typing_extensions import TypedDict
 
 from ...calib.atomic import AtomicFile, naming
+from ...calib.yaml_file import Version
 from ..core.detections import Detection
 from ..core.result import Result
 from ..errors import InputError
 from .base import SinkHealth
 
+Share = Annotated[float | None, Field(ge=0, le=1)]
+Utc = Annotated[str, Field(description="of recordings: capture time, ISO 8601")]
+At = Annotated[float, Field(description="of recordings: presentation time in the segment's video, in seconds")]
+Object = TypedDict(
+    "Object",
+    {
+        "class": str,
+        "score": Share,
+        "box": Annotated[list[float | None], Field(description="x1, y1, x2, y2 in pixels of the output")],
+        "track": NotRequired[Annotated[int, Field(description="number of the object over time, when tracked")]],
+        "coasted": NotRequired[Annotated[bool, Field(description="true: predicted by its track, not found here")]],
+    },
+)
+"""A detection. A number that is not finite is null."""
+
+
+class Line(TypedDict):
+    """One line of the `.jsonl` beside an output, or of a recording's `TIME_frames.jsonl`: one fused frame."""
+
+    version: Version
+    frame: Annotated[int, Field(description="index; of folders that in the visible list, unreadable images counted")]
+    time: Annotated[float, Field(description="capture time in seconds")]
+    skew_ms: Annotated[float | None, Field(description="infrared minus visible capture time; null: visible only")]
+    haze: Annotated[Share, Field(description="mean haze density, 1 - transmission; null while visible is lost")]
+    illumination: Annotated[Share, Field(description="mean Retinex illumination; null while visible is lost")]
+    detections: list[Object]
+    image: NotRequired[Annotated[str, Field(description="of folders: the visible image")]]
+    infrared_image: NotRequired[Annotated[str | None, Field(description="of folders: the infrared image; null: none")]]
+    led_by: NotRequired[Annotated[Literal["infrared"], Field(description="while the visible camera is lost")]]
+    utc: NotRequired[Utc]
+    at: NotRequired[At]
+
 
 class JsonLinesSink:
-    """Writes `target`, one object to the line:
-
-    `{"frame": 0, "time": 12.345, "skew_ms": 3.1, "haze": 0.41, "illumination": 0.22, "detections": [...]}` with
-    detections `{"class": "person", "score": 0.91, "box": [x1, y1, x2, y2], "track": 7}`. Of folders also `"image":
-    "b.png"` and `"infrared_image": "b_t.png"` (null for none); `frame` is then the place in the visible folder's list,
-    where images that could not be read keep theirs. Seconds for `time`; `skew_ms`
-    is null without an infrared partner; while the visible camera is lost, `"led_by": "infrared"` is added and haze and
-    illumination are null; boxes in pixels of the output; `track` only when tracked, `"coasted": true` only where the
-    object was not found in this frame and its track tells where it should be. A number that is not finite becomes null.
-    """
+    """Writes `target`, a `Line` for each result."""
 
     def __init__(self, target: Path) -> None:
         self.health = SinkHealth()
@@ -48,27 +75,28 @@ class JsonLinesSink:
             self._aside.discard()
 
 
-def record(result: Result) -> dict[str, Any]:
+def record(result: Result) -> Line:
     """A result as its line says it, ready for JSON."""
     led = result.pair.led_by == "infrared"
     visible, infrared = result.pair.visible, result.pair.infrared
-    image: dict[str, Any] = {}
-    if visible.file is not None:
-        image = {"image": visible.file, "infrared_image": None if infrared is None else infrared.file}
-    line = {
+    line: Line = {
+        "version": 1,
         "frame": result.index if visible.file is None else visible.sequence,
-        **image,
         "time": round(result.time, 6),
         "skew_ms": None if led or infrared is None else round(result.pair.skew_ns / 1e6, 3),
         "haze": None if led else _rounded(result.fused.haze, 4),
         "illumination": None if led else _rounded(result.fused.light, 4),
         "detections": [_detection(found) for found in result.detections],
     }
-    return line | {"led_by": "infrared"} if led else line
+    if visible.file is not None:
+        line |= {"image": visible.file, "infrared_image": None if infrared is None else infrared.file}
+    if led:
+        line["led_by"] = "infrared"
+    return line
 
 
-def _detection(found: Detection) -> dict[str, Any]:
-    record: dict[str, Any] = {
+def _detection(found: Detection) -> Object:
+    record: Object = {
         "class": found.label,
         "score": _rounded(found.score, 4),
         "box": [_rounded(edge, 1) for edge in found.box],

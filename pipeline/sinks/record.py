@@ -18,7 +18,7 @@ from .jsonl import record
 from .manifest import Manifest
 from .retention import Keeper
 from .segments import Segments
-from .track import RETRY_S, Shot, Track
+from .track import RETRY_S, CameraLine, Shot, Track
 
 CAMERAS: tuple[Camera, Camera] = ("visible", "infrared")
 
@@ -97,7 +97,7 @@ class RecordSink:
             track.pause()
             return
         self._segments.saw(frame)
-        line = {"frame": frame.sequence, "time": round(frame.time_ns / 1e9, 6)}
+        line: CameraLine = {"version": 1, "frame": frame.sequence, "time": round(frame.time_ns / 1e9, 6)}
         track.put(Shot(frame.pixels, frame.time_ns, self._segments.utc_ns(frame), line))
 
     def write(self, result: Result) -> None:

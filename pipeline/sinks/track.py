@@ -9,12 +9,17 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from threading import Condition, Thread
-from typing import Any
+from typing import Annotated, NotRequired
 
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from ...calib.yaml_file import Version
 from ..config import OutputConfig
 from ..core.frames import Pixels
 from ..core.stderr import FULL
 from .encoder import Encoder
+from .jsonl import At, Line, Utc
 from .manifest import TRACKS, Manifest, Sure
 from .retention import Keeper
 from .segments import Segment, Segments, iso
@@ -26,6 +31,16 @@ _LONGEST_QUEUE = 64  # frames
 _MOST_BYTES = 32 << 20  # of waiting frames
 
 
+class CameraLine(TypedDict):
+    """One line of a recording's `TIME_visible.jsonl` or `TIME_infrared.jsonl`: one frame of that camera."""
+
+    version: Version
+    frame: Annotated[int, Field(description="index of the camera's frame")]
+    time: Annotated[float, Field(description="capture time in seconds, on the camera's clock")]
+    utc: NotRequired[Utc]
+    at: NotRequired[At]
+
+
 @dataclass(frozen=True, slots=True)
 class Shot:
     """A picture to record, its times on its own clock and UTC, and its line. found: whether it shows a detection."""
@@ -33,7 +48,7 @@ class Shot:
     image: Pixels
     time_ns: int
     utc_ns: int
-    line: dict[str, Any]
+    line: Line | CameraLine
     found: bool = False
 
 
@@ -212,7 +227,7 @@ class _File:
         if key:
             self._keyed_us = at_us
         self._encoder.write(shot.image, at_us, key)
-        line = shot.line | {"utc": iso(shot.utc_ns), "at": at_us / _TICKS}
+        line = {**shot.line, "utc": iso(shot.utc_ns), "at": at_us / _TICKS}
         self._files[1].write(json.dumps(line, allow_nan=False).encode() + b"\n")
         self._count += 1
 

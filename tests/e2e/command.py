@@ -19,6 +19,7 @@ from fusecam.pipeline import cli
 from fusecam.pipeline.core.health import FATES
 
 from ..pipeline.clips import write_video
+from ..schemas import check
 
 COMMAND = [sys.executable, "-c", "from fusecam.pipeline.cli import main; main()"]
 QUICK = ("--engine", "average", "--offset-ms", "0")
@@ -85,12 +86,23 @@ def presentation_times(path: Path) -> list[Fraction]:
 
 
 def json_lines(path: Path) -> list[dict[str, Any]]:
-    """The lines beside an output."""
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    """The lines beside an output or of a recording, which follow their schema."""
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    for line in lines:
+        check("camera" if path.name.endswith(("_visible.jsonl", "_infrared.jsonl")) else "frames", line)
+    return lines
+
+
+def read_report(path: Path) -> dict[str, Any]:
+    """A report, which follows its schema."""
+    report: dict[str, Any] = json.loads(path.read_text())
+    check("report", report)
+    return report
 
 
 def check_account(report: dict[str, Any]) -> dict[str, Any]:
     """Every frame of a run that is over has one fate, in all of its counts; returns the counters by camera."""
+    check("report", report)
     cameras, run = report["health"]["cameras"], report["health"]["run"]
     for camera, counters in cameras.items():
         assert counters["frames"] == sum(counters[name] for name in FATES), (camera, counters)

@@ -1,6 +1,5 @@
 """Detection through the whole command, with a real Ultralytics model of random weights that is sure of itself."""
 
-import json
 from functools import partial
 
 import pytest
@@ -9,7 +8,7 @@ from fusecam.engines.detection.weights import DETECTOR_WEIGHTS
 
 from ..pipeline.detectors import SAMPLES, own_weights
 from ..pipeline.test_detect import NAMES, SMALL, build
-from .command import QUICK, fusecam, json_lines, pair_of_clips
+from .command import QUICK, fusecam, json_lines, pair_of_clips, read_report
 from .near_people import ENOUGH, SCENES, count_near
 
 pytestmark = pytest.mark.slow
@@ -38,7 +37,7 @@ def test_boxes_reach_the_json_lines_the_report_and_the_picture(tmp_path, monkeyp
         x1, y1, x2, y2 = detection["box"]
         assert 0 <= x1 < x2 <= 320
         assert 0 <= y1 < y2 <= 240
-    report = json.loads((tmp_path / "r.json").read_text())
+    report = read_report(tmp_path / "r.json")
     assert sum(report["detections"].values()) == len(found)
     assert "detect" in report["latency"]["stages"]
 
@@ -73,7 +72,7 @@ def test_weights_of_our_own_run_as_an_engine_with_tracks_trails_and_tint(tmp_pat
     for line in lines:
         numbers = [d["track"] for d in line["detections"] if "track" in d]
         assert len(numbers) == len(set(numbers))
-    report = json.loads((tmp_path / "r.json").read_text())
+    report = read_report(tmp_path / "r.json")
     assert report["detector"] in ("own:openvino:f32", "own:openvino:bf16")
     assert sum(report["detections"].values()) == sum(not d.get("coasted", False) for d in found)
     assert sum(report["tracks"].values()) == len(tracks)

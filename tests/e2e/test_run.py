@@ -81,7 +81,7 @@ def test_json_lines_and_report_say_what_the_issue_promises(tmp_path, run):
     answer = run("--ir", ir, "--vis", vis, "--out", tmp_path / "o.mp4", "--report", report, "--frame-latencies", *QUICK)
     assert answer.code == 0, answer.said
     line = json_lines(tmp_path / "o.jsonl")[3]
-    assert set(line) == {"frame", "time", "skew_ms", "haze", "illumination", "detections"}
+    assert set(line) == {"version", "frame", "time", "skew_ms", "haze", "illumination", "detections"}
     assert line["time"] == pytest.approx(0.12)
     assert line["skew_ms"] == pytest.approx(0, abs=0.01)
     written = json.loads(report.read_text())

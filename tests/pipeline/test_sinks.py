@@ -56,13 +56,14 @@ def test_a_json_line_has_exactly_the_published_form(tmp_path: Path) -> None:
     sink.close(complete=True)
     first, second = (tmp_path / "out.jsonl").read_text().splitlines()
     assert first == (
-        '{"frame": 0, "time": 12.345, "skew_ms": 3.1, "haze": 0.2, "illumination": 0.2, "detections": ['
+        '{"version": 1, "frame": 0, "time": 12.345, "skew_ms": 3.1, "haze": 0.2, "illumination": 0.2, "detections": ['
         '{"class": "person", "score": 0.9123, "box": [1.0, 2.1, 30.0, 40.5], "track": 7}, '
         '{"class": "person", "score": 0.5, "box": [3.0, 4.0, 5.0, 6.0], "track": 8, "coasted": true}, '
         '{"class": "car", "score": 0.5, "box": [0.0, 0.0, 9.0, 9.0]}]}'
     )
     assert second == (
-        '{"frame": 1, "time": 12.385, "skew_ms": null, "haze": 0.2, "illumination": 0.2, "detections": []}'
+        '{"version": 1, "frame": 1, "time": 12.385, "skew_ms": null, "haze": 0.2, "illumination": 0.2, '
+        '"detections": []}'
     )
 
 

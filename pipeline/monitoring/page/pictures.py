@@ -48,7 +48,8 @@ class Pictures:
         height, width = result.image.shape[:2]
         age_ms = (time.monotonic_ns() - result.pair.visible.arrival_ns) / 1e6
         sizes = [[view, len(image)] for view, image in zip(views, images, strict=True)]
-        head = record(result) | {
+        head = {
+            **record(result),
             "led_by": result.pair.led_by,
             "age_ms": round(age_ms, 2),
             "width": width,

@@ -51,17 +51,6 @@ app = typer.Typer(
 )
 console = Terminal(stderr=True, emoji=False)
 
-Source = Annotated[
-    str | None,
-    typer.Option(
-        metavar="SOURCE",
-        rich_help_panel=options.RUN,
-        show_default=False,
-        help="Camera (dev0, 0, /dev/video0), video file, folder or glob of images, rtsp:// or http:// address, "
-        "ROS recording (drive.mcap:/topic), named pipe, or - for standard input.",
-    ),
-]
-
 
 def _version(asked: bool) -> None:
     if asked:
@@ -72,65 +61,28 @@ def _version(asked: bool) -> None:
 
 
 @app.callback(invoke_without_command=True)
+@options.taking(single=True, after=1)
 def run(
     context: typer.Context,
-    ir: Source = None,
-    vis: Source = None,
-    pairs: options.Pairs = None,
-    config: options.Config = None,
-    max_frames: options.MaxFrames = None,
-    strict: options.Strict = None,
-    rig: options.Rig = None,
-    distance: options.Distance = None,
-    offset_ms: options.OffsetMs = None,
-    engine: options.Engine = None,
-    dehaze: options.Dehaze = None,
-    lift: options.Lift = None,
-    hue: options.Hue = None,
-    prompt: options.Prompt = None,
-    detect: options.Detect = None,
-    weights: options.Weights = None,
-    classes: options.Classes = None,
-    conf: options.Conf = None,
-    track: options.Track = None,
-    out: options.Out = None,
-    show: options.Show = None,
-    overlay: options.OverlayOn = None,
-    inset: options.Inset = None,
-    trails: options.Trails = None,
-    tint: options.Tint = None,
-    record: options.Record = None,
-    events: options.Events = None,
-    report: options.Report = None,
-    frame_latencies: options.FrameLatencies = None,
-    metrics: options.Metrics = None,
-    serve: options.Serve = None,
-    token: options.Token = None,
-    log_json: options.LogJson = None,
     version: Annotated[
         bool | None, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = None,
     help_all: Annotated[
         bool, typer.Option("--help-all", callback=show_whole, is_eager=True, help="All options.")
     ] = False,
+    **given: Any,
 ) -> None:
     """Fuse an infrared and a visible camera: synchronised, registered, dehazed, enhanced, with detection."""
-    overrides = options.overrides(
-        ir=ir, vis=vis, pairs=pairs, dehaze=dehaze, lift=lift, hue=hue, prompt=prompt, engine=engine,
-        detect=detect, weights=weights, classes=classes, conf=conf, track=track, overlay=overlay, inset=inset,
-        trails=trails, tint=tint, offset_ms=offset_ms, out=out, show=show, record=record, events=events, report=report,
-        frame_latencies=frame_latencies, rig=rig, distance=distance, max_frames=max_frames, strict=strict,
-        metrics=metrics, serve=serve, token=token, log_json=log_json,
-    )  # fmt: skip
-    given = [name for name in ("--ir", "--vis", "--config") if context.params[name.strip("-")] is not None]
+    config, log_json = given.pop("config"), given["log_json"]
+    overrides = options.overrides(**given)
     if context.invoked_subcommand is not None:
-        if any(overrides.values()) or config is not None:
+        if overrides or config is not None:
             raise InputError(
                 f"options stand before '{context.invoked_subcommand}': put its own options after it "
                 f"(fusecam {context.invoked_subcommand} --help lists them)"
             )
         return
-    if not given and not any(overrides.values()):
+    if not overrides and config is None:
         typer.echo(context.get_help())
         return
 
@@ -143,6 +95,7 @@ def run(
 
 
 @app.command(epilog=BATCH_EXAMPLES, cls=options.BareRay)
+@options.taking(single=False, after=6)
 def batch(
     ir_source: Annotated[
         str, typer.Argument(metavar="IR", help="Folder, glob or single file of infrared clips.", show_default=False)
@@ -165,30 +118,27 @@ def batch(
     force: Annotated[
         bool, typer.Option("--force", rich_help_panel=options.RUN, help="Redo clips that are already finished.")
     ] = False,
-    ray: options.Ray = None,
-    ray_cores: options.RayCores = None,
-    pairs: options.Pairs = None,
-    config: options.Config = None,
-    max_frames: options.MaxFrames = None,
-    strict: options.Strict = None,
-    rig: options.Rig = None,
-    distance: options.Distance = None,
-    offset_ms: options.OffsetMs = None,
-    engine: options.Engine = None,
-    dehaze: options.Dehaze = None,
-    lift: options.Lift = None,
-    hue: options.Hue = None,
-    prompt: options.Prompt = None,
-    detect: options.Detect = None,
-    weights: options.Weights = None,
-    classes: options.Classes = None,
-    conf: options.Conf = None,
-    track: options.Track = None,
-    overlay: options.OverlayOn = None,
-    inset: options.Inset = None,
-    trails: options.Trails = None,
-    tint: options.Tint = None,
-    frame_latencies: options.FrameLatencies = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[ADDRESS]",
+            rich_help_panel=options.RUN,
+            show_default=False,
+            help="Run the clips over a Ray cluster: HOST:PORT or ray://HOST:PORT; without ADDRESS the one that this "
+            "machine is in, or a new one of this machine alone.",
+        ),
+    ] = None,
+    ray_cores: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            rich_help_panel=options.RUN,
+            show_default=False,
+            help="Processor cores for each clip on the cluster. Default: 2.",
+        ),
+    ] = None,
+    **given: Any,
 ) -> None:
     """Fuse folders of clips, one after the other or over a cluster; what is finished is not done again.
 
@@ -201,12 +151,7 @@ def batch(
     from .batch.run import run_batch
     from .config import load
 
-    overrides = options.overrides(
-        pairs=pairs, dehaze=dehaze, lift=lift, hue=hue, prompt=prompt, engine=engine, detect=detect, weights=weights,
-        classes=classes, conf=conf, track=track, overlay=overlay, inset=inset, trails=trails, tint=tint,
-        offset_ms=offset_ms, frame_latencies=frame_latencies, rig=rig, distance=distance, max_frames=max_frames,
-        strict=strict,
-    )  # fmt: skip
+    config = load(given.pop("config"), options.overrides(**given))
     if ray_cores is not None and ray is None:
         raise InputError("--ray-cores needs --ray: without a cluster a clip has the whole machine")
     cluster = None
@@ -214,7 +159,7 @@ def batch(
         from .batch.cluster import CORES, Cluster
 
         cluster = Cluster(ray, ray_cores or CORES)
-    raise typer.Exit(run_batch(ir_source, vis_source, out, load(config, overrides), force, console, cluster))
+    raise typer.Exit(run_batch(ir_source, vis_source, out, config, force, console, cluster))
 
 
 @app.command()
@@ -222,7 +167,10 @@ def demo(
     out: Annotated[
         Path, typer.Option("--out", "-o", metavar="DIR", parser=options.place, help="Folder for the results.")
     ] = Path("fusecam-demo"),
-    weights: options.Weights = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help=options.OPTIONS["weights"].help, show_default=False),
+    ] = None,
 ) -> None:
     """Run the sample clips (fog by day, clear night, fog by night): videos, contact sheet, latency table.
 

@@ -1,8 +1,11 @@
-"""The options that `fusecam` and `fusecam batch` share, declared once, and how they become configuration."""
+"""The options of `fusecam` and `fusecam batch`: one table, from which parser, help and settings come."""
 
 from __future__ import annotations
 
+import inspect
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,10 +17,6 @@ from .errors import InputError
 RUN, HOW, OUTPUT, WATCH = "Input", "Processing", "Output", "Monitoring"
 
 
-def _option(*names: str, panel: str = HOW, metavar: str | None = None, **more: Any) -> Any:
-    return typer.Option(*names, rich_help_panel=panel, metavar=metavar, show_default=False, **more)
-
-
 def place(text: str | Path) -> Path:
     """A path to write to, given or a default. An empty one, as of a variable not set, would be the folder at hand."""
     if not str(text).strip():
@@ -25,187 +24,206 @@ def place(text: str | Path) -> Path:
     return Path(text)
 
 
-Config = Annotated[
-    Path | None, _option(panel=RUN, metavar="YAML", help="Run file with any setting; options given here override it.")
-]
-Pairs = Annotated[
-    Path | None,
-    _option(
-        panel=RUN,
-        metavar="CSV",
-        help="Which images, or clips of a batch, belong together: columns visible,infrared. Default: by their names, "
-        "or by the capture times in them.",
+def _as_given(option: str, value: Any) -> Any:
+    return value
+
+
+def _names(option: str, text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _strength(option: str, text: str) -> float | str:
+    if text == "auto":
+        return text
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1
+    if not 0 <= value <= 1:
+        raise InputError(f"{option} {text}: give a number from 0 to 1, or auto")
+    return value
+
+
+def _score(option: str, value: float) -> float:
+    if not 0 < value < 1:
+        raise InputError(f"{option} {value}: give a number between 0 and 1")
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option; its name is its key in `OPTIONS`, unless `names` says otherwise.
+
+    setting: where its value goes in a run file. brief: its line in the short help, in which others are left out.
+    single: not of `fusecam batch`. read: option and value to the setting. parser: text to value, for typer.
+    """
+
+    setting: str
+    kind: type
+    panel: str
+    metavar: str | None
+    help: str
+    brief: str = ""
+    names: tuple[str, ...] = ()
+    single: bool = False
+    read: Callable[[str, Any], Any] = _as_given
+    parser: Callable[[str], Any] | None = None
+    least: int | None = None
+
+    def parameter(self, name: str) -> inspect.Parameter:
+        """For the signature of a typer command."""
+        declared = typer.Option(
+            *self.names, rich_help_panel=self.panel, metavar=self.metavar, show_default=False, help=self.help,
+            parser=self.parser, min=self.least,
+        )  # fmt: skip
+        kind: Any = Annotated[self.kind | None, declared]
+        return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
+
+
+_CAMERA = (
+    "Camera (dev0, 0, /dev/video0), video file, folder or glob of images, ROS recording (.bag, .db3, .mcap), rtsp:// "
+    "or http:// address, named pipe, or - for standard input."
+)
+OPTIONS = {
+    "ir": Option(
+        "sources.ir.source", str, RUN, "SOURCE", _CAMERA, "Infrared: dev0, file, folder, rtsp://, pipe or -.",
+        single=True,
     ),
-]
-MaxFrames = Annotated[int | None, _option(panel=RUN, metavar="N", min=1, help="Stop after N output frames.")]
-Strict = Annotated[
-    bool | None,
-    _option(
-        "--strict",
-        panel=RUN,
-        help="Treat doubts (uncertain assumptions about the input) as errors instead of exit code 3.",
-    ),
-]
-Rig = Annotated[
-    Path | None,
-    _option(
-        metavar="FILE|DIR",
-        help="Rig file (intrinsics and extrinsics), or a calibration by OpenCV, ROS or Kalibr. Without it infrared is "
+    "vis": Option("sources.vis.source", str, RUN, "SOURCE", _CAMERA, "Visible, likewise.", single=True),
+    "rig": Option(
+        "rig", Path, HOW, "FILE|DIR",
+        "Rig file (intrinsics and extrinsics), or a calibration by OpenCV, ROS or Kalibr. Without it infrared is "
         "scaled onto visible.",
+        "Rig file, or calibration of OpenCV, ROS, Kalibr.",
     ),
-]
-Distance = Annotated[
-    float | None, _option(metavar="METRES", help="Distance of the alignment plane. Needs a full rig file.")
-]
-OffsetMs = Annotated[
-    float | None,
-    _option(metavar="X", help="Added to infrared times, in milliseconds. Without it: from the rig file, or measured."),
-]
-Engine = Annotated[
-    str | None, _option(metavar="NAME", help="NAME[:BACKEND[:PRECISION]]. 'fusecam doctor' lists what is here.")
-]
-Dehaze = Annotated[str | None, _option(metavar="0..1|auto", help="Strength of haze removal. Default: auto.")]
-Lift = Annotated[
-    str | None,
-    _option(metavar="0..1|auto", help="Strength of low-light enhancement; 0 keeps a night dark. Default: auto."),
-]
-Hue = Annotated[
-    str | None,
-    _option(
-        metavar="0..1|auto", help="Strength of the amber tint on warm objects; 0 keeps all colours. Default: auto."
+    "out": Option(
+        "output.out", Path, OUTPUT, "FILE|DIR",
+        "A video (.mp4, .mkv, .mov) or a folder of PNG images. Detections go beside it as .jsonl.",
+        "Video (.mp4, .mkv, .mov) or folder of images.",
+        ("--out", "-o"), single=True, parser=place,
     ),
-]
-Prompt = Annotated[
-    str | None,
-    _option(
-        metavar="TEXT|auto",
-        help="Degradations, in words: 'foggy night, weak thermal contrast'. Instead of --dehaze and --lift. "
-        "Default: auto.",
+    "show": Option(
+        "output.show", bool, OUTPUT, None, "Window; q closes it. Default: on without --out, if there is a display.",
+        "Window; q closes it.", ("--show/--no-show",), single=True,
     ),
-]
-Detect = Annotated[
-    bool | None,
-    _option("--detect/--no-detect", help="Detect on the fused frames. Default: on where there are weights."),
-]
-Weights = Annotated[
-    Path | None,
-    _option(
-        metavar="FILE",
-        help="Another detector: any Ultralytics .pt file, which is a pickle, so load only what you trust, or the "
+    "engine": Option(
+        "engine.name", str, HOW, "NAME", "NAME[:BACKEND[:PRECISION]]. 'fusecam doctor' lists what is here.",
+        "Fusion network; 'fusecam doctor' lists them.",
+    ),
+    "detect": Option(
+        "detector.enabled", bool, HOW, None, "Detect on the fused frames. Default: on where there are weights.",
+        "People, bicycles and cars.", ("--detect/--no-detect",),
+    ),
+    "track": Option(
+        "detector.track", bool, HOW, None,
+        "Number the objects over time, and keep them through gaps of up to 0.25 s. Default: off.",
+        "Number objects over time.", ("--track/--no-track",),
+    ),
+    "dehaze": Option(
+        "engine.dehaze", str, HOW, "0..1|auto", "Strength of haze removal. Default: auto.",
+        "Strength of haze removal.", read=_strength,
+    ),
+    "lift": Option(
+        "engine.lift", str, HOW, "0..1|auto",
+        "Strength of low-light enhancement; 0 keeps a night dark. Default: auto.",
+        "Strength of low-light enhancement.", read=_strength,
+    ),
+    "record": Option(
+        "record.folder", Path, OUTPUT, "DIR",
+        "Record fused and raw streams in segments that stay playable when the process is killed; the oldest go when "
+        "DIR is full (record.quota_gb).",
+        "Fused and raw streams, in segments.", single=True, parser=place,
+    ),
+    "report": Option(
+        "output.report", Path, OUTPUT, "JSON", "Write latencies, counts, time offset and machine.",
+        "Latencies, counts, time offset.", single=True,
+    ),
+    "serve": Option(
+        "monitor.serve", str, WATCH, "[HOST]:PORT",
+        "Page for browsers: stream, inputs, maps, latency, switches. Without HOST: loopback only; 0.0.0.0:PORT for "
+        "others too, who need the token.",
+        "Page for browsers.", single=True,
+    ),
+    "config": Option(
+        "", Path, RUN, "YAML", "Run file with any setting; options given here override it.",
+        "Run file: every setting.",
+    ),
+    "pairs": Option(
+        "sources.pairs", Path, RUN, "CSV",
+        "Which images, or clips of a batch, belong together: columns visible,infrared. Default: by their names, or by "
+        "the capture times in them.",
+    ),
+    "max_frames": Option("max_frames", int, RUN, "N", "Stop after N output frames.", least=1),
+    "strict": Option(
+        "strict", bool, RUN, None,
+        "Treat doubts (uncertain assumptions about the input) as errors instead of exit code 3.", names=("--strict",),
+    ),
+    "distance": Option("distance", float, HOW, "METRES", "Distance of the alignment plane. Needs a full rig file."),
+    "offset_ms": Option(
+        "sync.offset_ms", float, HOW, "X",
+        "Added to infrared times, in milliseconds. Without it: from the rig file, or measured.",
+    ),
+    "hue": Option(
+        "engine.hue", str, HOW, "0..1|auto",
+        "Strength of the amber tint on warm objects; 0 keeps all colours. Default: auto.", read=_strength,
+    ),
+    "prompt": Option(
+        "engine.prompt", str, HOW, "TEXT|auto",
+        "Degradations, in words: 'foggy night, weak thermal contrast'. Instead of --dehaze and --lift. Default: auto.",
+    ),
+    "weights": Option(
+        "detector.weights", Path, HOW, "FILE",
+        "Another detector: any Ultralytics .pt file, which is a pickle, so load only what you trust, or the "
         ".safetensors of `fusecam train`. Default: fusecam's own.",
     ),
-]
-Classes = Annotated[
-    str | None, _option(metavar="NAMES", help="Classes to detect, with commas between: person,car. Default: all.")
-]
-Conf = Annotated[float | None, _option(metavar="0..1", help="Lowest score of a detection. Default: 0.25.")]
-Track = Annotated[
-    bool | None,
-    _option(
-        "--track/--no-track",
-        help="Number the objects over time, and keep them through gaps of up to 0.25 s. Default: off.",
+    "classes": Option(
+        "detector.classes", str, HOW, "NAMES", "Classes to detect, with commas between: person,car. Default: all.",
+        read=_names,
     ),
-]
-OverlayOn = Annotated[
-    bool | None,
-    _option(
-        "--overlay/--no-overlay",
-        panel=OUTPUT,
-        help="Boxes and head-up line. Default: on for a video or window, off for image folders and batch.",
+    "conf": Option(
+        "detector.confidence", float, HOW, "0..1", "Lowest score of a detection. Default: 0.25.", read=_score
     ),
-]
-Inset = Annotated[
-    bool | None,
-    _option("--inset/--no-inset", panel=OUTPUT, help="Show both inputs, small, in a corner of the overlay."),
-]
-Trails = Annotated[
-    bool | None,
-    _option("--trails/--no-trails", panel=OUTPUT, help="Draw where tracked objects came from. Switches --track on."),
-]
-Tint = Annotated[
-    bool | None,
-    _option("--tint/--no-tint", panel=OUTPUT, help="Colour people by how far they stand out in infrared."),
-]
-Record = Annotated[
-    Path | None,
-    _option(
-        panel=OUTPUT,
-        metavar="DIR",
-        parser=place,
-        help="Record fused and raw streams in segments that stay playable when the process is killed; the oldest go "
-        "when DIR is full (record.quota_gb).",
+    "overlay": Option(
+        "overlay.enabled", bool, OUTPUT, None,
+        "Boxes and head-up line. Default: on for a video or window, off for image folders and batch.",
+        names=("--overlay/--no-overlay",),
     ),
-]
-Events = Annotated[
-    bool | None,
-    _option("--events/--no-events", panel=OUTPUT, help="Also keep a clip around every detection. Needs --record."),
-]
-Report = Annotated[
-    Path | None, _option(panel=OUTPUT, metavar="JSON", help="Write latencies, counts, time offset and machine.")
-]
-FrameLatencies = Annotated[
-    bool | None, _option("--frame-latencies", panel=OUTPUT, help="Add the latencies of every frame to --report.")
-]
-Out = Annotated[
-    Path | None,
-    _option(
-        "--out",
-        "-o",
-        panel=OUTPUT,
-        metavar="FILE|DIR",
-        parser=place,
-        help="A video (.mp4, .mkv, .mov) or a folder of PNG images. Detections go beside it as .jsonl.",
+    "inset": Option(
+        "overlay.inset", bool, OUTPUT, None, "Show both inputs, small, in a corner of the overlay.",
+        names=("--inset/--no-inset",),
     ),
-]
-Show = Annotated[
-    bool | None,
-    _option(
-        "--show/--no-show", panel=OUTPUT, help="Window; q closes it. Default: on without --out, if there is a display."
+    "trails": Option(
+        "overlay.trails", bool, OUTPUT, None, "Draw where tracked objects came from. Switches --track on.",
+        names=("--trails/--no-trails",),
     ),
-]
-
-Metrics = Annotated[
-    str | None,
-    _option(
-        panel=WATCH, metavar="[HOST]:PORT", help="Counters and latencies for Prometheus. Without HOST: loopback only."
+    "tint": Option(
+        "overlay.tint", bool, OUTPUT, None, "Colour people by how far they stand out in infrared.",
+        names=("--tint/--no-tint",),
     ),
-]
-Serve = Annotated[
-    str | None,
-    _option(
-        panel=WATCH,
-        metavar="[HOST]:PORT",
-        help="Page for browsers: stream, inputs, maps, latency, switches. Without HOST: loopback only; 0.0.0.0:PORT "
-        "for others too, who need the token.",
+    "events": Option(
+        "record.events", bool, OUTPUT, None, "Also keep a clip around every detection. Needs --record.",
+        names=("--events/--no-events",), single=True,
     ),
-]
-Token = Annotated[
-    str | None,
-    _option(
-        panel=WATCH,
-        metavar="TEXT",
-        help="Token of the page, at least 8 characters (or $FUSECAM_TOKEN). Default: a new one, printed; with "
-        "--log-json one must be given.",
+    "frame_latencies": Option(
+        "output.frame_latencies", bool, OUTPUT, None, "Add the latencies of every frame to --report.",
+        names=("--frame-latencies",),
     ),
-]
-LogJson = Annotated[
-    bool | None,
-    _option("--log-json", panel=WATCH, help="Events as JSON lines on stderr, instead of text."),
-]
-
-
-Ray = Annotated[
-    str | None,
-    _option(
-        panel=RUN,
-        metavar="[ADDRESS]",
-        help="Run the clips over a Ray cluster: HOST:PORT or ray://HOST:PORT; without ADDRESS the one that this "
-        "machine is in, or a new one of this machine alone.",
+    "metrics": Option(
+        "monitor.metrics", str, WATCH, "[HOST]:PORT",
+        "Counters and latencies for Prometheus. Without HOST: loopback only.", single=True,
     ),
-]
-RayCores = Annotated[
-    int | None, _option(panel=RUN, metavar="N", min=1, help="Processor cores for each clip on the cluster. Default: 2.")
-]
+    "token": Option(
+        "monitor.token", str, WATCH, "TEXT",
+        "Token of the page, at least 8 characters (or $FUSECAM_TOKEN). Default: a new one, printed; with --log-json "
+        "one must be given.",
+        single=True,
+    ),
+    "log_json": Option(
+        "monitor.log_json", bool, WATCH, None, "Events as JSON lines on stderr, instead of text.",
+        names=("--log-json",), single=True,
+    ),
+}  # fmt: skip
+"""By name; the most used first."""
 THIS_CLUSTER = "this"
 
 
@@ -221,98 +239,49 @@ class BareRay(TyperCommand):
         return super().parse_args(ctx, args)
 
 
-def overrides(
-    *,
-    ir: str | None = None,
-    vis: str | None = None,
-    pairs: Path | None = None,
-    dehaze: str | None = None,
-    lift: str | None = None,
-    hue: str | None = None,
-    prompt: str | None = None,
-    engine: str | None = None,
-    detect: bool | None = None,
-    weights: Path | None = None,
-    classes: str | None = None,
-    conf: float | None = None,
-    track: bool | None = None,
-    overlay: bool | None = None,
-    inset: bool | None = None,
-    trails: bool | None = None,
-    tint: bool | None = None,
-    offset_ms: float | None = None,
-    out: Path | None = None,
-    show: bool | None = None,
-    report: Path | None = None,
-    record: Path | None = None,
-    events: bool | None = None,
-    frame_latencies: bool | None = None,
-    rig: Path | None = None,
-    distance: float | None = None,
-    max_frames: int | None = None,
-    strict: bool | None = None,
-    metrics: str | None = None,
-    serve: str | None = None,
-    token: str | None = None,
-    log_json: bool | None = None,
-) -> dict[str, Any]:
+def taking(single: bool, after: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Give a typer command these options after its first `after` parameters; it has them as `**given`."""
+
+    def declare(command: Callable[..., Any]) -> Callable[..., Any]:
+        *own, _ = inspect.signature(command, eval_str=True).parameters.values()
+        shared = [option.parameter(name) for name, option in OPTIONS.items() if single or not option.single]
+        own = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own]
+        command.__signature__ = inspect.Signature([*own[:after], *shared, *own[after:]])  # type: ignore[attr-defined]
+        return command
+
+    return declare
+
+
+def overrides(**given: Any) -> dict[str, Any]:
     """Options as nested settings for `config.load`; those not given (None) are left out."""
-    for option, value in (("--dehaze", dehaze), ("--lift", lift)):
-        if prompt is not None and prompt.strip().lower() != "auto" and value not in (None, "auto"):
-            raise InputError(f"--prompt and {option} contradict each other: leave one of them out")
+    given = {name: value for name, value in given.items() if value is not None}
+    prompt, detect, trails = given.get("prompt"), given.get("detect"), given.get("trails")
+    clashes = []
+    if prompt is not None and prompt.strip().lower() != "auto":
+        clashes += [("--prompt", f"--{name}") for name in ("dehaze", "lift") if given.get(name, "auto") != "auto"]
     if detect is False:
-        given = {"--weights": weights, "--classes": classes, "--conf": conf, "--track": track, "--trails": trails}
-        if other := next((option for option, value in given.items() if value), None):
-            raise InputError(f"--no-detect and {other} contradict each other: leave one of them out")
-    if trails and track is False:
-        raise InputError("--trails and --no-track contradict each other: leave one of them out")
-    if conf is not None and not 0 < conf < 1:
-        raise InputError(f"--conf {conf}: give a number between 0 and 1")
+        others = [name for name in ("weights", "classes", "conf", "track", "trails") if given.get(name)]
+        clashes += [("--no-detect", f"--{name}") for name in others]
+    if trails and given.get("track") is False:
+        clashes.append(("--trails", "--no-track"))
+    if clashes:
+        raise InputError("{} and {} contradict each other: leave one of them out".format(*clashes[0]))
     # What is given here overrules what stands against it in a run file.
     if detect is False:
-        track, trails, events = False, False, bool(events)
-    if track is False:
-        trails = False
+        given |= {"track": False, "trails": False, "events": given.get("events", False)}
+    if given.get("track") is False:
+        given["trails"] = False
+    if trails:
+        given["track"] = True
     if prompt is not None:
-        dehaze, lift = dehaze or "auto", lift or "auto"
-    elif dehaze is not None or lift is not None:
-        prompt = "auto"
-    return {
-        "sources": {side: {"source": spec} for side, spec in _given(ir=ir, vis=vis).items()} | _given(pairs=pairs),
-        "engine": _given(
-            name=engine,
-            dehaze=_strength("--dehaze", dehaze),
-            lift=_strength("--lift", lift),
-            hue=_strength("--hue", hue),
-            prompt=prompt,
-        ),
-        "detector": _given(
-            enabled=detect, weights=weights, classes=_names(classes), confidence=conf, track=True if trails else track
-        ),
-        "overlay": _given(enabled=overlay, inset=inset, trails=trails, tint=tint),
-        "sync": _given(offset_ms=offset_ms),
-        "output": _given(out=out, show=show, report=report, frame_latencies=frame_latencies),
-        "record": _given(folder=record, events=events),
-        "monitor": _given(metrics=metrics, serve=serve, token=token, log_json=log_json),
-        **_given(rig=rig, distance=distance, max_frames=max_frames, strict=strict),
-    }
-
-
-def _given(**values: Any) -> dict[str, Any]:
-    return {key: value for key, value in values.items() if value is not None}
-
-
-def _names(text: str | None) -> list[str] | None:
-    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
-
-
-def _strength(option: str, text: str | None) -> float | str | None:
-    if text is None or text == "auto":
-        return text
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1
-    if not 0 <= value <= 1:
-        raise InputError(f"{option} {text}: give a number from 0 to 1, or auto")
-    return value
+        given = {"dehaze": "auto", "lift": "auto"} | given
+    elif given.keys() & {"dehaze", "lift"}:
+        given["prompt"] = "auto"
+    settings: dict[str, Any] = {}
+    for name, value in given.items():
+        *sections, key = OPTIONS[name].setting.split(".")
+        section = settings
+        for each in sections:
+            section = section.setdefault(each, {})
+        section[key] = OPTIONS[name].read(f"--{name}", value)
+    return settings

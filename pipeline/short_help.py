@@ -8,24 +8,10 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from . import options
+
 WHOLE = "fusecam.whole_help"
-OPTIONS = {
-    "ir": "Infrared: dev0, file, folder, rtsp://, pipe or -.",
-    "vis": "Visible, likewise.",
-    "rig": "Rig file, or calibration of OpenCV, ROS, Kalibr.",
-    "out": "Video (.mp4, .mkv, .mov) or folder of images.",
-    "show": "Window; q closes it.",
-    "engine": "Fusion network; 'fusecam doctor' lists them.",
-    "detect": "People, bicycles and cars.",
-    "track": "Number objects over time.",
-    "dehaze": "Strength of haze removal.",
-    "lift": "Strength of low-light enhancement.",
-    "record": "Fused and raw streams, in segments.",
-    "report": "Latencies, counts, time offset.",
-    "serve": "Page for browsers.",
-    "config": "Run file: every setting.",
-    "help_all": "All options.",
-}
+BRIEF = {name: option.brief for name, option in options.OPTIONS.items() if option.brief} | {"help_all": "All options."}
 COMMANDS = {
     "demo": "Run the sample clips.",
     "batch": "Fuse folders of clips.",
@@ -52,9 +38,7 @@ class ShortHelp(TyperGroup):
             super().format_help(ctx, formatter)
             return
         short: Any = copy.copy(self)
-        short.params = [
-            _shortened(each, OPTIONS[each.name]) for name in OPTIONS for each in self.params if each.name == name
-        ]
+        short.params = [_shortened(each, BRIEF[each.name]) for each in self.params if each.name in BRIEF]
         short.commands = {
             name: _named(self.commands[name], line) for name, line in COMMANDS.items() if name in self.commands
         }

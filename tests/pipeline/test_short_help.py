@@ -7,7 +7,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from fusecam.pipeline.cli import app
-from fusecam.pipeline.short_help import COMMANDS, OPTIONS
+from fusecam.pipeline.short_help import BRIEF, COMMANDS
 
 
 def shown(option: str, columns: int) -> str:
@@ -26,9 +26,9 @@ def test_it_fits_one_screen(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_short_and_whole_help_name_what_there_is() -> None:
     group = get_command(app)
     names = {parameter.name: parameter.opts[0] for parameter in group.params}
-    assert OPTIONS.keys() <= names.keys() and group.commands.keys() == COMMANDS.keys()
+    assert BRIEF.keys() <= names.keys() and group.commands.keys() == COMMANDS.keys()
     short, whole = shown("--help", 200), shown("--help-all", 200)
     for name, option in names.items():
         assert f"{option} " in whole
-        assert (f"{option} " in short) == (name in OPTIONS), option
+        assert (f"{option} " in short) == (name in BRIEF), option
     assert all(f" {name} " in text for name in COMMANDS for text in (short, whole))

@@ -31,6 +31,10 @@ def read_yaml(path: Path) -> Any:
         raise YamlFileError("not valid YAML: nested too deeply") from error
 
 
+class NewerFormatError(ValueError):
+    """The content of a file has a format version that this release does not know yet."""
+
+
 class Versioned(BaseModel):
     """Content of a file, with the version of the file's format."""
 
@@ -44,10 +48,10 @@ class Versioned(BaseModel):
 
 
 def refuse_newer(data: Any) -> None:
-    """Raise ValueError for the content of a file whose format this release does not know yet."""
+    """Raise NewerFormatError for what is of a newer format version."""
     version = data.get("version") if isinstance(data, dict) else None
     if isinstance(version, int) and version > 1:
-        raise ValueError(f"has format version {version}, this fusecam reads version 1: install a newer fusecam")
+        raise NewerFormatError(f"has format version {version}, this fusecam reads version 1: install a newer fusecam")
 
 
 class _Unique(yaml.SafeLoader):

@@ -17,6 +17,7 @@ import typer
 
 from ..engines.host.terminal import Terminal, markup, redact
 from . import options
+from .commands.labels import labels
 from .core.log import tell, write_json_lines, writing
 from .core.stderr import FULL, crashed, guard_stderr
 from .errors import InputError, expected_errors
@@ -179,6 +180,9 @@ def demo(
     from .commands.demo import run_demo
 
     raise typer.Exit(run_demo(out, weights, console))
+
+
+app.command()(labels)
 
 
 @app.command()

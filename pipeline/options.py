@@ -94,12 +94,12 @@ OPTIONS = {
         "rig", Path, HOW, "FILE|DIR",
         "Rig file (intrinsics and extrinsics), or a calibration by OpenCV, ROS or Kalibr. Without it infrared is "
         "scaled onto visible.",
-        "Rig file, or calibration of OpenCV, ROS, Kalibr.",
+        "Rig file: calibration of both cameras.",
     ),
     "out": Option(
         "output.out", Path, OUTPUT, "FILE|DIR",
         "A video (.mp4, .mkv, .mov) or a folder of PNG images. Detections go beside it as .jsonl.",
-        "Video (.mp4, .mkv, .mov) or folder of images.",
+        "Video, or folder of images.",
         ("--out", "-o"), single=True, parser=place,
     ),
     "show": Option(

@@ -15,7 +15,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from ...calib.yaml_file import refuse_newer
+from ...calib.yaml_file import NewerFormatError, refuse_newer
 from ...engines import registry
 from ...engines.base import BuildStopped
 from ...engines.build import store
@@ -176,7 +176,7 @@ def _finished(clip: Clip, mark: str) -> dict[str, Any] | None:
         return None
     try:
         refuse_newer(report)
-    except ValueError as newer:
+    except NewerFormatError as newer:
         raise InputError(f"{clip.report}: {newer}, or give --force") from newer
     same = isinstance(report, dict) and report.get("fingerprint") == mark
     return report if same and report.get("bytes") == _bytes(clip) else None

@@ -129,6 +129,7 @@ def read(path: Path, conf: float = 0.0, classes: list[str] | None = None) -> Run
     """
     import json
 
+    from ...calib.yaml_file import NewerFormatError, refuse_newer
     from ...engines.detection.weights import DETECTOR_NAMES
     from ..errors import InputError
 
@@ -140,10 +141,13 @@ def read(path: Path, conf: float = 0.0, classes: list[str] | None = None) -> Run
     for number, line in enumerate(text.splitlines(), start=1):
         try:
             frame = json.loads(line)
+            refuse_newer(frame)
             found = [d | {"box": [float(x) for x in d["box"]], "score": float(d["score"])} for d in frame["detections"]]
             if any(len(d["box"]) != 4 for d in found) or int(frame["frame"]) < 0:
                 raise ValueError
             seen |= {str(d["class"]) for d in found}
+        except NewerFormatError as newer:
+            raise InputError(f"{path}: {newer}") from newer
         except (ValueError, KeyError, TypeError, RecursionError):
             raise InputError(
                 f"{path}: line {number} is no frame of a run; give the .jsonl that a run with detection wrote"

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from fusecam.calib.rig import RigError, load_rig
 from fusecam.pipeline.cli import app
+from fusecam.pipeline.commands.labels import read as read_lines
 from fusecam.pipeline.commands.schema import FORMATS, schema
 from fusecam.pipeline.config import RunConfig, load
 from fusecam.pipeline.errors import InputError
@@ -99,8 +100,8 @@ def test_every_spelling_of_a_source_is_in_the_schema(source) -> None:
 def test_a_newer_version_is_one_line_that_names_the_file(tmp_path, monkeypatch, capfd) -> None:
     says = "has format version 2, this fusecam reads version 1: install a newer fusecam"
     newer = tmp_path / "x.yaml"
-    newer.write_text("version: 2\nsomething: new\nsources: [1]\n")
-    for error, read in ((InputError, load), (RigError, load_rig)):
+    newer.write_text('{"version": 2, "something": "new", "sources": [1]}')
+    for error, read in ((InputError, load), (RigError, load_rig), (InputError, read_lines)):
         with pytest.raises(error) as caught:
             read(newer)
         assert str(caught.value) == f"{newer}: {says}"

@@ -10,6 +10,7 @@ their frames. On nobody: people's boxes that overlap nothing that is there by a 
 from __future__ import annotations
 
 import argparse
+import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -42,7 +43,8 @@ class Found(NamedTuple):
 def count_near(lines: Sequence[dict[str, Any]], scene: str, least: float = 0.5) -> Found:
     """lines: a run's JSON lines. least: part of a person that more than must be to be seen."""
     seen, found, on_nobody = Counter[int](), Counter[int](), 0
-    for line, true in zip(lines, json_lines(SAMPLES / f"{scene}_truth.jsonl"), strict=True):
+    truth = (SAMPLES / f"{scene}_truth.jsonl").read_text().splitlines()
+    for line, true in zip(lines, map(json.loads, truth), strict=True):
         people = [d["box"] for d in line["detections"] if d["class"] == "person"]
         for one in true["objects"]:
             visible = one["visible_fraction"] * (1 - one["truncation"])

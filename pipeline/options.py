@@ -81,8 +81,8 @@ class Option:
 
 
 _CAMERA = (
-    "Camera (dev0, 0, /dev/video0), video file, folder or glob of images, ROS recording (.bag, .db3, .mcap), rtsp:// "
-    "or http:// address, named pipe, or - for standard input."
+    "Camera (dev0, 0, /dev/video0), video file, folder or glob of images, rtsp:// or http:// address, "
+    "ROS recording (drive.mcap:/topic), named pipe, or - for standard input."
 )
 OPTIONS = {
     "ir": Option(

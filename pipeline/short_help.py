@@ -24,7 +24,6 @@ COMMANDS = {
     "train": "Train a fusion network or the detector.",
     "weights": "Weights of the networks: import, list, remove.",
     "engines": "Engine cache: list, clear.",
-    "labels": "Detections as COCO, YOLO or MOTChallenge.",
     "schema": "JSON schema of JSON lines, report, run file, rig file.",
     "compile": "Build a TensorRT-RTX engine.",
 }

@@ -23,6 +23,8 @@ are coded before others have woken up."""
 _FRAGMENTS = {"movflags": "frag_keyframe+delay_moov+default_base_moof", "flush_packets": "1"}
 """With delay_moov, not empty_moov, which loses the time of a first frame that is not at 0."""
 
+_LIVE = {"flush_packets": "1", "flvflags": "no_duration_filesize"}
+
 
 class Writer(Protocol):
     """What a muxer writes to."""
@@ -50,22 +52,26 @@ class Encoder:
         preset: str,
         crf: int,
         fragments: bool = False,
+        live: bool = False,
     ) -> None:
         """image: of the size to come, (H, W, 3) RGB or (H, W). timescale: ticks per second.
 
         fragments: the file (mp4) can be played up to the last key frame at any time, whatever becomes of the process.
-            Without them a frame is still inside when `write` returns.
+            Without them, or `live`, a frame is still inside when `write` returns.
+        live: for one who watches; who joins later sees a picture within a second.
         """
         self.timescale = timescale
         self._shape = image.shape
         height, width = image.shape[:2]
         scale = str(timescale)
         # The movie's own timescale counts the edit list, by which a nonzero start is expressed.
-        options = {} if muxer == "matroska" else {"video_track_timescale": scale, "movie_timescale": scale}
+        options = {} if muxer in ("matroska", "flv") else {"video_track_timescale": scale, "movie_timescale": scale}
         coding = {"preset": preset, "crf": str(crf)}
-        if fragments:
-            options |= _FRAGMENTS
+        if fragments or live:
+            options |= _FRAGMENTS if fragments else _LIVE
             coding |= {"tune": "zerolatency", "forced-idr": "1"}  # nothing waits inside that a kill would lose
+            if live:
+                coding["g"] = str(max(1, round(rate or 25)))
             threads = "SLICE", _SLICES if height >= _HD_LINES else 1
         else:
             threads = "FRAME", _THREADS

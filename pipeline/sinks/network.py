@@ -1,0 +1,202 @@
+"""H.264 sent over the network, as RTSP, RTMP or MPEG-TS."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from fractions import Fraction
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import av
+import av.error
+
+from ...engines.host.terminal import redact
+from ..config import OutputConfig
+from ..core.frames import Pixels
+from ..core.result import Result
+from ..errors import InputError
+from .base import SinkHealth
+from .encoder import Encoder
+
+_MUXERS = {"rtsp": "rtsp", "rtmp": "flv", "srt": "mpegts", "udp": "mpegts", "tcp": "mpegts"}
+SCHEMES = tuple(_MUXERS)
+_OPTIONS = {
+    "rtsp": {"rtsp_transport": "tcp"},
+    "rtmp": {"rtmp_live": "live", "flvflags": "no_duration_filesize"},
+    "udp": {"pkt_size": "1316"},
+}
+_TICKS = 1000  # a second of FLV
+_PIPE = 8192  # bytes
+_QUEUE = 2  # frames: what waits longer gives way to what is newer
+_ANSWER_S = 5.0
+_SOON_S, _LATE_S = 0.25, 5.0  # between attempts to connect
+_END_S = 2.0  # for the last frames to go out
+_REASONS = {
+    "ConnectionRefusedError": "nothing listens there",
+    "ProtocolNotFoundError": "this FFmpeg was built without it: use rtsp, rtmp, udp or tcp",
+    "ExitError": f"no answer within {_ANSWER_S:g} s",
+    "TimeoutError": f"no answer within {_ANSWER_S:g} s",
+    "BrokenPipeError": "the receiver is gone",
+    "HTTPUnauthorizedError": "asks for a password: write USER:PASSWORD@HOST",
+    "HTTPNotFoundError": "has no such path (404)",
+}
+
+
+class _Gone(Exception):
+    """The receiver, or never there. The line that the relay said."""
+
+
+class NetworkSink:
+    """Sends every result to `url` in a thread of its own: rtsp:// (to a server that takes ANNOUNCE, as MediaMTX),
+    rtmp://, srt://, udp://, tcp://.
+
+    A receiver that is slow or gone never holds up the run: frames that it does not take in time are left out, and told;
+    the connection is made anew, after 0.25 to 5 s. Of a recording, which would be sent faster than anybody watches it,
+    frames go out, and the run goes on, at the pace of their times.
+    """
+
+    def __init__(self, url: str, config: OutputConfig, rate: Fraction | None) -> None:
+        """Raises InputError for an address that is none. rate: nominal frames per second, if known."""
+        self._shown = redact(url)
+        try:
+            parts = urlsplit(url)
+            host = parts.hostname, parts.port
+        except ValueError:
+            raise InputError(f"{self._shown}: is no address: write rtsp://HOST:PORT/PATH, IPv6 hosts in []") from None
+        if parts.scheme not in _MUXERS or not host[0]:
+            raise InputError(f"{self._shown}: is no address to send to: use {', '.join(_MUXERS)}, as rtsp://HOST/PATH")
+        self.health = SinkHealth()
+        self._url, self._muxer, self._options = url, _MUXERS[parts.scheme], _OPTIONS.get(parts.scheme, {})
+        self._quality = config.preset, config.crf
+        self._rate = rate.limit_denominator(1001) if rate else Fraction(25)
+        self._waiting: deque[tuple[Pixels, int]] = deque()
+        self._changed = threading.Condition()
+        self._ending = False
+        self._dropped = 0
+        self._origin: tuple[int, float] | None = None
+        self._thread: threading.Thread | None = None
+        self._relay: subprocess.Popen[bytes] | None = None
+
+    def write(self, result: Result) -> None:
+        """Leave a frame for the thread that sends: `result.image`, (H, W, 3) uint8 RGB."""
+        frame = result.pair.visible
+        if self._origin is None:
+            self._origin = frame.time_ns, time.monotonic()
+            self._thread = threading.Thread(target=self._send_all, name="network output", daemon=True)
+            self._thread.start()
+        since_ns = frame.time_ns - self._origin[0]
+        if frame.clock != "monotonic":
+            time.sleep(max(0.0, self._origin[1] + since_ns * 1e-9 - time.monotonic()))
+        with self._changed:
+            while len(self._waiting) >= _QUEUE:
+                self._waiting.popleft()
+                self._drop()
+            self._waiting.append((result.image, since_ns))
+            self._changed.notify()
+
+    def close(self, complete: bool) -> None:
+        """Send what waits, for two seconds at most, and end the connection."""
+        with self._changed:
+            self._ending = True
+            if not complete:
+                self._waiting.clear()
+            self._changed.notify()
+        if self._thread is not None:
+            self._thread.join(_END_S)
+            if self._thread.is_alive() and self._relay is not None:
+                self._relay.kill()  # what it waits for would hold up the end of the run
+                self._thread.join()
+            self._thread = None
+
+    def _drop(self) -> None:
+        self._dropped += 1
+        lines = [line for line in self.health.warnings if "left out" not in line]
+        told = f"{self._shown}: {self._dropped} frames left out: the receiver was gone or too slow"
+        self.health.warnings[:] = [*lines, told]
+
+    def _send_all(self) -> None:
+        pause = _SOON_S
+        while not self._over():
+            sent = self.health.written
+            try:
+                self._send()
+            except _Gone as gone:
+                self._tell(str(gone))
+            pause = _SOON_S if self.health.written > sent else min(2 * pause, _LATE_S)
+            self._wait(pause)
+
+    def _over(self) -> bool:
+        with self._changed:
+            return self._ending and not self._waiting
+
+    def _wait(self, seconds: float) -> None:
+        """Until it is time for another attempt; what comes meanwhile is left out."""
+        until = time.monotonic() + seconds
+        with self._changed:
+            while (left := until - time.monotonic()) > 0 and not self._ending:
+                self._changed.wait(left)
+            while self._waiting:
+                self._waiting.popleft()
+                self._drop()
+
+    def _next(self) -> tuple[Pixels, int] | None:
+        with self._changed:
+            while not self._waiting and not self._ending:
+                self._changed.wait()
+            return self._waiting.popleft() if self._waiting else None
+
+    def _send(self) -> None:
+        """Connect and send until the run ends or the receiver goes. Raises OSError where it goes."""
+        taken = self._next()
+        if taken is None:
+            return
+        told = {"url": self._url, "muxer": self._muxer, "options": self._options, "s": _ANSWER_S}
+        relay = subprocess.Popen(
+            [sys.executable, "-P", str(Path(__file__).with_name("relay.py"))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C is for the run, which ends it
+        )
+        assert relay.stdin is not None and relay.stderr is not None
+        if hasattr(fcntl, "F_SETPIPE_SZ"):  # what waits in the pipe is older than what is shown
+            fcntl.fcntl(relay.stdin, fcntl.F_SETPIPE_SZ, _PIPE)
+        self._relay, encoder, last = relay, None, -1
+        try:
+            with relay.stdin as pipe:
+                pipe.write(json.dumps(told).encode() + b"\n")
+                encoder = Encoder(pipe, "flv", taken[0], _TICKS, self._rate, *self._quality, live=True)
+                while taken is not None:
+                    image, since_ns = taken
+                    last = max(round(since_ns * _TICKS / 1_000_000_000), last + 1)
+                    encoder.write(image, last)
+                    pipe.flush()
+                    self.health.written += 1
+                    taken = self._next()
+                encoder.finish()
+            if relay.wait(_END_S):
+                raise BrokenPipeError
+        except (OSError, av.error.FFmpegError, subprocess.TimeoutExpired) as error:
+            if encoder is not None:
+                encoder.abandon()
+            late = isinstance(error, subprocess.TimeoutExpired)
+            relay.kill()
+            said = "TimeoutError" if late else relay.stderr.read(1000).decode(errors="replace").strip()
+            raise _Gone(said or "BrokenPipeError") from error
+        finally:
+            relay.kill()
+            relay.stderr.close()
+            relay.wait()
+
+    def _tell(self, said: str) -> None:
+        name, _, reason = said.partition(" ")
+        why = _REASONS.get(name) or redact(reason)
+        line = f"{self._shown}: not sent: {why}; it is tried again"
+        if line not in self.health.warnings:
+            self.health.warnings.append(line)

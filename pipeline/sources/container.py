@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import av
 import av.container
 import av.error
@@ -12,15 +14,27 @@ from ..errors import InputError
 from .base import SourceHealth
 
 _PIXELS = {"max_pixels": str(MOST_PIXELS)}
+_FORGIVING: dict[str, Any] = {} if int(av.__version__.partition(".")[0]) >= 19 else {"metadata_errors": "replace"}
+"""From 19 on PyAV does so by itself, and knows the argument no more."""
 _TEXT_CODECS = {"ansi", "bintext", "xbin", "idf"}
 """FFmpeg renders text as video: never what a camera's file is."""
 
 
-def bounded(protocols: str) -> dict[str, str]:
-    """Options for `av.open`: no picture over MOST_PIXELS is decoded, and what is read can make FFmpeg open nothing but
-    these protocols (names with commas between): an SDP or playlist in a file would else listen on the network.
+def open_container(
+    source: Any, protocols: str, options: dict[str, str] | None = None, timeout: tuple[float, float] | None = None
+) -> av.container.InputContainer:
+    """A file, an address or something to read from, opened by FFmpeg.
+
+    No picture over MOST_PIXELS is decoded, and what is read can make FFmpeg open nothing but `protocols` (names with
+    commas between): an SDP or playlist in a file would else listen on the network. Titles and the like that are no
+    UTF-8 are no reason to refuse a file.
+
+    Raises:
+        av.error.FFmpegError: what cannot be opened.
     """
-    return {"protocol_whitelist": protocols, **_PIXELS}
+    options = {"protocol_whitelist": protocols, **_PIXELS, **(options or {})}
+    container: av.container.InputContainer = av.open(source, "r", options=options, timeout=timeout, **_FORGIVING)
+    return container
 
 
 def video_stream(container: av.container.InputContainer, spec: str, health: SourceHealth) -> VideoStream:

@@ -11,7 +11,7 @@ import av.error
 from ..config import SourceConfig
 from ..core.frames import Camera
 from ..errors import InputError
-from .container import bounded, true_pace
+from .container import open_container, true_pace
 from .polarity import Polarity
 from .video import VideoSource, VideoTraits
 
@@ -38,7 +38,7 @@ def open_file(
     if not head:
         raise InputError(f"{spec}: is an empty file: record or copy it again")
     try:
-        container = av.open(str(path.absolute()), "r", options=bounded("file,crypto,data"), metadata_errors="replace")
+        container = open_container(str(path.absolute()), "file,crypto,data")
         if start_s > 0:
             with suppress(av.error.FFmpegError):  # formats without an index are read from their start
                 pace = true_pace(container.streams.video[0], config.side(camera).rate) if container.streams.video else 1

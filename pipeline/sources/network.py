@@ -13,7 +13,7 @@ from ...engines.host.terminal import redact
 from ..config import SourceConfig
 from ..core.frames import Camera
 from ..errors import InputError
-from .container import bounded
+from .container import open_container
 from .live import LiveSource
 from .timing import NetworkTimes
 from .video import VideoSource, VideoTraits
@@ -55,7 +55,7 @@ def open_network(spec: str, camera: Camera, config: SourceConfig) -> LiveSource:
 
 def network_options(scheme: str) -> dict[str, str]:
     """FFmpeg's options for a scheme. analyzeduration: microseconds of stream looked at before the first frame."""
-    options = bounded(_PROTOCOLS[scheme])
+    options = {}
     if scheme in ("rtsp", "rtsps"):
         options["rtsp_flags"] = "prefer_tcp"
     if not scheme.startswith("http"):
@@ -68,7 +68,8 @@ def _open(spec: str, shown: str, camera: Camera, config: SourceConfig, cancelled
     # RTSP reads can be interrupted and resumed; the other protocols take a timeout for the end of the stream.
     read_s = min(_RTSP_READ_S, config.open_timeout_s) if scheme in ("rtsp", "rtsps") else config.open_timeout_s
     try:
-        container = av.open(spec, "r", options=network_options(scheme), timeout=(config.open_timeout_s, read_s))
+        timeout = config.open_timeout_s, read_s
+        container = open_container(spec, _PROTOCOLS[scheme], network_options(scheme), timeout)
         live = not scheme.startswith("http") or container.duration is None
         traits = VideoTraits(
             kind="network",

@@ -17,7 +17,7 @@ import av.error
 from ..config import SourceConfig
 from ..core.frames import Camera
 from ..errors import InputError
-from .container import bounded
+from .container import open_container
 from .video import VideoSource, VideoTraits
 
 STARVED_S = 0.2
@@ -132,7 +132,7 @@ def open_pipe(spec: str, camera: Camera, config: SourceConfig) -> VideoSource:
     traits = VideoTraits(kind="pipe", interrupt=reader.interrupt, release=reader.release)
     try:
         try:
-            container = av.open(reader, "r", options=bounded("pipe"), metadata_errors="replace")
+            container = open_container(reader, "pipe")
         except BaseException:
             reader.release()
             raise

@@ -212,3 +212,19 @@ def test_size_change_in_mid_stream_is_delivered(tmp_path):
     got, _ = read(path)
     assert [f.size for f in got] == [(WIDTH, HEIGHT)] * 5 + [(160, 128)] * 5
     assert all(a.time_ns < b.time_ns for a, b in itertools.pairwise(got))
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
+def test_a_title_that_is_no_utf8_is_no_reason_to_refuse_a_file(tmp_path, name):
+    path = write_video(tmp_path / name, range(5))
+    titled = tmp_path / f"titled_{name}"
+    with av.open(str(path)) as source, av.open(str(titled), "w", options={"write_crc32": "0"}) as target:
+        target.metadata["title"] = "Autobahn nach Xxxx"
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                target.mux(packet)
+    titled.write_bytes(titled.read_bytes().replace(b"Xxxx", "Köl\xdf".encode("latin-1")))
+    got, source = read(titled)
+    assert (len(got), source.health.warnings) == (5, [])

@@ -59,6 +59,7 @@ class Stop(lightning.Callback):
                 f"the loss is {loss} at step {trainer.global_step}: diverged; lower `rate`, or mend the data"
             )
         if self.asked:
+            trainer.limit_val_batches = 0  # Lightning would validate first, for minutes
             trainer.should_stop = True
 
     @contextmanager

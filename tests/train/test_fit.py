@@ -173,6 +173,8 @@ def test_an_interrupted_run_says_how_to_go_on(recipe: Path, tmp_path: Path, numb
     assert f"stopped; {out / 'last.ckpt'} has everything so far: go on with --resume" in said
     assert "wrote" not in said
     done = torch.load(out / "last.ckpt", weights_only=True)["global_step"]
+    sheets = {int(path.stem) for path in (out / "sheets").iterdir()}
+    assert done % 2 == 0 or done not in sheets, "validated after it was asked to end"
     recipe.write_text(RECIPE.replace("STEPS", str(done + 2)))
     assert run(str(recipe), "--out", str(out), "--resume", "--devices", "1").exit_code == 0
     assert torch.load(out / "last.ckpt", weights_only=True)["global_step"] == done + 2

@@ -9,12 +9,12 @@ import typer
 if TYPE_CHECKING:
     from .build.parity import Parity
 
-engines = typer.Typer(help="Compiled engines kept on disk: list them, or remove them.", no_args_is_help=True)
+engines = typer.Typer(help="Cache of compiled engines: list, clear.", no_args_is_help=True)
 
 
 @engines.command("list")
 def show() -> None:
-    """What is kept, the engine used last first: size, age, and how it compared with eager torch."""
+    """List cached engines, last used first: size, age, PSNR to eager PyTorch."""
     import time
 
     from rich import box
@@ -46,7 +46,7 @@ def show() -> None:
 
 @engines.command()
 def clear() -> None:
-    """Remove everything that is kept. The next start of every engine takes some seconds longer."""
+    """Empty the cache. The next start of each engine builds it again."""
     from .build import store
     from .host.terminal import Terminal, markup
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-weights = typer.Typer(help="Weights of the networks: import your own, list, remove.", no_args_is_help=True)
+weights = typer.Typer(help="Weights of the fusion networks: import, list, remove.", no_args_is_help=True)
 
 
 @weights.command("import")
@@ -17,14 +17,13 @@ def take(
         list[Path],
         typer.Argument(
             metavar="FILE...",
-            help="weights.safetensors of a training run; of iassf and dfvo also the authors' checkpoint, in one file "
-            "or in several.",
+            help="weights.safetensors of a training run; for iassf and dfvo also the authors' checkpoints.",
         ),
     ],
 ) -> None:
-    """Take weights into the folder of your own, from where [bold]--engine[/bold] NAME finds them first.
+    """Import weights of a network; they replace the shipped ones.
 
-    Checkpoints are read without running anything in them; tensors are all that is taken.
+    Checkpoints are read as tensors alone; nothing in them is run.
 
     [bold]Example[/bold]
 
@@ -45,7 +44,7 @@ def take(
 def drop(
     name: Annotated[str, typer.Argument(metavar="NAME", help="realtime, tiny, iassf, dfvo or lure.")],
 ) -> None:
-    """Remove imported weights, so that the shipped ones are used again.
+    """Remove imported weights; the shipped ones are used again.
 
     [bold]Example[/bold]
 
@@ -59,7 +58,7 @@ def drop(
 
 @weights.command("list")
 def show() -> None:
-    """Which networks have weights, and where these came from."""
+    """List networks, their weights and where these came from."""
     from .host.terminal import Terminal, markup
     from .networks import checkpoints
 

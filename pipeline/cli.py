@@ -15,13 +15,14 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from ..engines.host.options import option
 from ..engines.host.terminal import Terminal, markup, redact
 from . import options
 from .commands.labels import labels
 from .core.log import tell, write_json_lines, writing
 from .core.stderr import FULL, crashed, guard_stderr
 from .errors import InputError, expected_errors
-from .short_help import ShortHelp, show_whole
+from .short_help import ShortCommand, ShortHelp, show_whole
 
 EXAMPLES = """
 fusecam --ir dev0 --vis dev1 --rig rig.yaml     [dim]two cameras, in a window[/dim]
@@ -33,13 +34,11 @@ fusecam batch DRIVES DRIVES -o FUSED            [dim]x_ir.mp4 with x_vis.mp4, ..
 BATCH_EXAMPLES = """
 [bold]Examples[/bold]
 
-fusecam batch drives drives -o fused         [dim]drives/a_ir.mp4 with drives/a_vis.mp4[/dim]
+fusecam batch drives drives -o fused --rig rig.yaml   [dim]a_ir.mp4, a_vis.mp4[/dim]
 
-fusecam batch irs viss -o fused              [dim]irs/a.mp4 with viss/a.mp4[/dim]
+fusecam batch irs viss -o fused --ray                 [dim]a.mp4 in both[/dim]
 
-fusecam batch 'drives/*/ir.mkv' 'drives/*/vis.mkv' -o fused --rig rig.yaml   [dim]a folder for each drive[/dim]
-
-fusecam batch drives drives -o fused --ray   [dim]over the Ray cluster of this machine[/dim]
+fusecam batch 'drives/*/ir.mkv' 'drives/*/vis.mkv' -o fused
 """
 app = typer.Typer(
     name="fusecam",
@@ -51,6 +50,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 console = Terminal(stderr=True, emoji=False)
+
+HelpAll = Annotated[bool, typer.Option("--help-all", callback=show_whole, is_eager=True, help="All options.")]
 
 
 def _version(asked: bool) -> None:
@@ -68,9 +69,7 @@ def run(
     version: Annotated[
         bool | None, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = None,
-    help_all: Annotated[
-        bool, typer.Option("--help-all", callback=show_whole, is_eager=True, help="All options.")
-    ] = False,
+    help_all: HelpAll = False,
     **given: Any,
 ) -> None:
     """Fuse an infrared and a visible camera: synchronised, registered, dehazed, enhanced, with detection."""
@@ -95,7 +94,7 @@ def run(
     raise typer.Exit(run_session(load(config, overrides), console))
 
 
-@app.command(epilog=BATCH_EXAMPLES, cls=options.BareRay)
+@app.command(epilog=BATCH_EXAMPLES, cls=ShortCommand)
 @options.taking(single=False, after=6)
 def batch(
     ir_source: Annotated[
@@ -106,48 +105,33 @@ def batch(
     ],
     out: Annotated[
         Path,
-        typer.Option(
-            "--out",
-            "-o",
-            metavar="DIR",
-            parser=options.place,
-            rich_help_panel=options.OUTPUT,
-            help="Folder for the results.",
-            show_default=False,
+        option(
+            "--out", "-o", panel=options.OUTPUT, metavar="DIR", parser=options.place, help="Folder for the results."
         ),
     ],
-    force: Annotated[
-        bool, typer.Option("--force", rich_help_panel=options.RUN, help="Redo clips that are already finished.")
-    ] = False,
+    force: Annotated[bool, option("--force", panel=options.RUN, help="Redo clips that are already finished.")] = False,
     ray: Annotated[
         str | None,
-        typer.Option(
+        option(
+            panel=options.RUN,
             metavar="[ADDRESS]",
-            rich_help_panel=options.RUN,
-            show_default=False,
-            help="Run the clips over a Ray cluster: HOST:PORT or ray://HOST:PORT; without ADDRESS the one that this "
-            "machine is in, or a new one of this machine alone.",
+            help="Run on a Ray cluster at HOST:PORT or ray://HOST:PORT. Without ADDRESS: the cluster that this machine "
+            "is in, or a new one of this machine alone.",
         ),
     ] = None,
     ray_cores: Annotated[
         int | None,
-        typer.Option(
-            metavar="N",
-            min=1,
-            rich_help_panel=options.RUN,
-            show_default=False,
-            help="Processor cores for each clip on the cluster. Default: 2.",
-        ),
+        option(panel=options.RUN, metavar="N", min=1, help="Cores for each clip on the cluster. Default: 2."),
     ] = None,
+    help_all: HelpAll = False,
     **given: Any,
 ) -> None:
-    """Fuse folders of clips, one after the other or over a cluster; what is finished is not done again.
+    """Fuse folders of clips, one after the other or on a cluster. Finished clips are skipped.
 
-    Infrared and visible clips belong together when their names are equal once the camera's marker
-    (ir, thermal, lwir, T, IRX; vis, rgb, eo, W, MAX; ...) is taken off: a_ir.mp4 with a_vis.mp4, or a.mp4 in two
-    folders.
-    Where globs go through folders, names are what their * stand for: of 'd*/ir.mp4' and 'd*/vis.mp4' d1 and so on.
-    The results are DIR/a.mp4, DIR/a.jsonl and DIR/a.report.json, with the frames and times of the visible clip.
+    Clips pair by name without the camera's marker (ir, thermal, T; vis, rgb, W):
+    a_ir.mp4 with a_vis.mp4, or a.mp4 in two folders. Of globs through folders
+    ('d*/ir.mp4') the parts for * are the names. Results: DIR/a.mp4, DIR/a.jsonl
+    and DIR/a.report.json.
     """
     from .batch.run import run_batch
     from .config import load
@@ -168,18 +152,15 @@ def demo(
     out: Annotated[
         Path, typer.Option("--out", "-o", metavar="DIR", parser=options.place, help="Folder for the results.")
     ] = Path("fusecam-demo"),
-    weights: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help=options.OPTIONS["weights"].help, show_default=False),
-    ] = None,
+    detector: Annotated[Path | None, option(metavar="FILE", help=options.OPTIONS["detector"].help)] = None,
 ) -> None:
-    """Run the sample clips (fog by day, clear night, fog by night): videos, contact sheet, latency table.
+    """Run the sample clips: fog by day, clear night, fog by night.
 
-    Needs no camera, no network and no GPU.
+    Writes fused videos, a contact sheet and latencies. Needs no camera, network or GPU.
     """
     from .commands.demo import run_demo
 
-    raise typer.Exit(run_demo(out, weights, console))
+    raise typer.Exit(run_demo(out, detector, console))
 
 
 app.command()(labels)
@@ -205,7 +186,7 @@ def schema(
 
 @app.command()
 def doctor() -> None:
-    """Show what this machine has, what fusecam will use, and why."""
+    """Show hardware, backends and engines of this machine, and why each is used."""
     from .commands.doctor import run_doctor
 
     run_doctor(Terminal(emoji=False))

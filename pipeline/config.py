@@ -240,14 +240,14 @@ class RunConfig(_Section, Versioned):
     @model_validator(mode="after")
     def _consistent(self) -> RunConfig:
         if self.detector.enabled and self.detector.weights is None and not DETECTOR_WEIGHTS.exists():
-            raise ValueError("detection needs weights: give --weights FILE (any Ultralytics detector), or --no-detect")
+            raise ValueError("detection needs weights: give --detector FILE (any Ultralytics detector), or --no-detect")
         if not self.detector.wanted and (self.detector.track or self.overlay.trails):
             what = "tracking" if self.detector.track else "trails"
-            raise ValueError(f"{what} without detection: give --detect or --weights FILE, or leave {what} out")
+            raise ValueError(f"{what} without detection: give --detect or --detector FILE, or leave {what} out")
         if self.record.events and self.record.folder is None:
             raise ValueError("event clips are cut out of a recording: give --record DIR too")
         if self.record.events and not self.detector.wanted:
-            raise ValueError("event clips without detection: give --weights FILE, or leave out --no-detect")
+            raise ValueError("event clips without detection: give --detector FILE, or leave out --no-detect")
         if self.overlay.trails and not self.detector.track:
             raise ValueError("trails need numbered objects: give --track too")
         return self

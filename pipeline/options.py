@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from ..engines.host.options import option
 from .errors import InputError
 
 RUN, HOW, OUTPUT, WATCH = "Input", "Processing", "Output", "Monitoring"
@@ -72,10 +73,9 @@ class Option:
 
     def parameter(self, name: str) -> inspect.Parameter:
         """For the signature of a typer command."""
-        declared = typer.Option(
-            *self.names, rich_help_panel=self.panel, metavar=self.metavar, show_default=False, help=self.help,
-            parser=self.parser, min=self.least,
-        )  # fmt: skip
+        declared = option(
+            *self.names, panel=self.panel, metavar=self.metavar, help=self.help, parser=self.parser, min=self.least
+        )
         kind: Any = Annotated[self.kind | None, declared]
         return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
 
@@ -171,7 +171,7 @@ OPTIONS = {
         "engine.prompt", str, HOW, "TEXT|auto",
         "Degradations, in words: 'foggy night, weak thermal contrast'. Instead of --dehaze and --lift. Default: auto.",
     ),
-    "weights": Option(
+    "detector": Option(
         "detector.weights", Path, HOW, "FILE",
         "Another detector: any Ultralytics .pt file, which is a pickle, so load only what you trust, or the "
         ".safetensors of `fusecam train`. Default: fusecam's own.",
@@ -224,6 +224,8 @@ OPTIONS = {
     ),
 }  # fmt: skip
 """By name; the most used first."""
+OLD_NAMES = {"--weights": "--detector", "--every": "--stride", "--split": "--group-by"}
+"""Of every command: what was once a name of an option, and is still understood."""
 THIS_CLUSTER = "this"
 
 
@@ -260,7 +262,7 @@ def overrides(**given: Any) -> dict[str, Any]:
     if prompt is not None and prompt.strip().lower() != "auto":
         clashes += [("--prompt", f"--{name}") for name in ("dehaze", "lift") if given.get(name, "auto") != "auto"]
     if detect is False:
-        others = [name for name in ("weights", "classes", "conf", "track", "trails") if given.get(name)]
+        others = [name for name in ("detector", "classes", "conf", "track", "trails") if given.get(name)]
         clashes += [("--no-detect", f"--{name}") for name in others]
     if trails and given.get("track") is False:
         clashes.append(("--trails", "--no-track"))

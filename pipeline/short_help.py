@@ -1,4 +1,4 @@
-"""`fusecam --help` on one screen: the most used options and every command, a line each; `--help-all` has all of it."""
+"""Help on one screen: the most used options and every command, a line each; `--help-all` has all of it."""
 
 from __future__ import annotations
 
@@ -32,23 +32,43 @@ COMMANDS = {
 class ShortHelp(TyperGroup):
     """A group of commands whose help is short unless the whole is asked for."""
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Take old names of options, of commands too, for the new ones."""
+        named = [(name, equals + value) for name, equals, value in (arg.partition("=") for arg in args)]
+        return super().parse_args(ctx, [options.OLD_NAMES.get(name, name) + rest for name, rest in named])
+
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Print it."""
-        if ctx.meta.get(WHOLE):
-            super().format_help(ctx, formatter)
-            return
-        short: Any = copy.copy(self)
-        short.params = [_shortened(each, BRIEF[each.name]) for each in self.params if each.name in BRIEF]
-        short.commands = {
-            name: _named(self.commands[name], line) for name, line in COMMANDS.items() if name in self.commands
-        }
-        short.list_commands = lambda ctx: list(short.commands)
+        short: Any = self
+        if not ctx.meta.get(WHOLE):
+            short = copy.copy(self)
+            short.params = [_shortened(each) for each in self.params if each.name in BRIEF]
+            short.commands = {
+                name: _named(self.commands[name], line) for name, line in COMMANDS.items() if name in self.commands
+            }
+            short.list_commands = lambda ctx: list(short.commands)
         super(ShortHelp, short).format_help(ctx, formatter)
 
 
-def _shortened(option: Any, text: str) -> Any:
+class ShortCommand(options.BareRay):
+    """A command that has options of the table: of these its short help has the most used."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Print it."""
+        short: Any = self
+        if not ctx.meta.get(WHOLE):
+            short = copy.copy(self)
+            shared = {name for name, option in options.OPTIONS.items() if not option.single}
+            hidden = shared - BRIEF.keys()
+            short.params = [_shortened(each, each.name in shared) for each in self.params if each.name not in hidden]
+        super(ShortCommand, short).format_help(ctx, formatter)
+
+
+def _shortened(option: Any, brief: bool = True) -> Any:
     short = copy.copy(option)
-    short.help, short.rich_help_panel, short.secondary_opts = text, None, []
+    short.rich_help_panel = None
+    if brief:
+        short.help, short.secondary_opts = BRIEF[option.name], []
     return short
 
 

@@ -34,15 +34,15 @@ def train(
             help="Root of the data sets (train/DATA.md). Default: $FUSECAM_DATA.",
         ),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in --out.")] = False,
-    devices: Annotated[
-        str, typer.Option(metavar="N|auto", help="How many GPUs (or CPU processes) to train on.")
-    ] = "auto",
+    resume: Annotated[bool, typer.Option("--resume", help="Resume from the last checkpoint in --out.")] = False,
+    devices: Annotated[str, typer.Option(metavar="N|auto", help="Number of GPUs, or CPU processes.")] = "auto",
 ) -> None:
-    """Train a fusion network, or the detector, by a recipe: data, degradations and schedule are in the one YAML file.
+    """Train a fusion network or the detector.
 
-    Writes weights.safetensors (fp16) after every epoch; for a fusion network with a contact sheet of held-out pairs. A
-    recipe with the key `detector` trains the detector, on frames that the engine fuses first.
+    The recipe has data, degradations and schedule. weights.safetensors (fp16)
+    is written after every epoch, for a fusion network with a contact sheet of
+    held-out pairs. A recipe with the key `detector` trains the detector on
+    frames that the engine fuses first.
 
     [bold]Example[/bold]
 

@@ -50,7 +50,7 @@ class DetectorEngine:
         try:
             self._digest = store.digest_of([weights])
         except OSError as e:
-            raise EngineError(f"{weights}: {e.strerror}; give the detector's weights with --weights") from e
+            raise EngineError(f"{weights}: {e.strerror}; give the detector's weights with --detector") from e
 
     @property
     def name(self) -> str:

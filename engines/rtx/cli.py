@@ -21,21 +21,17 @@ def compile_command(
             "-o",
             metavar="FILE",
             show_default=False,
-            help="The engine; FILE.json beside it says what it is. Replaces what is there, once it is whole.",
+            help="Engine file; FILE.json beside it describes it.",
         ),
     ],
     engine: Annotated[
         str,
-        typer.Option(
-            metavar="NAME", help="realtime, tiny, physics, average, iassf, dfvo or lure; always in half precision."
-        ),
+        typer.Option(metavar="NAME", help="realtime, tiny, physics, average, iassf, dfvo or lure; in fp16."),
     ] = "realtime",
-    size: Annotated[
-        str, typer.Option(metavar="WxH", help="Size of the visible frames; the engine takes no other.")
-    ] = "640x480",
+    size: Annotated[str, typer.Option(metavar="WxH", help="Size of visible frames, fixed.")] = "640x480",
     infrared: Annotated[
         str | None,
-        typer.Option(metavar="WxH", show_default="as --size", help="Size of the infrared frames as they come."),
+        typer.Option(metavar="WxH", show_default="as --size", help="Size of infrared frames."),
     ] = None,
     reduce: Annotated[
         int,
@@ -43,27 +39,26 @@ def compile_command(
             metavar="N",
             min=1,
             max=16,
-            help="Average infrared over NxN pixels before it is warped: as many as one visible pixel spans.",
+            help="Average infrared over NxN pixels before the warp.",
         ),
     ] = 1,
     unlifted: Annotated[
         bool,
-        typer.Option("--unlifted", help="Also give the fused frame without lift, for a detector."),
+        typer.Option("--unlifted", help="Add the frame without enhancement, for a detector."),
     ] = False,
     target: Annotated[
-        str, typer.Option(metavar="LIST", help="GPUs, by compute capability: sm75, sm80, sm86, sm89, sm120, sm121.")
+        str, typer.Option(metavar="LIST", help="Compute capabilities: sm75, 80, 86, 89, 120, 121.")
     ] = "sm75,sm86,sm89,sm120",
 ) -> None:
     r"""Build a TensorRT-RTX engine for NVIDIA RTX GPUs; no GPU is needed.
 
-    The network, with the warp by a rig's map before it, goes through ONNX
-    into one engine for all targets. The map is one of its inputs. The engine is
-    refused if an operator is not supported, or if any map in it is wider than
-    half precision. FILE.json lists its inputs and outputs, the hash of the
-    weights, sizes, targets, versions, and the precision of every layer.
+    Warp and network go through ONNX into one engine for all targets; the rig's
+    map is an input. Unsupported operators and maps wider than fp16 are errors.
+    FILE.json lists inputs, outputs, sizes, targets, versions, the hash of the
+    weights and the precision of every layer.
 
-    The engine is built here but not run: neither its speed nor its output has
-    been checked on a GPU. Compare it with the network before it is used.
+    The engine is built, not run: compare its output and speed on your GPU with
+    the network before you use it.
 
     Needs: pip install 'fusecam\[tensorrt-rtx]' (Linux or Windows, x86).
 

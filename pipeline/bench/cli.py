@@ -3,69 +3,55 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-WHAT, OUTPUT = "What to measure", "Where it goes"
+from ...engines.host.options import option
 
-
-def _option(*names: str, panel: str = WHAT, metavar: str | None = None, default: bool = False, **more: Any) -> Any:
-    return typer.Option(*names, rich_help_panel=panel, metavar=metavar, show_default=default, **more)
+INPUT, OUTPUT = "Input", "Output"
 
 
 def bench(
     engine: Annotated[
         list[str] | None,
-        _option(
+        option(
+            panel=INPUT,
             metavar="NAME",
-            help="NAME[:BACKEND[:PRECISION]]; what is left out stands for all there is. May be given several times. "
-            "Default: every real-time engine that this machine can run; iassf, dfvo and lure by name.",
+            help="NAME[:BACKEND[:PRECISION]]; parts left out: all. Repeatable. Default: every real-time engine.",
         ),
     ] = None,
     size: Annotated[
-        list[str] | None,
-        _option(metavar="WxH", help="Size of the frames; may be given several times. Default: 640x480."),
+        list[str] | None, option(panel=INPUT, metavar="WxH", help="Frame size. Repeatable. Default: 640x480.")
     ] = None,
     repeats: Annotated[
-        int, _option(metavar="N", min=1, default=True, help="Frames timed, in rounds, each after 10 warm-ups.")
+        int, option(panel=INPUT, metavar="N", min=1, default=True, help="Timed frames, after 10 of warm-up a round.")
     ] = 500,
-    weights: Annotated[
-        Path | None,
-        _option(
-            metavar="FILE", help="Another detector than our own. A .pt file is a pickle: load only what you trust."
-        ),
-    ] = None,
     chain: Annotated[
-        bool,
-        _option(
-            "--chain/--no-chain",
-            help="Also run the whole chain, with and without the detector, recorded and live. Default: on.",
-        ),
+        bool, option("--chain/--no-chain", panel=INPUT, help="Also the whole chain, recorded and live. Default: on.")
     ] = True,
     fps: Annotated[
-        float,
-        _option(metavar="N", min=1, max=1000, default=True, help="Pace of the cameras in the whole chain's live runs."),
+        float, option(panel=INPUT, metavar="N", min=1, max=1000, default=True, help="Frame rate of the live chain.")
     ] = 30.0,
-    json: Annotated[
+    detector: Annotated[
         Path | None,
-        _option("--json", panel=OUTPUT, metavar="FILE", help="Write everything measured, with the machine."),
+        option(panel=INPUT, metavar="FILE", help="Another detector. A .pt file is a pickle: load only what you trust."),
+    ] = None,
+    json: Annotated[
+        Path | None, option("--json", panel=OUTPUT, metavar="FILE", help="Write all figures, with the machine.")
     ] = None,
 ) -> None:
-    """Measure engines side by side, the detector, and the whole chain stage by stage, on the sample clips.
+    """Measure engines, the detector and the whole chain, on the sample clips.
 
-    Each engine runs in processes of its own, in five rounds by turns with the
-    others, so that a slow minute of the machine is shared. Eager torch runs
-    twice: plain, and with channels-last weights and freed memory kept, which
-    is the fair baseline. The whole chain runs with the engines named, or the default one:
-    two H.264 streams in, fused H.264 with overlay out. First as recordings, as
-    fast as it goes, then live, as from two cameras of --fps frames a second.
-
-    On an otherwise idle machine only: a busy one is noticed and told.
+    Engines run in processes of their own, by turns in five rounds, so that all
+    share a slow minute. The baseline is eager PyTorch, plain and tuned
+    (channels-last, freed memory kept). The chain reads two H.264 streams and
+    writes one with overlay: as fast as it can, then live at --fps, with and
+    without detection. Use an idle machine; a busy one is reported.
     """
     from ...engines.host.terminal import Terminal
     from .plan import DEFAULT_SIZE, make_plan
     from .run import run_bench
 
-    plan = make_plan(engine or [], size or [DEFAULT_SIZE], repeats, weights, chain, fps)
+    plan = make_plan(engine or [], size or [DEFAULT_SIZE], repeats, detector, chain, fps)
     raise typer.Exit(run_bench(plan, json, Terminal(emoji=False), Terminal(stderr=True, emoji=False)))

@@ -74,7 +74,7 @@ def make_plan(
     """
     whole = [":".join(parse(spec)) for spec in engines or [EngineConfig().name]]
     if weights is not None and not weights.exists():
-        raise InputError(f"{weights}: no such weights; give a file with --weights, or leave it out")
+        raise InputError(f"{weights}: no such weights; give a file with --detector, or leave it out")
     return Plan(
         tuple((spec, variant) for spec in _chosen(engines) for variant in _variants(spec)),
         tuple(dict.fromkeys(whole)) if chain else (),

@@ -3,35 +3,31 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-WHAT, BOARD, OUTPUT, VIEW = "What to calibrate", "The board", "Where it goes", "What to look at"
-app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Measure how the two cameras stand: a rig file.")
+from ...engines.host.options import option
+
+WHAT, BOARD, OUTPUT = "Input", "Board", "Output"
+app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Calibrate the camera pair: a rig file.")
 
 
-def _option(*names: str, panel: str, metavar: str | None = None, default: bool = False, **more: Any) -> Any:
-    return typer.Option(*names, rich_help_panel=panel, metavar=metavar, show_default=default, **more)
-
-
-Infrared = Annotated[
-    str, _option("--ir", panel=WHAT, metavar="SOURCE", help="Infrared: folder, glob, video or camera.")
-]
-Visible = Annotated[str, _option("--vis", panel=WHAT, metavar="SOURCE", help="Visible: likewise, of the same moments.")]
+Infrared = Annotated[str, option("--ir", panel=WHAT, metavar="SOURCE", help="Infrared: folder, glob, video or camera.")]
+Visible = Annotated[str, option("--vis", panel=WHAT, metavar="SOURCE", help="Visible: likewise, at the same times.")]
 Pairs = Annotated[
     str,
-    _option(
+    option(
         "--pairs",
         panel=WHAT,
         metavar="N|CSV",
         default=True,
-        help="Pairs of frames to pool; or a file that says which images belong together: columns visible,infrared.",
+        help="Number of pairs to use, or a table of pairs: columns visible,infrared.",
     ),
 ]
 Table = Annotated[
     Path | None,
-    _option("--pairs", panel=WHAT, metavar="CSV", help="Which images belong together: columns visible,infrared."),
+    option("--pairs", panel=WHAT, metavar="CSV", help="Table of pairs: columns visible,infrared."),
 ]
 _POOLED = 30
 
@@ -47,7 +43,7 @@ def _pairs(text: str) -> tuple[int, Path | None]:
 
 @app.callback()
 def calibrate() -> None:
-    """Measure how the two cameras stand to each other: a rig file and a report."""
+    """Calibrate the camera pair: a rig file and a report."""
 
 
 @app.command()
@@ -56,53 +52,54 @@ def board(
     vis: Visible,
     size: Annotated[
         str,
-        _option("--board", panel=BOARD, metavar="WxH", help="Inner corners (or circles) across and down, as OpenCV."),
+        option("--board", panel=BOARD, metavar="WxH", help="Inner corners, or circles, as OpenCV counts them."),
     ],
     square: Annotated[
-        str, _option("--square", panel=BOARD, metavar="LENGTH", help="Side of a square (or pitch), with unit: 25mm.")
+        str, option("--square", panel=BOARD, metavar="LENGTH", help="Side of a square (or pitch), with unit: 25mm.")
     ],
-    out: Annotated[Path, _option("--out", "-o", panel=OUTPUT, metavar="YAML", help="The rig file to write.")],
+    out: Annotated[Path, option("--out", "-o", panel=OUTPUT, metavar="YAML", help="Rig file to write.")],
     pattern: Annotated[
         str,
-        _option(
+        option(
             "--pattern", panel=BOARD, metavar="NAME", default=True, help="checkerboard, charuco, circles, acircles."
         ),
     ] = "checkerboard",
     marker: Annotated[
         str | None,
-        _option(
-            "--marker", panel=BOARD, metavar="LENGTH", help="ChArUco: side of a marker. Default: 0.75 of a square."
-        ),
+        option("--marker", panel=BOARD, metavar="LENGTH", help="ChArUco: side of a marker. Default: 0.75 of a square."),
     ] = None,
     dictionary: Annotated[
-        str, _option("--dictionary", panel=BOARD, metavar="NAME", default=True, help="ChArUco: which markers.")
+        str, option("--dictionary", panel=BOARD, metavar="NAME", default=True, help="ChArUco: marker dictionary.")
     ] = "5X5_100",
     distance: Annotated[
         float,
-        _option(
-            "--distance", panel=OUTPUT, metavar="METRES", default=True, help="Where the rig aligns the two images."
-        ),
+        option("--distance", panel=OUTPUT, metavar="METRES", default=True, help="Distance of the alignment plane."),
     ] = 20.0,
     views: Annotated[
         int,
-        _option(
-            "--views", panel=WHAT, metavar="N", min=5, default=True, help="Most views to take from videos and cameras."
+        option(
+            "--views",
+            panel=WHAT,
+            metavar="N",
+            min=5,
+            default=True,
+            help="Most views to take from videos and cameras.",
         ),
     ] = 30,
-    show: Annotated[bool, _option("--show/--no-show", panel=WHAT, help="Window with board and coverage; q ends.")] = (
+    show: Annotated[bool, option("--show/--no-show", panel=WHAT, help="Window with board and coverage; q ends.")] = (
         False
     ),
     report: Annotated[
         Path | None,
-        _option("--report", panel=OUTPUT, metavar="HTML", help="Default: the rig file's name with .html."),
+        option("--report", panel=OUTPUT, metavar="HTML", help="Default: the rig file's name with .html."),
     ] = None,
     pairs: Table = None,
 ) -> None:
-    """Calibrate with a board that both cameras saw: lenses, pose, and the error to expect.
+    """Calibrate intrinsics and extrinsics with a board that both cameras see.
 
-    Folders and globs: two images for each view, paired by name. Videos and cameras:
-    views are taken where the board rests in a new place. Writes nothing if the
-    views do not determine the rig; a board seen to 20 places and tilts does.
+    Folders: two images for each view, paired by name. Videos and cameras: a view
+    is taken where the board rests in a new place. 20 places and tilts are enough;
+    nothing is written if the views do not determine the rig.
     """
     from ...calib.board import make_board
     from ...engines.host.terminal import Terminal
@@ -117,18 +114,17 @@ def board(
 def scene(
     ir: Infrared,
     vis: Visible,
-    out: Annotated[Path, _option("--out", "-o", panel=OUTPUT, metavar="YAML", help="The rig file to write.")],
+    out: Annotated[Path, option("--out", "-o", panel=OUTPUT, metavar="YAML", help="Rig file to write.")],
     pairs: Pairs = str(_POOLED),
     offset_ms: Annotated[
         float | None,
-        _option("--offset-ms", panel=WHAT, metavar="X", help="Added to infrared times. Default: measured from videos."),
+        option("--offset-ms", panel=WHAT, metavar="X", help="Added to infrared times. Default: measured from videos."),
     ] = None,
 ) -> None:
-    """Calibrate without a board, from the scene: one homography for what is far.
+    """Calibrate without a board: a homography for distant scenes.
 
-    Edges of both cameras are compared over many frames of the fixed rig. The more
-    the scenes differ, the better; twenty from a drive do. Writes nothing if the
-    frames do not single out one alignment.
+    Edges of both cameras are compared over many frames; twenty different scenes
+    of a drive are enough. Nothing is written if no alignment is clearly the best.
     """
     from ...engines.host.terminal import Terminal
     from .scene import Order, calibrate_scene
@@ -142,21 +138,21 @@ def scene(
 def reference(
     ir: Infrared,
     vis: Visible,
-    rig: Annotated[Path, _option("--rig", panel=WHAT, metavar="YAML", help="The rig file, known to be right.")],
+    rig: Annotated[Path, option("--rig", panel=WHAT, metavar="YAML", help="Rig file, known to be right.")],
     out: Annotated[
-        Path | None, _option("--out", "-o", panel=OUTPUT, metavar="YAML", help="Default: the rig file itself.")
+        Path | None, option("--out", "-o", panel=OUTPUT, metavar="YAML", help="Default: the rig file itself.")
     ] = None,
     pairs: Pairs = str(_POOLED),
     offset_ms: Annotated[
         float | None,
-        _option("--offset-ms", panel=WHAT, metavar="X", help="Added to infrared times. Default: the rig's."),
+        option("--offset-ms", panel=WHAT, metavar="X", help="Added to infrared times. Default: the rig's."),
     ] = None,
 ) -> None:
-    """Record in a rig file how edges agree today, for the drift monitor.
+    """Record in a rig file how edges agree now, for the drift monitor.
 
-    From then on runs also notice a rig that is wrong from their first second.
-    calibrate scene records this by itself; do it after calibrate board, or for
-    a rig file that came from elsewhere, when view-rig looks right.
+    Runs then notice from the first second when the rig file is wrong. Use it after
+    `calibrate board`, or for the rig file of another tool; `calibrate scene` does
+    it by itself.
     """
     from ...engines.host.terminal import Terminal
     from .reference import record_reference
@@ -166,36 +162,36 @@ def reference(
 
 
 def view_rig(
-    ir: Annotated[str, _option("--ir", panel=VIEW, metavar="SOURCE", help="Infrared: camera, video or images.")],
-    vis: Annotated[str, _option("--vis", panel=VIEW, metavar="SOURCE", help="Visible: likewise.")],
-    rig: Annotated[Path, _option("--rig", panel=VIEW, metavar="YAML", help="The rig file to judge.")],
+    ir: Annotated[str, option("--ir", panel=WHAT, metavar="SOURCE", help="Infrared: camera, video or images.")],
+    vis: Annotated[str, option("--vis", panel=WHAT, metavar="SOURCE", help="Visible: likewise.")],
+    rig: Annotated[Path, option("--rig", panel=WHAT, metavar="YAML", help="Rig file.")],
     distance: Annotated[
-        float | None, _option("--distance", panel=VIEW, metavar="METRES", help="Where to align. Default: the rig's.")
+        float | None,
+        option("--distance", panel=WHAT, metavar="METRES", help="Of the alignment plane. Default: the rig's."),
     ] = None,
     offset_ms: Annotated[
-        float | None, _option("--offset-ms", panel=VIEW, metavar="X", help="Added to infrared times, in milliseconds.")
+        float | None, option("--offset-ms", panel=WHAT, metavar="X", help="Added to infrared times, in milliseconds.")
     ] = None,
     mode: Annotated[
         str,
-        _option("--mode", panel=OUTPUT, metavar="NAME", default=True, help="blend, blink, or side: side by side."),
+        option("--mode", panel=OUTPUT, metavar="NAME", default=True, help="blend, blink, or side: side by side."),
     ] = "blend",
     out: Annotated[
         Path | None,
-        _option("--out", "-o", panel=OUTPUT, metavar="FILE|DIR", help="A PNG (first pair), a video, or a folder."),
+        option("--out", "-o", panel=OUTPUT, metavar="FILE|DIR", help="A PNG (first pair), a video, or a folder."),
     ] = None,
     show: Annotated[
-        bool | None, _option("--show/--no-show", panel=OUTPUT, help="Window; q closes it. Default: on without --out.")
+        bool | None, option("--show/--no-show", panel=OUTPUT, help="Window; q closes it. Default: on without --out.")
     ] = None,
     pairs: Annotated[
         Path | None,
-        _option("--pairs", panel=VIEW, metavar="CSV", help="Which images belong together, as for calibrate."),
+        option("--pairs", panel=WHAT, metavar="CSV", help="Table of pairs: columns visible,infrared."),
     ] = None,
 ) -> None:
-    """Show both cameras registered by a rig file, so that a person can judge it.
+    """Show both cameras registered by a rig file.
 
-    blend: visible in cyan, infrared in red; what coincides has no coloured seams.
-    Things nearer or farther than the aligned distance are off by the parallax
-    that the calibration's report lists.
+    blend: visible in cyan, infrared in red; aligned edges have no coloured seams.
+    Objects off the alignment plane have parallax; see the calibration's report.
     """
     from ...engines.host.terminal import Terminal
     from .view import view_rig as run

@@ -36,7 +36,7 @@ def run_demo(out: Path, weights: Path | None, console: Console) -> int:
     with console.status("building the engine"):
         tools = build_tools(base.engine, base.detector)
     if tools.detector is None:
-        console.print("No detector weights are installed: the demo runs without detection (--weights FILE adds it).")
+        console.print("No detector weights are installed: the demo runs without detection (--detector FILE adds it).")
     rows, tables, doubtful = [], [], False
     with as_file(files("fusecam.samples")) as samples, interruptible() as stop:
         for scene, title in SCENES.items():

@@ -100,6 +100,6 @@ def _imported() -> str:
 
 def _detector() -> str:
     if not DETECTOR_WEIGHTS.exists():
-        return "none unless --weights names an Ultralytics model; runs on the CPU"
+        return "none unless --detector names an Ultralytics model; runs on the CPU"
     own = ", ".join(DETECTOR_NAMES.values())
-    return f"fusecam's own ({own}), by OpenVINO on the CPU, at the precision that is quickest; --weights names another"
+    return f"fusecam's own ({own}), by OpenVINO on the CPU, at the precision that is quickest; --detector names another"

@@ -197,7 +197,7 @@ def test_weights_that_cannot_be_used_are_refused_once_before_the_first_clip(tmp_
     for name in "abc":
         pair_of_clips(drives, name=name, frames=3)
     folder.mkdir()
-    answer = run(drives, drives, "--out", tmp_path / "out", *COMMON, "--weights", folder)
+    answer = run(drives, drives, "--out", tmp_path / "out", *COMMON, "--detector", folder)
     assert answer.code == 1
     assert answer.said.count("not weights for the detector") == 1 and "failed" not in answer.said
     assert not list((tmp_path / "out").glob("*"))

@@ -123,7 +123,7 @@ def test_whole_chain_is_told_stage_by_stage(report):
 def test_a_detector_has_its_row(tmp_path, run):
     weights, target = own_weights(tmp_path / "small.safetensors"), tmp_path / "report.json"
     arguments = ("--engine", "average:openvino:f32", "--size", "64x48", "--repeats", 5, "--no-chain")
-    answer = run("bench", *arguments, "--weights", weights, "--json", target)
+    answer = run("bench", *arguments, "--detector", weights, "--json", target)
     assert answer.code == 0, answer.said
     (row,) = json.loads(target.read_text())["detectors"]
     assert row["detector"] in ("small:openvino:f32", "small:openvino:bf16")
@@ -189,7 +189,7 @@ def test_what_fails_is_told_and_the_rest_is_kept(tmp_path, run):
         3,
         "--fps",
         240,
-        "--weights",
+        "--detector",
         weights,
     )
     answer = run("bench", *arguments, "--json", target)
@@ -206,7 +206,7 @@ def test_what_fails_is_told_and_the_rest_is_kept(tmp_path, run):
     [
         (("--engine", "nothing"), "unknown name 'nothing'"),
         (("--size", "big"), "--size big"),
-        (("--weights", "/nowhere.pt"), "/nowhere.pt"),
+        (("--detector", "/nowhere.pt"), "/nowhere.pt"),
         (("--engine", "average", "--json", "/proc/report.json"), "/proc/report.json"),
     ],
 )

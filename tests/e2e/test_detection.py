@@ -26,7 +26,7 @@ def test_boxes_reach_the_json_lines_the_report_and_the_picture(tmp_path, monkeyp
     ir, vis = pair_of_clips(tmp_path, frames=6, size=(320, 240))
     settings = tmp_path / "run.yaml"
     settings.write_text("detector: {confidence: 0.01}\n")
-    arguments = ("--ir", ir, "--vis", vis, "--config", settings, "--weights", weights, *QUICK)
+    arguments = ("--ir", ir, "--vis", vis, "--config", settings, "--detector", weights, *QUICK)
     answer = run(*arguments, "--out", tmp_path / "o.mp4", "--report", tmp_path / "r.json")
     assert answer.code == 0, answer.said
     found = [detection for line in json_lines(tmp_path / "o.jsonl") for detection in line["detections"]]
@@ -47,7 +47,7 @@ def test_a_class_that_the_model_does_not_know(tmp_path, monkeypatch, capfd, weig
     settings = tmp_path / "run.yaml"
     settings.write_text("detector: {classes: [unicorn]}\n")
     run = partial(fusecam, monkeypatch=monkeypatch, capfd=capfd)
-    answer = run("--ir", ir, "--vis", vis, "--config", settings, "--weights", weights, "--out", tmp_path / "o.mp4")
+    answer = run("--ir", ir, "--vis", vis, "--config", settings, "--detector", weights, "--out", tmp_path / "o.mp4")
     assert answer.code == 1
     assert "unicorn" in answer.said
     assert "person" in answer.said
@@ -62,7 +62,7 @@ def own(tmp_path_factory):
 def test_weights_of_our_own_run_as_an_engine_with_tracks_trails_and_tint(tmp_path, monkeypatch, capfd, own):
     run = partial(fusecam, monkeypatch=monkeypatch, capfd=capfd)
     ir, vis = pair_of_clips(tmp_path, frames=8, size=(320, 240))
-    arguments = ("--ir", ir, "--vis", vis, "--weights", own, "--conf", "0.9", *QUICK, "--report", tmp_path / "r.json")
+    arguments = ("--ir", ir, "--vis", vis, "--detector", own, "--conf", "0.9", *QUICK, "--report", tmp_path / "r.json")
     answer = run(*arguments, "--trails", "--tint", "--out", tmp_path / "o.mp4")
     assert answer.code == 0, answer.said
     lines = json_lines(tmp_path / "o.jsonl")
@@ -85,7 +85,7 @@ def test_weights_of_our_own_run_as_an_engine_with_tracks_trails_and_tint(tmp_pat
 def test_classes_and_confidence_are_options(tmp_path, monkeypatch, capfd, own):
     run = partial(fusecam, monkeypatch=monkeypatch, capfd=capfd)
     ir, vis = pair_of_clips(tmp_path, frames=2, size=(320, 240))
-    arguments = ("--ir", ir, "--vis", vis, "--weights", own, *QUICK, "--no-overlay")
+    arguments = ("--ir", ir, "--vis", vis, "--detector", own, *QUICK, "--no-overlay")
     assert run(*arguments, "--conf", "0.6", "--out", tmp_path / "all.mp4").code == 0
     every = [d for line in json_lines(tmp_path / "all.jsonl") for d in line["detections"]]
     assert min(d["score"] for d in every) > 0.6 - 1e-4
@@ -103,9 +103,9 @@ def test_classes_and_confidence_are_options(tmp_path, monkeypatch, capfd, own):
     [
         (("--no-detect", "--track"), "--no-detect and --track contradict each other"),
         (("--no-detect", "--conf", "0.5"), "--no-detect and --conf contradict each other"),
-        (("--no-track", "--trails", "--weights", "x.pt"), "--trails and --no-track contradict each other"),
-        (("--conf", "1.5", "--weights", "x.pt"), "--conf 1.5: give a number between 0 and 1"),
-        (("--weights", "x.safetensors"), "x.safetensors: No such file or directory"),
+        (("--no-track", "--trails", "--detector", "x.pt"), "--trails and --no-track contradict each other"),
+        (("--conf", "1.5", "--detector", "x.pt"), "--conf 1.5: give a number between 0 and 1"),
+        (("--detector", "x.safetensors"), "x.safetensors: No such file or directory"),
     ],
 )
 def test_options_that_cannot_be_met(tmp_path, monkeypatch, capfd, options, said):
@@ -125,7 +125,7 @@ def test_tracking_without_weights_is_refused_in_one_line(tmp_path, monkeypatch, 
         "--ir", ir, "--vis", vis, "--track", "--out", tmp_path / "o.mp4", monkeypatch=monkeypatch, capfd=capfd
     )
     assert answer.code == 1
-    assert "tracking without detection: give --detect or --weights FILE" in answer.said
+    assert "tracking without detection: give --detect or --detector FILE" in answer.said
 
 
 @pytest.mark.skipif(not DETECTOR_WEIGHTS.exists(), reason="no trained weights are installed")

@@ -46,7 +46,7 @@ def figures(tmp_path_factory: pytest.TempPathFactory):
         if (visible, lift) not in found:
             out = tmp_path_factory.mktemp("eval")
             command = ["eval", "--engine", "realtime", "--hue", "0", "--ir", SCENES / "ir", "--vis", SCENES / visible]
-            command += ["--reference", SCENES / "clear", "--every", "3", "--split", "msrs", "--out", out]
+            command += ["--reference", SCENES / "clear", "--stride", "3", "--group-by", "msrs", "--out", out]
             result = subprocess.run([*COMMAND, *map(str, command), "--lift", lift], capture_output=True, text=True)
             assert result.returncode == 0, result.stderr
             with (out / "summary.csv").open(newline="") as file:

@@ -285,7 +285,7 @@ def test_the_weights_decide_which_detector_it_is(random_weights: Path, tmp_path:
     assert create_detector(DetectorConfig(enabled=False, weights=random_weights)) is None
     default = create_detector(DetectorConfig())
     assert isinstance(default, OwnDetector) if DETECTOR_WEIGHTS.exists() else default is None
-    with pytest.raises(InputError, match=r"no\.pt: no such weights; give a file with --weights, or --no-detect"):
+    with pytest.raises(InputError, match=r"no\.pt: no such weights; give a file with --detector, or --no-detect"):
         create_detector(DetectorConfig(weights=tmp_path / "no.pt"))
     with pytest.raises(InputError, match=r"no\.safetensors: No such file or directory; .* or --no-detect"):
         create_detector(DetectorConfig(weights=tmp_path / "no.safetensors"))

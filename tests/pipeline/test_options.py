@@ -18,8 +18,8 @@ from fusecam.pipeline.config import RunConfig
 VALUES = {
     "ir": "x.mp4", "vis": "y.mp4", "config": "run.yaml", "max_frames": 3, "rig": "rig.yaml", "distance": 7.5,
     "offset_ms": 12.5, "pairs": "pairs.csv", "engine": "tiny", "dehaze": 0.5, "lift": 0.5, "hue": 0.3,
-    "prompt": "foggy night",
-    "weights": "other.pt", "classes": "person", "conf": 0.7, "out": "other", "report": "r.json", "record": "recordings",
+    "prompt": "foggy night", "detector": "other.pt",
+    "classes": "person", "conf": 0.7, "out": "other", "report": "r.json", "record": "recordings",
     "metrics": ":9101", "serve": ":8081", "token": "longenough", "ray": "host:6379", "ray_cores": 3,
 }  # fmt: skip
 NEEDED = {"events": ["--record", "d"], "ray_cores": ["--ray", "host:1"], "token": ["--serve", ":8080"]}

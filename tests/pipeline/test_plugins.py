@@ -42,7 +42,7 @@ def test_all_four_work_together(installed: dict[str, str], tmp_path: Path) -> No
     run, table, out = tmp_path / "run.yaml", tmp_path / "boxes.csv", tmp_path / "out.mkv"
     run.write_text(json.dumps({"output": {"sinks": [f"csv:{table}"]}, "sync": {"offset_ms": 0}}))
     done = fusecam(
-        installed, "--ir", "ramp://21", "--vis", "ramp://20", "--engine", "maximum:0.5", "--weights", "hot:150",
+        installed, "--ir", "ramp://21", "--vis", "ramp://20", "--engine", "maximum:0.5", "--detector", "hot:150",
         "--config", run, "--out", out,
     )  # fmt: skip
     assert done.returncode in (0, 3), done.stderr

@@ -7,20 +7,51 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from fusecam.pipeline.cli import app
+from fusecam.pipeline.options import OLD_NAMES, OPTIONS
 from fusecam.pipeline.short_help import BRIEF, COMMANDS
 
 
-def shown(option: str, columns: int) -> str:
-    done = CliRunner().invoke(app, [option], env={"COLUMNS": str(columns), "TERM": "dumb"})
+def shown(option: str, columns: int, *command: str) -> str:
+    done = CliRunner().invoke(app, [*command, option], env={"COLUMNS": str(columns), "TERM": "dumb"})
     assert done.exit_code == 0, done.output
     return done.output
 
 
-def test_it_fits_one_screen(monkeypatch: pytest.MonkeyPatch) -> None:
+SCREENS = [(), *((name,) for name in COMMANDS if name != "eval"), *(("calibrate", n) for n in ("board", "scene"))]
+
+
+@pytest.mark.parametrize("command", SCREENS, ids=lambda words: " ".join(words) or "fusecam")
+def test_it_fits_one_screen(command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """`eval` has more options than that."""
     monkeypatch.setenv("COLUMNS", "80")
-    lines = shown("--help", 80).splitlines()
+    lines = shown("--help", 80, *command).splitlines()
     assert len(lines) <= 50
     assert all(len(line) <= 80 for line in lines)
+
+
+OLD = [
+    ("--weights", ["bench", "--weights", "nowhere.pt"], "--detector"),
+    ("--weights", ["bench", "--weights=nowhere.pt"], "--detector"),
+    ("--every", ["eval", "--ir", ".", "--vis", ".", "--every", "0"], "--stride"),
+    ("--split", ["eval", "--ir", ".", "--vis", ".", "--fused", ".", "--split", "day"], "--group-by day"),
+]
+
+
+@pytest.mark.parametrize(("old", "words", "said"), OLD)
+def test_old_names_are_understood_and_not_shown(old: str, words: list[str], said: str) -> None:
+    assert {name for name, _, _ in OLD} == OLD_NAMES.keys()
+    done = CliRunner().invoke(app, words)
+    assert said in f"{done.output} {done.exception}"
+    assert all(f"{old} " not in shown("--help", 200, *command) for command in (*SCREENS, ("eval",)))
+    assert f"{old} " not in shown("--help-all", 200)
+
+
+def test_the_help_of_a_batch_has_all_of_it_where_asked() -> None:
+    short, whole = shown("--help", 200, "batch"), shown("--help-all", 200, "batch")
+    for name, option in OPTIONS.items():
+        word = f"--{name.replace('_', '-')} "
+        assert (word in whole) == (not option.single or name == "out")
+        assert (word in short) == ((not option.single and name in BRIEF) or name == "out")
 
 
 def test_short_and_whole_help_name_what_there_is() -> None:

@@ -31,7 +31,7 @@ def sources(folders):
 
 def test_the_command_prints_every_row_and_writes_every_file(folders):
     out = folders / "report/deep"
-    result = run(folders, *sources(folders), "--fused", f"ours={folders / 'fused'}", "--split", "msrs", "--out", out)
+    result = run(folders, *sources(folders), "--fused", f"ours={folders / 'fused'}", "--group-by", "msrs", "--out", out)
     assert result.exit_code == 0, result.output
     for text in ("infrared only", "visible only", "average", "maximum", "ours", "day, 1 image", "night, 2 images"):
         assert text in result.output
@@ -50,7 +50,7 @@ def test_the_command_prints_every_row_and_writes_every_file(folders):
 
 def test_the_command_runs_an_engine_and_keeps_infinities_out_of_json(folders):
     out = folders / "report"
-    arguments = ["--engine", "average:torch", "--lift", "0", "--every", "2", "--out", out]
+    arguments = ["--engine", "average:torch", "--lift", "0", "--stride", "2", "--out", out]
     result = run(folders, *sources(folders), *arguments)
     assert result.exit_code == 0, result.output
     assert "Restored visible" in result.output
@@ -96,7 +96,7 @@ def truncated(folders):
         (None, ["--fused", "x="], r"--fused x=: give DIR or NAME=DIR"),
         (None, ["--fused", "maximum={fused}"], r"--fused maximum: there is another row of that name"),
         (None, ["--fused", "{fused}", "--fused", "{fused}"], r"another method called fused"),
-        (None, ["--fused", "{fused}", "--split", "day"], r"--split day: give ENDING=GROUP"),
+        (None, ["--fused", "{fused}", "--group-by", "day"], r"--group-by day: give ENDING=GROUP"),
         (None, ["--fused", "{fused}", "--out", "{fused}/a1D.bmp"], r"a1D.bmp: cannot be written"),
         (None, ["--fused", "{fused}", "--out", "/proc/x"], r"/proc/x: cannot be written"),
         (None, ["--fused", "{fused}", "--restored-reference", "{fused}"], r"give --engine NAME with it"),

@@ -50,7 +50,7 @@ def test_split_rules(text, rule):
 
 @pytest.mark.parametrize("text", ["D", "D=", "=day", "D=day,,N=night", "D=all", "D=other"])
 def test_bad_split_rules(text):
-    with pytest.raises(TrainError, match="--split"):
+    with pytest.raises(TrainError, match="--group-by"):
         split_rule(text)
 
 

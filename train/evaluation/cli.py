@@ -3,182 +3,93 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
-INPUT, HOW, FOUND, OUTPUT = "Input", "Processing", "Detection", "Output"
+from ...engines.host.options import option
 
-
-def _option(*names: str, panel: str, metavar: str | None = None, default: bool = False, **more: Any) -> Any:
-    return typer.Option(*names, rich_help_panel=panel, metavar=metavar, show_default=default, **more)
+INPUT, FOUND, HOW, OUTPUT = "Input", "Detection and video", "Processing", "Output"
 
 
 def evaluate(
-    ir: Annotated[Path, _option(panel=INPUT, metavar="DIR", help="Infrared images, registered onto the visible ones.")],
-    vis: Annotated[Path, _option(panel=INPUT, metavar="DIR", help="Visible images as they were fed to the fusion.")],
+    ir: Annotated[Path, option(panel=INPUT, metavar="DIR", help="Infrared images, registered.")],
+    vis: Annotated[Path, option(panel=INPUT, metavar="DIR", help="Visible images, as given to the fusion.")],
     fused: Annotated[
-        list[str] | None,
-        _option(panel=INPUT, metavar="[NAME=]DIR", help="Fused images of a method; may be given several times."),
+        list[str] | None, option(panel=INPUT, metavar="[NAME=]DIR", help="A method's fused images. Repeatable.")
     ] = None,
     engine: Annotated[
-        list[str] | None,
-        _option(
-            panel=INPUT,
-            metavar="NAME",
-            help="Fuse with this engine, NAME[:BACKEND[:PRECISION]], and score it; may be given several times.",
-        ),
+        list[str] | None, option(panel=INPUT, metavar="NAME", help="Engine to fuse with and score. Repeatable.")
     ] = None,
-    reference: Annotated[
-        Path | None,
-        _option(panel=INPUT, metavar="DIR", help="Clear visible images to score against. Default: those of --vis."),
-    ] = None,
-    restored_reference: Annotated[
-        Path | None,
-        _option(
-            panel=INPUT,
-            metavar="DIR",
-            help="What the engine's restored visible images should be. Default: those of --reference.",
-        ),
-    ] = None,
-    dehaze: Annotated[
-        str, _option(panel=HOW, metavar="0..1|auto", default=True, help="How much haze the engine removes.")
-    ] = "auto",
-    lift: Annotated[
-        str,
-        _option(
-            panel=HOW, metavar="0..1|auto", default=True, help="How far the engine lifts darkness; 0 keeps it dark."
-        ),
-    ] = "auto",
-    hue: Annotated[
-        str,
-        _option(
-            panel=HOW,
-            metavar="0..1|auto",
-            default=True,
-            help="How far the engine colours what is warm; 0 to compare metrics of luma.",
-        ),
-    ] = "auto",
-    prompt: Annotated[
-        str,
-        _option(
-            panel=HOW,
-            metavar="TEXT|auto",
-            default=True,
-            help="What is wrong with the pictures, in words, such as 'foggy night', instead of --dehaze and --lift.",
-        ),
-    ] = "auto",
-    half: Annotated[
-        str | None,
-        _option(
-            panel=HOW,
-            metavar="select|report",
-            help="Of the scenes by name the 1st, 3rd, 5th ... (select: choose settings there) or the others (report).",
-        ),
-    ] = None,
-    pairs: Annotated[
-        Path | None,
-        _option(
-            panel=INPUT,
-            metavar="CSV",
-            help="Which images of --vis and --ir belong together: columns visible,infrared. Default: by their names.",
-        ),
-    ] = None,
-    every: Annotated[
-        int, _option(panel=HOW, metavar="N", min=1, default=True, help="Take every Nth scene by name, from the first.")
-    ] = 1,
-    split: Annotated[
-        str | None,
-        _option(
-            panel=HOW,
-            metavar="RULE",
-            help="Tables by name ending too: D=day,N=night; 'msrs' is short for that.",
-        ),
-    ] = None,
-    workers: Annotated[
-        int | None,
-        _option(panel=HOW, metavar="N", min=1, help="Processes that score. Default: one per core, 8 at most."),
-    ] = None,
-    video: Annotated[
-        bool,
-        _option(
-            "--video",
-            panel=HOW,
-            help="Score how steady the fused video is instead: --ir, --vis and --fused are videos of the same frames, "
-            "or folders of them in order.",
-        ),
-    ] = False,
-    detect: Annotated[
-        bool,
-        _option(
-            "--detect",
-            panel=FOUND,
-            help="Score what a detector finds in each kind of frame instead: mAP50, mAP50-95, precision, recall.",
-        ),
-    ] = False,
     labels: Annotated[
         Path | None,
-        _option(
-            panel=HOW,
-            metavar="DIR",
-            help="Boxes by the images' names: YOLO txt, 0 person, 1 bicycle, 2 car. Tells how visible these objects "
-            "stay; with --detect, what is to be found.",
-        ),
+        option(panel=INPUT, metavar="DIR", help="YOLO txt (person, bicycle, car): visibility of objects, or --detect."),
     ] = None,
-    hazy: Annotated[
-        Path | None,
-        _option(panel=FOUND, metavar="DIR", help="The visible images again, in haze: further conditions."),
+    reference: Annotated[
+        Path | None, option(panel=INPUT, metavar="DIR", help="Clear visible images. Default: --vis.")
     ] = None,
+    restored_reference: Annotated[
+        Path | None, option(panel=INPUT, metavar="DIR", help="For the restored images. Default: --reference.")
+    ] = None,
+    pairs: Annotated[
+        Path | None, option(panel=INPUT, metavar="CSV", help="Pairs: columns visible,infrared. Default: by name.")
+    ] = None,
+    detect: Annotated[
+        bool, option("--detect", panel=FOUND, help="mAP, precision and recall of detection instead.")
+    ] = False,
+    video: Annotated[
+        bool, option("--video", panel=FOUND, help="Steadiness of videos (--ir, --vis, --fused) instead.")
+    ] = False,
+    hazy: Annotated[Path | None, option(panel=FOUND, metavar="DIR", help="--vis in haze, for --detect.")] = None,
     hazy_fused: Annotated[
-        list[str] | None,
-        _option(panel=FOUND, metavar="[NAME=]DIR", help="What the methods of --fused made of the hazy images."),
+        list[str] | None, option(panel=FOUND, metavar="[NAME=]DIR", help="--fused from the hazy images.")
     ] = None,
     detector: Annotated[
         list[str] | None,
-        _option(
-            panel=FOUND,
-            metavar="[ROW=]WEIGHTS",
-            help="Weights by `fusecam train`, or YOLOv5n's of COCO as safetensors; for one row, such as "
-            "'visible only=FILE', or for all. Default: fusecam's own.",
-        ),
+        option(panel=FOUND, metavar="[ROW=]FILE", help="Weights, of one row ('visible only=FILE') or all."),
+    ] = None,
+    every: Annotated[
+        int, option("--stride", panel=HOW, metavar="N", min=1, default=True, help="Every Nth scene by name.")
+    ] = 1,
+    split: Annotated[
+        str | None,
+        option("--group-by", panel=HOW, metavar="RULE", help="Groups by name ending: D=day,N=night, or msrs for that."),
+    ] = None,
+    half: Annotated[
+        str | None,
+        option(panel=HOW, metavar="select|report", help="Scenes 1, 3, 5 ... (to tune) or 2, 4, 6 ... by name."),
+    ] = None,
+    dehaze: Annotated[str, option(panel=HOW, metavar="0..1|auto", default=True, help="Haze removal.")] = "auto",
+    lift: Annotated[str, option(panel=HOW, metavar="0..1|auto", default=True, help="Low-light enhancement.")] = "auto",
+    hue: Annotated[
+        str, option(panel=HOW, metavar="0..1|auto", default=True, help="Amber tint; 0 for metrics of luma.")
+    ] = "auto",
+    prompt: Annotated[
+        str, option(panel=HOW, metavar="TEXT|auto", default=True, help="Degradations: 'foggy night'.")
+    ] = "auto",
+    workers: Annotated[
+        int | None, option(panel=HOW, metavar="N", min=1, help="Processes. Default: one per core, 8 at most.")
     ] = None,
     out: Annotated[
         Path | None,
-        _option(
-            "--out",
-            "-o",
-            panel=OUTPUT,
-            metavar="DIR",
-            help="Write per_image.csv, summary.csv, summary.json, violins.png and worst.png: the ten worst images "
-            "of the last engine, or of the last method; with --labels visibility.csv and least_visible.png, too. With "
-            "--detect: detection.csv, pr_curves.png, "
-            "found_by_fused.png and missed_by_fused.png.",
-        ),
+        option("--out", "-o", panel=OUTPUT, metavar="DIR", help="CSV and JSON tables, plots, and the worst images."),
     ] = None,
 ) -> None:
-    """Score fused images against their sources, and show where they fail.
+    """Score fused images with EN, SD, SF, AG, MI, VIF, Qabf, QCV, SCD, CC, SSIM,
+    MS-SSIM, PSNR, NIQE, CIEDE2000 and noise; --engine adds restoration metrics.
 
-    Images of one scene are found by what their names share: numbers, words, the camera's marker apart. Rows for
-    infrared only, visible only, average and maximum always stand beside yours.
-
-    Metrics: EN, SD, SF, AG, MI, VIF, Qabf, QCV, SCD, CC, SSIM, MS-SSIM, PSNR,
-    NIQE, CIEDE2000 chroma shift, noise in flat areas, chroma of darkness; with --engine
-    also the restored visible image against the clear one; with --labels how
-    visible the labelled objects stay.
+    Images pair by name without the camera's marker. Infrared only, visible only,
+    average and maximum are listed for comparison.
 
     [bold]Examples[/bold]
-
-    fusecam eval --fused RESULTS --ir IR --vis VIS
 
     fusecam eval --fused ours=A --fused theirs=B --ir IR --vis VIS --out REPORT
 
     fusecam eval --engine physics --ir IR --vis HAZY --reference CLEAR --lift 0
 
-    fusecam eval --engine realtime --ir IR --vis VIS --labels LABELS --half report
-
     fusecam eval --video --engine realtime --ir IR.mp4 --vis VIS.mp4
 
-    fusecam eval --detect --engine realtime --ir IR --vis CLEAR --hazy HAZY --labels LABELS --split msrs
+    fusecam eval --detect --labels LABELS --engine realtime --ir IR --vis VIS
     """
     from ...engines import EngineError
     from ...engines.host.terminal import Terminal, markup
@@ -253,8 +164,8 @@ def evaluate(
                 "--labels": labels,
                 "--pairs": pairs,
                 "--half": half,
-                "--split": split,
-                "--every": every > 1,
+                "--group-by": split,
+                "--stride": every > 1,
             }
             if unfit := [option for option, value in images_only.items() if value]:
                 raise TrainError(f"{unfit[0]} is for images: leave it out, or --video")

@@ -40,10 +40,10 @@ def split_rule(text: str | None) -> dict[str, str]:
         ending, equals, group = part.strip().partition("=")
         if not (ending and equals and group):
             raise TrainError(
-                f"--split {text}: give ENDING=GROUP,ENDING=GROUP, for example D=day,N=night, or {', '.join(PRESETS)}"
+                f"--group-by {text}: give ENDING=GROUP,ENDING=GROUP, for example D=day,N=night, or {', '.join(PRESETS)}"
             )
         if group in (ALL, OTHER):
-            raise TrainError(f"--split {text}: a group cannot be called {group}")
+            raise TrainError(f"--group-by {text}: a group cannot be called {group}")
         rule[ending] = group
     return rule
 

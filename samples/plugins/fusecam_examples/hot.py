@@ -1,4 +1,4 @@
-"""A detector: `--weights hot` boxes what is bright in the fused frame; `--weights hot:200` from level 200 on."""
+"""A detector: `--detector hot` boxes what is bright in the fused frame; `--detector hot:200` from level 200 on."""
 
 from __future__ import annotations
 

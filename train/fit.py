@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
+from lightning.pytorch.callbacks import ModelCheckpoint, WeightAveraging
 from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -112,7 +113,7 @@ def run(module: Trained, recipe: Recipe, out: Path, resume: bool, devices: str, 
     # averaging takes its weights out of the module again when it is told that a validation has ended, in this order
     callbacks: list[lightning.Callback] = [Export(weights)]
     if recipe.average > 0:
-        callbacks.append(EMAWeightAveraging(decay=recipe.average))
+        callbacks.append(WeightAveraging(avg_fn=partial(averaged, decay=recipe.average)))
     callbacks += [checkpoints, stop]
     if bar:
         callbacks.append(Bar())
@@ -145,6 +146,15 @@ def run(module: Trained, recipe: Recipe, out: Path, resume: bool, devices: str, 
         if trainer.is_global_zero:
             save_weights(module.network, weights, module.about)
     return weights
+
+
+def averaged(mean: Tensor, value: Tensor, count: Tensor | int, decay: float) -> Tensor:
+    """The running mean of a weight with its next value; count: of values so far.
+
+    Short at first: at once as long as `decay` makes it, it would hold the untrained weights, and batch norm's untrained
+    variances, for thousands of steps.
+    """
+    return mean + (1 - min(decay, (1 + int(count)) / (10 + int(count)))) * (value - mean)
 
 
 def held_out(sources: list[Source]) -> list[PairDataset]:

@@ -104,6 +104,17 @@ def test_what_is_written_after_a_validation_are_the_averaged_weights(
     assert all(value.equal(averaged[name]) for name, value in after_validation.items())
 
 
+def test_the_average_soon_forgets_the_untrained_weights_and_then_is_long() -> None:
+    pytest.importorskip("lightning")
+    from fusecam.train.fit import averaged
+
+    mean = torch.ones(1)
+    for count in range(1, 60):
+        mean = averaged(mean, torch.zeros(1), torch.tensor(count), 0.998)
+    assert mean < 1e-3
+    assert averaged(torch.ones(1), torch.zeros(1), 100_000, 0.998).item() == pytest.approx(0.998)
+
+
 def test_every_device_and_every_epoch_draws_other_batches(recipe: Path) -> None:
     pytest.importorskip("lightning")
     from fusecam.train.data import PairDataset, find_pairs

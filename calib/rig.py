@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError,
 from .atomic import write_atomic
 from .foreign import Foreign, ForeignError, Size, read_foreign
 from .lens import distort, undistort
-from .yaml_file import Versioned, YamlFileError, read_yaml
+from .yaml_file import Versioned, YamlFileError, explain, read_yaml
 
 Array = npt.NDArray[np.float64]
 Map = npt.NDArray[np.float32]
@@ -293,7 +293,7 @@ def load_rig(path: Path, sizes: tuple[Size, Size] | None = None, distance: float
     try:
         rig = Rig.model_validate(data)
     except ValidationError as e:
-        raise RigError(f"{path}: {_explain_all([dict(problem) for problem in e.errors()])}") from e
+        raise RigError(f"{path}: {_explain(e)}") from e
     if foreign is not None:
         foreign.notes = [f"{path}: {note}" for note in foreign.notes]
         foreign.doubts = [f"{path}: {doubt}" for doubt in foreign.doubts]
@@ -338,28 +338,15 @@ def _resized(camera: CameraModel, size: tuple[int, int], name: str) -> CameraMod
     return camera.model_copy(update=update)
 
 
-_SECTIONS: dict[str, type[BaseModel]] = {"scene": SceneRecord, "edges": EdgeRecord}
-
-
 _MOST_TOLD = 3
 
 
-def _explain_all(problems: list[dict[str, Any]]) -> str:
+def _explain(error: ValidationError) -> str:
     """On one line that can be read: of a file that is something else altogether every key would be a problem."""
-    unknown = [str(problem["loc"][0]) for problem in problems if problem["type"] == "extra_forbidden"]
+    unknown = [str(problem["loc"][0]) for problem in error.errors() if problem["type"] == "extra_forbidden"]
     if len(unknown) > _MOST_TOLD:
         return (
             f"is no rig file: it holds {', '.join(unknown[:_MOST_TOLD])} and {len(unknown) - _MOST_TOLD} more unknown "
             f"keys; known are {', '.join(Rig.model_fields)}, and the calibrations of OpenCV, ROS and Kalibr"
         )
-    return "; ".join(_explain(problem) for problem in problems)
-
-
-def _explain(problem: dict[str, Any]) -> str:
-    where = ".".join(str(part) for part in problem["loc"])
-    if problem["type"] == "extra_forbidden":
-        below = _SECTIONS.get(str(problem["loc"][0]), CameraModel)
-        section = below if len(problem["loc"]) > 1 else Rig
-        return f"unknown key '{where}'; known there: {', '.join(section.model_fields)}"
-    message = str(problem["msg"]).removeprefix("Value error, ")
-    return f"{where}: {message}" if where else message
+    return explain(error, Rig)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
+_VARIANTS = ("function-", "literal[", "constrained-")
+"""How pydantic names the variants of a value in the place of a problem."""
 Version = Annotated[Literal[1], Field(description="version of the format; where it is missing: 1")]
 
 
@@ -52,6 +54,22 @@ def refuse_newer(data: Any) -> None:
     version = data.get("version") if isinstance(data, dict) else None
     if isinstance(version, int) and version > 1:
         raise NewerFormatError(f"has format version {version}, this fusecam reads version 1: install a newer fusecam")
+
+
+def explain(error: ValidationError, model: type[BaseModel]) -> str:
+    """Every problem of a file on one line, unknown keys with what is known there. model: of the whole file."""
+    return "; ".join(_explain_one(dict(problem), model) for problem in error.errors())
+
+
+def _explain_one(problem: dict[str, Any], model: type[BaseModel]) -> str:
+    where = ".".join(str(part) for part in problem["loc"] if not str(part).startswith(_VARIANTS))
+    if problem["type"] == "extra_forbidden":
+        for part in problem["loc"][:-1]:
+            kind = model.model_fields[part].annotation
+            model = next(each for each in (kind, *get_args(kind)) if isinstance(each, type))
+        return f"unknown key '{where}'; known there: {', '.join(model.model_fields)}"
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    return f"{where}: {message}" if where else message
 
 
 class _Unique(yaml.SafeLoader):

@@ -17,15 +17,13 @@ from pydantic import (
     model_validator,
 )
 
-from ..calib.yaml_file import Versioned, YamlFileError, read_yaml
+from ..calib.yaml_file import Versioned, YamlFileError, explain, read_yaml
 from ..engines.detection.weights import DETECTOR_WEIGHTS
 from .core.frames import Camera
 from .errors import InputError
 
 Strength = Annotated[float, Field(ge=0, le=1)] | Literal["auto"]
 Milliseconds = Annotated[float, Field(ge=-1e9, le=1e9)]
-_VARIANTS = ("function-", "literal[", "constrained-")
-"""How pydantic names the variants of a value in the place of a problem."""
 
 
 class _Section(BaseModel):
@@ -275,7 +273,7 @@ def load(given: Path | Mapping[str, Any] | None, overrides: dict[str, Any] | Non
     try:
         return RunConfig.model_validate(_merge(data, overrides or {}))
     except ValidationError as e:
-        raise InputError(f"{path or ('command line' if given is None else 'settings')}: {_explain(e)}") from e
+        raise InputError(f"{path or ('command line' if given is None else 'settings')}: {explain(e, RunConfig)}") from e
 
 
 def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
@@ -287,19 +285,3 @@ def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
         elif value != {} or below is None:  # else: nothing is laid over what is no section, to be refused as such
             merged[key] = value
     return merged
-
-
-def _explain(error: ValidationError) -> str:
-    """Every problem of a validation error on one line, unknown keys with what is known there."""
-    return "; ".join(_explain_one(dict(problem)) for problem in error.errors())
-
-
-def _explain_one(problem: dict[str, Any]) -> str:
-    where = ".".join(str(part) for part in problem["loc"] if not str(part).startswith(_VARIANTS))
-    if problem["type"] == "extra_forbidden":
-        section: Any = RunConfig
-        for part in problem["loc"][:-1]:
-            section = section.model_fields[part].annotation
-        return f"unknown key '{where}'; known there: {', '.join(section.model_fields)}"
-    message = str(problem["msg"]).removeprefix("Value error, ")
-    return f"{where}: {message}" if where else message

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from ..engines.host.options import option
+from ..engines.host.options import option, strength
 from .errors import InputError
 
 RUN, HOW, OUTPUT, WATCH = "Input", "Processing", "Output", "Monitoring"
@@ -34,15 +34,7 @@ def _names(option: str, text: str) -> list[str]:
 
 
 def _strength(option: str, text: str) -> float | str:
-    if text == "auto":
-        return text
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1
-    if not 0 <= value <= 1:
-        raise InputError(f"{option} {text}: give a number from 0 to 1, or auto")
-    return value
+    return strength(option, text, InputError)
 
 
 def _score(option: str, value: float) -> float:

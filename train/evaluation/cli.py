@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from ...engines.host.options import option
+from ...engines.host.options import option, strength
 
 INPUT, FOUND, HOW, OUTPUT = "Input", "Detection and video", "Processing", "Output"
 
@@ -124,15 +124,15 @@ def evaluate(
                     _methods(hazy_fused or []),
                     engine or [],
                     prompt,
-                    _strength("--dehaze", dehaze),
-                    _strength("--lift", lift),
+                    strength("--dehaze", dehaze, TrainError),
+                    strength("--lift", lift, TrainError),
                     _detectors(detector or []),
                     every,
                     split,
                     out,
                     _half(half),
                     pairs,
-                    _strength("--hue", hue),
+                    strength("--hue", hue, TrainError),
                 ),
                 Terminal(emoji=False),
                 errors,
@@ -146,8 +146,8 @@ def evaluate(
             _methods(fused or []),
             engine or [],
             prompt,
-            _strength("--dehaze", dehaze),
-            _strength("--lift", lift),
+            strength("--dehaze", dehaze, TrainError),
+            strength("--lift", lift, TrainError),
             every,
             split,
             out,
@@ -155,7 +155,7 @@ def evaluate(
             _half(half),
             labels,
             pairs,
-            _strength("--hue", hue),
+            strength("--hue", hue, TrainError),
         )
         if video:
             images_only = {
@@ -231,17 +231,3 @@ def _half(text: str | None) -> Literal["select", "report"] | None:
         case "report":
             return "report"
     raise TrainError(f"--half {text}: give select or report")
-
-
-def _strength(option: str, text: str) -> float | Literal["auto"]:
-    from ..errors import TrainError
-
-    if text == "auto":
-        return "auto"
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1
-    if not 0 <= value <= 1:
-        raise TrainError(f"{option} {text}: give a number from 0 to 1, or auto")
-    return value

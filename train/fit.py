@@ -109,7 +109,8 @@ def run(module: Trained, recipe: Recipe, out: Path, resume: bool, devices: str, 
     out.mkdir(parents=True, exist_ok=True)
     weights = out / "weights.safetensors"
     checkpoints = ModelCheckpoint(out, "last", train_time_interval=timedelta(minutes=2), enable_version_counter=False)
-    stop = Stop()
+    last = out / "last.ckpt"
+    stop = Stop(last)
     # averaging takes its weights out of the module again when it is told that a validation has ended, in this order
     callbacks: list[lightning.Callback] = [Export(weights)]
     if recipe.average > 0:
@@ -129,12 +130,11 @@ def run(module: Trained, recipe: Recipe, out: Path, resume: bool, devices: str, 
         enable_model_summary=False,
         gradient_clip_val=1.0,
     )
-    last = out / "last.ckpt"
 
     def where() -> tuple[int, ...]:
         return recipe.seed, trainer.global_rank, trainer.global_step
 
-    with stop.watched(last):
+    with stop.watched():
         trainer.fit(
             module,
             DataLoader(Mixed(recipe.data, train, recipe.steps_per_epoch, where), batch_size=None),
@@ -142,7 +142,6 @@ def run(module: Trained, recipe: Recipe, out: Path, resume: bool, devices: str, 
             ckpt_path=checkpoint(last, module) if resume else None,
             weights_only=True,
         )
-        trainer.save_checkpoint(last, weights_only=False)
         if trainer.is_global_zero:
             save_weights(module.network, weights, module.about)
     return weights

@@ -40,8 +40,9 @@ class Stop(lightning.Callback):
     Lightning's own answer is to leave at once: without a checkpoint, and as if finished after SIGTERM.
     """
 
-    def __init__(self) -> None:
-        self.asked = False
+    def __init__(self, last: Path) -> None:
+        """last: where the checkpoint goes."""
+        self.asked, self.last = False, last
         self._before: dict[int, Any] = {}
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
@@ -61,17 +62,20 @@ class Stop(lightning.Callback):
         if self.asked:
             trainer.limit_val_batches = 0  # Lightning would validate first, for minutes
             trainer.should_stop = True
+        if self.asked or trainer.global_step >= trainer.max_steps:
+            # now: when all has ended, the averaged weights have taken the place of those that learn
+            trainer.save_checkpoint(self.last, weights_only=False)
 
     @contextmanager
-    def watched(self, last: Path) -> Iterator[None]:
-        """Around the run and its last checkpoint. Raises Interrupted behind it where the run was ended."""
+    def watched(self) -> Iterator[None]:
+        """Around the run. Raises Interrupted behind it where the run was ended."""
         try:
             yield
         finally:
             for number, handler in self._before.items():
                 signal.signal(number, handler)
         if self.asked:
-            raise Interrupted(f"stopped; {last} has everything so far: go on with --resume")
+            raise Interrupted(f"stopped; {self.last} has everything so far: go on with --resume")
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.asked:

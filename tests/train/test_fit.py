@@ -100,6 +100,8 @@ def test_what_is_written_after_a_validation_are_the_averaged_weights(
     checkpoint = torch.load(out / "last.ckpt", weights_only=True)
     averaged = {name.removeprefix("network."): value for name, value in checkpoint["state_dict"].items()}
     after_validation, _ = written  # and at the end
+    learning = checkpoint["current_model_state"]["network.core.maps.weight"]
+    assert not learning.equal(averaged["core.maps.weight"]), "would go on from the mean"
     assert after_validation["core.maps.weight"].abs().sum() > 0
     assert all(value.equal(averaged[name]) for name, value in after_validation.items())
 
@@ -187,7 +189,9 @@ def test_an_interrupted_run_says_how_to_go_on(recipe: Path, tmp_path: Path, numb
     assert process.returncode == 130, said
     assert f"stopped; {out / 'last.ckpt'} has everything so far: go on with --resume" in said
     assert "wrote" not in said
-    done = torch.load(out / "last.ckpt", weights_only=True)["global_step"]
+    last = torch.load(out / "last.ckpt", weights_only=True)
+    done, name = last["global_step"], "network.core.maps.weight"
+    assert not last["current_model_state"][name].equal(last["state_dict"][name]), "would go on from the mean"
     assert all(int(path.stem) % 5 == 0 for path in (out / "sheets").iterdir())  # it does not validate first
     recipe.write_text(text.replace("STEPS", str(done + 2)))
     assert run(str(recipe), "--out", str(out), "--resume", "--devices", "1").exit_code == 0

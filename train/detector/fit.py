@@ -134,7 +134,7 @@ def fit_detector(
     windows = Windows(recipe, examples, recipe.steps_per_epoch, recipe.seed)
     module = DetectorModule(recipe, windows)
     checkpoints = ModelCheckpoint(out, "last", train_time_interval=timedelta(minutes=4), enable_version_counter=False)
-    stop = Stop()
+    stop = Stop(last)
     callbacks: list[lightning.Callback] = [Export(weights), checkpoints, stop]
     if recipe.average > 0:
         callbacks.insert(1, EMAWeightAveraging(decay=recipe.average))
@@ -153,7 +153,7 @@ def fit_detector(
         gradient_clip_val=10.0,
     )
     held = DataLoader(Whole(examples.held, recipe.batch, recipe.last_size), batch_size=None) if examples.held else None
-    with stop.watched(last):
+    with stop.watched():
         trainer.fit(
             module,
             DataLoader(windows, batch_size=None),
@@ -161,7 +161,6 @@ def fit_detector(
             ckpt_path=checkpoint(last, module) if resume else None,
             weights_only=True,
         )
-        trainer.save_checkpoint(last, weights_only=False)
         if trainer.is_global_zero:
             module.write(weights)
     return weights

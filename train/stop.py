@@ -62,7 +62,7 @@ class Stop(lightning.Callback):
         if self.asked:
             trainer.limit_val_batches = 0  # Lightning would validate first, for minutes
             trainer.should_stop = True
-        if self.asked or trainer.global_step >= trainer.max_steps:
+        if trainer.should_stop or trainer.global_step >= trainer.max_steps:
             # now: when all has ended, the averaged weights have taken the place of those that learn
             trainer.save_checkpoint(self.last, weights_only=False)
 

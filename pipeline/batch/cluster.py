@@ -1,8 +1,8 @@
 """`fusecam batch --ray`: the clips of a batch over the machines of a Ray cluster, to the same bits as without it.
 
-One worker for each group of cores, or for each GPU where the cluster has any; each builds its engine once and takes one
-clip after the other. Clips, rig, weights and results are on storage that all machines see under the same paths; only
-names travel. A clip whose worker dies, or that fails, is tried again on another machine.
+A clip is a Ray task: Ray decides where and when it runs, each with its cores, or with a GPU where the cluster has any.
+Clips, rig, weights and results are on storage that all machines see under the same paths; only names travel. A clip
+whose worker dies is run again, one that fails is tried on another machine.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import os
 import signal
 import socket
 import threading
-from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,42 +22,25 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from ...engines.host.terminal import markup
 from ..config import RunConfig
 from ..core.machine import version
-from ..errors import InputError, expected_errors
+from ..errors import InputError
 from ..options import THIS_CLUSTER
 from .clips import Clip, Row, line
-from .worker import ClipWorker
+from .worker import Work, run_there
 
 CORES = 2
-"""Cores for each worker, unless told otherwise."""
+"""Cores for each clip, unless told otherwise."""
 ATTEMPTS = 3
-"""How often a clip is tried, and how often in a row a worker may die before its place is given up."""
+"""How often a clip is tried."""
 POLL_S = 0.2
 ANSWER_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """address: as Ray takes it, or THIS_CLUSTER. cores: for each worker."""
+    """address: as Ray takes it, or THIS_CLUSTER. cores: for each clip."""
 
     address: str
     cores: int = CORES
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a worker may run. node: Ray's id of the machine. name: what people call it."""
-
-    node: str
-    name: str
-    cores: int
-    gpus: int
-
-
-@dataclass(slots=True)
-class _Worker:
-    place: Place
-    actor: Any
-    deaths: int = 0
 
 
 @dataclass(slots=True)
@@ -78,175 +60,111 @@ def run_clips(
     Raises InputError where there is no such cluster, or none of its machines can run a clip.
     """
     with _connected(cluster.address) as ray:
-        found = places(ray.nodes(), cluster.cores)
-        if not found:
+        share, at_once = places(ray.nodes(), cluster.cores)
+        if not at_once:
             raise InputError(f"--ray: no machine of the cluster has {cluster.cores} cores; give fewer by --ray-cores")
-        machines = len({place.node for place in found})
-        console.print(f"cluster: {len(found)} workers on {machines} machine(s)", highlight=False)
-        return _Dispatch(ray, clips, config, force, stop, console).run(found[: len(clips)])
+        console.print(f"cluster: {sum(at_once.values())} workers on {len(at_once)} machine(s)", highlight=False)
+        work = Work(config, force, int(share["num_cpus"]), version("fusecam"))
+        return _Dispatch(ray, work, share, set(at_once), console).run(clips, stop)
 
 
-def places(nodes: Sequence[dict[str, Any]], cores: int) -> list[Place]:
-    """Where workers go, spread over the machines: for each GPU where any machine has one, else for each `cores` cores.
+def places(nodes: Sequence[dict[str, Any]], cores: int) -> tuple[dict[str, int], dict[str, int]]:
+    """What a clip takes, as Ray's `num_cpus` and `num_gpus`, and how many each machine can run at once.
 
-    nodes: as `ray.nodes()` tells them. Machines without a GPU are left out beside those with one: they would take many
-    times as long, and their engine rounds otherwise.
+    nodes: as `ray.nodes()` tells them. Where any has a GPU, a clip takes one, and machines without are left out: they
+    would take many times as long, and their engine rounds otherwise.
     """
-    found: list[list[Place]] = []
-    alive = [node for node in nodes if node["Alive"]]
-    on_gpus = any(node["Resources"].get("GPU", 0) >= 1 for node in alive)
-    for node in alive:
-        cpus, gpus = int(node["Resources"].get("CPU", 0)), int(node["Resources"].get("GPU", 0))
-        number = min(gpus, cpus) if on_gpus else cpus // cores
-        size = max(1, min(cores, cpus // max(gpus, 1))) if on_gpus else cores
-        place = Place(node["NodeID"], node["NodeManagerHostname"], size, int(on_gpus))
-        found.append([place] * number)
-    longest = max(map(len, found), default=0)
-    return [on_node[i] for i in range(longest) for on_node in found if i < len(on_node)]
+    found = {node["NodeID"]: node["Resources"] for node in nodes if node["Alive"]}
+    gpus = {name: int(has.get("GPU", 0)) for name, has in found.items() if has.get("GPU", 0) >= 1}
+    cpus = {name: int(has.get("CPU", 0)) for name, has in found.items() if name in gpus or not gpus}
+    if gpus:
+        cores = max(1, min(cores, *(cpus[name] // count for name, count in gpus.items())))
+    at_once = {name: min(gpus.get(name, count), count // cores) for name, count in cpus.items()}
+    return {"num_cpus": cores, "num_gpus": int(bool(gpus))}, {name: count for name, count in at_once.items() if count}
 
 
 class _Dispatch:
-    """Gives clips to workers until all are done. One thread."""
+    """Hands every clip to Ray, and again where it failed, until all are done. One thread."""
 
-    def __init__(
-        self,
-        ray: Any,
-        clips: Sequence[Clip],
-        config: RunConfig,
-        force: bool,
-        stop: threading.Event,
-        console: Console,
-    ) -> None:
-        self._ray, self._config, self._force, self._stop, self._console = ray, config, force, stop, console
-        self._order = [clip.name for clip in clips]
-        self._waiting = deque(_Job(clip) for clip in clips)
-        self._workers: list[_Worker] = []
-        self._idle: list[_Worker] = []
-        self._running: dict[Any, tuple[_Worker, _Job | None]] = {}
+    def __init__(self, ray: Any, work: Work, share: dict[str, int], machines: set[str], console: Console) -> None:
+        self._ray, self._work, self._share, self._machines, self._console = ray, work, share, machines, console
+        self._task = ray.remote(run_there)
+        self._running: dict[Any, _Job] = {}
         self._rows: dict[str, Row] = {}
-        self._refusal = ""
         self._stopping = False
 
-    def run(self, found: Sequence[Place]) -> list[Row]:
+    def run(self, clips: Sequence[Clip], stop: threading.Event) -> list[Row]:
         """See `run_clips`."""
         columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
         with Progress(*columns, console=self._console, transient=True) as progress:
-            task = progress.add_task("clips", total=len(self._order))
-            for place in found:
-                self._hire(place)
-            while (self._waiting or self._at_work()) and self._workers:
-                self._give_out()
+            bar = progress.add_task("clips", total=len(clips))
+            for clip in clips:
+                self._submit(_Job(clip))
+            while self._running:
                 done, _ = self._ray.wait(list(self._running), timeout=POLL_S)
                 for reference in done:
-                    self._take(reference, *self._running.pop(reference))
-                if self._stop.is_set():
-                    self._end()
-                names = ", ".join(job.clip.name for _, job in self._running.values() if job is not None)
-                progress.update(task, completed=len(self._rows), description=markup(names) or "starting workers")
-        if not self._workers and self._refusal and not self._rows:
-            raise InputError(f"--ray: no worker could be started: {self._refusal}")
-        self._check_engines()
-        return [self._rows[name] for name in self._order if name in self._rows]
+                    self._take(reference, self._running.pop(reference))
+                if stop.is_set() and not self._stopping:
+                    self._stopping = True
+                    for reference in self._running:  # those that run end their clip; the others never begin
+                        self._ray.cancel(reference)
+                progress.update(bar, completed=len(self._rows))
+        engines = {str(row.report["engine"]) for row in self._rows.values() if row.report is not None}
+        if len(engines) > 1:
+            self._say(f"clips were fused by {', '.join(sorted(engines))}: name one by --engine for the same bits")
+        return [self._rows[clip.name] for clip in clips if clip.name in self._rows]
 
-    def _at_work(self) -> bool:
-        return any(job is not None for _, job in self._running.values())
-
-    def _hire(self, place: Place, deaths: int = 0) -> None:
+    def _submit(self, job: _Job) -> None:
+        """To a machine that did not fail at it, as long as there is one; else Ray spreads clips over all."""
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        actor = (
-            self._ray.remote(ClipWorker)
-            .options(
-                num_cpus=place.cores,
-                num_gpus=place.gpus,
-                max_concurrency=2,  # a clip, and the order to stop
-                scheduling_strategy=NodeAffinitySchedulingStrategy(place.node, soft=False),
-            )
-            .remote(self._config, place.cores)
-        )
-        worker = _Worker(place, actor, deaths)
-        self._workers.append(worker)
-        self._running[actor.ready.remote()] = worker, None
-
-    def _give_out(self) -> None:
-        """A clip for every idle worker; one that failed on a machine goes to another as long as there is one."""
-        nodes = {worker.place.node for worker in self._workers}
-        for worker in list(self._idle):
-            for job in self._waiting:
-                if worker.place.node not in job.failed_on or nodes <= job.failed_on:
-                    self._waiting.remove(job)
-                    self._idle.remove(worker)
-                    self._running[worker.actor.run.remote(job.clip, self._force)] = worker, job
-                    break
-
-    def _take(self, reference: Any, worker: _Worker, job: _Job | None) -> None:
-        """What has come of a worker's start, or of a clip."""
-        from ray.exceptions import RayActorError, RayTaskError
-
-        try:
-            answer = self._ray.get(reference)
-        except RayActorError as error:
-            self._lost(worker, job, " ".join(str(error).split())[:200])
-            return
-        except RayTaskError as error:
-            if job is None and isinstance(error.cause, expected_errors()):
-                self._dismiss(worker, str(error.cause))
-                return
-            raise
-        if job is None:
-            here = version("fusecam")
-            if answer != here:
-                self._dismiss(worker, f"{worker.place.name} has fusecam {answer}, not {here}; install the same")
-                return
-        else:
-            worker.deaths = 0
-            self._judge(worker, job, answer)
-        self._idle.append(worker)
-
-    def _judge(self, worker: _Worker, job: _Job, row: Row) -> None:
-        """Keep a clip's row, or try it elsewhere, where there may be storage or memory that this machine lacks."""
         job.attempts += 1
-        job.failed_on.add(worker.place.node)
-        elsewhere = {other.place.node for other in self._workers} - job.failed_on
-        if row.status == "failed" and elsewhere and job.attempts < ATTEMPTS and not self._stopping:
-            self._say(f"failed on {worker.place.name}, is tried elsewhere: {job.clip.name}: {row.remark}")
-            self._waiting.append(job)
-            return
-        if row.status == "done" and not job.clip.report.exists():
-            where = f"done on {worker.place.name}, but {job.clip.report} is not here"
-            row = Row(row.name, "failed", remark=f"{where}: give an --out that all machines see")
-        self._keep(row)
+        others = sorted(self._machines - job.failed_on) if job.failed_on else []
+        where = (
+            NodeAffinitySchedulingStrategy(others[len(self._running) % len(others)], soft=True) if others else "SPREAD"
+        )
+        task = self._task.options(max_retries=0, scheduling_strategy=where, **self._share)
+        self._running[task.remote(job.clip, self._work)] = job
 
-    def _lost(self, worker: _Worker, job: _Job | None, reason: str) -> None:
-        """A worker has died: its clip goes back, and another one takes its place if the machine is still there."""
-        self._dismiss(worker, reason)
-        if job is not None and not self._stopping:
-            job.attempts += 1
-            job.failed_on.add(worker.place.node)
-            self._say(f"worker on {worker.place.name} died: {job.clip.name} is done again")
-            if job.attempts < ATTEMPTS:
-                self._waiting.appendleft(job)
+    def _take(self, reference: Any, job: _Job) -> None:
+        """Keep what has come of a clip, or try it once more."""
+        from ray.exceptions import RayError, RayTaskError, TaskCancelledError
+
+        again = job.attempts < ATTEMPTS and not self._stopping
+        try:
+            row, node, host, usable = self._ray.get(reference)
+        except TaskCancelledError:
+            return
+        except RayTaskError:
+            raise
+        except RayError as error:
+            if self._stopping:
+                return
+            reason = " ".join(str(error).split())[:200]
+            if again:
+                self._say(f"a worker died: {job.clip.name} is done again ({reason})")
+                self._submit(job)
             else:
                 self._keep(Row(job.clip.name, "failed", remark=f"its worker died {job.attempts} times: {reason}"))
-        alive = {node["NodeID"] for node in self._ray.nodes() if node["Alive"]}
-        if worker.place.node in alive and worker.deaths + 1 < ATTEMPTS and not self._stopping:
-            self._hire(worker.place, worker.deaths + 1)
-
-    def _dismiss(self, worker: _Worker, reason: str) -> None:
-        if reason != self._refusal and not self._stopping:
-            self._say(f"worker on {worker.place.name} given up: {reason}")
-        self._refusal = reason
-        self._workers.remove(worker)
-        self._ray.kill(worker.actor)
-
-    def _end(self) -> None:
-        """Interrupted: what runs is told once to end, what waits is not begun."""
-        if not self._stopping:
-            self._stopping = True
-            self._waiting.clear()
-            for worker, job in self._running.values():
-                if job is not None:
-                    worker.actor.stop.remote()
+            return
+        job.failed_on.add(node)
+        if not usable and not self._stopping:
+            if node in self._machines:
+                self._machines.remove(node)
+                self._say(f"worker on {host} given up: {row.remark}")
+            if not self._machines:
+                raise InputError(f"--ray: no worker could be started: {row.remark}")
+            job.attempts -= 1
+            self._submit(job)
+            return
+        if row.status == "failed" and again and self._machines - job.failed_on:
+            self._say(f"failed on {host}, is tried elsewhere: {job.clip.name}: {row.remark}")
+            self._submit(job)
+            return
+        if row.status == "done" and not job.clip.report.exists():
+            where = f"done on {host}, but {job.clip.report} is not here"
+            row = Row(row.name, "failed", remark=f"{where}: give an --out that all machines see")
+        self._keep(row)
 
     def _keep(self, row: Row) -> None:
         self._rows[row.name] = row
@@ -254,11 +172,6 @@ class _Dispatch:
 
     def _say(self, text: str) -> None:
         self._console.print(f"[yellow]cluster:[/] {markup(text)}", highlight=False, soft_wrap=True)
-
-    def _check_engines(self) -> None:
-        engines = {str(row.report["engine"]) for row in self._rows.values() if row.report is not None}
-        if len(engines) > 1:
-            self._say(f"clips were fused by {', '.join(sorted(engines))}: name one by --engine for the same bits")
 
 
 @contextmanager

@@ -1,12 +1,14 @@
-"""One worker of `fusecam batch --ray`: a process on some machine of the cluster that runs clips one after the other."""
+"""A clip of `fusecam batch --ray`, run in a process of Ray's on some machine of the cluster."""
 
 from __future__ import annotations
 
 import fcntl
 import os
+import socket
 import tempfile
-import threading
 from contextlib import suppress
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -15,38 +17,61 @@ if TYPE_CHECKING:
     from .clips import Clip, Row
 
 
-class ClipWorker:
-    """Made a Ray actor by `cluster`. Imports what is heavy only once its cores are its own."""
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What is done with every clip. cores: how many it may keep busy. version: of fusecam, on all machines."""
 
-    def __init__(self, config: RunConfig, cores: int) -> None:
-        """cores: how many this worker may keep busy."""
-        self._claims = claim_cores(cores)
-        self._config = config
-        self._stop = threading.Event()
-        self._tools: Any = None
+    config: RunConfig
+    force: bool
+    cores: int
+    version: str | None
 
-    def ready(self) -> str | None:
-        """Build the engine; returns fusecam's version here. Raises the expected errors."""
-        import cv2
 
-        from ..core.machine import version
-        from ..run.streams import build_tools
+def run_there(clip: Clip, work: Work) -> tuple[Row, str, str, bool]:
+    """Run one clip, or keep it if it is finished.
 
-        if self._claims:
-            cv2.setNumThreads(len(self._claims))
-        self._tools = build_tools(self._config.engine, self._config.detector)
-        return version("fusecam")
+    Returns:
+        Its row, Ray's id of this machine, its name, and whether it can run clips at all.
 
-    def run(self, clip: Clip, force: bool) -> Row:
-        """Run one clip, or keep it if it is finished."""
-        from ...engines.host.terminal import Terminal
-        from .clips import run_clip
+    What is heavy is imported only once the cores are its own; engines and cores stay with the process.
+    """
+    import ray
 
-        return run_clip(clip, self._config, self._tools, force, self._stop, Terminal(quiet=True), clip.name)
+    claims = _claims(work.cores)
+    from ...engines.host.terminal import Terminal
+    from ..core.machine import version
+    from ..errors import InputError, expected_errors
+    from ..session import interruptible
+    from .clips import Row, run_clip
 
-    def stop(self) -> None:
-        """End the clip that is running."""
-        self._stop.set()
+    here, installed = (ray.get_runtime_context().get_node_id(), socket.gethostname()), version("fusecam")
+    try:
+        if installed != work.version:
+            raise InputError(f"{here[1]} has fusecam {installed}, not {work.version}; install the same")
+        tools = _tools(work.config.model_dump_json(), len(claims))
+    except expected_errors() as error:
+        return Row(clip.name, "failed", remark=str(error)), *here, False
+    with interruptible() as stop:  # as Ray's cancel does
+        row = run_clip(clip, work.config, tools, work.force, stop, Terminal(quiet=True), clip.name)
+    return row, *here, True
+
+
+@lru_cache(maxsize=1)
+def _claims(cores: int) -> dict[int, BinaryIO]:
+    return claim_cores(cores)
+
+
+@lru_cache(maxsize=1)
+def _tools(settings: str, cores: int) -> Any:
+    import cv2
+
+    from ..config import RunConfig
+    from ..run.streams import build_tools
+
+    if cores:
+        cv2.setNumThreads(cores)
+    config = RunConfig.model_validate_json(settings)
+    return build_tools(config.engine, config.detector)
 
 
 def claim_cores(number: int, folder: Path | None = None) -> dict[int, BinaryIO]:

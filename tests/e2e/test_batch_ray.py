@@ -50,7 +50,7 @@ def workers():
     found = []
     for process in psutil.Process().children(recursive=True):
         try:
-            if "ClipWorker" in " ".join(process.cmdline()):
+            if "run_there" in " ".join(process.cmdline()):
                 found.append(process)
         except psutil.Error:
             continue
@@ -114,6 +114,15 @@ def test_interrupted_it_leaves_whole_clips_only(tmp_path, drives, cluster):
     assert leftovers(out) == []
     for report in out.glob("*.report.json"):
         assert json.loads(report.read_text())["ended"] == "end of stream"
+
+
+def test_an_engine_that_no_machine_has_is_told_once(tmp_path, drives, cluster):
+    words = ("batch", drives, drives, "--out", tmp_path / "out", "--ray", cluster.address, *COMMON)
+    process = start(*words, "--engine", "average:no_such_backend")
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 1, said
+    assert said.count("error: --ray: no worker could be started") == 1, said
+    assert "Traceback" not in said
 
 
 def test_no_cluster_is_one_line(tmp_path, drives, run):

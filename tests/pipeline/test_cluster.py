@@ -17,20 +17,20 @@ def node(name, cpus, gpus=0, alive=True):
 
 
 @pytest.mark.parametrize(
-    ("nodes", "cores", "expected"),
+    ("nodes", "cores", "share", "at_once"),
     [
-        ([node("a", 8)], 2, [("a", 2, 0)] * 4),
-        ([node("a", 5), node("b", 2)], 2, [("a", 2, 0), ("b", 2, 0), ("a", 2, 0)]),
-        ([node("a", 8), node("b", 8, alive=False)], 4, [("a", 4, 0)] * 2),
-        ([node("a", 1)], 2, []),
-        ([node("a", 0)], 1, []),
-        ([node("a", 16, 2), node("b", 64)], 4, [("a", 4, 1)] * 2),
-        ([node("a", 4, 4)], 4, [("a", 1, 1)] * 4),
-        ([], 1, []),
+        ([node("a", 8)], 2, (2, 0), {"a": 4}),
+        ([node("a", 5), node("b", 2)], 2, (2, 0), {"a": 2, "b": 1}),
+        ([node("a", 8), node("b", 8, alive=False)], 4, (4, 0), {"a": 2}),
+        ([node("a", 1)], 2, (2, 0), {}),
+        ([node("a", 0)], 1, (1, 0), {}),
+        ([node("a", 16, 2), node("b", 64)], 4, (4, 1), {"a": 2}),
+        ([node("a", 4, 4)], 4, (1, 1), {"a": 4}),
+        ([], 1, (1, 0), {}),
     ],
 )
-def test_places(nodes, cores, expected):
-    assert [(place.node, place.cores, place.gpus) for place in places(nodes, cores)] == expected
+def test_places(nodes, cores, share, at_once):
+    assert places(nodes, cores) == ({"num_cpus": share[0], "num_gpus": share[1]}, at_once)
 
 
 CLAIM = """

@@ -10,8 +10,6 @@ from torch import Generator, Tensor
 from ..engines import physics
 from ..engines.networks.io import luma
 from ..engines.networks.realtime import (
-    DARK_NOISE,
-    HUE,
     RealtimeFusion,
     floor_of,
     stand_out,
@@ -19,6 +17,7 @@ from ..engines.networks.realtime import (
     trusted_chroma,
     without_floor,
 )
+from ..engines.networks.realtime_constants import DARK_NOISE, HUE
 from ..engines.networks.realtime_core import FACTOR, PROFILES, Maps
 from . import losses
 from .degrade import Degraded, Mixture, degrade

@@ -6,10 +6,9 @@ import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import cv2
 import numpy as np
@@ -21,30 +20,51 @@ from ..build.process import build_apart
 from ..networks.smoothing import State, Steady
 from ..prompts.conditioning import OWN_CHOICE, Asked
 from ..warp import Held, Shape, Size, Warp
-from . import bf16, int8
+from . import bf16, int8, kernels
 from .inputs import check_pair, check_shape
 from .lru import Recent
 from .ov import ov
+from .split import NETWORKS as SPLIT
+from .split import Split
 
 if TYPE_CHECKING:
+    from torch import Tensor, nn
+
     from ..networks.io import Network
+    from ..networks.realtime import RealtimeFusion
 
 Precision = Literal["f32", "bf16", "int8"]
-IR, IR_WEIGHTS, BLOB = "network.xml", "network.bin", "compiled.blob"
+Modules = Mapping[str, "tuple[nn.Module, tuple[Tensor, ...]]"]
+"""What is converted, by name, with examples of what it takes."""
+IR, IR_WEIGHTS, BLOB = ".xml", ".bin", ".blob"
+WHOLE = "network"
+"""The name of a network that is one graph."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Ready:
-    """A compiled graph with its buffers, and which warp lies in them."""
+class _Whole:
+    """A network that is one graph, with its buffers, and which warp lies in them."""
 
     request: ov.InferRequest
     outputs: tuple[str, ...]
     held: Held = field(default_factory=Held)
 
     @staticmethod
-    def of(compiled: ov.CompiledModel) -> _Ready:
+    def of(compiled: ov.CompiledModel) -> _Whole:
         """Its outputs by the names that `_convert` gave them."""
-        return _Ready(compiled.create_infer_request(), tuple(output.any_name for output in compiled.outputs))
+        return _Whole(compiled.create_infer_request(), tuple(output.any_name for output in compiled.outputs))
+
+    def run(self, visible: Pixels, infrared: Pixels, warp: Warp, controls: State) -> Outputs:
+        """Every output for one pair by these controls."""
+        request = self.request
+        cv2.split(visible, list(request.get_input_tensor(0).data[0]))
+        np.copyto(request.get_input_tensor(1).data[0], infrared)
+        for index, part in self.held.take(warp):
+            np.copyto(request.get_input_tensor(2 + index).data[0], part)
+        np.copyto(request.get_input_tensor(5).data, controls)
+        request.infer()
+        made = zip(self.outputs, (tensor.data for tensor in request.output_tensors), strict=True)
+        return {name: np.asarray(cv2.merge(list(x[0]))) if x.ndim == 4 else x[0].copy() for name, x in made}
 
 
 class OpenVinoEngine:
@@ -52,7 +72,8 @@ class OpenVinoEngine:
 
     A conversion is dynamic in heights and widths; each new pair of frame sizes is then made static and compiled,
     because static shapes run about twice as fast, and compared with the network in eager torch (see `parity`). Both are
-    kept in the store. The last sizes stay compiled, see `recent`.
+    kept in the store. The last sizes stay compiled, see `lru`. `realtime` and `tiny` are split, see `split`,
+    unless in eight bits, of infrared that is reduced, or where loops cannot be compiled.
     A frame is copied into its buffer, a warp only when it is a new one. One thread at a time.
     """
 
@@ -83,7 +104,9 @@ class OpenVinoEngine:
         self._settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY"}
         self._asked = asked
         self._steady = Steady()
-        self._ready: Recent[Shape, _Ready] = Recent()
+        self._ready: Recent[Shape, _Whole | Split] = Recent()
+        self._unsplit = kernels.missing() if network_name in SPLIT else ""
+        self._split = self._unsplit is None and precision != "int8"
         self._key = (
             None
             if key is None
@@ -93,9 +116,11 @@ class OpenVinoEngine:
             self._key |= {"nncf": version("nncf"), "calibrated on": int8.clips_digest()}
         elif self._key and self._narrow:
             self._key |= {"in the graph": precision}
+        if self._key and self._split:
+            self._key |= kernels.made_of()
         self._apart, self._unlifted = apart, unlifted
         store.limit_bytes()  # a wrong setting is said here, not by the process that builds
-        self._models: dict[tuple[int, ...], ov.Model] = {}
+        self._models: dict[tuple[int, ...], dict[str, ov.Model]] = {}
         self._unkept: str | None = None
 
     @property
@@ -106,7 +131,8 @@ class OpenVinoEngine:
     @property
     def notes(self) -> list[str]:
         """See `FusionEngine.notes`."""
-        return [note for note in (self._asked.note, self._unkept) if note]
+        slower = f"{self._name}: {self._unsplit}; fusion takes several times as long" if self._unsplit else None
+        return [note for note in (self._asked.note, slower, self._unkept) if note]
 
     def prepare(self, width: int, height: int, infrared: Size | None = None, reduce: int = 1) -> None:
         """See `FusionEngine.prepare`."""
@@ -117,132 +143,148 @@ class OpenVinoEngine:
         warp = check_pair(self._name, visible, infrared, warp)
         ready = self._ready.of(warp.shape, self._readied)
         controls = np.append(self._asked(visible, infrared, elapsed_s), self._steady.prior(visible, elapsed_s))
-        outputs = _run(ready, visible, infrared, warp, controls)
+        outputs = ready.run(visible, infrared, warp, controls)
         self._steady.keep(outputs["state"])
         return Fused.of(outputs)
 
-    def _readied(self, shape: Shape) -> _Ready:
+    def _readied(self, shape: Shape) -> _Whole | Split:
         try:
-            return _Ready.of(self._build(shape))
+            return self._build(shape)
         except EngineError:
             raise
         except Exception as e:
             reason = " ".join(str(e).split())[:300]
             raise EngineRefused(f"{self._name}: cannot be built for {shape}: {reason}") from e
 
-    def _build(self, shape: Shape) -> ov.CompiledModel:
+    def _build(self, shape: Shape) -> _Whole | Split:
         """The engine for these sizes: from the store, or compiled, compared and stored."""
         key = self._key and self._key | {
             "shape": str(shape),
             "precision": self._precision,
             "device": str(self._core.get_property("CPU", "FULL_DEVICE_NAME")),
         }
-        compiled = self._kept(key)
+        ready = self._kept(key, shape)
         if (
-            compiled is None
+            ready is None
             and self._apart
             and build_apart("fusion", self._name, int(self._unlifted), *shape[:2], *shape.infrared, shape.reduce)
         ):
-            compiled = self._kept(key)
-        if compiled is not None:
-            return compiled
+            ready = self._kept(key, shape)
+        if ready is not None:
+            return ready
         network = self._make().eval()
-        model = self._converted(network, shape).clone()
-        from .graph import examples
-
-        model.reshape({index: list(given.shape) for index, given in enumerate(examples(shape, planar=True))})
-        compiled = self._core.compile_model(model, "CPU", self._settings)
-        parity = self._compared(network, compiled, shape)
+        graphs = {name: model.clone() for name, model in self._converted(network, shape).items()}
+        compiled = {}
+        for name, (_, examples) in self._modules(network, shape).items():
+            graphs[name].reshape({index: list(given.shape) for index, given in enumerate(examples)})
+            compiled[name] = self._core.compile_model(graphs[name], "CPU", self._settings)
+        steps = list(network.steps(shape.height, shape.width))
+        ready = self._put_together(compiled, shape, steps)
+        parity = self._compared(network, ready, shape)
         if key:
-            self._unkept = store.keep(key, lambda folder: _written(compiled, parity, folder))
+            self._unkept = store.keep(key, lambda folder: _written(compiled, parity, folder) | {"steps": steps})
         self._judge(parity)
-        return compiled
+        return ready
 
-    def _kept(self, key: store.Key | None) -> ov.CompiledModel | None:
+    def _kept(self, key: store.Key | None, shape: Shape) -> _Whole | Split | None:
         """What is in the store. EngineRefused where that is an engine that failed."""
         found = store.find(key) if key else None
-        if found is None:
+        if found is None or (self._is_split(shape) and not kernels.kept()):
             return None
         try:
             self._judge(Parity.from_dict(found.facts["parity"]))
-            return self._core.import_model(found.files[BLOB], "CPU", self._settings)
+            compiled = {
+                name.removesuffix(BLOB): self._core.import_model(content, "CPU", self._settings)
+                for name, content in found.files.items()
+            }
+            return self._put_together(compiled, shape, found.facts["steps"])
         except (KeyError, TypeError, RuntimeError):
             return None  # OpenVINO cannot read it: made anew
 
-    def _converted(self, network: Network, shape: Shape) -> ov.Model:
-        """The network for any size of these steps: from memory, from the store, or converted, and quantised if it is to
-        be.
+    def _is_split(self, shape: Shape) -> bool:
+        return self._split and shape.reduce == 1
+
+    def _modules(self, network: Network, shape: Shape) -> Modules:
+        """What of a network is converted for this shape."""
+        from .graph import ImagePath, examples
+
+        if self._is_split(shape):
+            from .seams import seams
+
+            return seams(cast("RealtimeFusion", network), shape)
+        return {WHOLE: (ImagePath(network, shape.reduce, planar=True), examples(shape, planar=True))}
+
+    def _put_together(self, compiled: Mapping[str, ov.CompiledModel], shape: Shape, steps: list[int]) -> _Whole | Split:
+        if WHOLE in compiled:
+            return _Whole.of(compiled[WHOLE])
+        requests = {name: each.create_infer_request() for name, each in compiled.items()}
+        return Split(requests, shape, steps[0], steps[1], self._unlifted)
+
+    def _converted(self, network: Network, shape: Shape) -> dict[str, ov.Model]:
+        """The modules for any size of these steps: from memory, from the store, or converted, and quantised if they are
+        to be.
         """
-        variant = (shape.reduce, *network.steps(shape.height, shape.width))
+        variant: tuple[int, ...] = (shape.reduce, *network.steps(*shape[1::-1]))
         key = self._key and self._key | {"shape": f"any of {variant}"}
         if variant not in self._models and key:
             found = store.find(key)
             with suppress(KeyError, RuntimeError):  # OpenVINO cannot read it: made anew
                 if found is not None:
-                    xml, weights = (found.files[name] for name in (IR, IR_WEIGHTS))
-                    self._models[variant] = self._core.read_model(xml, weights)
+                    self._models[variant] = {
+                        name.removesuffix(IR): self._core.read_model(content, found.files[name.replace(IR, IR_WEIGHTS)])
+                        for name, content in found.files.items()
+                        if name.endswith(IR)
+                    }
         if variant not in self._models:
-            model = _convert(network, shape)
-            if self._precision == "int8":
-                model = int8.quantised(model, self._network, shape)
-            if self._narrow:
-                model = bf16.narrowed(model, self._network)
-            self._models[variant] = model
+            models = {}
+            for name, (module, examples) in self._modules(network, shape).items():
+                models[name] = _convert(module, examples)
+                if self._precision == "int8":
+                    models[name] = int8.quantised(models[name], self._network, shape)
+                if self._narrow:
+                    models[name] = bf16.narrowed(models[name], self._network)
+            self._models[variant] = models
             if key:
-                store.keep(key, lambda folder: _saved(model, folder))
+                store.keep(key, lambda folder: _saved(models, folder))
         return self._models[variant]
 
-    def _compared(self, network: Network, compiled: ov.CompiledModel, shape: Shape) -> Parity:
+    def _compared(self, network: Network, ready: _Whole | Split, shape: Shape) -> Parity:
         from .eager import EagerEngine
 
-        ready = _Ready.of(compiled)
-        return compare(EagerEngine(self._network, network).run, partial(_run, ready), self._precision, shape)
+        return compare(EagerEngine(self._network, network).run, ready.run, self._precision, shape)
 
     def _judge(self, parity: Parity) -> None:
         if not parity.passed:
             raise EngineRefused(f"{self._name}: at {parity.shape} not what the network computes: {parity}")
 
 
-def _run(ready: _Ready, visible: Pixels, infrared: Pixels, warp: Warp, controls: State) -> Outputs:
-    request = ready.request
-    cv2.split(visible, list(request.get_input_tensor(0).data[0]))
-    np.copyto(request.get_input_tensor(1).data[0], infrared)
-    for index, part in ready.held.take(warp):
-        np.copyto(request.get_input_tensor(2 + index).data[0], part)
-    np.copyto(request.get_input_tensor(5).data, controls)
-    request.infer()
-    made = zip(ready.outputs, (tensor.data for tensor in request.output_tensors), strict=True)
-    return {name: np.asarray(cv2.merge(list(x[0]))) if x.ndim == 4 else x[0].copy() for name, x in made}
-
-
-def _convert(network: Network, shape: Shape) -> ov.Model:
-    """The network with the warp before it as an OpenVINO model, dynamic in heights and widths that have the same steps
-    (see `Network.steps`).
+def _convert(module: nn.Module, examples: tuple[Tensor, ...]) -> ov.Model:
+    """A module as an OpenVINO model, dynamic in the heights and widths of what it takes; of a whole network those that
+    have the same steps (see `Network.steps`).
     """
     import torch
 
-    from .graph import ImagePath, examples
-
-    path, given = ImagePath(network, shape.reduce, planar=True), examples(shape, planar=True)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # openvino's own use of torch.jit.trace is deprecated there
-        model = ov.convert_model(path, example_input=given)
-    for output, name in zip(model.outputs, path.outputs, strict=True):
+        model = ov.convert_model(module, example_input=examples)
+    for output, name in zip(model.outputs, getattr(module, "outputs", ()), strict=False):
         output.get_tensor().set_names({name})
     return model
 
 
-def _saved(model: ov.Model, folder: Path) -> store.Facts:
-    """A file for the store. Raises OSError: OpenVINO's error does not say more than that it could not write."""
+def _saved(models: Mapping[str, ov.Model], folder: Path) -> store.Facts:
+    """Files for the store. Raises OSError: OpenVINO's error does not say more than that it could not write."""
     try:
-        ov.save_model(model, folder / IR, compress_to_fp16=False)
+        for name, model in models.items():
+            ov.save_model(model, folder / (name + IR), compress_to_fp16=False)
     except RuntimeError as e:
         raise OSError(f"OpenVINO cannot write: {e}") from e
     return {}
 
 
-def _written(compiled: ov.CompiledModel, parity: Parity, folder: Path) -> store.Facts:
+def _written(compiled: Mapping[str, ov.CompiledModel], parity: Parity, folder: Path) -> store.Facts:
     """Files and facts for the store; of an engine that failed, the facts alone."""
     if parity.passed:
-        (folder / BLOB).write_bytes(compiled.export_model().getbuffer())
+        for name, each in compiled.items():
+            (folder / (name + BLOB)).write_bytes(each.export_model().getbuffer())
     return {"parity": parity.as_dict()}

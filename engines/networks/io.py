@@ -5,11 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from .realtime_constants import LUMA
 from .smoothing import CONTROLS, STATE, STRENGTHS
-
-LUMA = (0.299, 0.587, 0.114)
-"""BT.601 weights of R, G, B."""
-
 
 # Casts stand at the very border of the graph: on uint8 TensorRT knows no other operation.
 

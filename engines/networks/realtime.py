@@ -19,35 +19,43 @@ from torch import Tensor, nn
 
 from .. import physics
 from .io import Memory, Network, luma, to_gray, to_rgb
-from .realtime_core import PROFILES, T_LEAST, Core, Maps, Profile, clamp, layer, start_at_zero
+from .realtime_constants import (
+    AMBER,
+    COLOUR_NOISE,
+    DARK_NOISE,
+    DECIDES,
+    DOUBT,
+    FLOOR,
+    HEAD_GAIN,
+    HUE,
+    LEAST,
+    LESS_LIFT,
+    MORE_DETAIL,
+    MOST,
+    SHARE,
+    SHOWN,
+    T_LEAST,
+    TINT,
+    WARM,
+    WARMER,
+    WORKING,
+)
+from .realtime_core import PROFILES, Core, Maps, Profile, clamp, layer, start_at_zero
 from .tasks import TASKS
 
-FLOOR = 0.15
-"""Mean level of infrared that is left as it is."""
-DARK_NOISE = 0.012
-"""Mean absolute noise in darkness, which the lift amplifies: sensors turn their gain up there."""
-MORE_DETAIL = 0.3
-"""By how much a strong lift raises the detail that is believed; the lift's shoulder takes contrast from it."""
-LESS_LIFT = 0.4
-"""Of the automatic lift, where haze was dense."""
-WORKING = 640 * 480
-"""Pixels of the frame that is worked on, about: larger ones are reduced to it."""
-HUE = 0.8
-"""The hue where none is asked for."""
-AMBER = 0.6, -0.12, -0.96
-"""What full warmth adds to red, green and blue: none of luma."""
-WARM, SHOWN, LEAST, MOST = 2.5, 1.5, 0.08, 0.7
-"""Of the hue: for what stands out in infrared; less for what of it luma shows; what is too little; at most."""
-DECIDES, DOUBT = 30.0, 0.06
-"""Of the choice between the brighter of both and the visible luma: how sharp, and by how much the first is favoured."""
-COLOUR_NOISE = 0.03, 0.12
-"""Colour, as the largest difference from luma, that is taken for noise and for colour."""
-SHARE = 0.5
-"""Infrared's part of a detector's frame."""
-WARMER = 0.3
-"""Part of what infrared is above its surroundings that a detector's frame gets on top of it."""
-TINT = 0.1, -0.05, 0.0
-"""Part of the difference of infrared and visible that a detector's frame gets in red, green and blue: none of luma."""
+PLANES = {
+    "slope": 1,
+    "offset": 1,
+    "gain": 1,
+    "share": 1,
+    "trust": 1,
+    "field": 1,
+    "colourful": 1,
+    "means": 2,
+    "base": 3,
+    "around": 1,
+}
+"""What the grid's planes are, with their channels; the last one only for a detector's frame."""
 
 
 class Head(nn.Module):
@@ -60,20 +68,16 @@ class Head(nn.Module):
         self.both = nn.Conv2d(width, 8, 3, padding=1)
         start_at_zero(self.both)
 
-    def forward(self, planes: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, planes: Tensor) -> Tensor:
         """planes: (N, 4, H, W), H and W even: restored luma, fused luma, infrared, noise gain.
 
-        Returns the corrections of restored and of fused luma, (N, H, W).
+        Returns the corrections of restored and of fused luma as the last convolution gives them, (N, 16, H / 2,
+        ⌈W / 4⌉): a channel for each plane, row of two and column of four, in this order. See `unfolded`.
         """
         x = F.relu(self.enter(planes))
         x = x + self.mix(x)
-        height, width = x.shape[2:]
-        x = F.pad(x, (0, width % 2))
-        y = F.conv2d(x, *self._two_places(), stride=(1, 2), padding=1)
-        # channels in the order plane, row, column: one permutation, less than half the time of a pixel shuffle
-        y = y.permute(0, 2, 3, 1).reshape(planes.shape[0], height, -1, 2, 2, 4).permute(3, 0, 1, 4, 2, 5)
-        y = y.reshape(2, planes.shape[0], 2 * height, -1)[..., : 2 * width]
-        return y[0], y[1]
+        x = F.pad(x, (0, x.shape[3] % 2))
+        return F.conv2d(x, *self._two_places(), stride=(1, 2), padding=1)
 
     def _two_places(self) -> tuple[Tensor, Tensor]:
         """`both` at two neighbouring places at once, as weights and biases of 16 channels: 8 would leave half of a
@@ -85,6 +89,16 @@ class Head(nn.Module):
         weights = torch.cat([F.pad(weight, (0, 1)), F.pad(weight, (1, 0))], dim=2)
         biases = self.both.bias.reshape(2, 2, 1, 2).expand(2, 2, 2, 2)
         return weights.reshape(16, width, 3, 4), biases.reshape(16)
+
+
+class Analysis(NamedTuple):
+    """What `RealtimeFusion.analyse` finds, on the core's grid."""
+
+    maps: Maps
+    planes: Tensor
+    """What is brought up along edges, (N, C, h, w), in the order of PLANES."""
+    dehaze: Tensor
+    """The strength that is used, (N, 1, 1, 1)."""
 
 
 class Fusion(NamedTuple):
@@ -185,35 +199,12 @@ class RealtimeFusion(Network):
         small, small_thermal, small_valid = colour, thermal, valid
         if factor > 1:
             small, small_thermal, small_valid = (physics.reduce(x, factor) for x in (colour, thermal, valid))
-        maps = self.core(small, small_thermal, small_valid, memory)
-        dehaze = memory.steady(torch.where(dehaze < 0, dehaze_strength(maps.t), dehaze.clamp(max=1)))
-        # what haze is left would be lifted too, so less lift where much was taken away
-        covered = dehaze * (1 - maps.t).mean((2, 3), True)
-        lift = torch.where(lift < 0, lift_strength(maps.light) * (1 - LESS_LIFT * covered), lift.clamp(max=1))
-        lift = memory.steady(lift)
-        gain = physics.lift_gain(maps.light, lift)
-        # noise: where amplified noise would be stronger than structure, only the reduced frame is believed
-        small_t = 1 - dehaze * (1 - maps.t)
-        clear = clamp((small - maps.air) / small_t + maps.air, 0, 1, small_t)
-        base = physics.lift(clear, gain)
-        trust = trusted(luma(base), maps.noise * gain * (1 / small_t - 1) + DARK_NOISE * (gain - 1))
-        trust = trust * (1 + MORE_DETAIL * (1 - 1 / gain))
-        colourful = trusted_chroma(clear, base)
-        window = self.core.profile.guide
-        share, means = stand_out(luma(base), small_thermal, small_valid, maps.hot, 2 * window + 1)
+        found = self.analyse(small, small_thermal, small_valid, dehaze, lift, factor, memory)
+        maps, dehaze = found.maps, found.dehaze
 
         gray = luma(colour)
-        around: list[Tensor] = []
-        if self.unlifted:  # on half the grid: their windows are large
-            coarse = physics.reduce(small_thermal, 2), physics.reduce(small_valid, 2)
-            around = [physics.enlarge(surroundings(*coarse, window), 2, small)]
-        planes = [maps.slope, maps.offset, gain, share, trust, maps.field, colourful, means, base, *around]
-        if factor > 1:
-            parts = [plane.shape[1] for plane in planes]
-            planes = list(torch.split(physics.enlarge(torch.cat(planes, dim=1), factor, gray), parts, dim=1))
-        else:
-            planes[8] = physics.box(base, 5)
-        a, b, gain, share, trust, field, colourful, means, base, *around = planes
+        planes = physics.enlarge(found.planes, factor, gray) if factor > 1 else found.planes
+        a, b, gain, share, trust, field, colourful, means, base, *around = torch.split(planes, _parts(planes), dim=1)
         air = maps.whole_air * field
         t = a * gray + b
         t = 1 - dehaze * (1 - clamp(t, T_LEAST, 1))
@@ -230,7 +221,9 @@ class RealtimeFusion(Network):
         tint = warmth(thermal, fused, means, valid, _hue(hue))
         refined: Tensor | None = None
         if self.head is not None:
-            more_bright, more_fused = self._head(torch.cat([bright, fused, thermal * valid, 0.2 * gain / t], dim=1))
+            more_bright, more_fused = self._head(
+                torch.cat([bright, fused, thermal * valid, HEAD_GAIN * gain / t], dim=1)
+            )
             restored = restored + more_bright.unsqueeze(1)
             refined = valid * (more_fused - more_bright).unsqueeze(1)
             more = more + refined.squeeze(1)
@@ -240,11 +233,49 @@ class RealtimeFusion(Network):
         brought = Brought(detail, share, means, refined, 1 / t, floor)
         return Fusion(image, restored, maps, brought, dark)
 
+    def analyse(
+        self,
+        colour: Tensor,
+        thermal: Tensor,
+        valid: Tensor,
+        dehaze: Tensor,
+        lift: Tensor,
+        factor: int,
+        memory: Memory,
+    ) -> Analysis:
+        """All that is found on the core's grid, where images are small and filters wide.
+
+        colour: (N, 3, h, w) in [0, 1]. thermal, without its floor, and valid: (N, 1, h, w). The rest as for `fuse`.
+        """
+        maps = self.core(colour, thermal, valid, memory)
+        dehaze = memory.steady(torch.where(dehaze < 0, dehaze_strength(maps.t), dehaze.clamp(max=1)))
+        # what haze is left would be lifted too, so less lift where much was taken away
+        covered = dehaze * (1 - maps.t).mean((2, 3), True)
+        lift = torch.where(lift < 0, lift_strength(maps.light) * (1 - LESS_LIFT * covered), lift.clamp(max=1))
+        lift = memory.steady(lift)
+        gain = physics.lift_gain(maps.light, lift)
+        # noise: where amplified noise would be stronger than structure, only the reduced frame is believed
+        t = 1 - dehaze * (1 - maps.t)
+        clear = clamp((colour - maps.air) / t + maps.air, 0, 1, t)
+        base = physics.lift(clear, gain)
+        trust = trusted(luma(base), maps.noise * gain * (1 / t - 1) + DARK_NOISE * (gain - 1))
+        trust = trust * (1 + MORE_DETAIL * (1 - 1 / gain))
+        colourful = trusted_chroma(clear, base)
+        window = self.core.profile.guide
+        share, means = stand_out(luma(base), thermal, valid, maps.hot, 2 * window + 1)
+        if factor == 1:  # the base is coarser than the frame
+            base = physics.box(base, 5)
+        planes = [maps.slope, maps.offset, gain, share, trust, maps.field, colourful, means, base]
+        if self.unlifted:  # on half the grid: their windows are large
+            coarse = physics.reduce(thermal, 2), physics.reduce(valid, 2)
+            planes.append(physics.enlarge(surroundings(*coarse, window), 2, thermal))
+        return Analysis(maps, torch.cat(planes, dim=1), dehaze)
+
     def _head(self, planes: Tensor) -> tuple[Tensor, Tensor]:
         assert self.head is not None
         height, width = planes.shape[-2], planes.shape[-1]
         # one more row and column, so that odd sizes fold; even ones lose it again by the floor of the stride
-        more, other = self.head(F.pad(planes, (0, width % 2, 0, height % 2), mode="replicate"))
+        more, other = unfolded(self.head(F.pad(planes, (0, width % 2, 0, height % 2), mode="replicate")))
         return more[:, :height, :width], other[:, :height, :width]
 
 
@@ -279,6 +310,21 @@ def _at_full_size(
     more = fused - bright if brought.head is None else fused - bright + others.pop()
     image = restored + more + warmth(thermal, fused, means, valid, hue)
     return made._replace(fused=image, restored=restored, dark=others[0] + others[1] * colour if others else None)
+
+
+def unfolded(y: Tensor) -> Tensor:
+    """What `Head` gives, (N, 16, h, w), as planes: (2, N, 2 h, 4 w).
+
+    Channels in the order plane, row, column: one permutation, less than half the time of a pixel shuffle.
+    """
+    count, _, height, width = y.shape
+    y = y.permute(0, 2, 3, 1).reshape(count, height, width, 2, 2, 4).permute(3, 0, 1, 4, 2, 5)
+    return y.reshape(2, count, 2 * height, 4 * width)
+
+
+def _parts(planes: Tensor) -> list[int]:
+    parts = list(PLANES.values())
+    return parts if planes.shape[1] == sum(parts) else parts[:-1]
 
 
 def _hue(hue: Tensor | None) -> Tensor | float:

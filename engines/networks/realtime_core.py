@@ -14,11 +14,10 @@ from torch import Tensor, nn
 
 from .. import physics
 from .io import Memory, luma
+from .realtime_constants import T_LEAST
 
 FACTOR = 4
 """The core's grid step in pixels, that of `tiny` is twice as large."""
-T_LEAST = 0.04
-"""Least transmission that is still divided by."""
 AIR_GRAYNESS = 0.85
 """How far the first airlight is drawn to gray: fog is nearly gray, but by night its brightest pixels are a lamp's."""
 NOISE = 0.0015

@@ -10,6 +10,7 @@ import pytest
 
 from fusecam.engines import EngineError, create_engine
 from fusecam.engines.backends import int8
+from fusecam.engines.backends.graph import ImagePath, examples
 from fusecam.engines.backends.openvino import _convert
 from fusecam.engines.registry import available, network
 from fusecam.engines.warp import Shape
@@ -22,8 +23,8 @@ needs_nncf = pytest.mark.skipif(int8.missing() is not None, reason=str(int8.miss
 @needs_nncf
 @pytest.mark.parametrize(("name", "count"), [("realtime", 7), ("tiny", 6)])
 def test_the_named_layers_and_no_others_are_quantised(name: str, count: int, capsys: pytest.CaptureFixture) -> None:
-    shape = Shape.of(640, 480)
-    model = int8.quantised(_convert(network(name, True).eval(), shape), name, shape)
+    shape, path = Shape.of(640, 480), ImagePath(network(name, True).eval(), planar=True)
+    model = int8.quantised(_convert(path, examples(shape, planar=True)), name, shape)
     assert capsys.readouterr().out == ""
     eight, whole = [], []
     for operation in model.get_ordered_ops():

@@ -14,7 +14,7 @@ from torch import Tensor
 from fusecam.engines import EngineError, create_engine
 from fusecam.engines.backends.eager import EagerEngine
 from fusecam.engines.backends.graph import OUTPUTS
-from fusecam.engines.backends.openvino import OpenVinoEngine
+from fusecam.engines.backends.openvino import WHOLE, OpenVinoEngine
 from fusecam.engines.base import EngineRefused, Outputs
 from fusecam.engines.build.parity import LIMITS_DB, Parity, compare, gate_frames
 from fusecam.engines.fallback import Chosen
@@ -94,7 +94,7 @@ TAMPERED = {
 @pytest.fixture(scope="module")
 def genuine() -> tuple[PhysicsFusion, ov.Model]:
     network = PhysicsFusion()
-    return network, OpenVinoEngine("physics", lambda: network)._converted(network, Shape.of(64, 48))
+    return network, OpenVinoEngine("physics", lambda: network)._converted(network, Shape.of(64, 48))[WHOLE]
 
 
 @pytest.mark.parametrize("what", TAMPERED)
@@ -103,10 +103,10 @@ def test_an_engine_whose_graph_was_tampered_with_is_refused(what: str, genuine: 
     tamper, wrong = TAMPERED[what]
     engine = OpenVinoEngine("physics", lambda: network)
     small, other = ((1, *network.steps(height, width)) for width, height in ((64, 48), (96, 64)))
-    engine._models[small] = model.clone()
+    engine._models[small] = {WHOLE: model.clone()}
     engine.prepare(64, 48)  # as it is, it passes
-    engine._models[other] = model.clone()
-    tamper(engine._models[other])
+    engine._models[other] = {WHOLE: model.clone()}
+    tamper(engine._models[other][WHOLE])
     with pytest.raises(EngineRefused, match="at 96x64 not what the network computes") as refusal:
         engine.prepare(96, 64)
     for output in wrong - {"fused"}:

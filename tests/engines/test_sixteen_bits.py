@@ -9,6 +9,7 @@ import pytest
 from fusecam.engines import create_engine, registry
 from fusecam.engines.backends import bf16
 from fusecam.engines.backends.openvino import _convert
+from fusecam.engines.backends.seams import seams
 from fusecam.engines.build import store
 from fusecam.engines.registry import network, parse
 from fusecam.engines.warp import Shape
@@ -17,9 +18,10 @@ pytestmark = pytest.mark.slow
 
 
 def test_the_head_and_nothing_else_is_narrowed() -> None:
-    model = bf16.narrowed(_convert(network("realtime", True).eval(), Shape.of(160, 120)), "realtime")
     narrow, wide = [], []
-    for operation in model.get_ordered_ops():
+    parts = seams(network("realtime", True).eval(), Shape.of(160, 120))
+    models = [bf16.narrowed(_convert(*part), "realtime") for part in parts.values()]
+    for operation in (each for model in models for each in model.get_ordered_ops()):
         if operation.get_type_name() in ("Convolution", "MatMul"):
             ends = (*operation.inputs(), operation.output(0))
             kinds = {end.get_element_type().get_type_name() for end in ends}

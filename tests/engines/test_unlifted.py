@@ -13,7 +13,7 @@ from fusecam.engines.backends.eager import EagerEngine
 from fusecam.engines.build.parity import Parity, compare
 from fusecam.engines.networks import checkpoints, realtime
 from fusecam.engines.networks.average import Average
-from fusecam.engines.networks.io import LUMA
+from fusecam.engines.networks.realtime_constants import LUMA
 from fusecam.engines.registry import NETWORKS, UNLIFTED
 from fusecam.engines.warp import Shape
 

@@ -1,0 +1,424 @@
+"""The point-wise part of `networks.realtime` for a CPU, as loops that a compiler makes one pass each of.
+
+What they compute is defined by the network; they are held to it by the same comparison as every graph (see `parity`).
+Each loop takes a band of rows, so that several threads share a frame; a result does not depend on their number. Rows
+that are worked on stay in the processor's cache, while a graph writes and reads every plane of every step.
+
+Functions take arrays and numbers alone, and are compiled by `kernels`; as plain Python they run, too, slowly.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..networks import realtime_constants as network
+from ..warp import STEPS
+
+F = np.float32
+# float32 one by one: with numbers of Python everything would become float64
+R, G, B = F(network.LUMA[0]), F(network.LUMA[1]), F(network.LUMA[2])
+ZERO, HALF, ONE, FULL, LEVEL = F(0), F(0.5), F(1), F(255), F(1 / 255)
+T0 = F(network.T_LEAST)
+WARM, SHOWN, LEAST, MOST = F(network.WARM), F(network.SHOWN), F(network.LEAST), F(network.MOST)
+AMBER_R, AMBER_G, AMBER_B = F(network.AMBER[0]), F(network.AMBER[1]), F(network.AMBER[2])
+SHARE, WARMER = F(network.SHARE), F(network.WARMER)
+TINT_R, TINT_G, TINT_B = F(network.TINT[0]), F(network.TINT[1]), F(network.TINT[2])
+STEP = F(1 / STEPS)
+HEAD_GAIN = F(network.HEAD_GAIN)
+
+SLOPE, OFFSET, GAIN, PART, TRUST, FIELD, COLOURFUL, MEAN_IR, MEAN_FUSED, BASE, AROUND = 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 12
+"""Places in the grid's planes, as `networks.realtime.PLANES` has them."""
+KEPT, KEPT_DARK = 7, 11
+"""Planes that `restore` gives: three of restored colour; then, for a frame as large as it, the strength of amber and
+what infrared adds; for a larger one those of `networks.realtime.Brought`. Beyond KEPT a detector's frame."""
+
+Array = Any
+
+
+def neighbours(infrared: Array, quads: Array) -> None:
+    """Every infrared pixel with those right of it, below and below right in one number, the first in the lowest byte;
+    beyond the frame 0. infrared: (h, w) uint8. quads: (h, w) uint32.
+    """
+    height, width = infrared.shape
+    for y in range(height):
+        here, below = infrared[y], infrared[min(y + 1, height - 1)]
+        row = quads[y]
+        for x in range(width - 1):
+            row[x] = (
+                np.uint32(here[x])
+                | np.uint32(here[x + 1]) << np.uint32(8)
+                | np.uint32(below[x]) << np.uint32(16)
+                | np.uint32(below[x + 1]) << np.uint32(24)
+            )
+        row[width - 1] = np.uint32(here[width - 1]) | np.uint32(below[width - 1]) << np.uint32(16)
+
+
+def sample(quads: Array, index: Array, fractions: Array, first: int, last: int, registered: Array) -> None:
+    """Warped infrared. quads: of `neighbours`, flat. index, fractions: of `Warp`. registered: (H, W) uint8."""
+    width = registered.shape[1]
+    for y in range(first, last):
+        warped, at, right, down = registered[y], index[y], fractions[0, y], fractions[1, y]
+        for x in range(width):
+            quad = quads[at[x]]
+            a, b = F(quad & np.uint32(255)), F((quad >> np.uint32(8)) & np.uint32(255))
+            c, d = F((quad >> np.uint32(16)) & np.uint32(255)), F(quad >> np.uint32(24))
+            u, v = F(right[x]) * STEP, F(down[x]) * STEP
+            above, below = a + u * (b - a), c + u * (d - c)
+            warped[x] = np.uint8(above + v * (below - above) + HALF)
+
+
+def parted(
+    visible: Array, registered: Array, coverage: Array, first: int, last: int, working: Array, sums: Array
+) -> None:
+    """The frames as they are worked on, in planes: (5, H, W) uint8 red, green, blue, infrared, coverage.
+
+    sums: (H, 2) float64, of each row the sum of infrared times coverage and that of coverage, both in [0, 1].
+    """
+    width = working.shape[2]
+    for y in range(first, last):
+        red, green, blue, warped, cover = working[0, y], working[1, y], working[2, y], working[3, y], working[4, y]
+        for x in range(width):
+            red[x] = visible[y, x, 0]
+            green[x] = visible[y, x, 1]
+            blue[x] = visible[y, x, 2]
+        warped[:] = registered[y]
+        cover[:] = coverage[y]
+        both, alone = np.int32(0), np.int32(0)
+        for x in range(width):
+            both += np.int32(warped[x]) * np.int32(cover[x])
+            alone += np.int32(cover[x])
+        sums[y, 0], sums[y, 1] = both / 65025.0, alone / 255.0
+
+
+def reduced(
+    visible: Array, registered: Array, coverage: Array, step: int, first: int, last: int, working: Array, sums: Array
+) -> None:
+    """The same on tiles of `step` pixels: (5, ⌈H/s⌉, ⌈W/s⌉) float32 in [0, 1]. sums: of its rows."""
+    height, width = registered.shape
+    columns = working.shape[2]
+    colours, grey, seen = np.zeros(3 * width, np.uint16), np.zeros(width, np.uint16), np.zeros(width, np.uint16)
+    for y in range(first, last):
+        rows = min(step, height - y * step)
+        colours[:], grey[:], seen[:] = 0, 0, 0
+        for row in range(y * step, y * step + rows):
+            flat, warped, cover = visible[row].reshape(3 * width), registered[row], coverage[row]
+            for x in range(3 * width):
+                colours[x] += np.uint16(flat[x])
+            for x in range(width):
+                grey[x] += np.uint16(warped[x])
+            for x in range(width):
+                seen[x] += np.uint16(cover[x])
+        both: Any = 0.0
+        alone: Any = 0.0
+        for x in range(columns):
+            start = x * step
+            inside = min(step, width - start)
+            scale = LEVEL / F(rows * inside)
+            red, green, blue, infrared, covered = np.int32(0), np.int32(0), np.int32(0), np.int32(0), np.int32(0)
+            for near in range(start, start + inside):
+                red += np.int32(colours[3 * near])
+                green += np.int32(colours[3 * near + 1])
+                blue += np.int32(colours[3 * near + 2])
+                infrared += np.int32(grey[near])
+                covered += np.int32(seen[near])
+            thermal, valid = F(infrared) * scale, F(covered) * scale
+            working[0, y, x], working[1, y, x], working[2, y, x] = F(red) * scale, F(green) * scale, F(blue) * scale
+            working[3, y, x], working[4, y, x] = thermal, valid
+            both += thermal * valid
+            alone += valid
+        sums[y, 0], sums[y, 1] = both, alone
+
+
+def gridded(working: Array, scale: Any, factor: int, floor: Any, first: int, last: int, grid: Array) -> None:
+    """`working` on the core's grid, infrared without its floor. scale: of `working` to [0, 1]. grid: (5, h, w)."""
+    _, height, width = working.shape
+    rest = ONE / (ONE - floor)
+    total = np.zeros((5, width), np.float32)
+    for place in range(first, last):
+        rows = min(factor, height - place * factor)
+        total[:] = 0
+        for row in range(place * factor, place * factor + rows):
+            for plane in range(5):
+                line, into = working[plane, row], total[plane]
+                if plane == 3:
+                    for x in range(width):
+                        into[x] += max((scale * F(line[x]) - floor) * rest, ZERO)
+                else:
+                    for x in range(width):
+                        into[x] += scale * F(line[x])
+        for plane in range(5):
+            from_, into = total[plane], grid[plane, place]
+            for x in range(into.shape[0]):
+                start = x * factor
+                inside = min(factor, width - start)
+                mean: Any = ZERO
+                for near in range(start, start + inside):
+                    mean += from_[near]
+                into[x] = mean / F(rows * inside)
+
+
+def between(place: int, factor: int, count: int) -> tuple[int, int, Any]:
+    """Row or column `place` of what `physics.enlarge` makes: the two it lies between, and its part of the second."""
+    at = (F(place) + HALF) / F(factor) - HALF
+    at = min(max(at, ZERO), F(count - 1))
+    lower = int(at)
+    return lower, min(lower + 1, count - 1), at - F(lower)
+
+
+def stretched(line: Array, factor: int, into: Array) -> None:
+    """A row of planes enlarged along itself. line: (w,). into: (W,)."""
+    count, width = line.shape[0], into.shape[0]
+    first = factor // 2
+    start = ZERO if factor % 2 else HALF / F(factor)
+    for x in range(min(first, width)):
+        into[x] = line[0]
+    for cell in range(count - 1):
+        here, slope = line[cell], (line[cell + 1] - line[cell]) / F(factor)
+        here += slope * (start * F(factor))
+        at = first + cell * factor
+        if at + factor <= width:
+            for k in range(factor):
+                into[at + k] = here + slope * F(k)
+        else:
+            for k in range(max(width - at, 0)):
+                into[at + k] = here + slope * F(k)
+    for x in range(min(first + (count - 1) * factor, width), width):
+        into[x] = line[count - 1]
+
+
+def restore(
+    working: Array,
+    scale: Any,
+    planes: Array,
+    factor: int,
+    whole: Array,
+    step: int,
+    first: int,
+    last: int,
+    kept: Array,
+    head: Array,
+    dark: Array,
+) -> None:
+    """The scattering model and Retinex inverted, and both cameras fused, with the grid's planes brought up along edges.
+
+    planes: (12 or 13, h, w) of the grid. whole: (6,): the airlight's three colours, the strength of dehazing, the hue
+    and infrared's floor. step: 1 where the frame is as large as `working`. kept: (KEPT or KEPT_DARK, H, W) float32.
+    head: (4, H', W') float32, what the head takes, or of no size. dark: (H, W, 3) uint8, a detector's frame where it is
+    as large as `working`, or of no size.
+    """
+    _, height, width = working.shape
+    count = planes.shape[0]
+    air_r, air_g, air_b, dehaze, hue, floor = whole[0], whole[1], whole[2], whole[3], whole[4], whole[5]
+    rest = ONE / (ONE - floor)
+    up = np.empty((2, count, width), np.float32)
+    at = np.empty((count, width), np.float32)
+    inverse, shoulder = np.empty(width, np.float32), np.empty(width, np.float32)
+    clear = np.empty((3, width), np.float32)
+    made = -1
+    for y in range(first, last):
+        upper, lower, part = between(y, factor, planes.shape[1])
+        while made < lower:
+            made = max(made + 1, upper)
+            for plane in range(count):
+                stretched(planes[plane, made], factor, up[made & 1, plane])
+        for plane in range(count):
+            line, above, below = at[plane], up[upper & 1, plane], up[lower & 1, plane]
+            for x in range(width):
+                line[x] = above[x] + part * (below[x] - above[x])
+        red, green, blue, warped, cover = working[0, y], working[1, y], working[2, y], working[3, y], working[4, y]
+        for x in range(width):
+            r, g, b = scale * F(red[x]), scale * F(green[x]), scale * F(blue[x])
+            t = at[SLOPE, x] * (R * r + G * g + B * b) + at[OFFSET, x]
+            over = ONE / (ONE - dehaze * (ONE - min(max(t, T0), ONE)))
+            field = at[FIELD, x]
+            r = min(max((r - air_r * field) * over + air_r * field, ZERO), ONE)
+            g = min(max((g - air_g * field) * over + air_g * field, ZERO), ONE)
+            b = min(max((b - air_b * field) * over + air_b * field, ZERO), ONE)
+            gain = at[GAIN, x]
+            inverse[x] = over
+            shoulder[x] = gain / (ONE + (gain - ONE) * max(max(r, g), b))
+            clear[0, x], clear[1, x], clear[2, x] = r, g, b
+        for x in range(width):
+            trust, bend = at[TRUST, x], shoulder[x]
+            r = at[BASE, x] + trust * (clear[0, x] * bend - at[BASE, x])
+            g = at[BASE + 1, x] + trust * (clear[1, x] * bend - at[BASE + 1, x])
+            b = at[BASE + 2, x] + trust * (clear[2, x] * bend - at[BASE + 2, x])
+            bright = R * r + G * g + B * b
+            colourful = at[COLOURFUL, x]
+            thermal, valid = max((scale * F(warped[x]) - floor) * rest, ZERO), scale * F(cover[x])
+            share = valid * at[PART, x]
+            fused = bright + share * max(thermal - bright, ZERO)
+            wanted = WARM * (thermal - at[MEAN_IR, x]) - SHOWN * max(fused - at[MEAN_FUSED, x], ZERO) - LEAST
+            kept[0, y, x] = bright + colourful * (r - bright)
+            kept[1, y, x] = bright + colourful * (g - bright)
+            kept[2, y, x] = bright + colourful * (b - bright)
+            kept[3, y, x] = hue * valid * min(max(wanted, ZERO), MOST)
+            kept[4, y, x] = fused - bright
+        if head.shape[0]:
+            for x in range(width):
+                bright = R * kept[0, y, x] + G * kept[1, y, x] + B * kept[2, y, x]
+                thermal, valid = max((scale * F(warped[x]) - floor) * rest, ZERO), scale * F(cover[x])
+                head[0, y, x] = bright
+                head[1, y, x] = bright + kept[4, y, x]
+                head[2, y, x] = thermal * valid
+                head[3, y, x] = HEAD_GAIN * at[GAIN, x] * inverse[x]
+            for plane in range(4):
+                if head.shape[2] > width:
+                    head[plane, y, width] = head[plane, y, width - 1]
+                if y == height - 1 and head.shape[1] > height:
+                    head[plane, height] = head[plane, height - 1]
+        if step > 1:
+            for x in range(width):
+                over, gain, share = inverse[x], at[GAIN, x], scale * F(cover[x]) * at[PART, x]
+                bend = ONE + (gain - ONE) * (R * clear[0, x] + G * clear[1, x] + B * clear[2, x])
+                detail = at[TRUST, x] * gain * over / (bend * bend)
+                kept[0, y, x] -= detail * (scale * F(red[x]))
+                kept[1, y, x] -= detail * (scale * F(green[x]))
+                kept[2, y, x] -= detail * (scale * F(blue[x]))
+                kept[3, y, x] = detail
+                kept[4, y, x] = share
+                kept[5, y, x], kept[6, y, x] = at[MEAN_IR, x], at[MEAN_FUSED, x]
+        if count > AROUND:
+            for x in range(width):
+                r, g, b = clear[0, x], clear[1, x], clear[2, x]
+                thermal, valid = max((scale * F(warped[x]) - floor) * rest, ZERO), scale * F(cover[x])
+                less = ONE - SHARE * valid
+                more = valid * ((SHARE + WARMER) * thermal - WARMER * at[AROUND, x])
+                colder = valid * (thermal - (R * r + G * g + B * b))
+                clear[0, x] = less * r + more + TINT_R * colder
+                clear[1, x] = less * g + more + TINT_G * colder
+                clear[2, x] = less * b + more + TINT_B * colder
+            if step == 1:
+                bytes_of(clear[0], clear[1], clear[2], dark[y])
+            else:
+                for x in range(width):
+                    over = inverse[x]
+                    kept[KEPT, y, x] = clear[0, x] - over * (scale * F(red[x]))
+                    kept[KEPT + 1, y, x] = clear[1, x] - over * (scale * F(green[x]))
+                    kept[KEPT + 2, y, x] = clear[2, x] - over * (scale * F(blue[x]))
+                    kept[KEPT + 3, y, x] = over
+
+
+def bytes_of(red: Array, green: Array, blue: Array, into: Array) -> None:
+    """A row of three planes in [0, 1], as pixels. into: (W, 3) uint8."""
+    for x in range(into.shape[0]):
+        into[x, 0] = np.uint8(min(max(red[x], ZERO), ONE) * FULL + HALF)
+        into[x, 1] = np.uint8(min(max(green[x], ZERO), ONE) * FULL + HALF)
+        into[x, 2] = np.uint8(min(max(blue[x], ZERO), ONE) * FULL + HALF)
+
+
+def corrected(head: Array, y: int, bright: Array, fused: Array) -> None:
+    """Row y of the head's corrections. head: (16, H', W'), see `Head.folded`. bright, fused: (4 W',)."""
+    half, odd = y // 2, y % 2
+    for place in range(4):
+        of_bright, of_fused = head[4 * odd + place, half], head[8 + 4 * odd + place, half]
+        for x in range(head.shape[2]):
+            bright[4 * x + place] = of_bright[x]
+            fused[4 * x + place] = of_fused[x]
+
+
+def composed(
+    working: Array, kept: Array, head: Array, first: int, last: int, fused_image: Array, restored_image: Array
+) -> None:
+    """The results of a frame as large as `working`. head: of `corrected`, or of no size. Images: (H, W, 3) uint8."""
+    width = working.shape[2]
+    bright, fused = np.zeros(width + 4, np.float32), np.zeros(width + 4, np.float32)
+    lines = np.empty((6, width), np.float32)
+    for y in range(first, last):
+        if head.shape[0]:
+            corrected(head, y, bright, fused)
+        cover = working[4, y]
+        for x in range(width):
+            change = bright[x]
+            more = kept[4, y, x] + LEVEL * F(cover[x]) * (fused[x] - change)
+            amber = kept[3, y, x]
+            r, g, b = kept[0, y, x] + change, kept[1, y, x] + change, kept[2, y, x] + change
+            lines[0, x], lines[1, x], lines[2, x] = r, g, b
+            lines[3, x], lines[4, x] = r + more + AMBER_R * amber, g + more + AMBER_G * amber
+            lines[5, x] = b + more + AMBER_B * amber
+        bytes_of(lines[0], lines[1], lines[2], restored_image[y])
+        bytes_of(lines[3], lines[4], lines[5], fused_image[y])
+
+
+def enlarged(
+    visible: Array,
+    registered: Array,
+    coverage: Array,
+    working: Array,
+    kept: Array,
+    head: Array,
+    whole: Array,
+    step: int,
+    first: int,
+    last: int,
+    fused_image: Array,
+    restored_image: Array,
+    dark: Array,
+) -> None:
+    """The results at full size, from those of the reduced frame: see `networks.realtime`. Rows are those of the images.
+
+    Arguments as for `sample`, `restore` and `composed`.
+    """
+    width = registered.shape[1]
+    rows, columns = working.shape[1], working.shape[2]
+    hue, floor = whole[4], whole[5]
+    rest = ONE / (ONE - floor)
+    count = kept.shape[0]
+    up = np.zeros((2, count + 1, width), np.float32)
+    at = np.empty((count + 1, width), np.float32)
+    bright, fused = np.zeros(columns + 4, np.float32), np.zeros(columns + 4, np.float32)
+    line = np.empty(columns, np.float32)
+    lines = np.empty((6, width), np.float32)
+    made = -1
+    for y in range(first, last):
+        upper, lower, part = between(y, step, rows)
+        while made < lower:
+            made = max(made + 1, upper)
+            slot = up[made & 1]
+            if head.shape[0]:
+                corrected(head, made, bright, fused)
+            for plane in range(count):
+                source = kept[plane, made]
+                if plane < 3:
+                    for x in range(columns):
+                        line[x] = source[x] + bright[x]
+                    stretched(line, step, slot[plane])
+                else:
+                    stretched(source, step, slot[plane])
+            if head.shape[0]:
+                cover = working[4, made]
+                for x in range(columns):
+                    line[x] = cover[x] * (fused[x] - bright[x])
+                stretched(line, step, slot[count])
+        for plane in range(count + 1):
+            into, above, below = at[plane], up[upper & 1, plane], up[lower & 1, plane]
+            for x in range(width):
+                into[x] = above[x] + part * (below[x] - above[x])
+        colour, warped, cover = visible[y], registered[y], coverage[y]
+        for x in range(width):
+            lines[0, x], lines[1, x], lines[2, x] = F(colour[x, 0]), F(colour[x, 1]), F(colour[x, 2])
+        if count > KEPT:
+            for x in range(width):
+                over = at[KEPT + 3, x] * LEVEL
+                lines[3, x] = at[KEPT, x] + over * lines[0, x]
+                lines[4, x] = at[KEPT + 1, x] + over * lines[1, x]
+                lines[5, x] = at[KEPT + 2, x] + over * lines[2, x]
+            bytes_of(lines[3], lines[4], lines[5], dark[y])
+        for x in range(width):
+            detail = at[3, x] * LEVEL
+            r = at[0, x] + detail * lines[0, x]
+            g = at[1, x] + detail * lines[1, x]
+            b = at[2, x] + detail * lines[2, x]
+            luma = R * r + G * g + B * b
+            thermal = max((LEVEL * F(warped[x]) - floor) * rest, ZERO)
+            added = at[4, x] * max(thermal - luma, ZERO)
+            wanted = WARM * (thermal - at[5, x]) - SHOWN * max(luma + added - at[6, x], ZERO) - LEAST
+            amber = hue * (LEVEL * F(cover[x])) * min(max(wanted, ZERO), MOST)
+            added += at[count, x]
+            lines[0, x], lines[1, x], lines[2, x] = r, g, b
+            lines[3, x], lines[4, x] = r + added + AMBER_R * amber, g + added + AMBER_G * amber
+            lines[5, x] = b + added + AMBER_B * amber
+        bytes_of(lines[0], lines[1], lines[2], restored_image[y])
+        bytes_of(lines[3], lines[4], lines[5], fused_image[y])

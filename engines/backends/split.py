@@ -1,0 +1,123 @@
+"""`realtime` and `tiny` on a CPU, split: graphs for the grid and the head, compiled loops for what is point-wise.
+
+    neighbours, sample, parted or reduced, gridded     loops: infrared warped; both cameras on the core's grid
+    grid                                               graph: all that is found on the grid
+    restore                                            loop: at about 640x480
+    head                                               graph, where there is one
+    composed or enlarged                               loop: the results
+
+OpenVINO alone writes and reads every plane of every point-wise step, three quarters of the time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..base import Outputs, Pixels
+from ..networks.realtime_constants import FLOOR, HUE
+from ..networks.smoothing import STRENGTHS, State
+from ..warp import Shape, Warp
+from . import kernels
+from .pointwise import KEPT, KEPT_DARK
+
+if TYPE_CHECKING:
+    from .ov import ov
+
+NETWORKS = ("realtime", "tiny")
+"""Those that are split."""
+NONE = np.zeros((0, 0, 0), np.float32)
+NO_IMAGE = np.zeros((0, 0, 0), np.uint8)
+
+
+@dataclass(slots=True)
+class Split:
+    """The parts of a network for one pair of sizes, with their buffers. graphs: `grid`, and `head` where there is one.
+
+    step, factor: of `Network.steps`. unlifted: whether it gives a detector's frame.
+    """
+
+    graphs: Mapping[str, ov.InferRequest]
+    shape: Shape
+    step: int
+    factor: int
+    unlifted: bool
+    _loops: Any = field(init=False)
+    _quads: npt.NDArray[np.uint32] = field(init=False)
+    _working: npt.NDArray[Any] = field(init=False)
+    _sums: npt.NDArray[np.float64] = field(init=False)
+    _kept: npt.NDArray[np.float32] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._loops = kernels.compiled()
+        rows, columns = self._size
+        self._quads = np.zeros(self.shape.infrared[::-1], np.uint32)
+        self._working = np.zeros((5, rows, columns), np.uint8 if self.step == 1 else np.float32)
+        self._sums = np.zeros((rows, 2))
+        count = 5 if self.step == 1 else KEPT_DARK if self.unlifted else KEPT
+        self._kept = np.zeros((count, rows, columns), np.float32)
+
+    @property
+    def _size(self) -> tuple[int, int]:
+        """Of what is worked on, rows and columns."""
+        return -(-self.shape.height // self.step), -(-self.shape.width // self.step)
+
+    def run(self, visible: Pixels, infrared: Pixels, warp: Warp, controls: State) -> Outputs:
+        """Every output for one pair by these controls, as `graph.ImagePath` gives them."""
+        loops, step, bands = self._loops, self.step, kernels.in_bands
+        height, width = self.shape.height, self.shape.width
+        rows, _ = self._size
+        visible, infrared = np.ascontiguousarray(visible), np.ascontiguousarray(infrared)
+        registered = np.empty((height, width), np.uint8)
+        loops.neighbours(infrared, self._quads)
+        bands(loops.sample, height, (self._quads.reshape(-1), warp.index, warp.fractions), (registered,))
+        given = visible, registered, warp.coverage
+        if step == 1:
+            bands(loops.parted, rows, given, (self._working, self._sums))
+        else:
+            bands(loops.reduced, rows, (*given, step), (self._working, self._sums))
+        measured, used = self._floor(controls)
+        scale = np.float32(1 / 255 if step == 1 else 1)
+        grid = self.graphs["grid"]
+        frame = grid.get_input_tensor(0).data[0]
+        bands(loops.gridded, frame.shape[1], (self._working, scale, self.factor, used), (frame,))
+        grid.get_input_tensor(1).data[:] = measured
+        np.copyto(grid.get_input_tensor(2).data, controls)
+        grid.infer()
+        planes, whole, density, light, state = (tensor.data for tensor in grid.output_tensors)
+        hue = controls[STRENGTHS - 1]
+        whole = np.array([*whole, HUE if hue < 0 else min(hue, 1), used], np.float32)
+
+        head = self.graphs.get("head")
+        into = NONE if head is None else head.get_input_tensor(0).data[0]
+        dark = np.empty_like(visible) if self.unlifted else NO_IMAGE
+        settings = self._working, scale, planes[0], self.factor, whole, step
+        bands(loops.restore, rows, settings, (self._kept, into, dark if step == 1 else NO_IMAGE))
+        if head is not None:
+            head.infer()
+        corrections = NONE if head is None else head.get_output_tensor(0).data[0]
+        fused, restored = np.empty_like(visible), np.empty_like(visible)
+        if step == 1:
+            bands(loops.composed, rows, (self._working, self._kept, corrections), (fused, restored))
+        else:
+            made = *given, self._working, self._kept, corrections, whole, step
+            bands(loops.enlarged, height, made, (fused, restored, dark))
+        outputs = {
+            "fused": fused,
+            "restored": restored,
+            "haze_density": density[0].copy(),
+            "illumination": light[0].copy(),
+            "registered": registered,
+        }
+        return outputs | ({"unlifted": dark} if self.unlifted else {}) | {"state": state[0].copy()}
+
+    def _floor(self, controls: State) -> tuple[np.float32, np.float32]:
+        """Infrared's floor as `networks.realtime.floor_of` measures it, and steadied over time."""
+        both, alone = self._sums.sum(axis=0) / (self._working.shape[1] * self._working.shape[2])
+        measured = min(max(both / max(alone, 1e-2) - FLOOR, 0), 0.9)
+        before, weight = controls[STRENGTHS], controls[-1]
+        return np.float32(measured), np.float32(measured + weight * (before - measured))

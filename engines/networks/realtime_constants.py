@@ -1,0 +1,34 @@
+"""The numbers in the formulas of `realtime`, without torch: its loops for a CPU take them from here, too."""
+
+LUMA = (0.299, 0.587, 0.114)
+"""BT.601 weights of R, G, B."""
+T_LEAST = 0.04
+"""Least transmission that is still divided by."""
+FLOOR = 0.15
+"""Mean level of infrared that is left as it is."""
+DARK_NOISE = 0.012
+"""Mean absolute noise in darkness, which the lift amplifies: sensors turn their gain up there."""
+MORE_DETAIL = 0.3
+"""By how much a strong lift raises the detail that is believed; the lift's shoulder takes contrast from it."""
+LESS_LIFT = 0.4
+"""Of the automatic lift, where haze was dense."""
+WORKING = 640 * 480
+"""Pixels of the frame that is worked on, about: larger ones are reduced to it."""
+HUE = 0.8
+"""The hue where none is asked for."""
+AMBER = 0.6, -0.12, -0.96
+"""What full warmth adds to red, green and blue: none of luma."""
+WARM, SHOWN, LEAST, MOST = 2.5, 1.5, 0.08, 0.7
+"""Of the hue: for what stands out in infrared; less for what of it luma shows; what is too little; at most."""
+DECIDES, DOUBT = 30.0, 0.06
+"""Of the choice between the brighter of both and the visible luma: how sharp, and by how much the first is favoured."""
+COLOUR_NOISE = 0.03, 0.12
+"""Colour, as the largest difference from luma, that is taken for noise and for colour."""
+HEAD_GAIN = 0.2
+"""By which the gain of noise is scaled for the head."""
+SHARE = 0.5
+"""Infrared's part of a detector's frame."""
+WARMER = 0.3
+"""Part of what infrared is above its surroundings that a detector's frame gets on top of it."""
+TINT = 0.1, -0.05, 0.0
+"""Part of the difference of infrared and visible that a detector's frame gets in red, green and blue: none of luma."""

@@ -1,0 +1,97 @@
+"""The split engines of a CPU: what they compute, what is refused, what is said where they cannot be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from fusecam.engines.backends import kernels, openvino, split
+from fusecam.engines.backends.openvino import OpenVinoEngine
+from fusecam.engines.backends.split import Split
+from fusecam.engines.base import EngineRefused
+from fusecam.engines.build import store
+from fusecam.engines.build.parity import gate_warp
+from fusecam.engines.registry import network
+from fusecam.engines.warp import Shape
+
+pytestmark = pytest.mark.slow
+
+SMALL, ODD, LARGE = Shape.of(96, 64, (80, 60)), Shape.of(161, 121), Shape.of(1001, 701, (320, 256))
+"""The first with a grid as fine as the frame, the last larger than what is worked on."""
+
+
+def engine(name: str = "tiny", unlifted: bool = False) -> OpenVinoEngine:
+    return OpenVinoEngine(name, lambda: network(name, unlifted), unlifted=unlifted)
+
+
+@pytest.mark.parametrize(
+    ("name", "unlifted", "shape"),
+    [("tiny", True, SMALL), ("tiny", True, LARGE), ("realtime", False, ODD), ("realtime", True, SMALL)],
+)
+def test_it_is_what_the_network_computes(name: str, unlifted: bool, shape: Shape) -> None:
+    made = engine(name, unlifted)
+    made.prepare(*shape)  # the gate
+    assert isinstance(made._ready.of(shape, made._readied), Split)
+
+
+@pytest.mark.parametrize("loop", ["composed", "restore", "sample"])
+def test_a_loop_that_was_tampered_with_is_refused(monkeypatch: pytest.MonkeyPatch, loop: str) -> None:
+    """Each leaves out the last rows of a frame, as a loop that is compiled wrongly may."""
+    right = kernels.compiled()
+    given = {name: getattr(right, name) for name in vars(right)}
+
+    def shorter(function):
+        def run(*arguments: object) -> None:
+            *before, last, _ = [place for place, each in enumerate(arguments) if type(each) is int] + [0]
+            changed = list(arguments)
+            changed[last] = max(changed[before[-1]], changed[last] - 3)
+            function(*changed)
+
+        return run
+
+    monkeypatch.setattr(kernels, "compiled", lambda: SimpleNamespace(**given | {loop: shorter(given[loop])}))
+    with pytest.raises(EngineRefused, match="not what the network computes"):
+        engine().prepare(96, 64)
+
+
+def test_the_same_input_gives_the_same_bytes_by_any_number_of_threads(monkeypatch: pytest.MonkeyPatch, street) -> None:
+    shape = Shape.of(1001, 701)
+    visible, infrared = street(701, 1001)
+    warp, results = gate_warp(shape), []
+    made = engine(unlifted=True)
+    for threads in (1, 2, 3, 2):
+        monkeypatch.setattr(kernels, "_threads", lambda threads=threads: threads)
+        fused = made.fuse(visible, infrared, warp)
+        results.append([fused.image, fused.restored, fused.haze_density, fused.infrared, fused.unlifted])
+    for other in results[1:]:
+        for a, b in zip(results[0], other, strict=True):
+            assert np.array_equal(a, b)
+
+
+def test_without_numba_one_graph_is_used_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernels, "missing", lambda: "numba cannot be imported: No module named 'numba'")
+    made = engine()
+    (note,) = made.notes
+    assert note.startswith("tiny:openvino:f32: numba cannot be imported: ")
+    made.prepare(96, 64)
+    assert not isinstance(made._ready.of(Shape.of(96, 64), made._readied), Split)
+    assert OpenVinoEngine("physics", lambda: network("physics")).notes == []
+
+
+def test_loops_are_compiled_once_and_come_from_the_signed_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    compile_again = kernels.compiled.__wrapped__
+    first, second = compile_again(), compile_again()
+    assert sum(first.restore.stats.cache_hits.values()) == 0
+    assert sum(second.restore.stats.cache_misses.values()) == 0
+    (entry,) = store.entries()
+    harmed = next(entry.path.glob("pointwise.composed*.nbc"))
+    harmed.write_bytes(b"x" * harmed.stat().st_size)  # what somebody else wrote is not loaded
+    third = compile_again()
+    assert sum(third.composed.stats.cache_hits.values()) == 0
+    assert split.NETWORKS == openvino.SPLIT

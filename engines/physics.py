@@ -163,9 +163,13 @@ def guided_coefficients(
         covariance = box(g * p, window) - mean_g * mean_p
         mean_g, mean_p = mean_g + level, mean_p + base
     else:
-        mean_g, mean_p = box(guide, window), box(target, window)
+        mean_g = box(guide, window)
         g = guide - mean_g
-        variance, covariance = box(g * g, window), box(g * (target - mean_p), window)
+        variance = box(g * g, window)
+        mean_p, covariance = mean_g, variance
+        if target is not guide:
+            mean_p = box(target, window)
+            covariance = box(g * (target - mean_p), window)
     a = covariance / (variance + eps)
     return box(a, window), box(mean_p - a * mean_g, window)
 

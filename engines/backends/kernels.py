@@ -18,7 +18,7 @@ from typing import Any
 from ..build import store
 from . import pointwise
 
-PARTS = ("between", "stretched", "bytes_of", "corrected")
+PARTS = ("between", "stretched", "bytes_of", "apart", "corrected")
 """Functions of `pointwise` that others call."""
 OPTIONS: dict[str, Any] = {"nogil": True, "fastmath": True, "error_model": "numpy"}
 CHECKED = 2000
@@ -114,7 +114,7 @@ def _signatures() -> dict[str, list[tuple[Any, ...]]]:
     whole, kept = given(float32, 1), made(float32, 3)
     signatures: dict[str, list[tuple[Any, ...]]] = {
         "neighbours": [(grey, made(uint32, 2))],
-        "sample": [(given(uint32, 1), given(int32, 2), colour, *rows, made(uint8, 2))],
+        "sample": [(given(int32, 1), given(int32, 2), colour, *rows, made(uint8, 2))],
         "parted": [(colour, grey, grey, *rows, pixels, made(float64, 2))],
         "reduced": [(colour, grey, grey, int64, *rows, kept, made(float64, 2))],
         "composed": [(colour, planes, planes, *rows, pixels, pixels)],

@@ -74,7 +74,7 @@ class Split:
         visible, infrared = np.ascontiguousarray(visible), np.ascontiguousarray(infrared)
         registered = np.empty((height, width), np.uint8)
         loops.neighbours(infrared, self._quads)
-        bands(loops.sample, height, (self._quads.reshape(-1), warp.index, warp.fractions), (registered,))
+        bands(loops.sample, height, (self._quads.reshape(-1).view(np.int32), warp.index, warp.fractions), (registered,))
         given = visible, registered, warp.coverage
         if step == 1:
             bands(loops.parted, rows, given, (self._working, self._sums))

@@ -16,6 +16,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from ..build import store
+from ..networks import realtime_constants
 from . import pointwise
 
 PARTS = ("between", "stretched", "bytes_of", "apart", "corrected")
@@ -23,7 +24,7 @@ PARTS = ("between", "stretched", "bytes_of", "apart", "corrected")
 OPTIONS: dict[str, Any] = {"nogil": True, "fastmath": True, "error_model": "numpy"}
 CHECKED = 2000
 """Pairs of arrays that LLVM may compare at run time for overlap; with its own 8 the loops here are not vectorised."""
-BANDS = 2
+BANDS = 4
 """Parts of a frame for each processor, so that one that is disturbed does less."""
 
 
@@ -42,12 +43,14 @@ def made_of() -> dict[str, str]:
 
 
 @cache
-def compiled() -> SimpleNamespace:
-    """The functions of `pointwise`, compiled: from the store, or now, in some ten seconds."""
+def compiled(larger: bool) -> SimpleNamespace:
+    """The functions of `pointwise`, compiled: from the store, or now, in some seconds. larger: those for frames
+    that are reduced before they are worked on; otherwise those for frames that are not.
+    """
     import numba
     from llvmlite import binding as llvm
 
-    key = _key()
+    key = _key(larger)
     found = store.find(key)
     llvm.set_option("", f"-runtime-memory-check-threshold={CHECKED}")
     # numba keeps what it compiles as files that it runs unseen: they lie where only this user comes, and only for now
@@ -55,7 +58,7 @@ def compiled() -> SimpleNamespace:
     with TemporaryDirectory(prefix="fusecam-") as folder:
         numba.config.CACHE_DIR = folder
         try:
-            functions, files = _functions(found.files if found else {})
+            functions, files = _functions(_signatures(larger), found.files if found else {})
         finally:
             numba.config.CACHE_DIR = before
     if found is None or files != found.files:
@@ -63,20 +66,22 @@ def compiled() -> SimpleNamespace:
     return functions
 
 
-def kept() -> bool:
+def kept(larger: bool) -> bool:
     """Whether `compiled` need not compile."""
-    return bool(compiled.cache_info().currsize) or store.find(_key()) is not None
+    return store.find(_key(larger)) is not None
 
 
-def _key() -> dict[str, str]:
+def _key(larger: bool) -> dict[str, str]:
     from llvmlite import binding as llvm
 
     cpu = f"{llvm.get_host_cpu_name()} {llvm.get_host_cpu_features().flatten()}"
-    return made_of() | {"loops": store.code_digest(), "python": platform.python_version(), "device": cpu}
+    source = store.digest_of(Path(module.__file__ or "") for module in (pointwise, realtime_constants))
+    shape = "larger" if larger else "as they are"
+    return made_of() | {"loops": source, "shape": shape, "python": platform.python_version(), "device": cpu}
 
 
-def _functions(kept: dict[str, bytes]) -> tuple[SimpleNamespace, dict[str, bytes]]:
-    """All functions, and the files that they are kept as. kept: those files where there are any."""
+def _functions(wanted: dict[str, tuple[Any, ...]], kept: dict[str, bytes]) -> tuple[SimpleNamespace, dict[str, bytes]]:
+    """Functions by their signatures, and the files they are kept as. kept: those files, where there are any."""
     import numba
 
     for name in PARTS:
@@ -84,22 +89,21 @@ def _functions(kept: dict[str, bytes]) -> tuple[SimpleNamespace, dict[str, bytes
             setattr(pointwise, name, numba.njit(**OPTIONS)(getattr(pointwise, name)))
     functions = SimpleNamespace()
     files: dict[str, bytes] = {}
-    for name, signatures in _signatures().items():
+    for name, signature in wanted.items():
         function = numba.njit(**OPTIONS)(getattr(pointwise, name))
         function.enable_caching()
         folder = Path(function.stats.cache_path)
         for file, content in kept.items():
             if file.startswith(f"pointwise.{name}-"):
                 (folder / file).write_bytes(content)
-        for signature in signatures:
-            function.compile(signature)
+        function.compile(signature)
         function.disable_compile()
         setattr(functions, name, function)
         files |= {file.name: file.read_bytes() for file in folder.glob(f"pointwise.{name}-*")}
     return functions, files
 
 
-def _signatures() -> dict[str, list[tuple[Any, ...]]]:
+def _signatures(larger: bool) -> dict[str, tuple[Any, ...]]:
     from numba import float32, float64, int32, int64, uint8, uint32
     from numba.types import Array
 
@@ -110,23 +114,21 @@ def _signatures() -> dict[str, list[tuple[Any, ...]]]:
         return Array(kind, dimensions, "C")
 
     colour, grey, planes, pixels = given(uint8, 3), given(uint8, 2), given(float32, 3), made(uint8, 3)
-    rows = int64, int64
-    whole, kept = given(float32, 1), made(float32, 3)
-    signatures: dict[str, list[tuple[Any, ...]]] = {
-        "neighbours": [(grey, made(uint32, 2))],
-        "sample": [(given(int32, 1), given(int32, 2), colour, *rows, made(uint8, 2))],
-        "parted": [(colour, grey, grey, *rows, pixels, made(float64, 2))],
-        "reduced": [(colour, grey, grey, int64, *rows, kept, made(float64, 2))],
-        "composed": [(colour, planes, planes, *rows, pixels, pixels)],
-        "enlarged": [
-            (colour, grey, grey, planes, planes, planes, whole, int64, *rows, pixels, pixels, pixels),
-        ],
+    rows, whole, kept, sums = (int64, int64), given(float32, 1), made(float32, 3), made(float64, 2)
+    working = planes if larger else colour
+    signatures: dict[str, tuple[Any, ...]] = {
+        "neighbours": (grey, made(uint32, 2)),
+        "sample": (given(int32, 1), given(int32, 2), colour, *rows, made(uint8, 2)),
+        "gridded": (working, float32, int64, float32, *rows, kept),
+        "restore": (working, float32, planes, int64, whole, int64, *rows, kept, kept, pixels),
     }
-    working = colour, planes
-    signatures["gridded"] = [(frame, float32, int64, float32, *rows, kept) for frame in working]
-    signatures["restore"] = [
-        (frame, float32, planes, int64, whole, int64, *rows, kept, kept, pixels) for frame in working
-    ]
+    if larger:
+        signatures["reduced"] = (colour, grey, grey, int64, *rows, kept, sums)
+        frames = colour, grey, grey, planes, planes, planes
+        signatures["enlarged"] = (*frames, whole, int64, *rows, pixels, pixels, pixels)
+    else:
+        signatures["parted"] = (colour, grey, grey, *rows, pixels, sums)
+        signatures["composed"] = (colour, planes, planes, *rows, pixels, pixels)
     return signatures
 
 
@@ -136,24 +138,24 @@ def _written(files: dict[str, bytes], folder: Path) -> store.Facts:
     return {}
 
 
-def in_bands(function: Callable[..., None], rows: int, before: tuple[Any, ...], after: tuple[Any, ...]) -> None:
-    """`function` on rows 0 to `rows`, as first and last row between its other arguments, by all processors."""
+def in_bands(work: Callable[[int, int], None], rows: int) -> None:
+    """`work` on rows 0 to `rows`, by its first and last row, in bands that all processors share."""
     threads = _threads()
     count = 1 if threads == 1 else min(rows, BANDS * threads)
-    edges = iter([(rows * i // count, rows * (i + 1) // count) for i in range(count)])
+    bands = iter([(rows * i // count, rows * (i + 1) // count) for i in range(count)])
     lock = threading.Lock()
 
-    def work() -> None:
+    def share() -> None:
         while True:
             with lock:
-                band = next(edges, None)
+                band = next(bands, None)
             if band is None:
                 return
-            function(*before, *band, *after)
+            work(*band)
 
-    others = [_pool().submit(work) for _ in range(min(threads, count) - 1)]
+    others = [_pool().submit(share) for _ in range(min(threads, count) - 1)]
     try:
-        work()
+        share()
     finally:
         wait(others)
     for each in others:

@@ -189,10 +189,12 @@ class OpenVinoEngine:
     def _kept(self, key: store.Key | None, shape: Shape) -> _Whole | Split | None:
         """What is in the store. EngineRefused where that is an engine that failed."""
         found = store.find(key) if key else None
-        if found is None or (self._is_split(shape) and not kernels.kept()):
+        if found is None:
             return None
         try:
             self._judge(Parity.from_dict(found.facts["parity"]))
+            if self._is_split(shape) and not kernels.kept(found.facts["steps"][0] > 1):
+                return None
             compiled = {
                 name.removesuffix(BLOB): self._core.import_model(content, "CPU", self._settings)
                 for name, content in found.files.items()

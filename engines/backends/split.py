@@ -53,7 +53,7 @@ class Split:
     _kept: npt.NDArray[np.float32] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._loops = kernels.compiled()
+        self._loops = kernels.compiled(self.step > 1)
         rows, columns = self._size
         self._quads = np.zeros(self.shape.infrared[::-1], np.uint32)
         self._working = np.zeros((5, rows, columns), np.uint8 if self.step == 1 else np.float32)
@@ -68,23 +68,29 @@ class Split:
 
     def run(self, visible: Pixels, infrared: Pixels, warp: Warp, controls: State) -> Outputs:
         """Every output for one pair by these controls, as `graph.ImagePath` gives them."""
-        loops, step, bands = self._loops, self.step, kernels.in_bands
+        loops, step, working, kept = self._loops, self.step, self._working, self._kept
         height, width = self.shape.height, self.shape.width
         rows, _ = self._size
         visible, infrared = np.ascontiguousarray(visible), np.ascontiguousarray(infrared)
         registered = np.empty((height, width), np.uint8)
         loops.neighbours(infrared, self._quads)
-        bands(loops.sample, height, (self._quads.reshape(-1).view(np.int32), warp.index, warp.fractions), (registered,))
-        given = visible, registered, warp.coverage
-        if step == 1:
-            bands(loops.parted, rows, given, (self._working, self._sums))
-        else:
-            bands(loops.reduced, rows, (*given, step), (self._working, self._sums))
+        quads, given = self._quads.reshape(-1).view(np.int32), (visible, registered, warp.coverage)
+
+        def read(first: int, last: int) -> None:
+            loops.sample(quads, warp.index, warp.fractions, first * step, min(last * step, height), registered)
+            if step == 1:
+                loops.parted(*given, first, last, working, self._sums)
+            else:
+                loops.reduced(*given, step, first, last, working, self._sums)
+
+        kernels.in_bands(read, rows)
         measured, used = self._floor(controls)
         scale = np.float32(1 / 255 if step == 1 else 1)
         grid = self.graphs["grid"]
         frame = grid.get_input_tensor(0).data[0]
-        bands(loops.gridded, frame.shape[1], (self._working, scale, self.factor, used), (frame,))
+        kernels.in_bands(
+            lambda first, last: loops.gridded(working, scale, self.factor, used, first, last, frame), frame.shape[1]
+        )
         grid.get_input_tensor(1).data[:] = measured
         np.copyto(grid.get_input_tensor(2).data, controls)
         grid.infer()
@@ -93,19 +99,32 @@ class Split:
         whole = np.array([*whole, HUE if hue < 0 else min(hue, 1), used], np.float32)
 
         head = self.graphs.get("head")
-        into = NONE if head is None else head.get_input_tensor(0).data[0]
+        into, corrections = NONE, NONE
+        if head is not None:
+            into = head.get_input_tensor(0).data[0]
+        fused, restored = np.empty_like(visible), np.empty_like(visible)
         dark = np.empty_like(visible) if self.unlifted else NO_IMAGE
-        settings = self._working, scale, planes[0], self.factor, whole, step
-        bands(loops.restore, rows, settings, (self._kept, into, dark if step == 1 else NO_IMAGE))
+        small_dark = dark if step == 1 else NO_IMAGE
+
+        def compose(first: int, last: int) -> None:
+            loops.composed(working, kept, corrections, first, last, fused, restored)
+
+        def restore(first: int, last: int) -> None:
+            loops.restore(working, scale, planes[0], self.factor, whole, step, first, last, kept, into, small_dark)
+            if step == 1 and head is None:  # what was restored is still in the processor's cache
+                compose(first, last)
+
+        def enlarge(first: int, last: int) -> None:
+            loops.enlarged(*given, working, kept, corrections, whole, step, first, last, fused, restored, dark)
+
+        kernels.in_bands(restore, rows)
         if head is not None:
             head.infer()
-        corrections = NONE if head is None else head.get_output_tensor(0).data[0]
-        fused, restored = np.empty_like(visible), np.empty_like(visible)
-        if step == 1:
-            bands(loops.composed, rows, (self._working, self._kept, corrections), (fused, restored))
-        else:
-            made = *given, self._working, self._kept, corrections, whole, step
-            bands(loops.enlarged, height, made, (fused, restored, dark))
+            corrections = head.get_output_tensor(0).data[0]
+        if step > 1:
+            kernels.in_bands(enlarge, height)
+        elif head is not None:
+            kernels.in_bands(compose, rows)
         outputs = {
             "fused": fused,
             "restored": restored,

@@ -1,1 +1,1 @@
-"""What touches a frame at run time: sources, sync, register, detect, overlay, sinks, latency, runner, batch, cli."""
+"""What touches a frame at run time: sources, sync, register, detect, overlay, sinks, latency, batch, cli."""

@@ -86,12 +86,12 @@ def run(
         typer.echo(context.get_help())
         return
 
+    from .commands.fuse import run_fuse
     from .config import load
-    from .session import run_session
 
     if log_json:
         write_json_lines()
-    raise typer.Exit(run_session(load(config, overrides), console))
+    raise typer.Exit(run_fuse(load(config, overrides), console))
 
 
 @app.command(epilog=BATCH_EXAMPLES, cls=ShortCommand)

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..calib.rig import load_rig
 from ..engines import create_engine
-from ..engines.base import BuildStopped, Fused, Strength
+from ..engines.base import Fused, Strength
 from ..engines.build.process import stoppable
 from ..engines.host.terminal import Terminal
 from .config import RunConfig, load
@@ -25,10 +25,7 @@ from .core.result import Result
 from .errors import InputError
 from .registration.register import Registrar
 from .run.streams import build_tools, open_streams
-from .session import Finished, run_streams
-from .sinks.base import SinkHealth
-
-_POLL_S = 0.1
+from .running import Run
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -129,16 +126,15 @@ class Stream:
         self.report: dict[str, Any] | None = None
         self._config = config.model_copy(update={"output": config.output.model_copy(update={"show": False})})
         self._stop = threading.Event()
-        self._hand = _Hand(self._stop)
         self._streams = open_streams(self._config)
         try:
             self._tools = build_tools(self._config.engine, self._config.detector)
         except BaseException:
             self._streams.close()
             raise
-        self._thread: threading.Thread | None = None
-        self._finished: Finished | None = None
-        self._failure: BaseException | None = None
+        self._run: Run | None = None
+        self._read = False
+        self._busy = threading.RLock()  # `close` may be called from another thread
         self._told = 0
 
     @property
@@ -147,16 +143,23 @@ class Stream:
         return list(self._streams.doubts)
 
     def __iter__(self) -> Iterator[Frame]:
-        if self._thread is not None or self._stop.is_set():
+        if self._read or self._stop.is_set():
             raise InputError("this stream was read already: open it anew")
-        self._thread = threading.Thread(target=self._run, name="fusecam", daemon=True)
-        self._thread.start()
-        while (result := self._hand.take()) is not None:
-            self._tell()
-            yield _frame(result.fused, result)
+        self._read = True
+        with self._busy, stoppable(self._stop):
+            self._run = Run(self._config, self._streams, self._tools, self._stop, Terminal(quiet=True))
+        results = self._run.results()
+        try:
+            while (result := self._next(results)) is not None:
+                self._tell()
+                yield _frame(result.fused, result)
+        finally:
+            left = self._stop.is_set()
+            self.close()
         self._tell()
-        if self._failure is not None and not self._stop.is_set():
-            raise self._failure
+        failure = self._run.outcome.failure
+        if failure is not None and not left:
+            raise failure
 
     def __enter__(self) -> Self:
         return self
@@ -169,68 +172,22 @@ class Stream:
     def close(self) -> None:
         """End the run and close cameras and outputs. Safe to call twice, and before the end of the stream."""
         self._stop.set()
-        if self._thread is None:
-            self._streams.close()
-        else:
-            self._thread.join()
+        with self._busy:
+            if self._run is None:
+                self._streams.close()
+            else:
+                self._run.finish()
+                self.report = self._run.report
 
-    def _run(self) -> None:
-        try:
-            with stoppable(self._stop):
-                quiet = Terminal(quiet=True)
-                self._finished = run_streams(
-                    self._config, self._streams, self._tools, self._stop, quiet, more_sinks=[self._hand]
-                )
-            self.report, self._failure = self._finished.report, self._finished.outcome.failure
-        except BuildStopped:
-            pass
-        except BaseException as error:  # raised where the frames are asked for
-            self._failure = error
-        finally:
-            self._hand.end()
+    def _next(self, results: Iterator[Result]) -> Result | None:
+        with self._busy, stoppable(self._stop):
+            return next(results, None)
 
     def _tell(self) -> None:
         doubts = self.doubts
         for line in doubts[self._told :]:
             warnings.warn(f"doubtful: {line}", stacklevel=3)
         self._told = len(doubts)
-
-
-class _Hand:
-    """A sink from which another thread takes each result; `write` waits for it."""
-
-    def __init__(self, stop: threading.Event) -> None:
-        self.health = SinkHealth()
-        self._stop, self._changed = stop, threading.Condition()
-        self._result: Result | None = None
-        self._ended = False
-
-    def write(self, result: Result) -> None:
-        """Wait until it is taken, or nobody will."""
-        with self._changed:
-            self._result = result
-            self._changed.notify_all()
-            while self._result is not None and not self._stop.is_set():
-                self._changed.wait(_POLL_S)
-        self.health.written += 1
-
-    def close(self, complete: bool) -> None:
-        """Nothing is open."""
-
-    def end(self) -> None:
-        """Nothing more comes."""
-        with self._changed:
-            self._ended = True
-            self._changed.notify_all()
-
-    def take(self) -> Result | None:
-        """The next result, None at the end."""
-        with self._changed:
-            while self._result is None and not self._ended:
-                self._changed.wait(_POLL_S)
-            result, self._result = self._result, None
-            self._changed.notify_all()
-            return result
 
 
 class Engine:

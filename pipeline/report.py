@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from ..calib.atomic import write_atomic
-from ..engines.host.terminal import markup, redacted
+from ..engines.host.terminal import markup, redacted, say
 from .config import RunConfig
 from .core import machine
 from .core.doubts import Doubts
@@ -18,8 +18,9 @@ from .core.health import Health
 from .core.latency import LatencyRecorder
 from .detection.track import Tracker
 from .errors import InputError
-from .run.runner import Outcome
+from .monitoring.view import RunView
 from .run.streams import Streams, Tools
+from .run.writer import Outcome
 from .sinks import Outputs
 from .sources.base import Source
 from .sources.polarity import ASSUMED
@@ -32,11 +33,11 @@ def build_report(
     tools: Tools,
     tracker: Tracker | None,
     outcome: Outcome,
-    recorder: LatencyRecorder,
+    view: RunView,
     outputs: Outputs,
 ) -> dict[str, Any]:
     """Everything known of a finished run, ready for JSON: see `commands.schema.Report`."""
-    frames = max(outcome.hazes, 1)
+    haze, illumination = view.means()
     return {
         "version": 1,
         "ended": outcome.ended,
@@ -44,10 +45,10 @@ def build_report(
         "frames": outcome.frames,
         "seconds": round(outcome.seconds, 3),
         "engine": tools.engine.name,
-        "haze": round(outcome.haze / frames, 4),
-        "illumination": round(outcome.illumination / frames, 4),
+        "haze": round(haze, 4),
+        "illumination": round(illumination, 4),
         "detector": None if tools.detector is None else tools.detector.name,
-        "detections": None if tools.detector is None else dict(sorted(outcome.detections.items())),
+        "detections": None if tools.detector is None else dict(sorted(view.detections().items())),
         "tracks": None if tracker is None else tracker.counts,
         "sources": {
             source.info.camera: _source(source, streams.health) for source in (streams.infrared, streams.visible)
@@ -55,7 +56,7 @@ def build_report(
         "sync": asdict(streams.alignment) | asdict(streams.synchronizer.stats),
         "health": streams.health.snapshot(),
         "registration": None if streams.drift is None else streams.drift.account(),
-        "latency": recorder.as_dict(),
+        "latency": view.recorder.as_dict(),
         "warnings": warnings(streams, tools, outputs),
         "doubts": list(streams.doubts),
         "machine": machine.describe(),
@@ -119,32 +120,26 @@ def print_account(report: dict[str, Any], config: RunConfig, console: Console) -
     unread = report["sources"]["infrared"]["unread"]
     tail = f", {unread} not read after the visible end" if unread and report["ended"] == "end of stream" else ""
     drift = f", drift {sync['drift_ppm']:+.1f} ppm" if sync["drift_ppm"] else ""
-    console.print(
-        f"{report['frames']} frames out ({markup(report['ended'])}); infrared paired {sync['paired']}, "
+    say(
+        console,
+        f"{report['frames']} frames out ({report['ended']}); infrared paired {sync['paired']}, "
         f"visible alone {sync['visible_alone']}, infrared unused {sync['infrared_unused']}{tail}; "
-        f"offset {sync['offset_ms']:+.1f} ms{drift} ({markup(sync['origin'])})",
-        highlight=False,
-        soft_wrap=True,
+        f"offset {sync['offset_ms']:+.1f} ms{drift} ({sync['origin']})",
     )
     if report["detections"] is not None:
-        console.print(f"detected by {markup(report['detector'])}: {_found(report)}", highlight=False, soft_wrap=True)
+        say(console, f"detected by {report['detector']}: {_found(report)}")
     told = (report["registration"] or {}).get("warning")  # when it happened
     for line in report["warnings"]:
-        if line == told:
-            continue
-        console.print(f"[yellow]warning:[/] {markup(line)}", highlight=False, soft_wrap=True)
+        if line != told:
+            say(console, line, "warning")
     if report["sources"]["infrared"]["polarity"] == ASSUMED:
-        console.print(
-            "infrared taken as white-hot; if hot things are dark in it, set sources.ir.polarity to black-hot",
-            highlight=False,
-            soft_wrap=True,
-        )
+        say(console, "infrared taken as white-hot; if hot things are dark in it, set sources.ir.polarity to black-hot")
     if doubts := len(report["doubts"]):
-        console.print(
-            f"[bold yellow]doubtful:[/] the result rests on {doubts} assumption{'s' if doubts > 1 else ''} that may be "
-            "wrong, said above (--strict refuses such a result)",
-            highlight=False,
-            soft_wrap=True,
+        say(
+            console,
+            f"the result rests on {doubts} assumption{'s' if doubts > 1 else ''} that may be wrong, said above "
+            "(--strict refuses such a result)",
+            "doubtful",
         )
     if config.output.out is not None and report["frames"] and not report["health"]["run"]["output_losses"]:
         console.print(f"wrote [bold]{markup(config.output.out)}[/]", highlight=False, soft_wrap=True)
@@ -156,6 +151,6 @@ def _found(report: dict[str, Any]) -> str:
         return "nothing"
     tracks = report["tracks"]
     return ", ".join(
-        markup(f"{label} {count}" + ("" if tracks is None else f" ({tracks.get(label, 0)} tracked)"))
+        f"{label} {count}" + ("" if tracks is None else f" ({tracks.get(label, 0)} tracked)")
         for label, count in report["detections"].items()
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import unquote
 
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -88,6 +88,12 @@ def plain(text: object) -> str:
 def markup(text: object) -> str:
     """`plain`, to be put into rich markup: brackets stay brackets."""
     return escape(plain(text))
+
+
+def say(console: Console, text: object, kind: Literal["", "warning", "doubtful"] = "") -> None:
+    """Print one line of any length as it is, and before it what kind it is of."""
+    style = {"": "", "warning": "[yellow]warning:[/] ", "doubtful": "[bold yellow]doubtful:[/] "}[kind]
+    console.print(style + markup(text), highlight=False, soft_wrap=True)
 
 
 class Terminal(Console):

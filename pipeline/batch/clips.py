@@ -17,7 +17,6 @@ from rich.table import Table
 
 from ...calib.yaml_file import NewerFormatError, refuse_newer
 from ...engines import registry
-from ...engines.base import BuildStopped
 from ...engines.build import store
 from ...engines.detection.weights import DETECTOR_WEIGHTS
 from ...engines.host.terminal import markup
@@ -26,7 +25,7 @@ from ..errors import InputError, expected_errors
 from ..pairing import pair_clips, read_pairs
 from ..report import write_report
 from ..run.streams import Tools, open_streams
-from ..session import run_streams
+from ..running import run_streams
 
 VIDEO_SUFFIXES = (
     ".mp4",
@@ -159,8 +158,6 @@ def run_clip(
         if finished.outcome.ended == "interrupted":
             return Row(clip.name, "interrupted")
         write_report(finished.report | {"fingerprint": mark, "bytes": _bytes(clip)}, clip.report)
-    except BuildStopped:
-        return Row(clip.name, "interrupted")
     except expected as error:
         return Row(clip.name, "failed", remark=str(error))
     doubts = finished.report["doubts"]

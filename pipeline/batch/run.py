@@ -13,8 +13,8 @@ from ...engines.host.terminal import markup
 from ..config import MonitorConfig, RunConfig
 from ..core.doubts import DOUBTFUL
 from ..errors import InputError
+from ..run.console import INTERRUPTED, interruptible
 from ..run.streams import build_tools
-from ..session import INTERRUPTED, interruptible
 from .clips import Clip, Row, find_clips, line, run_clip, summary
 from .cluster import Cluster, run_clips
 

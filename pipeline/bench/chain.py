@@ -8,11 +8,9 @@ from typing import Any
 
 from ...engines.host.terminal import Terminal
 from ..config import RunConfig
-from ..core.result import Result
 from ..errors import InputError
 from ..run.streams import build_tools, open_streams
-from ..session import run_streams
-from ..sinks.base import SinkHealth
+from ..running import Run
 from .jobs import ChainJob
 from .measure import INTERVAL_S, Tell, read_frames
 from .paced import paced
@@ -21,24 +19,8 @@ from .watch import Watch, peak_mib
 TOLD = 25  # frames between two words on the progress
 
 
-class _Counter:
-    """A sink that only tells how far the run is."""
-
-    def __init__(self, tell: Tell, frames: int) -> None:
-        self.health = SinkHealth()
-        self._tell, self._frames = tell, frames
-
-    def write(self, result: Result) -> None:
-        self.health.written += 1
-        if self.health.written % TOLD == 0:
-            self._tell(self.health.written, self._frames)
-
-    def close(self, complete: bool) -> None:
-        """Nothing is open."""
-
-
 def measure_chain(job: ChainJob, tell: Tell) -> dict[str, Any]:
-    """Run the clips through the runner of the plain command. Raises its expected errors.
+    """Run the clips through the run of the plain command. Raises its expected errors.
 
     frames: given. out: of them, those that came out, all if there was no pace. fps: of those, per second. stages:
     StageSummary of each, as in the report of a run; `write` lasts until the encoder, which codes on threads of its own,
@@ -68,13 +50,14 @@ def measure_chain(job: ChainJob, tell: Tell) -> dict[str, Any]:
     frames = streams.visible.info.frames or 0
     decoding = None if job.fps is None else paced(streams, job.fps)
     watch = Watch()
-    finished = run_streams(
-        config, streams, tools, threading.Event(), Terminal(quiet=True), more_sinks=[_Counter(tell, frames)]
-    )
+    with Run(config, streams, tools, threading.Event(), Terminal(quiet=True)) as run:
+        for done, _ in enumerate(run.results(), 1):
+            if done % TOLD == 0:
+                tell(done, frames)
     seen = watch.seen()
-    if finished.outcome.failure is not None:
-        raise finished.outcome.failure
-    report = finished.report
+    if run.outcome.failure is not None:
+        raise run.outcome.failure
+    report = run.report
     if job.fps is None and report["frames"] != frames:
         raise InputError(f"{job.spec}: {report['frames']} of {frames} frames came out of the chain; see fusecam doctor")
     return {

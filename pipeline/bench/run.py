@@ -24,7 +24,7 @@ from ...engines.networks.checkpoints import NAMES, users
 from ...engines.registry import parse
 from ..core import machine
 from ..errors import InputError
-from ..session import INTERRUPTED
+from ..run.console import INTERRUPTED
 from .jobs import KEPT, ChainJob, CostJob, DetectJob, FuseJob, Job, Size, Variant
 from .pauses import measure_pauses
 from .plan import Plan

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,16 +16,18 @@ from ...calib.find import suggest_size
 from ...calib.report import html, text
 from ...calib.rig import save_rig
 from ...calib.solve import calibrate
-from ...engines.host.terminal import markup
-from ..config import OutputConfig, OverlayConfig, RunConfig, SourceConfig
+from ...engines.host.terminal import say
+from ..config import SourceConfig
 from ..errors import InputError
-from ..run.streams import Streams, Tools, open_streams
-from ..session import INTERRUPTED, interruptible, run_streams
+from ..run.console import INTERRUPTED, interruptible, pairs_seen
+from ..run.session import Session
+from ..run.streams import Streams, open_streams
+from ..sinks.window import WindowSink
 from ..sources import open_source
 from ..sources.base import Source
 from ..sources.camera import camera_device
-from .capture import CaptureSink, Guide, PassThrough, Shot
-from .target import check_target
+from .capture import Views
+from .target import check_target, settings
 
 _COLOUR, _GREY = 8.0, 3.0  # mean difference of the colour channels above which a picture is coloured, below which grey
 
@@ -46,30 +49,26 @@ class Order:
 
 def calibrate_board(order: Order, console: Console) -> int:
     """Take the views, solve, write the rig and its report. Returns the exit code; writes nothing on an error."""
-    config = RunConfig(
-        sources=SourceConfig(ir=order.infrared, vis=order.visible, pairs=order.pairs),
-        overlay=OverlayConfig(enabled=False),
-        output=OutputConfig(show=order.show),
-    )
+    config = settings(order.infrared, order.visible, order.pairs)
     check_target(order.out, order.infrared, order.visible)
     _check_pair(config.sources)
     streams = open_streams(config)
     for note in streams.notes:
-        console.print(markup(note), highlight=False)
-    sink, ended = _capture(config, streams, order, console)
-    if ended == INTERRUPTED:
+        say(console, note)
+    taken = _capture(streams, order, console)
+    if taken is None:
         return INTERRUPTED
-    views = [shot.view for shot in sink.shots]
-    if sink.sizes is None or not any(view.visible and view.infrared for view in views):
-        _explain_nothing(sink, order)
-    assert sink.sizes is not None
-    calibration = calibrate(views, order.board, sink.sizes)
+    views = [shot.view for shot in taken.shots]
+    if taken.sizes is None or not any(view.visible and view.infrared for view in views):
+        _explain_nothing(taken, order)
+    assert taken.sizes is not None
+    calibration = calibrate(views, order.board, taken.sizes)
     rig = calibration.rig(order.distance)
     save_rig(rig, order.out)
-    report = html(calibration, rig, {shot.view.name: shot.sight for shot in sink.shots})
+    report = html(calibration, rig, {shot.view.name: shot.sight for shot in taken.shots})
     write_atomic(order.report, report.encode(), InputError)
     for line in [*text(calibration, rig), f"rig: {order.out}, report: {order.report}"]:
-        console.print(markup(line), highlight=False, soft_wrap=True)
+        say(console, line)
     return 0
 
 
@@ -106,41 +105,34 @@ def _colourfulness(source: Source) -> float:
     return float((sample.max(axis=2) - sample.min(axis=2)).mean())
 
 
-def _capture(config: RunConfig, streams: Streams, order: Order, console: Console) -> tuple[CaptureSink, int]:
-    stills = streams.visible.info.names is not None
-    live = streams.visible.info.live
-
-    guide = Guide()
-
-    def told(shot: Shot) -> None:
-        guide.took(shot)
+def _capture(streams: Streams, order: Order, console: Console) -> Views | None:
+    """None where the person interrupted a recording."""
+    live, taken = streams.visible.info.live, 0
+    views = Views(order.board, streams.visible.info.names is not None, order.most)
+    with interruptible() as stop, Session(streams, stop=stop) as session, ExitStack() as shown:
+        window = WindowSink() if order.show else None
+        if window is not None:
+            shown.callback(window.close, complete=True)
         if live:
-            console.print(f"view {len(sink.shots)} of {order.most} taken", highlight=False)
-
-    sink = CaptureSink(
-        order.board, stills, len(streams.visible.info.names or ()) + 1 if stills else order.most, told, guide.look
-    )
-    if live:
-        console.print("hold the board still in ever new places and tilts; Ctrl-C ends it", highlight=False)
-    with interruptible() as stop:
-        finished = run_streams(
-            config,
-            streams,
-            Tools(PassThrough(guide.draw if order.show else None), None),
-            stop,
-            console,
-            title="looking for the board",
-            more_sinks=[sink],
-        )
-    if finished.outcome.failure is not None:
-        raise finished.outcome.failure
-    stopped = finished.outcome.ended == "interrupted" and not live and len(sink.shots) < order.most
-    return sink, INTERRUPTED if stopped else 0
+            say(console, "hold the board still in ever new places and tilts; Ctrl-C ends it")
+        for pair in pairs_seen(session, streams, console, "looking for the board"):
+            if pair.led_by == "infrared":
+                continue
+            views.look(pair)
+            if live and len(views.shots) > taken:
+                taken = len(views.shots)
+                say(console, f"view {taken} of {order.most} taken")
+            if window is not None and not window.show(views.draw(pair.visible.pixels)):
+                stop.set()
+            if views.full:
+                break
+        stopped = stop.is_set() and not live and not views.full
+    return None if stopped else views
 
 
-def _explain_nothing(sink: CaptureSink, order: Order) -> None:
+def _explain_nothing(views: Views, order: Order) -> None:
     """Not one view for both cameras: say what was there instead, if that can be told. Always raises."""
-    tally = sink.tally
+    tally = views.tally
     trouble, times = next(iter(Counter(tally.troubles).most_common(1)), ("", 0))
     if trouble.startswith("the board goes on") and times >= 3:
         raise CalibrationError(
@@ -154,9 +146,9 @@ def _explain_nothing(sink: CaptureSink, order: Order) -> None:
                     f"no {order.board} in any of {tally.pairs} views, but one of {size[0]}x{size[1]} inner corners: "
                     f"give --board {size[0]}x{size[1]}"
                 )
-    if not sink.shots:
+    if not views.shots:
         moving = f", {tally.moving} times it was moving" if tally.moving else ""
         raise CalibrationError(
             f"no view of the {order.board} was taken{moving}: hold it still for half a second at a time"
         )
-    calibrate([shot.view for shot in sink.shots], order.board, sink.sizes or ((1, 1), (1, 1)))
+    calibrate([shot.view for shot in views.shots], order.board, views.sizes or ((1, 1), (1, 1)))

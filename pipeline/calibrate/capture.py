@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import cv2
@@ -12,11 +11,7 @@ from ...calib.board import Board, CalibrationError
 from ...calib.find import Finder, Found
 from ...calib.joint import View
 from ...calib.pictures import Sight
-from ...engines.base import Fused
-from ...engines.warp import Size, Warp
 from ..core.frames import Frame, FramePair, Pixels
-from ..core.result import Result
-from ..sinks.base import SinkHealth
 
 _EXAMINED_S = 0.2  # between two looks at a video: a hand-held board takes longer to come to rest
 _STILL = 0.0015  # of the image's diagonal between two looks: a pixel of 640x480, what a held board trembles
@@ -47,97 +42,40 @@ class Tally:
     without: list[tuple[Pixels, Pixels | None]] = field(default_factory=list)
 
 
-class PassThrough:
-    """Stands where a fusion engine would: gives the visible frame on, so that a run only pairs and delivers.
-
-    draw: makes the picture to show of a visible frame, for a window.
-    """
-
-    name = "none"
-
-    def __init__(self, draw: Callable[[Pixels], Pixels] | None = None) -> None:
-        self._draw = draw
-
-    @property
-    def notes(self) -> list[str]:
-        """None."""
-        return []
-
-    def prepare(self, width: int, height: int, infrared: Size | None = None, reduce: int = 1) -> None:
-        """Nothing to build."""
-
-    def fuse(self, visible: Pixels, infrared: Pixels, warp: Warp | Pixels, elapsed_s: float | None = None) -> Fused:
-        """Both frames as they are; arguments as in FusionEngine."""
-        nothing = np.zeros((1, 1), np.uint8)
-        return Fused(visible if self._draw is None else self._draw(visible), visible, nothing, nothing, infrared)
-
-
-class Guide:
-    """Draws for whoever holds the board: where it was found last (green), and what the views cover (yellow)."""
-
-    def __init__(self) -> None:
-        self._found: Found | None = None
-        self._covered: list[Found] = []
-
-    def look(self, pair: FramePair, found: Found | None) -> None:
-        """The board's place in the newest picture that was looked at."""
-        self._found = found
-
-    def took(self, shot: Shot) -> None:
-        """A view was taken."""
-        if shot.view.visible is not None:
-            self._covered.append(shot.view.visible)
-
-    def draw(self, visible: Pixels) -> Pixels:
-        """The picture to show, (H, W, 3)."""
-        image, radius = visible.copy(), max(2, visible.shape[1] // 200)
-        marks = [(found, _YELLOW) for found in self._covered]
-        for found, colour in [*marks, *([] if self._found is None else [(self._found, _GREEN)])]:
-            for x, y in found.points:
-                cv2.circle(image, (round(x), round(y)), radius, colour, -1)
-        return image
-
-
-class CaptureSink:
-    """Looks for the board in every pair of a run and keeps the views. It has enough with `most` views.
+class Views:
+    """Looks for the board in every pair of a session and keeps the views, `most` of them.
 
     stills: the pairs are separate images, each a view of its own; otherwise frames of a video or a live camera, of
-    which those are taken where the board rests and shows something new. on_view is called after every view taken,
-    on_look after every look, with what the visible camera shows and where the board is.
+    which those are taken where the board rests and shows something new.
+
+    Attributes:
+        found: where the board is in the newest picture of the visible camera that was looked at.
     """
 
-    def __init__(
-        self,
-        board: Board,
-        stills: bool,
-        most: int,
-        on_view: Callable[[Shot], None] | None = None,
-        on_look: Callable[[FramePair, Found | None], None] | None = None,
-    ) -> None:
-        self.health = SinkHealth()
+    def __init__(self, board: Board, stills: bool, most: int) -> None:
+        self.found: Found | None = None
         self.shots: list[Shot] = []
         self.tally = Tally()
         self.sizes: tuple[tuple[int, int], tuple[int, int]] | None = None
         self._board, self._stills, self._most = board, stills, most
-        self._on_view, self._on_look = on_view, on_look
-        self._quick = Finder(board, thorough=stills)
-        self._finders = (self._quick, Finder(board))
+        self._finders = Finder(board, thorough=stills), Finder(board)
         self._looked_ns: int | None = None
         self._before: list[Found | None] = []
 
-    def write(self, result: Result) -> None:
-        """Look at the pair that `result` was made of."""
-        pair = result.pair
-        self.health.written += 1
+    @property
+    def full(self) -> bool:
+        """Whether there are enough; never of separate images."""
+        return not self._stills and len(self.shots) >= self._most
+
+    def look(self, pair: FramePair) -> None:
+        """Take the pair, if it is a view."""
         if self._stills:
             self._take(pair, *(self._find(k, frame) for k, frame in enumerate((pair.visible, pair.infrared))))
             return
         if self._looked_ns is not None and pair.visible.time_ns - self._looked_ns < _EXAMINED_S * 1e9:
             return
         self._looked_ns = pair.visible.time_ns
-        visible = self._find(0, pair.visible)
-        if self._on_look is not None:
-            self._on_look(pair, visible)
+        self.found = visible = self._find(0, pair.visible)
         self._before = [*self._before[-1:], visible]
         if visible is None:
             self._passed_over(pair)
@@ -147,10 +85,15 @@ class CaptureSink:
             self.tally.known += 1
         else:
             self._take(pair, visible, self._find(1, pair.infrared))
-        self.health.enough = len(self.shots) >= self._most
 
-    def close(self, complete: bool) -> None:
-        """Nothing to finish: the views are in `shots`."""
+    def draw(self, visible: Pixels) -> Pixels:
+        """A picture for whoever holds the board: where it was found last (green), what the views cover (yellow)."""
+        image, radius = visible.copy(), max(2, visible.shape[1] // 200)
+        marks = [*((shot.view.visible, _YELLOW) for shot in self.shots), (self.found, _GREEN)]
+        for found, colour in marks:
+            for x, y in () if found is None else found.points:
+                cv2.circle(image, (round(x), round(y)), radius, colour, -1)
+        return image
 
     def _find(self, camera: int, frame: Frame | None) -> Found | None:
         if frame is None:
@@ -176,17 +119,12 @@ class CaptureSink:
                 )
             self.sizes = sizes
         if visible is None and infrared is None:
-            self._keep(Shot(View(_name(pair), None, None), Sight(None, None)))
+            self.shots.append(Shot(View(_name(pair), None, None), Sight(None, None)))
             return
         if not self._stills and infrared is None:
             return  # the next moment may show it to infrared too
         heat = None if pair.infrared is None else _small(pair.infrared.pixels)
-        self._keep(Shot(View(_name(pair), visible, infrared), Sight(_small(pair.visible.pixels), heat)))
-
-    def _keep(self, shot: Shot) -> None:
-        self.shots.append(shot)
-        if self._on_view is not None:
-            self._on_view(shot)
+        self.shots.append(Shot(View(_name(pair), visible, infrared), Sight(_small(pair.visible.pixels), heat)))
 
     def _passed_over(self, pair: FramePair) -> None:
         if len(self.tally.without) < _KEPT_WITHOUT:

@@ -8,15 +8,15 @@ from rich.console import Console
 
 from ...calib.board import CalibrationError
 from ...calib.rig import load_rig, save_rig
-from ...engines.host.terminal import markup
-from ..config import MonitorConfig, OverlayConfig, RunConfig, SourceConfig, SyncConfig
+from ...engines.host.terminal import say
+from ..config import MonitorConfig
 from ..errors import InputError
 from ..registration.agreement import edge_record
 from ..registration.register import Registrar
+from ..run.console import INTERRUPTED
 from ..run.streams import frame_size, open_streams
-from ..session import INTERRUPTED
 from .pairs import collected
-from .target import check_target
+from .target import check_target, settings
 
 
 def record_reference(
@@ -34,20 +34,14 @@ def record_reference(
     Raises the sources' errors, RigError, and CalibrationError where edges do not agree; nothing is written then.
     """
     check_target(out, infrared, visible)
-    config = RunConfig(
-        sources=SourceConfig(ir=infrared, vis=visible, pairs=table),
-        rig=rig_file,
-        sync=SyncConfig() if offset_ms is None else SyncConfig(offset_ms=offset_ms),
-        overlay=OverlayConfig(enabled=False),
-        monitor=MonitorConfig(drift=False),
-    )
+    config = settings(infrared, visible, table, offset_ms, rig=rig_file, monitor=MonitorConfig(drift=False))
     with console.status("opening both cameras"):
         streams = open_streams(config)
     rig = load_rig(rig_file, (frame_size(streams.visible), frame_size(streams.infrared)))
     if rig.foreign and out == rig_file:
         streams.close()
         raise InputError(f"{rig_file}: is another tool's calibration and stays as it is: give --out FILE")
-    found = collected(config, streams, pairs, console)
+    found = collected(streams, pairs, console)
     if found is None:
         return INTERRUPTED
     seen, felt = found
@@ -65,5 +59,5 @@ def record_reference(
         f"all within {edges.spread_px:.1f} px of there; agreement {edges.agreement:.2f}",
         f"rig: {out}; the drift monitor compares with this from now on",
     ):
-        console.print(markup(line), highlight=False, soft_wrap=True)
+        say(console, line)
     return 0

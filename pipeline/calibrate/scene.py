@@ -9,16 +9,16 @@ from rich.console import Console
 
 from ...calib.rig import CameraModel, Rig, SceneRecord, save_rig
 from ...calib.scene import SceneFit, align
-from ...engines.host.terminal import markup
-from ..config import OverlayConfig, RunConfig, SourceConfig, SyncConfig
+from ...engines.host.terminal import say
+from ..config import RunConfig, SyncConfig
 from ..core.doubts import Doubts
 from ..registration.agreement import edge_record
 from ..registration.register import Registrar
 from ..run.alignment import measure_alignment
+from ..run.console import INTERRUPTED
 from ..run.streams import Streams, open_streams
-from ..session import INTERRUPTED
 from .pairs import collected
-from .target import check_target
+from .target import check_target, settings
 
 _AGAIN_MS = 8.0  # a time offset that changes by more moves edges of passing things by a pixel: pair anew
 _PASSES = 3  # wrongly paired frames of a moving rig bend the result, which bends the next offset less
@@ -43,17 +43,12 @@ def calibrate_scene(order: Order, console: Console) -> int:
     written then.
     """
     check_target(order.out, order.infrared, order.visible)
-    sync = SyncConfig() if order.offset_ms is None else SyncConfig(offset_ms=order.offset_ms)
-    config = RunConfig(
-        sources=SourceConfig(ir=order.infrared, vis=order.visible, pairs=order.table),
-        sync=sync,
-        overlay=OverlayConfig(enabled=False),
-    )
+    config = settings(order.infrared, order.visible, order.table, order.offset_ms)
     with console.status("opening both cameras"):
         streams = open_streams(config)
     recorded = streams.visible.info.kind == streams.infrared.info.kind == "video"
     offset = order.offset_ms
-    found = _attempt(config, streams, order, console)
+    found = _attempt(streams, order, console)
     for _ in range(_PASSES if recorded and order.offset_ms is None else 0):
         if found is None:
             break
@@ -61,10 +56,10 @@ def calibrate_scene(order: Order, console: Console) -> int:
         offset = _measured_offset(config, streams, found[0], console)
         if offset is None or abs(offset - taken) <= _AGAIN_MS:
             break
-        _say(console, f"time offset {offset:+.1f} ms, was taken as {taken:+.1f}: pairing anew")
+        say(console, f"time offset {offset:+.1f} ms, was taken as {taken:+.1f}: pairing anew")
         config = config.model_copy(update={"sync": SyncConfig(offset_ms=offset)})
         streams = open_streams(config)
-        found = _attempt(config, streams, order, console)
+        found = _attempt(streams, order, console)
     if found is None:
         return INTERRUPTED
     rig, fit = found
@@ -80,13 +75,13 @@ def _measured_offset(config: RunConfig, streams: Streams, rig: Rig, console: Con
         infos = streams.infrared.info, streams.visible.info
         alignment = measure_alignment(config.sources, *infos, Registrar(rig), doubts)
     for doubt in doubts:
-        _say(console, doubt)
+        say(console, doubt)
     return None if doubts else alignment.offset_ms
 
 
-def _attempt(config: RunConfig, streams: Streams, order: Order, console: Console) -> tuple[Rig, SceneFit] | None:
+def _attempt(streams: Streams, order: Order, console: Console) -> tuple[Rig, SceneFit] | None:
     """Pairs of both streams, aligned. None where the person interrupted."""
-    pairs = collected(config, streams, order.pairs, console)
+    pairs = collected(streams, order.pairs, console)
     if pairs is None:
         return None
     visible, infrared = pairs
@@ -110,18 +105,14 @@ def _attempt(config: RunConfig, streams: Streams, order: Order, console: Console
 def _report(fit: SceneFit, offset_ms: float | None, order: Order, console: Console) -> None:
     agreement = fit.agreement
     scatter = "not known from so few" if agreement.error_px is None else f"{agreement.error_px:.1f} px"
-    _say(console, f"{agreement.used} of {agreement.pairs} pairs agree, {agreement.cells:.0%} of the image's parts")
-    _say(
+    say(console, f"{agreement.used} of {agreement.pairs} pairs agree, {agreement.cells:.0%} of the image's parts")
+    say(
         console,
         f"scatter at the visible image's corners: {scatter} (from halves of the pairs; what is wrong in all alike is "
         "not in it: judge that by eye)",
     )
     if agreement.partners is not None:
-        _say(console, f"true partners lead exchanged ones by {agreement.partners:.0f} standard deviations")
+        say(console, f"true partners lead exchanged ones by {agreement.partners:.0f} standard deviations")
     if offset_ms is not None:
-        _say(console, f"time offset of these recordings: {offset_ms:+.1f} ms (not in the rig: others have their own)")
-    _say(console, f"rig: {order.out}; judge it by eye: fusecam view-rig --rig {order.out}")
-
-
-def _say(console: Console, line: str) -> None:
-    console.print(markup(line), highlight=False, soft_wrap=True)
+        say(console, f"time offset of these recordings: {offset_ms:+.1f} ms (not in the rig: others have their own)")
+    say(console, f"rig: {order.out}; judge it by eye: fusecam view-rig --rig {order.out}")

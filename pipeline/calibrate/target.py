@@ -1,9 +1,11 @@
-"""The rig file that a calibration is to write: seen to be possible before the work begins."""
+"""What a calibration reads, and the rig file that it is to write: seen to be possible before the work begins."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+from ..config import RunConfig, SourceConfig, SyncConfig
 from ..core.paths import spare
 from ..errors import InputError
 
@@ -13,3 +15,9 @@ def check_target(out: Path, *read: str) -> None:
     spare(out, read)
     if out.is_dir() or not out.absolute().parent.is_dir():
         raise InputError(f"{out}: is no place for a file; give the name of one in an existing folder with --out")
+
+
+def settings(infrared: str, visible: str, pairs: Path | None, offset_ms: float | None = None, **more: Any) -> RunConfig:
+    """Those of a run over both cameras. pairs: which images belong together. offset_ms: None for the default."""
+    sync = SyncConfig() if offset_ms is None else SyncConfig(offset_ms=offset_ms)
+    return RunConfig(sources=SourceConfig(ir=infrared, vis=visible, pairs=pairs), sync=sync, **more)

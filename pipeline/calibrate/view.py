@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -10,18 +11,21 @@ import cv2
 import numpy as np
 from rich.console import Console
 
-from ...calib.atomic import AtomicFile, write_atomic
-from ...engines.backends.inputs import check_pair
+from ...calib.atomic import AtomicFile
 from ...engines.base import Fused
-from ...engines.warp import Size, Warp
-from ..config import OutputConfig, OverlayConfig, RunConfig, SourceConfig
-from ..core.frames import Pixels
+from ...engines.host.terminal import say
+from ..config import OutputConfig
+from ..core.frames import Frame, FramePair, Pixels
 from ..core.machine import has_display
 from ..core.result import Result
 from ..errors import InputError
-from ..run.streams import Tools, open_streams
-from ..session import INTERRUPTED, interruptible, run_streams
-from ..sinks.base import SinkHealth
+from ..registration.infrared_only import stand_in
+from ..run.console import INTERRUPTED, interruptible, pairs_seen
+from ..run.session import Session
+from ..run.streams import Streams, frame_size, open_streams
+from ..sinks import Outputs, open_sinks
+from ..sinks.contact_sheet import save
+from .target import settings
 
 Mode = Literal["blend", "blink", "side"]
 MODES: tuple[Mode, ...] = get_args(Mode)
@@ -31,39 +35,43 @@ _LINES = 8  # of the grid over both halves of `side`
 _LINE = np.array([255, 200, 0], np.uint8)
 
 
-class RigView:
-    """Stands where a fusion engine would and lays the registered cameras over each other.
+class Look:
+    """Lays the registered cameras over each other.
 
     blend: visible in cyan, infrared in red: what coincides has no coloured seams. blink: half a second visible, half
     a second infrared. side: (H, 2 W), visible and infrared under one grid. Beyond infrared's view: visible alone.
     paced: hold every frame as long as it lasts, for a window on recordings.
     """
 
-    name = "rig view"
-
-    def __init__(self, mode: Mode, paced: bool = False) -> None:
-        self._mode, self._paced = mode, paced
+    def __init__(self, mode: Mode, streams: Streams, paced: bool = False) -> None:
+        self._mode, self._streams, self._paced = mode, streams, paced
+        self._size = frame_size(streams.visible)
+        self._before_ns: int | None = None
         self._shown_s = 0.0
         self._next = 0.0
 
-    @property
-    def notes(self) -> list[str]:
-        """None."""
-        return []
-
-    def prepare(self, width: int, height: int, infrared: Size | None = None, reduce: int = 1) -> None:
-        """Nothing to build."""
-
-    def fuse(self, visible: Pixels, infrared: Pixels, warp: Warp | Pixels, elapsed_s: float | None = None) -> Fused:
-        """The picture to show; arguments as in FusionEngine."""
+    def result(self, pair: FramePair, index: int) -> Result:
+        """The picture to show, as frame `index` of the output."""
+        registrar, drift = self._streams.registrar, self._streams.drift
+        if pair.led_by == "infrared":
+            pair, fused = stand_in(pair, registrar, self._size)
+            return Result(index, pair, fused, fused.image)
+        self._size = pair.visible.size
+        seconds = self._lasts_s(pair.visible)
         if self._paced:
-            self._wait(_STILL_S if elapsed_s is None else elapsed_s)
-        self._shown_s += elapsed_s or 0.0
-        warp = check_pair(self.name, visible, infrared, warp)
+            self._wait(_STILL_S if seconds is None else seconds)
+        self._shown_s += seconds or 0.0
+        infrared, warp = registrar.register(pair)
+        if drift is not None:
+            drift.look(pair)
         heat = warp.apply(infrared)
-        image = self._draw(visible, heat, warp.coverage)
+        image = self._draw(pair.visible.pixels, heat, warp.coverage)
         nothing = np.zeros((1, 1), np.uint8)
-        return Fused(image, visible, nothing, nothing, heat)
+        return Result(index, pair, Fused(image, pair.visible.pixels, nothing, nothing, heat), image)
+
+    def _lasts_s(self, visible: Frame) -> float | None:
+        before, self._before_ns = self._before_ns, visible.time_ns
+        return None if visible.clock == "index" or before is None else (visible.time_ns - before) * 1e-9
 
     def _draw(self, visible: Pixels, infrared: Pixels, coverage: Pixels) -> Pixels:
         seen = (coverage > 0)[..., None]
@@ -84,31 +92,6 @@ class RigView:
         now = time.monotonic()
         time.sleep(max(0.0, self._next - now))
         self._next = max(now, self._next) + seconds
-
-
-class PictureSink:
-    """Keeps the first frame that has an infrared partner, as one PNG."""
-
-    def __init__(self, target: Path) -> None:
-        self.health = SinkHealth()
-        self._target = target
-        self._image: Pixels | None = None
-
-    def write(self, result: Result) -> None:
-        """Take the frame, if it is of both cameras; the run then ends."""
-        if result.pair.infrared is not None:
-            self._image = result.image
-            self.health.written += 1
-            self.health.enough = True
-
-    def close(self, complete: bool) -> None:
-        """Write the file. Complete without any pair is an InputError."""
-        if not complete:
-            return
-        if self._image is None:
-            raise InputError(f"{self._target}: not written, no visible frame had an infrared one near it in time")
-        _, encoded = cv2.imencode(".png", cv2.cvtColor(self._image, cv2.COLOR_RGB2BGR))
-        write_atomic(self._target, encoded.tobytes(), InputError)
 
 
 def view_rig(
@@ -132,24 +115,39 @@ def view_rig(
         raise InputError("nowhere to show the cameras: there is no display, so give --out FILE (.png, .mp4, .mkv)")
     if picture and out is not None:
         AtomicFile(out, InputError).discard()  # a place that cannot be written to is better known before the run
-    config = RunConfig(
-        sources=SourceConfig(ir=infrared, vis=visible, pairs=pairs),
-        rig=rig,
-        distance=distance,
-        overlay=OverlayConfig(enabled=False),
-        output=OutputConfig(out=None if picture else out, show=show),
-    )
-    if offset_ms is not None:
-        config.sync.offset_ms = offset_ms
-    streams = open_streams(config)
-    stills = streams.visible.info.names is not None
-    if mode == "blink" and (picture or stills):
-        streams.close()
-        raise InputError("--mode blink: one picture cannot blink; use blend or side, or give videos or cameras")
-    engine = RigView(mode, paced=show and not streams.visible.info.live)
-    sinks = [PictureSink(out)] if picture and out is not None else []
-    with interruptible() as stop:
-        finished = run_streams(config, streams, Tools(engine, None), stop, console, title="viewing", more_sinks=sinks)
-    if finished.outcome.failure is not None:
-        raise finished.outcome.failure
-    return INTERRUPTED if finished.outcome.ended == "interrupted" and not (show or picture) else 0
+    output = OutputConfig(out=None if picture else out, show=show)
+    streams = open_streams(settings(infrared, visible, pairs, offset_ms, rig=rig, distance=distance, output=output))
+    with interruptible() as stop, Session(streams, stop=stop) as session:
+        info = streams.visible.info
+        if mode == "blink" and (picture or info.names is not None):
+            raise InputError("--mode blink: one picture cannot blink; use blend or side, or give videos or cameras")
+        inputs = (infrared, visible, str(rig))
+        outputs = Outputs(open_sinks(output, info.rate, info.pixel_aspect, info.names, inputs), streams.health)
+        outputs.on_warning = partial(say, console, kind="warning")
+        if streams.drift is not None:
+            streams.drift.on_warning = outputs.on_warning
+        look = Look(mode, streams, paced=show and not info.live)
+        frames, image, whole = 0, None, False
+        try:
+            for pair in pairs_seen(session, streams, console, "viewing"):
+                result = look.result(pair, frames)
+                outputs.write(result)
+                frames += 1
+                if outputs.enough:
+                    stop.set()
+                if picture and pair.infrared is not None:
+                    image = result.image
+                    break
+            whole = not stop.is_set()
+        except KeyboardInterrupt:
+            outputs.discard()
+            raise
+        finally:
+            outputs.close(whole or frames > 0)
+    if outputs.lost:
+        raise outputs.lost[0]
+    if picture and out is not None and image is not None:
+        save(image, out)
+    elif picture and not stop.is_set():
+        raise InputError(f"{out}: not written, no visible frame had an infrared one near it in time")
+    return INTERRUPTED if stop.is_set() and not show else 0

@@ -11,14 +11,14 @@ from rich.console import Console
 from rich.table import Table
 
 from ...calib.atomic import write_atomic
-from ...engines.base import BuildStopped
 from ...engines.host.terminal import Terminal, markup
 from ..config import DetectorConfig, RunConfig
 from ..core.doubts import DOUBTFUL
 from ..errors import InputError
 from ..report import print_account, write_report
+from ..run.console import INTERRUPTED, interruptible
 from ..run.streams import build_tools, open_streams
-from ..session import INTERRUPTED, interruptible, run_streams
+from ..running import run_streams
 from ..sinks.contact_sheet import ContactSheet, compose, save
 
 SCENES = {"fog_day": "fog by day", "clear_night": "clear night", "fog_night": "fog by night"}
@@ -49,10 +49,7 @@ def run_demo(out: Path, weights: Path | None, console: Console) -> int:
             )
             streams = open_streams(config)
             sheet = ContactSheet([int(SHOWN * (streams.visible.info.frames or 0))])
-            try:
-                finished = run_streams(config, streams, tools, stop, console, title=title, more_sinks=[sheet])
-            except BuildStopped:
-                return INTERRUPTED
+            finished = run_streams(config, streams, tools, stop, console, title=title, more_sinks=[sheet])
             if finished.outcome.failure is not None:
                 raise finished.outcome.failure
             if stop.is_set():

@@ -155,6 +155,20 @@ class Health:
         with self._lock:
             return self._oldest_ns * 1e-9
 
+    def unaccounted(self) -> list[str]:
+        """What does not add up once a run is over, one line each: every frame has exactly one fate."""
+        run = self.run_counters()
+        sums = {"fused": (run["fused"], {"out": run["out"], "dropped_output": run["dropped_output"]})}
+        for camera in CAMERAS:
+            counted = self.counters(camera)
+            sums[f"{camera} frames"] = counted["frames"], {fate: counted[fate] for fate in FATES if counted[fate]}
+        return [
+            f"health: {whole} {what}, but accounted for are {', '.join(f'{n} {fate}' for fate, n in parts.items())}: "
+            "the counts of this run are wrong, please report it"
+            for what, (whole, parts) in sums.items()
+            if whole != sum(parts.values())
+        ]
+
     def snapshot(self) -> dict[str, Any]:
         """Everything, ready for JSON: `cameras` by name with `state`, `last_frame_age_s` and the counters, `run`."""
         return {

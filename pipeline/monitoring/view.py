@@ -13,13 +13,12 @@ from ...engines.prompts.conditioning import Spoken
 from ..core.health import Health
 from ..core.latency import LatencyRecorder
 from ..core.result import Result
-from ..sinks.base import SinkHealth
 from .switches import Switches
 
 
 @dataclass(slots=True)
 class RunView:
-    """A sink that keeps the newest result and counts detections; no copies, no encoding.
+    """Keeps the newest result, and counts what is in all of them; no copies, no encoding.
 
     engine, detector: name of the one in use, None without a detector. warnings: every stated fallback so far.
     available: names of the switches that this run has. prompt: of its engine, None where it takes none. on_result:
@@ -35,12 +34,13 @@ class RunView:
     available: tuple[str, ...] = ()
     prompt: Spoken | None = None
     on_result: Callable[[], None] | None = None
-    health: SinkHealth = field(default_factory=SinkHealth)
     _lock: Lock = field(default_factory=Lock)
     _latest: Result | None = None
     _haze: float | None = None
     _illumination: float | None = None
     _detections: Counter[str] = field(default_factory=Counter)
+    _seen: int = 0
+    _sums: tuple[float, float] = (0.0, 0.0)
 
     def write(self, result: Result) -> None:
         """Take the next result."""
@@ -49,12 +49,11 @@ class RunView:
         with self._lock:
             self._latest, self._haze, self._illumination = result, haze, illumination
             self._detections.update(result.found)
-        self.health.written += 1
+            if seen:
+                self._seen += 1
+                self._sums = self._sums[0] + result.fused.haze, self._sums[1] + result.fused.light
         if self.on_result is not None:
             self.on_result()
-
-    def close(self, complete: bool) -> None:
-        """Nothing is left to finish."""
 
     @property
     def latest(self) -> Result | None:
@@ -71,6 +70,11 @@ class RunView:
     def illumination(self) -> float | None:
         """Mean illumination of the newest result, 0 to 1; None while the visible camera is lost."""
         return self._illumination
+
+    def means(self) -> tuple[float, float]:
+        """Haze density and illumination over all results with a visible frame so far, 0 to 1."""
+        with self._lock:
+            return self._sums[0] / max(self._seen, 1), self._sums[1] / max(self._seen, 1)
 
     def detections(self) -> dict[str, int]:
         """Boxes by class over all results so far."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import SecretStr
 from rich.console import Console
 
-from ...engines.host.terminal import markup
+from ...engines.host.terminal import say
 from ..config import MonitorConfig
 from ..core.health import CAMERAS, State
 from ..core.log import tell, writing
@@ -79,7 +79,7 @@ def _announce(console: Console, what: str, url: str) -> None:
 
 
 def _complain(console: Console, what: str, message: str) -> None:
-    console.print(f"[yellow]warning:[/] {what}: {markup(message)}", highlight=False, soft_wrap=True)
+    say(console, f"{what}: {message}", "warning")
     tell("server", logging.WARNING, what=what, message=message)
 
 

@@ -27,8 +27,7 @@ class Account:
         self._infrared: tuple[int, _Fate] | None = None
 
     def passed(self, pair: FramePair) -> None:
-        """The pair went on to be fused."""
-        self._health.count_run("fused")
+        """The pair went on."""
         if pair.led_by == "infrared":
             self._used(pair, "alone")
             return

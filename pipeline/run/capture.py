@@ -53,8 +53,9 @@ class Capture:
         self._thread.start()
 
     def join(self) -> None:
-        """Wait for the end of the thread."""
-        self._thread.join()
+        """Wait for the end of the thread, if it was started."""
+        if self._since_ns:
+            self._thread.join()
 
     def _run(self) -> None:
         frames = iter(self._source)

@@ -25,7 +25,6 @@ class Outputs:
         self,
         sinks: Sequence[Sink],
         health: Health,
-        view: Sink | None = None,
         watched: bool = False,
         all_needed: bool = False,
     ) -> None:
@@ -34,14 +33,13 @@ class Outputs:
         Args:
             sinks: opened.
             health: counts outputs that are lost.
-            view: one more that gets every result, but is no output by itself.
-            watched: it is one, so that the run goes on without the others.
+            watched: somebody may look at the results, so that the run goes on without any output.
             all_needed: the loss of one ends the run.
         """
         self.lost: list[Exception] = []
         self.on_warning: Callable[[str], None] = lambda line: None
         self._sinks, self._health = list(sinks), health
-        self._open = [*sinks, *([] if view is None else [view])]
+        self._open = list(sinks)
         self._watched, self._all_needed = watched, all_needed
         self._lines: list[str] = []
         self._lock = Lock()
@@ -68,7 +66,7 @@ class Outputs:
                     sink.write(result)
                 except Exception as error:
                     self._lose(sink, error, "the run goes on without it")
-        if self.lost and (self._all_needed or not (self._watched or self._left())):
+        if self.lost and (self._all_needed or not (self._watched or self._open)):
             raise self.lost[0]
 
     def warn(self, line: str) -> None:
@@ -89,7 +87,7 @@ class Outputs:
                     sink.close(complete)
                 except Exception as error:  # a full disk may show only when the file is finished
                     self._lose(sink, error, "it could not be finished")
-            kept = complete and (not self._sinks or self._left())
+            kept = complete and (not self._sinks or bool(self._open))
             self._open.clear()
         return kept
 
@@ -98,9 +96,6 @@ class Outputs:
         if self._lock.acquire(timeout=_PATIENCE_S):
             self._lock.release()
             self.close(complete=False)
-
-    def _left(self) -> bool:
-        return any(sink in self._open for sink in self._sinks)
 
     def _lose(self, sink: Sink, error: Exception, so: str) -> None:
         if not isinstance(error, expected_errors()):

@@ -57,17 +57,21 @@ class WindowSink:
         self._sender.start()
 
     def write(self, result: Result) -> None:
-        """Show one image: `result.image`, (H, W, 3) uint8 RGB."""
+        """Show the result's image."""
+        self.health.written += self.show(result.image)
+
+    def show(self, image: Pixels) -> bool:
+        """Show one image, (H, W, 3) uint8 RGB. False, and nothing done, once the window is gone."""
         code = self._viewer.poll()
         if code is not None:
             if code != viewer.QUIT and not self.health.enough:
                 self.health.warnings.append("--show: the window was lost; the run was ended there")
             self.health.enough = True
-            return
+            return False
         with self._changed:
-            self._newest = result.image
+            self._newest = image
             self._changed.notify()
-        self.health.written += 1
+        return True
 
     def close(self, complete: bool) -> None:
         """Take the window away, once it has shown the last image."""

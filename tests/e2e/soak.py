@@ -29,7 +29,7 @@ from fusecam.engines.warp import Size, Warp
 from fusecam.pipeline.config import RunConfig
 from fusecam.pipeline.core.detections import Detection
 from fusecam.pipeline.run.streams import Tools, open_streams
-from fusecam.pipeline.session import run_streams
+from fusecam.pipeline.running import run_streams
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 RATE = 25

@@ -28,7 +28,7 @@ from fusecam.pipeline.core.health import CAMERAS, FATES, Health
 from fusecam.pipeline.core.result import Result
 from fusecam.pipeline.registration.register import Registrar
 from fusecam.pipeline.run.streams import Alignment, Streams, Tools, build_tools
-from fusecam.pipeline.session import run_streams
+from fusecam.pipeline.running import run_streams
 from fusecam.pipeline.sinks import SinkHealth
 from fusecam.pipeline.sources.watchdog import WatchedSource
 from fusecam.pipeline.timing.sync import Synchronizer

@@ -8,12 +8,12 @@ import cv2
 import numpy as np
 import pytest
 
+from fusecam.calib.board import make_board
 from fusecam.calib.find import Found
 from fusecam.calib.joint import View
 from fusecam.calib.pictures import Sight
 from fusecam.calib.rig import load_rig
-from fusecam.pipeline.calibrate.capture import Guide, PassThrough, Shot
-from fusecam.pipeline.core.frames import Frame, FramePair
+from fusecam.pipeline.calibrate.capture import Shot, Views
 
 from ..calib.rendered import pictures, random_rig
 from .command import fusecam, pair_of_clips
@@ -33,13 +33,12 @@ def test_show_asks_for_a_window(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 
 def test_what_is_shown_has_the_board_and_what_is_covered():
     picture = np.full((60, 80, 3), 90, np.uint8)
-    guide = Guide()
-    engine = PassThrough(guide.draw)
-    assert np.array_equal(engine.fuse(picture, picture[..., 0], picture[..., 0]).image, picture)
+    views = Views(make_board("8x6", "25mm", "checkerboard", None, "5X5_100"), stills=False, most=5)
+    assert np.array_equal(views.draw(picture), picture)
     found, covered = (Found(np.array([[x, 30.0]]), np.array([0])) for x in (20.0, 60.0))
-    guide.look(FramePair(Frame(picture, 0, "media", 0, "visible"), None, 0), found)
-    guide.took(Shot(View("1", covered, None), Sight(None, None)))
-    image = engine.fuse(picture, picture[..., 0], picture[..., 0]).image
+    views.found = found
+    views.shots.append(Shot(View("1", covered, None), Sight(None, None)))
+    image = views.draw(picture)
     assert image[30, 20].tolist() == [0, 220, 0] and image[30, 60].tolist() == [255, 210, 0]
     assert (picture == 90).all()
 

@@ -23,7 +23,7 @@ from fusecam.pipeline.core.detections import Detection
 from fusecam.pipeline.core.health import CAMERA_COUNTERS, CAMERAS, FATES, RUN_COUNTERS
 from fusecam.pipeline.core.log import JsonLines
 from fusecam.pipeline.run.streams import Tools, build_tools, open_streams
-from fusecam.pipeline.session import run_streams
+from fusecam.pipeline.running import run_streams
 from fusecam.pipeline.sinks.base import SinkHealth
 from fusecam.pipeline.sources.watchdog import WatchedSource
 from fusecam.pipeline.timing.sync import Synchronizer

@@ -15,15 +15,16 @@ from rich.console import Console
 
 from fusecam.engines import create_engine
 from fusecam.engines.base import Fused
-from fusecam.pipeline import session
+from fusecam.pipeline import running
 from fusecam.pipeline.config import OverlayConfig, RunConfig
 from fusecam.pipeline.core.health import FATES
 from fusecam.pipeline.core.latency import LatencyRecorder
 from fusecam.pipeline.core.result import Result
 from fusecam.pipeline.errors import InputError
 from fusecam.pipeline.overlay import Overlay
+from fusecam.pipeline.run.console import interruptible
 from fusecam.pipeline.run.streams import Tools, open_streams
-from fusecam.pipeline.session import Finished, interruptible, run_streams
+from fusecam.pipeline.running import Run, run_streams
 from fusecam.pipeline.sinks import SinkHealth
 
 from .command import QUICK, fusecam, json_lines, leftovers, pair_of_clips, presentation_times
@@ -82,7 +83,7 @@ class Odd:
         self.closed = complete
 
 
-def through(folder: Path, engine: Any = None, more: Sequence[Any] = (), **options: Any) -> Finished:
+def through(folder: Path, engine: Any = None, more: Sequence[Any] = (), **options: Any) -> Run:
     ir, vis = pair_of_clips(folder, frames=FRAMES)
     config = RunConfig.model_validate(
         {
@@ -137,7 +138,7 @@ def test_an_overlay_that_raises_costs_no_frame_but_the_drawing(tmp_path, monkeyp
                 raise ValueError("nan in a box")
             return super().draw(result, recorder)
 
-    monkeypatch.setattr(session, "Overlay", Failing)
+    monkeypatch.setattr(running, "Overlay", Failing)
     finished = through(tmp_path)
     assert finished.outcome.failure is None
     assert len(presentation_times(tmp_path / "o.mp4")) == len(json_lines(tmp_path / "o.jsonl")) == FRAMES

@@ -12,7 +12,7 @@ from rich.console import Console
 from fusecam.pipeline.bench.paced import paced
 from fusecam.pipeline.config import RunConfig
 from fusecam.pipeline.run.streams import Tools, build_tools, open_streams
-from fusecam.pipeline.session import run_streams
+from fusecam.pipeline.running import run_streams
 
 from .command import pair_of_clips
 

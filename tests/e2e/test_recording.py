@@ -18,8 +18,9 @@ from fusecam.pipeline.config import OutputConfig, RecordConfig, RunConfig
 from fusecam.pipeline.core.detections import Detection
 from fusecam.pipeline.core.doubts import DOUBTFUL, Doubts
 from fusecam.pipeline.core.health import FATES, Health
+from fusecam.pipeline.run.console import interruptible
 from fusecam.pipeline.run.streams import Tools, open_streams
-from fusecam.pipeline.session import interruptible, run_streams
+from fusecam.pipeline.running import run_streams
 from fusecam.pipeline.sinks.manifest import TRACKS
 from fusecam.pipeline.sinks.record import RecordSink
 

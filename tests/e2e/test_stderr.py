@@ -164,9 +164,9 @@ def test_names_do_not_steer_the_terminal(tmp_path, monkeypatch, capfd):
 def test_a_traceback_holds_no_secret_and_has_the_logs_form(log):
     """A defect, made here: what nobody expected is said without what was in the addresses."""
     program = (
-        "import fusecam.pipeline.cli as cli, fusecam.pipeline.session as session\n"
+        "import fusecam.pipeline.cli as cli, fusecam.pipeline.commands.fuse as fuse\n"
         f"def broken(*_): raise KeyError('rtsp://admin:{SECRET}@h/x')\n"
-        "session.check_sources = broken\n"
+        "fuse.check_sources = broken\n"
         "cli.main()"
     )
     arguments = [sys.executable, "-c", program, "--ir", "a", "--vis", "b", "--out", "o.mp4", *log]

@@ -14,7 +14,7 @@ from fusecam.pipeline.core.detections import Detection
 from fusecam.pipeline.core.frames import Pixels
 from fusecam.pipeline.core.result import Result
 from fusecam.pipeline.run.streams import build_tools, open_streams
-from fusecam.pipeline.session import run_streams
+from fusecam.pipeline.running import run_streams
 from fusecam.pipeline.sinks import SinkHealth
 
 pytestmark = pytest.mark.slow

@@ -116,6 +116,9 @@ class Ledger(RuleBasedStateMachine):
         counted = {camera: sum(self.health.counters(camera)[fate] for fate in FATES) for camera in CAMERAS}
         if self.closed:
             assert counted == self.given
+            for camera, given in self.given.items():
+                self.health.raise_to(camera, "frames", given)
+            assert self.health.unaccounted() == []
             return
         stats = self.synchronizer.stats
         self.account.look(self.inbox, self.synchronizer)

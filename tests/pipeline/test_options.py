@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from typer.main import get_command
 
-from fusecam.pipeline import cli, session
+from fusecam.pipeline import cli
 from fusecam.pipeline.batch import run
 from fusecam.pipeline.cli import app
+from fusecam.pipeline.commands import fuse
 from fusecam.pipeline.config import RunConfig
 
 VALUES = {
@@ -58,7 +59,7 @@ class Seen:
             took.extend(arguments)
             return 0
 
-        self._patch.setattr(session, "run_session", take)
+        self._patch.setattr(fuse, "run_fuse", take)
         self._patch.setattr(run, "run_batch", take)
         self._patch.setattr(sys, "argv", ["fusecam", *words])
         with pytest.raises(SystemExit) as left:

@@ -135,7 +135,7 @@ def view_rig(
                 frames += 1
                 if outputs.enough:
                     stop.set()
-                if picture and pair.infrared is not None:
+                if picture and pair.infrared is not None and pair.led_by == "visible":
                     image = result.image
                     break
             whole = not stop.is_set()

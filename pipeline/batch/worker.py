@@ -41,7 +41,7 @@ def run_there(clip: Clip, work: Work) -> tuple[Row, str, str, bool]:
     from ...engines.host.terminal import Terminal
     from ..core.machine import version
     from ..errors import InputError, expected_errors
-    from ..session import interruptible
+    from ..run.console import interruptible
     from .clips import Row, run_clip
 
     here, installed = (ray.get_runtime_context().get_node_id(), socket.gethostname()), version("fusecam")

@@ -214,11 +214,10 @@ def test_size_change_in_mid_stream_is_delivered(tmp_path):
     assert all(a.time_ns < b.time_ns for a, b in itertools.pairwise(got))
 
 
-@pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
-def test_a_title_that_is_no_utf8_is_no_reason_to_refuse_a_file(tmp_path, name):
-    path = write_video(tmp_path / name, range(5))
-    titled = tmp_path / f"titled_{name}"
-    with av.open(str(path)) as source, av.open(str(titled), "w", options={"write_crc32": "0"}) as target:
+def test_a_title_that_is_no_utf8_is_no_reason_to_refuse_a_file(tmp_path):
+    path = write_video(tmp_path / "a.mp4", range(5))
+    titled = tmp_path / "titled.mp4"
+    with av.open(str(path)) as source, av.open(str(titled), "w") as target:
         target.metadata["title"] = "Autobahn nach Xxxx"
         stream = target.add_stream_from_template(source.streams.video[0])
         for packet in source.demux(video=0):

@@ -188,13 +188,27 @@ class OverlayConfig(_Section):
 class OutputConfig(_Section):
     """Where results go."""
 
-    out: Path | None = None
+    out: Path | None = Field(None, description="file or folder; of a list, addresses go to `send`")
+    send: list[str] = Field([], description="addresses that get the result as a stream: rtsp, rtmp, srt, udp, tcp")
     show: bool | None = Field(None, description="none: on when nothing else is asked for and there is a display")
     sinks: list[str] = Field([], description="NAME:ARGUMENT each, of sinks that other packages give")
     report: Path | None = None
     frame_latencies: bool = Field(False, description="also write per-frame latencies into the report")
     crf: int = Field(20, ge=0, le=51, description="H.264 quality, lower is better")
     preset: str = Field("ultrafast", description="x264 preset; superfast: files a fifth smaller for 2 ms a frame more")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _parted(cls, given: Any) -> Any:
+        """Files and addresses of one list apart."""
+        if not isinstance(given, dict) or not isinstance(given.get("out"), str | Path | list):
+            return given
+        outs = given["out"] if isinstance(given["out"], list) else [given["out"]]
+        places = [each for each in outs if "://" not in str(each)]
+        if len(places) > 1:
+            raise ValueError(f"one file or folder, and any number of addresses: not {' and '.join(map(str, places))}")
+        send = [str(each) for each in outs if "://" in str(each)]
+        return given | {"out": places[0] if places else None, "send": [*given.get("send", []), *send]}
 
 
 class RecordConfig(_Section):

@@ -25,6 +25,10 @@ def place(text: str | Path) -> Path:
     return Path(text)
 
 
+def _target(text: str | Path) -> str | Path:
+    return str(text) if "://" in str(text) else place(text)
+
+
 def _as_given(option: str, value: Any) -> Any:
     return value
 
@@ -52,7 +56,7 @@ class Option:
     """
 
     setting: str
-    kind: type
+    kind: Any
     panel: str
     metavar: str | None
     help: str
@@ -89,10 +93,11 @@ OPTIONS = {
         "Rig file: calibration of both cameras.",
     ),
     "out": Option(
-        "output.out", Path, OUTPUT, "FILE|DIR",
-        "A video (.mp4, .mkv, .mov) or a folder of PNG images. Detections go beside it as .jsonl.",
-        "Video, or folder of images.",
-        ("--out", "-o"), single=True, parser=place,
+        "output.out", list[Any], OUTPUT, "FILE|DIR|URL",
+        "A video (.mp4, .mkv, .mov) or a folder of PNG images, with the detections beside it as .jsonl; or an address "
+        "to send the video to: rtsp://, rtmp://, srt://, udp://. May be given more than once.",
+        "Video, folder of images, or rtsp:// etc.",
+        ("--out", "-o"), single=True, parser=_target,
     ),
     "show": Option(
         "output.show", bool, OUTPUT, None, "Window; q closes it. Default: on without --out, if there is a display.",
@@ -248,7 +253,7 @@ def taking(single: bool, after: int) -> Callable[[Callable[..., Any]], Callable[
 
 def overrides(**given: Any) -> dict[str, Any]:
     """Options as nested settings for `config.load`; those not given (None) are left out."""
-    given = {name: value for name, value in given.items() if value is not None}
+    given = {name: value for name, value in given.items() if value is not None and value != []}
     prompt, detect, trails = given.get("prompt"), given.get("detect"), given.get("trails")
     clashes = []
     if prompt is not None and prompt.strip().lower() != "auto":

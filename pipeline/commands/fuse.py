@@ -74,7 +74,7 @@ def _with_window_decided(config: RunConfig) -> RunConfig:
     """Without any output asked for, the result goes to a window; without a display that is an error."""
     output = config.output
     if output.show is not None or any(
-        (output.out, output.sinks, output.report, config.record.folder, config.monitor.serve)
+        (output.out, output.send, output.sinks, output.report, config.record.folder, config.monitor.serve)
     ):
         return config
     if not has_display():

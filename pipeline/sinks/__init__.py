@@ -1,4 +1,4 @@
-"""Where results go: video, images, JSON lines, a window."""
+"""Where results go: video, images, JSON lines, an address, a window."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from ..errors import InputError
 from .base import Sink, SinkHealth, close_all
 from .images import ImagesSink
 from .jsonl import JsonLinesSink
+from .network import NetworkSink
 from .outputs import Outputs
 from .resize import FirstSize, Sized
 from .video import FORMATS, VideoSink
@@ -56,7 +57,7 @@ def open_sinks(
     names: Sequence[str] | None = None,
     inputs: Sequence[str] = (),
 ) -> list[Sink]:
-    """The sinks that `config.out` and `config.show` ask for, opened; [] for none.
+    """The sinks that `config.out`, `config.send` and `config.show` ask for, opened; [] for none.
 
     `out` with a video's suffix: VideoSink; without a suffix, or an existing folder: ImagesSink. Both with JSON lines
     beside them: `out` without the video's suffix, plus `.jsonl`.
@@ -77,6 +78,8 @@ def open_sinks(
             else:
                 sinks.append(ImagesSink(config.out, names))
                 sinks.append(JsonLinesSink(lines))
+        for url in config.send:
+            sinks.append(Sized(NetworkSink(url, config, rate), FirstSize()))
         for spec in config.sinks:
             name, _, argument = spec.partition(":")
             make = plugin("sinks", name)

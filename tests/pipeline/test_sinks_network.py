@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ from fusecam.pipeline.sinks.network import NetworkSink
 RECEIVER = """
 import av, json, sys, time
 print("ready", flush=True)
-with av.open(sys.argv[1], "r", options=json.loads(sys.argv[2]), timeout=30) as stream:
+with av.open(sys.argv[1], "r", options=json.loads(sys.argv[2]), timeout=60) as stream:
     try:
         for frame in stream.decode(video=0):
             print(int(frame.to_ndarray(format="gray")[60, 80]), flush=True)
@@ -32,10 +33,10 @@ with av.open(sys.argv[1], "r", options=json.loads(sys.argv[2]), timeout=30) as s
         pass
 """
 LISTEN = {
-    "rtsp": {"rtsp_flags": "listen", "listen_timeout": "30"},
+    "rtsp": {"rtsp_flags": "listen", "listen_timeout": "60"},
     "rtmp": {"listen": "1"},
     "tcp": {"listen": "1"},
-    "udp": {"timeout": "9000000"},
+    "udp": {"timeout": "60000000"},
 }
 TEXTURE = np.random.default_rng(1).integers(0, 40, (120, 160, 3)).astype(np.uint8)
 
@@ -183,3 +184,34 @@ def test_a_recording_is_sent_at_the_pace_of_its_times() -> None:
 def test_what_is_no_address(url: str) -> None:
     with pytest.raises(InputError, match=r"is no address"):
         NetworkSink(url, OutputConfig(), None)
+
+
+@pytest.mark.slow
+def test_the_command_writes_a_file_and_sends_to_two_addresses(
+    tmp_path: Path,
+    receive: Callable[[str], Receiver],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """One of them is nobody's: the file is whole all the same, and the password is nowhere."""
+    from ..e2e.command import QUICK, fusecam, pair_of_clips, presentation_times
+
+    ir, vis = pair_of_clips(tmp_path, frames=75)
+    url = f"udp://127.0.0.1:{free_port()}"
+    receiver = receive(url)
+    outs = ("--out", tmp_path / "o.mp4", "--out", url, "--out", f"rtsp://me:secret@127.0.0.1:{free_port()}/cam")
+    given = ("--ir", ir, "--vis", vis, *outs, "--report", tmp_path / "r.json", *QUICK, "--no-detect")
+    answer = fusecam(*given, monkeypatch=monkeypatch, capfd=capfd)
+    assert answer.code == 0, answer.said
+    assert len(presentation_times(tmp_path / "o.mp4")) == 75
+    assert len(receiver.frames) > 20
+    assert "nothing listens there" in answer.said
+    assert "secret" not in answer.said + (tmp_path / "r.json").read_text()
+
+
+def test_files_and_addresses_of_outputs_are_told_apart() -> None:
+    output = OutputConfig.model_validate({"out": ["a.mp4", "rtsp://host/a"], "send": ["udp://host:1"]})
+    assert (output.out, output.send) == (Path("a.mp4"), ["udp://host:1", "rtsp://host/a"])
+    assert OutputConfig.model_validate({"out": "rtsp://host/a"}).out is None
+    with pytest.raises(ValueError, match="one file or folder"):
+        OutputConfig.model_validate({"out": ["a.mp4", "b.mp4"]})

@@ -105,9 +105,9 @@ class Run:
             self._outputs.on_warning = partial(say, console, kind="warning")
             if streams.drift is not None:
                 streams.drift.on_warning = self._outputs.on_warning
-            grown = None
+            self._grown, self._stop = None, stop
             if (visible.live or infrared.live) and ":openvino:" in tools.engine.name:  # what is built is stored
-                grown = Sizes(shape, *sizes, partial(_build_aside, tools, config), self._outputs.warn)
+                self._grown = Sizes(shape, *sizes, partial(_build_aside, tools, config), self._outputs.warn)
             follows = tools.detector is not None and config.detector.track
             self._tracker = Tracker(config.detector.confidence, config.detector.coast_s) if follows else None
             self._session = Session(
@@ -117,7 +117,7 @@ class Run:
                 tracker=self._tracker,
                 recorder=self.recorder,
                 switches=switches,
-                sizes=grown,
+                sizes=self._grown,
                 tap=None if recording is None else recording.take,
                 give_up_s=config.sources.give_up_s,
             )
@@ -158,6 +158,8 @@ class Run:
             try:
                 self._writer.end()
                 session.close()
+                if self._grown is not None:
+                    self._grown.end(self._stop)
                 whole = outcome.ended != "interrupted" and session.failure is None and not outputs.lost
                 outcome.kept = outputs.close(whole or (self._keep_partial and outcome.frames > 0))
             except KeyboardInterrupt:

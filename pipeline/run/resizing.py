@@ -70,6 +70,13 @@ class Sizes:
             self._building = _Build(shape, self._job)
         return False
 
+    def end(self, stop: threading.Event) -> None:
+        """Break off what is being built, by `stop`: a thread that is still inside a backend when the process ends would
+        take it down."""
+        if self._building is not None and self._building.is_alive():
+            stop.set()
+            self._building.join()
+
     def scaled(self, pair: FramePair, registrar: Registrar) -> FramePair:
         """The pair at the known sizes; without infrared where the rig does not fit the sizes it has."""
         visible, infrared = self.known

@@ -168,7 +168,7 @@ class _Dispatch:
 
     def _keep(self, row: Row) -> None:
         self._rows[row.name] = row
-        self._console.print(line(row), highlight=False)
+        self._console.print(line(row), highlight=False, soft_wrap=True)
 
     def _say(self, text: str) -> None:
         self._console.print(f"[yellow]cluster:[/] {markup(text)}", highlight=False, soft_wrap=True)

@@ -42,7 +42,7 @@ def run_batch(
     clips, alone = find_clips(ir_source, vis_source, out.absolute(), config.sources.pairs)
     config = _settled(config)
     for path in alone:
-        console.print(f"[yellow]no partner:[/] {markup(path)}", highlight=False)
+        console.print(f"[yellow]no partner:[/] {markup(path)}", highlight=False, soft_wrap=True)
     with interruptible() as stop:
         if cluster is None:
             rows = _run_here(clips, config, force, stop, console)
@@ -78,7 +78,7 @@ def _run_here(
     for number, clip in enumerate(clips, 1):
         row = run_clip(clip, config, tools, force, stop, console, f"{number}/{len(clips)} {clip.name}")
         rows.append(row)
-        console.print(line(row), highlight=False)
+        console.print(line(row), highlight=False, soft_wrap=True)
         if stop.is_set():
             break
     return rows

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from fusecam.engines import EngineError, create_engine, registry
+from fusecam.engines.backends import kernels
 from fusecam.engines.backends.eager import EagerEngine
 from fusecam.engines.backends.graph import INPUTS, OUTPUTS, ImagePath, examples
 from fusecam.engines.backends.openvino import OpenVinoEngine, _convert
@@ -37,7 +38,8 @@ def heat(shape: Shape) -> np.ndarray:
 
 @cache
 def converted(shape: Shape) -> ov.Model:
-    return _convert(registry.network("tiny").eval(), shape)
+    path = ImagePath(registry.network("tiny").eval(), shape.reduce, planar=True)
+    return _convert(path, examples(shape, planar=True))
 
 
 def remapped(warp: Warp, infrared: np.ndarray) -> np.ndarray:
@@ -60,9 +62,9 @@ def remapped(warp: Warp, infrared: np.ndarray) -> np.ndarray:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("precision", ["f32", "bf16", "f16"])
+@pytest.mark.parametrize("precision", ["f32", "bf16", "f16", "loop"])
 def test_the_graph_warps_as_opencv_does(precision: str, shape: Shape) -> None:
-    """In whatever the network after it computes: OpenVINO's f32 and bf16, torch's half precision."""
+    """In whatever the network after it computes: OpenVINO's f32 and bf16, torch's half precision; and as a loop."""
     warp, infrared = gate_warp(shape), heat(shape)
     visible = np.random.default_rng(2).integers(0, 256, (shape.height, shape.width, 3), np.uint8)
     given = [*(np.array(x)[None] for x in (visible, infrared, *warp.parts)), np.zeros(CONTROLS, np.float32)]
@@ -70,6 +72,13 @@ def test_the_graph_warps_as_opencv_does(precision: str, shape: Shape) -> None:
         with torch.inference_mode():
             outputs = ImagePath(registry.network("tiny").eval().half(), shape.reduce)(*map(torch.from_numpy, given))
         found = outputs[OUTPUTS.index("registered")][0].numpy()
+    elif precision == "loop":
+        if shape.reduce > 1:
+            pytest.skip("the loop takes infrared as it is: such frames go through the graph")
+        loops, found = kernels.compiled(False), np.empty((shape.height, shape.width), np.uint8)
+        quads = np.zeros(infrared.shape, np.uint32)
+        loops.neighbours(infrared, quads)
+        loops.sample(quads.reshape(-1).view(np.int32), warp.index, warp.fractions, 0, shape.height, found)
     else:
         given[0] = np.ascontiguousarray(given[0].transpose(0, 3, 1, 2))  # planar there
         model = converted(shape).clone()

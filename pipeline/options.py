@@ -95,7 +95,8 @@ OPTIONS = {
     "out": Option(
         "output.out", list[Any], OUTPUT, "FILE|DIR|URL",
         "A video (.mp4, .mkv, .mov) or a folder of PNG images, with the detections beside it as .jsonl; or an address "
-        "to send the video to: rtsp://, rtmp://, srt://, udp://. May be given more than once.",
+        "to send the video to: rtsp://, rtmp://, srt://, udp://; recordings are sent at their own pace. May be given "
+        "more than once.",
         "Video, folder of images, or rtsp:// etc.",
         ("--out", "-o"), single=True, parser=_target,
     ),

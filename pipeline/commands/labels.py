@@ -72,14 +72,17 @@ def labels(
     """
     from ...engines.host.terminal import Terminal, markup
     from ..core.paths import spare
+    from ..errors import InputError
 
-    spare(out, (lines, images))
     run = read(lines, conf, None if names is None else [name.strip() for name in names.split(",")])
+    source = images or run.beside()
+    spare(out, (lines, source))
     if to is Form.MOT:
         write_mot(run, out)
+    elif source is None:
+        raise InputError(f"{lines}: no fused video or folder is beside it; name it with --images")
     else:
-        write = write_coco if to is Form.COCO else write_yolo
-        write(run, out, run.beside() if images is None else images)
+        (write_coco if to is Form.COCO else write_yolo)(run, out, source)
     boxes = sum(len(list(run.boxes(frame, predicted=to is Form.MOT))) for frame in run.frames)
     told = f"{len(run.frames)} frames, {boxes} boxes of {', '.join(run.classes) or 'no class'}"
     Terminal(emoji=False).print(f"wrote {markup(str(out))}: {markup(told)}", soft_wrap=True, highlight=False)
@@ -101,19 +104,12 @@ class Run:
         """The file name of a frame's image: its own in folders, else the run's with the frame's number."""
         return str(frame.get("image") or f"{self.path.stem}_{frame['frame']:06d}.png")
 
-    def beside(self) -> Path:
-        """The fused video or folder of the lines.
-
-        Raises:
-            InputError: where it is not there.
-        """
-        from ..errors import InputError
+    def beside(self) -> Path | None:
+        """The fused video or folder of the lines; None where there is none."""
         from ..sinks.video import FORMATS
 
-        for path in (self.path.with_suffix(""), *(self.path.with_suffix(suffix) for suffix in FORMATS)):
-            if path.exists():
-                return path
-        raise InputError(f"{self.path}: no fused video or folder is beside it; name it with --images")
+        paths = self.path.with_suffix(""), *(self.path.with_suffix(suffix) for suffix in FORMATS)
+        return next((path for path in paths if path.exists()), None)
 
 
 def read(path: Path, conf: float = 0.0, classes: list[str] | None = None) -> Run:
@@ -297,11 +293,11 @@ def write_mot(run: Run, out: Path) -> None:
     from ..errors import InputError
 
     rows = []
-    for number, frame in enumerate(run.frames, start=1):
+    for frame in run.frames:
         for found in run.boxes(frame, predicted=True):
             if "track" not in found:
                 raise InputError(f"{run.path}: its detections have no tracks: run with --track")
             left, top, right, bottom = found["box"]
             place = f"{left + 1:.1f},{top + 1:.1f},{right - left:.1f},{bottom - top:.1f}"
-            rows.append(f"{number},{found['track']},{place},{found['score']:.4f},-1,-1,-1\n")
+            rows.append(f"{frame['frame'] + 1},{found['track']},{place},{found['score']:.4f},-1,-1,-1\n")
     write_atomic(out, "".join(rows).encode(), InputError)

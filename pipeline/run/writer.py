@@ -86,13 +86,8 @@ class Writer:
     ) -> None:
         """view: gets what is out. on_frame: told in the writer's thread how many that are."""
         self.outcome = Outcome()
-        self._session, self._outputs, self._overlay, self._view, self._on_frame = (
-            session,
-            outputs,
-            overlay,
-            view,
-            on_frame,
-        )
+        self._session, self._outputs, self._overlay = session, outputs, overlay
+        self._view, self._on_frame = view, on_frame
         self._queue = Handover(lossless=not session.live)
         self._broken_off = threading.Event()
         self._thread = threading.Thread(target=self._run, name="output", daemon=True)
@@ -139,12 +134,19 @@ class Writer:
             raise
         if self._outputs.enough:
             self._session.stop.set()
-        self._view.write(result)
+        self._seen(result)
         self.outcome.frames += 1
         recorder.add("age", time.monotonic_ns() - result.pair.visible.arrival_ns, result.index)
         recorder.output()
         health.count_run("out")
         self._on_frame(result.index + 1)
+
+    def _seen(self, result: Result) -> None:
+        """Tell who watches; what fails there costs no output."""
+        try:
+            self._view.write(result)
+        except Exception as error:
+            self._outputs.warn(f"monitoring: failed ({type(error).__name__}: {error}); the outputs go on")
 
     def _drawn(self, result: Result) -> Result:
         """With the overlay, if there is one and it works."""

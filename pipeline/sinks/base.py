@@ -15,13 +15,15 @@ class SinkHealth:
     """Monotonic counters, and one line for each kind of trouble met (not one for each frame).
 
     written: frames taken. resized: frames brought to the first frame's size. retimed: frames whose presentation time
-    could not be kept because it did not increase. enough: the run is to end, as the person at a window wants.
+    could not be kept because it did not increase. warnings: for the end of the run. urgent: to be said at once.
+    enough: the run is to end, as the person at a window wants.
     """
 
     written: int = 0
     resized: int = 0
     retimed: int = 0
     warnings: list[str] = field(default_factory=list)
+    urgent: list[str] = field(default_factory=list)
     enough: bool = False
 
 

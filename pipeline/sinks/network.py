@@ -56,9 +56,9 @@ class NetworkSink:
     """Sends every result to `url` in a thread of its own: rtsp:// (to a server that takes ANNOUNCE, as MediaMTX),
     rtmp://, srt://, udp://, tcp://.
 
-    A receiver that is slow or gone never holds up the run: frames that it does not take in time are left out, and told;
-    the connection is made anew, after 0.25 to 5 s. Of a recording, which would be sent faster than anybody watches it,
-    frames go out, and the run goes on, at the pace of their times.
+    A receiver that is slow or gone never holds up the run: frames that it does not take in time are left out and
+    counted, and the connection is made anew after 0.25 to 5 s. A recording is sent, and the run goes on, at the pace of
+    its times: nobody could watch it any faster.
     """
 
     def __init__(self, url: str, config: OutputConfig, rate: Fraction | None) -> None:
@@ -116,9 +116,8 @@ class NetworkSink:
 
     def _drop(self) -> None:
         self._dropped += 1
-        lines = [line for line in self.health.warnings if "left out" not in line]
-        told = f"{self._shown}: {self._dropped} frames left out: the receiver was gone or too slow"
-        self.health.warnings[:] = [*lines, told]
+        told = f"{self._shown}: {self._dropped} frames not sent, while connecting or the receiver was gone or too slow"
+        self.health.warnings[:] = [told]
 
     def _send_all(self) -> None:
         pause = _SOON_S
@@ -198,5 +197,5 @@ class NetworkSink:
         name, _, reason = said.partition(" ")
         why = _REASONS.get(name) or redact(reason)
         line = f"{self._shown}: not sent: {why}; it is tried again"
-        if line not in self.health.warnings:
-            self.health.warnings.append(line)
+        if line not in self.health.urgent:
+            self.health.urgent.append(line)

@@ -64,6 +64,8 @@ class Outputs:
             for sink in tuple(self._open):
                 try:
                     sink.write(result)
+                    for line in tuple(sink.health.urgent):
+                        self.warn(line)
                 except Exception as error:
                     self._lose(sink, error, "the run goes on without it")
         if self.lost and (self._all_needed or not (self._watched or self._open)):

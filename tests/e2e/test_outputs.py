@@ -21,6 +21,7 @@ from fusecam.pipeline.core.health import FATES
 from fusecam.pipeline.core.latency import LatencyRecorder
 from fusecam.pipeline.core.result import Result
 from fusecam.pipeline.errors import InputError
+from fusecam.pipeline.monitoring.view import RunView
 from fusecam.pipeline.overlay import Overlay
 from fusecam.pipeline.run.console import interruptible
 from fusecam.pipeline.run.streams import Tools, open_streams
@@ -144,6 +145,21 @@ def test_an_overlay_that_raises_costs_no_frame_but_the_drawing(tmp_path, monkeyp
     assert len(presentation_times(tmp_path / "o.mp4")) == len(json_lines(tmp_path / "o.jsonl")) == FRAMES
     assert finished.report["health"]["run"]["overlay_losses"] == 30
     assert len([line for line in finished.report["warnings"] if "overlay: failed" in line]) == 1
+    check_account(finished.report)
+
+
+def test_monitoring_that_raises_costs_no_frame(tmp_path, monkeypatch):
+    class Failing(RunView):
+        def write(self, result: Result) -> None:
+            super().write(result)
+            if result.index > 30:
+                raise RuntimeError("the page is gone")
+
+    monkeypatch.setattr(running, "RunView", Failing)
+    finished = through(tmp_path)
+    assert finished.outcome.failure is None
+    assert len(presentation_times(tmp_path / "o.mp4")) == len(json_lines(tmp_path / "o.jsonl")) == FRAMES
+    assert len([line for line in finished.report["warnings"] if "monitoring: failed" in line]) == 1
     check_account(finished.report)
 
 

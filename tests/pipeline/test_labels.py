@@ -140,6 +140,9 @@ def test_nothing_is_overwritten_but_a_file(video: Path, folder: Path, tmp_path: 
         run(folder, "--to", "yolo", "-o", tmp_path / "set")
     with pytest.raises(InputError, match="is also the input"):
         run(folder, "--to", "coco", "-o", folder)
+    for form in ("coco", "mot"):
+        with pytest.raises(InputError, match="is also the input"):
+            run(video, "--to", form, "-o", tmp_path / "fused")
     (tmp_path / "fused" / "c.png").unlink()
     with pytest.raises(InputError, match=r"no picture for 1 lines.*c\.jpg"):
         run(folder, "--to", "yolo", "-o", tmp_path / "other")

@@ -131,7 +131,7 @@ class OpenVinoEngine:
     @property
     def notes(self) -> list[str]:
         """See `FusionEngine.notes`."""
-        slower = f"{self._name}: {self._unsplit}; fusion takes several times as long" if self._unsplit else None
+        slower = f"{self._name}: {self._unsplit}; fusion is slower" if self._unsplit else None
         return [note for note in (self._asked.note, slower, self._unkept) if note]
 
     def prepare(self, width: int, height: int, infrared: Size | None = None, reduce: int = 1) -> None:

@@ -159,7 +159,7 @@ OPTIONS = {
     "distance": Option("distance", float, HOW, "METRES", "Distance of the alignment plane. Needs a full rig file."),
     "offset_ms": Option(
         "sync.offset_ms", float, HOW, "X",
-        "Added to infrared times, in milliseconds. Without it: from the rig file, or measured.",
+        "Added to infrared times, in milliseconds. Default: measured between recordings, none between live cameras.",
     ),
     "hue": Option(
         "engine.hue", str, HOW, "0..1|auto",

@@ -60,9 +60,12 @@ class Breaking:
 
 @dataclass
 class Watch:
-    """A sink that looks at the memory, and is slow now and then. black: frames that were all but black."""
+    """A sink that looks at the memory every `every_s`, and is slow now and then. black: frames that were all but black.
 
-    every: int
+    By time, not by frames: few of those that the cameras give are fused, and of too few samples nothing can be told.
+    """
+
+    every_s: float
     random: random.Random
     health: SinkHealth = field(default_factory=SinkHealth)
     memory: list[float] = field(default_factory=list)
@@ -71,6 +74,7 @@ class Watch:
     backwards: int = 0
     led: int = 0
     _last_ns: int = 0
+    _looked_s: float = 0.0
     _process: psutil.Process = field(default_factory=psutil.Process)
 
     def write(self, result: Result) -> None:
@@ -80,7 +84,8 @@ class Watch:
         self.led += result.pair.led_by == "infrared"
         self.backwards += result.pair.visible.time_ns <= self._last_ns
         self._last_ns = result.pair.visible.time_ns
-        if self.health.written % self.every == 0:
+        if time.monotonic() - self._looked_s >= self.every_s:
+            self._looked_s = time.monotonic()
             self.memory.append(self._process.memory_info().rss / 2**20)
         if self.random.random() < 0.002:
             self.slow += 1
@@ -137,7 +142,7 @@ def soak(
     tools = Tools(
         Chosen([*makers, lambda: create_engine(engine)]), build_tools(config.engine, config.detector).detector
     )
-    watch, stop = Watch(max(frames // 50, 1), random.Random(seed)), threading.Event()
+    watch, stop = Watch(frames / rate / 50, random.Random(seed)), threading.Event()
 
     def end() -> None:
         infrared.over.wait()
@@ -172,7 +177,9 @@ def _wrong(health: Health, watch: Watch, failure: Exception | None) -> list[str]
         found.append(f"{run['out']} out, {watch.health.written} seen by the outputs")
     found += [f"{number} {what}" for number, what in ((watch.black, "black"), (watch.backwards, "backwards")) if number]
     settled = watch.memory[int(len(watch.memory) * WARM) :]
-    if len(settled) >= 10:
+    if len(settled) < 10:
+        found.append(f"memory was seen {len(watch.memory)} times only: run it for longer")
+    else:
         third = len(settled) // 3
         before, after = float(np.median(settled[:third])), float(np.median(settled[-third:]))
         if after > before * (1 + GROWTH):

@@ -40,7 +40,9 @@ def display() -> Iterator[str]:
         pytest.skip("no Xvfb: a window cannot be tested here")
     reading, writing = os.pipe()
     server = subprocess.Popen(
-        ["Xvfb", "-displayfd", str(writing), "-screen", "0", "800x600x24"],
+        # -noreset: without it the server starts anew whenever its last client leaves (a search by xdotool, say), and
+        # drops a client that connects meanwhile
+        ["Xvfb", "-displayfd", str(writing), "-screen", "0", "800x600x24", "-noreset"],
         pass_fds=[writing],
         stderr=subprocess.DEVNULL,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import time
+from functools import partial
 
 import pytest
 
@@ -27,6 +28,11 @@ def sources(request, tmp_path):
         yield ir.url, vis.url
 
 
+def still_runs(process):
+    time.sleep(0.05)
+    assert process.poll() is None, process.stderr.read()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["closed", "lost"])
 def test_a_closed_window_ends_the_run_with_every_frame_counted(tmp_path, monkeypatch, display, sources, how):
@@ -36,7 +42,7 @@ def test_a_closed_window_ends_the_run_with_every_frame_counted(tmp_path, monkeyp
     arguments = map(str, ("--ir", sources[0], "--vis", sources[1], *files, "--no-detect", *QUICK))
     with subprocess.Popen([*COMMAND, *arguments], stderr=subprocess.PIPE, text=True) as process:
         try:
-            window = window_of("fusecam", patience_s=90)
+            window = window_of("fusecam", partial(still_runs, process), patience_s=90)
             time.sleep(0.5)  # in the midst of the frames
             if how == "closed":
                 close_button(window)

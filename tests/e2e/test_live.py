@@ -41,7 +41,9 @@ def test_two_rtsp_cameras(tmp_path, run, cameras):
     assert 1.5 < times[-1] < 20  # real time: 49 periods of 1/25 s, more where frames were dropped
     written = json.loads(report.read_text())
     assert written["sync"]["paired"] > 25
-    assert all(abs(line["skew_ms"] or 0) < 40 for line in json_lines(tmp_path / "o.jsonl"))
+    # .55 of a period is the most: of 9 fps until the rates are known, and that of 15 after it
+    skews = [abs(line["skew_ms"]) for line in json_lines(tmp_path / "o.jsonl") if line["skew_ms"] is not None]
+    assert max(skews) < 62 and np.median(skews) < 37
     assert leftovers(tmp_path) == []
 
 

@@ -46,6 +46,7 @@ class PixelReader:
         self._hdr: tuple[int, ToBt709] | None = None
         self._count = 0
         self._said: set[str] = set()
+        self._seen: tuple[int, Orientation] | None = None
         self.turned = False
         """Whether the last frame was turned by a quarter by what its file says, or by the settings."""
 
@@ -113,6 +114,16 @@ class PixelReader:
         return out
 
     def _orientation(self, frame: av.VideoFrame) -> Orientation:
+        """By the first frame's display matrix, and that of every frame from which on another rotation is stated.
+
+        Not by each frame's: a frame whose `side_data` was asked for is in a reference cycle with it (PyAV 18), and so
+        keeps its picture until the garbage collector comes by, hundreds of frames later.
+        """
+        if self._seen is None or self._seen[0] != frame.rotation:
+            self._seen = frame.rotation, self._of_matrix(frame)
+        return self._seen[1]
+
+    def _of_matrix(self, frame: av.VideoFrame) -> Orientation:
         side_data: Mapping[Any, Any] = frame.side_data
         matrix = side_data.get(SideData.DISPLAYMATRIX)
         if matrix is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -84,6 +84,7 @@ class VideoSource:
         self._gap_told = False
         self._ended_early = False
         self._failure: str | None = None
+        self._decoded = self._arrivals()
         try:
             self._stream = video_stream(container, spec, self.health)
             self._configure_decoder()
@@ -96,7 +97,8 @@ class VideoSource:
             codec = self._stream.codec_context.codec
             self._exact = codec.lossless and not codec.lossy
             self._pixels = PixelReader(spec, camera, config, self.health, polarity)
-            self._decoded = self._catch_up() if traits.live else self._arrivals()
+            if traits.live:
+                self._decoded = self._catch_up()
             self._next = self._advance()
             if self._next is None:
                 raise InputError(f"{spec}: {self._failure or 'its video stream holds no frame that can be decoded'}")
@@ -143,6 +145,7 @@ class VideoSource:
         with self._inside:
             if not self._freed:
                 self._freed = True
+                self._decoded.close()  # half read, it would keep the source and its pictures alive
                 self._container.close()
                 self._traits.release()
 
@@ -196,11 +199,11 @@ class VideoSource:
     def _time_base(self, decoded: av.VideoFrame) -> Fraction:
         return decoded.time_base or self._stream.time_base or Fraction(1, 1_000_000)
 
-    def _arrivals(self) -> Iterator[tuple[av.VideoFrame, int]]:
+    def _arrivals(self) -> Generator[tuple[av.VideoFrame, int]]:
         for decoded in self._decode():
             yield decoded, time.monotonic_ns()
 
-    def _catch_up(self) -> Iterator[tuple[av.VideoFrame, int]]:
+    def _catch_up(self) -> Generator[tuple[av.VideoFrame, int]]:
         """What arrived while FFmpeg probed a live stream comes at once, late by up to the whole probing. It is held
         until a few frames came at the pace of their timestamps or slower, so that the clock knows the true delay, and
         whether the sender's rate is the true one, before it stamps.

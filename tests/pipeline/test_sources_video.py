@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 from fractions import Fraction
 from pathlib import Path
@@ -202,6 +203,19 @@ def test_display_rotation_is_applied(tmp_path, degrees, turns):
     got, source = read(write_video(tmp_path / "r.mp4", [0], pictures=[drawn], rotation=degrees))
     assert np.abs(got[0].pixels.astype(int) - np.rot90(drawn, turns)).max() <= 12
     assert (source.info.width, source.info.height) == got[0].size
+
+
+@pytest.mark.parametrize("camera", ["visible", "infrared"])
+def test_a_decoded_picture_is_freed_once_it_was_read(tmp_path, camera):
+    path = write_video(tmp_path / "a.mp4", range(60), Fraction(1, 25))
+    gc.collect()
+    gc.disable()  # which finds what is in a reference cycle, but may take hundreds of frames to come by
+    try:
+        assert sum(1 for _ in open_source(str(path), camera, CONFIG)) == 60
+        held = sum(isinstance(thing, av.VideoFrame) for thing in gc.get_objects())
+    finally:
+        gc.enable()
+    assert held <= 8  # one for each time that the file was opened
 
 
 def test_size_change_in_mid_stream_is_delivered(tmp_path):

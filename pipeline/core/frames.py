@@ -49,6 +49,7 @@ class Frame:
     file: of an image, its path below the folder or pattern that was given, else None.
     arrival_ns: CLOCK_MONOTONIC when the frame was decoded and handed over, from which its age is counted.
     trace: of the raw samples; None of images of a folder.
+    counts: (H, W) uint16, of infrared of over 8 bits what the camera gave, oriented as `pixels`; else None.
     """
 
     pixels: Pixels
@@ -62,6 +63,7 @@ class Frame:
     file: str | None = None
     arrival_ns: int = 0
     trace: Trace | None = None
+    counts: npt.NDArray[np.uint16] | None = None
 
     @property
     def size(self) -> tuple[int, int]:

@@ -158,6 +158,7 @@ class BagSource:
                 time_base=_MICROSECOND,
                 arrival_ns=time.monotonic_ns(),
                 trace=trace_of_pixels(stored, exact=not hasattr(message, "format")),
+                counts=pictures.counts,
             )
             sequence += 1
 

@@ -156,6 +156,7 @@ class ImageSource:
                 name=names[index],
                 file="/".join((*self.labels[index][:-1], file.name)),
                 arrival_ns=time.monotonic_ns(),
+                counts=self._picture.counts,
             )
 
     def _count_corrupt(self, file: Path, error: Exception) -> None:

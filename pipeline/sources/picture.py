@@ -58,6 +58,8 @@ class PictureMaker:
         self._rows: tuple[int, int] | None = None
         self._bits = _DEPTHS[0]
         self._said: set[str] = set()
+        self.counts: npt.NDArray[np.uint16] | None = None
+        """Of the last picture: `Frame.counts`."""
 
     def make(self, stored: Array, time_ns: int, orientation: Orientation = UPRIGHT) -> Pixels:
         """stored: (H, W) or (H, W, C) of any integer or float type. time_ns: for the smoothing of the thermal range.
@@ -66,10 +68,16 @@ class PictureMaker:
         Raises ValueError, one line, where the settings do not fit.
         """
         stored = self._cropped(self._channel(stored))
+        if not self._visible and self._side.crop is None:
+            stored = self._without_rows(stored)
         pixels = self._to_visible(stored) if self._visible else self._to_infrared(stored, time_ns)
         if self._side.crop is None:
             pixels = self._without_surround(pixels)
-        pixels = orientation.then(self._orientation).apply(pixels)
+        orientation = orientation.then(self._orientation)
+        pixels = orientation.apply(pixels)
+        counted = not self._visible and stored.dtype == np.uint16
+        # its own: a camera's buffer that is kept here cannot be filled anew
+        self.counts = np.require(orientation.apply(stored), requirements=("C", "O")) if counted else None
         if not self._visible:
             if stored.dtype == np.uint8:  # counts and degrees are more where it is hotter
                 self._polarity.look(pixels, time_ns)
@@ -127,8 +135,6 @@ class PictureMaker:
         return np.ascontiguousarray(stored[y : y + height, x : x + width])
 
     def _to_infrared(self, stored: Array, time_ns: int) -> Pixels:
-        if self._side.crop is None:
-            stored = self._without_rows(stored)
         if stored.dtype == np.uint8:
             return self._stretched(stored, *self._side.range) if self._side.range else stored
         missing = no_data(stored, self._range)

@@ -59,6 +59,11 @@ class PixelReader:
         self.turned = (orientation.turns - self._side.rotate // 90) % 2 == 1
         return self._maker.make(self._stored(frame), time_ns, orientation)
 
+    @property
+    def counts(self) -> npt.NDArray[np.uint16] | None:
+        """Of the last frame: `Frame.counts`."""
+        return self._maker.counts
+
     def _stored(self, frame: av.VideoFrame) -> npt.NDArray[Any]:
         if is_deep(frame, self._visible):
             return frame.to_ndarray()

@@ -189,6 +189,7 @@ class VideoSource:
             time_base=time_base,
             arrival_ns=arrival,
             trace=trace_of(decoded, self._exact),
+            counts=self._pixels.counts,
         )
         self._sequence += 1
         return frame

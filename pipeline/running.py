@@ -99,6 +99,7 @@ class Run:
                 switches,
                 tuple(name for name, stage in has.items() if stage is not None),
                 tools.prompt,
+                doubts=lambda: list(streams.doubts),
             )
             watching = config.monitor.serve is not None
             self._outputs = Outputs(sinks, streams.health, watching, all_needed=not keep_partial)

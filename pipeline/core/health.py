@@ -6,7 +6,7 @@ Counters only rise, so that whoever reads them (the report, an endpoint, a log) 
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, deque
 from threading import Lock
 from typing import Any, Literal, get_args
 
@@ -67,6 +67,7 @@ RUN_COUNTERS: dict[RunCounter, str] = {
     "event_clips_lost": "event clips that could not be cut",
 }
 """Of the run."""
+KEPT_CHANGES = 50
 
 
 class Health:
@@ -77,6 +78,7 @@ class Health:
         self._cameras: dict[Camera, Counter[CameraCounter]] = {camera: Counter() for camera in CAMERAS}
         self._run: Counter[RunCounter] = Counter()
         self._states: dict[Camera, State] = dict.fromkeys(CAMERAS, "starting")
+        self._changes: deque[tuple[float, Camera, State]] = deque(maxlen=KEPT_CHANGES)
         self._last_ns: dict[Camera, int | None] = dict.fromkeys(CAMERAS)
         self._shown_ns: int | None = None
         self._oldest_ns = 0
@@ -100,22 +102,32 @@ class Health:
         """A frame that is not a repetition has come, at `arrival_ns` on CLOCK_MONOTONIC: the camera is live."""
         with self._lock:
             self._last_ns[camera] = arrival_ns
-            self._states[camera] = "live"
+            self._enter(camera, "live")
 
     def enter(self, camera: Camera, state: State) -> None:
         """The camera is in this state from now on; "lost" and "frozen" count as a loss when it was live before."""
         with self._lock:
-            if state in ("lost", "frozen") and self._states[camera] == "live":
-                self._cameras[camera]["losses"] += 1
-            self._states[camera] = state
+            self._enter(camera, state)
 
     def look(self, camera: Camera, overdue_s: float) -> None:
         """Enter "lost" if the camera is live and its last new picture is older than `overdue_s`."""
         with self._lock:
             last = self._last_ns[camera]
             if self._states[camera] == "live" and last is not None and time.monotonic_ns() - last > overdue_s * 1e9:
-                self._cameras[camera]["losses"] += 1
-                self._states[camera] = "lost"
+                self._enter(camera, "lost")
+
+    def _enter(self, camera: Camera, state: State) -> None:
+        before = self._states[camera]
+        if state in ("lost", "frozen") and before == "live":
+            self._cameras[camera]["losses"] += 1
+        if state != before:
+            self._states[camera] = state
+            self._changes.append((time.time(), camera, state))
+
+    def changes(self) -> list[tuple[float, Camera, State]]:
+        """The last changes of state, oldest first: when (seconds since 1970), which camera, into what."""
+        with self._lock:
+            return list(self._changes)
 
     def shown(self, captured_ns: int) -> None:
         """A frame that arrived at `captured_ns` (CLOCK_MONOTONIC) goes to the outputs now."""

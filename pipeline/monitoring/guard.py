@@ -18,19 +18,16 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from .address import Address
+from .login import STYLE_HASH, login
 
+_POLICY = "Content-Security-Policy"
 HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    _POLICY: "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "img-src data:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
-_ASK = (
-    "<!doctype html><meta name=viewport content='width=device-width'><title>fusecam</title>"
-    "<p>This page asks for the token that fusecam was started with, or has printed.</p>"
-    "<form action='/'><input name=token type=password autofocus> <button>Open</button></form>"
-)
 
 
 class Guard:
@@ -63,7 +60,7 @@ class Guard:
                 error.headers.update(HEADERS)
                 raise
             if not response.prepared:
-                response.headers.update(HEADERS)
+                response.headers.update({name: text for name, text in HEADERS.items() if name not in response.headers})
                 if refusal is not None or self._brief:
                     response.force_close()
             return response
@@ -108,7 +105,9 @@ class Guard:
         kind, _, bearer = request.headers.get("Authorization", "").partition(" ")
         if self._matches(request.cookies.get(cookie, "")) or (kind == "Bearer" and self._matches(bearer)):
             return None
-        return web.Response(status=401, text=_ASK, content_type="text/html", headers={"WWW-Authenticate": "Bearer"})
+        headers = HEADERS | {"WWW-Authenticate": "Bearer"}
+        headers[_POLICY] = HEADERS[_POLICY].replace("style-src 'self'", f"style-src {STYLE_HASH}")
+        return web.Response(status=401, text=login(shown is not None), content_type="text/html", headers=headers)
 
     def _matches(self, given: str) -> bool:
         assert self._token is not None

@@ -15,6 +15,8 @@ from ..core.latency import LatencyRecorder
 from ..core.result import Result
 from .switches import Switches
 
+_KEPT_TRACKS = 4096
+
 
 @dataclass(slots=True)
 class RunView:
@@ -22,7 +24,8 @@ class RunView:
 
     engine, detector: name of the one in use, None without a detector. warnings: every stated fallback so far.
     available: names of the switches that this run has. prompt: of its engine, None where it takes none. on_result:
-    called in the output's thread with every result; to return at once.
+    called in the output's thread with every result; to return at once. doubts: those of the warnings that make the
+    result doubtful.
     """
 
     health_of_run: Health
@@ -34,11 +37,14 @@ class RunView:
     available: tuple[str, ...] = ()
     prompt: Spoken | None = None
     on_result: Callable[[], None] | None = None
+    doubts: Callable[[], list[str]] = list
     _lock: Lock = field(default_factory=Lock)
     _latest: Result | None = None
     _haze: float | None = None
     _illumination: float | None = None
     _detections: Counter[str] = field(default_factory=Counter)
+    _objects: Counter[str] = field(default_factory=Counter)
+    _tracks: dict[int, None] = field(default_factory=dict)
     _seen: int = 0
     _sums: tuple[float, float] = (0.0, 0.0)
 
@@ -49,11 +55,21 @@ class RunView:
         with self._lock:
             self._latest, self._haze, self._illumination = result, haze, illumination
             self._detections.update(result.found)
+            self._count_objects(result)
             if seen:
                 self._seen += 1
                 self._sums = self._sums[0] + result.fused.haze, self._sums[1] + result.fused.light
         if self.on_result is not None:
             self.on_result()
+
+    def _count_objects(self, result: Result) -> None:
+        """Every track once, by the class that it had first."""
+        for found in result.detections:
+            if found.track is not None and found.track not in self._tracks:
+                self._objects[found.label] += 1
+                self._tracks[found.track] = None
+                if len(self._tracks) > _KEPT_TRACKS:
+                    del self._tracks[next(iter(self._tracks))]  # long gone: numbers rise
 
     @property
     def latest(self) -> Result | None:
@@ -81,6 +97,11 @@ class RunView:
         with self._lock:
             return dict(self._detections)
 
+    def objects(self) -> dict[str, int]:
+        """Tracked objects by class over all results so far, each counted once; empty without tracking."""
+        with self._lock:
+            return dict(self._objects)
+
     def stages(self) -> dict[str, tuple[float, float]]:
         """(p50, p99) in ms of every stage over the last two seconds."""
         figures = {name: self.recorder.rolling(name) for name in self.recorder.stages()}
@@ -98,6 +119,7 @@ class RunView:
             "illumination": self._illumination,
             "shown_age_s": self.health_of_run.shown_age_s(),
             "detections": self.detections(),
+            "objects": self.objects(),
             "warnings": self.warnings(),
             "prompt": None if self.prompt is None else self.prompt.prompt,
             "switches": {name: switches[name] for name in self.available},

@@ -1,11 +1,16 @@
-"""The page in a real browser, of a run with two live cameras, and the metrics and log of the same run."""
+"""The page in a real browser, of a run with two live cameras, and the metrics and log of the same run.
+
+Screenshots at two sizes are kept in $FUSECAM_SCREENSHOTS, else in a folder of the test.
+"""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
 import threading
 import urllib.request
+from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -20,7 +25,7 @@ if BROWSER is None or DRIVER is None:
     pytest.skip("no chromium and chromedriver on this machine", allow_module_level=True)
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 
-DESK, PHONE = (1300, 900), (390, 844)
+DESK, PHONE = (1440, 900), (390, 844)
 SPREAD = """
 const canvas = document.getElementById(arguments[0]);
 const data = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
@@ -29,6 +34,13 @@ for (let i = 0; i < data.length; i += 4) { low = Math.min(low, data[i + 1]); hig
 return high - low;
 """
 
+SEEN = """
+const at = (id) => document.getElementById(id).getBoundingClientRect();
+const inside = (box) => box.height > 0 && box.top >= 0 && box.bottom <= innerHeight;
+const gravest = document.getElementById('gravest');
+return {wide: document.documentElement.scrollWidth, top: at('stage').top, bottom: at('stage').bottom,
+        right: at('stage').right, status: inside(at('status')) && (gravest.hidden || inside(at('gravest')))};
+"""
 DIMMED = "return document.body.classList.contains('old')"
 
 
@@ -86,8 +98,9 @@ def run(cameras):
 def browser():
     options = webdriver.ChromeOptions()
     options.binary_location = BROWSER
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
-        options.add_argument(argument)
+    quiet = ("quic", "background-networking", "component-update", "sync", "gpu", "dev-shm-usage")
+    for argument in ("headless=new", "no-sandbox", "no-first-run", *(f"disable-{name}" for name in quiet)):
+        options.add_argument(f"--{argument}")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     browser = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
     yield browser
@@ -98,6 +111,24 @@ def resized(browser, size):
     """By the device's metrics: a window cannot be as narrow as a phone."""
     metrics = {"width": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": size == PHONE}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+
+
+@pytest.fixture(scope="module")
+def photograph(browser, tmp_path_factory):
+    folder = Path(os.environ.get("FUSECAM_SCREENSHOTS") or tmp_path_factory.mktemp("screenshots"))
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def take(name):
+        for size in (PHONE, DESK):
+            resized(browser, size)
+            shows = browser.execute_script(SEEN)
+            assert shows["wide"] <= size[0], shows
+            assert shows["bottom"] <= size[1] and shows["right"] <= size[0], shows  # the picture as a whole
+            assert shows["status"] and shows["top"] >= 0, shows
+            path = folder / f"{name}-{size[0]}x{size[1]}.png"
+            assert browser.save_screenshot(str(path)) and path.stat().st_size > 10_000
+
+    return take
 
 
 def eventually(browser, what, condition, seconds=60):
@@ -114,14 +145,24 @@ def text(browser, name):
     return browser.find_element("id", name).text
 
 
-def test_a_stalled_stream_is_not_shown_as_live(cameras, run, browser):
+def status(browser):
+    return (
+        browser.find_element("id", "status").get_attribute("class"),
+        text(browser, "status"),
+        text(browser, "gravest"),
+    )
+
+
+def test_a_stalled_stream_is_not_shown_as_well(cameras, run, browser, photograph):
     browser.get(run.urls["page"])
     eventually(browser, "frames are shown", lambda b: shown(b) > 5)
     for camera in cameras:
         camera.stall()
     try:
         eventually(browser, "staleness is told", lambda b: b.execute_script(DIMMED) and text(b, "stale"))
+        eventually(browser, "trouble is told", lambda b: status(b)[:2] == ("bad", "trouble") and status(b)[2])
         before = shown(browser)
+        photograph("stalled")
     finally:
         for camera in cameras:
             camera.resume()
@@ -129,23 +170,39 @@ def test_a_stalled_stream_is_not_shown_as_live(cameras, run, browser):
     eventually(browser, "no staleness", lambda b: text(b, "stale") == "")
 
 
-def test_a_run_watched_to_its_end(run, browser):
+def test_a_lost_camera_is_the_first_thing_to_be_seen(cameras, run, browser, photograph):
+    browser.get(run.urls["page"])
+    eventually(browser, "both cameras are there", lambda b: status(b)[0] in ("good", "warn") and shown(b) > 5)
+    infrared = cameras[0]
+    infrared.stall()
+    try:
+        lost = eventually(browser, "the loss", lambda b: status(b)[0] == "bad" and status(b))
+        assert lost[1] == "trouble" and lost[2].startswith("infrared camera lost: no picture for")
+        photograph("lost")
+    finally:
+        infrared.resume()
+    eventually(browser, "it is back", lambda b: status(b)[0] != "bad")
+    browser.find_element("css selector", "#past summary").click()
+    eventually(browser, "the history", lambda b: "infrared lost" in text(b, "history"))
+
+
+def test_a_run_watched_to_its_end(run, browser, photograph):
     resized(browser, DESK)
     browser.get(run.urls["page"])
     eventually(browser, "frames are shown", lambda b: shown(b) > 5)
-    eventually(browser, "figures", lambda b: text(b, "engine").startswith("average:"))
-    eventually(browser, "it is live", lambda b: text(b, "link") == "live" and text(b, "stale") == "")
+    for name in ("maps", "timing", "counts", "about"):
+        browser.find_element("css selector", f"#{name} summary").click()
+    eventually(browser, "figures", lambda b: text(b, "engine").startswith("engine average:"))
+    eventually(browser, "it is live", lambda b: status(b)[0] in ("good", "warn") and text(b, "stale") == "")
     for view in ("fused", "visible", "infrared", "illumination"):
         eventually(browser, f"{view} is seen", lambda b, view=view: b.execute_script(SPREAD, view) > 30)
     assert "fuse" in text(browser, "stages")
     assert "reconnects" in text(browser, "cameras")
+    assert text(browser, "age-how").startswith("within ")
     assert float(text(browser, "age")) > 0
-
-    for size in (PHONE, DESK):
-        resized(browser, size)
-        wide = browser.execute_script("return [document.documentElement.scrollWidth, innerWidth]")
-        assert wide[0] <= wide[1] == size[0]
-        assert browser.find_element("id", "fused").rect["width"] > 0.6 * min(size)
+    for name in ("maps", "timing", "counts", "about"):
+        browser.find_element("css selector", f"#{name} summary").click()
+    photograph("live")
 
     switch = browser.find_element("id", "switch-overlay")
     assert switch.is_selected()
@@ -170,7 +227,10 @@ def test_a_run_watched_to_its_end(run, browser):
     assert figures["fusecam_camera_frames_total", ("camera", "visible")] > 0
 
     assert run.end() == 130
-    eventually(browser, "the end is told", lambda b: text(b, "stale") == "run ended")
+    eventually(
+        browser, "the end is told", lambda b: text(b, "stale") == "run ended" and status(b)[:2] == ("ended", "ended")
+    )
+    photograph("ended")
     assert (
         [line for line in run.log if line["event"] == "switch"]
         == [line for line in run.log if line.get("name") == "overlay" and line.get("on") is False]

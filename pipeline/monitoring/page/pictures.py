@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from ...core.frames import Pixels
+from ...core.frames import Frame, Pixels
 from ...core.result import Result
 from ...sinks.jsonl import record
 
@@ -20,6 +20,7 @@ VIEWS = (LARGE, *SMALL)
 LARGE_WIDTH, SMALL_WIDTH = 1280, 320
 """Pixels that a view is at most wide."""
 _QUALITY = {True: 82, False: 75}
+_BELIEVED_NS = 10_000_000_000  # between taking a frame and decoding it
 _LENGTH = struct.Struct("<I")
 
 
@@ -34,9 +35,10 @@ class Pictures:
     def packed(self, result: Result, views: Sequence[str]) -> bytes:
         """A message: length of the head (uint32, little-endian), the head as JSON, the JPEGs.
 
-        The head is the result's line as in the .jsonl, with `led_by`, `age_ms`, `width` and `height` of the output, and
-        `views`:
-        name and length in bytes of each JPEG in order, 0 where there is no such picture because its camera is lost.
+        The head is the result's line as in the .jsonl, with `led_by`, `captured_ms` and `sent_ms` on the server's clock
+        (that of `/clock`), `utc_ms` when it was taken (null of a recording), `width` and `height` of the output, and
+        `views`: name and length in bytes of each JPEG in order, 0 where there is no such picture because its camera is
+        lost.
         """
         with self._lock:
             if self._result is not result:
@@ -46,18 +48,27 @@ class Pictures:
                     self._encoded[view] = _jpeg(result, view)
             images = [self._encoded[view] for view in views]
         height, width = result.image.shape[:2]
-        age_ms = (time.monotonic_ns() - result.pair.visible.arrival_ns) / 1e6
+        now_ms, captured_ms = time.monotonic_ns() / 1e6, captured_ns(result.pair.visible) / 1e6
+        dated = result.pair.visible.clock == "monotonic"
         sizes = [[view, len(image)] for view, image in zip(views, images, strict=True)]
         head = {
             **record(result),
             "led_by": result.pair.led_by,
-            "age_ms": round(age_ms, 2),
+            "captured_ms": round(captured_ms, 2),
+            "sent_ms": round(now_ms, 2),
+            "utc_ms": round(time.time() * 1e3 - (now_ms - captured_ms)) if dated else None,
             "width": width,
             "height": height,
             "views": sizes,
         }
         text = json.dumps(head).encode()
         return b"".join((_LENGTH.pack(len(text)), text, *images))
+
+
+def captured_ns(frame: Frame) -> int:
+    """When a frame was taken, on CLOCK_MONOTONIC, or when it was handed over, where nothing better is known."""
+    known = frame.clock == "monotonic" and 0 <= frame.arrival_ns - frame.time_ns < _BELIEVED_NS
+    return frame.time_ns if known else frame.arrival_ns
 
 
 def _jpeg(result: Result, view: str) -> bytes:

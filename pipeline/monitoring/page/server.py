@@ -12,25 +12,26 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import asdict
 from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
 from typing import Any
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from ....engines.base import EngineError
+from ....engines.host.terminal import redacted
 from ...core.log import tell
 from ...core.result import Result
 from ..address import Address
 from ..guard import Guard
 from ..site import Site
+from ..verdict import Verdict
 from ..view import RunView
 from .pictures import VIEWS, Pictures
 
-PAGE = {
-    "/": ("page.html", "text/html"),
-    "/page.js": ("page.js", "text/javascript"),
-    "/page.css": ("page.css", "text/css"),
-}
+KINDS = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
 WATCHERS = 8
 """Browsers at once; one more is told so."""
 FRAME_S = 1 / 30  # no browser gets frames faster than that
@@ -49,12 +50,16 @@ class PageServer:
     def __init__(self, address: Address, token: str | None, view: RunView, complain: Callable[[str], None]) -> None:
         self._view = view
         self._pictures = Pictures()
+        self._verdict = Verdict(view)
         self._encoder = ThreadPoolExecutor(1, "serve-encode")
         self._watchers: set[_Watcher] = set()
         guard = Guard(token)
         app = web.Application(middlewares=[guard.middleware], client_max_size=4096)
-        for path, (name, kind) in PAGE.items():
-            app.router.add_get(path, _static(name, kind))
+        for file in files(__package__).iterdir():
+            kind = KINDS.get(Path(file.name).suffix)
+            if kind is not None:
+                app.router.add_get("/" if file.name == "page.html" else f"/{file.name}", _static(file, kind))
+        app.router.add_get("/clock", _clock)
         app.router.add_get("/stream", self._stream)
         app.router.add_post("/switch", self._switch)
         app.router.add_post("/prompt", self._prompt)
@@ -88,8 +93,14 @@ class PageServer:
         if watcher.sending is not None:
             watcher.wake.set()
             await watcher.sending
-        await watcher.socket.send_str(json.dumps(self._view.snapshot()))
+        await watcher.socket.send_str(json.dumps(self._state()))
         await watcher.socket.close(code=WSCloseCode.GOING_AWAY, message=b"ended")
+
+    def _state(self) -> dict[str, Any]:
+        """The run's figures, whether all is well, and the cameras' past: [seconds since 1970, camera, state]."""
+        troubles = [asdict(trouble) for trouble in self._verdict.troubles()]
+        history = self._view.health_of_run.changes()
+        return self._view.snapshot() | {"troubles": redacted(troubles), "history": history}
 
     async def _prompt(self, request: web.Request) -> web.Response:
         """`{"text": "foggy night"}`; 400 with what is wrong with it, in one line."""
@@ -116,7 +127,7 @@ class PageServer:
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
         """The WebSocket. In: `{"next": ["fused", "haze"]}` asks for one more frame in these views. Out: binary, a frame
-        as `Pictures.packed`; text, the run's figures as `RunView.snapshot`, twice a second."""
+        as `Pictures.packed`; text, the run's figures as `_state`, twice a second."""
         if len(self._watchers) >= WATCHERS:
             raise web.HTTPServiceUnavailable(text=f"{WATCHERS} browsers are watching already\n")
         socket = web.WebSocketResponse(heartbeat=10.0, max_msg_size=4096, compress=False)
@@ -142,7 +153,7 @@ class PageServer:
                 result = self._view.latest
                 if now >= watcher.state_due:
                     watcher.state_due = now + STATE_S
-                    await watcher.socket.send_str(json.dumps(self._view.snapshot()))
+                    await watcher.socket.send_str(json.dumps(self._state()))
                 elif watcher.owed and result is not None and result is not watcher.sent and now >= watcher.frame_due:
                     watcher.frame_due, watcher.sent = now + FRAME_S, result
                     watcher.owed -= 1
@@ -204,8 +215,13 @@ async def _wanted(request: web.Request) -> dict[str, Any]:
     return wanted
 
 
-def _static(name: str, kind: str) -> Any:
-    body = (files(__package__) / name).read_bytes()
+async def _clock(request: web.Request) -> web.Response:
+    """This machine's CLOCK_MONOTONIC in ms, by which a browser tells how old a frame is on its screen."""
+    return web.json_response({"ms": time.monotonic_ns() / 1e6})
+
+
+def _static(file: Traversable, kind: str) -> Any:
+    body = file.read_bytes()
 
     async def answer(request: web.Request) -> web.Response:
         return web.Response(body=body, content_type=kind, charset="utf-8")

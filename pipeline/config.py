@@ -39,6 +39,13 @@ class ThermalConfig(_Section):
     smoothing_s: float = Field(1.0, ge=0, description="time constant of the percentiles, so that video does not pump")
 
 
+class KelvinConfig(_Section):
+    """How counts become temperatures: kelvin = scale * count + offset."""
+
+    scale: float = Field(gt=0, description="kelvin per count")
+    offset: float = Field(0.0, description="kelvin at a count of 0; 273.15 where the values are degrees Celsius")
+
+
 class SideConfig(_Section):
     """One camera: its source, and how its pictures are read. In a run file a plain string is the source alone."""
 
@@ -60,9 +67,17 @@ class SideConfig(_Section):
     range: tuple[float, float] | None = Field(
         None, description="[low, high] in stored values that become black and white; none: measured"
     )
+    kelvin: KelvinConfig | None = Field(
+        None, description="of infrared of over 8 bits: its temperatures; a number alone is the scale"
+    )
     preset: Literal["p2pro", "tc001"] | None = Field(
         None, description="a USB thermal camera whose frame holds a picture above its 16-bit temperatures"
     )
+
+    @field_validator("kelvin", mode="before", json_schema_input_type=KelvinConfig | float | None)
+    @classmethod
+    def _plain_scale(cls, value: Any) -> Any:
+        return {"scale": value} if isinstance(value, int | float) and not isinstance(value, bool) else value
 
     @field_validator("crop")
     @classmethod

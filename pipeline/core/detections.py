@@ -13,7 +13,8 @@ class Detection:
 
     label: class name. score: 0 to 1. box: x1, y1, x2, y2 in pixels of the visible frame, top left corner (0, 0).
     track: the object's number over time, None when nothing tracks. coasted: not found in this frame, but a moment ago:
-    the box is where its track expects it, the score the last one.
+    the box is where its track expects it, the score the last one. temperature: greatest and mean inside the box, in
+    degrees Celsius, where infrared gives temperatures and the object was found.
     """
 
     label: str
@@ -21,6 +22,7 @@ class Detection:
     box: Box
     track: int | None = None
     coasted: bool = False
+    temperature: tuple[float, float] | None = None
 
     def scaled(self, x: float, y: float) -> Detection:
         """The same object in an image `x` times as wide and `y` times as high."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +36,25 @@ class Trace:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Temperature:
+    """What an infrared frame's samples say of heat: kelvin = scale * value + offset.
+
+    values: (H, W), of any integer or float type, oriented as the frame's pixels.
+    shown: the values that are black and white in its pixels.
+    """
+
+    values: npt.NDArray[Any]
+    scale: float
+    offset: float
+    shown: tuple[float, float]
+
+    def celsius(self, values: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """Some of `values`, or means of them, in degrees Celsius."""
+        kelvin: npt.NDArray[np.float64] = np.asarray(values, np.float64) * self.scale + self.offset
+        return kelvin - 273.15
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Frame:
     """One image of one camera.
 
@@ -50,6 +69,7 @@ class Frame:
     arrival_ns: CLOCK_MONOTONIC when the frame was decoded and handed over, from which its age is counted.
     trace: of the raw samples; None of images of a folder.
     counts: (H, W) uint16, of infrared of over 8 bits what the camera gave, oriented as `pixels`; else None.
+    temperature: where the camera or its settings give one.
     """
 
     pixels: Pixels
@@ -64,6 +84,7 @@ class Frame:
     arrival_ns: int = 0
     trace: Trace | None = None
     counts: npt.NDArray[np.uint16] | None = None
+    temperature: Temperature | None = None
 
     @property
     def size(self) -> tuple[int, int]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from ...engines.base import Fused
 from .detections import Detection
-from .frames import FramePair, Pixels
+from .frames import FramePair, Pixels, Temperature
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -18,6 +18,7 @@ class Result:
     fused: the engine's image and maps.
     image: (H, W, 3) uint8 RGB, what is shown and stored: the fused frame, with the overlay if there is one.
     detections: boxes in pixels of `image`.
+    spot: temperature at the middle of the image, in degrees Celsius, where infrared gives temperatures there.
     """
 
     index: int
@@ -25,6 +26,12 @@ class Result:
     fused: Fused
     image: Pixels
     detections: list[Detection] = field(default_factory=list)
+    spot: float | None = None
+
+    @property
+    def heat(self) -> Temperature | None:
+        """The infrared frame's temperatures, where it gives some."""
+        return None if self.pair.infrared is None else self.pair.infrared.temperature
 
     @property
     def found(self) -> list[str]:

@@ -77,6 +77,17 @@ class RunView:
         with self._lock:
             return self._latest
 
+    def temperature(self) -> dict[str, float | None] | None:
+        """Of the newest result, in degrees Celsius: `spot` in the middle of the image, and what is black (`low`) and
+        white (`high`) in infrared. None where infrared gives no temperatures.
+        """
+        latest = self.latest
+        if latest is None or latest.heat is None:
+            return None
+        low, high = latest.heat.celsius(latest.heat.shown)
+        figures = {"spot": latest.spot, "low": float(low), "high": float(high)}
+        return {name: None if value is None else round(value, 1) for name, value in figures.items()}
+
     @property
     def haze(self) -> float | None:
         """Mean haze density of the newest result, 0 to 1; None while the visible camera is lost."""
@@ -117,6 +128,7 @@ class RunView:
             "stages": {name: [round(value, 2) for value in pair] for name, pair in self.stages().items()},
             "haze": self._haze,
             "illumination": self._illumination,
+            "temperature": self.temperature(),
             "shown_age_s": self.health_of_run.shown_age_s(),
             "detections": self.detections(),
             "objects": self.objects(),

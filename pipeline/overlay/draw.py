@@ -14,6 +14,7 @@ from ..core.latency import LatencyRecorder
 from ..core.result import Result
 from ..registration.drift import DriftMonitor
 from .boxes import draw_boxes
+from .heat import draw_heat
 from .hud import Hud, draw_hud, line_height
 from .ink import font_size
 from .inputs import draw_inputs
@@ -43,6 +44,8 @@ class Overlay:
             tint_people(image, result.fused.infrared, result.detections)
         if self._trails is not None:
             self._trails.draw(image, result.detections, result.pair.visible.time_ns)
+        if result.heat is not None:
+            draw_heat(image, result.heat, result.spot, font_size(image.shape[1], image.shape[0]))
         self.paint(image, result.detections, self.hud(result, recorder), result.pair if self._inset else None)
         return replace(result, image=image)
 

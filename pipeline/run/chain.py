@@ -13,6 +13,7 @@ from ..core.result import Result
 from ..detection.track import Tracker
 from ..monitoring.switches import Switches
 from ..registration.infrared_only import stand_in
+from ..registration.temperature import measured
 from .resizing import Sizes, back
 from .streams import Streams, Tools
 
@@ -54,7 +55,10 @@ class Chain:
         if self._tracker is not None and detecting:
             with recorder.stage("track", index):
                 detections = self._tracker.follow(detections, pair.visible)
-        return Result(index, pair, fused, fused.image, detections)
+        spot = None
+        if pair.infrared is not None and (heat := pair.infrared.temperature) is not None:
+            detections, spot = measured(detections, heat, self._streams.registrar.register(pair)[1])
+        return Result(index, pair, fused, fused.image, detections, spot)
 
     def _scaled(self, pair: FramePair) -> FramePair | None:
         """Live: the pair at the size before, where no engine is ready for its own. Recordings wait for theirs."""

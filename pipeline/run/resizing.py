@@ -103,7 +103,7 @@ def back(fused: Fused, detections: list[Detection], size: Size) -> tuple[Fused, 
 
 
 def _resized(frame: Frame, size: Size) -> Frame:
-    return replace(frame, pixels=_scaled(frame.pixels, size), counts=None)
+    return replace(frame, pixels=_scaled(frame.pixels, size), counts=None, temperature=None)
 
 
 def _scaled(pixels: Pixels, size: Size) -> Pixels:

@@ -20,6 +20,7 @@ from .base import SinkHealth
 Share = Annotated[float | None, Field(ge=0, le=1)]
 Utc = Annotated[str, Field(description="of recordings: capture time, ISO 8601")]
 At = Annotated[float, Field(description="of recordings: presentation time in the segment's video, in seconds")]
+Celsius = Annotated[dict[Literal["max", "mean"], float | None], Field(description="degrees Celsius inside the box")]
 Object = TypedDict(
     "Object",
     {
@@ -28,6 +29,7 @@ Object = TypedDict(
         "box": Annotated[list[float | None], Field(description="x1, y1, x2, y2 in pixels of the output")],
         "track": NotRequired[Annotated[int, Field(description="number of the object over time, when tracked")]],
         "coasted": NotRequired[Annotated[bool, Field(description="true: predicted by its track, not found here")]],
+        "temperature": NotRequired[Celsius],
     },
 )
 """A detection. A number that is not finite is null."""
@@ -105,6 +107,9 @@ def _detection(found: Detection) -> Object:
         record["track"] = int(found.track)
     if found.coasted:
         record["coasted"] = True
+    if found.temperature is not None:
+        greatest, mean = found.temperature
+        record["temperature"] = {"max": _rounded(greatest, 1), "mean": _rounded(mean, 1)}
     return record
 
 

@@ -159,6 +159,7 @@ class BagSource:
                 arrival_ns=time.monotonic_ns(),
                 trace=trace_of_pixels(stored, exact=not hasattr(message, "format")),
                 counts=pictures.counts,
+                temperature=pictures.temperature,
             )
             sequence += 1
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import cv2
 import numpy as np
@@ -24,6 +24,7 @@ _TIFF_HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _PNG_HEAD = b"\x89PNG\r\n\x1a\n"
 _GREY_PNG = 0
 _SOME_COUNTS = 20_000
+_MOST_RECORDS = 1000
 _SMALL_MODES = ("L", "LA", "RGB", "RGBA")
 
 
@@ -32,23 +33,37 @@ class Still:
     """An image as stored.
 
     values: (H, W) or (H, W, C), colour as RGB, alpha (if any) last; any integer or float type.
-    radiometric: whether it is a JPEG that holds, beside its picture, the temperatures.
+    radiometric: of a JPEG that holds, beside its picture, the temperatures: "FLIR" or "DJI"; else None.
+    kelvin: whether `values` are these temperatures, in kelvin.
     """
 
     values: npt.NDArray[Any]
     orientation: Orientation = UPRIGHT
     pages: int = 1
-    radiometric: bool = False
+    radiometric: Literal["FLIR", "DJI"] | None = None
+    kelvin: bool = False
 
 
-def read_still(file: Path | bytes) -> Still:
+def read_still(file: Path | bytes, heat: bool = False) -> Still:
     """The first picture of an image file, given by its path or its content. Raises whatever the libraries raise for one
     that cannot be read whole.
+
+    heat: of FLIR's radiometric JPEGs read the temperatures, if the package flyr is there.
     """
-    if isinstance(file, bytes):
-        return _read_still(BytesIO(file))
-    with file.open("rb") as opened:
-        return _read_still(opened)
+    with BytesIO(file) if isinstance(file, bytes) else file.open("rb") as opened:
+        still = _read_still(opened)
+        if not heat or still.radiometric != "FLIR":
+            return still
+        try:
+            import flyr
+        except ImportError:
+            return still
+        try:
+            _check_records(opened)
+            values = flyr.unpack(opened).kelvin.astype(np.float32)
+        except Exception as error:  # flyr raises whatever it trips over
+            raise ValueError("its temperatures are damaged (without flyr it is read as drawn)") from error
+        return replace(still, values=values, kelvin=True)
 
 
 def _read_still(file: BinaryIO) -> Still:
@@ -65,16 +80,28 @@ def _read_still(file: BinaryIO) -> Still:
             return Still(_by_opencv(file), orientation)
         if image.mode.startswith(("I", "F")):
             return Still(np.asarray(image), orientation, pages)
-        radiometric = _is_radiometric(getattr(image, "applist", []))
+        radiometric = _radiometric(getattr(image, "applist", []))
         if image.mode not in _SMALL_MODES:
             image = image.convert("L" if image.mode == "1" else "RGB")
         return Still(np.array(image), orientation, pages, radiometric)
 
 
-def _is_radiometric(segments: list[tuple[str, bytes]]) -> bool:
+def _check_records(file: BinaryIO) -> None:
+    """See that flyr can read the directory of FLIR's records: of a damaged one it would read on for hours."""
+    file.seek(0)
+    data = file.read()
+    start = data.find(b"FLIR\0\1\0") + 8
+    entries = int.from_bytes(data[start + 28 : start + 32], "big")
+    file.seek(0)
+    if data[start : start + 4] not in (b"FFF\0", b"AFF\0") or entries > _MOST_RECORDS:
+        raise ValueError("no directory of FLIR's records")
+
+
+def _radiometric(segments: list[tuple[str, bytes]]) -> Literal["FLIR", "DJI"] | None:
     """FLIR's JPEGs keep their counts in APP1, DJI's in APP3, where others have at most a few bytes."""
-    flir = any(name == "APP1" and data.startswith(b"FLIR\0") for name, data in segments)
-    return flir or sum(len(data) for name, data in segments if name == "APP3") > _SOME_COUNTS
+    if any(name == "APP1" and data.startswith(b"FLIR\0") for name, data in segments):
+        return "FLIR"
+    return "DJI" if sum(len(data) for name, data in segments if name == "APP3") > _SOME_COUNTS else None
 
 
 def _read_tiff(file: BinaryIO) -> Still | None:

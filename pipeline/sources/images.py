@@ -11,7 +11,7 @@ from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 
-from ..config import SourceConfig
+from ..config import KelvinConfig, SourceConfig
 from ..core.frames import Camera, Frame, Pixels
 from ..errors import InputError
 from ..pairing import labels_of
@@ -24,6 +24,7 @@ from .timing import to_ns
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp"})
 
 _SAMPLES = 12
+_KELVIN = KelvinConfig(scale=1)
 
 
 def find_images(spec: str, path: Path) -> list[Path]:
@@ -157,6 +158,7 @@ class ImageSource:
                 file="/".join((*self.labels[index][:-1], file.name)),
                 arrival_ns=time.monotonic_ns(),
                 counts=self._picture.counts,
+                temperature=self._picture.temperature,
             )
 
     def _count_corrupt(self, file: Path, error: Exception) -> None:
@@ -166,17 +168,21 @@ class ImageSource:
             self.health.warnings.append(f"{self._spec}: images that cannot be read are skipped ({self._first_failure})")
 
     def _read(self, file: Path, time_ns: int) -> Pixels:
-        still = read_still(file)
+        still = read_still(file, heat=self._camera == "infrared")
         if still.pages > 1 and not self._pages_told:
             self._pages_told = True
             self.health.warnings.append(f"{self._spec}: of images with several pages the first is used ({file.name})")
         if still.radiometric and self._camera == "infrared" and not self._counts_told:
             self._counts_told = True
-            self.health.warnings.append(
-                f"{self._spec}: radiometric JPEGs: the picture as the camera drew it is used, scale and marks "
-                f"included, not the temperatures beside it: export these as 16-bit TIFF ({file.name})"
+            instead = "pip install flyr reads these" if still.radiometric == "FLIR" else "export these as 16-bit TIFF"
+            used = (
+                "their temperatures are used, not the picture that the camera drew"
+                if still.kelvin
+                else "the picture as the camera drew it is used, scale and marks included, not the temperatures beside "
+                f"it: {instead}"
             )
-        return self._picture.make(still.values, time_ns, still.orientation)
+            self.health.warnings.append(f"{self._spec}: radiometric JPEGs: {used} ({file.name})")
+        return self._picture.make(still.values, time_ns, still.orientation, _KELVIN if still.kelvin else None)
 
 
 def has_fourth_picture(file: Path) -> bool:
@@ -194,7 +200,7 @@ def _polarity(files: Sequence[Path], camera: Camera, config: SourceConfig) -> Po
         sample = PictureMaker("", camera, config, SourceHealth(), True, polarity)
         for k in range(min(_SAMPLES, len(files))):
             with suppress(Exception):  # counted and said when it is read for good
-                still = read_still(files[k * len(files) // min(_SAMPLES, len(files))])
+                still = read_still(files[k * len(files) // min(_SAMPLES, len(files))], heat=True)
                 sample.make(still.values, k * 1_000_000_000, still.orientation)
     polarity.settle()
     return polarity

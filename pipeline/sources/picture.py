@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ..config import SourceConfig
-from ..core.frames import Camera, Pixels
+from ..config import KelvinConfig, SourceConfig
+from ..core.frames import Camera, Pixels, Temperature
 from .base import SourceHealth
 from .orientation import UPRIGHT, Orientation, of_settings
 from .polarity import Polarity
@@ -22,6 +22,7 @@ _COLOURED = 24
 _COLOURED_PART = 0.02
 _DEPTHS = (10, 12, 14, 16)
 _LEAST_INSIDE = 0.125
+_COLDEST, _HOTTEST = -80.0, 400.0  # degrees Celsius that the middle of a picture may have
 _GRADED_PART = 0.02  # soft edges of a mask are less of a picture than this
 
 
@@ -59,31 +60,59 @@ class PictureMaker:
         self._bits = _DEPTHS[0]
         self._said: set[str] = set()
         self.counts: npt.NDArray[np.uint16] | None = None
-        """Of the last picture: `Frame.counts`."""
+        self.temperature: Temperature | None = None
+        """Both of the last picture, as in `Frame`."""
 
-    def make(self, stored: Array, time_ns: int, orientation: Orientation = UPRIGHT) -> Pixels:
+    def make(
+        self, stored: Array, time_ns: int, orientation: Orientation = UPRIGHT, kelvin: KelvinConfig | None = None
+    ) -> Pixels:
         """stored: (H, W) or (H, W, C) of any integer or float type. time_ns: for the smoothing of the thermal range.
-        orientation: what the file says of it.
+        orientation: what the file says of it. kelvin: what the camera is known to give, where no setting says it.
 
         Raises ValueError, one line, where the settings do not fit.
         """
         stored = self._cropped(self._channel(stored))
         if not self._visible and self._side.crop is None:
             stored = self._without_rows(stored)
-        pixels = self._to_visible(stored) if self._visible else self._to_infrared(stored, time_ns)
+        pixels, scene = (self._to_visible(stored), stored) if self._visible else self._to_infrared(stored, time_ns)
         if self._side.crop is None:
             pixels = self._without_surround(pixels)
         orientation = orientation.then(self._orientation)
         pixels = orientation.apply(pixels)
-        counted = not self._visible and stored.dtype == np.uint16
-        # its own: a camera's buffer that is kept here cannot be filled anew
-        self.counts = np.require(orientation.apply(stored), requirements=("C", "O")) if counted else None
+        self.counts = self.temperature = None
+        if not self._visible:
+            self._keep(stored, scene, orientation, self._side.kelvin or kelvin)
         if not self._visible:
             if stored.dtype == np.uint8:  # counts and degrees are more where it is hotter
                 self._polarity.look(pixels, time_ns)
                 self._health.polarity = self._polarity.told
             pixels = self._white_hot(pixels)
         return pixels
+
+    def _keep(self, stored: Array, scene: Array, orientation: Orientation, kelvin: KelvinConfig | None) -> None:
+        """Counts and temperatures. scene: `stored` with what is no data filled."""
+        if stored.dtype == np.uint16:  # copied: a camera's buffer that is kept here cannot be filled anew
+            self.counts = np.require(orientation.apply(stored), requirements=("C", "O"))
+        if kelvin is None:
+            return
+        if stored.dtype == np.uint8:
+            if self._side.kelvin is not None and "kelvin" not in self._said:
+                self._said.add("kelvin")
+                self._health.warnings.append(
+                    f"{self._spec}: gives 8 bits, which are no temperatures: {self._name}.kelvin is for counts of more"
+                )
+            return
+        same = self.counts if scene is stored else None
+        values = np.require(orientation.apply(scene), requirements=("C", "O")) if same is None else same
+        self.temperature = Temperature(values, kelvin.scale, kelvin.offset, self._thermal.range or (0.0, 0.0))
+        if "degrees" not in self._said:
+            self._said.add("degrees")
+            middle = float(self.temperature.celsius(np.median(values)))
+            if not _COLDEST < middle < _HOTTEST:
+                self._health.doubts.add(
+                    f"{self._spec}: its temperatures are about {middle:.0f} degrees Celsius, by {kelvin.scale:g} "
+                    f"kelvin per count and {kelvin.offset:g}; set {self._name}.kelvin"
+                )
 
     def _white_hot(self, infrared: Pixels) -> Pixels:
         if not self._polarity.inverted:
@@ -134,16 +163,17 @@ class PictureMaker:
             raise ValueError(f"{self._name}.crop {list(crop)} lies outside the picture, which is {size}")
         return np.ascontiguousarray(stored[y : y + height, x : x + width])
 
-    def _to_infrared(self, stored: Array, time_ns: int) -> Pixels:
+    def _to_infrared(self, stored: Array, time_ns: int) -> tuple[Pixels, Array]:
+        """The pixels, and `stored` with what is no data filled."""
         if stored.dtype == np.uint8:
-            return self._stretched(stored, *self._side.range) if self._side.range else stored
+            return self._stretched(stored, *self._side.range) if self._side.range else stored, stored
         missing = no_data(stored, self._range)
         if missing is not None:
             self._say(f"{missing.mean():.0%} of the picture is no data: not counted, filled from beside", "range")
             stored = fill(stored, missing)
         if self._range is None:
             self._doubt_range(stored)
-        return self._thermal.map(stored, time_ns)
+        return self._thermal.map(stored, time_ns), stored
 
     def _without_rows(self, stored: Array) -> Array:
         if self._rows is None or self._still:

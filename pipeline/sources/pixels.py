@@ -18,7 +18,7 @@ from .hdr import ToBt709, is_hdr
 from .orientation import UPRIGHT, Orientation, of_display_matrix
 from .picture import PictureMaker
 from .polarity import Polarity
-from .two_pictures import counts_below, is_twofold
+from .two_pictures import KELVIN, counts_below, is_twofold
 
 _PREVIEW = 96
 _CHECK_EVERY = 100
@@ -40,7 +40,7 @@ class PixelReader:
         self._spec, self._health = spec, health
         self._side = config.side(camera)
         self._visible = camera == "visible"
-        self._maker = PictureMaker(spec, camera, config, health, polarity=polarity)
+        self.maker = PictureMaker(spec, camera, config, health, polarity=polarity)
         self._convert = VideoReformatter()  # kept, since a new one costs 2 ms per frame
         self._preview = VideoReformatter()
         self._hdr: tuple[int, ToBt709] | None = None
@@ -57,12 +57,9 @@ class PixelReader:
         """
         orientation = self._orientation(frame)
         self.turned = (orientation.turns - self._side.rotate // 90) % 2 == 1
-        return self._maker.make(self._stored(frame), time_ns, orientation)
-
-    @property
-    def counts(self) -> npt.NDArray[np.uint16] | None:
-        """Of the last frame: `Frame.counts`."""
-        return self._maker.counts
+        stored = self._stored(frame)
+        counted = stored.dtype == np.uint16 and 2 * stored.shape[0] == frame.height  # the lower of two pictures
+        return self.maker.make(stored, time_ns, orientation, KELVIN if counted else None)
 
     def _stored(self, frame: av.VideoFrame) -> npt.NDArray[Any]:
         if is_deep(frame, self._visible):
@@ -143,7 +140,7 @@ class PixelReader:
             x, y, width, height = self._side.crop or (0, 0, frame.width, frame.height)
             size = (frame.width, frame.height) if self._side.crop else (min(width, _PREVIEW), min(height, _PREVIEW))
             small = self._preview.reformat(frame, width=size[0], height=size[1], format="rgb24", threads=1)
-            self._maker.look_for_colour(small.to_ndarray().astype(np.uint8, copy=False)[y : y + height, x : x + width])
+            self.maker.look_for_colour(small.to_ndarray().astype(np.uint8, copy=False)[y : y + height, x : x + width])
         self._count += 1
 
     def _say(self, key: str, what: str) -> None:

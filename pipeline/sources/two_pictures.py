@@ -10,9 +10,11 @@ import av
 import numpy as np
 import numpy.typing as npt
 
-from ..config import SideConfig
+from ..config import KelvinConfig, SideConfig
 from ..core.frames import Pixels
 
+KELVIN = KelvinConfig(scale=1 / 64)
+"""Of the counts."""
 _SIZES = frozenset({(256, 384), (384, 576), (640, 1024)})
 _ALIKE = 0.5
 

@@ -189,7 +189,8 @@ class VideoSource:
             time_base=time_base,
             arrival_ns=arrival,
             trace=trace_of(decoded, self._exact),
-            counts=self._pixels.counts,
+            counts=self._pixels.maker.counts,
+            temperature=self._pixels.maker.temperature,
         )
         self._sequence += 1
         return frame

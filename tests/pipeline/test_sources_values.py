@@ -169,16 +169,16 @@ def test_settings_that_do_not_fit_are_said(tmp_path, settings, says):
         seen(tmp_path, ir=settings)
 
 
-def test_a_radiometric_jpeg_is_read_as_drawn_and_that_is_said(tmp_path):
+def test_a_radiometric_jpeg_of_dji_is_read_as_drawn_and_that_is_said(tmp_path):
     Image.fromarray(RGB[..., 0]).save(tmp_path / "a.jpg")
     assert seen(tmp_path)[1] == []
     plain = (tmp_path / "a.jpg").read_bytes()
-    counts = b"FLIR\0\1\0\0" + RAW.tobytes()
+    counts = np.dstack([RAW] * 4).tobytes()
     (tmp_path / "a.jpg").write_bytes(
-        plain[:2] + b"\xff\xe1" + (len(counts) + 2).to_bytes(2, "big") + counts + plain[2:]
+        plain[:2] + b"\xff\xe3" + (len(counts) + 2).to_bytes(2, "big") + counts + plain[2:]
     )
     _, warnings, _ = seen(tmp_path)
-    assert len(warnings) == 1 and "radiometric" in warnings[0]
+    assert len(warnings) == 1 and "radiometric" in warnings[0] and "16-bit TIFF" in warnings[0]
 
 
 def test_one_recording_of_both_cameras_side_by_side(tmp_path):

@@ -30,8 +30,9 @@ def train(
         Path | None,
         typer.Option(
             "--data",
-            metavar="DIR",
-            help="Root of the data sets (train/DATA.md). Default: $FUSECAM_DATA.",
+            metavar="DIR|FILE",
+            help="Root of the data sets (train/DATA.md). Default: $FUSECAM_DATA. A YAML file names your own labelled "
+            "recordings, for the recipe detector.",
         ),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Resume from the last checkpoint in --out.")] = False,
@@ -48,7 +49,7 @@ def train(
 
     fusecam train realtime --data DATA
 
-    fusecam train mine.yaml --data DATA --out runs/mine
+    fusecam train detector --data my_recordings.yaml --out runs/mine
     """
     from ..engines.host.terminal import Terminal, markup
     from .errors import Interrupted, TrainError
@@ -57,12 +58,15 @@ def train(
     try:
         if devices != "auto" and not (devices.isdecimal() and int(devices) > 0):
             raise TrainError(f"--devices {devices}: give a count from 1, or auto")
-        from .reading import named, read_training
+        from .reading import named, read_own, read_training
 
         _without_adverts()
-        if data is not None:
-            os.environ["FUSECAM_DATA"] = str(data.absolute())  # where recipes and further processes look
-        training = read_training(named(recipe))
+        if data is not None and data.is_file():
+            training = read_own(named(recipe), data, Terminal(emoji=False))
+        else:
+            if data is not None:
+                os.environ["FUSECAM_DATA"] = str(data.absolute())  # where recipes and further processes look
+            training = read_training(named(recipe))
         folder = out or Path("runs") / training.name
         folder.mkdir(parents=True, exist_ok=True)
         if not resume and (folder / "last.ckpt").exists():

@@ -22,15 +22,15 @@ from .images import read_colour, read_gray
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
 
 
-def find_pairs(root: Path) -> list[tuple[Path, Path]]:
+def find_pairs(root: Path, without: Path | None = None) -> list[tuple[Path, Path]]:
     """Every (visible, infrared) pair of files below a folder, or below those of a pattern such as LLVIP/*/train, sorted
     by the visible path.
 
     The rule: a marker in the names of folders or files tells the camera (see `pipeline.pairing`), and what else their
     paths share tells which belong together. That covers MSRS (train/vi, train/ir), LLVIP (visible/train,
     infrared/train), RoadScene (crop_LR_visible, cropinfrared), M3FD (Vis, Ir), KAIST (set00/V000/visible,
-    set00/V000/lwir), VT5000 (RGB, T), FLIR ADAS v1 (_RGB, _PreviewData) and VEDAI (_co, _ir). TrainError where the
-    folder has no pair, a visible file has no partner, or names do not tell.
+    set00/V000/lwir), VT5000 (RGB, T), FLIR ADAS v1 (_RGB, _PreviewData) and VEDAI (_co, _ir). What lies below `without`
+    is left out. TrainError where the folder has no pair, a visible file has no partner, or names do not tell.
     """
     base = root if root.is_dir() else Path(*takewhile(lambda part: not has_magic(part), root.parts))
     folders = [root] if base == root else list(base.glob(str(root.relative_to(base))))
@@ -38,6 +38,8 @@ def find_pairs(root: Path) -> list[tuple[Path, Path]]:
         raise TrainError(f"{root}: no such folder; name the folder that holds the pairs")
     files: dict[Camera, list[Path]] = {"visible": [], "infrared": []}
     for path in sorted(path for folder in folders for path in folder.rglob("*") if path.suffix.lower() in IMAGES):
+        if without is not None and without in path.absolute().parents:
+            continue
         camera = camera_of((*path.relative_to(base).parent.parts, path.stem))
         if camera is not None:
             files[camera].append(path)

@@ -6,6 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from rich.console import Console
+
+from .errors import TrainError
 from .recipe import Strict, read_recipe, read_recipe_file
 
 
@@ -25,6 +28,29 @@ def named(recipe: Path) -> Path:
     """The file of a recipe that is given by its name; a path as it is."""
     shipped = Path(__file__).parent / "recipes" / f"{recipe}.yaml"
     return shipped if recipe.name == str(recipe) and shipped.is_file() else recipe
+
+
+def read_own(path: Path, recordings: Path, console: Console) -> Training:
+    """A detector's recipe with the data, labels and classes that the file `recordings` names; `detector` by its name is
+    the one that goes on from the shipped weights. console: for notes and the report. TrainError in one line."""
+    from .detector.fit import fit_detector
+    from .detector.recipe import read_detector_recipe
+    from .detector.recordings import lay_out, read_recordings
+    from .evaluation.own_detector import report
+
+    path = named(Path("detector_own")) if path == named(Path("detector")) else path
+    content = read_recipe_file(path)
+    if not isinstance(content, dict) or "detector" not in content:
+        raise TrainError(f"--data {recordings}: a file of recordings trains a detector; {path} is no recipe of one")
+    asked = read_recordings(recordings)
+
+    def run(out: Path, resume: bool, devices: str) -> Path:
+        recipe = read_detector_recipe(path, lay_out(asked, out / "pairs", console))
+        weights = fit_detector(recipe, out, resume, devices)
+        report(recipe, out, console)
+        return weights
+
+    return Training(asked, "detector", run)
 
 
 def read_training(path: Path) -> Training:

@@ -102,4 +102,5 @@ def _detector() -> str:
     if not DETECTOR_WEIGHTS.exists():
         return "none unless --detector names an Ultralytics model; runs on the CPU"
     own = ", ".join(DETECTOR_NAMES.values())
-    return f"fusecam's own ({own}), by OpenVINO on the CPU, at the precision that is quickest; --detector names another"
+    where = "by OpenVINO on the CPU, in bf16 where the processor has it, else in f32"
+    return f"fusecam's own ({own}), {where}; --detector names another"

@@ -161,8 +161,9 @@ def test_no_more_than_300_boxes() -> None:
 def test_a_size_is_built_once_and_then_without_torch(random_weights: Path) -> None:
     DetectorEngine(random_weights).prepare(320, 256)
     entry = next(entry for entry in store.entries() if entry.key["shape"] == "640x512")
-    assert entry.facts["used"] in ("f32", "bf16")
-    assert entry.facts["f32"]["boxes"] >= 60
+    capable = "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    assert entry.facts["used"] == ("bf16" if capable else "f32")  # by what the processor can do, not by a clock
+    assert entry.facts[entry.facts["used"]]["boxes"] >= 60
     program = f"""
         import sys
         from pathlib import Path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,9 @@ Boxes = npt.NDArray[np.float32]
 """(n, 5): class, x and y of the middle, width, height."""
 
 
-def read_boxes(path: Path) -> Boxes:
-    """Read a file of boxes; an empty file has none. TrainError where it is missing or holds something else,
-    other classes than DETECTOR_NAMES among it."""
+def read_boxes(path: Path, names: Sequence[str] = tuple(DETECTOR_NAMES.values())) -> Boxes:
+    """Read a file of boxes; an empty file has none. TrainError where it is missing or holds something else, other
+    classes than `names` among it."""
     try:
         lines = [line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
         boxes = np.array([[float(value) for value in line] for line in lines], np.float32).reshape(-1, 5)
@@ -24,9 +25,9 @@ def read_boxes(path: Path) -> Boxes:
         raise TrainError(f"{path}: no boxes for this frame; give a file, empty if it shows nothing") from error
     except ValueError as error:
         raise TrainError(f"{path}: not boxes; each line is CLASS X Y WIDTH HEIGHT in parts of the frame") from error
-    strange = [label for label in boxes[:, 0].tolist() if label not in DETECTOR_NAMES]
+    strange = [label for label in boxes[:, 0].tolist() if label not in range(len(names))]
     if strange:
-        known = ", ".join(f"{number} {name}" for number, name in DETECTOR_NAMES.items())
+        known = ", ".join(f"{number} {name}" for number, name in enumerate(names))
         raise TrainError(f"{path}: class {strange[0]:g}; there are {known}")
     if len(boxes) and not (boxes[:, 1:].min() >= 0 and boxes[:, 1:].max() <= 1.001):
         raise TrainError(f"{path}: boxes outside 0 to 1; they are given in parts of the frame's width and height")

@@ -49,6 +49,9 @@ class Examples:
             if pairs.hold_out
             for pair in split(find_pairs(pairs.root), pairs.hold_out, held=True)
         }
+        for source, pairs in zip(sources, recipe.data, strict=True):
+            if pairs.validation is not None:
+                held |= {(source, name) for name in pairs.validation.read_text(encoding="utf-8").split("\n")}
         self.shares = dict(zip(sources, (pairs.share for pairs in recipe.data), strict=True))
         if recipe.streets.scenes:
             self.shares["streets"] = recipe.streets.share
@@ -60,7 +63,7 @@ class Examples:
             for kind in kinds_of(recipe, source):
                 self.train[source, kind] = []
                 for image in sorted((folder / "images" / source / kind).glob("*.jpg")):
-                    boxes = read_boxes(folder / "labels" / source / kind / f"{image.stem}.txt")
+                    boxes = read_boxes(folder / "labels" / source / kind / f"{image.stem}.txt", recipe.names)
                     name, _, which = image.stem.rpartition("_")
                     stem = name if which in VARIANTS else image.stem
                     if (source, stem) not in held:

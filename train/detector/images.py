@@ -72,6 +72,7 @@ def _settings(recipe: DetectorRecipe) -> str:
         mode="json",
         include={
             "detector": {"architecture", "start", "teacher"},
+            "names": True,
             "data": {"__all__": each},
             "streets": {"scenes", "frames"},
             "engine": True,
@@ -99,7 +100,7 @@ def _of_pair(
             "visible": source.labels.visible,
             "infrared": source.labels.infrared,
         }
-        boxes = {kind: read_boxes(place / f"{pair[0].stem}.txt") for kind, place in folders.items()}
+        boxes = {kind: read_boxes(place / f"{pair[0].stem}.txt", recipe.names) for kind, place in folders.items()}
     else:
         assert teacher is not None
         boxes = teacher.label(visible, infrared, engine.fuse(visible, infrared, everywhere).to_detect)

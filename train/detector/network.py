@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -12,17 +12,24 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ...engines.detection.quiet import ultralytics
-from ...engines.detection.weights import build_detector
+from ...engines.detection.weights import DETECTOR_NAMES, build_detector, detector_names
 from ..errors import TrainError
 
+_SCORES = ".cv3."  # branch of Ultralytics' Detect that scores the classes
 
-def start_network(architecture: str, start: Path | None, whole: bool = False) -> torch.nn.Module:
-    """Ultralytics' network of that name for three classes, with those tensors of `start` that fit.
+
+def start_network(
+    architecture: str, start: Path | None, whole: bool = False, names: Sequence[str] = tuple(DETECTOR_NAMES.values())
+) -> torch.nn.Module:
+    """Ultralytics' network of that name for these classes, with those tensors of `start` that fit; of a start by
+    `fusecam train` each class that both know keeps what it had learned.
 
     whole: whether all must be there and fit. Raises TrainError.
     """
     try:
-        network = build_detector(ultralytics("ultralytics.nn.tasks").yaml_model_load(architecture))
+        network = build_detector(
+            ultralytics("ultralytics.nn.tasks").yaml_model_load(architecture), dict(enumerate(names))
+        )
     except (OSError, KeyError, TypeError) as error:
         raise TrainError(f"detector.architecture: {architecture}: no network that Ultralytics ships") from error
     except ValueError as error:
@@ -36,6 +43,7 @@ def start_network(architecture: str, start: Path | None, whole: bool = False) ->
     except (OSError, SafetensorError) as error:
         raise TrainError(f"{start}: not weights to start from: {' '.join(str(error).split())}") from error
     own = network.state_dict()
+    given |= _of_classes(given, own, list(detector_names(start).values()), names)
     fitting = {name: value for name, value in given.items() if name in own and own[name].shape == value.shape}
     if not fitting:
         raise TrainError(f"{start}: no tensor of {architecture} in it; start from weights of the same architecture")
@@ -43,6 +51,21 @@ def start_network(architecture: str, start: Path | None, whole: bool = False) ->
         raise TrainError(f"{start}: detector.keep: not weights of this detector; start from some by `fusecam train`")
     network.load_state_dict(own | fitting)
     return network
+
+
+def _of_classes(
+    given: Mapping[str, Tensor], own: Mapping[str, Tensor], known: Sequence[str], names: Sequence[str]
+) -> dict[str, Tensor]:
+    """The layers with a row for each class: `own`, with the rows of the classes that are known."""
+    taken = {}
+    for name, value in given.items():
+        to = own.get(name)
+        if to is not None and _SCORES in name and value.ndim and len(value) == len(known) and len(to) == len(names):
+            taken[name] = to.clone()
+            for at, called in enumerate(names):
+                if called in known:
+                    taken[name][at] = value[known.index(called)].to(to)
+    return taken
 
 
 def between(network: torch.nn.Module, start: Mapping[str, Tensor], keep: float) -> torch.nn.Module:

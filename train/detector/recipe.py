@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
+from ...engines.detection.weights import DETECTOR_NAMES
 from ..degrade import Mixture
 from ..errors import TrainError
 from ..recipe import Side, Strict, check, held_out_some, located, read_recipe_file
@@ -53,6 +55,8 @@ class Pairs(Strict):
     """Visible frames are enlarged small ones: give half of them edges of the infrared frame, of either sign."""
     hold_out: int = Field(0, ge=0)
     """Every how many-th pair validates instead of training; 0 for none."""
+    validation: Path | None = None
+    """Or a file with the names of those that do, one a line."""
     kinds: tuple[Kind, ...] = ("fused", "visible", "infrared")
     """Kinds of frame that are made of them: a teacher finds nobody in visible frames of dark streets."""
     share: float = Field(1.0, gt=0)
@@ -76,6 +80,8 @@ class DetectorRecipe(Strict):
     """Everything a detector's training is made of."""
 
     detector: Network
+    names: tuple[str, ...] = tuple(DETECTOR_NAMES.values())
+    """Classes, by their numbers in the labels."""
     data: list[Pairs] = Field(min_length=1)
     streets: Streets = Streets()
     engine: str = "realtime"
@@ -111,10 +117,19 @@ class DetectorRecipe(Strict):
             raise ValueError("give one kind of frame a share above 0")
         return value
 
+    @model_validator(mode="after")
+    def _shows_its_classes(self) -> DetectorRecipe:
+        if self.streets.scenes and self.names != tuple(DETECTOR_NAMES.values()):
+            raise ValueError(f"drawn streets have {', '.join(DETECTOR_NAMES.values())} only; set streets.scenes to 0")
+        return self
 
-def read_detector_recipe(path: Path) -> DetectorRecipe:
-    """Read and check a recipe; its relative folders count from the recipe's own. TrainError in one line."""
-    recipe = check(path, read_recipe_file(path), DetectorRecipe)
+
+def read_detector_recipe(path: Path, recordings: Mapping[str, Any] | None = None) -> DetectorRecipe:
+    """Read and check a recipe; its relative folders count from the recipe's own. TrainError in one line.
+
+    recordings: keys that take the place of the file's, see `recordings.lay_out`.
+    """
+    recipe = check(path, read_recipe_file(path) | dict(recordings or {}), DetectorRecipe)
 
     def found(given: Path) -> Path:
         return located(path, given)
@@ -127,6 +142,8 @@ def read_detector_recipe(path: Path) -> DetectorRecipe:
         update: dict[str, object] = {"root": found(pairs.root)}
         if pairs.infrared is not None:
             update["infrared"] = found(pairs.infrared)
+        if pairs.validation is not None:
+            update["validation"] = found(pairs.validation)
         if pairs.labels is not None:
             folders = {kind: found(place) for kind, place in pairs.labels}
             update["labels"] = pairs.labels.model_copy(update=folders)

@@ -72,7 +72,7 @@ def curves(results: Mapping[str, Mapping[str, Result]], path: Path) -> None:
     figure.savefig(path, dpi=110, format="png")
 
 
-def marked(image: Pixels, judged: Judged) -> Pixels:
+def marked(image: Pixels, judged: Judged, names: Sequence[str] = tuple(DETECTOR_NAMES.values())) -> Pixels:
     """The frame with labelled boxes, green where found and red where not, and what else was found in yellow."""
     canvas = image.copy()
     for row, hit in zip(judged.truth, seen(judged, SURE), strict=True):
@@ -85,7 +85,7 @@ def marked(image: Pixels, judged: Judged) -> Pixels:
     for row, real in zip(sure, seen(turned, 0), strict=True):
         if not real:
             _box(canvas, row[:4], FALSE, 1)
-            name = DETECTOR_NAMES[int(row[5])]
+            name = names[int(row[5])]
             at = (int(row[0]), max(10, int(row[1]) - 3))
             cv2.putText(canvas, f"{name} {row[4]:.2f}", at, cv2.FONT_HERSHEY_SIMPLEX, 0.4, FALSE, 1, cv2.LINE_AA)
     return canvas

@@ -35,8 +35,8 @@ SHOWN = ", as shown"
 """Behind an engine's name: the frame for people, where the detector of a run gets another one."""
 COLUMNS = {"map50": "mAP50", "map": "mAP50-95", "precision": "precision", "recall": "recall"}
 LEGEND = (
-    "In percent. P and R: precision and recall at IoU 0.5, at the score where the mean F1 is highest. person, bicycle, "
-    "car: average precision at IoU 0.5 (labels). Matching and average precision are Ultralytics' own."
+    "In percent. P and R: precision and recall at IoU 0.5, at the score where the mean F1 is highest. A class: "
+    "its average precision at IoU 0.5 (labels). Matching and average precision are Ultralytics' own."
 )
 
 
@@ -116,7 +116,7 @@ def run_detection(settings: DetectSettings, console: Console, progress: Console)
     results = summarise(looked)
     for condition, rows in results.items():
         count = len(looked) if condition == ALL else sum(each.condition == condition for each in looked)
-        console.print(_table(f"{condition}, {count} image{'s' if count != 1 else ''}", rows))
+        console.print(table(f"{condition}, {count} image{'s' if count != 1 else ''}", rows))
         console.print()
     console.print(LEGEND, style="dim")
     if settings.out is not None:
@@ -206,14 +206,15 @@ def _rows(looked: Sequence[Seen]) -> list[str]:
     return list(dict.fromkeys(row for each in looked for row in each.rows))
 
 
-def _table(title: str, rows: Mapping[str, Result]) -> Table:
-    table = Table(title=markup(title), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+def table(title: str, rows: Mapping[str, Result]) -> Table:
+    """Figures in percent, a row each, the best of a column in bold."""
+    made = Table(title=markup(title), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
     first = next(iter(rows.values()))
     classes = [name for name in first.figures if name != ALL_CLASSES]
     headings = [*COLUMNS.values(), *(f"{name}\n({first.figures[name].labels})" for name in classes)]
-    table.add_column("")
+    made.add_column("")
     for heading in headings:
-        table.add_column({"precision": "P", "recall": "R"}.get(heading, heading), justify="right", no_wrap=True)
+        made.add_column({"precision": "P", "recall": "R"}.get(heading, heading), justify="right", no_wrap=True)
     values = {row: _values(result, classes) for row, result in rows.items()}
     best = np.nanmax(np.array(list(values.values())), axis=0)
     for row, numbers in values.items():
@@ -221,8 +222,8 @@ def _table(title: str, rows: Mapping[str, Result]) -> Table:
             Text(f"{100 * number:.1f}", style="bold" if number == top else "")
             for number, top in zip(numbers, best, strict=True)
         ]
-        table.add_row(Text(row), *cells)
-    return table
+        made.add_row(Text(row), *cells)
+    return made
 
 
 def _values(result: Result, classes: Sequence[str]) -> list[float]:

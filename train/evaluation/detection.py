@@ -62,15 +62,15 @@ def pixels(boxes: Boxes, width: int, height: int) -> Floats:
     return np.hstack([boxes[:, :1], corners]).astype(np.float32)
 
 
-def judge(frames: Sequence[Judged]) -> Result:
-    """Average precision over all frames together."""
+def judge(frames: Sequence[Judged], names: Sequence[str] = tuple(DETECTOR_NAMES.values())) -> Result:
+    """Average precision over all frames together. names: of the classes by their numbers."""
     metrics = ultralytics("ultralytics.utils.metrics")
     hits = np.concatenate([matched(each) for each in frames])
     found = np.concatenate([each.found for each in frames])
     truth = np.concatenate([each.truth[:, 0] for each in frames])
     _, _, p, r, _, ap, classes, *_, curves = metrics.ap_per_class(hits, found[:, 4], found[:, 5], truth)
     figures = {
-        DETECTOR_NAMES[int(number)]: Figures(
+        names[int(number)]: Figures(
             int((truth == number).sum()), float(ap[at, 0]), float(ap[at].mean()), float(p[at]), float(r[at])
         )
         for at, number in enumerate(classes)

@@ -1,0 +1,174 @@
+"""Somebody's own recordings, or a public data set as published: labels found and read, classes learned, a report."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from rich.console import Console
+from safetensors.torch import load_file
+
+from fusecam.engines.detection.weights import DETECTOR_WEIGHTS, detector_names, load_detector
+from fusecam.pipeline import cli
+from fusecam.train.detector.annotations import USUAL, Annotations
+from fusecam.train.detector.boxes import read_boxes
+from fusecam.train.detector.network import start_network
+from fusecam.train.detector.recordings import lay_out, read_recordings
+from fusecam.train.errors import TrainError
+
+VOC = """<annotation><size><width>64</width><height>48</height></size>
+<object><name>People</name><bndbox><xmin>8</xmin><ymin>12</ymin><xmax>24</xmax><ymax>36</ymax></bndbox></object>
+<object><name>Lamp</name><bndbox><xmin>1</xmin><ymin>1</ymin><xmax>3</xmax><ymax>3</ymax></bndbox></object></annotation>"""
+PERSON = [0, 0.25, 0.5, 0.25, 0.5]
+LAYOUTS = {  # visible, infrared and label file of one pair, and what stands in it; NAME is the pair's
+    "LLVIP": ("visible/train/NAME.jpg", "infrared/train/NAME.jpg", "Annotations/NAME.xml", VOC),
+    "M3FD": ("Vis/NAME.png", "Ir/NAME.png", "Annotation/NAME.xml", VOC),
+    "FLIR-aligned": ("JPEGImages/FLIR_NAME_RGB.jpg", "JPEGImages/FLIR_NAME_PreviewData.jpeg",
+                     "Annotations/FLIR_NAME_PreviewData.xml", VOC),
+    "KAIST": ("set00/V000/visible/INAME.jpg", "set00/V000/lwir/INAME.jpg", "annotations/set00/V000/INAME.txt",
+              "% bbGt version=3\nperson 8 12 16 24 0 0 0 0 0 0 0\npeople? 1 1 2 2 0 0 0 0 0 0 0\n"),
+    "YOLO": ("images/vis/NAME.jpg", "images/ir/NAME.jpg", "labels/NAME.txt", "0 .25 .5 .25 .5\n7 .5 .5 .1 .1\n"),
+}  # fmt: skip
+
+
+def write(root: Path, layout: str, names: list[str], size: tuple[int, int] = (64, 48), labels: bool = True) -> None:
+    random = np.random.default_rng(len(names))
+    for name in names:
+        *images, label, text = (part.replace("NAME", name) for part in LAYOUTS[layout])
+        for number, image in enumerate(images):
+            path = root / image
+            path.parent.mkdir(parents=True, exist_ok=True)
+            pixels = random.integers(60, 90, (size[1], size[0], 3), np.uint8)
+            pixels[size[1] // 4 : 3 * size[1] // 4, size[0] // 8 : 3 * size[0] // 8] = 30 + 200 * number
+            cv2.imwrite(str(path), pixels)
+        if labels:
+            (root / label).parent.mkdir(parents=True, exist_ok=True)
+            (root / label).write_text(text)
+
+
+def settings(root: Path, text: str = "") -> Path:
+    file = root / "my.yaml"
+    file.write_text(text or "path: .\n")
+    return file
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_public_layouts_are_read_as_published(layout: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(tmp_path, layout, [f"{number:05d}" for number in range(16)])
+    keys = lay_out(read_recordings(settings(tmp_path)), tmp_path / "out" / "pairs", Console())
+    labels = sorted((tmp_path / "out" / "pairs" / "labels").glob("*.txt"))
+    assert len(labels) == 16
+    for file in labels:
+        np.testing.assert_allclose(read_boxes(file), [PERSON], atol=1e-4)
+    assert keys["names"] == ["person", "bicycle", "car"]
+    held = Path(keys["data"][0]["validation"]).read_text().split()
+    assert held == [labels[14].stem, labels[15].stem]  # the last eighth, since neighbours in time look alike
+    assert "left out" in capsys.readouterr().out
+
+
+def test_names_of_folders_tell_files_of_one_name_apart(tmp_path: Path) -> None:
+    for part, x in (("set00", 8), ("set01", 40)):
+        (tmp_path / "annotations" / part / "V000").mkdir(parents=True)
+        (tmp_path / "annotations" / part / "V000" / "I00000.txt").write_text(
+            f"% bbGt version=3\nperson {x} 12 16 24 0\n"
+        )
+    found = Annotations(tmp_path / "annotations", USUAL)
+    for part, x in (("set00", 0.25), ("set01", 0.75)):
+        image = tmp_path / part / "V000" / "visible" / "I00000.jpg"
+        np.testing.assert_allclose(found.of(image, image, 64, 48), [[0, x, 0.5, 0.25, 0.5]], atol=1e-6)
+    elsewhere = tmp_path / "other" / "I00000.jpg"
+    with pytest.raises(TrainError, match="two label files fit"):
+        found.of(elsewhere, elsewhere, 64, 48)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("a.txt", "0 .5 .5 .1", "no boxes"),
+        ("a.txt", "person .5 .5 .1 .1", "no boxes"),
+        ("a.xml", "<annotation><object>", "no boxes"),
+        ("a.xml", "<annotation><object><name>person</name></object></annotation>", "no boxes"),
+    ],
+)
+def test_labels_that_cannot_be_read_are_named(name: str, text: str, told: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(TrainError, match=rf"{name}: {told}"):
+        Annotations(tmp_path, USUAL).of(Path("a.png"), Path("b.png"), 64, 48)
+
+
+def test_pairs_without_labels_are_counted_and_none_at_all_is_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path, "YOLO", [f"{number:03d}" for number in range(12)])
+    write(tmp_path, "YOLO", [f"{number:03d}" for number in range(12, 16)], labels=False)
+    lay_out(read_recordings(settings(tmp_path)), tmp_path / "out" / "pairs", Console(width=200))
+    assert "4 of 16 pairs have no label file" in capsys.readouterr().out
+    (tmp_path / "none").mkdir()
+    (tmp_path / "none" / "000.txt").write_text("5 .5 .5 .1 .1")
+    with pytest.raises(TrainError, match="not one box"):
+        lay_out(
+            read_recordings(settings(tmp_path, "names: {deer: [deer]}\nlabels: none")),
+            tmp_path / "out2" / "pairs",
+            Console(),
+        )
+
+
+def test_infrared_is_registered_by_the_rig(tmp_path: Path) -> None:
+    write(tmp_path, "YOLO", [f"{number:03d}" for number in range(8)], size=(640, 480))
+    rig = Path(__file__).parents[2] / "samples" / "rig.yaml"
+    for path in (tmp_path / "images" / "ir").iterdir():
+        cv2.imwrite(str(path), cv2.resize(cv2.imread(str(path)), (384, 288)))
+    lay_out(read_recordings(settings(tmp_path, f"rig: {rig}\n")), tmp_path / "out" / "pairs", Console())
+    registered = cv2.imread(str(next((tmp_path / "out" / "pairs" / "ir").iterdir())), cv2.IMREAD_GRAYSCALE)
+    assert registered.shape == (480, 640)
+    assert registered[240, 160] > 150  # the bright thing, about where the visible camera sees it
+
+
+def test_classes_that_both_know_keep_what_they_had_learned() -> None:
+    if not DETECTOR_WEIGHTS.exists():
+        pytest.skip("no trained weights are installed")
+    network = start_network("yolov5n.yaml", DETECTOR_WEIGHTS, names=["deer", "car", "person"])
+    before, after = load_file(DETECTOR_WEIGHTS), network.state_dict()
+    row = "model.24.cv3.0.2.weight"
+    np.testing.assert_array_equal(after[row][[1, 2]], before[row][[2, 0]].float())
+    shared = "model.3.conv.weight"
+    np.testing.assert_array_equal(after[shared], before[shared].float())
+
+
+@pytest.mark.slow
+def test_from_a_folder_to_a_run_with_the_new_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, "M3FD", [f"{number:05d}" for number in range(8)], size=(128, 96))
+    quick = tmp_path / "quick.yaml"
+    quick.write_text(
+        "detector: {frozen: 3}\ndata: []\nengine: average\nsize: [64, 96]\nlast_size: [96, 128]\nbatch: 2\nsteps: 3\n"
+        "steps_per_epoch: 3\nprecision: 32-true\n"
+    )
+    (tmp_path / "my.yaml").write_text("names: {walker: [People], lamp: [Lamp]}\n")
+
+    def run(*arguments: object) -> int:
+        monkeypatch.setattr(sys, "argv", ["fusecam", *map(str, arguments)])
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+        return int(left.value.code or 0)
+
+    out = tmp_path / "run"
+    assert run("train", quick, "--data", tmp_path / "my.yaml", "--out", out) == 0
+    assert detector_names(out / "weights.safetensors") == {0: "walker", 1: "lamp"}
+    assert load_detector(out / "weights.safetensors").names == {0: "walker", 1: "lamp"}
+    assert "walker" in (out / "report.txt").read_text() and cv2.imread(str(out / "worst.png")) is not None
+    files = "--ir", tmp_path / "Ir", "--vis", tmp_path / "Vis", "--out", tmp_path / "o.mp4", "--engine", "average"
+    assert run(*files, "--detector", out / "weights.safetensors") == 0
+    assert run(*files, "--detector", out / "weights.safetensors", "--classes", "car") == 1
+
+
+def test_a_file_of_recordings_trains_a_detector_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["fusecam", "train", "realtime", "--data", str(settings(tmp_path))])
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    assert left.value.code == 1
+    assert "trains a detector" in capsys.readouterr().err

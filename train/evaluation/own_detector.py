@@ -1,0 +1,88 @@
+"""What a training of the detector on somebody's own recordings came to: figures and pictures of held-out frames."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+
+from ...calib.atomic import atomic
+from ...engines.base import Pixels
+from ...engines.detection import DetectorEngine
+from ...engines.detection.weights import DETECTOR_WEIGHTS, detector_names
+from ...engines.host.terminal import markup
+from ..detector.data import VARIANTS, Example, Examples, read_frame
+from ..detector.recipe import DetectorRecipe
+from ..errors import TrainError
+from .detect_pictures import EXAMPLES, SURE, curves, marked
+from .detect_run import LEGEND, table
+from .detection import ALL_CLASSES, LEAST, Judged, Result, judge, pixels, seen
+from .pictures import contact_sheet
+
+BEFORE, AFTER = "shipped detector", "trained"
+
+
+def report(recipe: DetectorRecipe, out: Path, console: Console) -> list[Path]:
+    """Print tables of the held-out fused frames, clear and degraded, and write report.txt, pr_curves.png and worst.png.
+
+    Beside the new weights the shipped ones are judged where the classes are the same. out: holds `frames` and
+    `weights.safetensors`. Returns the paths. Raises EngineError and TrainError.
+    """
+    held = Examples(recipe, out / "frames").held
+    degraded = f"_{VARIANTS[0]}"
+    parts = {
+        "clear": [each for each in held if each.image.stem.rpartition("_")[2] not in VARIANTS],
+        "degraded": [each for each in held if each.image.stem.endswith(degraded)],
+    }
+    weights = {AFTER: out / "weights.safetensors"}
+    if DETECTOR_WEIGHTS.is_file() and tuple(detector_names(DETECTOR_WEIGHTS).values()) == recipe.names:
+        weights = {BEFORE: DETECTOR_WEIGHTS} | weights
+    engines = {row: DetectorEngine(path) for row, path in weights.items()}
+    looked = {part: {row: [_look(each, engine) for each in some] for row, engine in engines.items()}
+              for part, some in parts.items()}  # fmt: skip
+    if not any(len(judged.truth) for judged in looked["clear"][AFTER]):
+        raise TrainError(f"{out}: the frames held out show nothing: no report; hold out others by val")
+    results: dict[str, dict[str, Result]] = {
+        part: {row: judge(frames, recipe.names) for row, frames in rows.items()} for part, rows in looked.items()
+    }
+    paths = [out / "report.txt", out / "pr_curves.png", out / "worst.png"]
+    with atomic(paths[0], TrainError) as aside, aside.path.open("w", encoding="utf-8") as file:
+        for to in (console, Console(file=file, width=100)):
+            for part, rows in results.items():
+                to.print(table(f"held out, {part}, {len(parts[part])} frames", rows))
+                to.print()
+            to.print(LEGEND, style="dim")
+    with atomic(paths[1], TrainError) as aside:
+        curves(results, aside.path)
+    with atomic(paths[2], TrainError) as aside:
+        contact_sheet(_worst(parts["clear"], looked["clear"], recipe.names), aside.path)
+    for path in paths:
+        console.print(f"wrote {markup(path)}", highlight=False, soft_wrap=True)
+    best = results["clear"][AFTER].figures[ALL_CLASSES].map50
+    console.print(f"use it: fusecam --detector {markup(weights[AFTER])}  (mAP50 {100 * best:.1f})", soft_wrap=True)
+    return paths
+
+
+def _look(example: Example, engine: DetectorEngine) -> Judged:
+    image = read_frame(example)
+    height, width = image.shape[:2]
+    return Judged(example.image.stem, engine.find(image, LEAST), pixels(example.boxes, width, height))
+
+
+def _worst(
+    examples: list[Example], looked: dict[str, list[Judged]], names: tuple[str, ...]
+) -> list[tuple[str, list[tuple[str, Pixels]]]]:
+    """The frames of which most labelled boxes are missed, as every row sees them."""
+
+    def missed(at: int) -> int:
+        judged = looked[AFTER][at]
+        return int((~seen(judged, SURE)).sum())
+
+    worst = sorted(range(len(examples)), key=lambda at: (-missed(at), at))[:EXAMPLES]
+    return [
+        (
+            f"{examples[at].image.stem}: {missed(at)} of {len(looked[AFTER][at].truth)} missed",
+            [(row, marked(read_frame(examples[at]), frames[at], names)) for row, frames in looked.items()],
+        )
+        for at in worst
+    ]

@@ -98,6 +98,7 @@ class UltralyticsDetector:
     """Any Ultralytics detection, segmentation or pose model, from its `.pt` file or its OpenVINO export folder.
 
     confidence: lowest score kept, above 0 and below 1. classes: names of the classes kept, None for all.
+    A model of four input channels gets visible RGB and registered infrared, in that order (`channels`).
     Nothing is downloaded, reported or installed. A `.pt` file is a Python pickle, which can run code of its author's
     choosing when it is read; Ultralytics is made to build nothing but its own model classes from it, whatever the
     environment says.
@@ -118,7 +119,7 @@ class UltralyticsDetector:
             raise InputError(f"{weights}: {text}")
         self._weights = weights
         with threads_kept():
-            self._predictor, names = _load(weights, confidence)
+            self._predictor, names, self.channels = _load(weights, confidence)
         self._names = names
         self._predictor.args.classes = None if classes is None else _ids(weights, names, classes)
 
@@ -131,8 +132,8 @@ class UltralyticsDetector:
         """See `Detector`. Nothing is built."""
 
     def detect(self, image: Pixels) -> list[Detection]:
-        """image: (H, W, 3) uint8 RGB. Best score first."""
-        found = self._predictor(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[0].boxes
+        """image: (H, W, `channels`) uint8. Best score first."""
+        found = self._predictor(cv2.cvtColor(image, cv2.COLOR_RGB2BGR) if self.channels == 3 else image)[0].boxes
         rows = zip(found.xyxy.tolist(), found.conf.tolist(), found.cls.tolist(), strict=True)
         detections = [
             Detection(self._names[int(label)], score, (x1, y1, x2, y2))
@@ -142,17 +143,21 @@ class UltralyticsDetector:
         return sorted(detections, key=lambda detection: -detection.score)
 
 
-def _load(weights: Path, confidence: float) -> tuple[Any, dict[int, str]]:
-    """Ultralytics' predictor for one model, set up and warm, and the model's class names."""
+def _load(weights: Path, confidence: float) -> tuple[Any, dict[int, str], int]:
+    """Ultralytics' predictor for one model, set up and warm, the model's class names and its input channels."""
     yolo = ultralytics().YOLO
-    task = None if weights.is_file() else _exported_task(weights)
+    task = None if weights.is_file() else str(_metadata(weights)["task"])
     try:
         with guarded():
             model = yolo(str(weights.absolute()), task=task)
             task = str(model.task)
             if task in _TASKS:
-                model.predict(np.zeros((64, 64, 3), np.uint8), conf=confidence, save=False, verbose=False)
-                return model.predictor, {int(key): str(name) for key, name in model.predictor.model.names.items()}
+                of = _metadata(weights) if weights.is_dir() else model.model.yaml
+                channels = int(of.get("channels", 3))
+                if channels in (3, 4):
+                    model.predict(np.zeros((64, 64, channels), np.uint8), conf=confidence, save=False, verbose=False)
+                    names = {int(key): str(name) for key, name in model.predictor.model.names.items()}
+                    return model.predictor, names, channels
     except Exception as e:  # unpickling a file that is no model can raise anything
         reason = " ".join(str(e).replace(str(weights.absolute()), "").replace("ERROR ❌️", "").split())
         if "outside the supported" in reason:
@@ -168,6 +173,8 @@ def _load(weights: Path, confidence: float) -> tuple[Any, dict[int, str]]:
         raise InputError(
             f"{weights}: damaged or no Ultralytics model ({type(e).__name__}: {reason[:120]}); get or export it again"
         ) from e
+    if task in _TASKS:
+        raise InputError(f"{weights}: takes {channels} channels; give a model of 3 (fused) or 4 (RGB and infrared)")
     raise InputError(f"{weights}: is a model for '{task}'; give one for {', '.join(_TASKS)}, which have boxes")
 
 
@@ -178,12 +185,14 @@ def _of_yolov5(weights: Path) -> bool:
     return False
 
 
-def _exported_task(folder: Path) -> str:
+def _metadata(folder: Path) -> dict[str, Any]:
+    """What Ultralytics wrote beside an export."""
     import yaml
 
     try:
-        return str(yaml.safe_load((folder / "metadata.yaml").read_text(encoding="utf-8"))["task"])
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, TypeError, KeyError) as e:
+        said = yaml.safe_load((folder / "metadata.yaml").read_text(encoding="utf-8"))
+        return {"task": said["task"], "channels": said.get("channels", 3)}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError, TypeError, KeyError) as e:
         raise InputError(f"{folder}: no usable metadata.yaml; export the model again with Ultralytics") from e
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 
+import numpy as np
+
 from ...engines.base import Fused
 from ..core.detections import Detection
-from ..core.frames import Frame, FramePair
+from ..core.frames import Frame, FramePair, Pixels
 from ..core.latency import LatencyRecorder
 from ..core.memory import give_back
 from ..core.result import Result
+from ..detection.detect import Detector
 from ..detection.track import Tracker
 from ..monitoring.switches import Switches
 from ..registration.infrared_only import stand_in
@@ -49,7 +52,7 @@ class Chain:
         detecting = self._switches.detector
         if detector is not None and detecting:
             with recorder.stage("detect", index):
-                detections = detector.detect(fused.to_detect)
+                detections = detector.detect(to_detect(detector, pair, fused))
         if scaled is not None:
             pair, (fused, detections) = original, back(fused, detections, original.visible.size)
         if self._tracker is not None and detecting:
@@ -91,3 +94,10 @@ class Chain:
         """Seconds since the visible frame before; None for images of a folder, which need not be of one scene."""
         before, self._before_ns = self._before_ns, visible.time_ns
         return None if visible.clock == "index" or before is None else (visible.time_ns - before) * 1e-9
+
+
+def to_detect(detector: Detector, pair: FramePair, fused: Fused) -> Pixels:
+    """The detector's frame; both cameras' where it takes four channels."""
+    if getattr(detector, "channels", 3) == 3:
+        return fused.to_detect
+    return np.dstack([pair.visible.pixels, fused.infrared])

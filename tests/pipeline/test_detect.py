@@ -51,6 +51,39 @@ def street(width: int = 320, height: int = 256) -> Pixels:
     return np.kron(rng.integers(0, 256, (8, 10, 3)), np.ones((32, 32, 1)))[:height, :width].astype(np.uint8)
 
 
+def test_four_channels_are_visible_and_infrared(tmp_path: Path) -> None:
+    """The boxes of a run are those that Ultralytics finds in RGB and registered infrared."""
+    from fusecam.engines.base import Fused
+    from fusecam.pipeline.run.chain import to_detect
+
+    from .make_results import result
+
+    torch.manual_seed(0)
+    (tmp_path / "yolo11n.yaml").write_text(SMALL.format(head="Detect"))
+    model = ultralytics().YOLO(str(tmp_path / "yolo11n.yaml"))
+    model.model = ultralytics("ultralytics.nn.tasks").DetectionModel(
+        str(tmp_path / "yolo11n.yaml"), ch=4, verbose=False
+    )
+    model.model.names = NAMES
+    both = np.dstack([street(), street()[::-1, :, 0]])
+    make_sure(model.model, both)
+    model.save(tmp_path / "four.pt")
+    detector = UltralyticsDetector(tmp_path / "four.pt", 0.001)
+    assert detector.channels == 4
+    pair = result(0, street()).pair
+    nothing = np.zeros((1, 1), np.uint8)
+    image = to_detect(detector, pair, Fused(street(), street(), nothing, nothing, both[..., 3]))
+    np.testing.assert_array_equal(image, both)
+    found = detector.detect(image)
+    expected = (
+        ultralytics().YOLO(str(tmp_path / "four.pt")).predict(both, conf=0.001, verbose=False, save=False)[0].boxes
+    )
+    assert len(found) == len(expected) > 0
+    np.testing.assert_allclose([each.score for each in found], expected.conf.tolist(), atol=1e-5)
+    dark = detector.detect(np.dstack([street(), np.zeros_like(both[..., 3])]))
+    assert [each.score for each in dark] != [each.score for each in found]
+
+
 @pytest.mark.parametrize("size", [(320, 256), (161, 121)])
 def test_boxes_are_those_of_ultralytics_in_order_and_range(weights: Path, size: tuple[int, int]) -> None:
     image = street(*size)

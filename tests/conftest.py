@@ -6,7 +6,11 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
+
+hypothesis.settings.register_profile("fusecam", deadline=None)  # no test asserts a time: machines are busy now and then
+hypothesis.settings.load_profile("fusecam")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,4 +1,4 @@
-"""Reads the calibrations of other tools as rigs: OpenCV's FileStorage, ROS' camera_info, Kalibr's camchain.
+"""Reads the calibrations of other tools as rigs: OpenCV's FileStorage, ROS' camera_info, Kalibr's camchain, recordings.
 
 OpenCV (YAML, XML or JSON): `K1 D1 K2 D2 R T`, also under the names of its samples and tutorials; image sizes are
 optional; `x2 = R x1 + T`, as `cv2.stereoCalibrate` returns it.
@@ -23,6 +23,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from .recording import cameras_in, is_recording, pose_between
 from .yaml_file import YamlFileError, read_yaml
 
 Matrix = npt.NDArray[np.float64]
@@ -103,7 +104,9 @@ def read_foreign(path: Path, sizes: tuple[Size, Size] | None, distance: float | 
         ForeignError: it is one, but does not hold a rig.
         YamlFileError: it cannot be read.
     """
-    if path.is_dir():
+    if is_recording(path):
+        pair: _Pair | None = _of_recording(path)
+    elif path.is_dir():
         files = sorted(p for p in path.iterdir() if p.suffix.lower() in (".yaml", ".yml", ".xml", ".json"))
         if not files:
             raise ForeignError("is a folder without calibration files (.yaml, .yml, .xml, .json)")
@@ -111,6 +114,33 @@ def read_foreign(path: Path, sizes: tuple[Size, Size] | None, distance: float | 
     else:
         pair = _pair_in(_content(path), path.stem)
     return None if pair is None else _rig(pair, sizes, distance)
+
+
+def _of_recording(path: Path) -> _Pair:
+    """Both cameras' camera_info; their pose out of a stereo calibration's projections, else out of tf_static."""
+    try:
+        infos, parents = cameras_in(path)
+    except ValueError as e:
+        raise ForeignError(str(e)) from e
+    kinds = {topic: _kind(topic) for topic in infos}
+    named = [[topic for topic in infos if kinds[topic] == camera] for camera in ("visible", "infrared")]
+    if len(infos) != 2 and [len(topics) for topics in named] != [1, 1]:
+        listed = ", ".join(infos) or "none"
+        raise ForeignError(
+            f"which two of its camera_info topics are the cameras'? Their names must tell a visible and an infrared "
+            f"one; it has {listed}"
+        )
+    left, right = list(infos.items()) if len(infos) == 2 else [(topic, infos[topic]) for (topic,) in named]
+    one, two = (_camera_info(*each) for each in (left, right))
+    if one.shift.any() or two.shift.any():
+        return _of_camera_infos(left, right)
+    pose = pose_between(parents, left[1]["frame"], right[1]["frame"])
+    if pose is None:
+        raise ForeignError(
+            "has camera_info of both cameras, but not how they stand: no projections of a stereo calibration, and no "
+            "/tf_static that joins their frames; use `fusecam calibrate scene` or `board`"
+        )
+    return _Pair(one.camera, two.camera, pose[:3, :3], pose[:3, 3], naming="rename its topics, or write a rig file")
 
 
 def _content(path: Path) -> Any:
@@ -351,7 +381,11 @@ def _lens(numbers: Sequence[float], name: str) -> tuple[float, ...]:
 
 
 def _called(camera: _Camera) -> str | None:
-    name = re.sub(r"[_/\d]", " ", camera.name.lower())
+    return _kind(camera.name)
+
+
+def _kind(name: str) -> str | None:
+    name = re.sub(r"[_/\d]", " ", name.lower())
     infrared, visible = bool(_INFRARED.search(name)), bool(_VISIBLE.search(name))
     return None if infrared == visible else "infrared" if infrared else "visible"
 

@@ -20,7 +20,7 @@ rosbags = pytest.importorskip("rosbags", reason="rosbags is not installed: pip i
 from rosbags.rosbag1 import Writer as Writer1  # noqa: E402
 from rosbags.rosbag2 import StoragePlugin  # noqa: E402
 from rosbags.rosbag2 import Writer as Writer2  # noqa: E402
-from rosbags.typesys import Stores, get_typestore  # noqa: E402
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore  # noqa: E402
 
 BEGIN = 1_700_000_000_123_456_789
 PERIOD = 40_000_000
@@ -32,7 +32,10 @@ Topics = dict[str, Iterable[tuple[int, Any]]]
 
 
 def store(ros1: bool) -> Any:
-    return get_typestore(Stores.ROS1_NOETIC if ros1 else Stores.ROS2_HUMBLE)
+    types = get_typestore(Stores.ROS1_NOETIC if ros1 else Stores.ROS2_HUMBLE)
+    if ros1:  # which rosbags does not have
+        types.register(get_types_from_msg("geometry_msgs/TransformStamped[] transforms", "tf2_msgs/msg/TFMessage"))
+    return types
 
 
 def header(types: Any, stamp: int) -> Any:

@@ -20,6 +20,7 @@ from pydantic import (
 from ..calib.yaml_file import Versioned, YamlFileError, explain, read_yaml
 from ..engines.detection.weights import DETECTOR_WEIGHTS
 from .core.frames import Camera
+from .core.looks import Palette, View
 from .errors import InputError
 
 Strength = Annotated[float, Field(ge=0, le=1)] | Literal["auto"]
@@ -205,6 +206,8 @@ class OutputConfig(_Section):
 
     out: Path | None = Field(None, description="file or folder; of a list, addresses go to `send`")
     send: list[str] = Field([], description="addresses that get the result as a stream: rtsp, rtmp, srt, udp, tcp")
+    view: View = Field("fused", description="what files, streams, window and page show; recordings are always fused")
+    palette: Palette = Field("white-hot", description="of infrared in other views than `fused`, and on the page")
     show: bool | None = Field(None, description="none: on when nothing else is asked for and there is a display")
     sinks: list[str] = Field([], description="NAME:ARGUMENT each, of sinks that other packages give")
     report: Path | None = None
@@ -275,6 +278,8 @@ class RunConfig(_Section, Versioned):
             raise ValueError("event clips are cut out of a recording: give --record DIR too")
         if self.record.events and not self.detector.wanted:
             raise ValueError("event clips without detection: give --detector FILE, or leave out --no-detect")
+        if self.output.palette != "white-hot" and self.output.view == "fused" and self.monitor.serve is None:
+            raise ValueError("a palette colours infrared, of which `fused` shows none: give another --view, or --serve")
         if self.overlay.trails and not self.detector.track:
             raise ValueError("trails need numbered objects: give --track too")
         return self

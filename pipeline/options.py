@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperCommand
 
 from ..engines.host.options import option, strength
+from .core.looks import PALETTES, VIEWS
 from .errors import InputError
 
 RUN, HOW, OUTPUT, WATCH = "Input", "Processing", "Output", "Monitoring"
@@ -185,6 +186,14 @@ OPTIONS = {
         "overlay.enabled", bool, OUTPUT, None,
         "Boxes and head-up line. Default: on for a video or window, off for image folders and batch.",
         names=("--overlay/--no-overlay",),
+    ),
+    "view": Option(
+        "output.view", str, OUTPUT, "NAME",
+        f"What is shown: {', '.join(VIEWS)}. Detection and recordings stay fused. Default: fused.",
+    ),
+    "palette": Option(
+        "output.palette", str, OUTPUT, "NAME",
+        f"Colours of infrared in other views, and on the page: {', '.join(PALETTES)}. Default: white-hot.",
     ),
     "inset": Option(
         "overlay.inset", bool, OUTPUT, None, "Show both inputs, small, in a corner of the overlay.",

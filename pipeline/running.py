@@ -27,6 +27,7 @@ from .monitoring.switches import Switches
 from .monitoring.view import RunView
 from .monitoring.watch import watched
 from .overlay import Overlay
+from .overlay.views import viewed
 from .report import build_report, doubt_never_met, warnings
 from .run.console import progress
 from .run.resizing import Sizes
@@ -100,6 +101,7 @@ class Run:
                 tuple(name for name, stage in has.items() if stage is not None),
                 tools.prompt,
                 doubts=lambda: list(streams.doubts),
+                palette=config.output.palette,
             )
             watching = config.monitor.serve is not None
             self._outputs = Outputs(sinks, streams.health, watching, all_needed=not keep_partial)
@@ -130,7 +132,8 @@ class Run:
             tell = self._around.enter_context(progress(console, title, total, self.recorder))
             opened.pop_all()
         self._began = time.perf_counter()
-        self._writer = Writer(self._session, self._outputs, self._view, overlay, tell)
+        look = partial(viewed, view=config.output.view, palette=config.output.palette)
+        self._writer = Writer(self._session, self._outputs, self._view, overlay, tell, look)
         self.outcome = self._writer.outcome
 
     def results(self) -> Iterator[Result]:

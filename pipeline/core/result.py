@@ -16,8 +16,9 @@ class Result:
     index: position in the output, from 0, no gaps.
     pair: what came in; the visible frame's presentation time is the output's.
     fused: the engine's image and maps.
-    image: (H, W, 3) uint8 RGB, what is shown and stored: the fused frame, with the overlay if there is one.
-    detections: boxes in pixels of `image`.
+    image: uint8 RGB, what is shown and stored: the fused frame, (H, W, 3), or another view of it, with the overlay if
+        there is one.
+    detections: boxes in pixels of the fused frame.
     spot: temperature at the middle of the image, in degrees Celsius, where infrared gives temperatures there.
     """
 

@@ -12,6 +12,7 @@ from ...engines.host.terminal import redacted
 from ...engines.prompts.conditioning import Spoken
 from ..core.health import Health
 from ..core.latency import LatencyRecorder
+from ..core.looks import Palette
 from ..core.result import Result
 from .switches import Switches
 
@@ -25,7 +26,7 @@ class RunView:
     engine, detector: name of the one in use, None without a detector. warnings: every stated fallback so far.
     available: names of the switches that this run has. prompt: of its engine, None where it takes none. on_result:
     called in the output's thread with every result; to return at once. doubts: those of the warnings that make the
-    result doubtful.
+    result doubtful. palette: in which infrared is shown at first.
     """
 
     health_of_run: Health
@@ -38,6 +39,7 @@ class RunView:
     prompt: Spoken | None = None
     on_result: Callable[[], None] | None = None
     doubts: Callable[[], list[str]] = list
+    palette: Palette = "white-hot"
     _lock: Lock = field(default_factory=Lock)
     _latest: Result | None = None
     _haze: float | None = None

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 
 from ..config import OverlayConfig
-from ..core.detections import Detection
-from ..core.frames import FramePair, Pixels
 from ..core.latency import LatencyRecorder
 from ..core.result import Result
 from ..registration.drift import DriftMonitor
@@ -20,6 +17,7 @@ from .ink import font_size
 from .inputs import draw_inputs
 from .tint import tint_people
 from .trails import Trails
+from .views import panels
 
 _LOST_S = 1.0
 _REFRESH_S = 0.25  # how often the measured figures change: faster cannot be read
@@ -40,13 +38,19 @@ class Overlay:
     def draw(self, result: Result, recorder: LatencyRecorder) -> Result:
         """The same result with the overlay on a copy of its image; the figures come from `recorder`."""
         image = result.image.copy()
-        if self._tint:
-            tint_people(image, result.fused.infrared, result.detections)
-        if self._trails is not None:
-            self._trails.draw(image, result.detections, result.pair.visible.time_ns)
+        size = font_size(image.shape[1], image.shape[0])
+        parts = panels(image, result)
+        for part in parts:
+            if self._tint:
+                tint_people(part, result.fused.infrared, result.detections)
+            if self._trails is not None:
+                self._trails.draw(part, result.detections, result.pair.visible.time_ns)
+            draw_boxes(part, result.detections, size, line_height(size))
         if result.heat is not None:
-            draw_heat(image, result.heat, result.spot, font_size(image.shape[1], image.shape[0]))
-        self.paint(image, result.detections, self.hud(result, recorder), result.pair if self._inset else None)
+            draw_heat(parts[-1], result.heat, result.spot, size)
+        if self._inset:
+            draw_inputs(image, result.pair, size)
+        draw_hud(image, self.hud(result, recorder), size)
         return replace(result, image=image)
 
     def hud(self, result: Result, recorder: LatencyRecorder) -> Hud:
@@ -69,14 +73,3 @@ class Overlay:
             alert = "IR MOVED"
         skew = None if pair.infrared is None else pair.skew_ns / 1e6
         return Hud(self._fps, self._latency, skew, result.fused.haze, result.fused.light, alert)
-
-    def paint(
-        self, image: Pixels, detections: Sequence[Detection], hud: Hud | None, inputs: FramePair | None = None
-    ) -> None:
-        """Draw into `image`, (H, W, 3) uint8 RGB, writeable. hud, inputs: None leaves the line or the inset out."""
-        size = font_size(image.shape[1], image.shape[0])
-        draw_boxes(image, detections, size, 0 if hud is None else line_height(size))
-        if inputs is not None:
-            draw_inputs(image, inputs, size)
-        if hud is not None:
-            draw_hud(image, hud, size)

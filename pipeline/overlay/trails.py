@@ -28,13 +28,14 @@ class Trails:
         self._points: dict[int, deque[Point]] = {}
 
     def draw(self, image: Pixels, detections: Sequence[Detection], time_ns: int) -> None:
-        """Draw into `image`, (H, W, 3) uint8 RGB, and remember. time_ns: of the frame."""
+        """Draw into `image`, (H, W, 3) uint8 RGB, and remember. time_ns: of the frame, which may be drawn into more
+        than one picture."""
         height, width = image.shape[:2]
         for found in detections:
             if found.track is None or visible_part(found, image) is None:
                 continue
             points = self._points.setdefault(found.track, deque())
-            if not found.coasted:
+            if not found.coasted and (not points or points[-1][0] != time_ns):
                 points.append((time_ns, (found.box[0] + found.box[2]) / 2 / width, found.box[3] / height))
             while points and time_ns - points[0][0] > LENGTH_S * 1e9:
                 points.popleft()

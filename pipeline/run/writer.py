@@ -83,11 +83,12 @@ class Writer:
         view: RunView,
         overlay: Overlay | None,
         on_frame: Callable[[int], None],
+        look: Callable[[Result], Result] = lambda result: result,
     ) -> None:
-        """view: gets what is out. on_frame: told in the writer's thread how many that are."""
+        """view: gets what is out. on_frame: told in the writer's thread how many that are. look: what is shown."""
         self.outcome = Outcome()
         self._session, self._outputs, self._overlay = session, outputs, overlay
-        self._view, self._on_frame = view, on_frame
+        self._view, self._on_frame, self._look = view, on_frame, look
         self._queue = Handover(lossless=not session.live)
         self._broken_off = threading.Event()
         self._thread = threading.Thread(target=self._run, name="output", daemon=True)
@@ -124,7 +125,7 @@ class Writer:
 
     def _write(self, result: Result) -> None:
         health, recorder = self._session.health, self._session.recorder
-        result = self._drawn(result)
+        result = self._drawn(self._look(result))
         health.shown(result.pair.visible.arrival_ns)
         try:
             with recorder.stage("write", result.index):

@@ -34,12 +34,24 @@ for (let i = 0; i < data.length; i += 4) { low = Math.min(low, data[i + 1]); hig
 return high - low;
 """
 
+HUES = """
+const canvas = document.getElementById(arguments[0]);
+const data = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
+let most = 0;
+for (let i = 0; i < data.length; i += 4) most = Math.max(most, Math.abs(data[i] - data[i + 2]));
+return most;
+"""
+CHANGE = """
+const input = document.getElementById(arguments[0]);
+input.value = arguments[1];
+input.dispatchEvent(new Event(input.tagName === 'SELECT' ? 'change' : 'input'));
+"""
 SEEN = """
 const at = (id) => document.getElementById(id).getBoundingClientRect();
 const inside = (box) => box.height > 0 && box.top >= 0 && box.bottom <= innerHeight;
 const gravest = document.getElementById('gravest');
-return {wide: document.documentElement.scrollWidth, top: at('stage').top, bottom: at('stage').bottom,
-        right: at('stage').right, status: inside(at('status')) && (gravest.hidden || inside(at('gravest')))};
+return {wide: document.documentElement.scrollWidth, top: at('pictures').top, bottom: at('pictures').bottom,
+        right: at('pictures').right, status: inside(at('status')) && (gravest.hidden || inside(at('gravest')))};
 """
 DIMMED = "return document.body.classList.contains('old')"
 
@@ -186,6 +198,23 @@ def test_a_lost_camera_is_the_first_thing_to_be_seen(cameras, run, browser, phot
     eventually(browser, "the history", lambda b: "infrared lost" in text(b, "history"))
 
 
+def test_two_pictures_are_compared(run, browser, photograph):
+    browser.get(run.urls["page"])
+    eventually(browser, "frames are shown", lambda b: shown(b) > 5)
+    for mode in ("visible", "infrared", "side by side", "swipe", "blend"):
+        browser.find_element("xpath", f"//div[@id='modes']/button[.='{mode}']").click()
+        browser.execute_script(CHANGE, "palette", "inferno")
+        eventually(browser, f"{mode} is seen", lambda b: b.execute_script(SPREAD, "first") > 30)
+        if mode in ("infrared", "side by side"):
+            canvas = "first" if mode == "infrared" else "second"
+            eventually(browser, "colours", lambda b, canvas=canvas: b.execute_script(HUES, canvas) > 60)
+        if mode in ("swipe", "blend"):
+            before = browser.execute_script("return document.getElementById('second').style.cssText")
+            browser.execute_script(CHANGE, "slider", "20")
+            assert browser.execute_script("return document.getElementById('second').style.cssText") != before
+        photograph(mode.replace(" ", "-"))
+
+
 def test_a_run_watched_to_its_end(run, browser, photograph):
     resized(browser, DESK)
     browser.get(run.urls["page"])
@@ -194,7 +223,7 @@ def test_a_run_watched_to_its_end(run, browser, photograph):
         browser.find_element("css selector", f"#{name} summary").click()
     eventually(browser, "figures", lambda b: text(b, "engine").startswith("engine average:"))
     eventually(browser, "it is live", lambda b: status(b)[0] in ("good", "warn") and text(b, "stale") == "")
-    for view in ("fused", "visible", "infrared", "illumination"):
+    for view in ("first", "visible", "infrared", "illumination"):
         eventually(browser, f"{view} is seen", lambda b, view=view: b.execute_script(SPREAD, view) > 30)
     assert "fuse" in text(browser, "stages")
     assert "reconnects" in text(browser, "cameras")

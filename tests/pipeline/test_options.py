@@ -21,9 +21,12 @@ VALUES = {
     "offset_ms": 12.5, "pairs": "pairs.csv", "engine": "tiny", "dehaze": 0.5, "lift": 0.5, "hue": 0.3,
     "prompt": "foggy night", "detector": "other.pt",
     "classes": "person", "conf": 0.7, "out": "other", "report": "r.json", "record": "recordings",
-    "metrics": ":9101", "serve": ":8081", "token": "longenough", "ray": "host:6379", "ray_cores": 3,
+    "metrics": ":9101", "serve": ":8081", "token": "longenough", "view": "edges",
+    "palette": "ironbow", "ray": "host:6379", "ray_cores": 3,
 }  # fmt: skip
-NEEDED = {"events": ["--record", "d"], "ray_cores": ["--ray", "host:1"], "token": ["--serve", ":8080"]}
+NEEDED = {"events": ["--record", "d"], "ray_cores": ["--ray", "host:1"], "token": ["--serve", ":8080"]} | {
+    "palette": ["--view", "blend"]
+}
 FIRST = {"run": ["--ir", "a.mp4", "--vis", "b.mp4"], "batch": ["batch", "a", "b", "--out", "o"]}
 LEFT_OUT = {"version", "help", "help_all", "ir_source", "vis_source"}
 

@@ -14,7 +14,8 @@ from fusecam.pipeline.config import OverlayConfig
 from fusecam.pipeline.core.detections import Detection
 from fusecam.pipeline.core.latency import LatencyRecorder
 from fusecam.pipeline.overlay import Hud, Overlay, boxes, class_colour, text
-from fusecam.pipeline.overlay.ink import ALERT, PALETTE
+from fusecam.pipeline.overlay.hud import draw_hud, line_height
+from fusecam.pipeline.overlay.ink import ALERT, PALETTE, font_size
 from fusecam.pipeline.overlay.text import LONGEST, text_mask
 
 from .make_results import picture, result
@@ -28,7 +29,10 @@ def grey(width: int = 640, height: int = 480) -> np.ndarray:
 
 def painted(detections: list[Detection], hud: Hud | None = None, width: int = 640, height: int = 480) -> np.ndarray:
     image = grey(width, height)
-    Overlay(OverlayConfig()).paint(image, detections, hud)
+    size = font_size(width, height)
+    boxes.draw_boxes(image, detections, size, 0 if hud is None else line_height(size))
+    if hud is not None:
+        draw_hud(image, hud, size)
     return image
 
 

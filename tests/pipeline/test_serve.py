@@ -17,6 +17,7 @@ from rich.console import Console
 from fusecam.engines.prompts.conditioning import Spoken
 from fusecam.pipeline.config import MonitorConfig
 from fusecam.pipeline.core.detections import Detection
+from fusecam.pipeline.core.looks import PALETTES
 from fusecam.pipeline.errors import InputError
 from fusecam.pipeline.monitoring.address import Address
 from fusecam.pipeline.monitoring.page.pictures import SMALL_WIDTH, VIEWS, Pictures
@@ -213,16 +214,20 @@ def test_pictures_show_what_they_are_named():
     assert fused.shape == (480, 640, 3)
     assert np.abs(fused.astype(int) - image).mean() < 4  # red stays red
     assert visible.shape == (240, SMALL_WIDTH, 3)
+    assert decoded(views["visible-large"]).shape == (480, 640, 3)
+    assert decoded(views["infrared-large:turbo"]).std(axis=2).max() > 50
     assert decoded(views["infrared"]).std(axis=2).max() < 3  # grey
     assert decoded(views["haze"]).shape[:2] == one.fused.haze_density.shape
 
 
 def test_a_lost_camera_has_no_picture():
     without = result(infrared=False)
-    assert unpacked(Pictures().packed(without, VIEWS))[1]["infrared"] == b""
+    blank = unpacked(Pictures().packed(without, VIEWS))[1]
+    assert blank["infrared"] == blank["infrared-large:turbo"] == b""
     led = replace(result(), pair=replace(result().pair, led_by="infrared"))
     _, views = unpacked(Pictures().packed(led, VIEWS))
-    assert [name for name, jpeg in views.items() if jpeg] == ["fused", "infrared"]
+    seen = {name for name, jpeg in views.items() if jpeg}
+    assert seen == {"fused", "infrared", *(f"infrared-large:{palette}" for palette in PALETTES)}
 
 
 class Feed:

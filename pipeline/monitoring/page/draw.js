@@ -7,7 +7,6 @@ export function draw(canvas, image) {
     canvas.height = image.height;
   }
   canvas.getContext("2d").drawImage(image, 0, 0);
-  image.close();
 }
 
 export function blank(canvas) {

@@ -1,10 +1,11 @@
 // Asks for each frame when the one before is drawn, so that a slow phone sees fewer frames, never old ones.
 import { screenAge, tellTime } from "./clock.js";
-import { draw, blank, find } from "./draw.js";
+import { blank, draw, find } from "./draw.js";
 import { aged, showHead, showState } from "./panel.js";
 import { judge } from "./status.js";
+import { boxed, offer, wanted } from "./views.js";
 
-const MAPS = ["visible", "infrared", "haze", "illumination"];
+const MAPS = ["visible", "infrared", "haze", "illumination"].map((view) => [view, find(view)]);
 const IN_FLIGHT = 2;
 const RETRY_MS = [500, 1000, 2000, 5000];
 
@@ -28,6 +29,7 @@ function connect() {
     const state = JSON.parse(message.data);
     link.troubles = state.troubles;
     showState(state);
+    offer(state);
   };
   socket.onclose = (event) => {
     link.ended ||= event.code === 1001 && event.reason === "ended"; // later attempts just fail
@@ -38,18 +40,28 @@ function connect() {
 
 function ask() {
   if (link.socket.readyState !== WebSocket.OPEN) return;
-  const views = document.hidden ? [] : ["fused", ...(find("maps").open ? MAPS : [])];
-  link.socket.send(JSON.stringify({ next: views }));
+  const views = document.hidden ? [] : places().map(([view]) => view);
+  link.socket.send(JSON.stringify({ next: [...new Set(views)] }));
 }
+
+// Which picture goes where.
+const places = () => [...wanted(), ...(find("maps").open ? MAPS : [])];
 
 async function showFrame(buffer) {
   const length = new DataView(buffer).getUint32(0, true);
   const head = JSON.parse(decoder.decode(new Uint8Array(buffer, 4, length)));
   let at = 4 + length;
-  const drawing = head.views.map(([view, size]) => {
+  const drawing = head.views.map(async ([view, size]) => {
     const jpeg = new Blob([new Uint8Array(buffer, at, size)], { type: "image/jpeg" });
     at += size;
-    return size ? createImageBitmap(jpeg).then((image) => draw(find(view), image)) : blank(find(view));
+    const image = size ? await createImageBitmap(jpeg) : null;
+    for (const [name, canvas] of places()) {
+      if (name !== view) continue;
+      if (image) draw(canvas, image);
+      else blank(canvas);
+      if (image && canvas.parentElement === find("pictures") && view !== "fused") boxed(canvas, head);
+    }
+    image?.close();
   });
   await Promise.all(drawing);
   requestAnimationFrame(() => {

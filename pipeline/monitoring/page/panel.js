@@ -36,6 +36,10 @@ export function showState(state) {
   const over = words(state.objects);
   find("objects").hidden = state.detector === null;
   find("objects").replaceChildren(words(nowSeen) || "nothing found", element("small", over && `${over} over the run`));
+  const heat = state.temperature;
+  const celsius = (value) => (value === null ? "-" : `${value.toFixed(1)} °C`);
+  find("heat").hidden = !heat;
+  if (heat) find("heat").textContent = `middle ${celsius(heat.spot)}, infrared ${celsius(heat.low)} to ${celsius(heat.high)}`;
   rows(find("stages"), Object.entries(state.stages).map(([name, pair]) => [name, ...pair.map((ms) => ms.toFixed(1))]));
   const { visible, infrared } = state.cameras;
   const counters = Object.keys(visible);

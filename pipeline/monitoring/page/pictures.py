@@ -7,16 +7,21 @@ import struct
 import threading
 import time
 from collections.abc import Sequence
+from typing import cast
 
 import cv2
 import numpy as np
 
 from ...core.frames import Frame, Pixels
+from ...core.looks import PALETTES, Palette
 from ...core.result import Result
+from ...overlay.views import thermal, visible
 from ...sinks.jsonl import record
 
-LARGE, SMALL = "fused", ("visible", "infrared", "haze", "illumination")
-VIEWS = (LARGE, *SMALL)
+THERMAL = "infrared-large:"
+"""Followed by a palette."""
+LARGE = ("fused", "visible-large", *(f"{THERMAL}{palette}" for palette in PALETTES))
+VIEWS = (*LARGE, "visible", "infrared", "haze", "illumination")
 LARGE_WIDTH, SMALL_WIDTH = 1280, 320
 """Pixels that a view is at most wide."""
 _QUALITY = {True: 82, False: 75}
@@ -36,9 +41,9 @@ class Pictures:
         """A message: length of the head (uint32, little-endian), the head as JSON, the JPEGs.
 
         The head is the result's line as in the .jsonl, with `led_by`, `captured_ms` and `sent_ms` on the server's clock
-        (that of `/clock`), `utc_ms` when it was taken (null of a recording), `width` and `height` of the output, and
-        `views`: name and length in bytes of each JPEG in order, 0 where there is no such picture because its camera is
-        lost.
+        (that of `/clock`), `utc_ms` when it was taken (null of a recording), `width` and `height` of the fused picture,
+        and `views`: name and length in bytes of each JPEG in order, 0 where there is no such picture because its camera
+        is lost.
         """
         with self._lock:
             if self._result is not result:
@@ -47,7 +52,7 @@ class Pictures:
                 if view not in self._encoded:
                     self._encoded[view] = _jpeg(result, view)
             images = [self._encoded[view] for view in views]
-        height, width = result.image.shape[:2]
+        height, width = result.fused.image.shape[:2]
         now_ms, captured_ms = time.monotonic_ns() / 1e6, captured_ns(result.pair.visible) / 1e6
         dated = result.pair.visible.clock == "monotonic"
         sizes = [[view, len(image)] for view, image in zip(views, images, strict=True)]
@@ -76,7 +81,7 @@ def _jpeg(result: Result, view: str) -> bytes:
     image = _picture(result, view)
     if image is None:
         return b""
-    width = LARGE_WIDTH if view == LARGE else SMALL_WIDTH
+    width = LARGE_WIDTH if view in LARGE else SMALL_WIDTH
     if image.shape[1] > width:
         size = width, max(1, round(image.shape[0] * width / image.shape[1]))
         image = cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
@@ -86,7 +91,7 @@ def _jpeg(result: Result, view: str) -> bytes:
         image = cv2.applyColorMap(image, scale).astype(np.uint8, copy=False)
     elif image.ndim == 3:
         image = cv2.cvtColor(image, cv2.COLOR_RGB2BGR).astype(np.uint8, copy=False)
-    written, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY[view == LARGE]])
+    written, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY[view in LARGE]])
     if not written:
         raise RuntimeError(f"a picture of {image.shape} could not be encoded")
     return data.tobytes()
@@ -95,12 +100,16 @@ def _jpeg(result: Result, view: str) -> bytes:
 def _picture(result: Result, view: str) -> Pixels | None:
     """RGB, or one channel."""
     pair = result.pair
-    if view == LARGE:
+    if view == "fused":
         return result.image
+    if view.startswith(THERMAL):
+        return thermal(result, cast(Palette, view.removeprefix(THERMAL)))
     if view == "infrared":
         return None if pair.infrared is None else pair.infrared.pixels
     if pair.led_by == "infrared":  # what stands in for the visible camera is not to be taken for it
         return None
     if view == "visible":
         return pair.visible.pixels
+    if view == "visible-large":
+        return visible(result)
     return result.fused.haze_density if view == "haze" else result.fused.illumination

@@ -23,6 +23,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from ....engines.base import EngineError
 from ....engines.host.terminal import redacted
 from ...core.log import tell
+from ...core.looks import PALETTES
 from ...core.result import Result
 from ..address import Address
 from ..guard import Guard
@@ -100,7 +101,12 @@ class PageServer:
         """The run's figures, whether all is well, and the cameras' past: [seconds since 1970, camera, state]."""
         troubles = [asdict(trouble) for trouble in self._verdict.troubles()]
         history = self._view.health_of_run.changes()
-        return self._view.snapshot() | {"troubles": redacted(troubles), "history": history}
+        return self._view.snapshot() | {
+            "troubles": redacted(troubles),
+            "history": history,
+            "palette": self._view.palette,
+            "palettes": PALETTES,
+        }
 
     async def _prompt(self, request: web.Request) -> web.Response:
         """`{"text": "foggy night"}`; 400 with what is wrong with it, in one line."""

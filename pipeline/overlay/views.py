@@ -1,0 +1,69 @@
+"""What the outputs show of a result: the fused picture, or both cameras in another way."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+
+from ..core.frames import Pixels
+from ..core.looks import Palette, View
+from ..core.palettes import coloured
+from ..core.result import Result
+
+_EDGES = 1.5
+"""How strongly the visible picture's edges are laid on infrared."""
+_FINE = 3.0  # pixels: what is finer than about that is an edge
+
+
+def viewed(result: Result, view: View, palette: Palette) -> Result:
+    """The same result with another picture; `side-by-side` is twice as wide, visible on the left.
+
+    blend: the mean of both cameras. edges: infrared with the fine structure of the visible picture, as the MSX of
+    thermal cameras. Both take visible without haze and darkness. Without infrared they show visible alone, and
+    infrared is black.
+    """
+    if view == "fused":
+        return result
+    infrared, clear = thermal(result, palette), result.fused.restored
+    if view == "side-by-side":
+        image = np.hstack([visible(result), np.zeros_like(clear) if infrared is None else infrared])
+    elif view == "visible":
+        image = visible(result)
+    elif view == "infrared":
+        image = np.zeros_like(clear) if infrared is None else infrared
+    elif infrared is None:
+        image = clear
+    elif view == "blend":
+        image = np.asarray(cv2.addWeighted(clear, 0.5, infrared, 0.5, 0), np.uint8)
+    else:
+        luma = cv2.cvtColor(clear, cv2.COLOR_RGB2GRAY).astype(np.int16)
+        fine = (luma - cv2.GaussianBlur(luma, (0, 0), _FINE)) * np.float32(_EDGES)
+        image = np.clip(infrared + fine[..., None], 0, 255).astype(np.uint8)
+    return replace(result, image=image)
+
+
+def visible(result: Result) -> Pixels:
+    """The visible camera's picture as it came, of the fused picture's size."""
+    return _fitted(result.pair.visible.pixels, result)
+
+
+def thermal(result: Result, palette: Palette) -> Pixels | None:
+    """Infrared on the visible grid, in colours; None where there is none."""
+    if result.pair.infrared is None:
+        return None
+    return coloured(_fitted(result.fused.infrared, result), palette)
+
+
+def panels(image: Pixels, result: Result) -> list[Pixels]:
+    """The parts of a shown picture in which detections lie as in the fused one; they share its memory."""
+    width = result.fused.image.shape[1]
+    return [image[:, left : left + width] for left in range(0, image.shape[1], width)]
+
+
+def _fitted(pixels: Pixels, result: Result) -> Pixels:
+    height, width = result.fused.image.shape[:2]
+    if pixels.shape[:2] == (height, width):
+        return pixels
+    return np.asarray(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA), np.uint8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -205,7 +206,9 @@ class OutputConfig(_Section):
     """Where results go."""
 
     out: Path | None = Field(None, description="file or folder; of a list, addresses go to `send`")
-    send: list[str] = Field([], description="addresses that get the result as a stream: rtsp, rtmp, srt, udp, tcp")
+    send: list[str] = Field(
+        [], description="addresses that get the result as a stream: rtsp, rtmp, srt, udp, tcp; /dev/videoN"
+    )
     view: View = Field("fused", description="what files, streams, window and page show; recordings are always fused")
     palette: Palette = Field("white-hot", description="of infrared in other views than `fused`, and on the page")
     show: bool | None = Field(None, description="none: on when nothing else is asked for and there is a display")
@@ -222,10 +225,11 @@ class OutputConfig(_Section):
         if not isinstance(given, dict) or not isinstance(given.get("out"), str | Path | list):
             return given
         outs = given["out"] if isinstance(given["out"], list) else [given["out"]]
-        places = [each for each in outs if "://" not in str(each)]
+        streams = [re.match(r"[^/]*://|/dev/video\d", str(each)) is not None for each in outs]
+        places = [each for each, stream in zip(outs, streams, strict=True) if not stream]
         if len(places) > 1:
             raise ValueError(f"one file or folder, and any number of addresses: not {' and '.join(map(str, places))}")
-        send = [str(each) for each in outs if "://" in str(each)]
+        send = [str(each) for each, stream in zip(outs, streams, strict=True) if stream]
         return given | {"out": places[0] if places else None, "send": [*given.get("send", []), *send]}
 
 

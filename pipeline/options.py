@@ -95,9 +95,9 @@ OPTIONS = {
     ),
     "out": Option(
         "output.out", list[Any], OUTPUT, "FILE|DIR|URL",
-        "A video (.mp4, .mkv, .mov) or a folder of PNG images, with the detections beside it as .jsonl; or an address "
-        "to send the video to: rtsp://, rtmp://, srt://, udp://; recordings are sent at their own pace. May be given "
-        "more than once.",
+        "A video (.mp4, .mkv, .mov) or a folder of PNG images, with the detections beside it as .jsonl; or where to "
+        "send the video: rtsp://, rtmp://, srt://, udp://, /dev/videoN (v4l2loopback); recordings are sent at their "
+        "own pace. May be given more than once.",
         "Video, folder of images, or rtsp:// etc.",
         ("--out", "-o"), single=True, parser=_target,
     ),

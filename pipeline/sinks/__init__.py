@@ -12,6 +12,7 @@ from ..config import OutputConfig
 from ..core.paths import spare
 from ..errors import InputError
 from .base import Sink, SinkHealth, close_all
+from .device import DeviceSink
 from .images import ImagesSink
 from .jsonl import JsonLinesSink
 from .network import NetworkSink
@@ -79,7 +80,8 @@ def open_sinks(
                 sinks.append(ImagesSink(config.out, names))
                 sinks.append(JsonLinesSink(lines))
         for url in config.send:
-            sinks.append(Sized(NetworkSink(url, config, rate), FirstSize()))
+            sink = NetworkSink(url, config, rate) if "://" in url else DeviceSink(url)
+            sinks.append(Sized(sink, FirstSize()))
         for spec in config.sinks:
             name, _, argument = spec.partition(":")
             make = plugin("sinks", name)

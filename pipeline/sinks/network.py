@@ -23,6 +23,7 @@ from ..core.result import Result
 from ..errors import InputError
 from .base import SinkHealth
 from .encoder import Encoder
+from .pace import Pace
 
 _MUXERS = {"rtsp": "rtsp", "rtmp": "flv", "srt": "mpegts", "udp": "mpegts", "tcp": "mpegts"}
 SCHEMES = tuple(_MUXERS)
@@ -79,20 +80,16 @@ class NetworkSink:
         self._changed = threading.Condition()
         self._ending = False
         self._dropped = 0
-        self._origin: tuple[int, float] | None = None
+        self._pace = Pace()
         self._thread: threading.Thread | None = None
         self._relay: subprocess.Popen[bytes] | None = None
 
     def write(self, result: Result) -> None:
         """Leave a frame for the thread that sends: `result.image`, (H, W, 3) uint8 RGB."""
-        frame = result.pair.visible
-        if self._origin is None:
-            self._origin = frame.time_ns, time.monotonic()
+        if self._thread is None:
             self._thread = threading.Thread(target=self._send_all, name="network output", daemon=True)
             self._thread.start()
-        since_ns = frame.time_ns - self._origin[0]
-        if frame.clock != "monotonic":
-            time.sleep(max(0.0, self._origin[1] + since_ns * 1e-9 - time.monotonic()))
+        since_ns = self._pace.wait(result.pair.visible)
         with self._changed:
             while len(self._waiting) >= _QUEUE:
                 self._waiting.popleft()

@@ -83,7 +83,7 @@ def open_camera(spec: str, device: str, camera: Camera, config: SourceConfig) ->
         os.close(os.open(device, os.O_RDWR | os.O_NONBLOCK))
     except OSError as e:
         raise InputError(f"{spec}: {explain(e.errno, device, options)}") from e
-    if (_capabilities(Path(device)) or 0) & (
+    if (capabilities(Path(device)) or 0) & (
         _CAP_VIDEO_CAPTURE_MPLANE | _CAP_VIDEO_CAPTURE
     ) == _CAP_VIDEO_CAPTURE_MPLANE:
         raise InputError(f"{spec}: {device} is a multiplanar camera, which FFmpeg cannot read: {_by_loopback(device)}")
@@ -182,12 +182,12 @@ def explain(code: int | None, device: str, options: dict[str, str]) -> str:
 
 def _captures(device: Path) -> bool | None:
     """Whether the driver says that the device captures video; None when it cannot be asked."""
-    capabilities = _capabilities(device)
+    able = capabilities(device)
     wanted = _CAP_VIDEO_CAPTURE | _CAP_VIDEO_CAPTURE_MPLANE
-    return None if capabilities is None else bool(capabilities & wanted)
+    return None if able is None else bool(able & wanted)
 
 
-def _capabilities(device: Path) -> int | None:
+def capabilities(device: Path) -> int | None:
     """The driver's V4L2_CAP flags for the device; None when it cannot be asked."""
     answer = bytearray(104)  # struct v4l2_capability
     try:

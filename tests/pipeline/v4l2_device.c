@@ -7,7 +7,8 @@
  *   back    timestamps are five seconds old; repeat: they stay as they are; ahead: an hour early
  *   frozen  the same picture over and over
  * $FAKE_V4L2_KIND says what it is: nothing (as above), y16 (160x122, 16 bits, two rows of telemetry below), padded (Y16,
- * lines of 384 bytes for 320 of picture), mplane (multiplanar).
+ * lines of 384 bytes for 320 of picture), mplane (multiplanar), output (takes pictures of any size, as v4l2loopback
+ * does, and appends them to the file $FAKE_V4L2_TAKEN), fixed (likewise, of 32x48 only).
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -51,6 +52,7 @@ static int kind(const char *word) {
     return strcmp(name ? name : "", word) == 0;
 }
 
+static int output(void) { return kind("output") || kind("fixed"); }
 static int deep(void) { return kind("y16") || kind("padded"); }
 static int line(void) { return kind("padded") ? 384 : deep() ? 2 * WIDTH : WIDTH; }
 static int size(void) { return line() * (kind("y16") ? ROWS : HEIGHT); }
@@ -98,6 +100,17 @@ static void *map(void *at, size_t length, int how, int flags, int fd, off_t offs
 
 void *mmap(void *at, size_t length, int how, int flags, int fd, off_t offset) { return map(at, length, how, flags, fd, offset); }
 void *mmap64(void *at, size_t length, int how, int flags, int fd, off_t offset) { return map(at, length, how, flags, fd, offset); }
+
+ssize_t write(int fd, const void *data, size_t length) {
+    static ssize_t (*real)(int, const void *, size_t);
+    if (!real) real = dlsym(RTLD_NEXT, "write");
+    if (fd < 0 || fd != device || !output()) return real(fd, data, length);
+    if (is("gone")) { errno = ENODEV; return -1; }
+    FILE *file = fopen(getenv("FAKE_V4L2_TAKEN"), "a");
+    fwrite(data, 1, length, file);
+    fclose(file);
+    return length;
+}
 
 static int ready(void) {
     if (is("gone")) return 1;
@@ -160,7 +173,7 @@ int ioctl(int fd, unsigned long request, ...) {
         memset(capability, 0, sizeof *capability);
         strcpy((char *)capability->card, "Fake");
         capability->capabilities = capability->device_caps =
-            (kind("mplane") ? V4L2_CAP_VIDEO_CAPTURE_MPLANE : V4L2_CAP_VIDEO_CAPTURE) | V4L2_CAP_STREAMING;
+            output() ? V4L2_CAP_VIDEO_OUTPUT | V4L2_CAP_READWRITE : (kind("mplane") ? V4L2_CAP_VIDEO_CAPTURE_MPLANE : V4L2_CAP_VIDEO_CAPTURE) | V4L2_CAP_STREAMING;
         return 0;
     }
     case VIDIOC_G_INPUT: *(int *)data = 0; return 0;
@@ -168,7 +181,16 @@ int ioctl(int fd, unsigned long request, ...) {
         if (((struct v4l2_input *)data)->index) break;
         memset(data, 0, sizeof(struct v4l2_input));
         return 0;
-    case VIDIOC_G_FMT: case VIDIOC_S_FMT: case VIDIOC_TRY_FMT: describe(data); return 0;
+    case VIDIOC_S_FMT:
+        if (output()) {
+            struct v4l2_pix_format *wanted = &((struct v4l2_format *)data)->fmt.pix;
+            if (((struct v4l2_format *)data)->type != V4L2_BUF_TYPE_VIDEO_OUTPUT) break;
+            if (kind("fixed")) wanted->width = 32, wanted->height = 48;
+            wanted->bytesperline = 2 * wanted->width, wanted->sizeimage = wanted->bytesperline * wanted->height;
+            return 0;
+        }
+        /* fall through */
+    case VIDIOC_G_FMT: case VIDIOC_TRY_FMT: describe(data); return 0;
     case VIDIOC_G_PARM: case VIDIOC_S_PARM: {
         struct v4l2_streamparm *parameters = data;
         parameters->parm.capture.capability = V4L2_CAP_TIMEPERFRAME;

@@ -19,6 +19,7 @@ from fusecam.train.detector.network import start_network
 from fusecam.train.evaluation.cli import evaluate
 from fusecam.train.evaluation.detect_run import DetectSettings, frames, run_detection, summarise
 from fusecam.train.evaluation.detection import Judged, Seen, judge, matched, pixels, seen
+from fusecam.train.evaluation.disturb import DISTURBANCES
 from fusecam.train.evaluation.scenes import Scene, read_sources
 
 pytestmark = pytest.mark.slow
@@ -149,6 +150,41 @@ def test_a_whole_evaluation_writes_table_curves_and_csv(data: Path, tmp_path: Pa
     printed = console.export_text()
     assert "hazy night, 1 image " in printed
     assert "somebody-teacher " in printed and "…" not in printed
+
+
+def test_disturbed_conditions_stand_beside_the_clear_one_and_not_in_the_mean(data: Path, tmp_path: Path) -> None:
+    settings = DetectSettings(
+        data / "ir",
+        data / "clear",
+        data / "labels",
+        data / "hazy",
+        engines=["physics"],
+        detectors={"": data / "start.safetensors"},
+        out=tmp_path,
+        disturb=True,
+    )
+    results = run_detection(settings, Console(quiet=True), Console(quiet=True))
+    assert list(results) == ["all", "clear", "hazy", *DISTURBANCES]
+    assert results["all"]["physics"].figures["person"].labels == 4
+    assert {results[how]["physics"].figures["person"].labels for how in DISTURBANCES} == {2}
+    with (tmp_path / "detection.csv").open() as file:
+        assert {line["condition"] for line in csv.DictReader(file)} == set(results)
+
+
+def test_infrared_is_moved_frozen_or_gone(data: Path) -> None:
+    scene = Scene("1D", *(data / kind / "1D.png" for kind in ("ir", "clear", "clear", "clear")))
+    images, other = read_sources(scene), np.full((10, 10), 7, np.uint8)
+    heat, engine = images.infrared, {"average": create_engine("average", unlifted=True)}
+    shifted = DISTURBANCES["infrared 8 px off"](images, other).infrared
+    np.testing.assert_array_equal(shifted[:, 8:], heat[:, :-8])
+    turned = DISTURBANCES["infrared turned by 5 degrees"](images, other).infrared
+    assert (turned[47:49, 63:65] != 0).all() and not np.array_equal(turned, heat)
+    assert (DISTURBANCES["infrared frozen"](images, other).infrared == 7).all()
+    alone = frames(scene, DISTURBANCES["visible lost"](images, other), engine, "visible lost")
+    for row in ("average", "infrared only"):
+        np.testing.assert_array_equal(alone[row], np.repeat(heat[..., None], 3, 2))
+    alone = frames(scene, DISTURBANCES["infrared lost"](images, other), engine, "infrared lost")
+    np.testing.assert_array_equal(alone["average"], images.visible)
 
 
 def test_an_engine_is_judged_by_what_a_run_gives_the_detector_and_by_what_it_shows(data: Path) -> None:

@@ -44,6 +44,9 @@ def evaluate(
     hazy_fused: Annotated[
         list[str] | None, option(panel=FOUND, metavar="[NAME=]DIR", help="--fused from the hazy images.")
     ] = None,
+    disturb: Annotated[
+        bool, option("--disturb", panel=FOUND, help="Also with infrared shifted, turned, frozen, a camera lost.")
+    ] = False,
     detector: Annotated[
         list[str] | None,
         option(panel=FOUND, metavar="[ROW=]FILE", help="Weights, of one row ('visible only=FILE') or all."),
@@ -99,7 +102,7 @@ def evaluate(
 
     errors = Terminal(stderr=True, emoji=False)
     try:
-        given = {"--hazy": hazy, "--hazy-fused": hazy_fused, "--detector": detector}
+        given = {"--hazy": hazy, "--hazy-fused": hazy_fused, "--detector": detector, "--disturb": disturb}
         unread = [option for option, value in given.items() if value]
         if not detect and unread:
             raise TrainError(f"{unread[0]} scores detections: give --detect with it")
@@ -133,6 +136,7 @@ def evaluate(
                     _half(half),
                     pairs,
                     strength("--hue", hue, TrainError),
+                    disturb,
                 ),
                 Terminal(emoji=False),
                 errors,

@@ -24,6 +24,7 @@ from ..detector.boxes import read_boxes
 from ..errors import TrainError
 from .detection import ALL_CLASSES, Figures, Judged, Result, Results, Seen, judge, pixels
 from .detectors import Find, make_detector
+from .disturb import DISTURBANCES, INFRARED_LOST, VISIBLE_LOST
 from .evaluate import fuse_scene
 from .run import check_writable
 from .scenes import Half, Images, Scene, find_scenes, fits, read_image, read_sources
@@ -64,6 +65,8 @@ class DetectSettings:
     half: Half | None = None
     pairs: Path | None = None
     hue: Strength = "auto"
+    disturb: bool = False
+    """Whether the clear scenes are judged under DISTURBANCES, too."""
 
 
 def run_detection(settings: DetectSettings, console: Console, progress: Console) -> Results:
@@ -108,14 +111,19 @@ def run_detection(settings: DetectSettings, console: Console, progress: Console)
             Seen(condition, scene, _look(scene, settings, engines, find))
             for condition, scene in bar.track(scenes, description="")
         ]
+        disturbed = [
+            Seen(how, scene, _look(scene, settings, engines, find, how, before))
+            for how, scene, before in bar.track(_disturbed(scenes, settings), description="disturbed")
+        ]
     if not any(len(judged.truth) for each in looked for judged in each.rows.values()):
         raise TrainError(f"{settings.labels}: not one box in the files of these {len(looked)} images: nothing to score")
     for engine in engines.values():
         for line in engine.notes:
             note(line)
     results = summarise(looked)
+    results |= {condition: rows for condition, rows in summarise(disturbed).items() if condition != ALL}
     for condition, rows in results.items():
-        count = len(looked) if condition == ALL else sum(each.condition == condition for each in looked)
+        count = len(looked) if condition == ALL else sum(each.condition == condition for each in [*looked, *disturbed])
         console.print(table(f"{condition}, {count} image{'s' if count != 1 else ''}", rows))
         console.print()
     console.print(LEGEND, style="dim")
@@ -169,33 +177,57 @@ def _scenes(settings: DetectSettings, rule: Mapping[str, str], note: Callable[[s
     ]
 
 
+def _disturbed(scenes: Sequence[tuple[str, Scene]], settings: DetectSettings) -> list[tuple[str, Scene, Scene]]:
+    """Each disturbance with each clear scene, and the one before it, of which a frozen camera shows the picture."""
+    if not settings.disturb:
+        return []
+    clear = [scene for _, scene in scenes if scene.visible.is_relative_to(settings.visible)]
+    return [(how, scene, before) for how in DISTURBANCES
+            for scene, before in zip(clear, [clear[-1], *clear[:-1]], strict=True)]  # fmt: skip
+
+
 def _condition(prefix: str, group: str) -> str:
     return prefix + group if group != OTHER else prefix.strip() or "clear"
 
 
 def _look(
-    scene: Scene, settings: DetectSettings, engines: Mapping[str, FusionEngine], find: Mapping[str, Find]
+    scene: Scene,
+    settings: DetectSettings,
+    engines: Mapping[str, FusionEngine],
+    find: Mapping[str, Find],
+    how: str | None = None,
+    before: Scene | None = None,
 ) -> dict[str, Judged]:
     images = read_sources(scene)
+    if how is not None and before is not None:
+        images = DISTURBANCES[how](images, read_sources(before).infrared)
     height, width = images.visible.shape[:2]
     truth = pixels(read_boxes(settings.labels / f"{scene.name}.txt"), width, height)
-    seen = frames(scene, images, engines)
+    seen = frames(scene, images, engines, how)
     return {row: Judged(scene.name, find[row](image), truth) for row, image in seen.items()}
 
 
-def frames(scene: Scene, images: Images, engines: Mapping[str, FusionEngine]) -> dict[str, Pixels]:
+def frames(
+    scene: Scene, images: Images, engines: Mapping[str, FusionEngine], how: str | None = None
+) -> dict[str, Pixels]:
     """The frame of every row, (H, W, 3) uint8 RGB: of an engine the one that a run gives its detector, and the one that
-    it shows.
+    it shows. how: one of DISTURBANCES. Where a camera is lost, those of both are what a run goes on with.
     """
     heat = np.repeat(images.infrared[..., None], 3, axis=2)
     average = ((images.visible.astype(np.uint16) + heat) // 2).astype(np.uint8)
     found = {INFRARED: heat, VISIBLE: images.visible, AVERAGE: average}
+    if how == INFRARED_LOST:
+        found[AVERAGE] = images.visible
+    if how == VISIBLE_LOST:
+        return found | dict.fromkeys((AVERAGE, *engines), heat)
     for name, engine in engines.items():
-        fused = fuse_scene(engine, images)
+        fused = fuse_scene(engine, images, covered=how != INFRARED_LOST)
         found[name] = fused.to_detect
+        if how is not None:
+            continue
         if fused.unlifted is not None:
             found[name + SHOWN] = fused.image
-    for name, path in scene.fused.items():
+    for name, path in ({} if how is not None else scene.fused).items():
         image = read_image(path)
         fits(image, path, images.visible, scene.visible)
         found[name] = image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2)

@@ -106,9 +106,9 @@ def evaluate_scenes(
     return [scored[scene.name] for scene in scenes]
 
 
-def fuse_scene(engine: FusionEngine, images: Images) -> Fused:
-    """Fuse one registered pair, infrared valid everywhere."""
-    return engine.fuse(images.visible, images.infrared, np.full_like(images.infrared, 255))
+def fuse_scene(engine: FusionEngine, images: Images, covered: bool = True) -> Fused:
+    """Fuse one registered pair, infrared valid everywhere, or nowhere."""
+    return engine.fuse(images.visible, images.infrared, np.full_like(images.infrared, 255 * covered))
 
 
 def score_scene(scene: Scene, made: Mapping[str, Made]) -> SceneScores:

@@ -1,0 +1,48 @@
+"""What detection is judged under beside scenes as they are: a rig that was knocked, a camera that froze or is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+
+import cv2
+import numpy as np
+
+from ..metrics import Gray
+from .scenes import Images
+
+INFRARED_LOST, VISIBLE_LOST = "infrared lost", "visible lost"
+
+
+def moved(images: Images, other: Gray, right: float = 0, turn: float = 0) -> Images:
+    """Infrared `right` pixels to the right and turned about its middle by `turn` degrees; its border goes on."""
+    height, width = images.infrared.shape
+    matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), turn, 1)
+    matrix[0, 2] += right
+    there = cv2.warpAffine(images.infrared, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
+    return replace(images, infrared=np.asarray(there, np.uint8))
+
+
+def frozen(images: Images, other: Gray) -> Images:
+    """Infrared of another scene."""
+    fits = np.asarray(cv2.resize(other, images.infrared.shape[::-1], interpolation=cv2.INTER_AREA), np.uint8)
+    return replace(images, infrared=fits)
+
+
+def _infrared_lost(images: Images, other: Gray) -> Images:
+    return replace(images, infrared=np.zeros_like(images.infrared))
+
+
+def _visible_lost(images: Images, other: Gray) -> Images:
+    return replace(images, visible=np.zeros_like(images.visible))
+
+
+DISTURBANCES: Mapping[str, Callable[[Images, Gray], Images]] = {
+    **{f"infrared {right} px off": partial(moved, right=right) for right in (4, 8, 16, 30)},
+    **{f"infrared turned by {turn} degrees": partial(moved, turn=turn) for turn in (2, 5)},
+    "infrared frozen": frozen,
+    INFRARED_LOST: _infrared_lost,
+    VISIBLE_LOST: _visible_lost,
+}
+"""Conditions by name. Each takes a scene's images and the infrared image of the scene before it."""

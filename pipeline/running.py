@@ -83,10 +83,13 @@ class Run:
                 raise InputError(f"--strict: {next(iter(streams.doubts))}")
             _check_size(tools.engine.name, visible)
             shape = streams.registrar.warp(*sizes).shape
+            inputs = [infrared.spec, visible.spec, *([] if config.rig is None else [str(config.rig)])]
+            outputs = visible.rate, visible.pixel_aspect, visible.names, inputs
+            files = config.output.model_copy(update={"send": [], "sinks": [], "show": False})
+            close_all(open_sinks(files, *outputs), complete=False)  # what cannot be written is said before a long build
             built = self._build(shape, stop)
             if built:
-                inputs = [infrared.spec, visible.spec, *([] if config.rig is None else [str(config.rig)])]
-                sinks += open_sinks(config.output, visible.rate, visible.pixel_aspect, visible.names, inputs)
+                sinks += open_sinks(config.output, *outputs)
                 recording = _recording(config, streams, switches)
                 sinks += [*([] if recording is None else [recording]), *more_sinks]
             overlay = Overlay(config.overlay, streams.drift) if _draws_overlay(config) else None

@@ -19,7 +19,7 @@ from ..report import print_summary, write_report
 from ..run.console import INTERRUPTED, interruptible
 from ..run.streams import build_tools, check_sources, open_streams
 from ..running import run_streams
-from ..sinks import lines_of
+from ..sinks import check_display, lines_of
 
 
 def run_fuse(config: RunConfig, console: Console) -> int:
@@ -73,6 +73,8 @@ def _spare_report(config: RunConfig, report: Path) -> None:
 def _with_window_decided(config: RunConfig) -> RunConfig:
     """Without any output asked for, the result goes to a window; without a display that is an error."""
     output = config.output
+    if output.show:
+        check_display()
     if output.show is not None or any(
         (output.out, output.send, output.sinks, output.report, config.record.folder, config.monitor.serve)
     ):

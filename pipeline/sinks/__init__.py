@@ -19,9 +19,9 @@ from .network import NetworkSink
 from .outputs import Outputs
 from .resize import FirstSize, Sized
 from .video import FORMATS, VideoSink
-from .window import WindowSink
+from .window import WindowSink, check_display
 
-__all__ = ["Outputs", "Sink", "SinkHealth", "close_all", "is_video", "lines_of", "open_sinks"]
+__all__ = ["Outputs", "Sink", "SinkHealth", "check_display", "close_all", "is_video", "lines_of", "open_sinks"]
 
 
 def is_video(out: Path) -> bool:

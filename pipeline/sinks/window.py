@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import threading
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ..core.frames import Pixels
+from ..core.machine import has_display
 from ..core.result import Result
 from ..errors import InputError
 from . import viewer
@@ -19,6 +19,12 @@ from .base import SinkHealth
 
 _OPENING_S = 20.0
 _CLOSING_S = 5.0
+
+
+def check_display() -> None:
+    """InputError where no window can be shown."""
+    if not has_display():
+        raise InputError("--show: this machine has no display (DISPLAY is not set); leave --show out")
 
 
 class WindowSink:
@@ -31,8 +37,7 @@ class WindowSink:
     """
 
     def __init__(self, title: str = "fusecam") -> None:
-        if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-            raise InputError("--show: this machine has no display (DISPLAY is not set); leave --show out")
+        check_display()
         self.health = SinkHealth()
         self._viewer = subprocess.Popen(
             [sys.executable, "-P", str(Path(viewer.__file__)), title],

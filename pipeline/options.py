@@ -225,6 +225,14 @@ OPTIONS = {
         "one must be given.",
         single=True,
     ),
+    "watch_token": Option(
+        "monitor.watch_token", str, WATCH, "TEXT",
+        "A second token (or $FUSECAM_WATCH_TOKEN), for those who may watch the page and switch nothing.", single=True,
+    ),
+    "tls": Option(
+        "monitor.tls", tuple[Path, Path], WATCH, "CERT KEY",
+        "Serve the page by https, with this certificate and its key, PEM files.", single=True,
+    ),
     "log_json": Option(
         "monitor.log_json", bool, WATCH, None, "Events as JSON lines on stderr, instead of text.",
         names=("--log-json",), single=True,

@@ -105,6 +105,7 @@ class Run:
                 tools.prompt,
                 doubts=lambda: list(streams.doubts),
                 palette=config.output.palette,
+                recorded=None if recording is None else recording.manifest,
             )
             watching = config.monitor.serve is not None
             self._outputs = Outputs(sinks, streams.health, watching, all_needed=not keep_partial)

@@ -23,7 +23,7 @@ from .login import STYLE_HASH, login
 _POLICY = "Content-Security-Policy"
 HEADERS = {
     _POLICY: "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-    "img-src data:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+    "img-src data:; media-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
@@ -33,12 +33,14 @@ HEADERS = {
 class Guard:
     """As an aiohttp middleware.
 
-    token: None where only this machine can connect. open_at: an address that is open to all who can connect, for one
-    request each connection. on_entry: called with the request of everyone else who got in.
+    token: None where only this machine can connect. watch_token: of those who may watch and change nothing. open_at: an
+    address that is open to all who can connect, for one request each connection. on_entry: called with the request of
+    everyone else who got in.
     """
 
-    def __init__(self, token: str | None, open_at: Address | None = None) -> None:
+    def __init__(self, token: str | None, open_at: Address | None = None, watch_token: str | None = None) -> None:
         self._token = None if token is None else token.encode()
+        self._watch_token = None if watch_token is None else watch_token.encode()
         self._brief = open_at is not None
         self._to_others = open_at is not None and not open_at.loopback
         own = socket.gethostname().lower()
@@ -54,6 +56,8 @@ class Guard:
             refusal = self._refusal(request) or self._login(request)
             if refusal is None and not self._brief:
                 self.on_entry(request)
+            if refusal is None and request.method != "GET" and not self.may_change(request):
+                refusal = web.Response(status=403, text="this token is for watching only\n")
             try:
                 response = refusal or await handler(request)
             except web.HTTPException as error:
@@ -90,25 +94,39 @@ class Guard:
             return name == "localhost" or name in self._names
         return address.is_loopback or self._to_others
 
+    def may_change(self, request: web.Request) -> bool:
+        """Whether who may pass may also change something."""
+        return self._token is None or any(_same(given, self._token) for given in self._given(request))
+
     def _login(self, request: web.Request) -> web.Response | None:
         """None for who may pass."""
         if self._token is None:
             return None
-        # Cookies are shared by all ports of a host: each run keeps its own.
-        address = request.transport.get_extra_info("sockname") if request.transport else None
-        cookie = f"fusecam-{address[1] if address else 0}"
         shown = request.query.get("token") if request.path == "/" else None
-        if shown is not None and self._matches(shown):
+        if shown is not None and self._passes(shown):
             welcome = web.Response(status=303, headers={"Location": "/"})
-            welcome.set_cookie(cookie, shown, httponly=True, samesite="Lax", secure=request.secure)
+            welcome.set_cookie(_cookie(request), shown, httponly=True, samesite="Lax", secure=request.secure)
             return welcome
-        kind, _, bearer = request.headers.get("Authorization", "").partition(" ")
-        if self._matches(request.cookies.get(cookie, "")) or (kind == "Bearer" and self._matches(bearer)):
+        if any(self._passes(given) for given in self._given(request)):
             return None
         headers = HEADERS | {"WWW-Authenticate": "Bearer"}
         headers[_POLICY] = HEADERS[_POLICY].replace("style-src 'self'", f"style-src {STYLE_HASH}")
         return web.Response(status=401, text=login(shown is not None), content_type="text/html", headers=headers)
 
-    def _matches(self, given: str) -> bool:
-        assert self._token is not None
-        return hmac.compare_digest(given.encode("utf-8", "backslashreplace"), self._token)
+    def _given(self, request: web.Request) -> tuple[str, str]:
+        """What a request says by its cookie, and as a program."""
+        kind, _, bearer = request.headers.get("Authorization", "").partition(" ")
+        return request.cookies.get(_cookie(request), ""), bearer if kind == "Bearer" else ""
+
+    def _passes(self, given: str) -> bool:
+        return any(_same(given, token) for token in (self._token, self._watch_token) if token is not None)
+
+
+def _cookie(request: web.Request) -> str:
+    """Cookies are shared by all ports of a host: each run keeps its own."""
+    address = request.transport.get_extra_info("sockname") if request.transport else None
+    return f"fusecam-{address[1] if address else 0}"
+
+
+def _same(given: str, token: bytes) -> bool:
+    return hmac.compare_digest(given.encode("utf-8", "backslashreplace"), token)

@@ -16,6 +16,7 @@ import errno
 import logging
 import resource
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -45,12 +46,18 @@ _SCARCE = errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM
 class Site:
     """Serves until it is closed. Raises InputError, naming `option`, where it cannot listen.
 
-    guard: the application's own. complain: told of errors, from the site's thread. Its `on_shutdown` handlers run when
-    the site is closed.
+    guard: the application's own. complain: told of errors, from the site's thread. tls: the certificate. The
+    application's `on_shutdown` handlers run when the site is closed.
     """
 
     def __init__(
-        self, option: str, address: Address, app: web.Application, guard: Guard, complain: Callable[[str], None]
+        self,
+        option: str,
+        address: Address,
+        app: web.Application,
+        guard: Guard,
+        complain: Callable[[str], None],
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self._sockets = _listen(option, address)
         self.address = Address(address.host, int(self._sockets[0].getsockname()[1]))
@@ -59,6 +66,8 @@ class Site:
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         self._most = MOST if limit == resource.RLIM_INFINITY else max(2, min(MOST, limit // 8))
         self._unknown: dict[Any, float] = {}
+        self._shaking: dict[Any, asyncio.Task[None]] = {}
+        self._tls: dict[str, Any] = {} if tls is None else {"ssl": tls, "ssl_handshake_timeout": UNKNOWN_S}
         guard.on_entry = lambda request: self._unknown.pop(request.protocol, None)
         self._loop = asyncio.new_event_loop()
         self._over = asyncio.Event()
@@ -100,6 +109,7 @@ class Site:
         tasks.append(asyncio.create_task(self._look(server)))
         self._started.set()
         await self._over.wait()
+        tasks += self._shaking.values()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -118,19 +128,29 @@ class Site:
                 connection.close()
                 await asyncio.sleep(_PACE_S)
                 continue
-            try:
-                _, protocol = await self._loop.connect_accepted_socket(server, connection)
-            except OSError:
-                connection.close()
-                continue
+            protocol: Any = server()
             self._unknown[protocol] = time.monotonic()
+            self._shaking[protocol] = asyncio.create_task(self._take(protocol, connection))
+            if not self._tls:
+                await self._shaking[protocol]
             if len(self._unknown) > UNKNOWN // 2:
                 await asyncio.sleep(_PACE_S)
+
+    async def _take(self, protocol: Any, connection: socket.socket) -> None:
+        """Begin with a connection; with TLS once hands were shaken, which others need not wait for."""
+        try:
+            await self._loop.connect_accepted_socket(lambda: protocol, connection, **self._tls)
+        except OSError:
+            connection.close()
+        finally:
+            self._shaking.pop(protocol, None)
 
     def _make_room(self, server: web.Server) -> bool:
         """Whether one more connection may be. Where too many are unknown, that which came first is ended."""
         self._forget_closed(server)
-        if len(server.connections) < self._most and len(self._unknown) < min(UNKNOWN, self._most // 2):
+        if len({*server.connections, *self._shaking}) < self._most and len(self._unknown) < min(
+            UNKNOWN, self._most // 2
+        ):
             return True
         if not self._unknown:
             self._complaints.add(f"{self._most} connections are open already: more are refused")
@@ -148,12 +168,14 @@ class Site:
                 self._end(protocol)
 
     def _forget_closed(self, server: web.Server) -> None:
-        there = set(server.connections)
+        there = {*server.connections, *self._shaking}
         self._unknown = {protocol: since for protocol, since in self._unknown.items() if protocol in there}
 
     def _end(self, protocol: Any) -> None:
         del self._unknown[protocol]
-        if protocol.transport is not None:
+        if protocol in self._shaking:
+            self._shaking[protocol].cancel()
+        elif protocol.transport is not None:
             protocol.transport.abort()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -14,6 +15,7 @@ from ..core.health import Health
 from ..core.latency import LatencyRecorder
 from ..core.looks import Palette
 from ..core.result import Result
+from ..sinks.manifest import Manifest
 from .switches import Switches
 
 _KEPT_TRACKS = 4096
@@ -26,7 +28,8 @@ class RunView:
     engine, detector: name of the one in use, None without a detector. warnings: every stated fallback so far.
     available: names of the switches that this run has. prompt: of its engine, None where it takes none. on_result:
     called in the output's thread with every result; to return at once. doubts: those of the warnings that make the
-    result doubtful. palette: in which infrared is shown at first.
+    result doubtful. palette: in which infrared is shown at first. recorded: what
+    the run's recorder wrote.
     """
 
     health_of_run: Health
@@ -40,6 +43,7 @@ class RunView:
     on_result: Callable[[], None] | None = None
     doubts: Callable[[], list[str]] = list
     palette: Palette = "white-hot"
+    recorded: Manifest | None = None
     _lock: Lock = field(default_factory=Lock)
     _latest: Result | None = None
     _haze: float | None = None
@@ -114,6 +118,16 @@ class RunView:
         """Tracked objects by class over all results so far, each counted once; empty without tracking."""
         with self._lock:
             return dict(self._objects)
+
+    def recording(self) -> dict[str, Any] | None:
+        """Whether it goes `on`, and `free_gb` of its disk (None: not known); None of a run without recorder."""
+        if self.recorded is None:
+            return None
+        try:
+            disk = os.statvfs(self.recorded.folder)
+        except OSError:
+            return {"on": self.switches.recording, "free_gb": None}
+        return {"on": self.switches.recording, "free_gb": round(disk.f_bavail * disk.f_frsize / 1e9, 1)}
 
     def stages(self) -> dict[str, tuple[float, float]]:
         """(p50, p99) in ms of every stage over the last two seconds."""

@@ -22,6 +22,7 @@ from ..core.health import CAMERAS, State
 from ..core.log import tell, writing
 from ..errors import InputError
 from .address import Address, parse_address
+from .tls import tls_context
 from .view import RunView
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
 
 SHORTEST = 8  # characters of a token
 TOKEN = "FUSECAM_TOKEN"
-"""Environment variable: a token that no list of processes shows."""
+WATCH_TOKEN = "FUSECAM_WATCH_TOKEN"
+"""Environment variables: tokens that no list of processes shows."""
 POLL_S = 0.25
 """How late an event may be in the log."""
 HEARTBEAT_S = 10.0
@@ -47,7 +49,7 @@ def watched(config: MonitorConfig, view: RunView, console: Console) -> Iterator[
             stack.callback(endpoint.close)
             _announce(console, "metrics", f"http://{endpoint.address}/metrics")
         if config.serve is not None:
-            stack.callback(_serve(config.serve, config.token, view, console).close)
+            stack.callback(_serve(config, config.serve, view, console).close)
         if writing():
             stack.enter_context(_Events(view))
         yield
@@ -57,19 +59,38 @@ def check_watching(config: MonitorConfig) -> None:
     """Find what is wrong with the settings before cameras are opened. Raises InputError."""
     if config.metrics is not None:
         parse_address("--metrics", config.metrics)
-    if config.serve is not None:
-        address, token = parse_address("--serve", config.serve), _given_token(config.token)
-        if token is None and not address.loopback and writing():
-            raise InputError(
-                f"--serve {address}: a made-up token would stand in the log; give one with ${TOKEN} or --token, or "
-                "leave out --log-json"
-            )
+    if config.serve is None:
+        if config.tls is not None:
+            raise InputError("--tls: is for the page; give --serve too, or leave it out")
+        return
+    address, token, watch_token = parse_address("--serve", config.serve), *_given_tokens(config)
+    if config.tls is not None:
+        tls_context(*config.tls)
+    if token is None and (watch_token is not None or not address.loopback) and writing():
+        raise InputError(
+            f"--serve {address}: a made-up token would stand in the log; give one with ${TOKEN} or --token, or "
+            "leave out --log-json"
+        )
 
 
-def _given_token(token: SecretStr | None) -> str | None:
-    given = token.get_secret_value() if token is not None else os.environ.get(TOKEN)
+def _given_tokens(config: MonitorConfig) -> tuple[str | None, str | None]:
+    """That of those who may do all, and that of those who may only watch."""
+    token, watch_token = (
+        _given_token(given, option, name)
+        for given, option, name in (
+            (config.token, "--token", TOKEN),
+            (config.watch_token, "--watch-token", WATCH_TOKEN),
+        )
+    )
+    if token is not None and token == watch_token:
+        raise InputError("--watch-token: is that of --token, with which one may switch; give another")
+    return token, watch_token
+
+
+def _given_token(token: SecretStr | None, option: str, name: str) -> str | None:
+    given = token.get_secret_value() if token is not None else os.environ.get(name)
     if given and len(given) < SHORTEST:
-        raise InputError(f"--token, ${TOKEN}: too short to keep anybody out; give at least {SHORTEST} characters")
+        raise InputError(f"{option}, ${name}: too short to keep anybody out; give at least {SHORTEST} characters")
     return given or None
 
 
@@ -83,16 +104,18 @@ def _complain(console: Console, what: str, message: str) -> None:
     tell("server", logging.WARNING, what=what, message=message)
 
 
-def _serve(text: str, token: SecretStr | None, view: RunView, console: Console) -> PageServer:
+def _serve(config: MonitorConfig, text: str, view: RunView, console: Console) -> PageServer:
     """The page's server. The token is the given one, else the environment's, else made up where others can connect."""
     from .page.server import PageServer
 
     address = parse_address("--serve", text)
-    given = _given_token(token)
-    made = None if given or address.loopback else secrets.token_urlsafe(16)
-    server = PageServer(address, given or made, view, partial(_complain, console, "page"))
+    given, watch_token = _given_tokens(config)
+    made = None if given or (address.loopback and watch_token is None) else secrets.token_urlsafe(16)
+    tls = None if config.tls is None else tls_context(*config.tls)
+    complain = partial(_complain, console, "page")
+    server = PageServer(address, given or made, view, complain, watch_token=watch_token, tls=tls)
     ask = f"?token={made}" if made else ""
-    _announce(console, "page", f"http://{_reachable(server.address)}/{ask}")
+    _announce(console, "page", f"http{'s' if tls else ''}://{_reachable(server.address)}/{ask}")
     return server
 
 

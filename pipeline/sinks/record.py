@@ -68,7 +68,7 @@ class RecordSink:
             raise InputError(f"{folder}: cannot be made: {e.strerror}; choose another place with --record") from e
         if not os.access(folder, os.W_OK | os.X_OK):
             raise InputError(f"{folder}: this folder cannot be written to; choose another place with --record")
-        manifest = Manifest(folder)
+        self.manifest = manifest = Manifest(folder)
         self._keeper = Keeper(manifest, config.quota_gb)
         self._segments = Segments(manifest, self._keeper, config.segment_s)
         self._events = EventCutter(manifest, self._keeper, config, health, doubts.add) if config.events else None

@@ -12,6 +12,7 @@ import threading
 import urllib.request
 from pathlib import Path
 
+import cv2
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -198,7 +199,7 @@ def test_a_lost_camera_is_the_first_thing_to_be_seen(cameras, run, browser, phot
     eventually(browser, "the history", lambda b: "infrared lost" in text(b, "history"))
 
 
-def test_two_pictures_are_compared(run, browser, photograph):
+def test_two_pictures_are_compared(run, browser, photograph, tmp_path):
     browser.get(run.urls["page"])
     eventually(browser, "frames are shown", lambda b: shown(b) > 5)
     for mode in ("visible", "infrared", "side by side", "swipe", "blend"):
@@ -210,9 +211,17 @@ def test_two_pictures_are_compared(run, browser, photograph):
             eventually(browser, "colours", lambda b, canvas=canvas: b.execute_script(HUES, canvas) > 60)
         if mode in ("swipe", "blend"):
             before = browser.execute_script("return document.getElementById('second').style.cssText")
-            browser.execute_script(CHANGE, "slider", "20")
+            browser.execute_script(CHANGE, "slider", "20" if mode == "swipe" else "70")
             assert browser.execute_script("return document.getElementById('second').style.cssText") != before
         photograph(mode.replace(" ", "-"))
+    downloads = str(tmp_path)
+    browser.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": downloads})
+    browser.find_element("id", "snapshot").click()
+    picture = eventually(browser, "a snapshot", lambda b: next(tmp_path.glob("fusecam *.jpg"), None))
+    assert cv2.imread(str(picture)).shape == (240, 320, 3)
+    browser.find_element("id", "full").click()
+    eventually(browser, "full screen", lambda b: b.execute_script("return document.fullscreenElement?.id") == "stage")
+    browser.find_element("id", "full").click()
 
 
 def test_a_run_watched_to_its_end(run, browser, photograph):

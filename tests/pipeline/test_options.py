@@ -21,7 +21,8 @@ VALUES = {
     "offset_ms": 12.5, "pairs": "pairs.csv", "engine": "tiny", "dehaze": 0.5, "lift": 0.5, "hue": 0.3,
     "prompt": "foggy night", "detector": "other.pt",
     "classes": "person", "conf": 0.7, "out": "other", "report": "r.json", "record": "recordings",
-    "metrics": ":9101", "serve": ":8081", "token": "longenough", "view": "edges",
+    "metrics": ":9101", "serve": ":8081", "token": "longenough", "watch_token": "longenough", "view": "edges",
+    "tls": ("c.pem", "k.pem"),
     "palette": "ironbow", "ray": "host:6379", "ray_cores": 3,
 }  # fmt: skip
 NEEDED = {"events": ["--record", "d"], "ray_cores": ["--ray", "host:1"], "token": ["--serve", ":8080"]} | {
@@ -39,7 +40,8 @@ def cases() -> list[Any]:
         for option in command.params:
             if option.name in LEFT_OUT:
                 continue
-            value = [] if option.is_flag else [str(VALUES[option.name])]
+            given = () if option.is_flag else VALUES[option.name]
+            value = list(given) if isinstance(given, tuple) else [str(given)]
             for word in (option.opts[0], *option.secondary_opts[:1]):
                 found.append(pytest.param(name, option.name, [word, *value], id=f"{name} {word}"))
     return found
@@ -69,7 +71,8 @@ class Seen:
             cli.main()
         assert left.value.code == 0, words
         config = next(argument for argument in took if isinstance(argument, RunConfig))
-        token = None if config.monitor.token is None else config.monitor.token.get_secret_value()
+        tokens = config.monitor.token, config.monitor.watch_token
+        token = [None if each is None else each.get_secret_value() for each in tokens]
         others = [
             repr(argument)
             for argument in took
@@ -111,6 +114,6 @@ def test_an_option_reaches_a_setting(command, name, words, seen):
 def test_an_option_overrules_a_run_file(run_file, words, expected, seen, tmp_path):
     (tmp_path / "run.yaml").write_text(run_file)
     first = [] if "sources" in run_file else FIRST["run"]
-    config = RunConfig.model_validate_json(seen(*first, "--config", "run.yaml", *words)[0].rsplit(" ", 1)[0])
+    config = RunConfig.model_validate_json(seen(*first, "--config", "run.yaml", *words)[0].rsplit(" [", 1)[0])
     section, key, value = expected
     assert attrgetter(f"{section}.{key}")(config) == value

@@ -36,6 +36,11 @@ export function showState(state) {
   const over = words(state.objects);
   find("objects").hidden = state.detector === null;
   find("objects").replaceChildren(words(nowSeen) || "nothing found", element("small", over && `${over} over the run`));
+  const { recording } = state;
+  const room = recording?.free_gb == null ? "" : `, ${recording.free_gb.toFixed(1)} GB free`;
+  find("recording").hidden = !recording;
+  find("recording").className = recording?.on ? "on" : "off";
+  find("recording").textContent = `${recording?.on ? "recording" : "not recording"}${room}`;
   const heat = state.temperature;
   const celsius = (value) => (value === null ? "-" : `${value.toFixed(1)} °C`);
   find("heat").hidden = !heat;

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -44,17 +45,26 @@ IN_FLIGHT = 2  # frames on the way to a browser: one shown, one coming
 class PageServer:
     """Serves the page until it is closed. Raises InputError where it cannot listen.
 
-    token: asked for from everybody; None only on loopback. complain: told of errors. Nothing is encoded while nobody
-    watches.
+    token: asked for from everybody; None only on loopback. watch_token: lets in, too, but changes nothing. complain:
+    told of errors. Nothing is encoded while nobody watches.
     """
 
-    def __init__(self, address: Address, token: str | None, view: RunView, complain: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        address: Address,
+        token: str | None,
+        view: RunView,
+        complain: Callable[[str], None],
+        *,
+        watch_token: str | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self._view = view
         self._pictures = Pictures()
         self._verdict = Verdict(view)
         self._encoder = ThreadPoolExecutor(1, "serve-encode")
         self._watchers: set[_Watcher] = set()
-        guard = Guard(token)
+        guard = self._guard = Guard(token, watch_token=watch_token)
         app = web.Application(middlewares=[guard.middleware], client_max_size=4096)
         for file in files(__package__).iterdir():
             kind = KINDS.get(Path(file.name).suffix)
@@ -65,7 +75,7 @@ class PageServer:
         app.router.add_post("/switch", self._switch)
         app.router.add_post("/prompt", self._prompt)
         app.on_shutdown.append(self._leave)
-        self._site = Site("--serve", address, app, guard, complain)
+        self._site = Site("--serve", address, app, guard, complain, tls)
         self.address = self._site.address
         view.on_result = self._woken
 
@@ -94,14 +104,21 @@ class PageServer:
         if watcher.sending is not None:
             watcher.wake.set()
             await watcher.sending
-        await watcher.socket.send_str(json.dumps(self._state()))
+        await watcher.socket.send_str(json.dumps(self._state(watcher)))
         await watcher.socket.close(code=WSCloseCode.GOING_AWAY, message=b"ended")
 
-    def _state(self) -> dict[str, Any]:
-        """The run's figures, whether all is well, and the cameras' past: [seconds since 1970, camera, state]."""
+    def _state(self, watcher: _Watcher) -> dict[str, Any]:
+        """The run's figures, whether all is well, and the cameras' past: [seconds since 1970, camera, state].
+
+        Who may only watch is offered no switch.
+        """
         troubles = [asdict(trouble) for trouble in self._verdict.troubles()]
         history = self._view.health_of_run.changes()
-        return self._view.snapshot() | {
+        figures = self._view.snapshot()
+        if not watcher.may_change:
+            figures |= {"switches": {}, "prompt": None}
+        return figures | {
+            "recording": self._view.recording(),
             "troubles": redacted(troubles),
             "history": history,
             "palette": self._view.palette,
@@ -137,7 +154,7 @@ class PageServer:
         if len(self._watchers) >= WATCHERS:
             raise web.HTTPServiceUnavailable(text=f"{WATCHERS} browsers are watching already\n")
         socket = web.WebSocketResponse(heartbeat=10.0, max_msg_size=4096, compress=False)
-        watcher = _Watcher(socket)
+        watcher = _Watcher(socket, may_change=self._guard.may_change(request))
         self._watchers.add(watcher)
         try:
             await socket.prepare(request)
@@ -159,7 +176,7 @@ class PageServer:
                 result = self._view.latest
                 if now >= watcher.state_due:
                     watcher.state_due = now + STATE_S
-                    await watcher.socket.send_str(json.dumps(self._state()))
+                    await watcher.socket.send_str(json.dumps(self._state(watcher)))
                 elif watcher.owed and result is not None and result is not watcher.sent and now >= watcher.frame_due:
                     watcher.frame_due, watcher.sent = now + FRAME_S, result
                     watcher.owed -= 1
@@ -174,8 +191,8 @@ class PageServer:
 class _Watcher:
     """One browser: what it asked for, what it got."""
 
-    def __init__(self, socket: web.WebSocketResponse) -> None:
-        self.socket = socket
+    def __init__(self, socket: web.WebSocketResponse, may_change: bool) -> None:
+        self.socket, self.may_change = socket, may_change
         self.wake = asyncio.Event()
         self.views: tuple[str, ...] = ()
         self.owed = 0

@@ -67,6 +67,41 @@ function follow(event) {
   slide();
 }
 
+// What is on the screen, as a file; a swiped picture as it is swiped.
+function snapshot() {
+  const [first, second] = ["first", "second"].map(find);
+  const beside = mode === "side by side";
+  const canvas = document.createElement("canvas");
+  canvas.width = first.width + (beside ? second.width : 0);
+  canvas.height = first.height;
+  const context = canvas.getContext("2d");
+  context.drawImage(first, 0, 0);
+  const share = Number(find("slider").value) / 100;
+  if (mode === "blend") context.globalAlpha = 1 - share;
+  if (beside) context.drawImage(second, first.width, 0, second.width, canvas.height);
+  else if (mode === "blend") context.drawImage(second, 0, 0, canvas.width, canvas.height);
+  else if (mode === "swipe") {
+    const from = share * second.width;
+    const to = share * canvas.width;
+    context.drawImage(second, from, 0, second.width - from, second.height, to, 0, canvas.width - to, canvas.height);
+  }
+  const link = element("a", "");
+  link.download = `fusecam ${find("clock").textContent.replaceAll(":", "-")}.jpg`;
+  canvas.toBlob((blob) => {
+    link.href = URL.createObjectURL(blob);
+    link.click();
+    URL.revokeObjectURL(link.href);
+  }, "image/jpeg", 0.92);
+}
+
+function fill() {
+  if (document.fullscreenElement) document.exitFullscreen();
+  else find("stage").requestFullscreen();
+}
+
+find("snapshot").addEventListener("click", snapshot);
+find("full").addEventListener("click", fill);
+find("full").hidden = !document.fullscreenEnabled;
 find("modes").append(...MODES.map((name) => element("button", name)));
 find("modes").addEventListener("click", ({ target }) => MODES.includes(target.textContent) && choose(target.textContent));
 for (const [id, first] of [["first-of", "visible"], ["second-of", "infrared"]]) {

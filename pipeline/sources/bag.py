@@ -124,7 +124,7 @@ class BagSource:
                 messages = bag.messages(_connections(bag, self._topic), bag.start_time + part * step)
                 with suppress(Exception):  # counted and said when it is read for good
                     connection, recorded_ns, data = next(iter(messages))
-                    pictures.make(_decoded(_message(bag, connection, data)), recorded_ns)
+                    pictures.make(decoded(_message(bag, connection, data)), recorded_ns)
         polarity.settle()
         return polarity
 
@@ -135,7 +135,7 @@ class BagSource:
         for connection, recorded_ns, data in _all_messages(bag, self._topic, self._spec, health):
             try:
                 message = _message(bag, connection, data)
-                stored = _decoded(message)
+                stored = decoded(message)
                 stamp_ns = message.header.stamp.sec * 1_000_000_000 + message.header.stamp.nanosec
                 if stamp_ns <= 0:
                     stamp_ns = recorded_ns
@@ -236,7 +236,7 @@ def _message(bag: Reader, connection: Connection, data: bytes) -> Any:
     return get_typestore(Stores.ROS2_HUMBLE).deserialize_cdr(data, connection.msgtype)
 
 
-def _decoded(message: Any) -> npt.NDArray[Any]:
+def decoded(message: Any) -> npt.NDArray[Any]:
     """The picture of a message as stored: (H, W) or (H, W, C), RGB. ValueError for what is not known."""
     if hasattr(message, "format"):
         return _decompressed(message)

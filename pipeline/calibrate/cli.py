@@ -161,6 +161,24 @@ def reference(
     raise typer.Exit(record_reference(ir, vis, rig, out or rig, *_pairs(pairs), offset_ms, console))
 
 
+@app.command()
+def points(
+    table: Annotated[Path, typer.Argument(metavar="CSV", help="Columns x_vis,y_vis,x_ir,y_ir, in pixels.")],
+    ir: Annotated[str, option("--ir", panel=WHAT, metavar="SOURCE", help="Infrared, for the size of its pictures.")],
+    vis: Annotated[str, option("--vis", panel=WHAT, metavar="SOURCE", help="Visible, likewise.")],
+    out: Annotated[Path, option("--out", "-o", panel=OUTPUT, metavar="YAML", help="Rig file to write.")],
+) -> None:
+    """Calibrate from points picked by hand, as a last resort: a homography.
+
+    Pick the same distant places in one image of each camera, eight or more, near
+    the corners too. The first pixel is (0, 0).
+    """
+    from ...engines.host.terminal import Terminal
+    from .points import calibrate_points
+
+    raise typer.Exit(calibrate_points(table, ir, vis, out, Terminal(stderr=True, emoji=False)))
+
+
 def view_rig(
     ir: Annotated[str, option("--ir", panel=WHAT, metavar="SOURCE", help="Infrared: camera, video or images.")],
     vis: Annotated[str, option("--vis", panel=WHAT, metavar="SOURCE", help="Visible: likewise.")],

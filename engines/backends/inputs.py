@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
 from ..base import EngineError, Pixels
@@ -9,6 +11,20 @@ from ..warp import Shape, Warp
 
 SMALLEST = 32
 """Least width and height in pixels: below it the windows of the physics see nothing but border."""
+LARGEST = 8192
+"""Most pixels in width or height of a file for other runtimes: tried. At twice that, maps stacked at full size would
+pass 2^31 bytes."""
+
+
+def parse_size(text: str, option: str = "--size") -> tuple[int, int]:
+    """Width and height of `WxH`, odd ones too. EngineError, which names the option, for anything else."""
+    match = re.fullmatch(r"(\d{1,6})x(\d{1,6})", text)
+    if match is None:
+        raise EngineError(f"{option} {text}: give width and height in pixels, for example 640x480")
+    width, height = int(match[1]), int(match[2])
+    if not all(SMALLEST <= side <= LARGEST for side in (width, height)):
+        raise EngineError(f"{option} {text}: give {SMALLEST} to {LARGEST} pixels for each side")
+    return width, height
 
 
 def check_pair(name: str, visible: Pixels, infrared: Pixels, warp: Warp | Pixels) -> Warp:

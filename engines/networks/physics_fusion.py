@@ -98,7 +98,7 @@ class PhysicsFusion(Network):
         calm = base + trust * (bright - base)
 
         hot = valid * _smooth((thermal - around) / contrast, 0.0, 0.35)
-        glow = thermal * (0.85 / (mean_thermal + contrast)).clamp(1, 1.6)
+        glow = thermal * (0.85 / (mean_thermal + contrast)).clamp(1.0, 1.6)
         detail = pick * (torch.minimum(thermal, around + 0.15 * contrast) - base_cool)
         fused = (calm + hot * (glow - calm).clamp(min=0) + (1 - hot) * detail).clamp(0, 1)
         follow = ((fused + 0.1) / (calm + 0.1)).clamp(max=1.3)

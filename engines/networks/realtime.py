@@ -355,7 +355,7 @@ def warmth(thermal: Tensor, fused: Tensor, means: Tensor, valid: Tensor, hue: Te
     """
     of_thermal, of_fused = means.chunk(2, dim=1)
     wanted = WARM * (thermal - of_thermal) - SHOWN * (fused - of_fused).clamp(min=0) - LEAST
-    return hue * valid * wanted.clamp(0, MOST) * thermal.new_tensor(AMBER).reshape(1, 3, 1, 1)
+    return hue * valid * wanted.clamp(0.0, MOST) * thermal.new_tensor(AMBER).reshape(1, 3, 1, 1)
 
 
 def trusted_chroma(clear: Tensor, base: Tensor) -> Tensor:
@@ -376,7 +376,7 @@ def floor_of(thermal: Tensor, valid: Tensor, memory: Memory | None = None) -> Te
     thermal, valid: (N, 1, H, W) in [0, 1]; the mean is over the valid area.
     """
     mean = (thermal * valid).mean((2, 3), True) / valid.mean((2, 3), True).clamp(min=1e-2)
-    return (memory or Memory()).steady((mean - FLOOR).clamp(0, 0.9))
+    return (memory or Memory()).steady((mean - FLOOR).clamp(0.0, 0.9))
 
 
 def without_floor(thermal: Tensor, floor: Tensor) -> Tensor:

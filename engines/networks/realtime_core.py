@@ -180,7 +180,7 @@ def clamp(x: Tensor, low: float, high: float, scale: Tensor | float = 1.0) -> Te
 
     scale: of that little, where the gradient is steep.
     """
-    clamped = x.clamp(low, high)
+    clamped = x.clamp(float(low), float(high))  # the exporter to ONNX takes no mixture
     return clamped + 0.1 * scale * (x - x.detach()) if x.requires_grad else clamped
 
 

@@ -68,9 +68,10 @@ def compile_command(
     """
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+    from ..backends.inputs import parse_size
     from ..host.terminal import Terminal, markup
     from ..warp import Shape
-    from .compile import NOT_RUN, compile_engine, parse_size, parse_targets
+    from .compile import NOT_RUN, compile_engine, parse_targets
 
     heat = None if infrared is None else parse_size(infrared, "--infrared")
     shape, targets = Shape.of(*parse_size(size), heat, reduce), parse_targets(target)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -13,27 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from .. import registry
-from ..backends.inputs import SMALLEST
 from ..base import EngineError
 from ..warp import Shape
 from . import files, layers
 from .build import TARGETS, Built, build, tensorrt_rtx
 from .layers import Layer, Value
 
-LARGEST = 8192
-"""Most pixels in width or height: tried. At twice that, maps stacked at full size would pass 2^31 bytes."""
 NOT_RUN = "built without a GPU: not run, and not compared with the network"
-
-
-def parse_size(text: str, option: str = "--size") -> tuple[int, int]:
-    """Width and height of `WxH`, odd ones too. EngineError, which names the option, for anything else."""
-    match = re.fullmatch(r"(\d{1,6})x(\d{1,6})", text)
-    if match is None:
-        raise EngineError(f"{option} {text}: give width and height in pixels, for example 640x480")
-    width, height = int(match[1]), int(match[2])
-    if not all(SMALLEST <= side <= LARGEST for side in (width, height)):
-        raise EngineError(f"{option} {text}: give {SMALLEST} to {LARGEST} pixels for each side")
-    return width, height
 
 
 def parse_targets(text: str) -> list[str]:

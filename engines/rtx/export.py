@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from ..backends.graph import INPUTS, ImagePath, examples
-from ..base import EngineError
+from ..export.graph import serialized, tidied, traced
 from ..warp import Shape
 
 if TYPE_CHECKING:
     from ..networks.io import Network
 
-_LARGEST_FOLDED = 1 << 28
-"""Elements of a constant: the interpolation matrices are to be folded too, which is not the default."""
 _WIDENED = ("ReduceMax", "ReduceMin", "ReduceSum", "Abs")
 
 
@@ -27,34 +22,11 @@ def export(name: str, module: Network, shape: Shape) -> bytes:
     controls and state float32. The bytes depend on nothing but the network, its weights, the sizes and the versions of
     the exporter. EngineError for an operator that ONNX does not have.
     """
-    from onnx_ir import serde
-    from onnx_ir.passes.common import ClearMetadataAndDocStringPass, DeduplicateInitializersPass
-    from onnxscript import optimizer
-
     path = ImagePath(module.half(), shape.reduce).eval()
-    try:
-        with warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("ignore")  # the exporter's own deprecations
-            program = torch.onnx.export(
-                path,
-                examples(shape),
-                dynamo=True,
-                verbose=False,
-                input_names=INPUTS,
-                output_names=path.outputs,
-            )
-    except torch.onnx.errors.OnnxExporterError as error:
-        reason = " ".join(str(error.__cause__ or error).split())[:300]
-        raise EngineError(f"{name}: cannot be exported to ONNX: {reason}") from error
-    assert program is not None
-    model = program.model
+    model = traced(name, path, examples(shape), INPUTS, path.outputs)
     _narrow(model)
     _multiply(model)
-    optimizer.fold_constants(model, input_size_limit=_LARGEST_FOLDED, output_size_limit=_LARGEST_FOLDED)
-    optimizer.remove_unused_nodes(model)
-    DeduplicateInitializersPass(size_limit=_LARGEST_FOLDED)(model)  # every filter brings its matrices along
-    ClearMetadataAndDocStringPass()(model)  # paths of this machine
-    return bytes(serde.serialize_model(model).SerializeToString())
+    return serialized(tidied(model))
 
 
 def _narrow(model: Any) -> None:

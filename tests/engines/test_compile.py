@@ -22,6 +22,7 @@ from torch import Tensor
 
 from fusecam.engines import EngineError, registry
 from fusecam.engines.backends.graph import INPUTS, OUTPUTS, ImagePath, examples
+from fusecam.engines.backends.inputs import parse_size
 from fusecam.engines.backends.ov import ov
 from fusecam.engines.build.parity import gate_warp
 from fusecam.engines.networks.average import Average
@@ -30,7 +31,7 @@ from fusecam.engines.networks.smoothing import CONTROLS, STATE
 from fusecam.engines.rtx import build as building
 from fusecam.engines.rtx import compile as compiling
 from fusecam.engines.rtx import export as exporting
-from fusecam.engines.rtx.compile import compile_engine, parse_size, parse_targets
+from fusecam.engines.rtx.compile import compile_engine, parse_targets
 from fusecam.engines.rtx.layers import Layer, Value, built, refusals
 from fusecam.engines.warp import Shape
 

@@ -1,0 +1,108 @@
+"""The networks as float modules of planar images: what compilers for other hardware take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..backends.graph import OUTPUTS, ImagePath
+from ..detection.weights import DETECTOR_NAMES, load_detector
+from ..networks.io import Network
+from ..networks.smoothing import CONTROLS, STATE
+from ..networks.tasks import TASKS
+
+DETECTOR = "detector"
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """An input or output. about: range, layout, meaning."""
+
+    name: str
+    about: str
+
+
+INPUTS = (
+    Port("visible", "RGB, 0 to 1"),
+    Port("infrared", "0 to 1, white-hot, on the visible grid (warp it first)"),
+    Port("coverage", "1 where infrared is valid, 0 where it is not"),
+    Port(
+        "controls",
+        f"strengths of {', '.join(task.name for task in TASKS)}, hue: 0 to 1, -1: chosen by the network; then `state` "
+        f"of the frame before ({STATE}); then its weight, exp(-seconds), 0 for single images",
+    ),
+)
+_ABOUT = {
+    "fused": "RGB, 0 to 1",
+    "restored": "visible without haze, RGB, 0 to 1",
+    "haze_density": "1 - transmission, 0 to 1",
+    "illumination": "0 to 1",
+    "unlifted": "fused without enhancement, for the detector, RGB, 0 to 1",
+    "state": "for `controls` of the next frame",
+}
+DETECTOR_INPUT = Port("images", "RGB, 0 to 1; the frame scaled to fit, 114/255 around it")
+DETECTOR_OUTPUT = Port(
+    "output0",
+    f"for each anchor centre x, y, width, height in pixels of the input, then scores of "
+    f"{', '.join(DETECTOR_NAMES.values())}; before non-maximum suppression",
+)
+
+
+class FusionGraph(nn.Module):
+    """A fusion network whose images are (1, 3, H, W) or (1, 1, H, W) float32 in [0, 1]."""
+
+    def __init__(self, network: Network) -> None:
+        """network: takes registered infrared."""
+        super().__init__()
+        self.network = network
+        names = (name for name in ImagePath(network).outputs if name != OUTPUTS[4])
+        self.outputs = tuple(Port(name, _ABOUT[name]) for name in names)
+
+    def forward(self, visible: Tensor, infrared: Tensor, coverage: Tensor, controls: Tensor) -> tuple[Tensor, ...]:
+        """See INPUTS and `outputs`."""
+        levels = (255 * visible).permute(0, 2, 3, 1), 255 * infrared[:, 0], 255 * coverage[:, 0]
+        *images, state = self.network(*levels, controls.reshape(CONTROLS))
+        planes = (image.permute(0, 3, 1, 2) if image.ndim == 4 else image.unsqueeze(1) for image in images)
+        return *(plane.float() * (1 / 255) for plane in planes), state
+
+    def examples(self, width: int, height: int) -> tuple[Tensor, ...]:
+        """Zeros for every input."""
+        planes = (torch.zeros(1, channels, height, width) for channels in (3, 1, 1))
+        return *planes, torch.zeros(1, CONTROLS)
+
+
+class DetectorGraph(nn.Module):
+    """The detector on (1, 3, H, W) float32 in [0, 1], H and W multiples of 32, as Ultralytics exports one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        from ..detection.quiet import ultralytics
+
+        ultralytics()  # imported here first, so that it stays quiet
+        self.detector = load_detector()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(1, 4 + classes, anchors)."""
+        raw: Tensor = self.detector(images)[0]
+        return raw
+
+
+def without_bytes(model: Any) -> None:
+    """Casts to uint8 become what they do to 0 to 255: rounding down. Most compilers know no bytes inside a graph."""
+    from onnx_ir import DataType, Node
+    from onnx_ir.convenience import replace_all_uses_with
+
+    for node in list(model.graph):
+        if node.op_type == "Cast" and node.attributes["to"].as_int() == DataType.UINT8:
+            floor = Node("", "Floor", [node.inputs[0]], name=f"{node.name}_floor")
+            (made,), (bytes_,) = floor.outputs, node.outputs
+            made.name, made.dtype, made.shape = f"{bytes_.name}_level", DataType.FLOAT, bytes_.shape
+            model.graph.insert_before(node, floor)
+            replace_all_uses_with(bytes_, made)
+            model.graph.remove(node, safe=True)
+        for value in node.outputs:
+            if value.dtype == DataType.UINT8:
+                value.dtype = DataType.FLOAT

@@ -237,6 +237,7 @@ class RecordConfig(_Section):
     """A recording beside the output, in segments that survive a killed process."""
 
     folder: Path | None = Field(None, description="none: no recording")
+    counts: bool = Field(True, description="infrared of over 8 bits as its counts (FFV1, .mkv); else as shown (.mp4)")
     segment_s: float = Field(60.0, gt=1, description="length of a segment")
     quota_gb: float | None = Field(20.0, gt=0, description="size from which the oldest files go; none: no limit")
     events: bool = Field(False, description="also a clip around every detection, in the folder's `events`")

@@ -18,13 +18,13 @@ MANIFEST = "fusecam-manifest.txt"
 EVENTS = "events"
 TRACKS = {"fused": "frames", "visible": "visible", "infrared": "infrared"}
 """Each with the name of its lines: TIME_fused.mp4 has TIME_frames.jsonl."""
-ENDINGS = [f"{track}.mp4" for track in TRACKS] + [f"{lines}.jsonl" for lines in TRACKS.values()]
+ENDINGS = ["infrared.mkv"] + [f"{track}.mp4" for track in TRACKS] + [f"{lines}.jsonl" for lines in TRACKS.values()]
 _HEAD = (
     "# Files that fusecam recorded here, oldest first. Only these are removed when room is needed;"
     " take out a line to keep its file.\n"
 )
 _STEM = r"\d{8}T\d{6}\.\d{3}Z"
-_FILE = re.compile(rf"{_STEM}_[a-z]+\.(mp4|jsonl)|{EVENTS}/{_STEM}\.mp4")
+_FILE = re.compile(rf"{_STEM}_[a-z]+\.(mp4|mkv|jsonl)|{EVENTS}/{_STEM}\.mp4")
 _CLAIM = re.compile(_STEM)
 _COMPACT = 5000  # names of removed files, after which the manifest is written anew
 

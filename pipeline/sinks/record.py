@@ -28,7 +28,8 @@ class RecordSink:
     TIME_infrared.mp4 with .jsonl of their names, TIME the UTC time of the segment's start.
 
     Fused are the results, without overlay; the other two hold every frame that the cameras gave (`take`), before any is
-    left out, at its own capture time: they replay the drive. Each track has its own thread. The videos are fragmented
+    left out, at its own capture time: they replay the drive. Infrared of over 8 bits is kept as the camera's counts, in
+    TIME_infrared.mkv, unless `counts` is off. Each track has its own thread. The videos are fragmented
     mp4: a process that is killed leaves them playable but for their last second. Presentation times count microseconds
     from the segment's start; every line has `utc` and `at` (seconds in the video), and is on the disk's cache when its
     frame is. What the recorder may remove is in its manifest. A disk that refuses ends the file, is counted and tried
@@ -62,6 +63,7 @@ class RecordSink:
         folder = self._folder = config.folder
         self.health = SinkHealth()
         self._run, self._doubts, self._on = health, doubts, on
+        self._counts = config.counts
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as e:
@@ -98,7 +100,8 @@ class RecordSink:
             return
         self._segments.saw(frame)
         line: CameraLine = {"version": 1, "frame": frame.sequence, "time": round(frame.time_ns / 1e9, 6)}
-        track.put(Shot(frame.pixels, frame.time_ns, self._segments.utc_ns(frame), line))
+        image = frame.counts if self._counts and frame.counts is not None else frame.pixels
+        track.put(Shot(image, frame.time_ns, self._segments.utc_ns(frame), line))
 
     def write(self, result: Result) -> None:
         """Record a result."""

@@ -9,15 +9,17 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from threading import Condition, Thread
-from typing import Annotated, NotRequired
+from typing import Annotated, Any, NotRequired
 
+import numpy as np
+import numpy.typing as npt
 from pydantic import Field
 from typing_extensions import TypedDict
 
 from ...calib.yaml_file import Version
 from ..config import OutputConfig
-from ..core.frames import Pixels
 from ..core.stderr import FULL
+from .counts import CountsEncoder
 from .encoder import Encoder
 from .jsonl import At, Line, Utc
 from .manifest import TRACKS, Manifest, Sure
@@ -25,7 +27,7 @@ from .retention import Keeper
 from .segments import Segment, Segments, iso
 
 _TICKS = 1_000_000  # per second
-_KEY_US = 1_000_000  # from one key frame, which ends a fragment, to the next
+_KEY_S = 1  # from one key frame, which ends a fragment, to the next
 RETRY_S = 5.0
 _LONGEST_QUEUE = 64  # frames
 _MOST_BYTES = 32 << 20  # of waiting frames
@@ -43,9 +45,12 @@ class CameraLine(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """A picture to record, its times on its own clock and UTC, and its line. found: whether it shows a detection."""
+    """A picture to record, its times on its own clock and UTC, and its line. found: whether it shows a detection.
 
-    image: Pixels
+    image: uint8, (H, W, 3) RGB or (H, W); or (H, W) uint16, counts, of which no bit is lost.
+    """
+
+    image: npt.NDArray[Any]
     time_ns: int
     utc_ns: int
     line: Line | CameraLine
@@ -53,7 +58,7 @@ class Shot:
 
 
 class Track:
-    """Writes TIME_NAME.mp4 and its lines for every segment. Whoever puts a frame here waits for no disk.
+    """Writes TIME_NAME.mp4 (.mkv of counts) and its lines for every segment. Whoever puts a frame waits for no disk.
 
     Live, a frame for which there is no room in the queue is left out; else `put` waits. A disk that refuses ends the
     file; the keeper is asked for room, and where there is none the track tries again every `RETRY_S` seconds.
@@ -165,7 +170,7 @@ class Track:
 
     def _write(self, shot: Shot) -> None:
         file = self._file
-        ends = file is None or file.shape != shot.image.shape
+        ends = file is None or file.kind != (shot.image.shape, shot.image.dtype)
         segment = self._segments.at(shot.time_ns, shot.utc_ns, self._last if ends else None)
         if file is not None and not ends and segment.start_ns < file.segment.start_ns:  # times went back
             segment = file.segment
@@ -202,18 +207,24 @@ class Track:
 class _File:
     """A track's files of one segment."""
 
-    def __init__(self, name: str, segment: Segment, image: Pixels, manifest: Manifest, output: OutputConfig) -> None:
-        self.segment, self.shape = segment, image.shape
+    def __init__(
+        self, name: str, segment: Segment, image: npt.NDArray[Any], manifest: Manifest, output: OutputConfig
+    ) -> None:
+        self.segment, self.kind = segment, (image.shape, image.dtype)
         self._count = 0
-        self._last_us = -1
-        self._keyed_us = -_KEY_US
-        self._encoder: Encoder | None = None
+        self._last = -1
+        self._keyed: int | None = None
+        self._encoder: Encoder | CountsEncoder | None = None
+        counts = image.dtype == np.uint16
         self._files: list[Sure] = []
         try:
-            for ending in (f"{name}.mp4", f"{TRACKS[name]}.jsonl"):
+            for ending in (f"{name}.{'mkv' if counts else 'mp4'}", f"{TRACKS[name]}.jsonl"):
                 self._files.append(manifest.create(f"{segment.stem}_{ending}"))
             shape = "mp4", image, _TICKS, None
-            self._encoder = Encoder(self._files[0], *shape, output.preset, output.crf, fragments=True)
+            if counts:
+                self._encoder = CountsEncoder(self._files[0], image)
+            else:
+                self._encoder = Encoder(self._files[0], *shape, output.preset, output.crf, fragments=True)
         except BaseException:
             self.abandon()
             raise
@@ -221,13 +232,14 @@ class _File:
     def write(self, shot: Shot) -> None:
         """Add a frame."""
         assert self._encoder is not None
-        at_us = max((shot.time_ns - self.segment.start_ns) // 1000, self._last_us + 1)
-        self._last_us = at_us
-        key = at_us - self._keyed_us >= _KEY_US
+        ticks = self._encoder.timescale
+        tick = max((shot.time_ns - self.segment.start_ns) * ticks // 1_000_000_000, self._last + 1)
+        self._last = tick
+        key = self._keyed is None or tick - self._keyed >= _KEY_S * ticks
         if key:
-            self._keyed_us = at_us
-        self._encoder.write(shot.image, at_us, key)
-        line = {**shot.line, "utc": iso(shot.utc_ns), "at": at_us / _TICKS}
+            self._keyed = tick
+        self._encoder.write(shot.image, tick, key)
+        line = {**shot.line, "utc": iso(shot.utc_ns), "at": tick / ticks}
         self._files[1].write(json.dumps(line, allow_nan=False).encode() + b"\n")
         self._count += 1
 

@@ -1,0 +1,129 @@
+"""Infrared of over 8 bits is recorded as the camera's counts, and replays as it was."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import closing
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+from fusecam.pipeline.config import OutputConfig, RecordConfig, SourceConfig
+from fusecam.pipeline.core.doubts import Doubts
+from fusecam.pipeline.core.frames import Frame
+from fusecam.pipeline.core.health import Health
+from fusecam.pipeline.sinks.manifest import MANIFEST, Manifest
+from fusecam.pipeline.sinks.record import RecordSink
+from fusecam.pipeline.sinks.retention import Keeper
+from fusecam.pipeline.sources import open_source
+
+from .clips import write_video
+
+FPS, COUNT = 10, 25
+
+
+def counts(index: int) -> np.ndarray:
+    """A ramp of 14 bits with noise, and a warm block that moves."""
+    scene = np.random.default_rng(index).integers(7000, 7060, (48, 64)) + np.arange(64) * 20
+    scene[10:20, 2 * index % 50 :][:, :8] += 3000
+    return scene.astype(np.uint16)
+
+
+def frames(path: Path, camera: str = "infrared") -> list[Frame]:
+    with closing(open_source(str(path), camera, SourceConfig())) as source:
+        return list(source)
+
+
+def camera_file(path: Path) -> list[Frame]:
+    pictures = [counts(k) for k in range(COUNT)]
+    times = [k * 1000 // FPS for k in range(COUNT)]
+    return frames(write_video(path, times, Fraction(1, 1000), "ffv1", "gray16le", pictures=pictures, layout="gray16le"))
+
+
+def record(folder: Path, given: list[Frame], **settings: object) -> Health:
+    health = Health()
+    config = RecordConfig(folder=folder, **settings)
+    recording = RecordSink(config, OutputConfig(), health, Doubts(), lambda: True, True)
+    for frame in given:
+        recording.take(frame)
+    recording.close(True)
+    return health
+
+
+def test_counts_are_kept_to_the_bit_and_replay_as_they_were(tmp_path: Path) -> None:
+    given = camera_file(tmp_path / "camera.mkv")
+    health = record(tmp_path / "out", given, segment_s=60)
+    assert health.counters("infrared")["recorded"] == COUNT
+    (path,) = (tmp_path / "out").glob("*_infrared.mkv")
+    with av.open(str(path)) as clip:
+        assert clip.streams.video[0].codec_context.name == "ffv1"
+    replayed = frames(path)
+    assert len(replayed) == COUNT
+    for index, (frame, again) in enumerate(zip(given, replayed, strict=True)):
+        assert again.counts is not None and np.array_equal(again.counts, counts(index))
+        assert np.array_equal(again.pixels, frame.pixels)
+        assert abs((again.time_ns - replayed[0].time_ns) - (frame.time_ns - given[0].time_ns)) <= 1_000_000
+
+
+def test_the_lines_have_the_times_of_the_video(tmp_path: Path) -> None:
+    began = time.monotonic_ns()
+    given = [
+        replace(frame, time_ns=began + k * 104_166_667, clock="monotonic")
+        for k, frame in enumerate(camera_file(tmp_path / "camera.mkv"))
+    ]
+    record(tmp_path / "out", given, segment_s=2)
+    paths = sorted((tmp_path / "out").glob("*_infrared.mkv"))
+    assert len(paths) == 2
+    for path in paths:
+        lines = [json.loads(line) for line in path.with_suffix(".jsonl").read_text().splitlines()]
+        with av.open(str(path)) as clip:
+            times = [float(packet.pts * packet.time_base) for packet in clip.demux(video=0) if packet.size]
+        assert times == [line["at"] for line in lines]
+
+
+def test_pixels_instead_where_asked_and_of_eight_bits(tmp_path: Path) -> None:
+    given = camera_file(tmp_path / "camera.mkv")
+    record(tmp_path / "shown", given, counts=False)
+    record(tmp_path / "eight", [replace(frame, counts=None) for frame in given])
+    for folder in ("shown", "eight"):
+        assert [path.suffix for path in (tmp_path / folder).glob("*_infrared.m*")] == [".mp4"]
+
+
+def test_counts_that_end_begin_another_file_and_all_are_ours(tmp_path: Path) -> None:
+    given = camera_file(tmp_path / "camera.mkv")
+    mixed = [replace(frame, counts=None) if k >= 15 else frame for k, frame in enumerate(given)]
+    health = record(tmp_path / "out", mixed)
+    found = sorted(path.suffix for path in (tmp_path / "out").glob("*_infrared.m*"))
+    assert found == [".mkv", ".mp4"] and health.counters("infrared")["recorded"] == COUNT
+    (tmp_path / "out" / "20200101T000000.000Z_infrared.mkv").write_bytes(b"somebody's")
+    Keeper(Manifest(tmp_path / "out"), 1e-9).close()
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {MANIFEST, "20200101T000000.000Z_infrared.mkv"}
+
+
+def test_a_killed_process_leaves_all_but_the_last_second(tmp_path: Path) -> None:
+    code = (
+        "import sys, time, pathlib; from dataclasses import replace;"
+        "from fusecam.pipeline.sinks.counts import CountsEncoder;"
+        "from fusecam.pipeline.sinks.manifest import Manifest; import numpy as np;"
+        "file = Manifest(pathlib.Path(sys.argv[1])).create('20200101T000000.000Z_infrared.mkv');"
+        "scene = np.random.default_rng(0).integers(7000, 9000, (48, 64)).astype(np.uint16);"
+        "encoder = CountsEncoder(file, scene);"
+        "[encoder.write(scene + k, 100 * k) for k in range(50)]; print('on', flush=True); time.sleep(100)"
+    )
+    other = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE)
+    assert other.stdout is not None and other.stdout.readline() == b"on\n"
+    os.kill(other.pid, signal.SIGKILL)
+    other.wait()
+    other.stdout.close()
+    left = frames(tmp_path / "20200101T000000.000Z_infrared.mkv")
+    assert 38 <= len(left) <= 50
+    scene = np.random.default_rng(0).integers(7000, 9000, (48, 64)).astype(np.uint16)
+    assert all(np.array_equal(frame.counts, scene + k) for k, frame in enumerate(left))

@@ -84,6 +84,20 @@ class Manifest:
             there = [(group, size) for group, size in found.items() if size is not None]
             return sorted(there, key=lambda each: each[0].startswith(EVENTS))  # stable
 
+    def videos(self) -> dict[str, int]:
+        """The listed videos that are there, oldest first, each with its bytes; a link is none of ours."""
+        with self._lock, self._opened() as descriptor:
+            self._read(descriptor)
+            names = [name for listed in self._groups.values() for name in listed if name.endswith(".mp4")]
+        found = {}
+        for name in names:
+            path = self.folder / name
+            with suppress(OSError):
+                status = path.lstat()
+                if stat.S_ISREG(status.st_mode) and (path.parent == self.folder or not path.parent.is_symlink()):
+                    found[name] = status.st_size
+        return found
+
     def remove(self, group: str) -> bool:
         """Remove the files of a group. False where one of them is being written or may not be removed."""
         with self._lock, ExitStack() as held:

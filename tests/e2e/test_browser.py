@@ -60,9 +60,10 @@ DIMMED = "return document.body.classList.contains('old')"
 class Run:
     """`fusecam` with its page, its metrics and its log."""
 
-    def __init__(self, cameras):
+    def __init__(self, cameras, folder):
         ir, vis = cameras
         arguments = ["--ir", ir.url, "--vis", vis.url, "--serve", ":0", "--metrics", ":0", "--log-json", *QUICK]
+        arguments += ["--record", str(folder)]
         self.process = subprocess.Popen([*COMMAND, *arguments], stderr=subprocess.PIPE, text=True)
         self.log, self.urls, self._listens = [], {}, threading.Event()
         self._reader = threading.Thread(target=self._read)
@@ -100,8 +101,8 @@ def cameras():
 
 
 @pytest.fixture(scope="module")
-def run(cameras):
-    run = Run(cameras)
+def run(cameras, tmp_path_factory):
+    run = Run(cameras, tmp_path_factory.mktemp("recording"))
     yield run
     if run.process.poll() is None:
         run.end(signal.SIGKILL)
@@ -222,6 +223,23 @@ def test_two_pictures_are_compared(run, browser, photograph, tmp_path):
     browser.find_element("id", "full").click()
     eventually(browser, "full screen", lambda b: b.execute_script("return document.fullscreenElement?.id") == "stage")
     browser.find_element("id", "full").click()
+
+
+def test_a_recording_is_played_in_place_of_the_live_picture(run, browser, photograph):
+    browser.get(run.urls["page"])
+    eventually(browser, "the recording light", lambda b: text(b, "recording").startswith("recording, "))
+    browser.find_element("css selector", "#recordings summary").click()
+    find = "//ol[@id='videos']/li/button"
+    eventually(browser, "the list", lambda b: b.find_elements("xpath", find))[0].click()
+    eventually(
+        browser, "it plays", lambda b: b.execute_script("return document.getElementById('video').currentTime > 0")
+    )
+    assert text(browser, "played").startswith("fused of 20")
+    browser.find_element("css selector", "#recordings summary").click()
+    photograph("playback")
+    browser.find_element("id", "live").click()
+    before = shown(browser)
+    eventually(browser, "live again", lambda b: shown(b) > before + 3 and b.execute_script(SPREAD, "first") > 30)
 
 
 def test_a_run_watched_to_its_end(run, browser, photograph):

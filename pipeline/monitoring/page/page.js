@@ -2,6 +2,7 @@
 import { screenAge, tellTime } from "./clock.js";
 import { blank, draw, find } from "./draw.js";
 import { aged, showHead, showState } from "./panel.js";
+import { playing } from "./recordings.js";
 import { judge } from "./status.js";
 import { boxed, offer, wanted } from "./views.js";
 
@@ -45,7 +46,7 @@ function ask() {
 }
 
 // Which picture goes where.
-const places = () => [...wanted(), ...(find("maps").open ? MAPS : [])];
+const places = () => [...(playing() ? [] : wanted()), ...(find("maps").open ? MAPS : [])];
 
 async function showFrame(buffer) {
   const length = new DataView(buffer).getUint32(0, true);

@@ -38,7 +38,7 @@ export function showState(state) {
   find("objects").replaceChildren(words(nowSeen) || "nothing found", element("small", over && `${over} over the run`));
   const { recording } = state;
   const room = recording?.free_gb == null ? "" : `, ${recording.free_gb.toFixed(1)} GB free`;
-  find("recording").hidden = !recording;
+  find("recording").hidden = find("recordings").hidden = !recording;
   find("recording").className = recording?.on ? "on" : "off";
   find("recording").textContent = `${recording?.on ? "recording" : "not recording"}${room}`;
   const heat = state.temperature;

@@ -32,6 +32,7 @@ from ..site import Site
 from ..verdict import Verdict
 from ..view import RunView
 from .pictures import VIEWS, Pictures
+from .recordings import Recordings
 
 KINDS = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
 WATCHERS = 8
@@ -71,6 +72,7 @@ class PageServer:
             if kind is not None:
                 app.router.add_get("/" if file.name == "page.html" else f"/{file.name}", _static(file, kind))
         app.router.add_get("/clock", _clock)
+        Recordings(view.recorded).add_to(app.router)
         app.router.add_get("/stream", self._stream)
         app.router.add_post("/switch", self._switch)
         app.router.add_post("/prompt", self._prompt)

@@ -1,0 +1,62 @@
+// Past events and recordings, played in the place of the live picture; the light goes on telling of the run.
+import { element, find } from "./draw.js";
+
+const STEM = /(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)\.\d+Z/;
+let videos = [];
+
+export const playing = () => !find("playback").hidden;
+
+const kind = (name) => (name.startsWith("events/") ? "events" : name.replace(/.*_|\.mp4/g, ""));
+
+function begun(name) {
+  const [, year, month, day, hour, minute, second] = STEM.exec(name);
+  return new Date(`${year}-${month}-${day}T${hour}:${minute}:${second}Z`).toLocaleString("sv-SE");
+}
+
+async function look() {
+  if (!find("recordings").open) return;
+  try {
+    videos = await (await fetch("/recordings")).json();
+  } catch {
+    return; // the light says that nothing comes any more
+  }
+  const kinds = [...new Set(videos.map(([name]) => kind(name)))].sort();
+  const chosen = find("kind").value || (kinds.includes("events") ? "events" : "fused");
+  find("kind").replaceChildren(...kinds.map((name) => new Option(name, name, false, name === chosen)));
+  list();
+}
+
+function list() {
+  const wanted = videos.filter(([name]) => kind(name) === find("kind").value);
+  find("videos").replaceChildren(
+    ...wanted.map(([name, bytes]) => {
+      const button = element("button", `${begun(name)}, ${(bytes / 1e6).toFixed(1)} MB`);
+      button.addEventListener("click", () => play(name));
+      const item = element("li", "");
+      item.append(button);
+      return item;
+    }),
+  );
+  find("no-videos").hidden = wanted.length > 0;
+}
+
+function play(name) {
+  find("playback").hidden = false;
+  find("played").textContent = `${kind(name)} of ${begun(name)}`;
+  find("video").src = `/recordings/${name}`;
+  find("video").play().catch(() => {}); // "error" tells of it
+}
+
+function stop() {
+  find("playback").hidden = true;
+  find("video").removeAttribute("src");
+  find("video").load();
+}
+
+find("video").addEventListener("error", () => {
+  if (playing()) find("played").textContent = "this recording is gone, or this browser cannot play it";
+});
+find("recordings").addEventListener("toggle", look);
+find("kind").addEventListener("change", list);
+find("again").addEventListener("click", look);
+find("live").addEventListener("click", stop);

@@ -8,6 +8,7 @@ import hashlib
 _STYLE = (
     "body{margin:0;min-height:100vh;display:grid;place-content:center;background:#101214;color:#e8eaec;"
     "font:17px/1.5 system-ui,sans-serif}form{width:min(22rem,88vw);padding:1.25rem;background:#191c1f;"
+    "box-sizing:border-box;"
     "border:1px solid #2c3136;border-radius:8px;display:grid;gap:.75rem}h1{font-size:1.2rem;margin:0}p{margin:0;"
     "color:#9aa2a9}p.wrong{color:#eb6e14}input,button{font:inherit;padding:.6rem .75rem;border-radius:6px;"
     "border:1px solid #4a525a;background:#101214;color:inherit}button{background:#1d4f70;border-color:#56b4e9}"

@@ -59,4 +59,4 @@ find("video").addEventListener("error", () => {
 find("recordings").addEventListener("toggle", look);
 find("kind").addEventListener("change", list);
 find("again").addEventListener("click", look);
-find("live").addEventListener("click", stop);
+for (const id of ["live", "modes"]) find(id).addEventListener("click", stop);

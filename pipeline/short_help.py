@@ -26,6 +26,7 @@ COMMANDS = {
     "engines": "Engine cache: list, clear.",
     "schema": "JSON schema of JSON lines, report, run file, rig file.",
     "compile": "Build a TensorRT-RTX engine.",
+    "export": "Write a network as ONNX.",
 }
 
 

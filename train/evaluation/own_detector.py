@@ -10,7 +10,7 @@ from ...calib.atomic import atomic
 from ...engines.base import Pixels
 from ...engines.detection import DetectorEngine
 from ...engines.detection.weights import DETECTOR_WEIGHTS, detector_names
-from ...engines.host.terminal import markup
+from ...engines.host.terminal import Terminal, markup
 from ..detector.data import VARIANTS, Example, Examples, read_frame
 from ..detector.recipe import DetectorRecipe
 from ..errors import TrainError
@@ -47,7 +47,7 @@ def report(recipe: DetectorRecipe, out: Path, console: Console) -> list[Path]:
     }
     paths = [out / "report.txt", out / "pr_curves.png", out / "worst.png"]
     with atomic(paths[0], TrainError) as aside, aside.path.open("w", encoding="utf-8") as file:
-        for to in (console, Console(file=file, width=100)):
+        for to in (console, Terminal(file=file, width=100, emoji=False)):
             for part, rows in results.items():
                 to.print(table(f"held out, {part}, {len(parts[part])} frames", rows))
                 to.print()

@@ -15,7 +15,9 @@ from fusecam.engines.detection.weights import DETECTOR_WEIGHTS, detector_names, 
 from fusecam.pipeline import cli
 from fusecam.train.detector.annotations import USUAL, Annotations
 from fusecam.train.detector.boxes import read_boxes
+from fusecam.train.detector.fit import fit_detector
 from fusecam.train.detector.network import start_network
+from fusecam.train.detector.recipe import read_detector_recipe
 from fusecam.train.detector.recordings import lay_out, read_recordings
 from fusecam.train.errors import TrainError
 
@@ -162,6 +164,12 @@ def test_from_a_folder_to_a_run_with_the_new_weights(tmp_path: Path, monkeypatch
     files = "--ir", tmp_path / "Ir", "--vis", tmp_path / "Vis", "--out", tmp_path / "o.mp4", "--engine", "average"
     assert run(*files, "--detector", out / "weights.safetensors") == 0
     assert run(*files, "--detector", out / "weights.safetensors", "--classes", "car") == 1
+
+
+def test_the_recipe_for_them_says_what_it_lacks(tmp_path: Path) -> None:
+    recipe = read_detector_recipe(Path(__file__).parents[2] / "train" / "recipes" / "detector_own.yaml")
+    with pytest.raises(TrainError, match="give a file of your recordings with --data FILE"):
+        fit_detector(recipe, tmp_path, bar=False)
 
 
 def test_a_file_of_recordings_trains_a_detector_only(

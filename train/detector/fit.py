@@ -126,6 +126,8 @@ def fit_detector(
     recipe: DetectorRecipe, out: Path, resume: bool = False, devices: str = "auto", bar: bool = True
 ) -> Path:
     """Train; returns the weights' path. Frames are made in OUT/frames, once. Raises TrainError and Interrupted."""
+    if not recipe.data:
+        raise TrainError("data: this recipe names none: give a file of your recordings with --data FILE")
     frames, weights, last = out / "frames", out / "weights.safetensors", out / "last.ckpt"
     out.mkdir(parents=True, exist_ok=True)
     make_images(recipe, frames, bar)

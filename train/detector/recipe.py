@@ -82,7 +82,8 @@ class DetectorRecipe(Strict):
     detector: Network
     names: tuple[str, ...] = tuple(DETECTOR_NAMES.values())
     """Classes, by their numbers in the labels."""
-    data: list[Pairs] = Field(min_length=1)
+    data: list[Pairs]
+    """None where the recordings are named apart, see `recordings`."""
     streets: Streets = Streets()
     engine: str = "realtime"
     """Which engine fuses the training frames."""

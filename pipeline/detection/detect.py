@@ -152,7 +152,7 @@ def _load(weights: Path, confidence: float) -> tuple[Any, dict[int, str], int]:
             model = yolo(str(weights.absolute()), task=task)
             task = str(model.task)
             if task in _TASKS:
-                of = _metadata(weights) if weights.is_dir() else model.model.yaml
+                of = _metadata(weights) if weights.is_dir() else getattr(model.model, "yaml", {})
                 channels = int(of.get("channels", 3))
                 if channels in (3, 4):
                     model.predict(np.zeros((64, 64, channels), np.uint8), conf=confidence, save=False, verbose=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from fractions import Fraction
 from typing import Any
 
@@ -10,10 +9,10 @@ import av
 import numpy as np
 import numpy.typing as npt
 
-from .encoder import Writer
+from .encoder import Muxing, Writer
 
 
-class CountsEncoder:
+class CountsEncoder(Muxing):
     """Counts of one size in, FFV1 (gray16) in Matroska out; playable up to its last second, whatever becomes of the
     process. Every frame can be decoded by itself.
     """
@@ -37,13 +36,3 @@ class CountsEncoder:
         frame = av.VideoFrame.from_ndarray(counts, format="gray16le")
         frame.pts, frame.time_base = tick, Fraction(1, self.timescale)
         self._container.mux(self._stream.encode(frame))
-
-    def finish(self) -> None:
-        """Write what is still inside and the trailer."""
-        self._container.mux(self._stream.encode())
-        self._container.close()
-
-    def abandon(self) -> None:
-        """Free the encoder; what it still writes does not matter."""
-        with suppress(av.FFmpegError, OSError):
-            self._container.close()

@@ -7,8 +7,10 @@ from fractions import Fraction
 from typing import Protocol
 
 import av
+import av.container
 from av.video.frame import PictureType
 from av.video.reformatter import ColorPrimaries, ColorRange, ColorTrc
+from av.video.stream import VideoStream
 
 from ..core.frames import Pixels
 from .rgb_to_yuv import BT601, BT709, layout, yuv_frame
@@ -34,7 +36,24 @@ class Writer(Protocol):
         ...
 
 
-class Encoder:
+class Muxing:
+    """The end of an encoder and its muxer, however it comes."""
+
+    _container: av.container.OutputContainer
+    _stream: VideoStream
+
+    def finish(self) -> None:
+        """Write what is still inside and the trailer."""
+        self._container.mux(self._stream.encode())
+        self._container.close()
+
+    def abandon(self) -> None:
+        """Free the encoder; what it still writes does not matter."""
+        with suppress(av.FFmpegError, OSError):
+            self._container.close()
+
+
+class Encoder(Muxing):
     """Frames of one size in, H.264 out.
 
     Even sizes are yuv420p; odd ones yuv444p, since H.264 cannot crop 4:2:0 to odd sizes: the size stays true, some
@@ -102,13 +121,3 @@ class Encoder:
         frame.pts, frame.time_base = tick, Fraction(1, self.timescale)
         frame.pict_type = PictureType.I if key else PictureType.NONE
         self._container.mux(self._stream.encode(frame))
-
-    def finish(self) -> None:
-        """Write what is still inside and the trailer."""
-        self._container.mux(self._stream.encode())
-        self._container.close()
-
-    def abandon(self) -> None:
-        """Free the encoder; what it still writes does not matter."""
-        with suppress(av.FFmpegError, OSError):
-            self._container.close()

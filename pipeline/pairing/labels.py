@@ -25,19 +25,22 @@ Key = tuple[str, ...]
 
 MARKERS: dict[Camera, tuple[frozenset[str], ...]] = {
     "visible": (
-        frozenset({"vis", "visible", "rgb", "vi", "color", "colour", "visual", "eo", "trainimg", "valimg", "testimg"}),
-        frozenset({"v", "w", "z", "co", "max", "left", "right"}),
+        frozenset(
+            {"vis", "visible", "rgb", "vi", "color", "colour", "visual", "optical", "eo"}
+            | {"trainimg", "valimg", "testimg"}
+        ),
+        frozenset({"v", "w", "z", "wide", "zoom", "co", "max", "left", "right"}),
     ),
     "infrared": (
         frozenset(
-            {"ir", "infrared", "thermal", "lwir", "mwir", "fir", "tir", "irx", "previewdata", "cropinfrared"}
+            {"ir", "infrared", "thermal", "lwir", "mwir", "fir", "tir", "thrm", "irx", "previewdata", "cropinfrared"}
             | {"trainimgr", "valimgr", "testimgr"}
         ),
         frozenset({"t", "i", "inf", "left", "right"}),
     ),
 }
-"""Words of common recorders and public data sets, the clear ones and the faint ones. DJI: T, W, Z, V. Autel: IRX, MAX.
-FLIR ADAS: PreviewData. DroneVehicle: trainimg, trainimgr. VEDAI: co."""
+"""Words of common recorders and public data sets, the clear ones and the faint ones. DJI: T, W, Z, V, THRM, WIDE, ZOOM.
+Autel: IRX, MAX. FLIR ADAS: PreviewData. DroneVehicle: trainimg, trainimgr. VEDAI: co."""
 _LONG = 5
 _TOKEN = re.compile(r"[^\W\d_]+|\d+")
 _EXPORT = re.compile(r"_(?:jpe?g|png|bmp|tiff?)\.rf\.[0-9a-f]{32}$", re.IGNORECASE)

@@ -12,6 +12,8 @@ from .labels import Key, Label, key_of, own_words, plain, segments, tells
 
 MARKED, SHARED = "names without the camera marker", "what both names share"
 _OTHER_RATE = 1.2
+_WHOLE = 0.8  # of a counter's numbers that are there
+_COMMON = 0.2  # of the values of a column that both cameras' names have, where it tells scenes
 _FEW = 3
 """Names from which a word of a recorder can be learned without a doubt."""
 
@@ -97,7 +99,7 @@ def _match(
 
 
 def by_columns(visible: Sequence[Label], infrared: Sequence[Label]) -> Reading | None:
-    """Where all names have as many segments: without the segments of which no value is in the other list too.
+    """Where all names have as many segments: without the segments of which hardly a value is in the other list too.
 
     Those are ids that each camera gives by itself, as to clips. None where the names have no such columns.
     """
@@ -107,7 +109,8 @@ def by_columns(visible: Sequence[Label], infrared: Sequence[Label]) -> Reading |
     if len(widths) != 1:
         return None
     columns, further = list(zip(*rows, strict=True)), list(zip(*others, strict=True))
-    shared = [bool(set(a) & set(b)) for a, b in zip(columns, further, strict=True)]
+    values = [(set(a), set(b)) for a, b in zip(columns, further, strict=True)]
+    shared = [len(a & b) >= max(1, _COMMON * min(len(a), len(b))) for a, b in values]
     kept = [k for k, both in enumerate(shared) if both]
     foreign = [k for k, both in enumerate(shared) if not both and (any(columns[k]) or any(further[k]))]
     if not foreign or not any(len({*columns[k], *further[k]}) > 1 for k in kept):
@@ -136,23 +139,25 @@ def _rows(labels: Sequence[Label], camera: Camera, own: frozenset[str]) -> list[
 
 
 def counters_apart(visible: Sequence[Label], infrared: Sequence[Label]) -> str | None:
-    """What to doubt where names of both cameras only count, without a gap, and not alike; else None."""
-    first, count = [], []
+    """What to doubt where names of both cameras only count, with few gaps, and not alike; else None."""
+    first, last, count = [], [], []
     for labels in (visible, infrared):
         numbers = [re.findall(r"\d+", label[-1]) for label in labels]
         if {len(row) for row in numbers} != {1} or len(numbers) < 2:
             return None
-        flat = sorted(int(row[0]) for row in numbers)
-        if flat != list(range(flat[0], flat[0] + len(flat))):
-            return None
-        first.append(flat[0])
+        flat = {int(row[0]) for row in numbers}
+        first.append(min(flat))
+        last.append(max(flat))
         count.append(len(flat))
-    if count[0] == count[1] and first[0] != first[1]:
+        if count[-1] != len(numbers) or count[-1] < _WHOLE * (last[-1] - first[-1] + 1):
+            return None
+    if first[0] - first[1] == last[0] - last[1] != 0:
         return (
-            f"visible names count from {first[0]}, infrared ones from {first[1]}, both to {count[0]} images: equal "
+            f"visible names count from {first[0]} to {last[0]}, infrared ones from {first[1]} to {last[1]}: equal "
             "numbers are paired, which is wrong if both cameras began together"
         )
-    if first[0] == first[1] and max(count) > _OTHER_RATE * min(count) and max(count) - min(count) > _FEW:
+    gapless = all(n == b - a + 1 for a, b, n in zip(first, last, count, strict=True))
+    if gapless and first[0] == first[1] and max(count) > _OTHER_RATE * min(count) and max(count) - min(count) > _FEW:
         return (
             f"both cameras' names count from {first[0]}, but {count[0]} visible and {count[1]} infrared images: equal "
             "numbers are paired, which is wrong if the cameras ran at different rates"

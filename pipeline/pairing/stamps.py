@@ -14,8 +14,9 @@ from typing import Literal
 
 from .labels import Label
 
-Kind = Literal["epoch", "date", "seconds", "steps"]
-"""What times count: since 1970, by a calendar, seconds from any zero, or a number of which only the steps are known."""
+Kind = Literal["epoch", "date", "clock", "seconds", "steps"]
+"""What times count: since 1970, by a calendar, by a clock without a date, seconds from any zero, or a number of which
+only the steps are known."""
 
 _SOONEST_S, _LATEST_S = 946_684_800, 4_102_444_800  # the years 2000 to 2100
 _PER_PERIOD = 0.55  # as for videos: half a period of the slower camera, and a little for jitter
@@ -24,7 +25,12 @@ _FEWEST = 5  # numbers that are to be taken for times must be many enough to sho
 _UNITS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
 _CLOCK = r"(20\d\d)([-_.]?)([01]\d)\2([0-3]\d)[-_T ]?([0-2]\d)([-_.:]?)([0-5]\d)\6([0-5]\d)"
 _DATE = re.compile(rf"(?<!\d){_CLOCK}(?:[-_.]?(\d{{9}}|\d{{6}}|\d{{3}})(?!\d))?")
-_PARTED = re.compile(r"(?<!\d)(\d{9,10})(?:\.(\d{1,9})|_(\d{9}|\d{6}))(?!\d)")
+_SHORT = re.compile(
+    r"(?<!\d)(?:(\d\d)([-_.]?)([01]\d)\2([0-3]\d)[-_T ])?([0-2]\d)([-_.:]?)([0-5]\d)\6([0-5]\d)"
+    r"[-_.,](\d{9}|\d{6}|\d{3})(?!\d)"
+)
+"""A time of the day down to its fraction, after a date whose year has two digits or after none."""
+_PARTED = re.compile(r"(?<!\d)(\d{9,10})(?:\.(\d{1,9})|[-_](\d{9}|\d{6}))(?!\d)")
 _WHOLE = re.compile(r"(?<!\d)(\d{19}|\d{16}|\d{13}|\d{10})(?!\d)")
 _SECONDS = re.compile(r"(?<!\d)(\d{1,8})\.(\d{2,9})(?!\d)")
 _NUMBER = re.compile(r"\d+")
@@ -70,7 +76,7 @@ class Stamps:
 def stamps_in_names(labels: Sequence[Label]) -> list[Stamps]:
     """Every way in which the names can be read as capture times, the surest first; times must all differ."""
     ways: list[tuple[Kind, Callable[[str], int | None]]] = [
-        ("epoch", _epoch), ("date", _date), ("seconds", _seconds), ("steps", _steps)
+        ("epoch", _epoch), ("date", _date), ("clock", _clock), ("seconds", _seconds), ("steps", _steps)
     ]  # fmt: skip
     found = []
     for kind, read in ways:
@@ -90,11 +96,23 @@ def _epoch(name: str) -> int | None:
 
 def _date(name: str) -> int | None:
     found = list(_DATE.finditer(name))
+    return _of_day(*found[0].groups()) if len(found) == 1 else None
+
+
+def _clock(name: str) -> int | None:
+    found = [] if _DATE.search(name) else list(_SHORT.finditer(name))
     if len(found) != 1:
         return None
-    year, _, month, day, hour, _, minute, second, fraction = found[0].groups()
+    year, *rest = found[0].groups()
+    return _of_day(f"20{year}", *rest) if year else _of_day("2000", None, "1", "1", *rest[3:])
+
+
+def _of_day(*parts: str | None) -> int | None:
+    """ns of what `_CLOCK` and a fraction matched; None where there is no such time."""
+    year, _, month, day, hour, _, minute, second, fraction = parts
     try:
-        whole = datetime(int(year), int(month), int(day), int(hour), int(minute), int(second), tzinfo=UTC)
+        date = datetime(int(year or 0), int(month or 0), int(day or 0), tzinfo=UTC)
+        whole = date.replace(hour=int(hour or 0), minute=int(minute or 0), second=int(second or 0))
     except ValueError:
         return None
     return _ns(str(int(whole.timestamp())), fraction)

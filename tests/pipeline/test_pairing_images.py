@@ -43,6 +43,7 @@ def pair(visible: list[str], infrared: list[str], **more: object) -> Pairing:
         ("DJI_1 DJI_2", "DJI_1_T DJI_2_T", [0, 1], [], MARKER),
         ("DJI_1_W DJI_3_W", "DJI_1_T DJI_2_T DJI_3_T", [0, 2], [1], MARKER),
         ("DJI_1_Z DJI_3_Z", "DJI_1_T DJI_2_T DJI_3_T", [0, 2], [1], MARKER),
+        ("DJI_1_WIDE DJI_3_WIDE", "DJI_1_THRM DJI_2_THRM DJI_3_THRM", [0, 2], [1], MARKER),
         ("MAX_0001 MAX_0003", "IRX_0001 IRX_0002 IRX_0003", [0, 2], [1], MARKER),
         ("F_1_RGB F_3_RGB", "F_1_PreviewData F_2_PreviewData F_3_PreviewData", [0, 2], [1], MARKER),
         ("img_0001_vis img_0003_vis", "img_1_ir img_2_ir img_3_ir", [0, 2], [1], MARKER),
@@ -102,7 +103,8 @@ def test_each_documented_marker_tells_the_camera() -> None:
         ("a b", "c d", [0, 1], "vis, ir: the names share nothing, so images are paired by position, a with c"),
         ("Bas_1 Bas_3", "Flir_1 Flir_2 Flir_3", [0, 2], r"bas \(visible\) and flir \(infrared\) .* for the camera"),
         ("cam0_1 cam0_3", "cam1_1 cam1_2 cam1_3", [0, 2], "'cam0' and 'cam1' in the names are left out"),
-        ("V0 V1 V2", "I1 I2 I3", [None, 0, 1], "count from 0, infrared ones from 1"),
+        ("V0 V1 V2", "I1 I2 I3", [None, 0, 1], "count from 0 to 2, infrared ones from 1 to 3"),
+        ("0 1 2 3 5", "1 2 3 4 5 6", [None, 0, 1, 2, 4], "count from 0 to 5, infrared ones from 1 to 6"),
         ("0 1 2 3 4 5 6 7 8 9", "0 1 2", [0, 1, 2, *[None] * 7], "10 visible and 3 infrared .* different rates"),
         ("1600000000.00 1600000000.50", "1600000000.10 1600000000.90", [0, 0], "too few to tell the cameras' rates"),
         ("a b c d e f", "a q r s t u", [0, *[None] * 5], r"only 1 image pair by equal names; .* 5 visible \(b, c, d, "),
@@ -151,9 +153,12 @@ SECONDS = 1_600_000_000
         lambda s: f"{SECONDS + int(s)}_{round(s % 1 * 1e9):09d}",
         lambda s: f"20240101_1200{int(s):02d}_{round(s % 1 * 1e6):06d}",
         lambda s: f"2024-01-01-12-00-{int(s):02d}.{round(s % 1 * 1e6):06d}",
+        lambda s: f"{SECONDS + int(s)}-{round(s % 1 * 1e9):09d}",
+        lambda s: f"240101_1200{int(s):02d}_{round(s % 1 * 1e6):06d}",
+        lambda s: f"IMG_1200{int(s):02d}_{round(s % 1 * 1e6):06d}",
         lambda s: f"{s:.6f}",
     ],
-    ids=["s", "ms", "us", "ns", "sec_nsec", "date", "dashes", "from zero"],
+    ids=["s", "ms", "us", "ns", "sec_nsec", "date", "dashes", "sec-nsec", "short date", "time of day", "from zero"],
 )
 def test_capture_times_at_30_and_9_hz_pair_by_the_nearest(form) -> None:
     times, heat = [i / 30 for i in range(60)], [0.004 + i / 9 for i in range(18)]

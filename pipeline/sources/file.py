@@ -8,6 +8,7 @@ from pathlib import Path
 import av
 import av.error
 
+from ...engines.host.textfiles import what_text
 from ..config import SourceConfig
 from ..core.frames import Camera
 from ..errors import InputError
@@ -67,6 +68,8 @@ def polarity_of_file(spec: str, path: Path, config: SourceConfig) -> Polarity:
 def _why_not(path: Path, head: bytes) -> str:
     if head[4:8] == b"ftyp" and b"moov" not in _top_level_boxes(path):
         return "was cut short: an mp4 without its index (no moov box) cannot be played: record or copy it again"
+    if (text := what_text(path)) is not None:
+        return f"is {text}"
     if b"\0" not in head and head.isascii():
         return "is a text file, not a video"
     return "is not a video that can be read: give a video file, a folder of images or a stream address"

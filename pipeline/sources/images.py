@@ -11,6 +11,7 @@ from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 
+from ...engines.host.textfiles import what_text
 from ..config import KelvinConfig, SourceConfig
 from ..core.frames import Camera, Frame, Pixels
 from ..errors import InputError
@@ -164,7 +165,8 @@ class ImageSource:
     def _count_corrupt(self, file: Path, error: Exception) -> None:
         self.health.corrupt += 1
         if self.health.corrupt == 1:
-            self._first_failure = f"{file.name}: {' '.join(str(error).split()) or type(error).__name__}"
+            reason = what_text(file) or " ".join(str(error).split()) or type(error).__name__
+            self._first_failure = f"{file.name}: {reason}"
             self.health.warnings.append(f"{self._spec}: images that cannot be read are skipped ({self._first_failure})")
 
     def _read(self, file: Path, time_ns: int) -> Pixels:

@@ -127,7 +127,7 @@ def test_architectures_of_plain_detectors_are_let_through() -> None:
             "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 6549796\n",
             "a git-lfs pointer, .*git lfs pull",
         ),
-        ("<!DOCTYPE html><html>Not found</html>", "a web page, not weights; download the file itself"),
+        ("<!DOCTYPE html><html>Not found</html>", "a web page, not the file; download the file itself"),
         ("\n\n<html lang=en>", "a web page"),
         ('{"error": "Repository not found"}', "a server's answer that there is no such file"),
         ("Entry not found", "a server's answer that there is no such file"),

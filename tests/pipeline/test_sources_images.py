@@ -191,6 +191,16 @@ def test_folder_without_one_readable_image(tmp_path, content):
         open_source(str(tmp_path), "infrared", CONFIG)
 
 
+@pytest.mark.parametrize("name", ["a.png", "a.tif", "a.mp4"])
+def test_text_in_the_place_of_a_picture_is_told_for_what_it_is(tmp_path, name):
+    (tmp_path / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+    with pytest.raises(InputError, match=rf"{name}.* a git-lfs pointer, .*git lfs pull"):
+        open_source(str(tmp_path / name), "visible", CONFIG)
+    (tmp_path / name).write_text("<!DOCTYPE html><html>Not found</html>")
+    with pytest.raises(InputError, match=rf"{name}.* a web page, not the file"):
+        open_source(str(tmp_path / name), "visible", CONFIG)
+
+
 def test_first_of_several_pages_is_taken_and_said(tmp_path):
     pages = [Image.fromarray(np.full((8, 8), v, np.uint8)) for v in (10, 20)]
     pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])

@@ -28,7 +28,7 @@ _JUMP = 3.0
 _PART = 5e-4
 _LEAST_VALUES = 8
 _NO_DATA = (0, 65535, -9999, -32768, 32767, -999)
-_FAR = 4.0
+_NEAR, _FAR = 0.25, 4.0
 _LEVELS = 12
 _RINGING = 6
 _BLOCK = 9
@@ -60,9 +60,10 @@ def telemetry_rows(picture: Array) -> tuple[int, int]:
 def no_data(raw: Array, scene: tuple[float, float] | None = None) -> npt.NDArray[np.bool_] | None:
     """Where (H, W) counts or temperatures are none; None where all are. scene: [low, high] that are some.
 
-    NaN and infinity; and a lowest or highest value that many pixels share, further from all others than these spread,
-    if it is one that is written for "nothing" or fills the picture's whole edge. Of floats so is a lowest value that is
-    four times as far from all others: temperatures do not repeat exactly.
+    NaN and infinity; and a lowest or highest value that many pixels share: if it fills two opposite edges of the
+    picture, which noise never lets a scene do; if it is one that is written for "nothing", and further from all others
+    than these spread (a lowest one of floats than a quarter of it, since temperatures do not repeat exactly). Of floats
+    any lowest value is that is four times as far.
     """
     none: npt.NDArray[np.bool_] = np.zeros(raw.shape, bool) if raw.dtype.kind in "iu" else ~np.isfinite(raw)
     for end in (np.min, np.max):
@@ -82,9 +83,10 @@ def no_data(raw: Array, scene: tuple[float, float] | None = None) -> npt.NDArray
         low, high = np.percentile(rest, (0.5, 99.5))
         apart = np.abs(rest - float(value)).min()
         written = float(value) in _NO_DATA or abs(float(value)) > 1e30
-        around = all(edge.all() for edge in (same[0], same[-1], same[:, 0], same[:, -1]))
-        alone = raw.dtype.kind == "f" and end is np.min and apart > _FAR * (high - low)
-        if apart > high - low and (written or around or alone):
+        around = (same[0].all() and same[-1].all()) or (same[:, 0].all() and same[:, -1].all())
+        coldest = raw.dtype.kind == "f" and end is np.min
+        enough = (_NEAR if written else _FAR) if coldest else 1 if written else np.inf
+        if around or apart > enough * (high - low):
             none |= same
     if scene is not None:
         none &= ~((raw >= scene[0]) & (raw <= scene[1]))

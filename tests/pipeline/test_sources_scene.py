@@ -60,7 +60,10 @@ def test_rows_inside_the_sensors_size_are_filled_so_that_nothing_moves(tmp_path)
 
 @pytest.mark.parametrize(
     ("value", "dtype"),
-    [(0, np.uint16), (65_535, np.uint16), (-9999, np.float32), (-273.15, np.float32), (np.nan, np.float64)],
+    [
+        *((0, np.uint16), (65_535, np.uint16), (-9999, np.float32), (-273.15, np.float32), (np.nan, np.float64)),
+        *((0, np.float32), (32_768, np.uint16), (50, np.float64)),  # nearer to the scene than its values spread
+    ],
 )
 def test_a_border_without_data_decides_no_range(tmp_path, value, dtype):
     values = RAW.astype(dtype) if dtype == np.uint16 else (RAW / 100 - 273.15).astype(dtype)
@@ -72,6 +75,14 @@ def test_a_border_without_data_decides_no_range(tmp_path, value, dtype):
     assert "39% of the picture is no data" in warnings[0] and doubts == []
     if value == 0:
         assert not any("no data" in line for line in seen(tmp_path, values, ir={"range": [0, 40_000]})[1])
+
+
+def test_what_a_warp_left_empty_decides_no_range(tmp_path):
+    celsius = (RAW / 100 - 273.15).astype(np.float32)
+    empty = np.add.outer(np.arange(120), np.arange(160)) < 60  # a corner, of 0 degrees where the scene begins at 17
+    pixels, warnings, _ = seen(tmp_path, np.where(empty, np.float32(0), celsius))
+    assert np.abs(pixels.astype(int) - plain(tmp_path))[~empty].mean() < 4
+    assert "10% of the picture is no data" in warnings[0]
 
 
 def test_a_value_that_the_file_calls_no_data(tmp_path):

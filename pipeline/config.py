@@ -236,14 +236,29 @@ class OutputConfig(_Section):
 class RecordConfig(_Section):
     """A recording beside the output, in segments that survive a killed process."""
 
-    folder: Path | None = Field(None, description="none: no recording")
-    counts: bool = Field(True, description="infrared of over 8 bits as its counts (FFV1, .mkv); else as shown (.mp4)")
+    folder: Path | None = Field(None, description="folder, or an .mcap file that is not there yet; none: no recording")
+    counts: bool = Field(True, description="infrared of over 8 bits as its counts (.mkv: FFV1); else as shown (.mp4)")
     segment_s: float = Field(60.0, gt=1, description="length of a segment")
     quota_gb: float | None = Field(20.0, gt=0, description="size from which the oldest files go; none: no limit")
     events: bool = Field(False, description="also a clip around every detection, in the folder's `events`")
     before_s: float = Field(5.0, ge=0, description="of an event's clip before its first detection")
     after_s: float = Field(5.0, ge=0, description="of an event's clip after its last detection")
     longest_s: float = Field(120.0, gt=0, description="after which an event that goes on is cut in two")
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is one MCAP file."""
+        return self.folder is not None and self.folder.suffix.lower() == ".mcap" and not self.folder.is_dir()
+
+    @model_validator(mode="after")
+    def _of_segments(self) -> RecordConfig:
+        given = [name for name in ("events", "segment_s", "quota_gb") if name in self.model_fields_set]
+        given = [name for name in given if getattr(self, name)]
+        if self.is_file and given:
+            raise ValueError(
+                f"{given[0]} is for a folder, an .mcap file is one piece: give --record DIR, or leave it out"
+            )
+        return self
 
 
 class MonitorConfig(_Section):

@@ -128,9 +128,9 @@ OPTIONS = {
         "Strength of low-light enhancement.", read=_strength,
     ),
     "record": Option(
-        "record.folder", Path, OUTPUT, "DIR",
+        "record.folder", Path, OUTPUT, "DIR|FILE.mcap",
         "Record fused and raw streams in segments that stay playable when the process is killed; the oldest go when "
-        "DIR is full (record.quota_gb).",
+        "DIR is full (record.quota_gb). FILE.mcap: one file for Foxglove, Rerun and ROS 2.",
         "Fused and raw streams, in segments.", single=True, parser=place,
     ),
     "report": Option(

@@ -35,7 +35,9 @@ from .run.session import Session
 from .run.streams import Streams, Tools, frame_size
 from .run.writer import Writer
 from .sinks import Outputs, Sink, close_all, is_video, open_sinks
+from .sinks.mcap_sink import open_mcap
 from .sinks.record import RecordSink
+from .sinks.recording import Recording
 from .sources.base import SourceInfo
 
 _MOST_PIXELS = 9_000_000  # 4K is 8.3
@@ -75,7 +77,7 @@ class Run:
         sizes = frame_size(streams.visible), frame_size(streams.infrared)
         self.recorder, switches = LatencyRecorder(frame_log=config.output.frame_latencies), Switches()
         sinks: list[Sink] = []
-        recording: RecordSink | None = None
+        recording: Recording | None = None
         with ExitStack() as opened:
             opened.callback(streams.close)
             opened.callback(lambda: close_all(sinks, complete=False))
@@ -87,11 +89,17 @@ class Run:
             outputs = visible.rate, visible.pixel_aspect, visible.names, inputs
             files = config.output.model_copy(update={"send": [], "sinks": [], "show": False})
             close_all(open_sinks(files, *outputs), complete=False)  # what cannot be written is said before a long build
+            recorded = partial(_recording, config, streams, switches, self.recorder)
+            if config.record.is_file:
+                recording = recorded()
+                sinks.append(recording)
             built = self._build(shape, stop)
             if built:
                 sinks += open_sinks(config.output, *outputs)
-                recording = _recording(config, streams, switches)
-                sinks += [*([] if recording is None else [recording]), *more_sinks]
+                if config.record.folder is not None and recording is None:
+                    recording = recorded()
+                    sinks.append(recording)
+                sinks += more_sinks
             overlay = Overlay(config.overlay, streams.drift) if _draws_overlay(config) else None
             has = {"overlay": overlay, "detector": tools.detector, "recording": recording}
             self._view = RunView(
@@ -106,6 +114,7 @@ class Run:
                 doubts=lambda: list(streams.doubts),
                 palette=config.output.palette,
                 recorded=None if recording is None else recording.manifest,
+                recorded_at=None if recording is None else recording.place,
             )
             watching = config.monitor.serve is not None
             self._outputs = Outputs(sinks, streams.health, watching, all_needed=not keep_partial)
@@ -246,18 +255,13 @@ def _build_aside(tools: Tools, config: RunConfig, shape: Shape) -> None:
             other.prepare(shape.width, shape.height)
 
 
-def _recording(config: RunConfig, streams: Streams, switches: Switches) -> RecordSink | None:
-    if config.record.folder is None:
-        return None
-    live = streams.visible.info.live or streams.infrared.info.live
-    return RecordSink(
-        config.record,
-        config.output,
-        streams.health,
-        streams.doubts,
-        on=lambda: switches.recording,
-        lossless=not live,
-    )
+def _recording(config: RunConfig, streams: Streams, switches: Switches, latencies: LatencyRecorder) -> Recording:
+    waits = not (streams.visible.info.live or streams.infrared.info.live)
+    run = streams.health, streams.doubts, lambda: switches.recording, waits
+    if not config.record.is_file:
+        return RecordSink(config.record, config.output, *run)
+    rig = streams.registrar.rig_for(frame_size(streams.visible), frame_size(streams.infrared))
+    return open_mcap(config.record.folder, config.record.counts, rig, streams.synchronizer.lag_ns, latencies, *run)
 
 
 def _draws_overlay(config: RunConfig) -> bool:

@@ -15,8 +15,7 @@ from ..core.latency import StageSummary
 from ..core.log import Event
 from ..errors import InputError
 from ..run.alignment import Alignment
-from ..sinks.jsonl import Line
-from ..sinks.track import CameraLine
+from ..sinks.jsonl import CameraLine, Line
 from ..sources.base import Kind
 from ..timing.sync import SyncStats
 

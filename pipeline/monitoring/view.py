@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from threading import Lock
 from typing import Any, cast
 
@@ -28,8 +29,8 @@ class RunView:
     engine, detector: name of the one in use, None without a detector. warnings: every stated fallback so far.
     available: names of the switches that this run has. prompt: of its engine, None where it takes none. on_result:
     called in the output's thread with every result; to return at once. doubts: those of the warnings that make the
-    result doubtful. palette: in which infrared is shown at first. recorded: what
-    the run's recorder wrote.
+    result doubtful. palette: in which infrared is shown at first. recorded: the videos that the run's recorder wrote,
+    None of a file. recorded_at: where it records.
     """
 
     health_of_run: Health
@@ -44,6 +45,7 @@ class RunView:
     doubts: Callable[[], list[str]] = list
     palette: Palette = "white-hot"
     recorded: Manifest | None = None
+    recorded_at: Path | None = None
     _lock: Lock = field(default_factory=Lock)
     _latest: Result | None = None
     _haze: float | None = None
@@ -121,10 +123,10 @@ class RunView:
 
     def recording(self) -> dict[str, Any] | None:
         """Whether it goes `on`, and `free_gb` of its disk (None: not known); None of a run without recorder."""
-        if self.recorded is None:
+        if self.recorded_at is None:
             return None
         try:
-            disk = os.statvfs(self.recorded.folder)
+            disk = os.statvfs(self.recorded_at)
         except OSError:
             return {"on": self.switches.recording, "free_gb": None}
         return {"on": self.switches.recording, "free_gb": round(disk.f_bavail * disk.f_frsize / 1e9, 1)}

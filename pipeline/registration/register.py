@@ -62,8 +62,13 @@ class Registrar:
 
     def edges(self, visible: Size, infrared: Size) -> EdgeRecord | None:
         """How edges agreed at the calibration, for frames of these sizes. None where the rig does not say."""
+        rig = self.rig_for(visible, infrared)
+        return None if rig is None else rig.edges
+
+    def rig_for(self, visible: Size, infrared: Size) -> Rig | None:
+        """The rig for frames of these sizes; None without one, or where it does not fit them."""
         try:
-            return self._rig.for_sizes(visible, infrared).edges if self._rig is not None else None
+            return None if self._rig is None else self._rig.for_sizes(visible, infrared)
         except RigError:
             return None
 

@@ -52,6 +52,16 @@ class Line(TypedDict):
     at: NotRequired[At]
 
 
+class CameraLine(TypedDict):
+    """One line of a recording's `TIME_visible.jsonl` or `TIME_infrared.jsonl`: one frame of that camera."""
+
+    version: Version
+    frame: Annotated[int, Field(description="index of the camera's frame")]
+    time: Annotated[float, Field(description="capture time in seconds, on the camera's clock")]
+    utc: NotRequired[Utc]
+    at: NotRequired[At]
+
+
 class JsonLinesSink:
     """Writes `target`, a `Line` for each result."""
 

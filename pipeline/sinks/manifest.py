@@ -199,6 +199,12 @@ class Sure:
         self.path = path
         self._file = file
 
+    def back(self, size: int, cut: bool = False) -> None:
+        """The next write begins after so many bytes. cut: and what lies behind is taken away."""
+        if cut:
+            os.ftruncate(self._file.fileno(), size)
+        self._file.seek(size)
+
     def write(self, content: bytes) -> int:
         """Write all of it."""
         rest = memoryview(content)

@@ -8,22 +8,18 @@ from functools import partial
 
 from ..config import OutputConfig, RecordConfig
 from ..core.doubts import Doubts
-from ..core.frames import Camera, Frame
+from ..core.frames import Frame
 from ..core.health import Health
-from ..core.result import Result
 from ..errors import InputError
-from .base import SinkHealth
 from .events import EventCutter
-from .jsonl import record
 from .manifest import Manifest
+from .recording import CAMERAS, Recording
 from .retention import Keeper
 from .segments import Segments
-from .track import RETRY_S, CameraLine, Shot, Track
-
-CAMERAS: tuple[Camera, Camera] = ("visible", "infrared")
+from .track import Track
 
 
-class RecordSink:
+class RecordSink(Recording):
     """Writes to a folder, for every `segment_s` seconds: TIME_fused.mp4 with TIME_frames.jsonl, TIME_visible.mp4 and
     TIME_infrared.mp4 with .jsonl of their names, TIME the UTC time of the segment's start.
 
@@ -35,6 +31,8 @@ class RecordSink:
     frame is. What the recorder may remove is in its manifest. A disk that refuses ends the file, is counted and tried
     again: like every frame that a track lacks, a doubt and no error.
     """
+
+    _remedy = "give a quicker disk, or raise output.crf in the run file"
 
     def __init__(
         self,
@@ -60,10 +58,8 @@ class RecordSink:
         """
         if config.folder is None:
             raise ValueError("a recording needs a folder")
-        folder = self._folder = config.folder
-        self.health = SinkHealth()
-        self._run, self._doubts, self._on = health, doubts, on
-        self._counts = config.counts
+        folder = config.folder
+        super().__init__(folder, config.counts, health, doubts, on)
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as e:
@@ -90,56 +86,14 @@ class RecordSink:
             on_file=None if events is None else events.began,
             on_shot=None if events is None else lambda shot: events.saw(shot.found, shot.time_ns),
         )
-        self._raw = {camera: make(camera, counted=partial(self._count_raw, camera)) for camera in CAMERAS}
-
-    def take(self, frame: Frame) -> None:
-        """Record a frame as its camera gave it. From that camera's thread."""
-        track = self._raw[frame.camera]
-        if not self._on():
-            track.pause()
-            return
-        self._segments.saw(frame)
-        line: CameraLine = {"version": 1, "frame": frame.sequence, "time": round(frame.time_ns / 1e9, 6)}
-        image = frame.counts if self._counts and frame.counts is not None else frame.pixels
-        track.put(Shot(image, frame.time_ns, self._segments.utc_ns(frame), line))
-
-    def write(self, result: Result) -> None:
-        """Record a result."""
-        if not self._on():
-            self._fused.pause()
-            return
-        visible = result.pair.visible
-        utc_ns = self._segments.utc_ns(visible)
-        self._fused.put(Shot(result.fused.image, visible.time_ns, utc_ns, record(result), bool(result.found)))
+        self._raw = {camera: make(camera, counted=self._counter_of(camera)) for camera in CAMERAS}
 
     def close(self, complete: bool) -> None:
         """Finish the segment and the event clips; a recording is kept however the run ended."""
-        for track in (self._fused, *self._raw.values()):
-            track.close()
+        super().close(complete)
         if self._events is not None:
             self._events.close()
         self._keeper.close()
 
-    def _count_fused(self, recorded: bool) -> None:
-        self.health.written += recorded
-        self._run.count_run("recorder_frames" if recorded else "recorder_frames_lost")
-        self._check(recorded)
-
-    def _count_raw(self, camera: Camera, recorded: bool) -> None:
-        self._run.count(camera, "recorded" if recorded else "unrecorded")
-        self._check(recorded)
-
-    def _check(self, recorded: bool) -> None:
-        if not recorded:
-            self._doubts.add(
-                f"--record {self._folder}: the recording lacks frames, counted as unrecorded and recorder_frames_lost: "
-                "give a quicker disk, or raise output.crf in the run file"
-            )
-
-    def _broken(self, error: Exception) -> None:
-        self._run.count_run("recorder_losses")
-        reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
-        self._doubts.add(
-            f"--record {self._folder}: recording broke off: {reason}; up to a second before is lost; tried again every "
-            f"{RETRY_S:g} s"
-        )
+    def _saw(self, frame: Frame) -> None:
+        self._segments.saw(frame)

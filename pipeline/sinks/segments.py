@@ -6,7 +6,7 @@ import time
 from bisect import bisect_right
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from threading import Condition
+from threading import Condition, Lock
 
 from ..core.frames import Camera, Frame
 from .manifest import Manifest
@@ -25,6 +25,32 @@ class Segment:
     stem: str
 
 
+class UtcClock:
+    """Tells when frames were taken. Its method may be called from any thread."""
+
+    def __init__(self, steady: bool = False) -> None:
+        """steady: the machine's date is looked at once, so that times stay apart as they were taken, however it is set
+        meanwhile.
+        """
+        self._steady_ns = _since_boot_ns() if steady else None
+        self._zero_ns: int | None = None
+        self._lock = Lock()
+
+    def utc_ns(self, frame: Frame) -> int:
+        """When a frame was taken, nanoseconds since 1970 UTC.
+
+        A recording's clock has no date: its first frame was taken when it was read, and all others as long after that
+        as the recording says, so that a drive that is run faster or slower than it was driven keeps its time axis.
+        """
+        since_boot_ns = _since_boot_ns() if self._steady_ns is None else self._steady_ns
+        if frame.clock == "monotonic":
+            return since_boot_ns + frame.time_ns
+        with self._lock:
+            if self._zero_ns is None:
+                self._zero_ns = since_boot_ns + frame.arrival_ns - frame.time_ns
+            return self._zero_ns + frame.time_ns
+
+
 class Segments:
     """Cuts time into segments of `length_s`. The first begins with the earlier of both cameras' first frames."""
 
@@ -34,22 +60,7 @@ class Segments:
         self._known: list[Segment] = []
         self._firsts: dict[Camera, int] = {}
         self._both_by: float | None = None
-        self._zero_ns: int | None = None
         self._changed = Condition()
-
-    def utc_ns(self, frame: Frame) -> int:
-        """When a frame was taken, nanoseconds since 1970 UTC.
-
-        A recording's clock has no date: its first frame was taken when it was read, and all others as long after that
-        as the recording says, so that a drive that is run faster or slower than it was driven keeps its time axis.
-        """
-        since_boot_ns = time.time_ns() - time.monotonic_ns()
-        if frame.clock == "monotonic":
-            return since_boot_ns + frame.time_ns
-        with self._changed:
-            if self._zero_ns is None:
-                self._zero_ns = since_boot_ns + frame.arrival_ns - frame.time_ns
-            return self._zero_ns + frame.time_ns
 
     def saw(self, frame: Frame) -> None:
         """A camera gave a frame."""
@@ -105,6 +116,10 @@ class Segments:
         self._keeper.newest = stem
         self._keeper.tidy()
         return segment
+
+
+def _since_boot_ns() -> int:
+    return time.time_ns() - time.monotonic_ns()
 
 
 def _stamp(at_ns: int) -> str:

@@ -4,64 +4,32 @@ from __future__ import annotations
 
 import json
 import time
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
-from threading import Condition, Thread
-from typing import Annotated, Any, NotRequired
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
-from typing_extensions import TypedDict
 
-from ...calib.yaml_file import Version
 from ..config import OutputConfig
 from ..core.stderr import FULL
+from .backlog import Backlog, Shot
 from .counts import CountsEncoder
 from .encoder import Encoder
-from .jsonl import At, Line, Utc
 from .manifest import TRACKS, Manifest, Sure
+from .recording import RETRY_S
 from .retention import Keeper
 from .segments import Segment, Segments, iso
 
 _TICKS = 1_000_000  # per second
 _KEY_S = 1  # from one key frame, which ends a fragment, to the next
-RETRY_S = 5.0
-_LONGEST_QUEUE = 64  # frames
-_MOST_BYTES = 32 << 20  # of waiting frames
-
-
-class CameraLine(TypedDict):
-    """One line of a recording's `TIME_visible.jsonl` or `TIME_infrared.jsonl`: one frame of that camera."""
-
-    version: Version
-    frame: Annotated[int, Field(description="index of the camera's frame")]
-    time: Annotated[float, Field(description="capture time in seconds, on the camera's clock")]
-    utc: NotRequired[Utc]
-    at: NotRequired[At]
-
-
-@dataclass(frozen=True, slots=True)
-class Shot:
-    """A picture to record, its times on its own clock and UTC, and its line. found: whether it shows a detection.
-
-    image: uint8, (H, W, 3) RGB or (H, W); or (H, W) uint16, counts, of which no bit is lost.
-    """
-
-    image: npt.NDArray[Any]
-    time_ns: int
-    utc_ns: int
-    line: Line | CameraLine
-    found: bool = False
 
 
 class Track:
     """Writes TIME_NAME.mp4 (.mkv of counts) and its lines for every segment. Whoever puts a frame waits for no disk.
 
-    Live, a frame for which there is no room in the queue is left out; else `put` waits. A disk that refuses ends the
-    file; the keeper is asked for room, and where there is none the track tries again every `RETRY_S` seconds.
+    A disk that refuses ends the file; the keeper is asked for room, and where there is none the track tries again every
+    `RETRY_S` seconds.
     """
 
     def __init__(
@@ -92,60 +60,25 @@ class Track:
             on_shot: told of each frame that was written.
         """
         self._name, self._manifest, self._segments, self._keeper = name, manifest, segments, keeper
-        self._output, self._lossless = output, lossless
-        self._counted, self._broken, self._on_file, self._on_shot = counted, broken, on_file, on_shot
-        self._waiting: deque[Shot | None] = deque()
-        self._bytes = 0
-        self._closed = False
-        self._changed = Condition()
+        self._output = output
+        self._broken, self._on_file, self._on_shot = broken, on_file, on_shot
         self._file: _File | None = None
         self._last: Segment | None = None
         self._retry_at: float | None = None
         self._full = False
-        self._thread = Thread(target=self._run, name=f"record {name}", daemon=True)
-        self._thread.start()
+        self._backlog = Backlog(f"record {name}", lossless, self._record, self._finish, counted)
 
     def put(self, shot: Shot) -> None:
         """Leave a frame to be recorded."""
-        with self._changed:
-            if self._lossless:
-                self._changed.wait_for(lambda: self._closed or len(self._waiting) < 4)
-            room = len(self._waiting) < _LONGEST_QUEUE and self._bytes + shot.image.nbytes <= _MOST_BYTES
-            if not self._closed and (room or not self._waiting):
-                self._waiting.append(shot)
-                self._bytes += shot.image.nbytes
-                self._changed.notify_all()
-                return
-        self._counted(False)
+        self._backlog.put(shot)
 
     def pause(self) -> None:
         """End the file; the next frame begins another."""
-        with self._changed:
-            if not self._waiting or self._waiting[-1] is not None:
-                self._waiting.append(None)
-                self._changed.notify_all()
+        self._backlog.pause()
 
     def close(self) -> None:
         """Record what waits, and end the file. Safe to call twice."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: bool(self._waiting) or self._closed)
-                if not self._waiting:
-                    break
-                shot = self._waiting.popleft()
-                self._bytes -= 0 if shot is None else shot.image.nbytes
-                self._changed.notify_all()
-            if shot is None:
-                self._finish()
-            else:
-                self._counted(self._record(shot))
-        self._finish()
+        self._backlog.close()
 
     def _record(self, shot: Shot) -> bool:
         """Whether the frame is recorded."""

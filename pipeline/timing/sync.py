@@ -183,6 +183,11 @@ class Synchronizer:
             pairs.append(self._emit())
         return pairs + self.expire(frame.arrival_ns) if self._live and frame.arrival_ns else pairs
 
+    def lag_ns(self, time_ns: int) -> int:
+        """What makes an infrared time one of the visible clock when it is added."""
+        origin_ns = time_ns if self._origin_ns is None else self._origin_ns
+        return self._offset_ns + round(self._drift * (time_ns - origin_ns))
+
     def push_infrared(self, frame: Frame) -> list[FramePair]:
         """Take an infrared frame; returns the pairs now decided, in order."""
         if self._infrared_ended:
@@ -194,7 +199,7 @@ class Synchronizer:
             return []
         if self._origin_ns is None:
             self._origin_ns = frame.time_ns
-        corrected = frame.time_ns + self._offset_ns + round(self._drift * (frame.time_ns - self._origin_ns))
+        corrected = frame.time_ns + self.lag_ns(frame.time_ns)
         stale = self._stale(frame)
         self._rates["infrared"].add(corrected, frame.arrival_ns, fresh=not stale)
         if stale:

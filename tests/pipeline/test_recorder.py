@@ -25,7 +25,7 @@ from fusecam.pipeline.sinks import track
 from fusecam.pipeline.sinks.manifest import ENDINGS, MANIFEST, Manifest
 from fusecam.pipeline.sinks.record import RecordSink
 from fusecam.pipeline.sinks.retention import Keeper
-from fusecam.pipeline.sinks.segments import Segments
+from fusecam.pipeline.sinks.segments import Segments, UtcClock
 
 from .make_results import picture, result
 
@@ -323,9 +323,8 @@ def test_a_forced_stop_keeps_what_was_recorded(tmp_path: Path) -> None:
             assert sum(1 for _ in clip.decode(video=0)) == 20
 
 
-def test_utc_of_a_replayed_drive_counts_from_when_it_was_read(tmp_path: Path) -> None:
-    manifest = Manifest(tmp_path)
-    segments, read = Segments(manifest, Keeper(manifest, None), 60), time.monotonic_ns()
+def test_utc_of_a_replayed_drive_counts_from_when_it_was_read() -> None:
+    clock, read = UtcClock(), time.monotonic_ns()
     frames = [replace(result(k, time_ns=7 * S + k * S).pair.visible, arrival_ns=read + k) for k in range(3)]
-    utc = [segments.utc_ns(frame) for frame in frames]
+    utc = [clock.utc_ns(frame) for frame in frames]
     assert abs(utc[0] - time.time_ns()) < 5 * S and [b - a for a, b in pairwise(utc)] == [S, S]

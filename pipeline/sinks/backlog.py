@@ -1,0 +1,101 @@
+"""Frames that wait for a disk, in a thread of their own: whoever leaves one there waits for none."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from threading import Condition, Thread
+from typing import Any
+
+import numpy.typing as npt
+
+from .jsonl import CameraLine, Line
+
+_LONGEST = 64  # frames
+_MOST_BYTES = 32 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """A picture to record, its times on its own clock and UTC, and its line. found: whether it shows a detection.
+
+    image: uint8, (H, W, 3) RGB or (H, W); or (H, W) uint16, counts, of which no bit is lost.
+    """
+
+    image: npt.NDArray[Any]
+    time_ns: int
+    utc_ns: int
+    line: Line | CameraLine
+    found: bool = False
+
+
+class Backlog:
+    """Live, a frame for which there is no room is left out; else `put` waits."""
+
+    def __init__(
+        self,
+        name: str,
+        lossless: bool,
+        record: Callable[[Shot], bool],
+        finish: Callable[[], None],
+        counted: Callable[[bool], None],
+    ) -> None:
+        """Start the thread.
+
+        Args:
+            name: of the thread.
+            lossless: whether `put` waits for room.
+            record: given each frame, in the thread; whether it is recorded.
+            finish: called in the thread after a pause and at the end.
+            counted: told of each frame whether it was recorded, once.
+        """
+        self._lossless, self._record, self._finish, self._counted = lossless, record, finish, counted
+        self._waiting: deque[Shot | None] = deque()
+        self._bytes = 0
+        self._closed = False
+        self._changed = Condition()
+        self._thread = Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def put(self, shot: Shot) -> None:
+        """Leave a frame to be recorded."""
+        with self._changed:
+            if self._lossless:
+                self._changed.wait_for(lambda: self._closed or len(self._waiting) < 4)
+            room = len(self._waiting) < _LONGEST and self._bytes + shot.image.nbytes <= _MOST_BYTES
+            if not self._closed and (room or not self._waiting):
+                self._waiting.append(shot)
+                self._bytes += shot.image.nbytes
+                self._changed.notify_all()
+                return
+        self._counted(False)
+
+    def pause(self) -> None:
+        """Finish; the next frame begins anew."""
+        with self._changed:
+            if not self._waiting or self._waiting[-1] is not None:
+                self._waiting.append(None)
+                self._changed.notify_all()
+
+    def close(self) -> None:
+        """Record what waits, and finish. Safe to call twice."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: bool(self._waiting) or self._closed)
+                if not self._waiting:
+                    break
+                shot = self._waiting.popleft()
+                self._bytes -= 0 if shot is None else shot.image.nbytes
+                self._changed.notify_all()
+            if shot is None:
+                self._finish()
+            else:
+                self._counted(self._record(shot))
+        self._finish()

@@ -1,0 +1,157 @@
+"""One MCAP file of all that a run sees and finds, for Foxglove, Rerun, ROS 2 and fusecam itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import yaml
+
+from ...calib.rig import Rig
+from ..core.doubts import Doubts
+from ..core.frames import Camera, Frame
+from ..core.health import Health
+from ..core.latency import LatencyRecorder
+from ..core.machine import version
+from ..errors import InputError
+from .backlog import Backlog, Shot
+from .recording import CAMERAS, Recording
+
+if TYPE_CHECKING:
+    from .jsonl import Line
+    from .mcap_file import McapFile
+
+_EVERY_NS = 1_000_000_000  # calibration, which players look for near where they begin, and latencies
+
+
+def open_mcap(
+    path: Path | None,
+    counts: bool,
+    rig: Rig | None,
+    lag_ns: Callable[[int], int],
+    latencies: LatencyRecorder,
+    health: Health,
+    doubts: Doubts,
+    on: Callable[[], bool],
+    lossless: bool,
+) -> McapSink:
+    """Begin a recording; see `McapSink`. Raises InputError where it cannot be made, or packages are missing."""
+    if path is None:
+        raise ValueError("a recording needs a file")
+    try:
+        from . import ros_messages
+        from .mcap_file import McapFile
+    except ImportError as e:
+        raise InputError(f"--record {path}: MCAP needs other packages: pip install 'mcap>=1.6' 'rosbags>=0.11'") from e
+    sink = McapSink(path, counts, rig, lag_ns, latencies, health, doubts, on, ros_messages)
+    try:
+        file = McapFile(path, sink.broken)
+    except FileExistsError as e:
+        raise InputError(f"--record {path}: is there already and is kept; give another name") from e
+    except OSError as e:
+        raise InputError(f"--record {path}: cannot be made: {e.strerror}; choose another place with --record") from e
+    sink.start(file, lossless)
+    return sink
+
+
+class McapSink(Recording):
+    """Writes fused pictures, those of both cameras, boxes, figures, latencies and calibration, all at capture time
+    (UTC) on the visible clock.
+
+    In ROS 2 messages: Foxglove and Rerun show them as they show Foxglove's own, `ros2 bag` plays them, and as a source
+    the file replays the drive, which it would not with video of Foxglove's CompressedVideo. Boxes, for which ROS has no
+    message that is drawn, are Foxglove's ImageAnnotations. Infrared of over 8 bits is kept to the bit unless `counts`
+    is off, other pictures are JPEG. Each stream has its own thread. A disk that refuses is counted and tried again:
+    like every frame that is lacking, a doubt and no error.
+    """
+
+    _steady = True
+
+    def __init__(
+        self,
+        path: Path,
+        counts: bool,
+        rig: Rig | None,
+        lag_ns: Callable[[int], int],
+        latencies: LatencyRecorder,
+        health: Health,
+        doubts: Doubts,
+        on: Callable[[], bool],
+        messages: Any,
+    ) -> None:
+        """rig: for these frame sizes. lag_ns: of an infrared time, see `Synchronizer`. messages: the module
+        `ros_messages`. The rest as in `RecordSink`.
+        """
+        super().__init__(path, counts, health, doubts, on)
+        self._rig, self._lag_ns, self._latencies, self._messages = rig, lag_ns, latencies, messages
+        self._told_ns: dict[str, int] = {}
+
+    def start(self, file: McapFile, lossless: bool) -> None:
+        """Take the file, which gets all that comes from now on."""
+        self._file = file
+        about = {"version": version("fusecam") or ""}
+        if self._rig is not None:
+            rig = self._rig.model_dump(mode="json", exclude_none=True)
+            about["rig"] = yaml.safe_dump(rig, sort_keys=False, default_flow_style=None, width=100)
+        file.describe(about)
+        self._fused = Backlog("record fused", lossless, self._record_fused, _nothing, self._count_fused)
+        self._raw = {
+            camera: Backlog(
+                f"record {camera}", lossless, partial(self._record_raw, camera), _nothing, self._counter_of(camera)
+            )
+            for camera in CAMERAS
+        }
+
+    def close(self, complete: bool) -> None:
+        """Record what waits, and finish the file; it is kept however the run ended."""
+        super().close(complete)
+        self._file.close()
+
+    def broken(self, error: Exception) -> None:
+        """The disk refuses."""
+        self._broken(error)
+
+    def _later_ns(self, frame: Frame) -> int:
+        return self._lag_ns(frame.time_ns) if frame.camera == "infrared" else 0
+
+    def _record_raw(self, camera: Camera, shot: Shot) -> bool:
+        topic = f"/{camera}/image_raw" + ("" if shot.image.dtype == np.uint16 else "/compressed")
+        if not self._add(topic, self._messages.picture(shot.image, shot.utc_ns, camera), shot):
+            return False
+        if self._rig is not None and self._due(camera, shot):
+            model = self._rig.visible if camera == "visible" else self._rig.infrared
+            if model.intrinsics is not None:
+                self._add(f"/{camera}/camera_info", self._messages.camera_info(model, shot.utc_ns, camera), shot)
+                if camera == "infrared":
+                    self._add("/tf_static", self._messages.infrared_pose(self._rig, shot.utc_ns), shot)
+        return True
+
+    def _record_fused(self, shot: Shot) -> bool:
+        line = cast("Line", shot.line)
+        if not self._add("/fused/image/compressed", self._messages.picture(shot.image, shot.utc_ns, "visible"), shot):
+            return False
+        self._add("/fused/boxes", self._messages.boxes(line, shot.utc_ns), shot)
+        self._add("/fused/figures", self._messages.figures(line, shot.utc_ns), shot)
+        if self._due("latencies", shot):
+            stages = {name: self._latencies.rolling(name) for name in self._latencies.stages()}
+            known = {name: figures for name, figures in stages.items() if figures is not None}
+            self._add("/fused/latencies", self._messages.latencies(known, shot.utc_ns), shot)
+        return True
+
+    def _add(self, topic: str, message: Any, shot: Shot) -> bool:
+        messages = self._messages
+        return self._file.add(topic, message.__msgtype__, messages.definition, messages.packed(message), shot.utc_ns)
+
+    def _due(self, what: str, shot: Shot) -> bool:
+        last_ns = self._told_ns.get(what)
+        if last_ns is not None and 0 <= shot.utc_ns - last_ns < _EVERY_NS:
+            return False
+        self._told_ns[what] = shot.utc_ns
+        return True
+
+
+def _nothing() -> None:
+    """A pause ends no file."""

@@ -1,0 +1,119 @@
+"""What every recording does: takes all frames of both cameras and all results, counts them, and says what it lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+from ..core.doubts import Doubts
+from ..core.frames import Camera, Frame
+from ..core.health import Health
+from ..core.result import Result
+from .backlog import Shot
+from .base import SinkHealth
+from .jsonl import CameraLine, record
+from .manifest import Manifest
+from .segments import UtcClock
+
+CAMERAS: tuple[Camera, Camera] = ("visible", "infrared")
+RETRY_S = 5.0
+
+
+class Stream(Protocol):
+    """Where the frames of one kind go. `put` waits for no disk."""
+
+    def put(self, shot: Shot) -> None:
+        """Leave a frame."""
+        ...
+
+    def pause(self) -> None:
+        """No more frames for a while."""
+        ...
+
+    def close(self) -> None:
+        """Record what waits, and end. Safe to call twice."""
+        ...
+
+
+class Recording:
+    """A sink of results that also takes what the cameras give.
+
+    Attributes:
+        place: what `--record` names.
+        manifest: of what is removed when room is needed; None: nothing is.
+    """
+
+    manifest: Manifest | None = None
+    _steady: ClassVar[bool] = False
+    _remedy: ClassVar[str] = "give a quicker disk"
+    _fused: Stream
+    _raw: dict[Camera, Stream]
+
+    def __init__(self, place: Path, counts: bool, health: Health, doubts: Doubts, on: Callable[[], bool]) -> None:
+        """counts: keep infrared of over 8 bits as it is. The rest as in `RecordSink`."""
+        self.place = place
+        self.health = SinkHealth()
+        self._counts, self._run, self._doubts, self._on = counts, health, doubts, on
+        self._clock = UtcClock(self._steady)
+
+    def take(self, frame: Frame) -> None:
+        """Record a frame as its camera gave it. From that camera's thread."""
+        stream = self._raw[frame.camera]
+        if not self._on():
+            stream.pause()
+            return
+        self._saw(frame)
+        utc_ns = self._clock.utc_ns(frame) + self._later_ns(frame)
+        line: CameraLine = {"version": 1, "frame": frame.sequence, "time": round(frame.time_ns / 1e9, 6)}
+        image = frame.counts if self._counts and frame.counts is not None else frame.pixels
+        stream.put(Shot(image, frame.time_ns, utc_ns, line))
+
+    def write(self, result: Result) -> None:
+        """Record a result."""
+        if not self._on():
+            self._fused.pause()
+            return
+        visible = result.pair.visible
+        utc_ns = self._clock.utc_ns(visible)
+        self._fused.put(Shot(result.fused.image, visible.time_ns, utc_ns, record(result), bool(result.found)))
+
+    def close(self, complete: bool) -> None:
+        """Record what waits; a recording is kept however the run ended."""
+        for stream in (self._fused, *self._raw.values()):
+            stream.close()
+
+    def _saw(self, frame: Frame) -> None:
+        """Before a frame is left to its stream."""
+
+    def _later_ns(self, frame: Frame) -> int:
+        """To be added to a camera's time."""
+        return 0
+
+    def _count_fused(self, recorded: bool) -> None:
+        self.health.written += recorded
+        self._run.count_run("recorder_frames" if recorded else "recorder_frames_lost")
+        self._check(recorded)
+
+    def _counter_of(self, camera: Camera) -> Callable[[bool], None]:
+        return partial(self._count_raw, camera)
+
+    def _count_raw(self, camera: Camera, recorded: bool) -> None:
+        self._run.count(camera, "recorded" if recorded else "unrecorded")
+        self._check(recorded)
+
+    def _check(self, recorded: bool) -> None:
+        if not recorded:
+            self._doubts.add(
+                f"--record {self.place}: the recording lacks frames, counted as unrecorded and recorder_frames_lost: "
+                f"{self._remedy}"
+            )
+
+    def _broken(self, error: Exception) -> None:
+        self._run.count_run("recorder_losses")
+        reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
+        self._doubts.add(
+            f"--record {self.place}: recording broke off: {reason}; up to a second before is lost; tried again every "
+            f"{RETRY_S:g} s"
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 
 import cv2
@@ -20,6 +21,7 @@ from fusecam.train.evaluation.cli import evaluate
 from fusecam.train.evaluation.detect_run import DetectSettings, frames, run_detection, summarise
 from fusecam.train.evaluation.detection import Judged, Seen, judge, matched, pixels, seen
 from fusecam.train.evaluation.disturb import DISTURBANCES
+from fusecam.train.evaluation.intervals import RESAMPLES, SEED
 from fusecam.train.evaluation.scenes import Scene, read_sources
 
 pytestmark = pytest.mark.slow
@@ -108,6 +110,22 @@ def test_rows_are_judged_by_condition_and_only_where_they_have_every_frame() -> 
     assert map50 == {"visible only": pytest.approx(0.5, abs=0.011), "fused": pytest.approx(1, abs=0.011)}
 
 
+def test_resamples_are_what_ultralytics_gives_for_scenes_so_repeated() -> None:
+    random = np.random.default_rng(3)
+    frames = []
+    for number in range(6):
+        truth = [[float(random.integers(0, 3)), x, 10, x + 20, 60] for x in range(0, 150, 30)]
+        found = [[*box[1:], random.uniform(0.1, 1), box[0] if random.random() < 0.8 else 1.0] for box in truth]
+        frames.append(Judged(str(number), np.array(found, np.float32), np.array(truth, np.float32)))
+    draws = judge(frames).draws
+    counts = np.random.default_rng(SEED).multinomial(6, np.full(6, 1 / 6), RESAMPLES)
+    for at in range(8):
+        figures = judge([frame for frame, n in zip(frames, counts[at], strict=True) for _ in range(n)]).figures
+        assert {name: draws[name][at] for name in figures} == {
+            name: pytest.approx(each.map50, abs=1e-9) for name, each in figures.items()
+        }
+
+
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two scenes, clear and hazy, with boxes, and untrained weights."""
@@ -146,9 +164,16 @@ def test_a_whole_evaluation_writes_table_curves_and_csv(data: Path, tmp_path: Pa
     assert {line["row"] for line in lines} == set(rows)
     same = {line["row"]: line["mAP50"] for line in lines if (line["condition"], line["class"]) == ("day", "all")}
     assert same["somebody-teacher"] == same["visible only"]  # the same frames
+    written = json.loads((tmp_path / "detection.json").read_text())
+    assert (written["version"], written["resamples"]) == (1, 2000)
+    assert [[str(each[key]) for key in ("row", "mAP50", "mAP50 low", "mAP50 high")] for each in written["figures"]] == [
+        [line[key] for key in ("row", "mAP50", "mAP50 low", "mAP50 high")] for line in lines
+    ]
+    assert {each["row"] for each in written["figures"] if "lead" in each} == {"somebody-teacher"}
     assert (tmp_path / "pr_curves.png").stat().st_size > 1000
     printed = console.export_text()
     assert "hazy night, 1 image " in printed
+    assert "hazy night, 1 image: lead over the best simpler row" in " ".join(printed.split())
     assert "somebody-teacher " in printed and "…" not in printed
 
 

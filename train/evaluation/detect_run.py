@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
-from rich.text import Text
 
-from ...calib.atomic import atomic
 from ...engines import FusionEngine, Strength, create_engine
 from ...engines.base import Pixels
 from ...engines.detection.weights import DETECTOR_WEIGHTS
@@ -22,7 +17,8 @@ from ...engines.host.terminal import markup
 from ...engines.registry import UNLIFTED, parse
 from ..detector.boxes import read_boxes
 from ..errors import TrainError
-from .detection import ALL_CLASSES, Figures, Judged, Result, Results, Seen, judge, pixels
+from .detect_tables import LEGEND, leads, leads_table, table, write
+from .detection import Judged, Results, Seen, judge, pixels
 from .detectors import Find, make_detector
 from .disturb import DISTURBANCES, INFRARED_LOST, VISIBLE_LOST
 from .evaluate import fuse_scene
@@ -34,11 +30,6 @@ INFRARED, VISIBLE, AVERAGE = "infrared only", "visible only", "average"
 BASELINES = (INFRARED, VISIBLE, AVERAGE)
 SHOWN = ", as shown"
 """Behind an engine's name: the frame for people, where the detector of a run gets another one."""
-COLUMNS = {"map50": "mAP50", "map": "mAP50-95", "precision": "precision", "recall": "recall"}
-LEGEND = (
-    "In percent. P and R: precision and recall at IoU 0.5, at the score where the mean F1 is highest. A class: "
-    "its average precision at IoU 0.5 (labels). Matching and average precision are Ultralytics' own."
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,13 +115,17 @@ def run_detection(settings: DetectSettings, console: Console, progress: Console)
     results |= {condition: rows for condition, rows in summarise(disturbed).items() if condition != ALL}
     for condition, rows in results.items():
         count = len(looked) if condition == ALL else sum(each.condition == condition for each in [*looked, *disturbed])
-        console.print(table(f"{condition}, {count} image{'s' if count != 1 else ''}", rows))
+        title = f"{condition}, {count} image{'s' if count != 1 else ''}"
+        console.print(table(title, rows))
         console.print()
+        if ahead := leads(rows, BASELINES):
+            console.print(leads_table(title, ahead))
+            console.print()
     console.print(LEGEND, style="dim")
     if settings.out is not None:
         from .detect_pictures import draw
 
-        paths = [_write(settings.out / "detection.csv", results, weights)]
+        paths = write(settings.out, results, weights, BASELINES)
         paths += draw(settings.out, looked, results, lambda each: frames(each.scene, read_sources(each.scene), engines))
         console.print("\n".join(["", *(f"wrote {markup(path)}" for path in paths)]), highlight=False, soft_wrap=True)
     return results
@@ -236,40 +231,3 @@ def frames(
 
 def _rows(looked: Sequence[Seen]) -> list[str]:
     return list(dict.fromkeys(row for each in looked for row in each.rows))
-
-
-def table(title: str, rows: Mapping[str, Result]) -> Table:
-    """Figures in percent, a row each, the best of a column in bold."""
-    made = Table(title=markup(title), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
-    first = next(iter(rows.values()))
-    classes = [name for name in first.figures if name != ALL_CLASSES]
-    headings = [*COLUMNS.values(), *(f"{name}\n({first.figures[name].labels})" for name in classes)]
-    made.add_column("")
-    for heading in headings:
-        made.add_column({"precision": "P", "recall": "R"}.get(heading, heading), justify="right", no_wrap=True)
-    values = {row: _values(result, classes) for row, result in rows.items()}
-    best = np.nanmax(np.array(list(values.values())), axis=0)
-    for row, numbers in values.items():
-        cells = [
-            Text(f"{100 * number:.1f}", style="bold" if number == top else "")
-            for number, top in zip(numbers, best, strict=True)
-        ]
-        made.add_row(Text(row), *cells)
-    return made
-
-
-def _values(result: Result, classes: Sequence[str]) -> list[float]:
-    every: Figures = result.figures[ALL_CLASSES]
-    return [*(getattr(every, name) for name in COLUMNS), *(result.figures[name].map50 for name in classes)]
-
-
-def _write(path: Path, results: Results, weights: Mapping[str, Path]) -> Path:
-    with atomic(path, TrainError) as aside, aside.path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["condition", "row", "detector", "class", "labels", *COLUMNS.values()])
-        for condition, rows in results.items():
-            for row, result in rows.items():
-                for name, figures in result.figures.items():
-                    numbers = [f"{getattr(figures, column):.4f}" for column in COLUMNS]
-                    writer.writerow([condition, row, weights[row].name, name, figures.labels, *numbers])
-    return path

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +14,7 @@ import numpy.typing as npt
 from ...engines.detection.quiet import ultralytics
 from ...engines.detection.weights import DETECTOR_NAMES
 from ..detector.boxes import Boxes
+from .intervals import RESAMPLES, Draws, Interval, Lead, interval, mean, resampled
 from .scenes import Scene
 
 Floats = npt.NDArray[np.float32]
@@ -48,10 +49,24 @@ class Figures:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Result:
-    """Figures by class name, `all` first, and precision over recall 0 to 1 in 1000 steps, the mean over classes."""
+    """Figures by class name, `all` first, and precision over recall 0 to 1 in 1000 steps, the mean over classes.
+
+    draws: mAP50 in the resamples of the scenes, by class name.
+    """
 
     figures: dict[str, Figures]
     curve: npt.NDArray[np.float64]
+    draws: dict[str, Draws]
+
+    def within(self, name: str) -> Interval:
+        """The interval of a class's mAP50."""
+        return interval(self.draws[name])
+
+    def lead(self, name: str, others: Mapping[str, Result]) -> Lead:
+        """How far this mAP50 of a class is ahead of the best of other results for the same scenes."""
+        over = max(others, key=lambda row: others[row].figures[name].map50)
+        by = self.figures[name].map50 - others[over].figures[name].map50
+        return Lead(over, by, interval(self.draws[name] - others[over].draws[name]))
 
 
 def pixels(boxes: Boxes, width: int, height: int) -> Floats:
@@ -81,7 +96,9 @@ def judge(frames: Sequence[Judged], names: Sequence[str] = tuple(DETECTOR_NAMES.
         if len(truth)
         else Figures(0, none, none, none, none)
     )
-    return Result({ALL_CLASSES: whole} | figures, np.asarray(curves, np.float64).mean(0))
+    draws = {names[number]: made for number, made in resampled(frames, hits[:, 0]).items()}
+    draws = {ALL_CLASSES: mean(list(draws.values()) or [np.full(RESAMPLES, none)])} | draws
+    return Result({ALL_CLASSES: whole} | figures, np.asarray(curves, np.float64).mean(0), draws)
 
 
 def matched(frame: Judged) -> npt.NDArray[np.bool_]:

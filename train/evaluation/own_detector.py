@@ -15,7 +15,7 @@ from ..detector.data import VARIANTS, Example, Examples, read_frame
 from ..detector.recipe import DetectorRecipe
 from ..errors import TrainError
 from .detect_pictures import EXAMPLES, SURE, curves, marked
-from .detect_run import LEGEND, table
+from .detect_tables import LEGEND, table
 from .detection import ALL_CLASSES, LEAST, Judged, Result, judge, pixels, seen
 from .pictures import contact_sheet
 

@@ -1,0 +1,117 @@
+"""What an evaluation of detection prints and writes: tables of figures with their intervals, CSV and JSON."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from ...calib.atomic import atomic, write_atomic
+from ...engines.host.terminal import markup
+from ..errors import TrainError
+from .detection import ALL_CLASSES, Result, Results
+from .intervals import CONFIDENCE, RESAMPLES, SEED, Interval, Lead
+
+COLUMNS = {"map50": "mAP50", "map": "mAP50-95", "precision": "precision", "recall": "recall"}
+VERSION = 1
+"""Of detection.json."""
+LEGEND = (
+    "In percent. P and R: precision and recall at IoU 0.5, at the score where the mean F1 is highest. A class: "
+    "its average precision at IoU 0.5 (labels). Matching and average precision are Ultralytics' own. Below a figure: "
+    f"where {CONFIDENCE:.0%} of {RESAMPLES} resamples of the scenes lie."
+)
+
+
+def leads(rows: Mapping[str, Result], simpler: Collection[str]) -> dict[str, dict[str, Lead]]:
+    """Of every other row over the best of the simpler ones, by class."""
+    those = {row: result for row, result in rows.items() if row in simpler}
+    return {
+        row: {name: result.lead(name, those) for name in result.figures}
+        for row, result in rows.items()
+        if row not in simpler
+    }
+
+
+def table(title: str, rows: Mapping[str, Result]) -> Table:
+    """Figures in percent, a row each, the best of a column in bold, mAP50 with its interval."""
+    first = next(iter(rows.values()))
+    classes = [name for name in first.figures if name != ALL_CLASSES]
+    headings = [*COLUMNS.values(), *(f"{name}\n({first.figures[name].labels})" for name in classes)]
+    made = _table(title, [{"precision": "P", "recall": "R"}.get(heading, heading) for heading in headings])
+    values = {row: _values(result, classes) for row, result in rows.items()}
+    best = np.nanmax(np.array(list(values.values())), axis=0)
+    for row, numbers in values.items():
+        within = [rows[row].within(name) for name in (ALL_CLASSES, *classes)]
+        below = [f"\n{100 * each.low:.1f}-{100 * each.high:.1f}" for each in within]
+        below[1:1] = [""] * (len(COLUMNS) - 1)
+        cells = [
+            Text.assemble((f"{100 * number:.1f}", "bold" if number == top else ""), (under, "dim"))
+            for number, top, under in zip(numbers, best, below, strict=True)
+        ]
+        made.add_row(Text(row), *cells)
+    return made
+
+
+def leads_table(title: str, ahead: Mapping[str, Mapping[str, Lead]]) -> Table:
+    """What `leads` gives, in points of mAP50."""
+    made = _table(f"{title}: lead over the best simpler row", next(iter(ahead.values())))
+    for row, by_class in ahead.items():
+        cells = [
+            Text.assemble(f"{100 * by:+.1f}", (f"\n{100 * within.low:+.1f} to {100 * within.high:+.1f}\n{over}", "dim"))
+            for over, by, within in by_class.values()
+        ]
+        made.add_row(Text(row), *cells)
+    return made
+
+
+def _table(title: str, headings: Iterable[str]) -> Table:
+    made = Table(title=markup(title), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+    made.add_column("")
+    for heading in headings:
+        made.add_column(heading, justify="right", no_wrap=True)
+    return made
+
+
+def write(folder: Path, results: Results, weights: Mapping[str, Path], simpler: Collection[str]) -> list[Path]:
+    """detection.csv and detection.json: a line, or an object, for each condition, row and class. Returns the paths."""
+    lines: list[dict[str, Any]] = []
+    for condition, rows in results.items():
+        ahead = leads(rows, simpler)
+        for row, result in rows.items():
+            for name, figures in result.figures.items():
+                numbers = {heading: getattr(figures, column) for column, heading in COLUMNS.items()}
+                numbers |= _named("mAP50", result.within(name))
+                line = {"condition": condition, "row": row, "detector": weights[row].name, "class": name}
+                lines.append(line | {"labels": figures.labels} | _rounded(numbers))
+                if row in ahead:
+                    over, by, within = ahead[row][name]
+                    lines[-1] |= {"over": over} | _rounded({"lead": by} | _named("lead", within))
+    paths = [folder / "detection.csv", folder / "detection.json"]
+    with atomic(paths[0], TrainError) as aside, aside.path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(dict.fromkeys(key for line in lines for key in line)))
+        writer.writeheader()
+        writer.writerows(lines)
+    content = {"version": VERSION, "confidence": CONFIDENCE, "resamples": RESAMPLES, "seed": SEED, "figures": lines}
+    write_atomic(paths[1], (json.dumps(content, indent=1, allow_nan=False) + "\n").encode(), TrainError)
+    return paths
+
+
+def _named(figure: str, within: Interval) -> dict[str, float]:
+    return {f"{figure} low": within.low, f"{figure} high": within.high}
+
+
+def _rounded(numbers: Mapping[str, float]) -> dict[str, float | None]:
+    return {name: None if math.isnan(value) else round(value, 4) for name, value in numbers.items()}
+
+
+def _values(result: Result, classes: Sequence[str]) -> list[float]:
+    every = result.figures[ALL_CLASSES]
+    return [*(getattr(every, name) for name in COLUMNS), *(result.figures[name].map50 for name in classes)]

@@ -29,6 +29,7 @@ _PART = 5e-4
 _LEAST_VALUES = 8
 _NO_DATA = (0, 65535, -9999, -32768, 32767, -999)
 _NEAR, _FAR = 0.25, 4.0
+_FEW_INSIDE = 0.02
 _LEVELS = 12
 _RINGING = 6
 _BLOCK = 9
@@ -60,10 +61,10 @@ def telemetry_rows(picture: Array) -> tuple[int, int]:
 def no_data(raw: Array, scene: tuple[float, float] | None = None) -> npt.NDArray[np.bool_] | None:
     """Where (H, W) counts or temperatures are none; None where all are. scene: [low, high] that are some.
 
-    NaN and infinity; and a lowest or highest value that many pixels share: if it fills two opposite edges of the
-    picture, which noise never lets a scene do; if it is one that is written for "nothing", and further from all others
-    than these spread (a lowest one of floats than a quarter of it, since temperatures do not repeat exactly). Of floats
-    any lowest value is that is four times as far.
+    NaN and infinity; and a lowest or highest value that many pixels share: if it is a frame around the rest; if it is
+    one that is written for "nothing" or fills the picture's whole edge, and further from all others than these spread
+    (a lowest one of floats than a quarter of it, since temperatures do not repeat exactly). Of floats any lowest value
+    is that is four times as far.
     """
     none: npt.NDArray[np.bool_] = np.zeros(raw.shape, bool) if raw.dtype.kind in "iu" else ~np.isfinite(raw)
     for end in (np.min, np.max):
@@ -83,14 +84,25 @@ def no_data(raw: Array, scene: tuple[float, float] | None = None) -> npt.NDArray
         low, high = np.percentile(rest, (0.5, 99.5))
         apart = np.abs(rest - float(value)).min()
         written = float(value) in _NO_DATA or abs(float(value)) > 1e30
-        around = (same[0].all() and same[-1].all()) or (same[:, 0].all() and same[:, -1].all())
+        around = all(edge.all() for edge in (same[0], same[-1], same[:, 0], same[:, -1]))
         coldest = raw.dtype.kind == "f" and end is np.min
-        enough = (_NEAR if written else _FAR) if coldest else 1 if written else np.inf
-        if around or apart > enough * (high - low):
+        enough = _NEAR if coldest and written else 1 if written or around else _FAR if coldest else np.inf
+        if apart > enough * (high - low) or _frames(same):
             none |= same
     if scene is not None:
         none &= ~((raw >= scene[0]) & (raw <= scene[1]))
     return none if none.any() else None
+
+
+def _frames(same: npt.NDArray[np.bool_]) -> bool:
+    """Whether this is a straight frame, or bars at two opposite sides, around a picture of which hardly any is so."""
+    rows, columns = np.flatnonzero(~same.all(axis=1)), np.flatnonzero(~same.all(axis=0))
+    if rows.size == 0:
+        return False
+    inside = same[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    height, width = same.shape
+    bars = (rows[0] > 0 and rows[-1] < height - 1) or (columns[0] > 0 and columns[-1] < width - 1)
+    return bool(bars and inside.size >= same.size / 4 and inside.mean() < _FEW_INSIDE)
 
 
 def fill(picture: Array, missing: npt.NDArray[np.bool_]) -> Array:

@@ -15,6 +15,7 @@ from .orientation import UPRIGHT, Orientation, of_settings
 from .polarity import Polarity
 from .scene import SENSORS, Surround, fill, no_data, telemetry_rows
 from .thermal import ThermalMapper
+from .two_pictures import shows_two, size_of_one
 
 Array = npt.NDArray[Any]
 
@@ -58,6 +59,7 @@ class PictureMaker:
         self._surround = Surround()
         self._rows: tuple[int, int] | None = None
         self._bits = _DEPTHS[0]
+        self._two: bool | None = None
         self._said: set[str] = set()
         self.counts: npt.NDArray[np.uint16] | None = None
         self.temperature: Temperature | None = None
@@ -73,7 +75,7 @@ class PictureMaker:
         """
         stored = self._cropped(self._channel(stored))
         if not self._visible and self._side.crop is None:
-            stored = self._without_rows(stored)
+            stored = self._without_rows(self._one_of_two(stored))
         pixels, scene = (self._to_visible(stored), stored) if self._visible else self._to_infrared(stored, time_ns)
         if self._side.crop is None:
             pixels = self._without_surround(pixels)
@@ -162,6 +164,33 @@ class PictureMaker:
             size = f"{stored.shape[1]}x{stored.shape[0]}"
             raise ValueError(f"{self._name}.crop {list(crop)} lies outside the picture, which is {size}")
         return np.ascontiguousarray(stored[y : y + height, x : x + width])
+
+    def _one_of_two(self, stored: Array) -> Array:
+        """The upper or left one of two pictures in one; the whole where the halves differ, which is doubted."""
+        height, width = stored.shape
+        one = size_of_one(width, height)
+        if one is None:
+            return stored
+        if self._two is None or self._still:
+            self._two = shows_two(stored)
+        if self._two:
+            self.say_two(width, height, "the upper" if height > width else "the left")
+            return np.ascontiguousarray(stored[: one[1], : one[0]])
+        if "halves" not in self._said:
+            self._said.add("halves")
+            self._health.doubts.add(
+                f"{self._spec}: a frame of {width}x{height} has room for two pictures of {one[0]}x{one[1]}, and is "
+                f"used as one; if it holds two, set {self._name}.crop"
+            )
+        return stored
+
+    def say_two(self, width: int, height: int, used: str) -> None:
+        """Say once that two pictures are in one frame of this size, and which is used."""
+        one = size_of_one(width, height) or (width, height)
+        self._say(
+            f"two pictures are in one frame of {width}x{height}, {used} is used; {self._name}.crop "
+            f"[0, 0, {one[0]}, {one[1]}] takes the {'upper' if height > width else 'left'}"
+        )
 
     def _to_infrared(self, stored: Array, time_ns: int) -> tuple[Pixels, Array]:
         """The pixels, and `stored` with what is no data filled."""
@@ -266,10 +295,11 @@ class PictureMaker:
             small = colour[::step, ::step].astype(np.float32)
             self.look_for_colour(np.asarray(small * (255 / max(float(small.max()), 1.0))).astype(np.uint8))
 
-    def _say(self, what: str, setting: str) -> None:
+    def _say(self, what: str, setting: str = "") -> None:
         if what.split(" ", 1)[-1] not in self._said:
             self._said.add(what.split(" ", 1)[-1])
-            self._health.warnings.append(f"{self._spec}: {what}; {self._name}.{setting} decides otherwise")
+            decides = f"; {self._name}.{setting} decides otherwise" if setting else ""
+            self._health.warnings.append(f"{self._spec}: {what}{decides}")
 
 
 def fourth_is_picture(stored: Array) -> bool:

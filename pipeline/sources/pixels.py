@@ -64,11 +64,12 @@ class PixelReader:
     def _stored(self, frame: av.VideoFrame) -> npt.NDArray[Any]:
         if is_deep(frame, self._visible):
             return frame.to_ndarray()
-        if not self._visible and is_twofold(frame, self._side):
-            return self._one_of_two(frame)
+        twofold = not self._visible and is_twofold(frame, self._side)
+        if twofold and (counts := self._counts(frame)) is not None:
+            return counts
         if self._visible and is_hdr(frame):
             return self._from_hdr(frame)
-        if not self._visible and self._side.channel is None:
+        if not self._visible and self._side.channel is None and not twofold:
             self._look_for_colour(frame)
         pixels = self._eight_bit(frame, "rgb24" if self._visible or self._side.channel else "gray")
         return self._deinterlaced(pixels) if frame.interlaced_frame else pixels
@@ -90,18 +91,13 @@ class PixelReader:
         deep = self._convert.reformat(frame, format="rgb48le", threads=1).to_ndarray()
         return self._hdr[1].convert(deep.astype(np.uint16, copy=False))
 
-    def _one_of_two(self, frame: av.VideoFrame) -> npt.NDArray[Any]:
-        """Of a picture above its own raw counts: the counts where they came through unharmed, else the picture."""
-        half = frame.height // 2
-        picture = self._eight_bit(frame, "gray")[:half]
+    def _counts(self, frame: av.VideoFrame) -> npt.NDArray[np.uint16] | None:
+        """Of a picture above its own raw counts the counts, where they came through unharmed."""
+        picture = self._eight_bit(frame, "gray")[: frame.height // 2]
         counts = counts_below(frame, picture, certain=self._side.preset is not None)
-        used = "the upper" if counts is None else "the lower, of 16-bit counts,"
-        self._say(
-            "two",
-            f"two pictures are in one frame of {frame.width}x{frame.height}, {used} is used; sources.ir.crop "
-            f"[0, 0, {frame.width}, {half}] takes the upper",
-        )
-        return picture if counts is None else counts
+        if counts is not None:
+            self.maker.say_two(frame.width, frame.height, "the lower, of 16-bit counts,")
+        return counts
 
     def _deinterlaced(self, pixels: Pixels) -> Pixels:
         """Every second row between its neighbours where it sticks out from both, as moving things do: one field's

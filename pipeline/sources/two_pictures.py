@@ -1,27 +1,55 @@
-"""USB thermal cameras that send two pictures in one frame: a grey one, and below it the 16-bit counts of the same view.
+"""Two pictures of a thermal camera in one frame, one above or beside the other.
 
-InfiRay P2 Pro, Topdon TC001 and their like: 256x384 YUYV, of which the lower 192 rows are kelvin times 64, little
-endian, two bytes to a pixel.
+USB cameras send a grey picture, and below it the 16-bit counts of the same view. InfiRay P2 Pro, Topdon TC001 and their
+like: 256x384 YUYV, of which the lower 192 rows are kelvin times 64, little endian, two bytes to a pixel.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import av
+import cv2
 import numpy as np
 import numpy.typing as npt
 
 from ..config import KelvinConfig, SideConfig
 from ..core.frames import Pixels
+from .scene import SENSORS
 
 KELVIN = KelvinConfig(scale=1 / 64)
 """Of the counts."""
-_SIZES = frozenset({(256, 384), (384, 576), (640, 1024)})
+_SIZES = frozenset({(256, 384), (256, 392), (384, 576), (640, 1024)})
+"""Of cameras that always do so."""
+_ROWS_BETWEEN = range(5)
 _ALIKE = 0.5
+_SMALL, _FINE = (80, 60), 5  # halves of one scene seldom agree in what is finer than this: 0.43 at most of 460 scenes
+_SAME, _LEAST = 0.6, 0.01
+
+
+def size_of_one(width: int, height: int) -> tuple[int, int] | None:
+    """The size of each of two pictures that fill a frame of this size; None where it is no multiple of a sensor's."""
+    if height > width and any((width, height // 2 - rows) in SENSORS for rows in _ROWS_BETWEEN):
+        return width, height // 2
+    return (width // 2, height) if width > 2 * height and (width // 2, height) in SENSORS else None
+
+
+def shows_two(picture: npt.NDArray[Any]) -> bool:
+    """Whether both halves of (H, W), of a size that `size_of_one` knows, show the same scene, or always would."""
+    height, width = picture.shape
+    if (width, height) in _SIZES:
+        return True
+    halves = np.split(picture[: height // 2 * 2], 2) if height > width else np.split(picture, 2, axis=1)
+    small = [cv2.resize(half.astype(np.float32), _SMALL, interpolation=cv2.INTER_AREA) for half in halves]
+    inner = slice(2 * _FINE, -2 * _FINE)  # the blur makes edges alike
+    fine = [(half - cv2.GaussianBlur(half, (0, 0), _FINE))[inner, inner].reshape(-1) for half in small]
+    enough = all(part.std() > _LEAST * half.std() for part, half in zip(fine, small, strict=True))
+    return bool(enough and abs(np.corrcoef(fine)[0, 1]) > _SAME)
 
 
 def is_twofold(frame: av.VideoFrame, side: SideConfig) -> bool:
-    """Whether it is such a frame, by its size, and no crop says what to take."""
-    return side.crop is None and (frame.width, frame.height) in _SIZES
+    """Whether counts may be below the picture, by the frame's size, and no crop says what to take."""
+    return side.crop is None and frame.height > frame.width and size_of_one(frame.width, frame.height) is not None
 
 
 def counts_below(frame: av.VideoFrame, picture: Pixels, certain: bool) -> npt.NDArray[np.uint16] | None:

@@ -195,3 +195,19 @@ def test_one_recording_of_both_cameras_side_by_side(tmp_path):
         streams.close()
     with pytest.raises(InputError, match=r"sources\.ir\.crop"):
         open_streams(RunConfig.model_validate({"sources": {"ir": str(path), "vis": str(path)}}))
+
+
+@pytest.mark.parametrize(("size", "axis", "used"), [((320, 240), 0, "upper"), ((256, 192), 1, "left")])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_of_two_pictures_in_one_image_one_is_used(tmp_path, size, axis, used, dtype):
+    one = cv2.resize(np.random.default_rng(0).integers(20, 200, (24, 32)).astype(dtype), size)
+    cv2.imwrite(str(tmp_path / "a.png"), np.concatenate([one, 255 - cv2.GaussianBlur(one, (9, 9), 0)], axis))
+    pixels, warnings, doubts = seen(tmp_path / "a.png")
+    assert pixels[0].shape == size[::-1] and np.corrcoef(pixels[0].reshape(-1), one.reshape(-1))[0, 1] > 0.99
+    assert f"the {used} is used" in warnings[0] and f"crop [0, 0, {size[0]}, {size[1]}]" in warnings[0]
+    assert doubts == []
+
+    cv2.imwrite(str(tmp_path / "a.png"), np.concatenate([one, one[::-1, ::-1]], axis))  # nothing alike
+    pixels, warnings, doubts = seen(tmp_path / "a.png")
+    assert pixels[0].size == 2 * one.size and warnings == []
+    assert "room for two pictures" in doubts[0] and "sources.ir.crop" in doubts[0]

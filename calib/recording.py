@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,6 +46,21 @@ def cameras_in(path: Path) -> tuple[dict[str, dict[str, Any]], dict[str, tuple[s
             for each in deserialize(data, _TRANSFORMS).transforms:
                 parents[each.child_frame_id] = each.header.frame_id, _transform(each.transform)
     return infos, parents
+
+
+def own_rig(path: Path) -> dict[str, Any] | None:
+    """The rig in a recording of fusecam's own (MCAP), as in a rig file; None: none, or nothing to read it with."""
+    if path.suffix.lower() != ".mcap":
+        return None
+    try:
+        from mcap.reader import make_reader
+
+        with path.open("rb") as file:
+            about = next((each.metadata for each in make_reader(file).iter_metadata() if each.name == "fusecam"), {})
+        rig = json.loads(about["rig"])
+    except Exception:  # of damaged files whatever the reader trips over; what they are is told where they are read
+        return None
+    return rig if isinstance(rig, dict) else None
 
 
 def pose_between(parents: dict[str, tuple[str, Matrix]], one: str, two: str) -> Matrix | None:

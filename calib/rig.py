@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError,
 from .atomic import write_atomic
 from .foreign import Foreign, ForeignError, Size, read_foreign
 from .lens import distort, undistort
+from .recording import own_rig
 from .yaml_file import Versioned, YamlFileError, explain, read_yaml
 
 Array = npt.NDArray[np.float64]
@@ -282,8 +283,9 @@ def load_rig(path: Path, sizes: tuple[Size, Size] | None = None, distance: float
         RigError: one line, naming the file and the field.
     """
     try:
-        foreign = read_foreign(path, sizes, distance)
-        data = read_yaml(path) if foreign is None else foreign.data
+        own = own_rig(path)
+        foreign = None if own is not None else read_foreign(path, sizes, distance)
+        data = own if own is not None else read_yaml(path) if foreign is None else foreign.data
     except ForeignError as e:
         raise RigError(f"{path}: {e}") from e
     except YamlFileError as e:

@@ -259,9 +259,10 @@ def _recording(config: RunConfig, streams: Streams, switches: Switches, latencie
     waits = not (streams.visible.info.live or streams.infrared.info.live)
     run = streams.health, streams.doubts, lambda: switches.recording, waits
     if not config.record.is_file:
-        return RecordSink(config.record, config.output, *run)
+        return RecordSink(config.record, config.output, config.sources, *run)
     rig = streams.registrar.rig_for(frame_size(streams.visible), frame_size(streams.infrared))
-    return open_mcap(config.record.folder, config.record.counts, rig, streams.synchronizer.lag_ns, latencies, *run)
+    lag_ns = streams.synchronizer.lag_ns
+    return open_mcap(config.record.folder, config.record.counts, config.sources, rig, lag_ns, latencies, *run)
 
 
 def _draws_overlay(config: RunConfig) -> bool:

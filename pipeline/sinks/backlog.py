@@ -20,7 +20,8 @@ _MOST_BYTES = 32 << 20
 class Shot:
     """A picture to record, its times on its own clock and UTC, and its line. found: whether it shows a detection.
 
-    image: uint8, (H, W, 3) RGB or (H, W); or (H, W) uint16, counts, of which no bit is lost.
+    image: uint8, (H, W, 3) RGB or (H, W); or (H, W) uint16, counts, of which no bit is lost. note: how counts are read,
+    see `sources.as_recorded`.
     """
 
     image: npt.NDArray[Any]
@@ -28,6 +29,7 @@ class Shot:
     utc_ns: int
     line: Line | CameraLine
     found: bool = False
+    note: str = ""
 
 
 class Backlog:

@@ -9,6 +9,7 @@ import av
 import numpy as np
 import numpy.typing as npt
 
+from ..sources.as_recorded import KEY
 from .encoder import Muxing, Writer
 
 
@@ -20,10 +21,12 @@ class CountsEncoder(Muxing):
     timescale = 1000
     """Ticks per second: FFmpeg's Matroska has no others."""
 
-    def __init__(self, destination: Writer, counts: npt.NDArray[np.uint16]) -> None:
-        """counts: of the size to come, (H, W)."""
+    def __init__(self, destination: Writer, counts: npt.NDArray[np.uint16], note: str = "") -> None:
+        """counts: of the size to come, (H, W). note: how they are read, see `sources.as_recorded`."""
         live = {"cluster_time_limit": "1000", "flush_packets": "1"}
         self._container = av.open(destination, "w", format="matroska", container_options=live)
+        if note:
+            self._container.metadata[KEY] = note
         coding = {"level": "3", "slices": "4", "slicecrc": "1", "g": "1"}
         self._stream = self._container.add_stream("ffv1", rate=25, options=coding)
         context = self._stream.codec_context

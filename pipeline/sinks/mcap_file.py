@@ -61,7 +61,15 @@ class McapFile:
         with self._lock:
             self._writer.add_metadata("fusecam", about)
 
-    def add(self, topic: str, kind: str, definition: Callable[[str], str], message: bytes, utc_ns: int) -> bool:
+    def add(
+        self,
+        topic: str,
+        kind: str,
+        definition: Callable[[str], str],
+        message: bytes,
+        utc_ns: int,
+        about: dict[str, str],
+    ) -> bool:
         """Whether the message is recorded.
 
         Args:
@@ -70,6 +78,7 @@ class McapFile:
             definition: of the type.
             message: in CDR.
             utc_ns: capture time.
+            about: the topic, for its first message.
         """
         with self._lock:
             if self._retry_at is not None and not self._drained():
@@ -78,7 +87,7 @@ class McapFile:
                 if kind not in self._schemas:
                     self._schemas[kind] = self._writer.register_schema(kind, "ros2msg", definition(kind).encode())
                 self._channels[topic] = self._writer.register_channel(
-                    topic, "cdr", self._schemas[kind], {"offered_qos_profiles": ""}
+                    topic, "cdr", self._schemas[kind], {"offered_qos_profiles": "", **about}
                 )
             self._writer.add_message(self._channels[topic], utc_ns, message, utc_ns, self._count)
             self._count += 1

@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-import yaml
 
 from ...calib.rig import Rig
+from ..config import SourceConfig
 from ..core.doubts import Doubts
 from ..core.frames import Camera, Frame
 from ..core.health import Health
 from ..core.latency import LatencyRecorder
 from ..core.machine import version
 from ..errors import InputError
+from ..sources.as_recorded import KEY
 from .backlog import Backlog, Shot
 from .recording import CAMERAS, Recording
 
@@ -30,6 +31,7 @@ _EVERY_NS = 1_000_000_000  # calibration, which players look for near where they
 def open_mcap(
     path: Path | None,
     counts: bool,
+    sources: SourceConfig,
     rig: Rig | None,
     lag_ns: Callable[[int], int],
     latencies: LatencyRecorder,
@@ -46,7 +48,7 @@ def open_mcap(
         from .mcap_file import McapFile
     except ImportError as e:
         raise InputError(f"--record {path}: MCAP needs other packages: pip install 'mcap>=1.6' 'rosbags>=0.11'") from e
-    sink = McapSink(path, counts, rig, lag_ns, latencies, health, doubts, on, ros_messages)
+    sink = McapSink(path, counts, sources, rig, lag_ns, latencies, health, doubts, on, ros_messages)
     try:
         file = McapFile(path, sink.broken)
     except FileExistsError as e:
@@ -74,6 +76,7 @@ class McapSink(Recording):
         self,
         path: Path,
         counts: bool,
+        sources: SourceConfig,
         rig: Rig | None,
         lag_ns: Callable[[int], int],
         latencies: LatencyRecorder,
@@ -85,7 +88,7 @@ class McapSink(Recording):
         """rig: for these frame sizes. lag_ns: of an infrared time, see `Synchronizer`. messages: the module
         `ros_messages`. The rest as in `RecordSink`.
         """
-        super().__init__(path, counts, health, doubts, on)
+        super().__init__(path, counts, sources, health, doubts, on)
         self._rig, self._lag_ns, self._latencies, self._messages = rig, lag_ns, latencies, messages
         self._told_ns: dict[str, int] = {}
 
@@ -94,8 +97,7 @@ class McapSink(Recording):
         self._file = file
         about = {"version": version("fusecam") or ""}
         if self._rig is not None:
-            rig = self._rig.model_dump(mode="json", exclude_none=True)
-            about["rig"] = yaml.safe_dump(rig, sort_keys=False, default_flow_style=None, width=100)
+            about["rig"] = self._rig.model_dump_json(exclude_none=True, exclude={"time_offset_ms"})
         file.describe(about)
         self._fused = Backlog("record fused", lossless, self._record_fused, _nothing, self._count_fused)
         self._raw = {
@@ -143,7 +145,10 @@ class McapSink(Recording):
 
     def _add(self, topic: str, message: Any, shot: Shot) -> bool:
         messages = self._messages
-        return self._file.add(topic, message.__msgtype__, messages.definition, messages.packed(message), shot.utc_ns)
+        note = {KEY: shot.note} if shot.note else {}
+        return self._file.add(
+            topic, message.__msgtype__, messages.definition, messages.packed(message), shot.utc_ns, note
+        )
 
     def _due(self, what: str, shot: Shot) -> bool:
         last_ns = self._told_ns.get(what)

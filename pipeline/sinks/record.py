@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from functools import partial
 
-from ..config import OutputConfig, RecordConfig
+from ..config import OutputConfig, RecordConfig, SourceConfig
 from ..core.doubts import Doubts
 from ..core.frames import Frame
 from ..core.health import Health
@@ -38,6 +38,7 @@ class RecordSink(Recording):
         self,
         config: RecordConfig,
         output: OutputConfig,
+        sources: SourceConfig,
         health: Health,
         doubts: Doubts,
         on: Callable[[], bool],
@@ -48,6 +49,7 @@ class RecordSink(Recording):
         Args:
             config: of the recording.
             output: quality of the videos.
+            sources: how infrared is read, to be known when it is replayed.
             health: of the run.
             doubts: of the run; told where the recording is not whole.
             on: asked with every frame whether to record.
@@ -59,7 +61,7 @@ class RecordSink(Recording):
         if config.folder is None:
             raise ValueError("a recording needs a folder")
         folder = config.folder
-        super().__init__(folder, config.counts, health, doubts, on)
+        super().__init__(folder, config.counts, sources, health, doubts, on)
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as e:

@@ -7,10 +7,12 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar, Protocol
 
+from ..config import SourceConfig
 from ..core.doubts import Doubts
 from ..core.frames import Camera, Frame
 from ..core.health import Health
 from ..core.result import Result
+from ..sources.as_recorded import note_of
 from .backlog import Shot
 from .base import SinkHealth
 from .jsonl import CameraLine, record
@@ -51,11 +53,19 @@ class Recording:
     _fused: Stream
     _raw: dict[Camera, Stream]
 
-    def __init__(self, place: Path, counts: bool, health: Health, doubts: Doubts, on: Callable[[], bool]) -> None:
-        """counts: keep infrared of over 8 bits as it is. The rest as in `RecordSink`."""
+    def __init__(
+        self,
+        place: Path,
+        counts: bool,
+        sources: SourceConfig,
+        health: Health,
+        doubts: Doubts,
+        on: Callable[[], bool],
+    ) -> None:
+        """counts: keep infrared of over 8 bits as it is. sources: how it is read. The rest as in `RecordSink`."""
         self.place = place
         self.health = SinkHealth()
-        self._counts, self._run, self._doubts, self._on = counts, health, doubts, on
+        self._counts, self._sources, self._run, self._doubts, self._on = counts, sources, health, doubts, on
         self._clock = UtcClock(self._steady)
 
     def take(self, frame: Frame) -> None:
@@ -67,8 +77,11 @@ class Recording:
         self._saw(frame)
         utc_ns = self._clock.utc_ns(frame) + self._later_ns(frame)
         line: CameraLine = {"version": 1, "frame": frame.sequence, "time": round(frame.time_ns / 1e9, 6)}
-        image = frame.counts if self._counts and frame.counts is not None else frame.pixels
-        stream.put(Shot(image, frame.time_ns, utc_ns, line))
+        if self._counts and frame.counts is not None:
+            note = note_of(self._sources, frame.temperature)
+            stream.put(Shot(frame.counts, frame.time_ns, utc_ns, line, note=note))
+        else:
+            stream.put(Shot(frame.pixels, frame.time_ns, utc_ns, line))
 
     def write(self, result: Result) -> None:
         """Record a result."""

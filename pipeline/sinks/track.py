@@ -6,10 +6,8 @@ import json
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ..config import OutputConfig
 from ..core.stderr import FULL
@@ -110,7 +108,7 @@ class Track:
         if file is None or ends or segment is not file.segment:
             self._finish()
             self._last = segment
-            file = self._file = _File(self._name, segment, shot.image, self._manifest, self._output)
+            file = self._file = _File(self._name, segment, shot, self._manifest, self._output)
             if self._on_file is not None:
                 self._on_file(segment)
         file.write(shot)
@@ -140,9 +138,8 @@ class Track:
 class _File:
     """A track's files of one segment."""
 
-    def __init__(
-        self, name: str, segment: Segment, image: npt.NDArray[Any], manifest: Manifest, output: OutputConfig
-    ) -> None:
+    def __init__(self, name: str, segment: Segment, shot: Shot, manifest: Manifest, output: OutputConfig) -> None:
+        image = shot.image
         self.segment, self.kind = segment, (image.shape, image.dtype)
         self._count = 0
         self._last = -1
@@ -155,7 +152,7 @@ class _File:
                 self._files.append(manifest.create(f"{segment.stem}_{ending}"))
             shape = "mp4", image, _TICKS, None
             if counts:
-                self._encoder = CountsEncoder(self._files[0], image)
+                self._encoder = CountsEncoder(self._files[0], image, shot.note)
             else:
                 self._encoder = Encoder(self._files[0], *shape, output.preset, output.crf, fragments=True)
         except BaseException:

@@ -21,6 +21,7 @@ from ..config import SourceConfig
 from ..core.frames import Camera, Frame
 from ..errors import InputError
 from ..pairing.labels import MARKERS
+from .as_recorded import as_recorded, note_in_mcap
 from .base import SourceHealth, SourceInfo
 from .decode import read_still
 from .picture import PictureMaker
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 SUFFIXES = frozenset({".bag", ".mcap", ".db3"})
 IMAGE, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
+_INSTALL = "pip install 'rosbags>=0.11' 'mcap>=1.6'"
 _NANOSECOND = Fraction(1, 1_000_000_000)
 _SAMPLES = 6  # of a recording, to tell its polarity
 _MICROSECOND = Fraction(1, 1_000_000)
@@ -81,6 +83,9 @@ class BagSource:
             self._topic = _topic(spec, bag, place, camera)
             if place.topic is None:
                 self.health.warnings.append(f"{spec}: reads its topic {self._topic}; {place.path}:TOPIC reads another")
+            note = note_in_mcap(place.path, self._topic) if camera == "infrared" else None
+            self._config, said = as_recorded(spec, note, config)
+            self.health.warnings += said
             self._polarity = self._settled(bag)
             first = next(self._frames(bag, SourceHealth()), None)
             if first is None:
@@ -175,8 +180,11 @@ def _opened(spec: str, path: Path) -> Iterator[Reader]:
     try:
         from rosbags.rosbag1 import Reader as Reader1
         from rosbags.rosbag2 import Reader as Reader2
+
+        if path.suffix.lower() == ".mcap":
+            import mcap  # noqa: F401  # which is read besides
     except ImportError as error:
-        raise InputError(f"{spec}: ROS recordings need another package: pip install 'rosbags>=0.11'") from error
+        raise InputError(f"{spec}: ROS recordings need other packages: {_INSTALL}") from error
     try:
         bag = (Reader1 if path.suffix.lower() == ".bag" else Reader2)(path)
         bag.open()

@@ -11,6 +11,7 @@ from ..config import SourceConfig
 from ..core.frames import Camera
 from ..errors import InputError
 from ..pairing import belongs_to_infrared, labels_of
+from .as_recorded import as_recorded, note_in_video
 from .bag import BagSource, bag_place
 from .base import Source
 from .camera import camera_device, list_cameras, open_camera
@@ -104,9 +105,12 @@ def _open_path(spec: str, camera: Camera, config: SourceConfig, start_s: float) 
     if not stat.S_ISREG(mode):
         there = ", ".join(device for device, _ in list_cameras())
         raise InputError(f"{spec}: is a device, but no camera" + (f": cameras here are {there}" if there else ""))
+    config, said = as_recorded(spec, note_in_video(path) if camera == "infrared" else None, config)
     # of a part of a recording only the motion matters
     settled = polarity_of_file(spec, path, config) if camera == "infrared" and start_s == 0 else Polarity("white-hot")
-    return open_file(spec, path, camera, config, start_s, settled)
+    source = open_file(spec, path, camera, config, start_s, settled)
+    source.health.warnings += said
+    return source
 
 
 def _nearby(path: Path) -> str:

@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 from fusecam.engines import create_engine
-from fusecam.pipeline.config import OutputConfig, RecordConfig, RunConfig
+from fusecam.pipeline.config import OutputConfig, RecordConfig, RunConfig, SourceConfig
 from fusecam.pipeline.core.detections import Detection
 from fusecam.pipeline.core.doubts import DOUBTFUL, Doubts
 from fusecam.pipeline.core.health import FATES, Health
@@ -40,7 +40,7 @@ def run(monkeypatch, capfd):
 
 def sink(folder, on=lambda: True, health=None, lossless=True, **settings) -> RecordSink:
     config = RecordConfig(folder=folder, **settings)
-    return RecordSink(config, OutputConfig(), health or Health(), Doubts(), on, lossless)
+    return RecordSink(config, OutputConfig(), SourceConfig(), health or Health(), Doubts(), on, lossless)
 
 
 def live(index: int, fps: int = 10, start_ns: int = 0, **more):

@@ -16,7 +16,7 @@ from typing import Any
 import av
 import pytest
 
-from fusecam.pipeline.config import OutputConfig, RecordConfig
+from fusecam.pipeline.config import OutputConfig, RecordConfig, SourceConfig
 from fusecam.pipeline.core.detections import Detection
 from fusecam.pipeline.core.doubts import Doubts
 from fusecam.pipeline.core.health import Health
@@ -38,7 +38,7 @@ def sink(
 ) -> RecordSink:
     config = RecordConfig(folder=folder, **settings)
     doubts = Doubts() if doubts is None else doubts
-    return RecordSink(config, OutputConfig(), health, doubts, lambda: True, lossless)
+    return RecordSink(config, OutputConfig(), SourceConfig(), health, doubts, lambda: True, lossless)
 
 
 def give(recording: RecordSink, one: Result) -> None:

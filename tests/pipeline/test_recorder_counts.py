@@ -15,8 +15,9 @@ from pathlib import Path
 
 import av
 import numpy as np
+import pytest
 
-from fusecam.pipeline.config import OutputConfig, RecordConfig, SourceConfig
+from fusecam.pipeline.config import OutputConfig, RecordConfig, RunConfig, SourceConfig
 from fusecam.pipeline.core.doubts import Doubts
 from fusecam.pipeline.core.frames import Frame
 from fusecam.pipeline.core.health import Health
@@ -24,6 +25,7 @@ from fusecam.pipeline.sinks.manifest import MANIFEST, Manifest
 from fusecam.pipeline.sinks.record import RecordSink
 from fusecam.pipeline.sinks.retention import Keeper
 from fusecam.pipeline.sources import open_source
+from fusecam.pipeline.sources.as_recorded import as_recorded
 
 from .clips import write_video
 
@@ -37,21 +39,26 @@ def counts(index: int) -> np.ndarray:
     return scene.astype(np.uint16)
 
 
-def frames(path: Path, camera: str = "infrared") -> list[Frame]:
-    with closing(open_source(str(path), camera, SourceConfig())) as source:
-        return list(source)
+def frames(path: Path, said: list[str] | None = None, **ir: object) -> list[Frame]:
+    config = RunConfig.model_validate({"sources": {"ir": {"source": str(path), **ir}}}).sources
+    with closing(open_source(str(path), "infrared", config)) as source:
+        given = list(source)
+        if said is not None:
+            said += source.health.warnings
+        return given
 
 
-def camera_file(path: Path) -> list[Frame]:
+def camera_file(path: Path, **ir: object) -> list[Frame]:
     pictures = [counts(k) for k in range(COUNT)]
     times = [k * 1000 // FPS for k in range(COUNT)]
-    return frames(write_video(path, times, Fraction(1, 1000), "ffv1", "gray16le", pictures=pictures, layout="gray16le"))
+    video = write_video(path, times, Fraction(1, 1000), "ffv1", "gray16le", pictures=pictures, layout="gray16le")
+    return frames(video, **ir)
 
 
-def record(folder: Path, given: list[Frame], **settings: object) -> Health:
+def record(folder: Path, given: list[Frame], ir: object = None, **settings: object) -> Health:
     health = Health()
     config = RecordConfig(folder=folder, **settings)
-    recording = RecordSink(config, OutputConfig(), health, Doubts(), lambda: True, True)
+    recording = RecordSink(config, OutputConfig(), SourceConfig(ir=ir or {}), health, Doubts(), lambda: True, True)
     for frame in given:
         recording.take(frame)
     recording.close(True)
@@ -71,6 +78,62 @@ def test_counts_are_kept_to_the_bit_and_replay_as_they_were(tmp_path: Path) -> N
         assert again.counts is not None and np.array_equal(again.counts, counts(index))
         assert np.array_equal(again.pixels, frame.pixels)
         assert abs((again.time_ns - replayed[0].time_ns) - (frame.time_ns - given[0].time_ns)) <= 1_000_000
+
+
+SETTINGS = {"kelvin": 0.04, "range": [7000, 9000], "polarity": "black-hot"}
+
+
+def recorded_with_settings(tmp_path: Path, kind: str) -> tuple[list[Frame], Path]:
+    given = camera_file(tmp_path / "camera.mkv", **SETTINGS)
+    if kind == "folder":
+        record(tmp_path / "out", given, ir=SETTINGS)
+        return given, next((tmp_path / "out").glob("*_infrared.mkv"))
+    pytest.importorskip("mcap", reason="mcap is not installed: pip install mcap")
+    from .test_record_mcap import sink
+
+    recording = sink(tmp_path / "drive.mcap", sources=SourceConfig(ir=SETTINGS))
+    for frame in given:
+        recording.take(frame)
+    recording.close(True)
+    return given, tmp_path / "drive.mcap"
+
+
+@pytest.mark.parametrize("kind", ["folder", "mcap"])
+def test_counts_are_read_as_they_were_recorded_and_settings_overrule(tmp_path: Path, kind: str) -> None:
+    given, path = recorded_with_settings(tmp_path, kind)
+    said: list[str] = []
+    for frame, again in zip(given, frames(path, said), strict=True):
+        assert np.array_equal(again.pixels, frame.pixels)
+        assert again.temperature is not None and (again.temperature.scale, again.temperature.shown) == (
+            0.04,
+            (7000, 9000),
+        )
+    line = "read as it was recorded, kelvin 0.04 per count, range [7000, 9000], polarity black-hot"
+    assert f"{path}: {line}; sources.ir overrules it" in said
+    said.clear()
+    other = frames(path, said, polarity="white-hot", kelvin={"scale": 0.01})
+    assert np.array_equal(255 - other[0].pixels, given[0].pixels)
+    assert other[0].temperature is not None and other[0].temperature.scale == 0.01
+    assert any("as it was recorded, range [7000, 9000]; " in line for line in said)
+    said.clear()
+    frames(path, said, **SETTINGS)
+    assert not any("as it was recorded" in line for line in said)
+
+
+@pytest.mark.parametrize(
+    ("note", "told"),
+    [
+        ("no JSON", "is damaged and left out"),
+        ('{"version": 1, "kelvin": -3}', "is damaged and left out"),
+        ('{"version": 1, "source": "/etc/passwd"}', None),
+        ('{"version": 2, "kelvin": 0.01}', "is of a newer fusecam and left out"),
+        ("[" * 100_000, "is damaged and left out"),
+    ],
+)
+def test_a_note_of_another_kind_is_left_out(note: str, told: str | None) -> None:
+    config = SourceConfig(ir="x.mkv")
+    settings, said = as_recorded("x.mkv", note, config)
+    assert settings == config and [line.endswith(str(told)) for line in said] == ([] if told is None else [True])
 
 
 def test_the_lines_have_the_times_of_the_video(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from ..build.process import build_apart
 from .letterbox import Letterbox
 from .parity import Agreement, Raw, compare, frames
 from .suppress import Floats, suppress
-from .weights import DETECTOR_WEIGHTS, detector_names
+from .weights import DETECTOR_WEIGHTS, detector_channels, detector_names
 
 Precision = Literal["auto", "f32", "bf16"]
 Rows = Floats
@@ -49,7 +49,7 @@ class DetectorEngine:
         store.limit_bytes()  # a wrong setting is said here, not by the process that builds
         try:
             self._digest = store.digest_of([weights])
-            self._names = detector_names(weights)
+            self._names, self.channels = detector_names(weights), detector_channels(weights)
         except OSError as e:
             raise EngineError(f"{weights}: {e.strerror}; give the detector's weights with --detector") from e
 
@@ -70,7 +70,8 @@ class DetectorEngine:
             self._requests.of((plan.height, plan.width), self._readied)
 
     def find(self, image: Pixels, confidence: float, classes: Sequence[int] | None = None) -> Rows:
-        """What is in a frame, the best score first. image: (H, W, 3) uint8 RGB. confidence, classes: see `suppress`."""
+        """What is in a frame, the best score first. image: (H, W, `channels`) uint8: RGB, or RGB and
+        infrared. confidence, classes: see `suppress`."""
         plan = Letterbox.of(image.shape[1], image.shape[0])
         with self._one_at_a_time:
             request = self._requests.of((plan.height, plan.width), self._readied)
@@ -122,7 +123,7 @@ class DetectorEngine:
 
     def _choose(self, height: int, width: int) -> tuple[ov.CompiledModel, Precision, store.Facts]:
         """The first precision whose boxes are those of the network."""
-        image = next(frames(width, height))
+        image = next(frames(width, height, self.channels))
         from .network import Whole, converted  # imports torch
 
         network = Whole(self._weights)
@@ -130,7 +131,7 @@ class DetectorEngine:
         facts: store.Facts = {}
         for precision in self._precisions:
             compiled = self._core.compile_model(model, "CPU", self._settings(precision))
-            agreement = compare(reference, _runner(compiled.create_infer_request()), width, height)
+            agreement = compare(reference, _runner(compiled.create_infer_request()), width, height, self.channels)
             facts[precision] = agreement.as_dict()
             if agreement.passed(precision):
                 return compiled, precision, facts | {"used": precision}

@@ -49,7 +49,7 @@ class Letterbox:
         return Letterbox((width, height), inner, left, top, inner[0] + spare_x, inner[1] + spare_y)
 
     def fill(self, image: Pixels, network_input: Pixels) -> None:
-        """Write the frame, (H, W, 3) uint8, and the grey around it into (height, width, 3) uint8."""
+        """Write the frame, (H, W, C) uint8, and the grey around it into (height, width, C) uint8."""
         if self.inner != self.frame:
             image = np.asarray(cv2.resize(image, self.inner, interpolation=cv2.INTER_LINEAR), np.uint8)
         bottom, right = self.top + self.inner[1], self.left + self.inner[0]

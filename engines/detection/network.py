@@ -17,7 +17,7 @@ from .weights import load_detector
 
 
 class Whole(nn.Module):
-    """uint8 frames in, (1, H, W, 3) RGB, H and W multiples of 32; out (1, 4 + classes, anchors), for `suppress`."""
+    """uint8 frames in, (1, H, W, 3 or 4), H and W multiples of 32; out (1, 4 + classes, anchors), for `suppress`."""
 
     def __init__(self, weights: Path) -> None:
         """weights: as `load_detector` takes them; EngineError where they are none."""
@@ -32,7 +32,7 @@ class Whole(nn.Module):
         return raw
 
     def eager(self, image: Pixels) -> Raw:
-        """Run by torch as it is written: (H, W, 3) uint8 in, (4 + classes, anchors) out."""
+        """Run by torch as it is written: (H, W, 3 or 4) uint8 in, (4 + classes, anchors) out."""
         with torch.inference_mode():
             return np.asarray(self(torch.from_numpy(image.copy())[None])[0].numpy())
 

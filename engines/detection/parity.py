@@ -62,12 +62,12 @@ class Agreement:
         return asdict(self)
 
 
-def compare(reference: Run, engine: Run, width: int, height: int) -> Agreement:
-    """Run both on every test frame, (height, width, 3) uint8 RGB. Anchors are compared before any suppression, which
+def compare(reference: Run, engine: Run, width: int, height: int, channels: int = 3) -> Agreement:
+    """Run both on every test frame, (height, width, channels) uint8. Anchors are compared before any suppression, which
     would turn a difference in the last digit into a box more or less."""
     pixels, overlap = 0.0, 1.0
     scores: list[Raw] = []
-    for image in frames(width, height):
+    for image in frames(width, height, channels):
         truth, found = reference(image), engine(image)
         best = truth[4:].max(axis=0)
         judged = best >= min(CONFIDENT, float(np.sort(best)[-FEWEST:][0]))
@@ -80,9 +80,13 @@ def compare(reference: Run, engine: Run, width: int, height: int) -> Agreement:
     return Agreement(round(pixels, 4), round(float(apart.max()), 5), round(most, 5), round(overlap, 4), apart.size)
 
 
-def frames(width: int, height: int) -> Iterator[Pixels]:
-    """Three scenes of the sample clips with people and cars, visible and infrared: (height, width, 3) uint8 RGB."""
+def frames(width: int, height: int, channels: int = 3) -> Iterator[Pixels]:
+    """Three scenes of the sample clips with people and cars, (height, width, channels) uint8: visible and infrared
+    each as RGB, or both as four channels."""
     for _, visible, infrared in islice(gate_frames(width, height), len(SCENES)):
+        if channels == 4:
+            yield np.dstack([visible, infrared])
+            continue
         yield visible
         yield np.repeat(infrared[..., None], 3, axis=2)
 

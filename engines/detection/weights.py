@@ -27,7 +27,8 @@ MOST_CLASSES = 1000
 def load_detector(weights: Path = DETECTOR_WEIGHTS) -> torch.nn.Module:
     """Ultralytics' DetectionModel in float32, in evaluation mode, convolutions and batch norms not yet fused.
 
-    Its input is (N, 3, H, W) RGB in [0, 1], H and W multiples of 32; evaluated, it returns a tuple whose first item is
+    Its input is (N, 3, H, W) RGB in [0, 1], H and W multiples of 32, with infrared as a fourth channel where its
+    `yaml` has four `channels`; evaluated, it returns a tuple whose first item is
     (N, 4 + classes, anchors): x, y, width, height in input pixels, then a score in [0, 1] for each of its `names`.
     weights: safetensors with the architecture as YAML in their metadata, as `fusecam train` writes them.
     Raises EngineError where they cannot be used.
@@ -51,12 +52,24 @@ def load_detector(weights: Path = DETECTOR_WEIGHTS) -> torch.nn.Module:
 
 def detector_names(weights: Path) -> dict[int, str]:
     """Class names by their numbers, without torch. Raises EngineError where the file cannot be used."""
+    return _described(weights)[0]
+
+
+def detector_channels(weights: Path) -> int:
+    """3 for a detector of one frame, 4 for one of RGB and registered infrared. Raises EngineError as above."""
+    return _described(weights)[1]
+
+
+def _described(weights: Path) -> tuple[dict[int, str], int]:
+    """Class names by their numbers, and input channels."""
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(weights, "numpy") as file:
-            return _names(file.metadata() or {})
-    except (OSError, SafetensorError, ValueError) as error:
+            metadata = file.metadata() or {}
+        plan = yaml.safe_load(metadata.get(_ARCHITECTURE, ""))
+        return _names(metadata), checked(plan).get("channels", 3) if plan else 3
+    except (OSError, SafetensorError, ValueError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())[:120]
         raise EngineError(f"{weights}: no weights of a detector ({reason}); train them with `fusecam train`") from error
 
@@ -66,6 +79,8 @@ def _names(metadata: Mapping[str, str]) -> dict[int, str]:
     if _NAMES not in metadata:
         return dict(DETECTOR_NAMES)
     names = json.loads(metadata[_NAMES])
+    if isinstance(names, dict):  # as Ultralytics has them, by number
+        names = [names.get(str(number)) for number in range(len(names))]
     fit = isinstance(names, list) and all(isinstance(n, str) and n.isprintable() and 0 < len(n) <= 64 for n in names)
     if not fit or not 0 < len(names) == len(set(names)) <= MOST_CLASSES:
         raise ValueError("names of classes that are none")
@@ -97,7 +112,8 @@ def build_detector(architecture: Mapping[str, Any], names: Mapping[int, str] = D
     plan = checked(architecture) | {"nc": len(names)}
     with guarded():
         try:
-            network: torch.nn.Module = ultralytics("ultralytics.nn.tasks").DetectionModel(plan, verbose=False)
+            model = ultralytics("ultralytics.nn.tasks").DetectionModel
+            network: torch.nn.Module = model(plan, ch=plan.get("channels", 3), verbose=False)
         except Exception as error:  # layers that do not fit together fail in many ways
             reason = " ".join(str(error).split())[:120]
             raise ValueError(f"its layers do not fit together: {type(error).__name__}: {reason}") from error

@@ -19,7 +19,7 @@ LAYERS = frozenset((
 # fmt: on
 WORDS = frozenset(("nc", "None", "True", "False", "nearest", "bilinear"))
 """Text that may stand among the arguments of a layer."""
-KEYS = ("nc", "scales", "scale", "backbone", "head")
+KEYS = ("nc", "channels", "scales", "scale", "backbone", "head")
 UNSUPPORTED = ("activation", "end2end")
 """Keys that would make another network, and are not kept with the weights."""
 MOST_LAYERS, MOST_REPEATS, LARGEST = 200, 64, 4096
@@ -47,6 +47,8 @@ def checked(architecture: Mapping[str, Any]) -> dict[str, Any]:
         raise ValueError("an architecture of a scale that it does not have")
     if not _whole(plan.get("nc", 1), 1, LARGEST):
         raise ValueError("an architecture with a number of classes that is none")
+    if not _whole(plan.get("channels", 3), 3, 4):
+        raise ValueError("an architecture whose input has other than 3 or 4 channels")
     return plan
 
 

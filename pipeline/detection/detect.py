@@ -75,7 +75,7 @@ class OwnDetector:
             self._engine = DetectorEngine(weights)
         except EngineError as e:
             raise InputError(f"{e}, or --no-detect") from e
-        self._names = self._engine.names
+        self._names, self.channels = self._engine.names, self._engine.channels
         self._confidence = confidence
         self._classes = None if classes is None else _ids(weights, self._names, classes)
 
@@ -89,7 +89,7 @@ class OwnDetector:
         self._engine.prepare(width, height)
 
     def detect(self, image: Pixels) -> list[Detection]:
-        """image: (H, W, 3) uint8 RGB. Best score first."""
+        """image: (H, W, `channels`) uint8. Best score first."""
         found = self._engine.find(image, self._confidence, self._classes).tolist()
         return [Detection(self._names[int(label)], score, (x1, y1, x2, y2)) for x1, y1, x2, y2, score, label in found]
 

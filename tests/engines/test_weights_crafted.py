@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from fusecam.engines import EngineError
-from fusecam.engines.detection.weights import build_detector, load_detector
+from fusecam.engines.detection.weights import build_detector, detector_channels, detector_names, load_detector
 from fusecam.engines.networks import checkpoints
 from fusecam.engines.networks.architecture import LAYERS, checked
 from fusecam.pipeline.detection.detect import UltralyticsDetector
@@ -118,6 +118,19 @@ def test_architectures_of_plain_detectors_are_let_through() -> None:
     assert {"Conv", "C2f", "C3k2", "Detect", "nn.Upsample"} <= LAYERS
     assert checked(PLAIN | {"yaml_file": "x", "ch": 3}) == PLAIN
     build_detector(PLAIN)
+    with pytest.raises(ValueError, match="3 or 4 channels"):
+        checked(PLAIN | {"channels": 5})
+
+
+def test_names_of_classes_may_be_a_list_or_by_number_as_ultralytics_has_them(tmp_path: Path) -> None:
+    for names in ('["deer", "car"]', '{"1": "car", "0": "deer"}'):
+        save_file({"x": torch.zeros(1)}, tmp_path / "w.safetensors", {"names": names})
+        assert detector_names(tmp_path / "w.safetensors") == {0: "deer", 1: "car"}
+        assert detector_channels(tmp_path / "w.safetensors") == 3
+    for names in ('{"0": "deer", "2": "car"}', '["deer", "deer"]', "[]"):
+        save_file({"x": torch.zeros(1)}, tmp_path / "w.safetensors", {"names": names})
+        with pytest.raises(EngineError, match="names of classes that are none"):
+            detector_names(tmp_path / "w.safetensors")
 
 
 @pytest.mark.parametrize(

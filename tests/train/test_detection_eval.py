@@ -177,6 +177,18 @@ def test_a_whole_evaluation_writes_table_curves_and_csv(data: Path, tmp_path: Pa
     assert "somebody-teacher " in printed and "…" not in printed
 
 
+def test_four_channels_are_a_row_where_weights_take_them(data: Path) -> None:
+    save_detector(start_network("yolov5n.yaml", None, channels=4), data / "four.safetensors")
+    detectors = {"": data / "start.safetensors", "four channels": data / "four.safetensors"}
+    settings = DetectSettings(data / "ir", data / "clear", data / "labels", detectors=detectors, disturb=True)
+    results = run_detection(settings, Console(quiet=True), Console(quiet=True))
+    for rows in results.values():
+        assert list(rows) == ["infrared only", "visible only", "average", "four channels"]
+    scene = Scene("1D", *(data / kind / "1D.png" for kind in ("ir", "clear", "clear", "clear")))
+    images = read_sources(scene)
+    np.testing.assert_array_equal(frames(scene, images, {})["four channels"][..., 3], images.infrared)
+
+
 def test_disturbed_conditions_stand_beside_the_clear_one_and_not_in_the_mean(data: Path, tmp_path: Path) -> None:
     settings = DetectSettings(
         data / "ir",
@@ -241,6 +253,10 @@ def test_an_engine_is_judged_by_what_a_run_gives_the_detector_and_by_what_it_sho
         (["--detect", "--labels", "labels", "--detector", "nowhere"], "no such file"),
         (["--detect", "--labels", "labels", "--detector", "other=start.safetensors"], "no such row"),
         (["--detect", "--labels", "labels", "--detector", "ir/1D.png"], "no weights of a detector"),
+        (
+            ["--detect", "--labels", "labels", "--detector", "four channels=start.safetensors"],
+            "start.safetensors: takes 3 channels: give --detector 'four channels=FILE' weights of 4",
+        ),
     ],
 )
 def test_errors_are_one_line(data: Path, more: list[str], told: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from fusecam.engines.base import EngineError
-from fusecam.engines.detection.weights import DETECTOR_NAMES, load_detector, save_detector
+from fusecam.engines.detection import DetectorEngine
+from fusecam.engines.detection.suppress import suppress
+from fusecam.engines.detection.weights import DETECTOR_NAMES, detector_channels, load_detector, save_detector
 from fusecam.train.detector.augment import cut, narrowed, with_pole
 from fusecam.train.detector.boxes import read_boxes, write_boxes
-from fusecam.train.detector.data import Examples, Windows
+from fusecam.train.detector.data import Examples, Windows, read_frame
 from fusecam.train.detector.fit import fit_detector
 from fusecam.train.detector.images import make_images
 from fusecam.train.detector.network import start_network
@@ -26,6 +28,7 @@ from fusecam.train.errors import TrainError
 
 pytestmark = pytest.mark.slow
 
+FOUND_BY = ("fused", "visible", "infrared", "average", "four")
 RECIPES = Path(__file__).parents[2] / "train" / "recipes"
 
 
@@ -131,6 +134,7 @@ def test_the_recipe_in_the_repository_is_valid_and_its_folders_count_from_the_da
         ("detector: {frozzen: 3}\ndata: [{root: x}]", "detector.frozzen"),
         ("detector: {}", "data"),
         ("detector: {}\ndata: [{root: x}]\nkinds: {thermal: 1}", "kinds.thermal"),
+        ("detector: {}\ndata: [{root: x}]\nkinds: {four: 1, visible: 1}", "kinds: Value error, four channels fit no"),
         ("detector: {}\ndata: [{root: x}]\nkinds: {fused: 0}", "kinds: Value error, give one kind"),
         ("detector: {}\ndata: [{root: x, kinds: [infrared]}]\nkinds: {fused: 1}", "data.0.kinds: of these"),
         ("detector: {}\ndata: [{root: x}]\nsize: [380, 512]", "size.0: Input should be a multiple of 32"),
@@ -232,6 +236,43 @@ def test_a_run_makes_frames_trains_and_goes_on(tiny: DetectorRecipe, tmp_path: P
     assert torch.equal(first[frozen], second[frozen])
     saved = torch.load(tmp_path / "out" / "last.ckpt", weights_only=True)
     assert saved["global_step"] == 6 and saved["spent"] > 0
+
+
+def test_both_cameras_as_four_channels_or_as_their_mean_are_put_together_of_the_same_frames(
+    tiny: DetectorRecipe, tmp_path: Path
+) -> None:
+    make_images(tiny, tmp_path / "frames", bar=False)
+    of = {kind: Examples(tiny.model_copy(update={"kinds": {kind: 1}}), tmp_path / "frames") for kind in FOUND_BY}
+    stems = [each.image.stem for each in of["four"].train["0", "four"]]
+    assert stems == ["1", "1_degraded", "2", "2_degraded", "3", "3_degraded"]  # without what infrared is not in
+    assert [each.image.stem for each in of["four"].held] == ["0", "0_degraded"]
+    visible, infrared = (read_frame(of[kind].train["0", kind][0]) for kind in ("visible", "infrared"))
+    four, average = (read_frame(of[kind].train["0", kind][0]) for kind in ("four", "average"))
+    np.testing.assert_array_equal(four, np.dstack([visible, infrared[..., 0]]))
+    np.testing.assert_allclose(average, (visible.astype(float) + infrared) / 2, atol=0.5)
+    np.testing.assert_array_equal(of["four"].train["0", "four"][0].boxes, of["fused"].train["0", "fused"][0].boxes)
+
+
+def test_four_channels_train_and_the_engine_gives_the_networks_boxes(tiny: DetectorRecipe, tmp_path: Path) -> None:
+    recipe = tiny.model_copy(update={"kinds": {"four": 1}, "poles": 1.0, "quarters": 0.5})
+    weights = fit_detector(recipe, tmp_path / "out", bar=False)
+    assert detector_channels(weights) == 4
+    image = np.random.default_rng(0).integers(0, 255, (64, 640, 4), np.uint8)
+    found = DetectorEngine(weights, "f32").find(image, 0.0)[:5]
+    with torch.no_grad():
+        raw = load_detector(weights)(torch.from_numpy(image).permute(2, 0, 1)[None] / 255)[0][0].numpy()
+    expected = np.clip(suppress(raw, 0.0)[:5], 0, [640, 64, 640, 64, 1, 2])
+    np.testing.assert_allclose(found, expected, atol=0.05)
+
+
+def test_a_fourth_channel_starts_from_the_others_and_grey_gives_what_it_gave(tmp_path: Path) -> None:
+    first = start_network("yolov5n.yaml", None).eval()
+    save_detector(first, tmp_path / "w.safetensors")
+    second = start_network("yolov5n.yaml", tmp_path / "w.safetensors", channels=4).eval()
+    grey = torch.rand(1, 1, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        given, expected = (network(grey.expand(1, n, 64, 64))[0] for n, network in ((4, second), (3, first)))
+    torch.testing.assert_close(given, expected, atol=0.5, rtol=0.02)
 
 
 def test_frames_of_other_settings_are_not_taken(tiny: DetectorRecipe, tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def cut(
     # OpenCV's pixels are points at whole numbers, those of boxes squares between them: half a pixel on either side
     shift_x, shift_y = left + (across if mirrored else 0) + x_scale / 2 - 0.5, top + y_scale / 2 - 0.5
     matrix = np.array([[x_scale, 0, shift_x], [0, y_scale, shift_y]])
-    pixels = cv2.warpAffine(image, matrix, (width, height), borderValue=(GRAY, GRAY, GRAY))
+    pixels = cv2.warpAffine(image, matrix, (width, height), borderValue=(GRAY,) * 4)
 
     x, w = boxes[:, 1] * across, boxes[:, 3] * across
     x = across - x if mirrored else x
@@ -82,7 +82,7 @@ def with_pole(image: Pixels, boxes: Boxes, random: np.random.Generator) -> Pixel
     corners = [round(middle - across / 2), round(top)], [round(middle + across / 2), round(bottom)]
     # as light as its surroundings, more or less: through fog and by night poles have no colour of their own
     level = float(image[max(0, round(top)) : max(1, round(bottom)), int(np.clip(middle, 0, width - 1))].mean())
-    colour = np.clip(level * random.uniform(0.2, 1.5) + random.normal(0, 6, 3), 0, 255)
+    colour = np.clip(level * random.uniform(0.2, 1.5) + random.normal(0, 6, image.shape[2]), 0, 255)
     with_it = cv2.rectangle(image.copy(), *corners, colour.tolist(), -1)
     seen = float(random.uniform(0.6, 1))
     return np.asarray(cv2.addWeighted(with_it, seen, image, 1 - seen, 0), np.uint8)

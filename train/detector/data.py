@@ -18,10 +18,11 @@ from ..data import find_pairs, split
 from ..errors import TrainError
 from .augment import cut, look, narrowed, with_pole
 from .boxes import Boxes, read_boxes
-from .recipe import DetectorRecipe, Kind
+from .recipe import BOTH, DetectorRecipe, Kind, drawn
 
 Batch = dict[str, Tensor]
-"""img: (N, 3, h, w) uint8 RGB. cls (n, 1), bboxes (n, 4) x, y, width, height in parts of the window, batch_idx (n,)."""
+"""img: (N, C, h, w) uint8, RGB or RGB and infrared. cls (n, 1), bboxes (n, 4) x, y, width, height in parts of the
+window, batch_idx (n,)."""
 VARIANTS = ("degraded", "restored", "shown")
 """Ends of the names of further frames of a pair."""
 WIDTH = 640
@@ -31,10 +32,12 @@ Name = TypeVar("Name", bound=str)
 
 @dataclass(frozen=True)
 class Example:
-    """One made frame and its boxes."""
+    """One made frame and its boxes. infrared: where it is put together of two, kind says how."""
 
     image: Path
     boxes: Boxes
+    kind: Kind
+    infrared: Path | None = None
 
 
 class Examples:
@@ -62,14 +65,19 @@ class Examples:
         for source in self.shares:
             for kind in kinds_of(recipe, source):
                 self.train[source, kind] = []
-                for image in sorted((folder / "images" / source / kind).glob("*.jpg")):
-                    boxes = read_boxes(folder / "labels" / source / kind / f"{image.stem}.txt", recipe.names)
+                images, labels = folder / "images" / source, folder / "labels" / source
+                for image in sorted((images / ("visible" if kind in BOTH else kind)).glob("*.jpg")):
                     name, _, which = image.stem.rpartition("_")
+                    if kind in BOTH and which == "restored":
+                        continue  # of what a run has without infrared
                     stem = name if which in VARIANTS else image.stem
+                    boxes = read_boxes(labels / ("fused" if kind in BOTH else kind) / f"{image.stem}.txt", recipe.names)
+                    infrared = images / "infrared" / f"{stem}.jpg" if kind in BOTH else None
+                    example = Example(image, boxes, kind, infrared)
                     if (source, stem) not in held:
-                        self.train[source, kind].append(Example(image, boxes))
-                    elif kind == "fused":
-                        self.held.append(Example(image, boxes))
+                        self.train[source, kind].append(example)
+                    elif kind not in ("visible", "infrared"):
+                        self.held.append(example)
                 if not self.train[source, kind]:
                     raise TrainError(f"{folder / 'images' / source / kind}: no frames; remove {folder} to make them")
             by_name = {each.image.name: each for each in self.train.get((source, "visible"), [])}
@@ -116,7 +124,10 @@ class Windows(IterableDataset[Batch]):
         image, boxes = cut(image, boxes, size, self._random, usual * WIDTH / image.shape[1])
         if self.recipe.poles and self._random.random() < self.recipe.poles:
             image = with_pole(image, boxes, self._random)
-        return look(image, self._random), boxes
+        if image.shape[2] == 3:
+            return look(image, self._random), boxes
+        infrared = look(np.repeat(image[..., 3:], 3, 2), self._random)  # each camera has a look of its own
+        return np.dstack([look(image[..., :3], self._random), infrared[..., 0]]), boxes
 
     def _draw(self, shares: Mapping[Name, float]) -> Name:
         odds = np.array(list(shares.values()))
@@ -141,15 +152,27 @@ class Whole(IterableDataset[Batch]):
 
 def kinds_of(recipe: DetectorRecipe, source: str) -> list[Kind]:
     """Kinds of frame that a source has, of those that the recipe draws. source: place in its data, or `streets`."""
-    made = recipe.data[int(source)].kinds if source.isdecimal() else tuple(recipe.kinds)
-    return [kind for kind in recipe.kinds if kind in made]
+    return drawn(recipe, recipe.data[int(source)].kinds) if source.isdecimal() else list(recipe.kinds)
 
 
 def read_frame(example: Example) -> Pixels:
-    """(H, W, 3) uint8 RGB."""
-    image = cv2.imread(str(example.image), cv2.IMREAD_COLOR_RGB)
+    """(H, W, 3) uint8 RGB, or (H, W, 4) with infrared."""
+    image = _read(example.image)
+    if example.infrared is None:
+        return image
+    heat = _read(example.infrared)
+    return np.dstack([image, heat[..., 0]]) if example.kind == "four" else mean(image, heat)
+
+
+def mean(a: Pixels, b: Pixels) -> Pixels:
+    """Of two frames of one shape, uint8."""
+    return np.asarray((a.astype(np.uint16) + b) // 2, np.uint8)
+
+
+def _read(path: Path) -> Pixels:
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
     if image is None:
-        raise TrainError(f"{example.image}: not an image that can be read; remove the frames' folder to make it again")
+        raise TrainError(f"{path}: not an image that can be read; remove the frames' folder to make it again")
     return np.asarray(image, np.uint8)
 
 

@@ -35,7 +35,7 @@ class DetectorModule(lightning.LightningModule):
         self.recipe, self.windows, self.spent = recipe, windows, 0.0
         self._began = time.monotonic()
         asked = recipe.detector
-        network: Any = start_network(asked.architecture, asked.start, asked.keep > 0, recipe.names)
+        network: Any = start_network(asked.architecture, asked.start, asked.keep > 0, recipe.names, recipe.channels)
         self._start = {name: value.clone() for name, value in network.state_dict().items()} if asked.keep else {}
         network.to(memory_format=torch.channels_last)
         network.args = ultralytics("ultralytics.cfg").get_cfg()  # its gains of the three losses

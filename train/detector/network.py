@@ -15,21 +15,26 @@ from ...engines.detection.quiet import ultralytics
 from ...engines.detection.weights import DETECTOR_NAMES, build_detector, detector_names
 from ..errors import TrainError
 
+_FIRST = "model.0.conv.weight"
 _SCORES = ".cv3."  # branch of Ultralytics' Detect that scores the classes
 
 
 def start_network(
-    architecture: str, start: Path | None, whole: bool = False, names: Sequence[str] = tuple(DETECTOR_NAMES.values())
+    architecture: str,
+    start: Path | None,
+    whole: bool = False,
+    names: Sequence[str] = tuple(DETECTOR_NAMES.values()),
+    channels: int = 3,
 ) -> torch.nn.Module:
     """Ultralytics' network of that name for these classes, with those tensors of `start` that fit; of a start by
-    `fusecam train` each class that both know keeps what it had learned.
+    `fusecam train` each class that both know keeps what it had learned. Of a start for RGB a fourth input channel gets
+    the mean of the three, and all of them three quarters: grey gives what it gave.
 
     whole: whether all must be there and fit. Raises TrainError.
     """
     try:
-        network = build_detector(
-            ultralytics("ultralytics.nn.tasks").yaml_model_load(architecture), dict(enumerate(names))
-        )
+        plan = ultralytics("ultralytics.nn.tasks").yaml_model_load(architecture) | {"channels": channels}
+        network = build_detector(plan, dict(enumerate(names)))
     except (OSError, KeyError, TypeError) as error:
         raise TrainError(f"detector.architecture: {architecture}: no network that Ultralytics ships") from error
     except ValueError as error:
@@ -44,6 +49,8 @@ def start_network(
         raise TrainError(f"{start}: not weights to start from: {' '.join(str(error).split())}") from error
     own = network.state_dict()
     given |= _of_classes(given, own, list(detector_names(start).values()), names)
+    if channels == 4 and (first := given.get(_FIRST)) is not None and first.shape[1] == 3:
+        given[_FIRST] = torch.cat([first, first.mean(1, keepdim=True)], 1) * 0.75
     fitting = {name: value for name, value in given.items() if name in own and own[name].shape == value.shape}
     if not fitting:
         raise TrainError(f"{start}: no tensor of {architecture} in it; start from weights of the same architecture")

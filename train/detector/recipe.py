@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,7 +13,10 @@ from ..degrade import Mixture
 from ..errors import TrainError
 from ..recipe import Side, Strict, check, held_out_some, located, read_recipe_file
 
-Kind = Literal["fused", "visible", "infrared"]
+Kind = Literal["fused", "visible", "infrared", "average", "four"]
+"""average: the mean of visible and infrared. four: both as four channels."""
+BOTH = ("average", "four")
+"""Kinds that are put together of a visible and an infrared frame when they are read, with the boxes of fused ones."""
 Strides = Annotated[int, Field(ge=64, multiple_of=32)]
 """Of a window, in pixels: the network's greatest stride divides it."""
 
@@ -89,7 +92,7 @@ class DetectorRecipe(Strict):
     """Which engine fuses the training frames."""
     mixture: Mixture = Mixture()
     kinds: dict[Kind, Annotated[float, Field(ge=0)]] = Field(default={"fused": 0.6, "visible": 0.2, "infrared": 0.2})
-    """How often each kind of frame is drawn: the second and third are cameras lost."""
+    """How often each kind of frame is drawn: visible and infrared are cameras lost; `four` goes alone."""
     size: tuple[Strides, Strides] = (384, 512)
     """Windows, height and width, multiples of 32, cut from the frames at about their own scale."""
     quarters: float = Field(0.0, ge=0, le=1)
@@ -116,13 +119,27 @@ class DetectorRecipe(Strict):
     def _draws_some(cls, value: dict[Kind, float]) -> dict[Kind, float]:
         if not any(value.values()):
             raise ValueError("give one kind of frame a share above 0")
-        return value
+        drawn = {kind: share for kind, share in value.items() if share}
+        if "four" in drawn and len(drawn) > 1:
+            raise ValueError("four channels fit no other kind of frame; leave the others out")
+        return drawn
+
+    @property
+    def channels(self) -> int:
+        """Of the network's input."""
+        return 4 if "four" in self.kinds else 3
 
     @model_validator(mode="after")
     def _shows_its_classes(self) -> DetectorRecipe:
         if self.streets.scenes and self.names != tuple(DETECTOR_NAMES.values()):
             raise ValueError(f"drawn streets have {', '.join(DETECTOR_NAMES.values())} only; set streets.scenes to 0")
         return self
+
+
+def drawn(recipe: DetectorRecipe, made: Collection[Kind]) -> list[Kind]:
+    """The kinds that a recipe draws of a source whose frames are made as these."""
+    whole = {"fused", "visible", "infrared"} <= set(made)
+    return [kind for kind in recipe.kinds if kind in made or (kind in BOTH and whole)]
 
 
 def read_detector_recipe(path: Path, recordings: Mapping[str, Any] | None = None) -> DetectorRecipe:
@@ -136,7 +153,7 @@ def read_detector_recipe(path: Path, recordings: Mapping[str, Any] | None = None
         return located(path, given)
 
     for number, pairs in enumerate(recipe.data):
-        if not any(recipe.kinds.get(kind, 0) for kind in pairs.kinds):
+        if not drawn(recipe, pairs.kinds):
             raise TrainError(f"{path}: data.{number}.kinds: of these the recipe's `kinds` draws none; give one a share")
     data = []
     for pairs in recipe.data:

@@ -74,7 +74,7 @@ def curves(results: Mapping[str, Mapping[str, Result]], path: Path) -> None:
 
 def marked(image: Pixels, judged: Judged, names: Sequence[str] = tuple(DETECTOR_NAMES.values())) -> Pixels:
     """The frame with labelled boxes, green where found and red where not, and what else was found in yellow."""
-    canvas = image.copy()
+    canvas = image[..., :3].copy()
     for row, hit in zip(judged.truth, seen(judged, SURE), strict=True):
         _box(canvas, row[1:], FOUND if hit else MISSED, 2)
     sure = judged.found[judged.found[:, 4] >= SURE]

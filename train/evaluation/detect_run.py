@@ -12,10 +12,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ...engines import FusionEngine, Strength, create_engine
 from ...engines.base import Pixels
-from ...engines.detection.weights import DETECTOR_WEIGHTS
+from ...engines.detection.weights import DETECTOR_WEIGHTS, detector_channels
 from ...engines.host.terminal import markup
 from ...engines.registry import UNLIFTED, parse
 from ..detector.boxes import read_boxes
+from ..detector.data import mean
 from ..errors import TrainError
 from .detect_tables import LEGEND, leads, leads_table, table, write
 from .detection import Judged, Results, Seen, judge, pixels
@@ -28,6 +29,8 @@ from .summary import ALL, OTHER, group_of, split_rule
 
 INFRARED, VISIBLE, AVERAGE = "infrared only", "visible only", "average"
 BASELINES = (INFRARED, VISIBLE, AVERAGE)
+FOUR = "four channels"
+"""A row where `detectors` names weights for it: visible RGB and infrared as four channels."""
 SHOWN = ", as shown"
 """Behind an engine's name: the frame for people, where the detector of a run gets another one."""
 
@@ -72,14 +75,15 @@ def run_detection(settings: DetectSettings, console: Console, progress: Console)
         for row in ((spec, spec + SHOWN) if parse(spec)[0] in UNLIFTED else (spec,))
     ]
     methods += dict.fromkeys((*settings.fused, *settings.hazy_fused))
-    taken = [name for name in methods if name in BASELINES or methods.count(name) > 1]
+    simpler = (*BASELINES, FOUR) if FOUR in settings.detectors else BASELINES
+    taken = [name for name in methods if name in simpler or methods.count(name) > 1]
     if taken:
         raise TrainError(
             f"{taken[0]}: there is another row of that name; write --fused NAME=DIR, --engine NAME:BACKEND"
         )
-    strange = [row for row in settings.detectors if row and row not in (*BASELINES, *methods)]
+    strange = [row for row in settings.detectors if row and row not in (*simpler, *methods)]
     if strange:
-        raise TrainError(f"--detector {strange[0]}=...: no such row; there are {', '.join((*BASELINES, *methods))}")
+        raise TrainError(f"--detector {strange[0]}=...: no such row; there are {', '.join((*simpler, *methods))}")
 
     def note(line: str) -> None:
         progress.print(f"note: {markup(line)}", style="yellow", highlight=False, soft_wrap=True)
@@ -92,7 +96,12 @@ def run_detection(settings: DetectSettings, console: Console, progress: Console)
         for name in dict.fromkeys(settings.engines)
     }
     default = settings.detectors.get("", DETECTOR_WEIGHTS)
-    weights = {row: settings.detectors.get(row, default) for row in (*BASELINES, *methods)}
+    weights = {row: settings.detectors.get(row, default) for row in (*simpler, *methods)}
+    for row, path in weights.items():
+        if (channels := detector_channels(path)) != (4 if row == FOUR else 3):
+            raise TrainError(
+                f"{path}: takes {channels} channels: give --detector '{FOUR}=FILE' weights of 4, others of 3"
+            )
     made = {path: make_detector(path) for path in dict.fromkeys(weights.values())}
     find = {row: made[path] for row, path in weights.items()}
 
@@ -118,14 +127,14 @@ def run_detection(settings: DetectSettings, console: Console, progress: Console)
         title = f"{condition}, {count} image{'s' if count != 1 else ''}"
         console.print(table(title, rows))
         console.print()
-        if ahead := leads(rows, BASELINES):
+        if ahead := leads(rows, simpler):
             console.print(leads_table(title, ahead))
             console.print()
     console.print(LEGEND, style="dim")
     if settings.out is not None:
         from .detect_pictures import draw
 
-        paths = write(settings.out, results, weights, BASELINES)
+        paths = write(settings.out, results, weights, simpler)
         paths += draw(settings.out, looked, results, lambda each: frames(each.scene, read_sources(each.scene), engines))
         console.print("\n".join(["", *(f"wrote {markup(path)}" for path in paths)]), highlight=False, soft_wrap=True)
     return results
@@ -199,22 +208,23 @@ def _look(
     height, width = images.visible.shape[:2]
     truth = pixels(read_boxes(settings.labels / f"{scene.name}.txt"), width, height)
     seen = frames(scene, images, engines, how)
-    return {row: Judged(scene.name, find[row](image), truth) for row, image in seen.items()}
+    return {row: Judged(scene.name, find[row](image), truth) for row, image in seen.items() if row in find}
 
 
 def frames(
     scene: Scene, images: Images, engines: Mapping[str, FusionEngine], how: str | None = None
 ) -> dict[str, Pixels]:
-    """The frame of every row, (H, W, 3) uint8 RGB: of an engine the one that a run gives its detector, and the one that
-    it shows. how: one of DISTURBANCES. Where a camera is lost, those of both are what a run goes on with.
+    """The frame of every row, (H, W, 3) uint8 RGB, or (H, W, 4) with infrared (FOUR): of an engine the one that a run
+    gives its detector, and the one that it shows. how: one of DISTURBANCES. Where a camera is lost, those of both are
+    what a run goes on with.
     """
     heat = np.repeat(images.infrared[..., None], 3, axis=2)
-    average = ((images.visible.astype(np.uint16) + heat) // 2).astype(np.uint8)
-    found = {INFRARED: heat, VISIBLE: images.visible, AVERAGE: average}
+    found = {INFRARED: heat, VISIBLE: images.visible, AVERAGE: mean(images.visible, heat)}
+    four = np.dstack([images.visible, images.infrared])
     if how == INFRARED_LOST:
         found[AVERAGE] = images.visible
     if how == VISIBLE_LOST:
-        return found | dict.fromkeys((AVERAGE, *engines), heat)
+        return found | dict.fromkeys((AVERAGE, *engines), heat) | {FOUR: four}
     for name, engine in engines.items():
         fused = fuse_scene(engine, images, covered=how != INFRARED_LOST)
         found[name] = fused.to_detect
@@ -226,7 +236,7 @@ def frames(
         image = read_image(path)
         fits(image, path, images.visible, scene.visible)
         found[name] = image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2)
-    return found
+    return found | {FOUR: four}
 
 
 def _rows(looked: Sequence[Seen]) -> list[str]:

@@ -13,7 +13,7 @@ from ..errors import TrainError
 from .detection import LEAST, Floats
 
 Find = Callable[[Pixels], Floats]
-"""(H, W, 3) uint8 RGB to (N, 6): x1, y1, x2, y2 in pixels, score from LEAST, class."""
+"""(H, W, 3) uint8 RGB, or (H, W, 4) with infrared, to (N, 6): x1, y1, x2, y2 in pixels, score from LEAST, class."""
 COCO_HEAD = "model.24.anchors"
 
 

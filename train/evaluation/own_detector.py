@@ -35,7 +35,8 @@ def report(recipe: DetectorRecipe, out: Path, console: Console) -> list[Path]:
         "degraded": [each for each in held if each.image.stem.endswith(degraded)],
     }
     weights = {AFTER: out / "weights.safetensors"}
-    if DETECTOR_WEIGHTS.is_file() and tuple(detector_names(DETECTOR_WEIGHTS).values()) == recipe.names:
+    shipped = DETECTOR_WEIGHTS.is_file() and recipe.channels == 3
+    if shipped and tuple(detector_names(DETECTOR_WEIGHTS).values()) == recipe.names:
         weights = {BEFORE: DETECTOR_WEIGHTS} | weights
     engines = {row: DetectorEngine(path) for row, path in weights.items()}
     looked = {part: {row: [_look(each, engine) for each in some] for row, engine in engines.items()}

@@ -268,7 +268,9 @@ class MonitorConfig(_Section):
     serve: str | None = Field(None, description="[HOST]:PORT of the page for browsers; without HOST: loopback")
     token: SecretStr | None = Field(None, description="that the page asks for; none: made up where others can connect")
     watch_token: SecretStr | None = Field(None, description="for those who may watch the page and change nothing")
-    tls: tuple[Path, Path] | None = Field(None, description="certificate and key of the page, PEM files; none: no TLS")
+    tls: tuple[Path, Path] | None = Field(
+        None, description="certificate and key of page and metrics, PEM; none: no TLS"
+    )
     log_json: bool = Field(False, description="events as JSON lines on stderr, in place of what is meant for people")
     drift: bool = Field(True, description="with a rig: warn when infrared lies elsewhere than at its calibration")
 

@@ -231,7 +231,7 @@ OPTIONS = {
     ),
     "tls": Option(
         "monitor.tls", tuple[Path, Path], WATCH, "CERT KEY",
-        "Serve the page by https, with this certificate and its key, PEM files.", single=True,
+        "Serve page and metrics by https, with this certificate and its key, PEM files.", single=True,
     ),
     "log_json": Option(
         "monitor.log_json", bool, WATCH, None, "Events as JSON lines on stderr, instead of text.",

@@ -19,6 +19,7 @@ from ..engines.registry import NAMES
 from ..engines.warp import Shape
 from .config import RunConfig
 from .core.latency import LatencyRecorder
+from .core.looks import Palette
 from .core.result import Result
 from .detection.detect import OwnDetector, create_detector
 from .detection.track import Tracker
@@ -100,7 +101,8 @@ class Run:
                     recording = recorded()
                     sinks.append(recording)
                 sinks += more_sinks
-            overlay = Overlay(config.overlay, streams.drift) if _draws_overlay(config) else None
+            shown: Palette = "white-hot" if config.output.view == "fused" else config.output.palette
+            overlay = Overlay(config.overlay, streams.drift, shown) if _draws_overlay(config) else None
             has = {"overlay": overlay, "detector": tools.detector, "recording": recording}
             self._view = RunView(
                 streams.health,

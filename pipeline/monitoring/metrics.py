@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Iterator
 from typing import get_args
 
@@ -99,18 +100,22 @@ def _label(text: str) -> str:
 
 
 class MetricsEndpoint:
-    """`http://ADDRESS/metrics` until it is closed. Raises InputError where it cannot listen. complain: told of errors.
+    """`http://ADDRESS/metrics` until it is closed, https with `tls`. Raises InputError where it cannot listen.
+
+    complain: told of errors.
 
     On loopback it answers to this machine's own names, elsewhere also to addresses and to the name it listens at.
     """
 
-    def __init__(self, address: Address, view: RunView, complain: Callable[[str], None]) -> None:
+    def __init__(
+        self, address: Address, view: RunView, complain: Callable[[str], None], tls: ssl.SSLContext | None = None
+    ) -> None:
         self._registry = CollectorRegistry()
         self._registry.register(RunCollector(view))
         guard = Guard(None, open_at=address)
         app = web.Application(middlewares=[guard.middleware], client_max_size=4096)
         app.router.add_get("/metrics", self._answer)
-        self._site = Site("--metrics", address, app, guard, complain)
+        self._site = Site("--metrics", address, app, guard, complain, tls)
         self.address = self._site.address
 
     def close(self) -> None:

@@ -6,6 +6,7 @@ import logging
 import os
 import secrets
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -40,16 +41,18 @@ HEARTBEAT_S = 10.0
 @contextmanager
 def watched(config: MonitorConfig, view: RunView, console: Console) -> Iterator[None]:
     """Watch a run for the length of a `with` block. Raises InputError where an address cannot be listened on."""
+    tls = None if config.tls is None else tls_context(*config.tls)
+    scheme = "http" if tls is None else "https"
     with ExitStack() as stack:
         if config.metrics is not None:
             from .metrics import MetricsEndpoint  # aiohttp is not for runs that nobody watches
 
             address = parse_address("--metrics", config.metrics)
-            endpoint = MetricsEndpoint(address, view, partial(_complain, console, "metrics"))
+            endpoint = MetricsEndpoint(address, view, partial(_complain, console, "metrics"), tls)
             stack.callback(endpoint.close)
-            _announce(console, "metrics", f"http://{endpoint.address}/metrics")
+            _announce(console, "metrics", f"{scheme}://{endpoint.address}/metrics")
         if config.serve is not None:
-            stack.callback(_serve(config, config.serve, view, console).close)
+            stack.callback(_serve(config, config.serve, view, console, tls).close)
         if writing():
             stack.enter_context(_Events(view))
         yield
@@ -59,13 +62,13 @@ def check_watching(config: MonitorConfig) -> None:
     """Find what is wrong with the settings before cameras are opened. Raises InputError."""
     if config.metrics is not None:
         parse_address("--metrics", config.metrics)
+    if config.tls is not None:
+        if config.serve is None and config.metrics is None:
+            raise InputError("--tls: is for the page and the metrics; give --serve or --metrics too, or leave it out")
+        tls_context(*config.tls)
     if config.serve is None:
-        if config.tls is not None:
-            raise InputError("--tls: is for the page; give --serve too, or leave it out")
         return
     address, token, watch_token = parse_address("--serve", config.serve), *_given_tokens(config)
-    if config.tls is not None:
-        tls_context(*config.tls)
     if token is None and (watch_token is not None or not address.loopback) and writing():
         raise InputError(
             f"--serve {address}: a made-up token would stand in the log; give one with ${TOKEN} or --token, or "
@@ -104,14 +107,13 @@ def _complain(console: Console, what: str, message: str) -> None:
     tell("server", logging.WARNING, what=what, message=message)
 
 
-def _serve(config: MonitorConfig, text: str, view: RunView, console: Console) -> PageServer:
+def _serve(config: MonitorConfig, text: str, view: RunView, console: Console, tls: ssl.SSLContext | None) -> PageServer:
     """The page's server. The token is the given one, else the environment's, else made up where others can connect."""
     from .page.server import PageServer
 
     address = parse_address("--serve", text)
     given, watch_token = _given_tokens(config)
     made = None if given or (address.loopback and watch_token is None) else secrets.token_urlsafe(16)
-    tls = None if config.tls is None else tls_context(*config.tls)
     complain = partial(_complain, console, "page")
     server = PageServer(address, given or made, view, complain, watch_token=watch_token, tls=tls)
     ask = f"?token={made}" if made else ""

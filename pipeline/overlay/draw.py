@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from ..config import OverlayConfig
 from ..core.latency import LatencyRecorder
+from ..core.looks import Palette
 from ..core.result import Result
 from ..registration.drift import DriftMonitor
 from .boxes import draw_boxes
@@ -26,8 +27,11 @@ _REFRESH_S = 0.25  # how often the measured figures change: faster cannot be rea
 class Overlay:
     """Draws on the output. Sizes follow the image height, so that a small frame and a large one look alike."""
 
-    def __init__(self, config: OverlayConfig, drift: DriftMonitor | None = None) -> None:
-        self._drift = drift
+    def __init__(
+        self, config: OverlayConfig, drift: DriftMonitor | None = None, palette: Palette = "white-hot"
+    ) -> None:
+        """drift: watches the rig, None without one. palette: of infrared in the pictures that are drawn on."""
+        self._drift, self._palette = drift, palette
         self._inset, self._tint = config.inset, config.tint
         self._trails = Trails() if config.trails else None
         self._infrared_ns: int | None = None
@@ -47,7 +51,7 @@ class Overlay:
                 self._trails.draw(part, result.detections, result.pair.visible.time_ns)
             draw_boxes(part, result.detections, size, line_height(size))
         if result.heat is not None:
-            draw_heat(parts[-1], result.heat, result.spot, size)
+            draw_heat(parts[-1], result.heat, result.spot, size, self._palette)
         if self._inset:
             draw_inputs(image, result.pair, size)
         draw_hud(image, self.hud(result, recorder), size)

@@ -6,19 +6,21 @@ import cv2
 import numpy as np
 
 from ..core.frames import Pixels, Temperature
+from ..core.looks import Palette
+from ..core.palettes import table
 from .ink import BRIGHT, DIM, lay, line_width, shade
 from .text import text_mask
 
 _LONG = 0.3  # of the image height
 
 
-def draw_heat(image: Pixels, heat: Temperature, spot: float | None, size: int) -> None:
+def draw_heat(image: Pixels, heat: Temperature, spot: float | None, size: int, palette: Palette = "white-hot") -> None:
     """The scale at the left edge, the spot as a cross with its value. Degrees Celsius. size: of the text."""
     height, width = image.shape[:2]
     low, high = heat.celsius(heat.shown)
     left, long, wide = max(2, size // 2), round(height * _LONG), max(3, size // 2)
     top = (height - long) // 2
-    image[top : top + long, left : left + wide] = np.linspace(255, 0, long).astype(np.uint8)[:, None, None]
+    image[top : top + long, left : left + wide] = table(palette)[np.linspace(255, 0, long).astype(int), None]
     cv2.rectangle(image, (left - 1, top - 1), (left + wide, top + long), DIM, 1)
     tall = text_mask("0", size).shape[0]
     _write(image, f"{high:.0f} C", size, left, top - tall - 2)

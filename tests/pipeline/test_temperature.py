@@ -18,8 +18,10 @@ from fusecam.pipeline.config import RunConfig, SourceConfig
 from fusecam.pipeline.core.detections import Detection
 from fusecam.pipeline.core.frames import Temperature
 from fusecam.pipeline.core.latency import LatencyRecorder
+from fusecam.pipeline.core.palettes import table
 from fusecam.pipeline.core.result import Result
 from fusecam.pipeline.errors import InputError
+from fusecam.pipeline.monitoring.page.pictures import Pictures
 from fusecam.pipeline.monitoring.switches import Switches
 from fusecam.pipeline.monitoring.view import RunView
 from fusecam.pipeline.overlay import Overlay
@@ -189,6 +191,13 @@ def test_a_result_says_temperatures_in_its_line_the_overlay_and_the_page(result)
     assert len(changed) and np.abs(changed.mean(axis=0) - (60, 80)).max() < 30  # the spot, in the middle
     scale = drawn[43:77, 6]
     assert scale[0, 0] > 240 and scale[-1, 0] < 15 and (np.diff(scale[:, 0].astype(int)) <= 0).all()
+    iron = Overlay(config, palette="ironbow").draw(result, recorder).image[43:77, 6]
+    assert np.array_equal(iron, table("ironbow")[scale[:, 0]])
+    for drawn_on in (False, True):
+        message = Pictures(lambda on=drawn_on: on).packed(result, ["infrared-large:ironbow"])
+        start = 4 + int.from_bytes(message[:4], "little")
+        page = cv2.imdecode(np.frombuffer(message[start:], np.uint8), cv2.IMREAD_COLOR)[43:77, 6, ::-1].astype(int)
+        assert (np.abs(page - iron).mean() < 25) == drawn_on, page
     view = RunView(None, recorder, lambda: "average", lambda: None, list, Switches())  # type: ignore[arg-type]
     assert view.temperature() is None
     view.write(result)

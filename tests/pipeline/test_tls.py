@@ -1,6 +1,7 @@
 """The page by https, and its two tokens."""
 
 import asyncio
+import io
 import shutil
 import socket
 import ssl
@@ -9,6 +10,7 @@ from contextlib import suppress
 
 import aiohttp
 import pytest
+from rich.console import Console
 
 from fusecam.pipeline.config import MonitorConfig
 from fusecam.pipeline.errors import InputError
@@ -16,7 +18,7 @@ from fusecam.pipeline.monitoring import site
 from fusecam.pipeline.monitoring.address import Address
 from fusecam.pipeline.monitoring.page.server import PageServer
 from fusecam.pipeline.monitoring.tls import tls_context
-from fusecam.pipeline.monitoring.watch import check_watching
+from fusecam.pipeline.monitoring.watch import check_watching, watched
 
 from .test_serve import SWITCH, TOKEN, asked
 from .watching import run_view
@@ -56,12 +58,28 @@ def test_files_that_do_not_serve_are_told_in_one_line(pems, certificate, key, wo
 
 
 def test_tls_without_a_page_and_a_token_for_both_are_refused(pems):
-    with pytest.raises(InputError, match="give --serve too"):
+    with pytest.raises(InputError, match="give --serve or --metrics too"):
         check_watching(MonitorConfig(tls=(pems / "one.pem", pems / "one.key")))
     with pytest.raises(InputError, match="--watch-token: is that of --token"):
         check_watching(MonitorConfig(serve=":0", token=TOKEN, watch_token=TOKEN))
     with pytest.raises(InputError, match=r"--watch-token.*too short"):
         check_watching(MonitorConfig(serve=":0", token=TOKEN, watch_token="short"))
+
+
+def test_metrics_come_by_https_alone(pems):
+    with pytest.raises(InputError, match=r"none\.pem: cannot be read|not a certificate"):
+        check_watching(MonitorConfig(metrics=":0", tls=(pems / "none.pem", pems / "one.key")))
+    config = MonitorConfig(metrics=":0", tls=(pems / "one.pem", pems / "one.key"))
+    check_watching(config)
+    said = io.StringIO()
+    with watched(config, run_view(), Console(file=said, width=200)):
+        url = said.getvalue().split()[1]
+        assert url.startswith("https://127.0.0.1:") and url.endswith("/metrics")
+        trusting = ssl.create_default_context(cafile=str(pems / "one.pem"))
+        status, _, body, _ = asked(url, "", ssl=trusting)
+        assert status == 200 and "fusecam_frames_out_total" in body
+        with pytest.raises(aiohttp.ClientError):
+            asked(url.replace("https", "http"), "")
 
 
 def test_the_page_comes_by_https_alone_and_hands_that_are_not_shaken_hold_up_nobody(pems, monkeypatch):

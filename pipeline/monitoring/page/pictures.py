@@ -6,7 +6,7 @@ import json
 import struct
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import cv2
@@ -15,6 +15,8 @@ import numpy as np
 from ...core.frames import Frame, Pixels
 from ...core.looks import PALETTES, Palette
 from ...core.result import Result
+from ...overlay.heat import draw_heat
+from ...overlay.ink import font_size
 from ...overlay.views import thermal, visible
 from ...sinks.jsonl import record
 
@@ -32,7 +34,9 @@ _LENGTH = struct.Struct("<I")
 class Pictures:
     """Encodes every view of the newest result once, however many browsers ask. Any thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, drawn: Callable[[], bool] = lambda: False) -> None:
+        """drawn: whether infrared is to show its temperatures."""
+        self._drawn = drawn
         self._lock = threading.Lock()
         self._result: Result | None = None
         self._encoded: dict[str, bytes] = {}
@@ -50,7 +54,7 @@ class Pictures:
                 self._result, self._encoded = result, {}
             for view in views:
                 if view not in self._encoded:
-                    self._encoded[view] = _jpeg(result, view)
+                    self._encoded[view] = _jpeg(result, view, self._drawn())
             images = [self._encoded[view] for view in views]
         height, width = result.fused.image.shape[:2]
         now_ms, captured_ms = time.monotonic_ns() / 1e6, captured_ns(result.pair.visible) / 1e6
@@ -76,9 +80,9 @@ def captured_ns(frame: Frame) -> int:
     return frame.time_ns if known else frame.arrival_ns
 
 
-def _jpeg(result: Result, view: str) -> bytes:
+def _jpeg(result: Result, view: str, drawn: bool) -> bytes:
     """b"" where there is no such picture."""
-    image = _picture(result, view)
+    image = _picture(result, view, drawn)
     if image is None:
         return b""
     width = LARGE_WIDTH if view in LARGE else SMALL_WIDTH
@@ -97,13 +101,17 @@ def _jpeg(result: Result, view: str) -> bytes:
     return data.tobytes()
 
 
-def _picture(result: Result, view: str) -> Pixels | None:
+def _picture(result: Result, view: str, drawn: bool) -> Pixels | None:
     """RGB, or one channel."""
     pair = result.pair
     if view == "fused":
         return result.image
     if view.startswith(THERMAL):
-        return thermal(result, cast(Palette, view.removeprefix(THERMAL)))
+        palette = cast(Palette, view.removeprefix(THERMAL))
+        image = thermal(result, palette)
+        if drawn and image is not None and result.heat is not None:
+            draw_heat(image, result.heat, result.spot, font_size(image.shape[1], image.shape[0]), palette)
+        return image
     if view == "infrared":
         return None if pair.infrared is None else pair.infrared.pixels
     if pair.led_by == "infrared":  # what stands in for the visible camera is not to be taken for it

@@ -61,7 +61,7 @@ class PageServer:
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self._view = view
-        self._pictures = Pictures()
+        self._pictures = Pictures(lambda: view.switches.overlay)
         self._verdict = Verdict(view)
         self._encoder = ThreadPoolExecutor(1, "serve-encode")
         self._watchers: set[_Watcher] = set()

@@ -121,17 +121,24 @@ def _clips(source: str, out: Path) -> list[Path]:
     if path.is_dir():
         found = [p for p in sorted(path.iterdir()) if p.suffix.lower() in VIDEO_SUFFIXES and not p.name.startswith(".")]
         if not found:
+            suffix = next((p.suffix for p in path.glob("*/*") if p.suffix.lower() in VIDEO_SUFFIXES), ".mp4")
             raise InputError(
-                f"{source}: no video clips in this folder (for those in folders below it: '{source}/*/*.mp4'; for "
+                f"{source}: no video clips in this folder (for those in folders below it: '{source}/*/*{suffix}'; for "
                 "images: fusecam --ir DIR --vis DIR --out DIR)"
             )
         return found
     if path.is_file():
         return [path]
-    found = [Path(p) for p in sorted(glob.glob(source, recursive=True)) if Path(p).is_file()]  # noqa: PTH207  (absolute patterns)
+    matches = [Path(p) for p in sorted(glob.glob(source, recursive=True))]  # noqa: PTH207  (absolute patterns)
+    found = [p for p in matches if p.is_file()]
     begins = Path(*itertools.takewhile(lambda part: not glob.has_magic(part), path.parts))
     if begins.resolve() in out.resolve().parents:
         found = [p for p in found if not p.resolve().is_relative_to(out.resolve())]
+    if not found and matches:
+        raise InputError(
+            f"{source}: only folders match this pattern: for their images use fusecam --ir '{source}/*.png' --vis ..., "
+            f"for their clips '{source}/*.mp4'"
+        )
     if not found:
         raise InputError(f"{source}: no such folder or file, and no file matches it as a pattern")
     return found

@@ -80,7 +80,8 @@ def open_shared(spec: str, config: SourceConfig) -> tuple[ImageSource, ImageSour
     if not any(thermal) or all(thermal):
         raise InputError(
             f"{spec}: given as --ir and as --vis, but its images have no fourth channel, and their names do not tell "
-            "the cameras (like a_ir.png and a_vis.png): two different sources are needed"
+            "the cameras (like a_ir.png and a_vis.png): two different sources are needed, or, where each image shows "
+            "both cameras, sources.ir.crop and sources.vis.crop"
         )
     sides = [[file for file, heat in zip(files, thermal, strict=True) if heat == side] for side in (True, False)]
     return ImageSource(spec, sides[0], "infrared", config), ImageSource(spec, sides[1], "visible", config)

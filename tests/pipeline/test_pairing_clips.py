@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from fusecam.pipeline.batch.clips import find_clips
 from fusecam.pipeline.errors import InputError
 from fusecam.pipeline.pairing import pair_clips, read_pairs
 
@@ -116,3 +117,16 @@ def test_a_table_decides_over_names(tmp_path: Path) -> None:
     )
     assert [f"{p.name} {p.infrared} {p.visible}" for p in found] == ["a i/b.mp4 v/a.mp4", "b i/a.mp4 v/b.mp4"]
     assert left == [Path("i/c.mp4")]
+
+
+def test_what_holds_no_clips_is_told_what_to_give_instead(tmp_path):
+    for name in ("a/ir/1.png", "b/ir/1.png", "c/a_ir.avi"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    for source, told in (
+        ("", r"for those in folders below it: '.*/\*/\*\.avi'"),
+        ("*/ir", r"only folders match this pattern: for their images use fusecam --ir '.*/\*/ir/\*\.png'"),
+        ("*/x", "no file matches"),
+    ):
+        with pytest.raises(InputError, match=told):
+            find_clips(str(tmp_path / source), str(tmp_path), tmp_path / "out")

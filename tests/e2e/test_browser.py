@@ -225,6 +225,46 @@ def test_two_pictures_are_compared(run, browser, photograph, tmp_path):
     browser.find_element("id", "full").click()
 
 
+def test_a_comparison_shows_nothing_black_before_its_second_picture_is_there(cameras, run, browser):
+    """Between the choice and the next frame, and where no frame comes any more."""
+    browser.get(run.urls["page"])
+    eventually(browser, "frames are shown", lambda b: shown(b) > 5)
+    for camera in cameras:
+        camera.stall()
+    try:
+        eventually(browser, "no frame comes", lambda b: b.execute_script(DIMMED))
+        for mode in ("swipe", "blend", "side by side"):
+            browser.find_element("xpath", f"//div[@id='modes']/button[.='{mode}']").click()
+            assert not browser.find_element("id", "second").is_displayed(), mode
+    finally:
+        for camera in cameras:
+            camera.resume()
+    browser.find_element("xpath", "//div[@id='modes']/button[.='swipe']").click()
+    second = browser.find_element("id", "second")
+    eventually(
+        browser, "the second picture", lambda b: second.is_displayed() and b.execute_script(SPREAD, "second") > 30
+    )
+    browser.find_element("xpath", "//div[@id='modes']/button[.='fused']").click()
+    browser.execute_script("document.getElementById('modes').children[4].click()")  # before the next frame
+    assert not browser.execute_script("return document.getElementById('second').dataset.view")
+    eventually(browser, "the picture of now", lambda b: second.is_displayed())
+
+
+def test_a_camera_that_is_lost_is_named_in_its_half(cameras, run, browser, photograph):
+    browser.get(run.urls["page"])
+    eventually(browser, "frames are shown", lambda b: shown(b) > 5)
+    browser.find_element("xpath", "//div[@id='modes']/button[.='swipe']").click()
+    cameras[0].stall()
+    try:
+        told = "return document.getElementById('second').dataset.missing"
+        eventually(browser, "it is said", lambda b: b.execute_script(told) == "missing")
+        assert browser.execute_script(SPREAD, "second") > 30
+        photograph("swipe-lost")
+    finally:
+        cameras[0].resume()
+    eventually(browser, "it is back", lambda b: not b.execute_script(told))
+
+
 def test_a_recording_is_played_in_place_of_the_live_picture(run, browser, photograph):
     browser.get(run.urls["page"])
     eventually(browser, "the recording light", lambda b: text(b, "recording").startswith("recording, "))

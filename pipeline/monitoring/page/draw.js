@@ -9,8 +9,16 @@ export function draw(canvas, image) {
   canvas.getContext("2d").drawImage(image, 0, 0);
 }
 
-export function blank(canvas) {
-  canvas.getContext("2d").clearRect(0, 0, canvas.width, canvas.height);
+// Where a camera gives no picture: its half of a comparison is not to be taken for darkness.
+export function blank(canvas, view) {
+  const context = canvas.getContext("2d");
+  context.clearRect(0, 0, canvas.width, canvas.height);
+  context.save();
+  context.fillStyle = "#9aa2a9";
+  context.font = `${Math.max(12, Math.round(canvas.height / 20))}px system-ui, sans-serif`;
+  context.textAlign = "right";
+  context.fillText(`no ${view.split(/[-:]/)[0]} picture`, canvas.width * 0.95, canvas.height / 2);
+  context.restore();
 }
 
 export function element(name, text, className = "") {

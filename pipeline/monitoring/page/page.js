@@ -4,7 +4,7 @@ import { blank, draw, find } from "./draw.js";
 import { aged, showHead, showState } from "./panel.js";
 import { playing } from "./recordings.js";
 import { judge } from "./status.js";
-import { boxed, offer, wanted } from "./views.js";
+import { boxed, drawn, offer, wanted } from "./views.js";
 
 const MAPS = ["visible", "infrared", "haze", "illumination"].map((view) => [view, find(view)]);
 const IN_FLIGHT = 2;
@@ -59,7 +59,8 @@ async function showFrame(buffer) {
     for (const [name, canvas] of places()) {
       if (name !== view) continue;
       if (image) draw(canvas, image);
-      else blank(canvas);
+      else blank(canvas, view);
+      drawn(canvas, view, image !== null);
       if (image && canvas.parentElement === find("pictures") && view !== "fused") boxed(canvas, head);
     }
     image?.close();

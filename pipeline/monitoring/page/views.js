@@ -16,6 +16,21 @@ export function wanted() {
   return shownNow().map((picture, place) => [NAMES[picture](), find(["first", "second"][place])]);
 }
 
+// The second picture lies over the first: until it has the one that is wanted, it would be a black half, or an old one.
+function awaited() {
+  const second = find("second");
+  const [view] = wanted()[1] ?? [];
+  if (view === undefined || second.dataset.view !== view.split(":")[0]) delete second.dataset.view;
+  second.hidden = !second.dataset.view;
+}
+
+// A canvas has its picture now, or the word that there is none.
+export function drawn(canvas, view, there) {
+  canvas.dataset.view = view.split(":")[0];
+  canvas.dataset.missing = there ? "" : "missing";
+  if (canvas === find("second")) canvas.hidden = false;
+}
+
 // What this run has to choose from.
 export function offer(state) {
   overlay = state.switches.overlay ?? true;
@@ -48,7 +63,7 @@ function choose(name) {
   for (const button of find("modes").children) button.ariaPressed = String(button.textContent === mode);
   for (const each of document.querySelectorAll(".compared")) each.hidden = !compares();
   find("slider").hidden = mode !== "swipe" && mode !== "blend";
-  find("second").hidden = !compares();
+  awaited();
   find("palette").parentElement.hidden = !shownNow().includes("infrared");
   slide();
 }

@@ -220,6 +220,12 @@ def _pair_in(data: Any, stem: str) -> _Pair | None:
 def _of_opencv(data: Mapping[str, Any], first: str | None) -> _Pair | None:
     found = {key: next((data[n] for n in names if n in data), None) for key, names in _OPENCV.items()}
     if not all(isinstance(found[key], np.ndarray | list) for key in ("K1", "K2")):
+        matrices = [key for key, value in data.items() if isinstance(value, np.ndarray)]
+        if matrices:
+            raise ForeignError(
+                f"its matrices are called {', '.join(matrices)}: call them as in stereoCalibrate, K1 D1 (visible) "
+                "K2 D2 (infrared) R T"
+            )
         return None
     missing = [key for key in ("R", "T") if not isinstance(found[key], np.ndarray | list)]
     if missing:

@@ -27,7 +27,9 @@ def read_yaml(path: Path) -> Any:
         mark = error.problem_mark
         where = "" if mark is None else f" in line {mark.line + 1}, column {mark.column + 1}"
         raise YamlFileError(f"not valid YAML: {error.problem}{where}") from error
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:  # the last for dates that there are not
+    except UnicodeDecodeError as error:
+        raise YamlFileError("not a text file") from error
+    except (yaml.YAMLError, ValueError) as error:  # the last for dates that there are not
         raise YamlFileError(f"not valid YAML: {' '.join(str(error).split())}") from error
     except RecursionError as error:
         raise YamlFileError("not valid YAML: nested too deeply") from error

@@ -193,6 +193,7 @@ def test_kalibr_infrared_as_cam0_of_two_and_amid_three(tmp_path: Path) -> None:
     [
         (lambda p: store(p, {"image_width": 320, "camera_matrix": K1}), r"lens of one camera .*stereoCalibrate"),
         (lambda p: store(p, {"K1": K1, "K2": K2}), r"R and T missing"),
+        (lambda p: store(p, {"K_rgb": K1, "K_flir": K2}), r"called K_rgb, K_flir: .* K1 D1 \(visible\) K2 D2 \(inf"),
         (lambda p: store(p, POSE), r"no image sizes: add image_width"),
         (lambda p: store(p, POSE | {"image_width": 1280, "image_height": 960}), r"principal point .* not .* 1280x960"),
         (lambda p: store(p, POSE | SIZES | {"T": 60 * T}), r"4\.86 m apart: give the translation in metres"),

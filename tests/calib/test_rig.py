@@ -119,7 +119,7 @@ def test_load(data: Any, outcome: Any, tmp_path: Path) -> None:
     [
         (None, "cannot be read: No such file"),
         (b"visible: [", "not valid YAML"),
-        (b"\xff\xfe\x00\x80", "not valid YAML"),
+        (b"\xff\xfe\x00\x80", "not a text file"),
         (b"[" * 5000, "not valid YAML"),
         (b"visible: 2024-99-99", "not valid YAML: month must be in 1..12"),
         (b"visible: {}\nvisible: {}", "key 'visible' occurs twice .*line 2"),

@@ -65,6 +65,8 @@ def train(
             training = read_own(named(recipe), data, Terminal(emoji=False))
         else:
             if data is not None:
+                if not data.is_dir():
+                    raise TrainError(f"--data {data}: no such file or folder")
                 os.environ["FUSECAM_DATA"] = str(data.absolute())  # where recipes and further processes look
             training = read_training(named(recipe))
         folder = out or Path("runs") / training.name

@@ -118,6 +118,16 @@ def test_pairs_without_labels_are_counted_and_none_at_all_is_an_error(
         )
 
 
+def test_minutes_are_the_trainings_and_other_ones_take_the_same_pairs(tmp_path: Path) -> None:
+    write(tmp_path, "YOLO", [f"{number:03d}" for number in range(8)])
+    recipe = Path(__file__).parents[2] / "train" / "recipes" / "detector_own.yaml"
+    for text, minutes in (("path: .\n", 40), ("path: .\nminutes: 2\n", 2), ("path: .\nminutes: 90\n", 90)):
+        keys = lay_out(read_recordings(settings(tmp_path, text)), tmp_path / "out" / "pairs", Console())
+        assert read_detector_recipe(recipe, keys).minutes == minutes
+    with pytest.raises(TrainError, match="minutes"):
+        read_recordings(settings(tmp_path, "minutes: 0\n"))
+
+
 def test_infrared_is_registered_by_the_rig(tmp_path: Path) -> None:
     write(tmp_path, "YOLO", [f"{number:03d}" for number in range(8)], size=(640, 480))
     rig = Path(__file__).parents[2] / "samples" / "rig.yaml"
@@ -180,3 +190,20 @@ def test_a_file_of_recordings_trains_a_detector_only(
         cli.main()
     assert left.value.code == 1
     assert "trains a detector" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("data", "told"), [(".", "your own in a file for --data"), ("nothing.yaml", "no such file or")]
+)
+def test_a_folder_in_place_of_the_file_is_told_and_leaves_nothing(
+    data: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path, "M3FD", ["00001"])
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FUSECAM_DATA", "")  # which the command sets
+    monkeypatch.setattr(sys, "argv", ["fusecam", "train", "detector", "--data", data, "--out", "out"])
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    assert left.value.code == 1
+    assert told in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "out" / "frames").exists()

@@ -41,11 +41,11 @@ def make_images(recipe: DetectorRecipe, folder: Path, bar: bool = True) -> None:
         )
     if (folder / COMPLETE).is_file():
         return
+    found = [find_pairs(source.root) for source in recipe.data]  # before anything is written
     folder.mkdir(parents=True, exist_ok=True)
     there.write_text(made_of, encoding="utf-8")
     engine = create_engine(recipe.engine, unlifted=True)
-    for number, source in enumerate(recipe.data):
-        pairs = find_pairs(source.root)
+    for number, (source, pairs) in enumerate(zip(recipe.data, found, strict=True)):
         teacher = _teacher(recipe, number) if source.labels is None else None
         for index, pair in enumerate(track(pairs, source.root.name, disable=not bar)):
             random = torch.Generator().manual_seed(hash((recipe.seed, number, index)) % 2**63)

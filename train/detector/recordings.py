@@ -43,6 +43,8 @@ class Recordings(Strict):
     """Classes, or what each is called in the label files. None: person, bicycle and car."""
     rig: Path | None = None
     """Registers infrared onto the visible frames. None: it is registered already."""
+    minutes: float | None = Field(None, gt=0)
+    """How long the training lasts. None: as the recipe says."""
 
     @field_validator("names")
     @classmethod
@@ -81,7 +83,10 @@ def lay_out(asked: Recordings, folder: Path, console: Console) -> dict[str, Any]
     pairs = list(dict.fromkeys([*(pair for some in train for pair in some), *sorted(held)]))
     if not held or held.issuperset(pairs):
         raise TrainError(f"{asked.path}: {len(pairs)} pairs, too few to train and to validate: give more, or other val")
-    made_of, there = json.dumps([asked.model_dump(mode="json"), [str(vis) for vis, _ in pairs]]), folder / _MADE_OF
+    made_of, there = (
+        json.dumps([asked.model_dump(mode="json", exclude={"minutes"}), [str(vis) for vis, _ in pairs]]),
+        folder / _MADE_OF,
+    )
     if folder.exists() and not (there.is_file() and there.read_text("utf-8") == made_of):
         raise TrainError(f"{folder}: made of other recordings; remove it to make it anew, or choose another --out")
     if not there.is_file():
@@ -96,7 +101,8 @@ def lay_out(asked: Recordings, folder: Path, console: Console) -> dict[str, Any]
         "labels": {"fused": boxes, "visible": boxes, "infrared": boxes},
         "validation": str(folder.absolute() / VALIDATION),
     }
-    return {"data": [source], "names": list(asked.called)}
+    schedule = {} if asked.minutes is None else {"minutes": asked.minutes}
+    return {"data": [source], "names": list(asked.called)} | schedule
 
 
 def _several(folders: list[str] | str) -> list[str]:

@@ -54,7 +54,7 @@ def make_images(recipe: DetectorRecipe, folder: Path, bar: bool = True) -> None:
                     _write(folder, str(number), pair[0].stem, kind, which, image, boxes)
     count = recipe.streets.scenes * recipe.streets.frames
     drawn = views(recipe.streets.scenes, recipe.streets.frames, recipe.seed)
-    for index, view in enumerate(track(drawn, "streets", total=count, disable=not bar)):
+    for index, view in enumerate(track(drawn, "streets", total=count, disable=not (bar and count))):
         fused = engine.fuse(view.visible, view.infrared, view.coverage).to_detect
         alone = engine.fuse(view.visible, view.infrared, np.zeros_like(view.coverage)).to_detect
         name = f"{index:05d}"

@@ -15,7 +15,10 @@ hypothesis.settings.load_profile("fusecam")
 
 @pytest.fixture(scope="session", autouse=True)
 def _private_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    home = tmp_path_factory.mktemp("home")
+    base = tmp_path_factory.getbasetemp()
+    # workers of one session share what they build: each of them would build it again, at the same time
+    home = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "home"
+    home.mkdir(exist_ok=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HOME", str(home))
         for name, folder in (

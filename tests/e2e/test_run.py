@@ -98,13 +98,13 @@ def test_image_folders_pair_by_name_and_keep_size_and_name(tmp_path, run):
         (tmp_path / camera).mkdir()
         for name in names:
             value = 40 * (ord(name) - 96) if name != "x" else 250
-            cv2.imwrite(str(tmp_path / camera / f"{name}.png"), np.full((122, 163, 3), value, np.uint8))
+            cv2.imwrite(str(tmp_path / camera / f"{name}.png"), np.full((120, 160, 3), value, np.uint8))
     answer = run("--ir", tmp_path / "ir", "--vis", tmp_path / "vis", "--out", tmp_path / "fused", *QUICK)
     assert answer.code == 0, answer.said
     made = {path.stem: cv2.imread(str(path)) for path in (tmp_path / "fused").iterdir()}
     assert sorted(made) == ["a", "b", "c", "d"]
     for name, image in made.items():  # partners have equal grey levels, so their mean is that level
-        assert image.shape == (122, 163, 3)
+        assert image.shape == (120, 160, 3)
         assert np.abs(image.astype(int) - 40 * (ord(name) - 96)).max() <= 2, name
     skews = {line["frame"]: line["skew_ms"] for line in json_lines(tmp_path / "fused.jsonl")}
     assert skews == {0: None, 1: 0.0, 2: 0.0, 3: 0.0}
@@ -223,7 +223,7 @@ def test_pictures_too_large_for_a_network_are_refused_before_one_is_built(tmp_pa
 
 
 def test_an_assumed_polarity_is_in_report_and_summary(tmp_path, run):
-    ramp, report = np.tile(np.arange(96, dtype=np.uint8) * 2, (64, 1)), tmp_path / "report.json"
+    ramp, report = np.tile(np.arange(160, dtype=np.uint8), (120, 1)), tmp_path / "report.json"
     for camera, picture in (("ir", ramp), ("vis", np.dstack([ramp] * 3))):
         (tmp_path / camera).mkdir()
         Image.fromarray(picture).save(tmp_path / camera / "1.png")

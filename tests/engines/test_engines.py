@@ -101,12 +101,12 @@ def test_coverage_border_leaves_no_seam(physics, street) -> None:
 
 
 def test_a_clear_day_is_left_alone(physics, street) -> None:
-    visible, infrared = street(240, 320)
+    visible, infrared = street(120, 160)
     assert psnr(physics.fuse(visible, infrared, full(infrared)).restored, visible) >= 30
 
 
 def test_haze_gets_thinner(physics, street) -> None:
-    clear, infrared = street(240, 320)
+    clear, infrared = street(120, 160)
     hazy = as_bytes(0.35 * clear / 255 + 0.65 * 0.8)
     fused = physics.fuse(hazy, infrared, full(infrared))
     assert psnr(fused.restored, clear) > psnr(hazy, clear) + 5
@@ -116,12 +116,12 @@ def test_haze_gets_thinner(physics, street) -> None:
 
 def test_night_is_lifted_and_its_noise_is_not(physics, street) -> None:
     random = np.random.default_rng(0)
-    day, infrared = street(240, 320)
+    day, infrared = street(120, 160)
     night = (0.12 * day + random.normal(0, 1.5, day.shape)).clip(0, 255).astype(np.uint8)
     fused = physics.fuse(night, infrared, full(infrared))
     assert fused.restored.mean() > 1.5 * night.mean()
-    flat = (10 + random.normal(0, 1.5, (240, 320, 3))).clip(0, 255).astype(np.uint8)
-    cold = np.full((240, 320), 30, np.uint8)
+    flat = (10 + random.normal(0, 1.5, (120, 160, 3))).clip(0, 255).astype(np.uint8)
+    cold = np.full((120, 160), 30, np.uint8)
     lifted = physics.fuse(flat, cold, full(cold)).restored
     gain = lifted.mean() / flat.mean()
     assert gain > 2
@@ -130,11 +130,11 @@ def test_night_is_lifted_and_its_noise_is_not(physics, street) -> None:
 
 
 def test_warm_bodies_come_out_bright_and_colours_stay(physics, street, body) -> None:
-    visible, infrared = street(240, 320)
+    visible, infrared = street(120, 160)
     fused = physics.fuse(visible, infrared, full(infrared))
-    where = body(240, 320)
+    where = body(120, 160)
     assert fused.image[where].mean() > 150 > 50 > fused.restored[where].mean()
-    elsewhere = np.ones((240, 320), bool)
+    elsewhere = np.ones((120, 160), bool)
     elsewhere[where] = False
     chroma = [
         (x - x.mean(axis=2, keepdims=True))[elsewhere] for x in (fused.image.astype(float), visible.astype(float))

@@ -12,6 +12,9 @@ import pytest
 hypothesis.settings.register_profile("fusecam", deadline=None)  # no test asserts a time: machines are busy now and then
 hypothesis.settings.load_profile("fusecam")
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # torch's threads wait actively: two workers would stand in each other's way
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _private_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:

@@ -31,7 +31,7 @@ from fusecam.engines.detection import DetectorEngine
 if {broken}:
     sys.executable = "/nowhere/python"
 frame = np.load("frame.npy")
-fused = create_engine("realtime", dehaze=1.0, lift=0.0).fuse(frame, frame[:96, :128, 0].copy(), {warp})
+fused = create_engine("physics", dehaze=1.0, lift=0.0).fuse(frame, frame[:96, :128, 0].copy(), {warp})
 rows = DetectorEngine(precision="f32").find(fused.image, 0.01)
 np.save("fused.npy", fused.image)
 mib = psutil.Process().memory_info().rss / 2**20

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -27,12 +28,16 @@ def engine(name: str = "tiny", unlifted: bool = False) -> OpenVinoEngine:
     return OpenVinoEngine(name, lambda: network(name, unlifted), unlifted=unlifted)
 
 
+shared = cache(engine)
+"""What one test built serves the next."""
+
+
 @pytest.mark.parametrize(
     ("name", "unlifted", "shape"),
     [("tiny", True, SMALL), ("tiny", True, LARGE), ("realtime", False, ODD), ("realtime", True, SMALL)],
 )
 def test_it_is_what_the_network_computes(name: str, unlifted: bool, shape: Shape) -> None:
-    made = engine(name, unlifted)
+    made = shared(name, unlifted)
     made.prepare(*shape)  # the gate
     assert isinstance(made._ready.of(shape, made._readied), Split)
 
@@ -58,10 +63,9 @@ def test_a_loop_that_was_tampered_with_is_refused(monkeypatch: pytest.MonkeyPatc
 
 
 def test_the_same_input_gives_the_same_bytes_by_any_number_of_threads(monkeypatch: pytest.MonkeyPatch, street) -> None:
-    shape = Shape.of(1001, 701)
-    visible, infrared = street(701, 1001)
-    warp, results = gate_warp(shape), []
-    made = engine(unlifted=True)
+    visible, infrared = street(701, 1001)[0], street(256, 320)[1]
+    warp, results = gate_warp(LARGE), []
+    made = shared("tiny", True)
     for threads in (1, 2, 3, 2):
         monkeypatch.setattr(kernels, "_threads", lambda threads=threads: threads)
         fused = made.fuse(visible, infrared, warp)

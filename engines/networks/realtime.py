@@ -344,7 +344,7 @@ def stand_out(bright: Tensor, thermal: Tensor, valid: Tensor, hot: Tensor, windo
     visible, both = (physics.box((x - physics.box(x, window)).abs(), 3) for x in (bright, most))
     share = hot * torch.sigmoid(DECIDES * (both - visible + DOUBT))
     fused = bright + valid * share * (thermal - bright).clamp(min=0)
-    return share, torch.cat([surroundings(thermal, valid, window), physics.box(fused, window)], dim=1)
+    return share, torch.cat([warm_surroundings(thermal, valid, window), physics.box(fused, window)], dim=1)
 
 
 def warmth(thermal: Tensor, fused: Tensor, means: Tensor, valid: Tensor, hue: Tensor | float) -> Tensor:
@@ -389,6 +389,17 @@ def without_floor(thermal: Tensor, floor: Tensor) -> Tensor:
 def surroundings(thermal: Tensor, valid: Tensor, window: int) -> Tensor:
     """Mean of infrared over a square window, over the valid part of it. All (N, 1, h, w); 0 where nothing is valid."""
     return physics.box(thermal * valid, window) / physics.box(valid, window).clamp(min=1e-2)
+
+
+def warm_surroundings(thermal: Tensor, valid: Tensor, window: int) -> Tensor:
+    """Mean of infrared over a square window that leaves out what is cold: weights w = min(I, mean(I)), Σ w I / Σ w.
+
+    Beside a cold sky, roofs and trees are warm, though no warmer than the street; against this mean they do not stand
+    out. All (N, 1, h, w).
+    """
+    seen = thermal * valid
+    weight = torch.minimum(seen, physics.box(seen, window))
+    return physics.box(weight * seen, window) / physics.box(weight, window).clamp(min=1e-3)
 
 
 def to_detect(clear: Tensor, thermal: Tensor, valid: Tensor, around: Tensor) -> Tensor:

@@ -71,6 +71,20 @@ def test_the_hue_is_amber_without_luma_and_an_input(name: str) -> None:
     np.testing.assert_allclose(full[:, :60], plain[:, :60], atol=2)  # what is not warm has no hue
 
 
+@pytest.mark.parametrize("name", BOTH)
+def test_a_roof_before_a_cold_sky_has_no_hue_and_a_person_below_it_has(name: str) -> None:
+    rows, columns = np.mgrid[0:HEIGHT, 0:WIDTH]
+    infrared = np.where(rows + columns // 4 < 100, 0, 90)  # a cold sky, and a street as warm as its roofs
+    person = slice(150, 200), slice(150, 170)
+    infrared[person] = 190
+    visible = grey(np.full((HEIGHT, WIDTH), 90))
+    image = fused(name, visible, infrared.astype(np.uint8), 0.8)
+    amber = image[..., 0] - image[..., 2]
+    edge = np.s_[60:110, 20:300]
+    assert amber[edge].max() < 12
+    assert amber[person][8:-8, 6:-6].mean() > 40
+
+
 def test_dark_areas_keep_to_their_colour_and_lamps_keep_theirs() -> None:
     clear = torch.full((1, 3, 60, 80), 0.06)
     clear[:, 1] += 0.015  # the sensor's cast

@@ -126,6 +126,13 @@ class FusionModule(Trained):
 
         return optimised(parts, self.recipe.rate, follows)
 
+    def on_train_batch_start(self, batch: Batch, index: int) -> None:
+        """From the recipe's step on, batch norm works in training as it does in use."""
+        if self.recipe.norms is not None and self.global_step >= self.recipe.norms:
+            for module in self.network.modules():
+                if isinstance(module, torch.nn.BatchNorm2d):
+                    module.eval()
+
     def training_step(self, batch: Batch, index: int) -> Tensor:
         """One degraded batch; the total of the weighted losses."""
         random = torch.Generator(self.device).manual_seed(

@@ -124,6 +124,10 @@ class Recipe(Strict):
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     average: float = Field(0.995, ge=0, lt=1)
     """Decay of the running mean of the weights, which is what is validated and exported."""
+    norms: int | None = Field(None, ge=0)
+    """Step from which batch norm keeps its statistics and uses them in training; None for never. A batch is of one
+    source: by its own statistics, how dark and how hazy a frame is as a whole would be lost on the network.
+    """
     seed: int = Field(0, ge=0, lt=2**32)
 
     @model_validator(mode="after")

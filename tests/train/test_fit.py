@@ -286,6 +286,15 @@ def test_stages_follow_each_other_in_one_run_and_train_what_they_say(recipe: Pat
     assert both["core.maps.weight"].equal(core["core.maps.weight"]) and both["head.both.weight"].abs().sum() > 0
 
 
+def test_batch_norm_keeps_its_statistics_from_the_step_that_the_recipe_says(recipe: Path, tmp_path: Path) -> None:
+    recipe.write_text(RECIPE.replace("STEPS", "4").replace("average: 0.5", "average: 0") + "norms: 3\n")
+    result = run(str(recipe), "--out", str(tmp_path / "out"))
+    assert result.exit_code == 0, result.output
+    state = load_file(tmp_path / "out" / "weights.safetensors")
+    counted = {int(value) for name, value in state.items() if name.endswith("num_batches_tracked")}
+    assert counted == {3}
+
+
 def test_each_stage_warms_up_and_has_losses_of_its_own() -> None:
     stages = [Stage(steps=100, losses=Losses(content=3)), Stage(steps=50)]
     recipe = Recipe(data=[{"root": "pairs"}], stages=stages)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import lightning
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint, WeightAveraging
 from lightning.pytorch.loggers import CSVLogger
+from rich import box
+from rich.table import Table
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -22,6 +25,8 @@ from .errors import TrainError
 from .module import Batch, FusionModule, Trained, save_weights
 from .recipe import Recipe, Source
 from .stop import Stop, checkpoint
+
+Network = TypeVar("Network")
 
 
 class Mixed(torch.utils.data.IterableDataset[Batch]):
@@ -164,6 +169,30 @@ def held_out(sources: list[Source]) -> list[PairDataset]:
         )
         for source in sources
     ]
+
+
+def compared(
+    data: list[Source], rows: Mapping[str, Network], score: Callable[[Network, Batch, int], Mapping[str, Tensor]]
+) -> Table:
+    """Means of the scores of each row's network on the held-out pairs, and their number.
+
+    score: of a network on a batch with its number, by name.
+    """
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title="held-out pairs")
+    batches = Ordered(data, held_out(data))
+    for at, (name, network) in enumerate(rows.items()):
+        sums: dict[str, float] = {}
+        count = 0
+        for index, batch in enumerate(batches):
+            for key, value in score(network, batch, index).items():
+                sums[key] = sums.get(key, 0.0) + float(value) * len(batch[0])
+            count += len(batch[0])
+        if at == 0:
+            table.add_column(f"{count} pairs")
+            for key in sums:
+                table.add_column(key, justify="right")
+        table.add_row(name, *(f"{value / count:.3f}" for value in sums.values()))
+    return table
 
 
 class Export(lightning.Callback):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 import lightning
@@ -27,6 +28,7 @@ from .objective import Example, Result, cost, make_example, run
 from .recipe import Recipe
 
 Batch = tuple[Tensor, Tensor, Tensor]
+Net = TypeVar("Net", bound=torch.nn.Module)
 SHEET_ROWS = 8
 
 
@@ -34,17 +36,18 @@ def make_network(recipe: Recipe) -> RealtimeFusion:
     """The recipe's network, from its start weights if it names some."""
     asked = recipe.network
     profile = replace(PROFILES[asked.profile], haze=asked.haze, light=asked.light, gate=asked.gate)
-    return _filled(RealtimeFusion(profile), asked.start)
+    return filled(RealtimeFusion(profile), asked.start)
 
 
 def make_teacher(recipe: Recipe) -> RealtimeFusion | None:
     """The network to distil from, if the recipe names one: never trained."""
     if recipe.network.teacher is None:
         return None
-    return _filled(RealtimeFusion(), recipe.network.teacher).eval().requires_grad_(False)
+    return filled(RealtimeFusion(), recipe.network.teacher).eval().requires_grad_(False)
 
 
-def _filled(network: RealtimeFusion, weights: Path | None) -> RealtimeFusion:
+def filled(network: Net, weights: Path | None) -> Net:
+    """The network with these weights, if there are any. TrainError where they are of another."""
     if weights is not None:
         try:
             network.load_state_dict(load_file(weights))
@@ -78,6 +81,17 @@ class Trained(lightning.LightningModule):
         """AdamW at the recipe's rate, `annealed`."""
         learning = [parameter for parameter in self.parameters() if parameter.requires_grad]
         return optimised({"whole": learning}, self.recipe.rate, lambda part, step: annealed(step, self.recipe.steps))
+
+    def drawing(self) -> torch.Generator:
+        """Draws what is this step's on this device alone."""
+        seed = hash((self.recipe.seed, self.global_step, self.global_rank)) % 2**63
+        return torch.Generator(self.device).manual_seed(seed)
+
+    def logged(self, parts: Mapping[str, Tensor], total: Tensor) -> Tensor:
+        """The total, logged beside its parts."""
+        self.log_dict({f"loss/{name}": value for name, value in parts.items()}, batch_size=1)
+        self.log("loss", total, prog_bar=True, batch_size=1)
+        return total
 
 
 def annealed(step: int, steps: int) -> float:
@@ -135,16 +149,10 @@ class FusionModule(Trained):
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         """One degraded batch; the total of the weighted losses."""
-        random = torch.Generator(self.device).manual_seed(
-            hash((self.recipe.seed, self.global_step, self.global_rank)) % 2**63
-        )
-        example, result = self._try(batch, random)
+        example, result = self._try(batch, self.drawing())
         weights = self.recipe.stage(self.global_step)[0].losses or self.recipe.losses
         parts = cost(result, example, weights, self._teach(example, int(batch[2])))
-        total = torch.stack([getattr(weights, name) * value for name, value in parts.items()]).sum()
-        self.log_dict({f"loss/{name}": value for name, value in parts.items()}, batch_size=1)
-        self.log("loss", total, prog_bar=True, batch_size=1)
-        return total
+        return self.logged(parts, torch.stack([getattr(weights, name) * value for name, value in parts.items()]).sum())
 
     def validation_step(self, batch: Batch, index: int) -> None:
         """PSNR of the restored frame, as fed and without any degradation, beside plain dark-channel dehazing."""

@@ -5,16 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from ...engines.networks import checkpoints
 from ...engines.networks.io import luma
 from ...engines.networks.lure import FULL, INFRARED, SMALL, VISIBLE, Lure, split_prompts
 from .. import losses
-from ..errors import TrainError
-from ..module import Batch, Trained, psnr
+from ..module import Batch, Trained, filled, psnr
 from .examples import TASK_COUNT, Restoration, make_restoration
 from .recipe import LureRecipe, Weights
 
@@ -22,13 +19,8 @@ from .recipe import LureRecipe, Weights
 def make_lure(recipe: LureRecipe) -> Lure:
     """The recipe's network, from its start weights if it names some."""
     own = recipe.lure
-    network = Lure(replace(SMALL if own.small else FULL, inner_residual=own.inner_residual, tga=own.tga, rule=own.rule))
-    if own.start is not None:
-        try:
-            network.load_state_dict(load_file(own.start))
-        except (OSError, RuntimeError, SafetensorError) as error:
-            raise TrainError(f"{own.start}: not weights of this network: {' '.join(str(error).split())}") from error
-    return network
+    profile = replace(SMALL if own.small else FULL, inner_residual=own.inner_residual, tga=own.tga, rule=own.rule)
+    return filled(Lure(profile), own.start)
 
 
 class LureModule(Trained):
@@ -47,16 +39,12 @@ class LureModule(Trained):
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         """One batch of the stage that is due; the total of the weighted losses."""
-        seed = hash((self.recipe.seed, self.global_step, self.global_rank)) % 2**63
-        example = make_restoration(batch[0], batch[1], torch.Generator(self.device).manual_seed(seed))
+        example = make_restoration(batch[0], batch[1], self.drawing())
         if self.global_step < self.own.first * self.recipe.steps:
             parts = stage_one(self.network_of, example, self.own.losses)
         else:
             parts = stage_two(self.network_of, batch, self.own.losses)
-        total = torch.stack([*parts.values()]).sum()
-        self.log_dict({f"loss/{name}": value for name, value in parts.items()}, batch_size=1)
-        self.log("loss", total, prog_bar=True, batch_size=1)
-        return total
+        return self.logged(parts, torch.stack([*parts.values()]).sum())
 
     def validation_step(self, batch: Batch, index: int) -> None:
         """The scores of `score`, by name."""

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import math
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
 
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
-from rich import box
-from rich.table import Table
 from torch import Tensor, nn
 
 from ...engines.host.terminal import Terminal
 from ...engines.networks import checkpoints
-from ..fit import Ordered, held_out, run
+from ..fit import compared, run
 from ..module import Batch, Trained
 from .recipe import PaperRecipe
 from .tasks import DfvoTask, IassfTask, Task, score
@@ -48,14 +47,9 @@ class PaperModule(Trained):
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         """The total of the weighted losses."""
-        seed = hash((self.own.seed, self.global_step, self.global_rank)) % 2**63
-        random = torch.Generator(self.device).manual_seed(seed)
         progress = self.global_step / self.own.steps
-        parts = self.task.cost(batch[0].float() / 255, batch[1].float() / 255, random, progress)
-        total = torch.stack([*parts.values()]).sum()
-        self.log_dict({f"loss/{name}": value for name, value in parts.items()}, batch_size=1)
-        self.log("loss", total, prog_bar=True, batch_size=1)
-        return total
+        parts = self.task.cost(batch[0].float() / 255, batch[1].float() / 255, self.drawing(), progress)
+        return self.logged(parts, torch.stack([*parts.values()]).sum())
 
     def validation_step(self, batch: Batch, index: int) -> None:
         """The scores of `tasks.score`."""
@@ -73,27 +67,9 @@ def fit_paper(recipe: PaperRecipe, out: Path, resume: bool = False, devices: str
     untrained = deepcopy(task.network).eval()
     weights = run(PaperModule(recipe, task), recipe, out, resume, devices, bar)
     trained = task.network.cpu().eval()
-    Terminal().print(compare(recipe, task, {"untrained": untrained, "average": None, recipe.name: trained}))
+    rows = {"untrained": untrained, "average": None, recipe.name: trained}
+    Terminal().print(compared(recipe.data, rows, partial(_scored, task)))
     return weights
-
-
-def compare(recipe: PaperRecipe, task: Task, rows: dict[str, nn.Module | None]) -> Table:
-    """Scores (see `tasks.score`) of each row's network on the recipe's held-out pairs; None: the average."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title="held-out pairs")
-    data = Ordered(recipe.data, held_out(recipe.data))
-    for at, (name, network) in enumerate(rows.items()):
-        sums: dict[str, float] = {}
-        count = 0
-        for index, batch in enumerate(data):
-            for key, value in _scored(task, network, batch, index).items():
-                sums[key] = sums.get(key, 0.0) + float(value) * len(batch[0])
-            count += len(batch[0])
-        if at == 0:
-            table.add_column(f"{count} pairs")
-            for key in sums:
-                table.add_column(key, justify="right")
-        table.add_row(name, *(f"{value / count:.3f}" for value in sums.values()))
-    return table
 
 
 def _scored(task: Task, network: nn.Module | None, batch: Batch, index: int) -> dict[str, Tensor]:

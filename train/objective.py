@@ -9,16 +9,10 @@ from torch import Generator, Tensor
 
 from ..engines import physics
 from ..engines.networks.io import luma
-from ..engines.networks.realtime import (
-    RealtimeFusion,
-    floor_of,
-    stand_out,
-    trusted,
-    trusted_chroma,
-    without_floor,
-)
+from ..engines.networks.realtime import RealtimeFusion
 from ..engines.networks.realtime_constants import DARK_NOISE, HUE
 from ..engines.networks.realtime_core import FACTOR, PROFILES, Maps
+from ..engines.networks.realtime_rules import floor_of, stand_out, trusted, trusted_chroma, without_floor
 from . import losses
 from .degrade import Degraded, Mixture, degrade
 from .recipe import Losses

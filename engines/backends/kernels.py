@@ -17,10 +17,10 @@ from typing import Any
 
 from ..build import store
 from ..networks import realtime_constants
-from . import pointwise
+from . import pointwise, pointwise_rows
 
 PARTS = ("between", "stretched", "bytes_of", "apart", "corrected")
-"""Functions of `pointwise` that others call."""
+"""Functions of `pointwise_rows`, which those of `pointwise` call."""
 OPTIONS: dict[str, Any] = {"nogil": True, "fastmath": True, "error_model": "numpy"}
 CHECKED = 2000
 """Pairs of arrays that LLVM may compare at run time for overlap; with its own 8 the loops here are not vectorised."""
@@ -75,7 +75,7 @@ def _key(larger: bool) -> dict[str, str]:
     from llvmlite import binding as llvm
 
     cpu = f"{llvm.get_host_cpu_name()} {llvm.get_host_cpu_features().flatten()}"
-    source = store.digest_of(Path(module.__file__ or "") for module in (pointwise, realtime_constants))
+    source = store.digest_of(Path(module.__file__ or "") for module in (pointwise, pointwise_rows, realtime_constants))
     shape = "larger" if larger else "as they are"
     return made_of() | {"loops": source, "shape": shape, "python": platform.python_version(), "device": cpu}
 

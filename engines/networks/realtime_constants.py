@@ -18,7 +18,7 @@ HUE = 0.8
 """The hue where none is asked for."""
 AMBER = 0.6, -0.12, -0.96
 """What full warmth adds to red, green and blue: none of luma."""
-WARM, SHOWN, LEAST, MOST = 3.5, 1.5, 0.1, 0.7
+WARM, SHOWN, LEAST, MOST = 4.0, 1.5, 0.12, 0.7
 """Of the hue: for what stands out in infrared; less for what of it luma shows; what is too little; at most."""
 DECIDES, DOUBT = 30.0, 0.06
 """Of the choice between the brighter of both and the visible luma: how sharp, and by how much the first is favoured."""

@@ -19,6 +19,10 @@ REMEMBERED = 30
 """Frames after which a track that was not seen again ends."""
 PROVEN = 5
 """Frames that an object was found in before it may coast: what flickered up once is left alone."""
+SURE = 0.7
+"""Score that an object must have had once before it may coast."""
+AT_ONCE = 0.4
+"""Score from which an object is shown in its first frame; weaker ones have to be found in a second one."""
 INSIDE = 0.5
 """Part of an expected box that must lie in the frame: what has left it does not coast."""
 COVERED = 0.6
@@ -27,10 +31,11 @@ COVERED = 0.6
 
 @dataclass(slots=True)
 class _Known:
-    """What is remembered of a track: the classes it was seen as, its last score, and when."""
+    """What is remembered of a track: the classes it was seen as, its last score and its highest, and when."""
 
     votes: Counter[str] = field(default_factory=Counter)
     score: float = 0.0
+    best: float = 0.0
     seen_ns: int = 0
 
 
@@ -38,7 +43,7 @@ class Tracker:
     """Gives every object a number that stays while it is seen, and through short gaps.
 
     An object that is not found, behind a pole, say, coasts for a moment: its box stays where the track's Kalman filter
-    expects it, marked as such. It must have been found in PROVEN frames and still lie in the frame.
+    expects it, marked as such. It must have been found in PROVEN frames, once with SURE, and still lie in the frame.
 
     It starts afresh, with new numbers, on a scene cut and after a gap of 2 s in the source. One for each run.
     """
@@ -58,8 +63,8 @@ class Tracker:
         self._ended: Counter[str] = Counter()
 
     def follow(self, detections: Sequence[Detection], visible: Frame) -> list[Detection]:
-        """The objects of the next frame with their numbers, those without one (None) if above the confidence, and last
-        those that coast.
+        """The objects of the next frame with their numbers, those without one (None) if above the confidence and
+        AT_ONCE, and last those that coast.
 
         Boxes and scores are as detected, but for these. A number is given from the second frame on, on the first frame
         of a scene at once. visible: tells when the scene was cut and how much time has passed.
@@ -74,12 +79,13 @@ class Tracker:
             known = self._known.setdefault(number, _Known())
             known.votes[detections[index].label] += 1
             known.score, known.seen_ns = detections[index].score, visible.time_ns
+            known.best = max(known.best, known.score)
         self._highest = max(self._highest, *numbers.values(), 0)
         self._forget()
         objects = [
             replace(found, track=numbers.get(index))
             for index, found in enumerate(detections)
-            if index in numbers or found.score > self._confidence
+            if index in numbers or found.score > max(self._confidence, AT_ONCE)
         ]
         for expected in self._coasting(visible):
             if not _covered(expected, objects):
@@ -97,7 +103,9 @@ class Tracker:
         for track in sorted(self._tracker.lost, key=lambda track: -track.found):
             number = self._first + track.number
             known = self._known.get(number)
-            if known is None or known.votes.total() < PROVEN or visible.time_ns - known.seen_ns > self._coast_ns:
+            if known is None or known.votes.total() < PROVEN or known.best < SURE:
+                continue
+            if visible.time_ns - known.seen_ns > self._coast_ns:
                 continue
             x1, y1, x2, y2 = map(float, track.xyxy)
             box = max(x1, 0.0), max(y1, 0.0), min(x2, float(width)), min(y2, float(height))

@@ -9,7 +9,9 @@ from torch import nn
 
 from fusecam.engines.build.parity import LIMITS_DB
 from fusecam.engines.build.store import LIMIT_MIB
-from fusecam.engines.networks import dfvo, iassf, lure, realtime
+from fusecam.engines.networks import dfvo, iassf, lure
+from fusecam.engines.networks.realtime_constants import HUE, SHARE, TINT, WARMER
+from fusecam.engines.networks.realtime_core import PROFILES
 
 README = (Path(__file__).parents[2] / "engines" / "README.md").read_text(encoding="utf-8")
 
@@ -23,11 +25,11 @@ def count(network: nn.Module) -> int:
     [
         ("{f32:g} dB in f32, {f16:g} in fp16 and bf16, {int8:g} in int8", LIMITS_DB),
         ("{gib:g} GiB, or `$FUSECAM_ENGINES_MIB`", {"gib": LIMIT_MIB / 1024}),
-        ("`--hue`: 0 to 1, default {hue:g}.", {"hue": realtime.HUE}),
+        ("`--hue`: 0 to 1, default {hue:g}.", {"hue": HUE}),
         ("s = {s:g}, w = {w:g}, c = {red:g} in red and {green:g} in green",
-         {"s": realtime.SHARE, "w": realtime.WARMER, "red": realtime.TINT[0], "green": realtime.TINT[1]}),
+         {"s": SHARE, "w": WARMER, "red": TINT[0], "green": TINT[1]}),
         ("the mean over {realtime} pixels (`tiny`: {tiny})",
-         {name: profile.guide * 2 * profile.factor for name, profile in realtime.PROFILES.items()}),
+         {name: profile.guide * 2 * profile.factor for name, profile in PROFILES.items()}),
     ],
 )  # fmt: skip
 def test_a_figure_is_that_of_the_code(said: str, figures: dict[str, float]) -> None:

@@ -13,7 +13,7 @@ from fusecam.engines.backends.eager import EagerEngine
 from fusecam.engines.build.parity import Parity, compare
 from fusecam.engines.networks import checkpoints, realtime
 from fusecam.engines.networks.average import Average
-from fusecam.engines.networks.realtime_constants import LUMA
+from fusecam.engines.networks.realtime_constants import LUMA, SHARE, WARMER
 from fusecam.engines.registry import NETWORKS, UNLIFTED
 from fusecam.engines.warp import Shape
 
@@ -72,7 +72,7 @@ def test_people_darker_than_a_bright_front_behind_them_stand_out(name: str) -> N
     far = np.hypot(*np.meshgrid(np.arange(320) - 160, np.arange(240) - 120)) > 110
     more = luma(fused.to_detect) - 0.5 * luma(visible)
     assert np.abs(more[far] - 0.5 * 30).max() < 3 * LEVEL
-    expected = (realtime.SHARE + realtime.WARMER) * 80
+    expected = (SHARE + WARMER) * 80
     assert 0.85 * expected < more[person].mean() - 0.5 * 30 < 1.05 * expected
 
 
@@ -83,7 +83,7 @@ def test_what_a_sum_cancels_is_told_by_its_tint(name: str) -> None:
     infrared = np.full((240, 320), 60, np.uint8)
     legs = np.zeros_like(infrared, bool)
     legs[90:150, 150:170] = True
-    share = realtime.SHARE / (realtime.SHARE + realtime.WARMER)
+    share = SHARE / (SHARE + WARMER)
     visible[legs], infrared[legs] = 140 - 80, 60 + round(80 * share)
     fused = create_engine(name, dehaze=0, unlifted=True).fuse(visible, infrared, np.full_like(infrared, 255)).to_detect
     inside, outside = (fused[where].astype(float).mean(0) for where in (legs, ~legs))

@@ -68,6 +68,21 @@ def test_objects_of_the_samples_keep_their_numbers(scene: Pixels, clip: str) -> 
     assert sum(tracker.counts.values()) == len(everyone)
 
 
+def test_what_was_never_clearly_seen_does_not_coast(scene: Pixels) -> None:
+    for score, expected in ((0.6, []), (0.75, [True])):
+        tracker = Tracker(0.25, coast_s=1)
+        for i in range(10):
+            tracker.follow([walker(i, score if i == 5 else 0.5)], visible(scene, i * STEP_NS))
+        assert [d.coasted for d in tracker.follow([], visible(scene, 10 * STEP_NS))] == expected
+
+
+def test_a_weak_box_is_shown_once_it_is_found_again(scene: Pixels) -> None:
+    tracker = Tracker(0.25)
+    tracker.follow([], visible(scene, 0))
+    shown = [[d.track for d in tracker.follow([walker(i, 0.3)], visible(scene, i * STEP_NS))] for i in (1, 2, 3)]
+    assert shown == [[], [1], [1]]
+
+
 def test_a_number_comes_at_once_at_the_start_and_later_from_the_second_frame_on(scene: Pixels) -> None:
     tracker = Tracker(0.25)
     assert [d.track for d in tracker.follow([walker(0)], visible(scene, 0))] == [1]

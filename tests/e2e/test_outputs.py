@@ -16,7 +16,7 @@ from rich.console import Console
 from fusecam.engines import create_engine
 from fusecam.engines.base import Fused
 from fusecam.pipeline import running
-from fusecam.pipeline.config import OverlayConfig, RunConfig
+from fusecam.pipeline.config import RunConfig
 from fusecam.pipeline.core.health import FATES
 from fusecam.pipeline.core.latency import LatencyRecorder
 from fusecam.pipeline.core.result import Result
@@ -129,8 +129,8 @@ def test_a_batch_keeps_no_clip_of_which_a_part_is_lost(tmp_path):
 
 def test_an_overlay_that_raises_costs_no_frame_but_the_drawing(tmp_path, monkeypatch):
     class Failing(Overlay):
-        def __init__(self, config: OverlayConfig, drift: Any) -> None:
-            super().__init__(config, drift)
+        def __init__(self, *given: Any) -> None:
+            super().__init__(*given)
             self._drawn = 0
 
         def draw(self, result: Result, recorder: LatencyRecorder) -> Result:

@@ -306,6 +306,7 @@ def test_each_stage_warms_up_and_has_losses_of_its_own() -> None:
 def test_a_shipped_recipe_goes_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "realtime").mkdir()  # a folder of that name beside it
+    (tmp_path / "nowhere").mkdir()
     for name in ("realtime", "tiny"):
         result = run(name, "--data", "nowhere")
         assert result.exit_code == 1 and "nowhere/MSRS/train: no such folder" in one_line(result.output)
@@ -323,6 +324,7 @@ def test_shipped_recipes_are_read() -> None:
 def test_the_data_root_is_an_option(recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FUSECAM_DATA", "elsewhere")
     recipe.write_text(recipe.read_text().replace("root: pairs", "root: $FUSECAM_DATA/MSRS"))
+    (tmp_path / "sets").mkdir()
     result = run(str(recipe), "--data", str(tmp_path / "sets"), "--out", str(tmp_path / "run"))
     assert "sets/MSRS: no such folder" in one_line(result.output)
 

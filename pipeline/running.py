@@ -36,7 +36,7 @@ from .run.session import Session
 from .run.streams import Streams, Tools, frame_size
 from .run.writer import Writer
 from .sinks import Outputs, Sink, close_all, is_video, open_sinks
-from .sinks.mcap_sink import open_mcap
+from .sinks.mcap_sink import McapSink
 from .sinks.record import RecordSink
 from .sinks.recording import Recording
 from .sources.base import SourceInfo
@@ -264,7 +264,7 @@ def _recording(config: RunConfig, streams: Streams, switches: Switches, latencie
         return RecordSink(config.record, config.output, config.sources, *run)
     rig = streams.registrar.rig_for(frame_size(streams.visible), frame_size(streams.infrared))
     lag_ns = streams.synchronizer.lag_ns
-    return open_mcap(config.record.folder, config.record.counts, config.sources, rig, lag_ns, latencies, *run)
+    return McapSink(config.record.folder, config.record.counts, config.sources, rig, lag_ns, latencies, *run)
 
 
 def _draws_overlay(config: RunConfig) -> bool:

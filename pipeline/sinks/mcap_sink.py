@@ -23,40 +23,8 @@ from .recording import CAMERAS, Recording
 
 if TYPE_CHECKING:
     from .jsonl import Line
-    from .mcap_file import McapFile
 
 _EVERY_NS = 1_000_000_000  # calibration, which players look for near where they begin, and latencies
-
-
-def open_mcap(
-    path: Path | None,
-    counts: bool,
-    sources: SourceConfig,
-    rig: Rig | None,
-    lag_ns: Callable[[int], int],
-    latencies: LatencyRecorder,
-    health: Health,
-    doubts: Doubts,
-    on: Callable[[], bool],
-    lossless: bool,
-) -> McapSink:
-    """Begin a recording; see `McapSink`. Raises InputError where it cannot be made, or packages are missing."""
-    if path is None:
-        raise ValueError("a recording needs a file")
-    try:
-        from . import ros_messages
-        from .mcap_file import McapFile
-    except ImportError as e:
-        raise InputError(f"--record {path}: MCAP needs other packages: pip install 'mcap>=1.6' 'rosbags>=0.11'") from e
-    sink = McapSink(path, counts, sources, rig, lag_ns, latencies, health, doubts, on, ros_messages)
-    try:
-        file = McapFile(path, sink.broken)
-    except FileExistsError as e:
-        raise InputError(f"--record {path}: is there already and is kept; give another name") from e
-    except OSError as e:
-        raise InputError(f"--record {path}: cannot be made: {e.strerror}; choose another place with --record") from e
-    sink.start(file, lossless)
-    return sink
 
 
 class McapSink(Recording):
@@ -74,7 +42,7 @@ class McapSink(Recording):
 
     def __init__(
         self,
-        path: Path,
+        path: Path | None,
         counts: bool,
         sources: SourceConfig,
         rig: Rig | None,
@@ -83,22 +51,36 @@ class McapSink(Recording):
         health: Health,
         doubts: Doubts,
         on: Callable[[], bool],
-        messages: Any,
+        lossless: bool,
     ) -> None:
-        """rig: for these frame sizes. lag_ns: of an infrared time, see `Synchronizer`. messages: the module
-        `ros_messages`. The rest as in `RecordSink`.
-        """
-        super().__init__(path, counts, sources, health, doubts, on)
-        self._rig, self._lag_ns, self._latencies, self._messages = rig, lag_ns, latencies, messages
-        self._told_ns: dict[str, int] = {}
+        """Begin the file. Raises InputError where it cannot be made, or packages are missing.
 
-    def start(self, file: McapFile, lossless: bool) -> None:
-        """Take the file, which gets all that comes from now on."""
-        self._file = file
+        rig: for these frame sizes. lag_ns: of an infrared time, see `Synchronizer`. The rest as in `RecordSink`.
+        """
+        if path is None:
+            raise ValueError("a recording needs a file")
+        try:
+            from . import ros_messages
+            from .mcap_file import McapFile
+        except ImportError as e:
+            raise InputError(
+                f"--record {path}: MCAP needs other packages: pip install 'mcap>=1.6' 'rosbags>=0.11'"
+            ) from e
+        super().__init__(path, counts, sources, health, doubts, on)
+        self._rig, self._lag_ns, self._latencies, self._messages = rig, lag_ns, latencies, ros_messages
+        self._told_ns: dict[str, int] = {}
+        try:
+            self._file = McapFile(path, self._broken)
+        except FileExistsError as e:
+            raise InputError(f"--record {path}: is there already and is kept; give another name") from e
+        except OSError as e:
+            raise InputError(
+                f"--record {path}: cannot be made: {e.strerror}; choose another place with --record"
+            ) from e
         about = {"version": version("fusecam") or ""}
         if self._rig is not None:
             about["rig"] = self._rig.model_dump_json(exclude_none=True, exclude={"time_offset_ms"})
-        file.describe(about)
+        self._file.describe(about)
         self._fused = Backlog("record fused", lossless, self._record_fused, _nothing, self._count_fused)
         self._raw = {
             camera: Backlog(
@@ -111,10 +93,6 @@ class McapSink(Recording):
         """Record what waits, and finish the file; it is kept however the run ended."""
         super().close(complete)
         self._file.close()
-
-    def broken(self, error: Exception) -> None:
-        """The disk refuses."""
-        self._broken(error)
 
     def _later_ns(self, frame: Frame) -> int:
         return self._lag_ns(frame.time_ns) if frame.camera == "infrared" else 0

@@ -33,7 +33,7 @@ from fusecam.pipeline.core.health import Health
 from fusecam.pipeline.core.latency import LatencyRecorder
 from fusecam.pipeline.errors import InputError
 from fusecam.pipeline.sinks import mcap_file
-from fusecam.pipeline.sinks.mcap_sink import McapSink, open_mcap
+from fusecam.pipeline.sinks.mcap_sink import McapSink
 from fusecam.pipeline.sources import open_source
 
 from .make_results import picture, result
@@ -53,7 +53,7 @@ def sink(path: Path, health: Health | None = None, doubts: Doubts | None = None,
         "lossless": True,
     }
     given |= {"latencies": LatencyRecorder(), "on": lambda: True, **settings}
-    return open_mcap(path, health=health or Health(), doubts=Doubts() if doubts is None else doubts, **given)
+    return McapSink(path, health=health or Health(), doubts=Doubts() if doubts is None else doubts, **given)
 
 
 def counts(index: int, size: tuple[int, int] = (48, 64)) -> np.ndarray:

@@ -163,20 +163,38 @@ def reference(
 
 @app.command()
 def points(
-    table: Annotated[Path, typer.Argument(metavar="CSV", help="Columns x_vis,y_vis,x_ir,y_ir, in pixels.")],
-    ir: Annotated[str, option("--ir", panel=WHAT, metavar="SOURCE", help="Infrared, for the size of its pictures.")],
-    vis: Annotated[str, option("--vis", panel=WHAT, metavar="SOURCE", help="Visible, likewise.")],
+    ir: Infrared,
+    vis: Visible,
     out: Annotated[Path, option("--out", "-o", panel=OUTPUT, metavar="YAML", help="Rig file to write.")],
+    table: Annotated[
+        Path | None, typer.Argument(metavar="CSV", help="Columns x_vis,y_vis,x_ir,y_ir, in pixels.", show_default=False)
+    ] = None,
+    serve: Annotated[
+        str | None,
+        option(
+            "--serve",
+            panel=WHAT,
+            metavar="[HOST]:PORT",
+            help="Where the page for picking is, also to correct those of the CSV. Default: this machine, any port.",
+        ),
+    ] = None,
+    pairs: Table = None,
+    offset_ms: Annotated[
+        float | None,
+        option("--offset-ms", panel=WHAT, metavar="X", help="Added to infrared times. Default: measured from videos."),
+    ] = None,
 ) -> None:
     """Calibrate from points picked by hand, as a last resort: a homography.
 
-    Pick the same distant places in one image of each camera, eight or more, near
-    the corners too. The first pixel is (0, 0).
+    Pick the same distant places in both cameras, eight or more, near the corners
+    too: in a browser, on the page whose address is printed, or in a CSV. The first
+    pixel is (0, 0).
     """
     from ...engines.host.terminal import Terminal
-    from .points import calibrate_points
+    from .points import Order, calibrate_points
 
-    raise typer.Exit(calibrate_points(table, ir, vis, out, Terminal(stderr=True, emoji=False)))
+    order = Order(table, ir, vis, out, serve, pairs, offset_ms)
+    raise typer.Exit(calibrate_points(order, Terminal(stderr=True, emoji=False)))
 
 
 def view_rig(

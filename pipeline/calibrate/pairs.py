@@ -21,10 +21,13 @@ _SOONEST_S = 0.5  # between two pairs: sooner they show the same
 _FEWEST = 3
 
 
-def collected(streams: Streams, most: int, console: Console) -> tuple[list[Pixels], list[Pixels]] | None:
-    """Up to `most` pairs: visible, (H, W) uint8 grey, and infrared. None where the person interrupted a recording.
+def collected(
+    streams: Streams, most: int, console: Console, *, fewest: int = _FEWEST, colour: bool = False
+) -> tuple[list[Pixels], list[Pixels]] | None:
+    """Up to `most` pairs: visible, (H, W) uint8 grey, (H, W, 3) where `colour`, and infrared. None where the person
+    interrupted a recording.
 
-    Raises the sources' errors, and CalibrationError where there are fewer than three.
+    Raises the sources' errors, and CalibrationError where there are fewer than `fewest`.
     """
     live = streams.visible.info.live
     if live:
@@ -35,14 +38,15 @@ def collected(streams: Streams, most: int, console: Console) -> tuple[list[Pixel
         pairs = pairs_seen(session, streams, console, "collecting pairs")
         for pair in islice(_spread(pairs, *_spacing(streams, most)), most):
             assert pair.infrared is not None
-            visible.append(np.asarray(cv2.cvtColor(pair.visible.pixels, cv2.COLOR_RGB2GRAY), np.uint8))
+            image = pair.visible.pixels
+            visible.append(image.copy() if colour else np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8))
             infrared.append(pair.infrared.pixels.copy())
         if stop.is_set() and not live and len(visible) < most:
             return None
-    if len(visible) < _FEWEST:
+    if len(visible) < fewest:
         raise CalibrationError(
-            f"scene: {len(visible)} pairs of {streams.synchronizer.stats.visible} visible frames, at least {_FEWEST} "
-            "are needed: the streams must overlap in time"
+            f"scene: {len(visible)} pairs of {streams.synchronizer.stats.visible} visible frames, at least {fewest} "
+            "needed: the streams must overlap in time"
         )
     return visible, infrared
 

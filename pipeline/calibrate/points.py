@@ -1,8 +1,11 @@
-"""`fusecam calibrate points`: a rig file from points picked by hand."""
+"""`fusecam calibrate points`: a rig file from points picked by hand, in a table or on a page."""
 
 from __future__ import annotations
 
 import csv
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,39 +13,106 @@ import numpy.typing as npt
 from rich.console import Console
 
 from ...calib.board import CalibrationError
-from ...calib.points import fit_points
+from ...calib.points import PointFit, fit_points
 from ...calib.rig import save_rig
 from ...engines.host.terminal import say
-from ..config import SourceConfig
+from ..config import MonitorConfig, SourceConfig
 from ..core.frames import Camera
 from ..errors import InputError
+from ..monitoring.address import parse_address
+from ..monitoring.watch import check_watching, page_tokens, reachable
+from ..run.console import INTERRUPTED, interruptible
+from ..run.streams import open_streams
 from ..sources import open_source
-from .target import check_target
+from .pairs import collected
+from .target import check_target, settings
 
 COLUMNS = ("x_vis", "y_vis", "x_ir", "y_ir")
 _TOLD = 3
+_SHOWN = 12  # pairs, of which one may be clearer than another
+_LOOK_S = 0.2
 
 
-def calibrate_points(table: Path, infrared: str, visible: str, out: Path, console: Console) -> int:
-    """Fit, say how well, write. Returns the exit code, 3 where nothing checks the points.
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What the person asked for. serve: where the page is, None for none. pairs: which images belong together."""
 
-    Raises InputError, and CalibrationError where the points do not determine a rig; nothing is written then.
+    table: Path | None
+    infrared: str
+    visible: str
+    out: Path
+    serve: str | None
+    pairs: Path | None
+    offset_ms: float | None
+
+
+def calibrate_points(order: Order, console: Console) -> int:
+    """Take the points of a table, or have them picked; fit, say how well, write.
+
+    Returns:
+        The exit code, 3 where nothing checks the points.
+
+    Raises:
+        InputError: what cannot be read, written or served.
+        CalibrationError: where the points do not determine a rig; nothing is written then.
     """
-    check_target(out, infrared, visible, str(table))
-    points = read_points(table)
-    sizes = _size(visible, "visible"), _size(infrared, "infrared")
+    table = order.table
+    check_target(order.out, order.infrared, order.visible, *([] if table is None else [str(table)]))
+    points = np.zeros((0, len(COLUMNS))) if table is None else read_points(table)
+    if table is None or order.serve is not None:
+        return _picked(order, points, console)
+    if order.pairs is not None or order.offset_ms is not None:
+        raise InputError("--pairs and --offset-ms are for picking on a page: give --serve too, or leave them out")
+    sizes = _size(order.visible, "visible"), _size(order.infrared, "infrared")
     try:
         fit = fit_points(points[:, :2], points[:, 2:], sizes)
     except CalibrationError as error:
         raise CalibrationError(f"{table}: {error}") from error
-    save_rig(fit.rig, out)
+    save_rig(fit.rig, order.out)
+    return _said(fit, order.out, console)
+
+
+def _picked(order: Order, points: npt.NDArray[np.float64], console: Console) -> int:
+    """Serve the page until the rig is saved. Returns the exit code."""
+    from .pick.server import PickPage  # aiohttp is not for tables
+
+    config = MonitorConfig(serve=order.serve or ":0")
+    check_watching(config)
+    address = parse_address("--serve", str(config.serve))
+    token, watch_token, end = page_tokens(config, address)
+    with console.status("opening both cameras"):
+        streams = open_streams(settings(order.infrared, order.visible, order.pairs, order.offset_ms))
+    pairs = collected(streams, _SHOWN, console, fewest=1, colour=True)
+    if pairs is None:
+        return INTERRUPTED
+    if len({(visible.shape, infrared.shape) for visible, infrared in zip(*pairs, strict=True)}) > 1:
+        raise CalibrationError(f"{order.visible}, {order.infrared}: images of several sizes; give those of one size")
+    fits: list[PointFit] = []
+
+    def save(fit: PointFit) -> None:
+        save_rig(fit.rig, order.out)
+        fits.append(fit)
+
+    complain = partial(say, console, kind="warning")
+    with interruptible() as stop, ExitStack() as stack:
+        page = PickPage(address, token, watch_token, [*zip(*pairs, strict=True)], points, save, complain)
+        stack.callback(page.close)
+        say(console, f"pick points: http://{reachable(page.address)}{end}  Ctrl-C ends it without a rig")
+        while not page.saved.wait(_LOOK_S):
+            if stop.is_set():
+                return INTERRUPTED
+    return _said(fits[0], order.out, console)
+
+
+def _said(fit: PointFit, out: Path, console: Console) -> int:
+    """Say how well the points fit. Returns the exit code."""
     rms, order = float(np.sqrt(np.mean(fit.residuals**2))), np.argsort(-fit.residuals)[:_TOLD]
     worst = ", ".join(f"point {k + 1} {fit.residuals[k]:.1f}" for k in order)
-    exact = len(points) == 4
+    exact = len(fit.residuals) == 4
     if exact:
-        say(console, f"{table}: 4 points fit any homography: no residual tells a wrong one; pick more", "doubtful")
+        say(console, "4 points fit any homography: no residual tells a wrong one; pick more", "doubtful")
     else:
-        say(console, f"{len(points)} points, {rms:.1f} infrared pixels RMS; worst: {worst}")
+        say(console, f"{len(fit.residuals)} points, {rms:.1f} infrared pixels RMS; worst: {worst}")
     say(console, f"1 pixel of error in each point moves a corner of the image by {fit.corner_px:.1f} infrared pixels")
     say(console, f"rig: {out}, for distant objects; judge it by eye: fusecam view-rig --rig {out}")
     return 3 if exact else 0

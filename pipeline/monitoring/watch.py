@@ -107,21 +107,28 @@ def _complain(console: Console, what: str, message: str) -> None:
     tell("server", logging.WARNING, what=what, message=message)
 
 
+def page_tokens(config: MonitorConfig, address: Address) -> tuple[str | None, str | None, str]:
+    """Those that a page asks for, and the end of its URL.
+
+    The first is the given one, else the environment's, else made up where others can connect, and then in the URL.
+    """
+    given, watch_token = _given_tokens(config)
+    made = None if given or (address.loopback and watch_token is None) else secrets.token_urlsafe(16)
+    return given or made, watch_token, f"/?token={made}" if made else "/"
+
+
 def _serve(config: MonitorConfig, text: str, view: RunView, console: Console, tls: ssl.SSLContext | None) -> PageServer:
-    """The page's server. The token is the given one, else the environment's, else made up where others can connect."""
     from .page.server import PageServer
 
     address = parse_address("--serve", text)
-    given, watch_token = _given_tokens(config)
-    made = None if given or (address.loopback and watch_token is None) else secrets.token_urlsafe(16)
+    token, watch_token, end = page_tokens(config, address)
     complain = partial(_complain, console, "page")
-    server = PageServer(address, given or made, view, complain, watch_token=watch_token, tls=tls)
-    ask = f"?token={made}" if made else ""
-    _announce(console, "page", f"http{'s' if tls else ''}://{_reachable(server.address)}/{ask}")
+    server = PageServer(address, token, view, complain, watch_token=watch_token, tls=tls)
+    _announce(console, "page", f"http{'s' if tls else ''}://{reachable(server.address)}{end}")
     return server
 
 
-def _reachable(address: Address) -> Address:
+def reachable(address: Address) -> Address:
     """Where others find a server that listens on every address of this machine."""
     if address.host not in ("0.0.0.0", "::"):
         return address

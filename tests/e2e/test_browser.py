@@ -5,7 +5,6 @@ Screenshots at two sizes are kept in $FUSECAM_SCREENSHOTS, else in a folder of t
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import threading
@@ -20,11 +19,6 @@ from ..pipeline.rtsp_server import RtspServer
 from .command import COMMAND, QUICK, street
 
 pytestmark = pytest.mark.slow
-
-BROWSER, DRIVER = shutil.which("chromium") or shutil.which("google-chrome"), shutil.which("chromedriver")
-if BROWSER is None or DRIVER is None:
-    pytest.skip("no chromium and chromedriver on this machine", allow_module_level=True)
-webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 
 DESK, PHONE = (1440, 900), (390, 844)
 SPREAD = """
@@ -101,24 +95,11 @@ def cameras():
 
 
 @pytest.fixture(scope="module")
-def run(cameras, tmp_path_factory):
+def run(browser, cameras, tmp_path_factory):
     run = Run(cameras, tmp_path_factory.mktemp("recording"))
     yield run
     if run.process.poll() is None:
         run.end(signal.SIGKILL)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    options = webdriver.ChromeOptions()
-    options.binary_location = BROWSER
-    quiet = ("quic", "background-networking", "component-update", "sync", "gpu", "dev-shm-usage")
-    for argument in ("headless=new", "no-sandbox", "no-first-run", *(f"disable-{name}" for name in quiet)):
-        options.add_argument(f"--{argument}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    browser = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
-    yield browser
-    browser.quit()
 
 
 def resized(browser, size):

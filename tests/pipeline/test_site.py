@@ -211,9 +211,9 @@ def test_wrong_bodies_get_4xx(body, kind):
 
 
 def test_a_body_that_does_not_come(monkeypatch):
-    from fusecam.pipeline.monitoring.page import server
+    from fusecam.pipeline.monitoring import http
 
-    monkeypatch.setattr(server, "BODY_S", 0.5)
+    monkeypatch.setattr(http, "BODY_S", 0.5)
     with page([]) as port:
         head = f"POST /switch HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\nContent-Length: 9\r\n\r\n"
         assert answer(port, head.encode() + b"{").split()[1] == b"408"

@@ -15,8 +15,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict
 from importlib.resources import files
-from importlib.resources.abc import Traversable
-from pathlib import Path
 from typing import Any
 
 from aiohttp import WSCloseCode, WSMsgType, web
@@ -28,18 +26,17 @@ from ...core.looks import PALETTES
 from ...core.result import Result
 from ..address import Address
 from ..guard import Guard
+from ..http import add_files, json_object
 from ..site import Site
 from ..verdict import Verdict
 from ..view import RunView
 from .pictures import VIEWS, Pictures
 from .recordings import Recordings
 
-KINDS = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
 WATCHERS = 8
 """Browsers at once; one more is told so."""
 FRAME_S = 1 / 30  # no browser gets frames faster than that
 STATE_S = 0.5
-BODY_S = 5.0
 IN_FLIGHT = 2  # frames on the way to a browser: one shown, one coming
 
 
@@ -67,10 +64,7 @@ class PageServer:
         self._watchers: set[_Watcher] = set()
         guard = self._guard = Guard(token, watch_token=watch_token)
         app = web.Application(middlewares=[guard.middleware], client_max_size=4096)
-        for file in files(__package__).iterdir():
-            kind = KINDS.get(Path(file.name).suffix)
-            if kind is not None:
-                app.router.add_get("/" if file.name == "page.html" else f"/{file.name}", _static(file, kind))
+        add_files(app.router, files(__package__))
         app.router.add_get("/clock", _clock)
         Recordings(view.recorded).add_to(app.router)
         app.router.add_get("/stream", self._stream)
@@ -129,7 +123,7 @@ class PageServer:
 
     async def _prompt(self, request: web.Request) -> web.Response:
         """`{"text": "foggy night"}`; 400 with what is wrong with it, in one line."""
-        text, prompt = (await _wanted(request)).get("text"), self._view.prompt
+        text, prompt = (await json_object(request)).get("text"), self._view.prompt
         if prompt is None or not isinstance(text, str):
             raise web.HTTPBadRequest(text="a prompt is text, and this run's engine may take none\n")
         try:
@@ -141,7 +135,7 @@ class PageServer:
 
     async def _switch(self, request: web.Request) -> web.Response:
         """`{"name": "overlay", "on": false}`"""
-        wanted = await _wanted(request)
+        wanted = await json_object(request)
         name, on = wanted.get("name"), wanted.get("on")
         if name not in self._view.available or not isinstance(on, bool):
             known = ", ".join(self._view.available) or "none"
@@ -226,29 +220,6 @@ class _Watcher:
             await asyncio.wait_for(self.wake.wait(), max(due - now, 0.001))
 
 
-async def _wanted(request: web.Request) -> dict[str, Any]:
-    """What a switch is to be set to. Only as JSON: other sites' forms cannot send that."""
-    try:
-        async with asyncio.timeout(BODY_S):
-            wanted = json.loads((await request.read()).decode())
-    except (ValueError, RecursionError):
-        wanted = None
-    except TimeoutError:
-        raise web.HTTPRequestTimeout(text=f"the rest did not come within {BODY_S:g} s\n") from None
-    if request.content_type != "application/json" or not isinstance(wanted, dict):
-        raise web.HTTPBadRequest(text="to be sent as a JSON object\n")
-    return wanted
-
-
 async def _clock(request: web.Request) -> web.Response:
     """This machine's CLOCK_MONOTONIC in ms, by which a browser tells how old a frame is on its screen."""
     return web.json_response({"ms": time.monotonic_ns() / 1e6})
-
-
-def _static(file: Traversable, kind: str) -> Any:
-    body = file.read_bytes()
-
-    async def answer(request: web.Request) -> web.Response:
-        return web.Response(body=body, content_type=kind, charset="utf-8")
-
-    return answer

@@ -18,11 +18,12 @@ from fusecam.engines.detection.weights import save_detector
 from fusecam.train.detector.boxes import write_boxes
 from fusecam.train.detector.network import start_network
 from fusecam.train.evaluation.cli import evaluate
-from fusecam.train.evaluation.detect_run import DetectSettings, frames, run_detection, summarise
+from fusecam.train.evaluation.detect_run import frames, run_detection, summarise
 from fusecam.train.evaluation.detection import Judged, Seen, judge, matched, pixels, seen
 from fusecam.train.evaluation.disturb import DISTURBANCES
 from fusecam.train.evaluation.intervals import RESAMPLES, SEED
 from fusecam.train.evaluation.scenes import Scene, read_sources
+from fusecam.train.evaluation.settings import Settings
 
 pytestmark = pytest.mark.slow
 
@@ -142,11 +143,11 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_whole_evaluation_writes_table_curves_and_csv(data: Path, tmp_path: Path) -> None:
-    settings = DetectSettings(
+    settings = Settings(
         data / "ir",
         data / "clear",
         data / "labels",
-        data / "hazy",
+        hazy=data / "hazy",
         fused={"somebody-teacher": data / "clear"},
         hazy_fused={"somebody-teacher": data / "hazy"},
         detectors={"": data / "start.safetensors"},
@@ -180,7 +181,7 @@ def test_a_whole_evaluation_writes_table_curves_and_csv(data: Path, tmp_path: Pa
 def test_four_channels_are_a_row_where_weights_take_them(data: Path) -> None:
     save_detector(start_network("yolov5n.yaml", None, channels=4), data / "four.safetensors")
     detectors = {"": data / "start.safetensors", "four channels": data / "four.safetensors"}
-    settings = DetectSettings(data / "ir", data / "clear", data / "labels", detectors=detectors, disturb=True)
+    settings = Settings(data / "ir", data / "clear", data / "labels", detectors=detectors, disturb=True)
     results = run_detection(settings, Console(quiet=True), Console(quiet=True))
     for rows in results.values():
         assert list(rows) == ["infrared only", "visible only", "average", "four channels"]
@@ -190,11 +191,11 @@ def test_four_channels_are_a_row_where_weights_take_them(data: Path) -> None:
 
 
 def test_disturbed_conditions_stand_beside_the_clear_one_and_not_in_the_mean(data: Path, tmp_path: Path) -> None:
-    settings = DetectSettings(
+    settings = Settings(
         data / "ir",
         data / "clear",
         data / "labels",
-        data / "hazy",
+        hazy=data / "hazy",
         engines=["physics"],
         detectors={"": data / "start.safetensors"},
         out=tmp_path,
@@ -225,7 +226,7 @@ def test_infrared_is_moved_frozen_or_gone(data: Path) -> None:
 
 
 def test_an_engine_is_judged_by_what_a_run_gives_the_detector_and_by_what_it_shows(data: Path) -> None:
-    settings = DetectSettings(
+    settings = Settings(
         data / "ir",
         data / "clear",
         data / "labels",

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from ..errors import TrainError
-from .boxes import Boxes
+from .boxes import Boxes, of_corners
 
 USUAL: Mapping[str, Sequence[str]] = {
     "person": ("person", "people", "pedestrian", "person?", "cyclist", "rider"),
@@ -63,13 +63,10 @@ class Annotations:
             raise TrainError(f"{path}: cannot be read: {error.strerror}") from error
         except (ElementTree.ParseError, ValueError, TypeError, IndexError) as error:
             raise TrainError(f"{path}: no boxes as YOLO, Pascal VOC or KAIST have them ({error})") from error
-        boxes = np.array(rows, np.float64).reshape(-1, 5)
-        corners = np.clip(
-            boxes[:, 1:] / [width, height, width, height], 0, 1
-        )  # VOC's reach beyond the frame now and then
-        low, high = corners[:, :2], corners[:, 2:]
-        kept = (high > low).all(1)
-        return np.hstack([boxes[:, :1], (low + high) / 2, high - low])[kept].astype(np.float32)
+        found = np.array(rows, np.float64).reshape(-1, 5)
+        places = np.clip(found[:, 1:] / [width, height, width, height], 0, 1)  # VOC's reach beyond the frame at times
+        kept = (places[:, 2:] > places[:, :2]).all(1)
+        return of_corners(found[kept, 0], places[kept])
 
     def _lines(self, text: str, width: int, height: int) -> Iterator[tuple[float, ...]]:
         """Class and corners in pixels."""

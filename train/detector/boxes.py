@@ -15,6 +15,18 @@ Boxes = npt.NDArray[np.float32]
 """(n, 5): class, x and y of the middle, width, height."""
 
 
+def corners(boxes: Boxes) -> npt.NDArray[np.float32]:
+    """x1, y1, x2, y2 of each, (n, 4), in parts of the frame."""
+    middle, half = boxes[:, 1:3], boxes[:, 3:] / 2
+    return np.hstack([middle - half, middle + half])
+
+
+def of_corners(labels: npt.ArrayLike, places: npt.ArrayLike, width: float = 1, height: float = 1) -> Boxes:
+    """Boxes of classes (n,) at x1, y1, x2, y2 (n, 4) in a frame of this size."""
+    x1, y1, x2, y2 = (np.reshape(places, (-1, 4)) / np.array([width, height] * 2)).T
+    return np.stack([labels, (x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1], 1).astype(np.float32)
+
+
 def read_boxes(path: Path, names: Sequence[str] = tuple(DETECTOR_NAMES.values())) -> Boxes:
     """Read a file of boxes; an empty file has none. TrainError where it is missing or holds something else, other
     classes than `names` among it."""

@@ -18,6 +18,7 @@ from ..data import find_pairs
 from ..degrade import Mixture, degrade, haze, sensor_noise, stripe, weaken
 from ..errors import TrainError
 from ..images import read_colour, read_gray
+from ..metrics import rgb
 from .boxes import Boxes, read_boxes, write_boxes
 from .recipe import DetectorRecipe, Kind, Pairs
 from .streets import views
@@ -61,7 +62,7 @@ def make_images(recipe: DetectorRecipe, folder: Path, bar: bool = True) -> None:
         _write(folder, "streets", name, "fused", "", fused, view.boxes)
         _write(folder, "streets", name, "visible", "", view.visible, view.through_air)
         _write(folder, "streets", name, "visible", "restored", alone, view.through_air)
-        _write(folder, "streets", name, "infrared", "", _gray(view.infrared), view.boxes)
+        _write(folder, "streets", name, "infrared", "", rgb(view.infrared), view.boxes)
     (folder / COMPLETE).touch()
 
 
@@ -121,7 +122,7 @@ def _of_pair(
     yield "visible", "", visible, boxes["visible"]
     yield "visible", "degraded", hazy, boxes["visible"]
     yield "visible", "restored", engine.fuse(hazy, weak, np.zeros_like(everywhere)).to_detect, boxes["visible"]
-    yield "infrared", "", _gray(weak), boxes["infrared"]
+    yield "infrared", "", rgb(weak), boxes["infrared"]
 
 
 def _read(pair: tuple[Path, Path], source: Pairs) -> tuple[Pixels, Pixels]:
@@ -188,7 +189,3 @@ def _planes(image: Pixels) -> torch.Tensor:
 
 def _pixels(planes: torch.Tensor) -> Pixels:
     return np.ascontiguousarray((planes[0].clamp(0, 1).permute(1, 2, 0) * 255).round().byte().numpy())
-
-
-def _gray(infrared: Pixels) -> Pixels:
-    return np.repeat(infrared[..., None], 3, 2)

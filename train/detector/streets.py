@@ -16,7 +16,7 @@ from ...samples.render import load_rig
 from ...samples.scene import Air, Rider, Scene, Vehicle, Walker
 from ...samples.truth import Box
 from ...samples.world import World
-from .boxes import Boxes
+from .boxes import Boxes, of_corners
 
 _CLASSES = {"person": 0, "bicycle": 1, "car": 2}
 _SECONDS = 7.0
@@ -73,12 +73,7 @@ def _found(box: Box) -> bool:
 
 
 def _rows(found: list[Box], width: int, height: int) -> Boxes:
-    rows = [
-        (_CLASSES[each.kind], (x1 + x2) / 2 / width, (y1 + y2) / 2 / height, (x2 - x1) / width, (y2 - y1) / height)
-        for each in found
-        for x1, y1, x2, y2 in [each.box]
-    ]
-    return np.array(rows, np.float32).reshape(-1, 5)
+    return of_corners([_CLASSES[each.kind] for each in found], [each.box for each in found], width, height)
 
 
 def _scene(random: np.random.Generator, seed: int, night: bool, fog: bool) -> Scene:

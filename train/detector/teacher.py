@@ -17,7 +17,8 @@ from ...engines import EngineError
 from ...engines.base import Pixels
 from ...engines.detection import DetectorEngine
 from ..errors import TrainError
-from .boxes import Boxes
+from ..metrics import rgb
+from .boxes import Boxes, of_corners
 from .network import start_network
 from .recipe import Kind
 
@@ -50,8 +51,7 @@ class OwnTeacher:
     def label(self, visible: Pixels, infrared: Pixels, fused: Pixels) -> dict[Kind, Boxes]:
         """See `Teacher`. In fused frames also what is found in infrared alone."""
         height, width = infrared.shape
-        gray = np.repeat(infrared[..., None], 3, 2)
-        seen = {"visible": self._find(visible), "infrared": self._find(gray), "fused": self._find(fused)}
+        seen = {"visible": self._find(visible), "infrared": self._find(rgb(infrared)), "fused": self._find(fused)}
         both = torch.from_numpy(np.concatenate([seen["fused"], seen["infrared"]]))
         both = both[batched_nms(both[:, :4], both[:, 4], both[:, 5], 0.5)]
         return {
@@ -127,6 +127,5 @@ class CocoTeacher:
 
 
 def _boxes(found: Floats, width: int, height: int) -> Boxes:
-    """Rows of corners in pixels as labels."""
-    x1, y1, x2, y2 = (found[:, :4] / [width, height, width, height]).T
-    return np.stack([found[:, 5], (x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1], 1).astype(np.float32)
+    """Rows of `find` as labels."""
+    return of_corners(found[:, 5], found[:, :4], width, height)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from ...engines.host.options import option, strength
+
+if TYPE_CHECKING:
+    from .scenes import Half
+    from .settings import Settings
 
 INPUT, FOUND, HOW, OUTPUT = "Input", "Detection and video", "Processing", "Output"
 
@@ -98,86 +103,46 @@ def evaluate(
     from ...engines.host.terminal import Terminal, markup
     from ..errors import TrainError
     from .evaluate import default_workers
-    from .run import Settings, run_evaluation
+    from .settings import Settings
 
     errors = Terminal(stderr=True, emoji=False)
     try:
-        given = {"--hazy": hazy, "--hazy-fused": hazy_fused, "--detector": detector, "--disturb": disturb}
-        unread = [option for option, value in given.items() if value]
-        if not detect and unread:
-            raise TrainError(f"{unread[0]} scores detections: give --detect with it")
-        if detect:
-            if video:
-                raise TrainError("--video and --detect score different things: give one of them")
-            if reference or restored_reference:
-                raise TrainError("--reference and --restored-reference score fusion: leave them out, or --detect")
-            if labels is None:
-                raise TrainError("--detect needs --labels DIR: a YOLO txt file for every image")
-            if hazy_fused and hazy is None:
-                raise TrainError("--hazy-fused goes with --hazy DIR, the hazy visible frames that they were made of")
-            from .detect_run import DetectSettings, run_detection
-
-            run_detection(
-                DetectSettings(
-                    ir,
-                    vis,
-                    labels,
-                    hazy,
-                    _methods(fused or []),
-                    _methods(hazy_fused or []),
-                    engine or [],
-                    prompt,
-                    strength("--dehaze", dehaze, TrainError),
-                    strength("--lift", lift, TrainError),
-                    _detectors(detector or []),
-                    every,
-                    split,
-                    out,
-                    _half(half),
-                    pairs,
-                    strength("--hue", hue, TrainError),
-                    disturb,
-                ),
-                Terminal(emoji=False),
-                errors,
-            )
-            return
         settings = Settings(
             ir,
             vis,
-            reference,
-            restored_reference,
-            _methods(fused or []),
-            engine or [],
-            prompt,
-            strength("--dehaze", dehaze, TrainError),
-            strength("--lift", lift, TrainError),
-            every,
-            split,
-            out,
-            workers or default_workers(),
-            _half(half),
-            labels,
-            pairs,
-            strength("--hue", hue, TrainError),
+            labels=labels,
+            reference=reference,
+            restored_reference=restored_reference,
+            fused=_methods(fused or []),
+            engines=engine or [],
+            prompt=prompt,
+            dehaze=strength("--dehaze", dehaze, TrainError),
+            lift=strength("--lift", lift, TrainError),
+            hue=strength("--hue", hue, TrainError),
+            every=every,
+            split=split,
+            half=_half(half),
+            pairs=pairs,
+            out=out,
+            workers=workers or default_workers(),
+            hazy=hazy,
+            hazy_fused=_methods(hazy_fused or []),
+            detectors=_detectors(detector or []),
+            disturb=disturb,
         )
-        if video:
-            images_only = {
-                "--reference": reference,
-                "--restored-reference": restored_reference,
-                "--labels": labels,
-                "--pairs": pairs,
-                "--half": half,
-                "--group-by": split,
-                "--stride": every > 1,
-            }
-            if unfit := [option for option, value in images_only.items() if value]:
-                raise TrainError(f"{unfit[0]} is for images: leave it out, or --video")
+        _check(settings, detect, video)
+        if detect:
+            from .detect_run import run_detection
+
+            run_detection(settings, Terminal(emoji=False), errors)
+        elif video:
             from .video import run_video
 
             run_video(settings, Terminal(emoji=False))
-            return
-        run_evaluation(settings, Terminal(emoji=False), errors)
+        else:
+            from .run import run_evaluation
+
+            run_evaluation(settings, Terminal(emoji=False), errors)
     except (TrainError, EngineError) as error:
         message = str(error)
     except ModuleNotFoundError as error:
@@ -190,6 +155,42 @@ def evaluate(
         return
     errors.print(f"[bold red]fusecam: error:[/] {markup(message)}", soft_wrap=True, highlight=False)
     raise typer.Exit(1)
+
+
+def _check(settings: Settings, detect: bool, video: bool) -> None:
+    """Raise TrainError for options that do not go together."""
+    from ..errors import TrainError
+
+    of_detection = {
+        "--hazy": settings.hazy,
+        "--hazy-fused": settings.hazy_fused,
+        "--detector": settings.detectors,
+        "--disturb": settings.disturb,
+    }
+    of_fusion = {"--reference": settings.reference, "--restored-reference": settings.restored_reference}
+    of_images = of_fusion | {
+        "--labels": settings.labels,
+        "--pairs": settings.pairs,
+        "--half": settings.half,
+        "--group-by": settings.split,
+        "--stride": settings.every > 1,
+    }
+    if not detect and (unread := _given(of_detection)):
+        raise TrainError(f"{unread} scores detections: give --detect with it")
+    if detect and video:
+        raise TrainError("--video and --detect score different things: give one of them")
+    if detect and _given(of_fusion):
+        raise TrainError("--reference and --restored-reference score fusion: leave them out, or --detect")
+    if detect and settings.labels is None:
+        raise TrainError("--detect needs --labels DIR: a YOLO txt file for every image")
+    if settings.hazy_fused and settings.hazy is None:
+        raise TrainError("--hazy-fused goes with --hazy DIR, the hazy visible frames that they were made of")
+    if video and (unfit := _given(of_images)):
+        raise TrainError(f"{unfit} is for images: leave it out, or --video")
+
+
+def _given(options: Mapping[str, object]) -> str | None:
+    return next((option for option, value in options.items() if value), None)
 
 
 def _methods(given: list[str]) -> dict[str, Path]:
@@ -224,14 +225,9 @@ def _detectors(given: list[str]) -> dict[str, Path]:
     return detectors
 
 
-def _half(text: str | None) -> Literal["select", "report"] | None:
+def _half(text: str | None) -> Half | None:
     from ..errors import TrainError
 
-    match text:
-        case None:
-            return None
-        case "select":
-            return "select"
-        case "report":
-            return "report"
-    raise TrainError(f"--half {text}: give select or report")
+    if text not in (None, "select", "report"):
+        raise TrainError(f"--half {text}: give select or report")
+    return cast("Half | None", text)

@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ...engines import FusionEngine, Strength, create_engine
-from ...engines.base import Pixels
+from ...engines.base import FusionEngine, Pixels
 from ...engines.detection.weights import DETECTOR_WEIGHTS, detector_channels
-from ...engines.host.terminal import markup
 from ...engines.registry import UNLIFTED, parse
 from ..detector.boxes import read_boxes
 from ..detector.data import mean
 from ..errors import TrainError
+from ..metrics import rgb
 from .detect_tables import LEGEND, leads, leads_table, table, write
 from .detection import Judged, Results, Seen, judge, pixels
 from .detectors import Find, make_detector
 from .disturb import DISTURBANCES, INFRARED_LOST, VISIBLE_LOST
 from .evaluate import fuse_scene
-from .run import check_writable
-from .scenes import Half, Images, Scene, find_scenes, fits, read_image, read_sources
+from .output import check_writable, note_on, progress_bar, say_written
+from .scenes import Images, Scene, find_scenes, fits, read_image, read_sources
+from .settings import Settings
 from .summary import ALL, OTHER, group_of, split_rule
 
 INFRARED, VISIBLE, AVERAGE = "infrared only", "visible only", "average"
@@ -35,35 +32,7 @@ SHOWN = ", as shown"
 """Behind an engine's name: the frame for people, where the detector of a run gets another one."""
 
 
-@dataclass(frozen=True, slots=True)
-class DetectSettings:
-    """What to evaluate. `fused` and `hazy_fused` map a method's name to its folder; `engines` are judged beside them.
-
-    hazy: the same scenes in haze, as further conditions. detectors: weights by row, those for all others under "".
-    """
-
-    infrared: Path
-    visible: Path
-    labels: Path
-    hazy: Path | None = None
-    fused: Mapping[str, Path] = field(default_factory=dict)
-    hazy_fused: Mapping[str, Path] = field(default_factory=dict)
-    engines: Sequence[str] = ()
-    prompt: str = "auto"
-    dehaze: Strength = "auto"
-    lift: Strength = "auto"
-    detectors: Mapping[str, Path] = field(default_factory=dict)
-    every: int = 1
-    split: str | None = None
-    out: Path | None = None
-    half: Half | None = None
-    pairs: Path | None = None
-    hue: Strength = "auto"
-    disturb: bool = False
-    """Whether the clear scenes are judged under DISTURBANCES, too."""
-
-
-def run_detection(settings: DetectSettings, console: Console, progress: Console) -> Results:
+def run_detection(settings: Settings, console: Console, progress: Console) -> Results:
     """Evaluate, print the tables on `console`, progress and notes on `progress`; write files if `out` is set.
 
     Raises TrainError or EngineError, both meant for the user.
@@ -84,17 +53,11 @@ def run_detection(settings: DetectSettings, console: Console, progress: Console)
     strange = [row for row in settings.detectors if row and row not in (*simpler, *methods)]
     if strange:
         raise TrainError(f"--detector {strange[0]}=...: no such row; there are {', '.join((*simpler, *methods))}")
-
-    def note(line: str) -> None:
-        progress.print(f"note: {markup(line)}", style="yellow", highlight=False, soft_wrap=True)
-
+    note = note_on(progress)
     scenes = _scenes(settings, rule, note)
     if settings.out is not None:
         check_writable(settings.out)
-    engines = {
-        name: create_engine(name, settings.dehaze, settings.lift, settings.prompt, unlifted=True, hue=settings.hue)
-        for name in dict.fromkeys(settings.engines)
-    }
+    engines = settings.create_engines(unlifted=True)
     default = settings.detectors.get("", DETECTOR_WEIGHTS)
     weights = {row: settings.detectors.get(row, default) for row in (*simpler, *methods)}
     for row, path in weights.items():
@@ -105,8 +68,7 @@ def run_detection(settings: DetectSettings, console: Console, progress: Console)
     made = {path: make_detector(path) for path in dict.fromkeys(weights.values())}
     find = {row: made[path] for row, path in weights.items()}
 
-    columns = TextColumn("detecting"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=progress, transient=True, disable=not progress.is_terminal) as bar:
+    with progress_bar("detecting", progress) as bar:
         looked = [
             Seen(condition, scene, _look(scene, settings, engines, find))
             for condition, scene in bar.track(scenes, description="")
@@ -136,7 +98,7 @@ def run_detection(settings: DetectSettings, console: Console, progress: Console)
 
         paths = write(settings.out, results, weights, simpler)
         paths += draw(settings.out, looked, results, lambda each: frames(each.scene, read_sources(each.scene), engines))
-        console.print("\n".join(["", *(f"wrote {markup(path)}" for path in paths)]), highlight=False, soft_wrap=True)
+        say_written(paths, console)
     return results
 
 
@@ -151,7 +113,7 @@ def summarise(looked: Sequence[Seen]) -> Results:
     return results
 
 
-def _scenes(settings: DetectSettings, rule: Mapping[str, str], note: Callable[[str], None]) -> list[tuple[str, Scene]]:
+def _scenes(settings: Settings, rule: Mapping[str, str], note: Callable[[str], None]) -> list[tuple[str, Scene]]:
     """Conditions with their scenes: those of every visible folder."""
     folders = [("", settings.visible, settings.fused)]
     if settings.hazy is not None:
@@ -181,7 +143,7 @@ def _scenes(settings: DetectSettings, rule: Mapping[str, str], note: Callable[[s
     ]
 
 
-def _disturbed(scenes: Sequence[tuple[str, Scene]], settings: DetectSettings) -> list[tuple[str, Scene, Scene]]:
+def _disturbed(scenes: Sequence[tuple[str, Scene]], settings: Settings) -> list[tuple[str, Scene, Scene]]:
     """Each disturbance with each clear scene, and the one before it, of which a frozen camera shows the picture."""
     if not settings.disturb:
         return []
@@ -196,12 +158,13 @@ def _condition(prefix: str, group: str) -> str:
 
 def _look(
     scene: Scene,
-    settings: DetectSettings,
+    settings: Settings,
     engines: Mapping[str, FusionEngine],
     find: Mapping[str, Find],
     how: str | None = None,
     before: Scene | None = None,
 ) -> dict[str, Judged]:
+    assert settings.labels is not None  # which the command asks for
     images = read_sources(scene)
     if how is not None and before is not None:
         images = DISTURBANCES[how](images, read_sources(before).infrared)
@@ -218,7 +181,7 @@ def frames(
     gives its detector, and the one that it shows. how: one of DISTURBANCES. Where a camera is lost, those of both are
     what a run goes on with.
     """
-    heat = np.repeat(images.infrared[..., None], 3, axis=2)
+    heat = rgb(images.infrared)
     found = {INFRARED: heat, VISIBLE: images.visible, AVERAGE: mean(images.visible, heat)}
     four = np.dstack([images.visible, images.infrared])
     if how == INFRARED_LOST:
@@ -235,7 +198,7 @@ def frames(
     for name, path in ({} if how is not None else scene.fused).items():
         image = read_image(path)
         fits(image, path, images.visible, scene.visible)
-        found[name] = image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2)
+        found[name] = rgb(image)
     return found | {FOUR: four}
 
 

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from ...calib.atomic import atomic, write_atomic
-from ...engines.host.terminal import markup
+from ...calib.atomic import write_atomic
 from ..errors import TrainError
 from .detection import ALL_CLASSES, Result, Results
 from .intervals import CONFIDENCE, RESAMPLES, SEED, Interval, Lead
+from .output import new_table, write_csv
 
 COLUMNS = {"map50": "mAP50", "map": "mAP50-95", "precision": "precision", "recall": "recall"}
 VERSION = 1
@@ -45,7 +43,7 @@ def table(title: str, rows: Mapping[str, Result]) -> Table:
     first = next(iter(rows.values()))
     classes = [name for name in first.figures if name != ALL_CLASSES]
     headings = [*COLUMNS.values(), *(f"{name}\n({first.figures[name].labels})" for name in classes)]
-    made = _table(title, [{"precision": "P", "recall": "R"}.get(heading, heading) for heading in headings])
+    made = new_table(title, [{"precision": "P", "recall": "R"}.get(heading, heading) for heading in headings])
     values = {row: _values(result, classes) for row, result in rows.items()}
     best = np.nanmax(np.array(list(values.values())), axis=0)
     for row, numbers in values.items():
@@ -62,21 +60,13 @@ def table(title: str, rows: Mapping[str, Result]) -> Table:
 
 def leads_table(title: str, ahead: Mapping[str, Mapping[str, Lead]]) -> Table:
     """What `leads` gives, in points of mAP50."""
-    made = _table(f"{title}: lead over the best simpler row", next(iter(ahead.values())))
+    made = new_table(f"{title}: lead over the best simpler row", next(iter(ahead.values())))
     for row, by_class in ahead.items():
         cells = [
             Text.assemble(f"{100 * by:+.1f}", (f"\n{100 * within.low:+.1f} to {100 * within.high:+.1f}\n{over}", "dim"))
             for over, by, within in by_class.values()
         ]
         made.add_row(Text(row), *cells)
-    return made
-
-
-def _table(title: str, headings: Iterable[str]) -> Table:
-    made = Table(title=markup(title), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
-    made.add_column("")
-    for heading in headings:
-        made.add_column(heading, justify="right", no_wrap=True)
     return made
 
 
@@ -95,10 +85,7 @@ def write(folder: Path, results: Results, weights: Mapping[str, Path], simpler: 
                     over, by, within = ahead[row][name]
                     lines[-1] |= {"over": over} | _rounded({"lead": by} | _named("lead", within))
     paths = [folder / "detection.csv", folder / "detection.json"]
-    with atomic(paths[0], TrainError) as aside, aside.path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(dict.fromkeys(key for line in lines for key in line)))
-        writer.writeheader()
-        writer.writerows(lines)
+    write_csv(paths[0], lines)
     content = {"version": VERSION, "confidence": CONFIDENCE, "resamples": RESAMPLES, "seed": SEED, "figures": lines}
     write_atomic(paths[1], (json.dumps(content, indent=1, allow_nan=False) + "\n").encode(), TrainError)
     return paths

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from ...engines.detection.quiet import ultralytics
 from ...engines.detection.weights import DETECTOR_NAMES
-from ..detector.boxes import Boxes
+from ..detector.boxes import Boxes, corners
 from .intervals import RESAMPLES, Draws, Interval, Lead, interval, mean, resampled
 from .scenes import Scene
 
@@ -71,10 +71,8 @@ class Result:
 
 def pixels(boxes: Boxes, width: int, height: int) -> Floats:
     """Boxes in parts of the frame as rows of class, x1, y1, x2, y2 in its pixels."""
-    centre, size = boxes[:, 1:3], boxes[:, 3:5]
-    scale = np.array([width, height], np.float32)
-    corners = np.hstack([(centre - size / 2) * scale, (centre + size / 2) * scale])
-    return np.hstack([boxes[:, :1], corners]).astype(np.float32)
+    scale = np.array([width, height] * 2, np.float32)
+    return np.hstack([boxes[:, :1], corners(boxes) * scale]).astype(np.float32)
 
 
 def judge(frames: Sequence[Judged], names: Sequence[str] = tuple(DETECTOR_NAMES.values())) -> Result:

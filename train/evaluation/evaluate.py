@@ -29,7 +29,7 @@ from ..metrics import (
     ssim,
     white_lost,
 )
-from .scenes import Images, Scene, fits, read_image, read_sources
+from .scenes import Images, Scene, fits, mean_and_maximum, read_image, read_sources
 from .visibility import Seen, look
 
 BASELINES = ("infrared only", "visible only", "average", "maximum")
@@ -115,12 +115,10 @@ def score_scene(scene: Scene, made: Mapping[str, Made]) -> SceneScores:
     """Score the sources, the baselines and the methods of one scene; `made` adds what engines made of it."""
     images = read_sources(scene)
     reference, visible = gray(images.reference), gray(images.visible)
-    average = ((visible.astype(np.uint16) + images.infrared) // 2).astype(np.uint8)
     rows: dict[str, Gray | Colour] = {
         "infrared only": images.infrared,
         "visible only": images.visible,
-        "average": average,
-        "maximum": np.maximum(visible, images.infrared),
+        **mean_and_maximum(visible, images.infrared),
     }
     for method, path in scene.fused.items():
         rows[method] = read_image(path)

@@ -2,55 +2,25 @@
 
 from __future__ import annotations
 
-import csv
-import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ...calib.atomic import atomic
-from ...engines import Strength, create_engine
 from ...engines.base import FusionEngine
-from ...engines.host.terminal import markup
 from ..errors import TrainError
 from ..metrics import RANKED, Colour, Gray
 from . import visibility
 from .evaluate import BASELINES, SceneScores, evaluate_scenes, fuse_scene
-from .scenes import Half, Scene, find_scenes, read_image, read_sources
+from .output import check_writable, note_on, progress_bar, say_written, write_csv
+from .scenes import Scene, find_scenes, read_image, read_sources
+from .settings import Settings
 from .summary import ALL, Group, group_of, split_rule, summarise, worst, write_files
 from .tables import LEGEND, tables
 
 Engines = Mapping[str, FusionEngine]
 """By the name that the user gave."""
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What to evaluate. `fused` maps a method's name to its folder; `engines` are scored beside it.
-
-    prompt: see `create_engine`, for all engines. labels: folder of boxes, of which the visibility is then told.
-    """
-
-    infrared: Path
-    visible: Path
-    reference: Path | None = None
-    restored_reference: Path | None = None
-    fused: Mapping[str, Path] = field(default_factory=dict)
-    engines: Sequence[str] = ()
-    prompt: str = "auto"
-    dehaze: Strength = "auto"
-    lift: Strength = "auto"
-    every: int = 1
-    split: str | None = None
-    out: Path | None = None
-    workers: int = 1
-    half: Half | None = None
-    labels: Path | None = None
-    pairs: Path | None = None
-    hue: Strength = "auto"
 
 
 def run_evaluation(settings: Settings, console: Console, progress: Console) -> list[Group]:
@@ -73,10 +43,7 @@ def run_evaluation(settings: Settings, console: Console, progress: Console) -> l
             f"--engine {same[0]}: is among the rows anyway; leave it out, with --fused or another --engine"
         )
     rule = split_rule(settings.split)
-
-    def note(line: str) -> None:
-        progress.print(f"note: {markup(line)}", style="yellow", highlight=False, soft_wrap=True)
-
+    note = note_on(progress)
     scenes = find_scenes(
         settings.infrared,
         settings.visible,
@@ -93,11 +60,10 @@ def run_evaluation(settings: Settings, console: Console, progress: Console) -> l
         from . import pictures  # noqa: F401  matplotlib is missing? better now than after the work
 
         check_writable(settings.out)
-    engines = {
-        name: create_engine(name, settings.dehaze, settings.lift, settings.prompt, hue=settings.hue)
-        for name in dict.fromkeys(settings.engines)
-    }
-    results = _score(scenes, engines, settings.workers, progress)
+    engines = settings.create_engines()
+    with progress_bar("scoring", progress) as bar:
+        task = bar.add_task("", total=len(scenes))
+        results = evaluate_scenes(scenes, engines, settings.workers, lambda: bar.advance(task))
     for engine in engines.values():
         for line in engine.notes:
             note(line)
@@ -109,6 +75,7 @@ def run_evaluation(settings: Settings, console: Console, progress: Console) -> l
         objects = [seen for each in results if _in_group(each.name, group, rule) for seen in each.objects]
         if objects:
             console.print(visibility.table(group.name, objects))
+            console.print()
     console.print(LEGEND, style="dim")
     seen = [seen for each in results for seen in each.objects]
     if seen:
@@ -120,15 +87,8 @@ def run_evaluation(settings: Settings, console: Console, progress: Console) -> l
         paths += _draw(settings.out, scenes, results, engines)
         if seen:
             paths += _draw_visibility(settings.out, scenes, seen, engines)
-        console.print("\n".join(["", *(f"wrote {markup(path)}" for path in paths)]), highlight=False, soft_wrap=True)
+        say_written(paths, console)
     return groups
-
-
-def _score(scenes: list[Scene], engines: Engines, workers: int, progress: Console) -> list[SceneScores]:
-    columns = TextColumn("scoring"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=progress, transient=True, disable=not progress.is_terminal) as bar:
-        task = bar.add_task("", total=len(scenes))
-        return evaluate_scenes(scenes, engines, workers, lambda: bar.advance(task))
 
 
 def _draw(folder: Path, scenes: list[Scene], results: list[SceneScores], engines: Engines) -> list[Path]:
@@ -159,12 +119,11 @@ def _draw_visibility(
     from .pictures import contact_sheet
 
     paths = [folder / "visibility.csv", folder / "least_visible.png"]
-    with atomic(paths[0], TrainError) as aside, aside.path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["image", "object", "x1", "y1", "x2", "y2", *seen[0].kept])
-        for each in seen:
-            values = (f"{value:.6g}" for value in (*each.box, *each.kept.values()))
-            writer.writerow([each.scene, each.name, *values])
+    columns = ("x1", "y1", "x2", "y2", *seen[0].kept)
+    figures = ([f"{value:.6g}" for value in (*each.box, *each.kept.values())] for each in seen)
+    names = ({"image": each.scene, "object": each.name} for each in seen)
+    lines = [name | dict(zip(columns, row, strict=True)) for name, row in zip(names, figures, strict=True)]
+    write_csv(paths[0], lines)
     by_name, method = {scene.name: scene for scene in scenes}, list(seen[0].kept)[-1]
     rows = []
     for each in visibility.worst(seen, method):
@@ -204,13 +163,3 @@ def _described(settings: Settings, engines: Engines) -> dict[str, object]:
         "every": settings.every,
         "split": settings.split,
     }
-
-
-def check_writable(folder: Path) -> None:
-    """Find out before the work whether its results can be kept."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise TrainError(f"{folder}: cannot be written: {error.strerror or error}: choose another --out") from error

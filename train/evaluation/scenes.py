@@ -13,7 +13,7 @@ from ...pipeline.errors import InputError
 from ...pipeline.pairing import PairTable, pair_images, read_pairs
 from .. import images
 from ..errors import TrainError
-from ..metrics import Colour, Gray, gray
+from ..metrics import Colour, Gray, gray, rgb
 
 T = TypeVar("T")
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"})
@@ -163,7 +163,7 @@ def read_sources(scene: Scene) -> Images:
             fits(read[path], path, read[scene.visible], scene.visible)
     return Images(
         gray(read[scene.infrared]),
-        *(_colour(read[path]) for path in (scene.visible, scene.reference, scene.restored_reference)),
+        *(rgb(read[path]) for path in (scene.visible, scene.reference, scene.restored_reference)),
     )
 
 
@@ -180,5 +180,7 @@ def _size(image: Gray | Colour) -> str:
     return f"{image.shape[1]}x{image.shape[0]}"
 
 
-def _colour(image: Gray | Colour) -> Colour:
-    return image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2)
+def mean_and_maximum(visible: Gray, infrared: Gray) -> dict[str, Gray]:
+    """The two simplest ways to fuse, of the visible image's luma."""
+    average = ((visible.astype(np.uint16) + infrared) // 2).astype(np.uint8)
+    return {"average": average, "maximum": np.maximum(visible, infrared)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -12,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from ...calib.atomic import atomic, write_atomic
+from ...calib.atomic import write_atomic
 from ..errors import TrainError
 from ..metrics import LOWER_IS_BETTER, RANKED, mean_ranks
 from . import visibility
 from .evaluate import SceneScores, Scores
+from .output import write_csv
 
 ALL, OTHER = "all", "other"
 PRESETS = {"msrs": "D=day,N=night"}
@@ -108,10 +108,7 @@ def write_files(
     }
     paths = [folder / name for name in ("per_image.csv", "summary.csv", "summary.json")]
     for path, lines in zip(paths, (per_image, summary), strict=False):
-        with atomic(path, TrainError) as aside, aside.path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(dict.fromkeys(key for line in lines for key in line)))
-            writer.writeheader()
-            writer.writerows({key: _cell(value) for key, value in line.items()} for line in lines)
+        write_csv(path, [{key: _cell(value) for key, value in line.items()} for line in lines])
     write_atomic(paths[2], (json.dumps(_plain(content), indent=1, allow_nan=False) + "\n").encode(), TrainError)
     return paths
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from ...engines.host.terminal import markup
 from ..metrics import LOWER_IS_BETTER
 from .evaluate import Scores
+from .output import new_table
 from .summary import Group
 
 FIRST = ("rank", "Qabf", "QCV", "SCD", "VIF", "MI", "SF", "SSIM", "AG", "mean")
@@ -43,10 +42,7 @@ def tables(group: Group) -> list[Table]:
 
 
 def _table(title: str, rows: Mapping[str, Scores], metrics: Sequence[str]) -> Table:
-    table = Table(title=markup(title), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
-    table.add_column("")
-    for metric in metrics:
-        table.add_column(HEADINGS.get(metric, metric), justify="right", no_wrap=True)
+    table = new_table(title, [HEADINGS.get(metric, metric) for metric in metrics])
     best = {metric: _best(metric, [row.get(metric, math.nan) for row in rows.values()]) for metric in metrics}
     for name, row in rows.items():
         cells = []

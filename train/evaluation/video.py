@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing
@@ -10,13 +9,10 @@ from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
-from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ...calib.atomic import atomic
-from ...engines import create_engine
 from ...engines.base import FusionEngine
 from ...pipeline.config import SourceConfig
 from ...pipeline.core.frames import Camera, Frame
@@ -25,7 +21,9 @@ from ...pipeline.sources.opening import open_source
 from ..errors import TrainError
 from ..metrics.arrays import Colour, Gray, gray
 from ..metrics.steadiness import LAG, Steadiness
-from .run import Settings, check_writable
+from .output import check_writable, new_table, say_written, write_csv
+from .scenes import mean_and_maximum
+from .settings import Settings
 
 DIGITS = 2
 LEGEND = (
@@ -45,10 +43,7 @@ def run_video(settings: Settings, console: Console) -> dict[str, dict[str, float
         raise TrainError("nothing to evaluate: give --fused VIDEO, --engine NAME, or both")
     if settings.out is not None:
         check_writable(settings.out)
-    engines = {
-        name: create_engine(name, settings.dehaze, settings.lift, settings.prompt, hue=settings.hue)
-        for name in dict.fromkeys(settings.engines)
-    }
+    engines = settings.create_engines()
     measured = Steadiness()
     try:
         for pair, methods in _frames(settings, engines):
@@ -57,14 +52,13 @@ def run_video(settings: Settings, console: Console) -> dict[str, dict[str, float
         raise TrainError(str(error)) from error
     scores = measured.scores()
     console.print(_table(scores, measured.still))
+    console.print()
     console.print(LEGEND, style="dim")
     if settings.out is not None:
         path = settings.out / "steadiness.csv"
-        with atomic(path, TrainError) as aside, aside.path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(["row", *next(iter(scores.values()))])
-            writer.writerows([row, *(f"{value:.6g}" for value in values.values())] for row, values in scores.items())
-        console.print(f"\nwrote {path}", highlight=False, markup=False, soft_wrap=True)
+        lines = ({name: f"{value:.6g}" for name, value in values.items()} for values in scores.values())
+        write_csv(path, [{"row": row} | line for row, line in zip(scores, lines, strict=True)])
+        say_written([path], console)
     return scores
 
 
@@ -91,13 +85,10 @@ def _frames(
                 if pixels.shape[:2] != visible.shape[:2]:
                     size = f"{pixels.shape[1]}x{pixels.shape[0]}"
                     raise TrainError(f"{path}: {size} beside {visible.shape[1]}x{visible.shape[0]}: register it first")
-            luma, whole = gray(visible), np.full_like(infrared, 255)
+            whole = np.full_like(infrared, 255)
             elapsed = None if before is None else (frames[0].time_ns - before) / 1e9
             before = frames[0].time_ns
-            rows: dict[str, Gray | Colour] = {
-                "average": ((luma.astype(np.uint16) + infrared) // 2).astype(np.uint8),
-                "maximum": np.maximum(luma, infrared),
-            }
+            rows: dict[str, Gray | Colour] = {**mean_and_maximum(gray(visible), infrared)}
             rows |= dict(zip(settings.fused, fused, strict=True))
             for name, engine in engines.items():
                 rows[name] = engine.fuse(visible, infrared, whole, elapsed).image
@@ -106,10 +97,7 @@ def _frames(
 
 def _table(scores: Mapping[str, Mapping[str, float]], still: float) -> Table:
     title = f"Steadiness where nothing moves: {100 * still:.0f} % of the frame"
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    table.add_column("")
-    for name in next(iter(scores.values())):
-        table.add_column(name, justify="right")
+    table = new_table(title, next(iter(scores.values())))
     for row, values in scores.items():
         table.add_row(Text(row), *("-" if math.isnan(v) else f"{v:.{DIGITS}f}" for v in values.values()))
     return table

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from rich import box
 from rich.table import Table
 from rich.text import Text
 
 from ...engines.detection.weights import DETECTOR_NAMES
-from ..detector.boxes import read_boxes
-from ..metrics import LOST, Colour, Gray, contrasts, gray, kept, lab
+from ..detector.boxes import corners, read_boxes
+from ..metrics import LOST, Colour, Gray, contrasts, gray, kept, lab, rgb
 from ..metrics.visibility import Box
-from .scenes import Images, Scene
+from .output import new_table
+from .scenes import Images, Scene, mean_and_maximum
 
 NAMES = {number: "people" if name == "person" else f"{name}s" for number, name in DETECTOR_NAMES.items()}
 WORST, AROUND = 10, 1.5
@@ -42,27 +42,18 @@ def look(scene: Scene, images: Images, methods: Mapping[str, Gray | Colour]) -> 
     """The labelled objects of one scene that a camera shows. Raises TrainError for labels that cannot be read."""
     assert scene.labels is not None
     height, width = images.infrared.shape
-    scale = np.array([width, height] * 2)
     found = read_boxes(scene.labels)
-    boxes: list[Box] = [
-        (x1, y1, x2, y2)
-        for x1, y1, x2, y2 in (np.hstack([found[:, 1:3] - found[:, 3:] / 2, found[:, 1:3] + found[:, 3:] / 2]) * scale)
-    ]
+    boxes: list[Box] = [(x1, y1, x2, y2) for x1, y1, x2, y2 in corners(found) * ([width, height] * 2)]
     if not boxes:
         return []
-    visible, infrared = gray(images.visible), images.infrared
-    average = ((visible.astype(np.uint16) + infrared) // 2).astype(np.uint8)
+    infrared, simple = images.infrared, mean_and_maximum(gray(images.visible), images.infrared)
     rows: dict[str, Gray | Colour] = {
         "infrared only": infrared,
         "visible only": images.visible,
-        "average": _with_luma(images.visible, average),
-        "maximum": _with_luma(images.visible, np.maximum(visible, infrared)),
+        **{name: _with_luma(images.visible, luma) for name, luma in simple.items()},
         **methods,
     }
-    measured = {
-        row: contrasts(lab(image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2)), boxes)
-        for row, image in rows.items()
-    }
+    measured = {row: contrasts(lab(rgb(image)), boxes) for row, image in rows.items()}
     objects = []
     for at, where in enumerate(boxes):
         cameras = measured["infrared only"][at], measured["visible only"][at]
@@ -72,8 +63,8 @@ def look(scene: Scene, images: Images, methods: Mapping[str, Gray | Colour]) -> 
     return objects
 
 
-def _with_luma(colour: Colour, luma: Gray) -> Colour:
-    planes = cv2.cvtColor(colour, cv2.COLOR_RGB2YCrCb)
+def _with_luma(image: Colour, luma: Gray) -> Colour:
+    planes = cv2.cvtColor(image, cv2.COLOR_RGB2YCrCb)
     planes[..., 0] = luma
     return np.asarray(cv2.cvtColor(planes, cv2.COLOR_YCrCb2RGB), np.uint8)
 
@@ -97,11 +88,10 @@ def by_kind(objects: Sequence[Seen]) -> dict[str, dict[str, dict[str, float]]]:
 def table(title: str, objects: Sequence[Seen]) -> Table:
     """Median and share of lost objects, by row, for each kind of object that there is."""
     kinds = by_kind(objects)
-    made = Table(title=f"Visibility: {title}", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    made.add_column("")
+    headings = []
     for kind, rows in kinds.items():
-        made.add_column(f"{kind} ({next(iter(rows.values()))['objects']:.0f})\nmedian", justify="right")
-        made.add_column(f"\nunder {LOST:g}", justify="right")
+        headings += [f"{kind} ({next(iter(rows.values()))['objects']:.0f})\nmedian", f"\nunder {LOST:g}"]
+    made = new_table(f"Visibility: {title}", headings)
     for row in objects[0].kept:
         values = [kinds[kind][row] for kind in kinds]
         cells = [text for each in values for text in (f"{each['median']:.2f}", f"{100 * each['lost']:.1f} %")]

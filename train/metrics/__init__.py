@@ -4,7 +4,7 @@ Three lines suffice: `from fusecam.train.metrics import fusion_scores, gray`, re
 `fusion_scores(infrared, gray(visible), gray(fused))` is a dictionary of all figures.
 """
 
-from .arrays import Colour, Gray, gray
+from .arrays import Colour, Gray, gray, rgb
 from .colour import chroma_shift, ciede2000, lab, non_thermal
 from .niqe import niqe
 from .noise import flat_areas, noise_deviation, noise_ratio
@@ -57,6 +57,7 @@ __all__ = [
     "psnr",
     "qabf",
     "qcv",
+    "rgb",
     "spatial_frequency",
     "ssim",
     "standard_deviation",

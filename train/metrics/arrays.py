@@ -21,6 +21,11 @@ def gray(image: Gray | Colour) -> Gray:
     return image if image.ndim == 2 else np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
 
 
+def rgb(image: Gray | Colour) -> Colour:
+    """(H, W, 3) as it is, (H, W) repeated."""
+    return image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2)
+
+
 def values(*images: Gray) -> list[Values]:
     """The gray levels of images of one size, as float64 0..255. Raises ValueError for any other shape or dtype."""
     for image in images:

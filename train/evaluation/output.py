@@ -1,0 +1,60 @@
+"""What every evaluation prints and writes by: tables, notes, a bar, CSV files."""
+
+from __future__ import annotations
+
+import csv
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from ...calib.atomic import atomic
+from ...engines.host.terminal import markup
+from ..errors import TrainError
+
+
+def new_table(title: str, headings: Iterable[str]) -> Table:
+    """A table whose first column names the rows, with figures in the others."""
+    table = Table(title=markup(title), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+    table.add_column("")
+    for heading in headings:
+        table.add_column(heading, justify="right", no_wrap=True)
+    return table
+
+
+def progress_bar(what: str, console: Console) -> Progress:
+    """A bar over scenes, that goes when all are done."""
+    columns = TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+def note_on(console: Console) -> Callable[[str], None]:
+    """Prints what a person should know, a line each."""
+    return lambda line: console.print(f"note: {markup(line)}", style="yellow", highlight=False, soft_wrap=True)
+
+
+def say_written(paths: Iterable[Path], console: Console) -> None:
+    """Print which files there are now."""
+    console.print("\n".join(["", *(f"wrote {markup(path)}" for path in paths)]), highlight=False, soft_wrap=True)
+
+
+def write_csv(path: Path, lines: Sequence[Mapping[str, object]]) -> None:
+    """Write a line for each mapping, under all keys that occur. Raises TrainError where that cannot be."""
+    with atomic(path, TrainError) as aside, aside.path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(dict.fromkeys(key for line in lines for key in line)))
+        writer.writeheader()
+        writer.writerows(lines)
+
+
+def check_writable(folder: Path) -> None:
+    """Find out before the work whether its results can be kept."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise TrainError(f"{folder}: cannot be written: {error.strerror or error}: choose another --out") from error

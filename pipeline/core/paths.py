@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -21,6 +22,16 @@ def spare(target: Path, read: Iterable[str | Path | None], what: str = "the inpu
         pattern = place == source.parent and any(sign in source.name for sign in "*?[")
         if place == source or pattern or _linked(place, source):
             raise InputError(f"{target}: is also {what} '{given}'; choose another place with {option}")
+
+
+def writable_folder(folder: Path, option: str) -> None:
+    """Make a folder, if need be. InputError where it cannot be made or written to. option: for the message."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise InputError(f"{folder}: cannot be written: {e.strerror}; choose another place with {option}") from e
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise InputError(f"{folder}: this folder cannot be written to; choose another place with {option}")
 
 
 def _linked(place: Path, source: Path) -> bool:

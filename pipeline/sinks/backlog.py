@@ -40,7 +40,7 @@ class Backlog:
         name: str,
         lossless: bool,
         record: Callable[[Shot], bool],
-        finish: Callable[[], None],
+        finish: Callable[[], None] | None,
         counted: Callable[[bool], None],
     ) -> None:
         """Start the thread.
@@ -49,10 +49,11 @@ class Backlog:
             name: of the thread.
             lossless: whether `put` waits for room.
             record: given each frame, in the thread; whether it is recorded.
-            finish: called in the thread after a pause and at the end.
+            finish: called in the thread after a pause and at the end; None: nothing is to be ended.
             counted: told of each frame whether it was recorded, once.
         """
-        self._lossless, self._record, self._finish, self._counted = lossless, record, finish, counted
+        self._lossless, self._record, self._counted = lossless, record, counted
+        self._finish = finish or (lambda: None)
         self._waiting: deque[Shot | None] = deque()
         self._bytes = 0
         self._closed = False

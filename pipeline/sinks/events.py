@@ -6,7 +6,6 @@ import queue
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeAlias
 
@@ -16,12 +15,12 @@ from ...calib.atomic import atomic
 from ..config import RecordConfig
 from ..core.health import Health
 from ..core.stderr import FULL
+from ..errors import reason_of
 from .manifest import EVENTS, Manifest
 from .retention import Keeper
-from .segments import Segment
+from .segments import Segment, stamp
 
 _SETTLED_S = 3.0  # after its end, until the fragments of an event are in the file for sure
-_STAMP = "%Y%m%dT%H%M%S.%f"
 _Stream: TypeAlias = "av.video.stream.VideoStream"
 _Packet: TypeAlias = "av.Packet[av.video.stream.VideoStream]"
 
@@ -91,9 +90,8 @@ class EventCutter:
                     if not last and getattr(error, "errno", None) in FULL and self._keeper.make_room():
                         continue
                     self._health.count_run("event_clips_lost")
-                    reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
-                    folder = self._manifest.folder / EVENTS
-                    self._doubt(f"{folder}: an event's clip could not be written: {reason}; its segments have it")
+                    why = f"an event's clip could not be written: {reason_of(error)}"
+                    self._doubt(f"{self._manifest.folder / EVENTS}: {why}; its segments have it")
                 else:
                     self._health.count_run("event_clips")
                 break
@@ -107,8 +105,7 @@ class EventCutter:
         template, origin, _ = first
         name, number = "", 0
         while not name or (self._manifest.folder / name).exists():
-            moment = datetime.fromtimestamp(origin.utc_ns / 1e9 + number / 1000, UTC)
-            name, number = f"{EVENTS}/{moment.strftime(_STAMP)[:-3]}Z.mp4", number + 1
+            name, number = f"{EVENTS}/{stamp(origin.utc_ns + number * 1_000_000)}.mp4", number + 1
         with atomic(self._manifest.folder / name) as aside, av.open(aside.file, "w", format="mp4") as out:
             stream = out.add_stream_from_template(template)
             last = -1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
@@ -10,7 +9,8 @@ from pathlib import Path
 
 import cv2
 
-from ...calib.atomic import naming, write_atomic
+from ...calib.atomic import write_atomic
+from ..core.paths import writable_folder
 from ..core.result import Result
 from ..errors import InputError
 from .base import SinkHealth
@@ -36,10 +36,7 @@ class ImagesSink:
         if folder.exists() and not folder.is_dir():
             raise InputError(f"{folder}: is a file; images need a folder")
         self._made = not folder.exists()
-        with naming(folder, InputError):
-            folder.mkdir(parents=True, exist_ok=True)
-        if not os.access(folder, os.W_OK | os.X_OK):
-            raise InputError(f"{folder}: this folder cannot be written to; choose another place with --out")
+        writable_folder(folder, "--out")
 
     def write(self, result: Result) -> None:
         """Store one image."""

@@ -81,10 +81,14 @@ class McapSink(Recording):
         if self._rig is not None:
             about["rig"] = self._rig.model_dump_json(exclude_none=True, exclude={"time_offset_ms"})
         self._file.describe(about)
-        self._fused = Backlog("record fused", lossless, self._record_fused, _nothing, self._count_fused)
+        self._fused = Backlog("record fused", lossless, self._record_fused, None, self._count_fused)
         self._raw = {
             camera: Backlog(
-                f"record {camera}", lossless, partial(self._record_raw, camera), _nothing, self._counter_of(camera)
+                f"record {camera}",
+                lossless,
+                partial(self._record_raw, camera),
+                None,
+                partial(self._count_raw, camera),
             )
             for camera in CAMERAS
         }
@@ -134,7 +138,3 @@ class McapSink(Recording):
             return False
         self._told_ns[what] = shot.utc_ns
         return True
-
-
-def _nothing() -> None:
-    """A pause ends no file."""

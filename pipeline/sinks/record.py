@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from functools import partial
 
@@ -10,7 +9,7 @@ from ..config import OutputConfig, RecordConfig, SourceConfig
 from ..core.doubts import Doubts
 from ..core.frames import Frame
 from ..core.health import Health
-from ..errors import InputError
+from ..core.paths import writable_folder
 from .events import EventCutter
 from .manifest import Manifest
 from .recording import CAMERAS, Recording
@@ -62,12 +61,7 @@ class RecordSink(Recording):
             raise ValueError("a recording needs a folder")
         folder = config.folder
         super().__init__(folder, config.counts, sources, health, doubts, on)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as e:
-            raise InputError(f"{folder}: cannot be made: {e.strerror}; choose another place with --record") from e
-        if not os.access(folder, os.W_OK | os.X_OK):
-            raise InputError(f"{folder}: this folder cannot be written to; choose another place with --record")
+        writable_folder(folder, "--record")
         self.manifest = manifest = Manifest(folder)
         self._keeper = Keeper(manifest, config.quota_gb)
         self._segments = Segments(manifest, self._keeper, config.segment_s)
@@ -87,8 +81,8 @@ class RecordSink(Recording):
             counted=self._count_fused,
             on_file=None if events is None else events.began,
             on_shot=None if events is None else lambda shot: events.saw(shot.found, shot.time_ns),
-        )
-        self._raw = {camera: make(camera, counted=self._counter_of(camera)) for camera in CAMERAS}
+        ).backlog
+        self._raw = {camera: make(camera, counted=partial(self._count_raw, camera)).backlog for camera in CAMERAS}
 
     def close(self, complete: bool) -> None:
         """Finish the segment and the event clips; a recording is kept however the run ended."""

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 from ..config import SourceConfig
 from ..core.doubts import Doubts
 from ..core.frames import Camera, Frame
 from ..core.health import Health
 from ..core.result import Result
+from ..errors import reason_of
 from ..sources.as_recorded import note_of
-from .backlog import Shot
+from .backlog import Backlog, Shot
 from .base import SinkHealth
 from .jsonl import CameraLine, record
 from .manifest import Manifest
@@ -21,22 +21,6 @@ from .segments import UtcClock
 
 CAMERAS: tuple[Camera, Camera] = ("visible", "infrared")
 RETRY_S = 5.0
-
-
-class Stream(Protocol):
-    """Where the frames of one kind go. `put` waits for no disk."""
-
-    def put(self, shot: Shot) -> None:
-        """Leave a frame."""
-        ...
-
-    def pause(self) -> None:
-        """No more frames for a while."""
-        ...
-
-    def close(self) -> None:
-        """Record what waits, and end. Safe to call twice."""
-        ...
 
 
 class Recording:
@@ -50,8 +34,8 @@ class Recording:
     manifest: Manifest | None = None
     _steady: ClassVar[bool] = False
     _remedy: ClassVar[str] = "give a quicker disk"
-    _fused: Stream
-    _raw: dict[Camera, Stream]
+    _fused: Backlog
+    _raw: dict[Camera, Backlog]
 
     def __init__(
         self,
@@ -109,9 +93,6 @@ class Recording:
         self._run.count_run("recorder_frames" if recorded else "recorder_frames_lost")
         self._check(recorded)
 
-    def _counter_of(self, camera: Camera) -> Callable[[bool], None]:
-        return partial(self._count_raw, camera)
-
     def _count_raw(self, camera: Camera, recorded: bool) -> None:
         self._run.count(camera, "recorded" if recorded else "unrecorded")
         self._check(recorded)
@@ -125,8 +106,7 @@ class Recording:
 
     def _broken(self, error: Exception) -> None:
         self._run.count_run("recorder_losses")
-        reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
         self._doubts.add(
-            f"--record {self.place}: recording broke off: {reason}; up to a second before is lost; tried again every "
-            f"{RETRY_S:g} s"
+            f"--record {self.place}: recording broke off: {reason_of(error)}; up to a second before is lost; tried "
+            f"again every {RETRY_S:g} s"
         )

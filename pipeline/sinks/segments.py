@@ -110,7 +110,7 @@ class Segments:
         return self._begin(time_ns - late_ns, utc_ns - late_ns)
 
     def _begin(self, start_ns: int, utc_ns: int) -> Segment:
-        stem = self._manifest.claim(lambda number: _stamp(utc_ns + number * 1_000_000))
+        stem = self._manifest.claim(lambda number: stamp(utc_ns + number * 1_000_000))
         segment = Segment(start_ns, utc_ns, stem)
         self._known.insert(bisect_right(self._known, start_ns, key=lambda known: known.start_ns), segment)
         self._keeper.newest = stem
@@ -122,7 +122,8 @@ def _since_boot_ns() -> int:
     return time.time_ns() - time.monotonic_ns()
 
 
-def _stamp(at_ns: int) -> str:
+def stamp(at_ns: int) -> str:
+    """In names of files, to the millisecond."""
     return datetime.fromtimestamp(at_ns / 1e9, UTC).strftime("%Y%m%dT%H%M%S.%f")[:-3] + "Z"
 
 

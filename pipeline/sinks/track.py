@@ -24,7 +24,8 @@ _KEY_S = 1  # from one key frame, which ends a fragment, to the next
 
 
 class Track:
-    """Writes TIME_NAME.mp4 (.mkv of counts) and its lines for every segment. Whoever puts a frame waits for no disk.
+    """Writes TIME_NAME.mp4 (.mkv of counts) and its lines for every segment, in the thread of its `backlog`, which
+    takes the frames; a pause ends the file.
 
     A disk that refuses ends the file; the keeper is asked for room, and where there is none the track tries again every
     `RETRY_S` seconds.
@@ -64,19 +65,7 @@ class Track:
         self._last: Segment | None = None
         self._retry_at: float | None = None
         self._full = False
-        self._backlog = Backlog(f"record {name}", lossless, self._record, self._finish, counted)
-
-    def put(self, shot: Shot) -> None:
-        """Leave a frame to be recorded."""
-        self._backlog.put(shot)
-
-    def pause(self) -> None:
-        """End the file; the next frame begins another."""
-        self._backlog.pause()
-
-    def close(self) -> None:
-        """Record what waits, and end the file. Safe to call twice."""
-        self._backlog.close()
+        self.backlog = Backlog(f"record {name}", lossless, self._record, self._finish, counted)
 
     def _record(self, shot: Shot) -> bool:
         """Whether the frame is recorded."""

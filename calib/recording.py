@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 Matrix = npt.NDArray[np.float64]
 SUFFIXES = frozenset({".bag", ".mcap", ".db3"})
+INSTALL = "pip install 'rosbags>=0.11' 'mcap>=1.6'"
 _INFO, _TRANSFORMS = "sensor_msgs/msg/CameraInfo", "tf2_msgs/msg/TFMessage"
 
 
@@ -36,15 +37,19 @@ def cameras_in(path: Path) -> tuple[dict[str, dict[str, Any]], dict[str, tuple[s
     """
     infos: dict[str, dict[str, Any]] = {}
     parents: dict[str, tuple[str, Matrix]] = {}
-    with _opened(path) as (bag, deserialize):
-        static = [c for c in bag.connections if c.msgtype == _TRANSFORMS and c.topic.endswith("tf_static")]
-        for connection in [c for c in bag.connections if c.msgtype == _INFO]:
-            for _, _, data in bag.messages([connection]):
-                infos[connection.topic] = _info(deserialize(data, _INFO))
-                break
-        for _, _, data in bag.messages(static) if static else ():
-            for each in deserialize(data, _TRANSFORMS).transforms:
-                parents[each.child_frame_id] = each.header.frame_id, _transform(each.transform)
+    bag, deserialize = open_recording(path)
+    static = [c for c in bag.connections if c.msgtype == _TRANSFORMS and c.topic.endswith("tf_static")]
+    try:
+        with closing(bag):
+            for connection in [c for c in bag.connections if c.msgtype == _INFO]:
+                for _, _, data in bag.messages([connection]):
+                    infos[connection.topic] = _info(deserialize(data, _INFO))
+                    break
+            for _, _, data in bag.messages(static) if static else ():
+                for each in deserialize(data, _TRANSFORMS).transforms:
+                    parents[each.child_frame_id] = each.header.frame_id, _transform(each.transform)
+    except Exception as error:  # of damaged files whatever the reader trips over
+        raise ValueError(f"cannot be read as a ROS recording: {told(error)}") from error
     return infos, parents
 
 
@@ -101,24 +106,29 @@ def _transform(transform: Any) -> Matrix:
     )
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
-    """The recording, and what makes messages of its bytes."""
+def open_recording(path: Path) -> tuple[Any, Callable[[bytes, str], Any]]:
+    """A recording's reader, open and to be closed, and what makes a message of bytes and the name of its type.
+
+    Messages are read by ROS' own definitions, not by those in the file. Raises ValueError, one line.
+    """
     try:
         from rosbags.rosbag1 import Reader as Reader1
         from rosbags.rosbag2 import Reader as Reader2
         from rosbags.typesys import Stores, get_types_from_msg, get_typestore
     except ImportError as error:
-        raise ValueError("ROS recordings need another package: pip install 'rosbags>=0.11'") from error
+        raise ValueError(f"ROS recordings need other packages: {INSTALL}") from error
     try:
-        if path.suffix.lower() == ".bag":
-            types = get_typestore(Stores.ROS1_NOETIC)
-            types.register(get_types_from_msg("geometry_msgs/TransformStamped[] transforms", _TRANSFORMS))
-            with Reader1(path) as old:
-                yield old, types.deserialize_ros1
-        else:
-            with Reader2(path) as new:
-                yield new, get_typestore(Stores.ROS2_HUMBLE).deserialize_cdr
+        bag = (Reader1 if path.suffix.lower() == ".bag" else Reader2)(path)
+        bag.open()
     except Exception as error:  # of damaged files whatever the reader trips over
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise ValueError(f"cannot be read as a ROS recording: {reason}") from error
+        raise ValueError(f"cannot be read as a ROS recording: {told(error)}") from error
+    if isinstance(bag, Reader2):
+        return bag, get_typestore(Stores.ROS2_HUMBLE).deserialize_cdr
+    types = get_typestore(Stores.ROS1_NOETIC)
+    types.register(get_types_from_msg("geometry_msgs/TransformStamped[] transforms", _TRANSFORMS))
+    return bag, types.deserialize_ros1
+
+
+def told(error: Exception) -> str:
+    """What an exception of another package says, on one line."""
+    return " ".join(str(error).split()) or type(error).__name__

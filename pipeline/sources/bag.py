@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from ...calib.recording import INSTALL, SUFFIXES, open_recording, told
 from ...engines.host.media import check_pixels
 from ..config import SourceConfig
 from ..core.frames import Camera, Frame
@@ -36,9 +37,7 @@ if TYPE_CHECKING:
 
     Reader = Reader1 | Reader2
 
-SUFFIXES = frozenset({".bag", ".mcap", ".db3"})
 IMAGE, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
-_INSTALL = "pip install 'rosbags>=0.11' 'mcap>=1.6'"
 _NANOSECOND = Fraction(1, 1_000_000_000)
 _SAMPLES = 6  # of a recording, to tell its polarity
 _MICROSECOND = Fraction(1, 1_000_000)
@@ -79,7 +78,8 @@ class BagSource:
         self._spec, self._path, self._camera, self._config = spec, place.path, camera, config
         self._closed = threading.Event()
         self._corrupt: str | None = None
-        with _opened(spec, place.path) as bag:
+        bag, self._decode = _opened(spec, place.path)
+        with closing(bag):
             self._topic = _topic(spec, bag, place, camera)
             if place.topic is None:
                 self.health.warnings.append(f"{spec}: reads its topic {self._topic}; {place.path}:TOPIC reads another")
@@ -108,7 +108,8 @@ class BagSource:
         )
 
     def __iter__(self) -> Iterator[Frame]:
-        with _opened(self._spec, self._path) as bag:  # by the thread that reads: SQLite asks for that
+        bag, self._decode = _opened(self._spec, self._path)  # by the thread that reads: SQLite asks for that
+        with closing(bag):
             for frame in self._frames(bag, self.health):
                 if self._closed.is_set():
                     return
@@ -129,7 +130,7 @@ class BagSource:
                 messages = bag.messages(_connections(bag, self._topic), bag.start_time + part * step)
                 with suppress(Exception):  # counted and said when it is read for good
                     connection, recorded_ns, data = next(iter(messages))
-                    pictures.make(decoded(_message(bag, connection, data)), recorded_ns)
+                    pictures.make(decoded(self._decode(data, connection.msgtype)), recorded_ns)
         polarity.settle()
         return polarity
 
@@ -139,16 +140,17 @@ class BagSource:
         begin_ns, sequence = bag.start_time, 0
         for connection, recorded_ns, data in _all_messages(bag, self._topic, self._spec, health):
             try:
-                message = _message(bag, connection, data)
+                message = self._decode(data, connection.msgtype)
                 stored = decoded(message)
                 stamp_ns = message.header.stamp.sec * 1_000_000_000 + message.header.stamp.nanosec
                 if stamp_ns <= 0:
                     stamp_ns = recorded_ns
-                    _say(health, f"{self._spec}: its messages have no stamps: timed by when they were recorded")
+                    line = f"{self._spec}: its messages have no stamps: timed by when they were recorded"
+                    health.warn("stamps", line)
                 stamp = times.stamp(stamp_ns - begin_ns, None, _NANOSECOND, 0)
                 pixels = pictures.make(stored, begin_ns + stamp.time_ns)
             except Exception as error:  # rosbags and the decoders raise whatever they trip over in damaged data
-                self._corrupt = " ".join(str(error).split()) or type(error).__name__
+                self._corrupt = told(error)
                 health.corrupt += 1
                 if health.corrupt == 1:
                     health.warnings.append(f"{self._spec}: messages that cannot be read are skipped ({self._corrupt})")
@@ -169,32 +171,16 @@ class BagSource:
             sequence += 1
 
 
-def _say(health: SourceHealth, line: str) -> None:
-    if line not in health.warnings:
-        health.warnings.append(line)
-
-
-@contextmanager
-def _opened(spec: str, path: Path) -> Iterator[Reader]:
-    """The recording, open. InputError for what cannot be read, and where rosbags is not installed."""
+def _opened(spec: str, path: Path) -> tuple[Reader, Callable[[bytes, str], Any]]:
+    """See `open_recording`. InputError for what cannot be read, and where packages are missing."""
     try:
-        from rosbags.rosbag1 import Reader as Reader1
-        from rosbags.rosbag2 import Reader as Reader2
-
         if path.suffix.lower() == ".mcap":
             import mcap  # noqa: F401  # which is read besides
+        return open_recording(path)
     except ImportError as error:
-        raise InputError(f"{spec}: ROS recordings need other packages: {_INSTALL}") from error
-    try:
-        bag = (Reader1 if path.suffix.lower() == ".bag" else Reader2)(path)
-        bag.open()
-    except Exception as error:  # of damaged files whatever the reader trips over
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{spec}: cannot be read as a ROS recording: {reason}") from error
-    try:
-        yield bag
-    finally:
-        bag.close()
+        raise InputError(f"{spec}: ROS recordings need other packages: {INSTALL}") from error
+    except ValueError as error:
+        raise InputError(f"{spec}: {error}") from error
 
 
 def _connections(bag: Reader, topic: str) -> list[Connection]:
@@ -208,8 +194,7 @@ def _all_messages(bag: Reader, topic: str, spec: str, health: SourceHealth) -> I
         for number, message in enumerate(bag.messages(_connections(bag, topic)), start=1):  # noqa: B007
             yield message
     except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        health.warnings.append(f"{spec}: reading broke off after {number} messages: {reason}")
+        health.warnings.append(f"{spec}: reading broke off after {number} messages: {told(error)}")
 
 
 def _topic(spec: str, bag: Reader, place: Place, camera: Camera) -> str:
@@ -233,15 +218,6 @@ def _topic(spec: str, bag: Reader, place: Place, camera: Camera) -> str:
     if len(fitting) == 1:
         return fitting[0]
     raise InputError(f"{spec}: which topic is the {camera} camera's? Name it, {place.path}:TOPIC; it has {listed}")
-
-
-def _message(bag: Reader, connection: Connection, data: bytes) -> Any:
-    from rosbags.rosbag1 import Reader as Reader1
-    from rosbags.typesys import Stores, get_typestore
-
-    if isinstance(bag, Reader1):
-        return get_typestore(Stores.ROS1_NOETIC).deserialize_ros1(data, connection.msgtype)
-    return get_typestore(Stores.ROS2_HUMBLE).deserialize_cdr(data, connection.msgtype)
 
 
 def decoded(message: Any) -> npt.NDArray[Any]:

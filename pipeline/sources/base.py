@@ -53,6 +53,18 @@ class SourceHealth:
     polarity: str | None = None
     warnings: list[str] = field(default_factory=list)
     doubts: Doubts = field(default_factory=Doubts)
+    _said: set[str] = field(default_factory=set, init=False, repr=False)
+
+    def first(self, what: str) -> bool:
+        """Whether nothing was said of this yet; from now on something was."""
+        news = what not in self._said
+        self._said.add(what)
+        return news
+
+    def warn(self, what: str, line: str) -> None:
+        """Add a warning, the first time of its kind."""
+        if self.first(what):
+            self.warnings.append(line)
 
 
 class Source(Protocol):

@@ -95,7 +95,6 @@ class ImageSource:
         self._rate = Fraction(config.side(camera).rate or config.fps).limit_denominator(100_000)
         self._places = self.by_rate(range(len(files))) if places is None else places
         self._picture = PictureMaker(spec, camera, config, self.health, True, self._polarity)
-        self._pages_told = self._counts_told = False
         self._closed = threading.Event()
         names = self._names()
         self._frames = self._read_all(names)
@@ -171,11 +170,10 @@ class ImageSource:
 
     def _read(self, file: Path, time_ns: int) -> Pixels:
         still = read_still(file, heat=self._camera == "infrared")
-        if still.pages > 1 and not self._pages_told:
-            self._pages_told = True
-            self.health.warnings.append(f"{self._spec}: of images with several pages the first is used ({file.name})")
-        if still.radiometric and self._camera == "infrared" and not self._counts_told:
-            self._counts_told = True
+        if still.pages > 1:
+            line = f"{self._spec}: of images with several pages the first is used ({file.name})"
+            self.health.warn("pages", line)
+        if still.radiometric and self._camera == "infrared":
             instead = "pip install flyr reads these" if still.radiometric == "FLIR" else "export these as 16-bit TIFF"
             used = (
                 "their temperatures are used, not the picture that the camera drew"
@@ -183,7 +181,7 @@ class ImageSource:
                 else "the picture as the camera drew it is used, scale and marks included, not the temperatures beside "
                 f"it: {instead}"
             )
-            self.health.warnings.append(f"{self._spec}: radiometric JPEGs: {used} ({file.name})")
+            self.health.warn("radiometric", f"{self._spec}: radiometric JPEGs: {used} ({file.name})")
         return self._picture.make(still.values, time_ns, still.orientation, _KELVIN if still.kelvin else None)
 
 

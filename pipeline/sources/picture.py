@@ -60,7 +60,6 @@ class PictureMaker:
         self._rows: tuple[int, int] | None = None
         self._bits = _DEPTHS[0]
         self._two: bool | None = None
-        self._said: set[str] = set()
         self.counts: npt.NDArray[np.uint16] | None = None
         self.temperature: Temperature | None = None
         """Both of the last picture, as in `Frame`."""
@@ -98,17 +97,14 @@ class PictureMaker:
         if kelvin is None:
             return
         if stored.dtype == np.uint8:
-            if self._side.kelvin is not None and "kelvin" not in self._said:
-                self._said.add("kelvin")
-                self._health.warnings.append(
-                    f"{self._spec}: gives 8 bits, which are no temperatures: {self._name}.kelvin is for counts of more"
-                )
+            if self._side.kelvin is not None:
+                line = f"gives 8 bits, which are no temperatures: {self._name}.kelvin is for counts of more"
+                self._health.warn("kelvin", f"{self._spec}: {line}")
             return
         same = self.counts if scene is stored else None
         values = np.require(orientation.apply(scene), requirements=("C", "O")) if same is None else same
         self.temperature = Temperature(values, kelvin.scale, kelvin.offset, self._thermal.range or (0.0, 0.0))
-        if "degrees" not in self._said:
-            self._said.add("degrees")
+        if self._health.first("degrees"):
             middle = float(self.temperature.celsius(np.median(values)))
             if not _COLDEST < middle < _HOTTEST:
                 self._health.doubts.add(
@@ -119,8 +115,7 @@ class PictureMaker:
     def _white_hot(self, infrared: Pixels) -> Pixels:
         if not self._polarity.inverted:
             return infrared
-        if self._polarity.inferred and "black-hot" not in self._said:
-            self._said.add("black-hot")
+        if self._polarity.inferred:
             self._health.doubts.add(
                 f"{self._spec}: looks black-hot (people and engines dark, the sky bright) and is inverted; set "
                 f"{self._name}.polarity to white-hot or black-hot"
@@ -176,8 +171,7 @@ class PictureMaker:
         if self._two:
             self.say_two(width, height, "the upper" if height > width else "the left")
             return np.ascontiguousarray(stored[: one[1], : one[0]])
-        if "halves" not in self._said:
-            self._said.add("halves")
+        if self._health.first("halves"):
             self._health.doubts.add(
                 f"{self._spec}: a frame of {width}x{height} has room for two pictures of {one[0]}x{one[1]}, and is "
                 f"used as one; if it holds two, set {self._name}.crop"
@@ -223,9 +217,8 @@ class PictureMaker:
     def _doubt_range(self, stored: Array) -> None:
         """Say it where only the outermost tenth of the picture decides what becomes black and white."""
         height, width = stored.shape
-        if "decides" in self._said or min(height, width) < 40:
+        if min(height, width) < 40 or not self._health.first("decides"):
             return
-        self._said.add("decides")
         step = max(1, width // 160)
         inside = stored[height // 10 : -(height // 10), width // 10 : -(width // 10)][::step, ::step]
         (low, high), (least, most) = (np.percentile(part, (0.5, 99.5)) for part in (inside, stored[::step, ::step]))
@@ -252,8 +245,7 @@ class PictureMaker:
                 return 1.0
             raise ValueError(f"floating-point values up to {most:g} are no visible picture: set {self._name}.range")
         bits = next((bits for bits in _DEPTHS if most < 2**bits), 16)
-        if bits > self._bits or "depth" not in self._said:
-            self._said.add("depth")
+        if self._health.first("depth") or bits > self._bits:
             self._bits = max(bits, self._bits)
             if self._bits < 16:
                 white = 2**self._bits - 1
@@ -282,24 +274,21 @@ class PictureMaker:
 
     def look_for_colour(self, rgb: Pixels) -> None:
         """Say once that infrared is in colour, where brightness is no temperature. rgb: a small version will do."""
-        if "colour" not in self._said and is_coloured(rgb):
-            self._said.add("colour")
-            self._health.warnings.append(
-                f"{self._spec}: infrared in false colours, its brightness is used: "
-                "set the camera to white-hot for a true thermal image"
+        if is_coloured(rgb):
+            self._health.warn(
+                "colour",
+                f"{self._spec}: infrared in false colours, its brightness is used: set the camera to white-hot for a "
+                "true thermal image",
             )
 
     def _check_colour(self, colour: Array) -> None:
-        if "colour" not in self._said:
-            step = max(1, min(colour.shape[:2]) // 96)
-            small = colour[::step, ::step].astype(np.float32)
-            self.look_for_colour(np.asarray(small * (255 / max(float(small.max()), 1.0))).astype(np.uint8))
+        step = max(1, min(colour.shape[:2]) // 96)
+        small = colour[::step, ::step].astype(np.float32)
+        self.look_for_colour(np.asarray(small * (255 / max(float(small.max()), 1.0))).astype(np.uint8))
 
     def _say(self, what: str, setting: str = "") -> None:
-        if what.split(" ", 1)[-1] not in self._said:
-            self._said.add(what.split(" ", 1)[-1])
-            decides = f"; {self._name}.{setting} decides otherwise" if setting else ""
-            self._health.warnings.append(f"{self._spec}: {what}{decides}")
+        decides = f"; {self._name}.{setting} decides otherwise" if setting else ""
+        self._health.warn(what.split(" ", 1)[-1], f"{self._spec}: {what}{decides}")
 
 
 def fourth_is_picture(stored: Array) -> bool:

@@ -157,12 +157,7 @@ def open_pipe(spec: str, camera: Camera, config: SourceConfig) -> VideoSource:
         ) from e
     reader.deadline = None
     line = f"{spec}: was written ahead of the other pipe: what came early is held in memory, up to {AHEAD >> 20} MiB"
-
-    def tell() -> None:
-        if line not in source.health.warnings:
-            source.health.warnings.append(line)
-
-    reader.on_ahead = tell
+    reader.on_ahead = lambda: source.health.warn("ahead", line)
     return source
 
 

@@ -18,6 +18,7 @@ from .hdr import ToBt709, is_hdr
 from .orientation import UPRIGHT, Orientation, of_display_matrix
 from .picture import PictureMaker
 from .polarity import Polarity
+from .samples import plane_rows
 from .two_pictures import KELVIN, counts_below, is_twofold
 
 _PREVIEW = 96
@@ -45,7 +46,6 @@ class PixelReader:
         self._preview = VideoReformatter()
         self._hdr: tuple[int, ToBt709] | None = None
         self._count = 0
-        self._said: set[str] = set()
         self._seen: tuple[int, Orientation] | None = None
         self.turned = False
         """Whether the last frame was turned by a quarter by what its file says, or by the settings."""
@@ -78,11 +78,9 @@ class PixelReader:
         converted = self._convert.reformat(frame, format=layout, threads=1)
         if converted is frame:  # not converted: the decoder may still read from it, so that it must be copied
             return np.array(frame.to_ndarray(), np.uint8)
-        plane = converted.planes[0]
-        rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[: converted.height]
         channels = 3 if layout == "rgb24" else 1
         # a view of the new frame, copied only where its rows are padded
-        pixels = np.ascontiguousarray(rows[:, : converted.width * channels])
+        pixels = np.ascontiguousarray(plane_rows(converted)[:, : converted.width * channels])
         return pixels.reshape(converted.height, converted.width, channels) if channels == 3 else pixels
 
     def _from_hdr(self, frame: av.VideoFrame) -> Pixels:
@@ -103,7 +101,8 @@ class PixelReader:
         """Every second row between its neighbours where it sticks out from both, as moving things do: one field's
         time is kept, and full height where nothing moves.
         """
-        self._say("interlaced", "is interlaced: moving parts are read at half the height, from the upper field")
+        line = f"{self._spec}: is interlaced: moving parts are read at half the height, from the upper field"
+        self._health.warn("interlaced", line)
         last = pixels.shape[0] - 1 - pixels.shape[0] % 2
         above, row, below = (pixels[k : last + k - 1 : 2].astype(np.int16) for k in (0, 1, 2))
         combed = (np.minimum(row - above, row - below) > _COMB) | (np.maximum(row - above, row - below) < -_COMB)
@@ -128,7 +127,8 @@ class PixelReader:
             return UPRIGHT
         found = of_display_matrix(bytes(matrix))
         if found is None:
-            self._say("askew", f"is turned by {frame.rotation} degrees in its file, which is not done")
+            line = f"{self._spec}: is turned by {frame.rotation} degrees in its file, which is not done"
+            self._health.warn("askew", line)
         return found or UPRIGHT
 
     def _look_for_colour(self, frame: av.VideoFrame) -> None:
@@ -138,11 +138,6 @@ class PixelReader:
             small = self._preview.reformat(frame, width=size[0], height=size[1], format="rgb24", threads=1)
             self.maker.look_for_colour(small.to_ndarray().astype(np.uint8, copy=False)[y : y + height, x : x + width])
         self._count += 1
-
-    def _say(self, key: str, what: str) -> None:
-        if key not in self._said:
-            self._said.add(key)
-            self._health.warnings.append(f"{self._spec}: {what}")
 
 
 def is_deep(frame: av.VideoFrame, visible: bool) -> bool:

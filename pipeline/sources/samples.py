@@ -18,15 +18,19 @@ def trace_of(frame: av.VideoFrame, exact: bool) -> Trace:
 
     exact: whether the codec keeps every sample, so that the noise of a sensor that works is there.
     """
-    plane = frame.planes[0]
     first = [component for component in frame.format.components if component.plane == 0]
     deep = first[0].bits > 8
     kind = "f4" if "f32" in frame.format.name else "u2" if deep else "u1"
     dtype = np.dtype((">" if frame.format.name.endswith("be") else "<") + kind)
     across = sum(component.width for component in first)  # all samples of a row, those of other channels among them
-    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[: frame.height]
-    samples = rows[:, : across * dtype.itemsize // dtype.itemsize * dtype.itemsize].view(dtype)
+    samples = plane_rows(frame)[:, : across * dtype.itemsize // dtype.itemsize * dtype.itemsize].view(dtype)
     return Trace(_means(samples, frame.width, _SIDE[exact]), exact, deep, bool(frame.key_frame))
+
+
+def plane_rows(frame: av.VideoFrame, number: int = 0) -> npt.NDArray[np.uint8]:
+    """The bytes of a plane, a view: a row for each of the picture's (or fewer, of halved planes), padding included."""
+    plane = frame.planes[number]
+    return np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[: frame.height]
 
 
 def trace_of_pixels(pixels: npt.NDArray[np.generic], exact: bool = True) -> Trace:

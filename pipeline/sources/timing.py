@@ -16,6 +16,13 @@ _DRIFT_EVERY_NS = 1_000_000_000  # it changes slowly and costs a millisecond
 _SURE_NS = 2_000_000_000  # how long a clock is in doubt before that is told
 
 
+_TROUBLES = {
+    "missing": "has frames without a timestamp: timed by decoding order and frame rate",
+    "repeated": "has timestamps that repeat or go back: those frames are timed one tick after the one before",
+    "restart": "has timestamps that start again: what follows is timed as if it continued",
+}
+
+
 class Stamp(NamedTuple):
     """time_ns on the source's clock; pts as stored, or as repaired where that could not stand."""
 
@@ -62,7 +69,6 @@ class MediaTimes:
         self._last: int | None = None
         self._step = 0
         self._shift = 0
-        self._told: set[str] = set()
 
     def stamp(self, pts: int | None, dts: int | None, time_base: Fraction, arrival_ns: int) -> Stamp:
         """See the class. `arrival_ns` is not looked at."""
@@ -80,7 +86,8 @@ class MediaTimes:
                 ticks, trouble = last + 1, "repeated"
         if trouble:
             self.health.retimed += 1
-            self._tell(trouble, ticks * time_base)
+            line = f"{self._spec}: {_TROUBLES[trouble]} (first at {float(ticks * time_base):.3f} s)"
+            self.health.warn(trouble, line)
         if last is not None:
             self._step = ticks - last
         self._last = ticks
@@ -97,22 +104,11 @@ class MediaTimes:
 
     def tell_slow_clock(self, pace: float) -> None:
         """That the stored times run at `pace` of the true time, and what was done."""
-        if "slow" not in self._told:
-            self._told.add("slow")
-            self.health.warnings.append(
-                f"{self._spec}: its timestamps advance {pace:.2f} s for each second of its frames' arrivals (a nominal "
-                "frame rate, not a clock): timed by arrival"
-            )
-
-    def _tell(self, trouble: str, at: Fraction) -> None:
-        text = {
-            "missing": "has frames without a timestamp: timed by decoding order and frame rate",
-            "repeated": "has timestamps that repeat or go back: those frames are timed one tick after the one before",
-            "restart": "has timestamps that start again: what follows is timed as if it continued",
-        }.get(trouble)
-        if text and trouble not in self._told:
-            self._told.add(trouble)
-            self.health.warnings.append(f"{self._spec}: {text} (first at {float(at):.3f} s)")
+        self.health.warn(
+            "slow clock",
+            f"{self._spec}: its timestamps advance {pace:.2f} s for each second of its frames' arrivals (a nominal "
+            "frame rate, not a clock): timed by arrival",
+        )
 
 
 class NetworkTimes:

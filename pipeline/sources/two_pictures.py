@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from ..config import KelvinConfig, SideConfig
 from ..core.frames import Pixels
+from .samples import plane_rows
 from .scene import SENSORS
 
 KELVIN = KelvinConfig(scale=1 / 64)
@@ -59,11 +60,11 @@ def counts_below(frame: av.VideoFrame, picture: Pixels, certain: bool) -> npt.ND
     """
     half = frame.height // 2
     if frame.format.name == "yuyv422":
-        packed = _plane(frame, 0, 2 * frame.width)[half:]
+        packed = plane_rows(frame)[half:, : 2 * frame.width]
         counts = np.ascontiguousarray(packed).view("<u2")
     elif frame.format.name in ("yuv422p", "yuvj422p") and frame.width % 2 == 0:
         low, u, v = (
-            _plane(frame, number, width)[half:].astype(np.uint16)
+            plane_rows(frame, number)[half:, :width].astype(np.uint16)
             for number, width in ((0, frame.width), (1, frame.width // 2), (2, frame.width // 2))
         )
         counts = low + 256 * np.stack([u, v], axis=2).reshape(low.shape)
@@ -74,8 +75,3 @@ def counts_below(frame: av.VideoFrame, picture: Pixels, certain: bool) -> npt.ND
     flat = picture.std() == 0 or counts.std() == 0
     alike = 0.0 if flat else abs(float(np.corrcoef(picture.reshape(-1), counts.reshape(-1))[0, 1]))
     return counts if alike > _ALIKE else None
-
-
-def _plane(frame: av.VideoFrame, number: int, width: int) -> Pixels:
-    plane = frame.planes[number]
-    return np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[: frame.height, :width]

@@ -81,7 +81,6 @@ class VideoSource:
         self._freed = False
         self._sequence = 0
         self._last: Stamp | None = None
-        self._gap_told = False
         self._ended_early = False
         self._failure: str | None = None
         self._decoded = self._arrivals()
@@ -302,13 +301,12 @@ class VideoSource:
     def _watch_gap(self, stamp: Stamp) -> None:
         """Demuxers step over damage without a word: the hole in the timestamps is all there is to see of it."""
         rate = self._stream.average_rate
-        if self._last is None or self._traits.live or self._gap_told or not rate:
+        if self._last is None or self._traits.live or not rate:
             return
         missing = stamp.time_ns - self._last.time_ns
         if missing > max(1_000_000_000, _GAP_PERIODS * 1e9 / rate):
-            self._gap_told = True
             start, end = self._last.time_ns / 1e9, stamp.time_ns / 1e9
-            self.health.warnings.append(f"{self._spec}: no frames from {start:.3f} to {end:.3f} s")
+            self.health.warn("gap", f"{self._spec}: no frames from {start:.3f} to {end:.3f} s")
 
     def _check_end(self) -> None:
         """Compare what came with what the container promised."""

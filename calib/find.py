@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import cast
+from functools import partial
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -22,7 +23,6 @@ _LARGE, _SMALL = 900, 500  # width in pixels from which images are also tried at
 _MIN_CHARUCO = 8  # corners: 6 of the pose and some to see that they agree
 _RELIABLE_SHARE = 0.6  # of the corners of a checkerboard, below which the image is not worth using
 _SECTOR = cv2.CALIB_CB_NORMALIZE_IMAGE | cv2.CALIB_CB_EXHAUSTIVE | cv2.CALIB_CB_ACCURACY
-_ADAPTIVE = cv2.CALIB_CB_ADAPTIVE_THRESH
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,10 +73,10 @@ class Finder:
         if method == "charuco":
             return self._look_charuco(prepared, scale)
         size = self.board.columns, self.board.rows
-        points = _METHODS[method](prepared, size)
-        if points is None:
+        there, places = _METHODS[method](prepared, size)
+        if not there:
             return None
-        points = (points.reshape(-1, 2).astype(np.float64) + 0.5) / scale - 0.5
+        points = (real(places).reshape(-1, 2) + 0.5) / scale - 0.5
         if self.board.pattern in ("circles", "acircles"):
             return self._checked_circles(points)
         points, reliable = grid.refine(grey, grid.handed(points, *size), *size)
@@ -161,38 +161,14 @@ def _prepared(grey: Grey, inverted: bool, even: bool, scale: float, smooth: bool
     return image
 
 
-def _sector(image: Grey, size: tuple[int, int]) -> Points | None:
-    ok, corners = cv2.findChessboardCornersSB(image, size, flags=_SECTOR)
-    return real(corners) if ok else None
-
-
-def _adaptive(image: Grey, size: tuple[int, int]) -> Points | None:
-    ok, corners = cv2.findChessboardCorners(image, size, flags=_ADAPTIVE)
-    return real(corners) if ok else None
-
-
-def _global(image: Grey, size: tuple[int, int]) -> Points | None:
-    ok, corners = cv2.findChessboardCorners(image, size, flags=0)
-    return real(corners) if ok else None
-
-
-def _circles(image: Grey, size: tuple[int, int]) -> Points | None:
-    ok, centres = cv2.findCirclesGrid(image, size, flags=cv2.CALIB_CB_SYMMETRIC_GRID)
-    return real(centres) if ok else None
-
-
-def _acircles(image: Grey, size: tuple[int, int]) -> Points | None:
-    ok, centres = cv2.findCirclesGrid(image, size, flags=cv2.CALIB_CB_ASYMMETRIC_GRID)
-    return real(centres) if ok else None
-
-
-_METHODS: dict[str, Callable[[Grey, tuple[int, int]], Points | None]] = {
-    "sector": _sector,
-    "adaptive": _adaptive,
-    "global": _global,
-    "circles": _circles,
-    "acircles": _acircles,
+_METHODS: dict[str, Callable[[Grey, tuple[int, int]], tuple[bool, Any]]] = {
+    "sector": partial(cv2.findChessboardCornersSB, flags=_SECTOR),
+    "adaptive": partial(cv2.findChessboardCorners, flags=cv2.CALIB_CB_ADAPTIVE_THRESH),
+    "global": partial(cv2.findChessboardCorners, flags=0),
+    "circles": partial(cv2.findCirclesGrid, flags=cv2.CALIB_CB_SYMMETRIC_GRID),
+    "acircles": partial(cv2.findCirclesGrid, flags=cv2.CALIB_CB_ASYMMETRIC_GRID),
 }
+"""By name: whether the points of a board of (columns, rows) are there, and the points."""
 
 
 def _charuco_detectors(board: Board) -> list[cv2.aruco.CharucoDetector]:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .board import Points, real
-from .joint import INFRARED, VISIBLE, Fit, Lens, compose
+from .joint import INFRARED, VISIBLE, Fit, Lens
 from .lens import distort, undistort
 
 Pixels = npt.NDArray[np.uint8]
@@ -66,11 +66,10 @@ def spots(points: Points, size: tuple[int, int]) -> Pixels:
     return canvas
 
 
-def board_distance(fit: Fit, view: int, board: Points, camera: int = VISIBLE) -> float:
-    """Metres from a camera to the board's middle."""
+def board_distance(fit: Fit, view: int, board: Points) -> float:
+    """Metres from the visible camera to the board's middle."""
     pose = fit.poses[view]
-    r, t = (pose[:3], pose[3:]) if camera == VISIBLE else compose(pose, fit.rotation, fit.translation)
-    return float(np.linalg.norm(real(cv2.Rodrigues(r)[0]) @ board.mean(axis=0) + t))
+    return float(np.linalg.norm(real(cv2.Rodrigues(pose[:3])[0]) @ board.mean(axis=0) + pose[3:]))
 
 
 def embedded(picture: Pixels) -> str:

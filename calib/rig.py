@@ -57,6 +57,18 @@ class CameraModel(BaseModel):
         """(width, height)."""
         return self.width, self.height
 
+    def resized(self, size: tuple[int, int]) -> CameraModel:
+        """The same camera at another image size (width, height), of whatever aspect ratio: pixels need not be square.
+
+        Pixel centres lie at integers, so c' = (c + ½) s - ½.
+        """
+        update: dict[str, Any] = {"width": size[0], "height": size[1]}
+        if self.intrinsics is not None:
+            fx, fy, cx, cy = self.intrinsics
+            sx, sy = size[0] / self.width, size[1] / self.height
+            update["intrinsics"] = (fx * sx, fy * sy, (cx + 0.5) * sx - 0.5, (cy + 0.5) * sy - 0.5)
+        return self.model_copy(update=update)
+
     @field_validator("intrinsics")
     @classmethod
     def _focal(cls, value: tuple[float, float, float, float] | None) -> tuple[float, float, float, float] | None:
@@ -187,8 +199,8 @@ class Rig(Versioned):
     def for_sizes(self, visible_size: tuple[int, int], infrared_size: tuple[int, int]) -> Rig:
         """The rig for the same cameras at another image size, both as (width, height).
 
-        Pixel centres lie at integers, so c' = (c + ½) s - ½. Raises RigError where a size has another aspect ratio
-        than the rig's (beyond two pixels' rounding), since then it is not known what was cropped.
+        Raises RigError where a size has another aspect ratio than the rig's (beyond two pixels' rounding), since then
+        it is not known what was cropped.
         """
         if visible_size == self.visible.size and infrared_size == self.infrared.size:
             return self
@@ -332,12 +344,7 @@ def _resized(camera: CameraModel, size: tuple[int, int], name: str) -> CameraMod
             f"rig: the {name} camera was calibrated at {camera.width}x{camera.height}, frames are {width}x{height}: "
             "another aspect ratio; calibrate at that size"
         )
-    update: dict[str, Any] = {"width": width, "height": height}
-    if camera.intrinsics is not None:
-        fx, fy, cx, cy = camera.intrinsics
-        sx, sy = width / camera.width, height / camera.height
-        update["intrinsics"] = (fx * sx, fy * sy, (cx + 0.5) * sx - 0.5, (cy + 0.5) * sy - 0.5)
-    return camera.model_copy(update=update)
+    return camera.resized(size)
 
 
 _MOST_TOLD = 3

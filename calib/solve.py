@@ -42,7 +42,7 @@ class Calibration:
     fit: Fit
     notes: list[str] = field(default_factory=list)
 
-    def rig(self, distance: float, time_offset_ms: float | None = None) -> Rig:
+    def rig(self, distance: float) -> Rig:
         """The rig file's content, aligned at `distance` metres."""
         cameras = [
             CameraModel(
@@ -59,7 +59,6 @@ class Calibration:
             rotation=_rows(matrix(self.fit.rotation)),
             translation=_tuple(self.fit.translation),
             distance=distance,
-            time_offset_ms=time_offset_ms,
         )
 
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from .structure import Grey, Mask, Matrix, Size, eroded, resized, resized_mask, scaling, structure
+from .structure import Grey, Mask, Matrix, Size, eroded, fitted, resized, resized_mask, scaling, structure
 
 COLUMNS, ROWS = 8, 6
 _OVER = 1.6  # a cell's window in cells: neighbours overlap
@@ -53,8 +53,7 @@ def compare(
     side: longer side of the grid in pixels, at most the visible image's own.
     """
     height, width = visible[0].shape
-    factor = min(1.0, side / max(width, height))
-    size = round(width * factor), round(height * factor)
+    size = fitted((width, height), side)
     to_level = scaling((width, height), size)
     laid = _Laid(infrared, areas[1], homography @ np.linalg.inv(to_level), size, reach)
     area = eroded(resized_mask(areas[0], size))

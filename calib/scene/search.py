@@ -18,6 +18,7 @@ from .structure import (
     apply,
     corners,
     eroded,
+    fitted,
     resized,
     resized_mask,
     scaling,
@@ -55,7 +56,7 @@ def search(
     """
     height, width = visible[0].shape
     size = infrared[0].shape[1], infrared[0].shape[0]
-    small = _fitted((width, height), _SIDE)
+    small = fitted((width, height), _SIDE)
     area = eroded(resized_mask(areas[0], small))
     looks = np.stack([structure(resized(picture, small), area) for picture in visible])
     to_small = scaling((width, height), small)
@@ -132,11 +133,6 @@ def _aspects(visible: Size, infrared: Size) -> list[float]:
     """Heights over widths in which the infrared picture may have to be read."""
     square, stretched = infrared[1] / infrared[0], visible[1] / visible[0]
     return [square] if abs(square / stretched - 1) < 0.03 else [square, stretched]
-
-
-def _fitted(size: Size, side: int) -> Size:
-    factor = min(1.0, side / max(size))
-    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
 
 
 def _distinct(found: Sequence[Candidate], size: Size, most: int) -> list[Candidate]:

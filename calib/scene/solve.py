@@ -13,7 +13,7 @@ from .cells import Level, compare
 from .evidence import Agreement, judge, voters
 from .fit import HOMOGRAPHY, SIMILARITY, Frame, Parameters, displacements, fit, value_at
 from .search import search
-from .structure import Grey, Mask, Matrix, apply, corners, picture_area, resized, scaling
+from .structure import Grey, Mask, Matrix, apply, corners, fitted, picture_area, resized, scaling
 
 LARGEST = 640
 """Pixels of the longer side that the pictures are reduced to: finer detail no longer moves the result."""
@@ -21,10 +21,7 @@ LARGEST = 640
 _START = (96, 8, (2.5, 1.5))  # side of the grid, reach in its pixels, blurs of the surfaces
 _LEVELS = ((192, 7, (2.0, 1.0)), (384, 7, (2.0, 1.0)))
 _SMALLEST = 48  # pixels of the longer side
-_RIM, _MOST = (
-    0.06,
-    0.6,
-)  # of infrared's view in the visible one: added on each side; from which share on all is compared
+_RIM, _MOST = 0.06, 0.6  # of infrared's view in the visible one: added on each side; the share that is nearly all
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,7 +46,7 @@ def align(visible: Sequence[Grey], infrared: Sequence[Grey]) -> SceneFit:
 
 def _align(visible: Sequence[Grey], infrared: Sequence[Grey], whole: bool) -> SceneFit:
     own = [(pictures[0].shape[1], pictures[0].shape[0]) for pictures in (visible, infrared)]
-    sizes = [_reduced(size) for size in own]
+    sizes = [fitted(size, LARGEST) for size in own]
     seen = [resized(picture, sizes[0]) for picture in visible]
     felt = [resized(picture, sizes[1]) for picture in infrared]
     areas = picture_area(seen), picture_area(felt)
@@ -143,8 +140,3 @@ def _check(visible: Sequence[Grey], infrared: Sequence[Grey]) -> None:
             raise CalibrationError(f"scene: the {name} pictures have different sizes ({some}); a fixed rig has one")
         if max(pictures[0].shape) < _SMALLEST:
             raise CalibrationError(f"scene: the {name} pictures are too small, {_SMALLEST} pixels are needed")
-
-
-def _reduced(size: tuple[int, int]) -> tuple[int, int]:
-    factor = min(1.0, LARGEST / max(size))
-    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))

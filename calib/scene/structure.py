@@ -71,6 +71,12 @@ def scaling(size: Size, to: Size) -> Matrix:
     return np.array([[sx, 0, (sx - 1) / 2], [0, sy, (sy - 1) / 2], [0, 0, 1.0]])
 
 
+def fitted(size: Size, side: int) -> Size:
+    """The size, shrunk if need be, with a longer side of at most `side`."""
+    factor = min(1.0, side / max(size))
+    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
+
+
 def resized(picture: Grey, to: Size) -> Grey:
     """The picture at size `to`, averaged where it shrinks."""
     if (picture.shape[1], picture.shape[0]) == to:
@@ -84,9 +90,9 @@ def resized_mask(mask: Mask, to: Size) -> Mask:
     return np.asarray(cv2.resize(mask.astype(np.float32), to, interpolation=cv2.INTER_AREA) > 0.99)
 
 
-def eroded(mask: Mask, sigma: float = SIGMA) -> Mask:
+def eroded(mask: Mask) -> Mask:
     """Without the rim, and the image's own border, whose gradients mix with what is not there."""
-    side = 2 * int(np.ceil(2 * sigma)) + 1
+    side = 2 * int(np.ceil(2 * SIGMA)) + 1
     kernel = np.ones((side, side), np.uint8)
     return np.asarray(cv2.erode(mask.astype(np.uint8), kernel, borderType=cv2.BORDER_CONSTANT, borderValue=0) > 0)
 

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import yaml
 
-from ...calib.rig import CameraModel, Rig, load_rig, save_rig
+from ...calib.rig import Rig, load_rig, save_rig
 from ..config import SourceConfig
 from ..core.frames import Camera, Frame, Pixels
 from ..sources import open_source
@@ -85,16 +85,8 @@ def _fit(image: Pixels, size: Size) -> Pixels:
 
 
 def _rig_for(rig: Rig, size: Size) -> Rig:
-    """The rig of images stretched to `size`, of whatever aspect ratio: pixels need not be square for a rig."""
-
-    def stretched(camera: CameraModel) -> CameraModel:
-        assert camera.intrinsics is not None  # the samples' rig is a full one
-        fx, fy, cx, cy = camera.intrinsics
-        sx, sy = size[0] / camera.width, size[1] / camera.height
-        intrinsics = fx * sx, fy * sy, (cx + 0.5) * sx - 0.5, (cy + 0.5) * sy - 0.5
-        return camera.model_copy(update={"width": size[0], "height": size[1], "intrinsics": intrinsics})
-
-    cameras = {"visible": stretched(rig.visible), "infrared": stretched(rig.infrared)}
+    """The rig of images stretched to `size`, of whatever aspect ratio."""
+    cameras = {"visible": rig.visible.resized(size), "infrared": rig.infrared.resized(size)}
     return rig.model_copy(update={**cameras, "edges": None})
 
 

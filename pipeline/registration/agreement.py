@@ -26,7 +26,6 @@ _WIDTH, _NARROWEST, _WIDEST = 4, 120, 320  # visible pixels to one of the small 
 _COLUMNS, _ROWS = 4, 3
 _REACH = 6  # small pixels: 24 visible ones
 _FEWEST = 3  # pairs that say where infrared lies
-_SPREAD = 90  # percentile
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -4,27 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint, WeightAveraging
-from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.callbacks import WeightAveraging
 from rich import box
 from rich.table import Table
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from ..engines.networks.realtime_core import FACTOR
-from .bar import Bar
 from .data import PairDataset, find_pairs, split
 from .errors import TrainError
+from .loop import Data, loop
 from .module import Batch, FusionModule, Trained, save_weights
 from .recipe import Recipe, Source
-from .stop import Stop, checkpoint
 
 Network = TypeVar("Network")
 
@@ -111,45 +107,28 @@ def run(module: Trained, recipe: Recipe, out: Path, resume: bool, devices: str, 
         if not pairs.frames:
             raise TrainError(f"{source.root}: its only pair is held out, none is left to train on; set hold_out: 0")
     held = held_out(recipe.data)
-    out.mkdir(parents=True, exist_ok=True)
-    weights = out / "weights.safetensors"
-    checkpoints = ModelCheckpoint(out, "last", train_time_interval=timedelta(minutes=2), enable_version_counter=False)
-    last = out / "last.ckpt"
-    stop = Stop(last)
-    # averaging takes its weights out of the module again when it is told that a validation has ended, in this order
-    callbacks: list[lightning.Callback] = [Export(weights)]
-    if recipe.average > 0:
-        callbacks.append(WeightAveraging(avg_fn=partial(averaged, decay=recipe.average)))
-    callbacks += [checkpoints, stop]
-    if bar:
-        callbacks.append(Bar())
-    trainer = lightning.Trainer(
+
+    def data(trainer: lightning.Trainer) -> Data:
+        def where() -> tuple[int, ...]:
+            return recipe.seed, trainer.global_rank, trainer.global_step
+
+        return Mixed(recipe.data, train, recipe.steps_per_epoch, where), Ordered(recipe.data, held)
+
+    return loop(
+        module,
+        out,
+        lambda path: save_weights(module.network, path, module.about),
+        data,
+        WeightAveraging(avg_fn=partial(averaged, decay=recipe.average)) if recipe.average > 0 else None,
+        minutes=2,
+        resume=resume,
+        bar=bar,
         max_steps=recipe.length,
         devices=devices,
         precision=recipe.precision,
-        callbacks=callbacks,
-        logger=CSVLogger(out, "logs"),  # a resumed run gets a file of its own
         log_every_n_steps=50,
-        num_sanity_val_steps=0,
-        enable_progress_bar=bar,
-        enable_model_summary=False,
         gradient_clip_val=1.0,
     )
-
-    def where() -> tuple[int, ...]:
-        return recipe.seed, trainer.global_rank, trainer.global_step
-
-    with stop.watched():
-        trainer.fit(
-            module,
-            DataLoader(Mixed(recipe.data, train, recipe.steps_per_epoch, where), batch_size=None),
-            DataLoader(Ordered(recipe.data, held), batch_size=None),
-            ckpt_path=checkpoint(last, module) if resume else None,
-            weights_only=True,
-        )
-        if trainer.is_global_zero:
-            save_weights(module.network, weights, module.about)
-    return weights
 
 
 def averaged(mean: Tensor, value: Tensor, count: Tensor | int, decay: float) -> Tensor:
@@ -193,15 +172,3 @@ def compared(
                 table.add_column(key, justify="right")
         table.add_row(name, *(f"{value / count:.3f}" for value in sums.values()))
     return table
-
-
-class Export(lightning.Callback):
-    """Writes the weights that were validated, which are the averaged ones where the recipe averages."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def on_validation_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Lightning's hook."""
-        if trainer.is_global_zero and isinstance(pl_module, Trained):
-            save_weights(pl_module.network, self.path, pl_module.about)

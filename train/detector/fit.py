@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import math
 import time
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.callbacks import EMAWeightAveraging
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from ...engines.detection.quiet import ultralytics
 from ...engines.detection.weights import save_detector
-from ..bar import Bar
 from ..errors import TrainError
-from ..stop import Stop, checkpoint
+from ..loop import loop
 from .data import Batch, Examples, Whole, Windows
 from .images import make_images
 from .network import between, start_network
@@ -128,56 +124,29 @@ def fit_detector(
     """Train; returns the weights' path. Frames are made in OUT/frames, once. Raises TrainError and Interrupted."""
     if not recipe.data:
         raise TrainError("data: this recipe names none: give a file of your recordings with --data FILE")
-    frames, weights, last = out / "frames", out / "weights.safetensors", out / "last.ckpt"
+    frames = out / "frames"
     out.mkdir(parents=True, exist_ok=True)
     make_images(recipe, frames, bar)
     lightning.seed_everything(recipe.seed, verbose=False)
     examples = Examples(recipe, frames)
     windows = Windows(recipe, examples, recipe.steps_per_epoch, recipe.seed)
     module = DetectorModule(recipe, windows)
-    checkpoints = ModelCheckpoint(out, "last", train_time_interval=timedelta(minutes=4), enable_version_counter=False)
-    stop = Stop(last)
-    callbacks: list[lightning.Callback] = [Export(weights), checkpoints, stop]
-    if recipe.average > 0:
-        callbacks.insert(1, EMAWeightAveraging(decay=recipe.average))
-    if bar:
-        callbacks.append(Bar())
-    trainer = lightning.Trainer(
+    held = Whole(examples.held, recipe.batch, recipe.last_size) if examples.held else None
+    return loop(
+        module,
+        out,
+        module.write,
+        lambda trainer: (windows, held),
+        EMAWeightAveraging(decay=recipe.average) if recipe.average > 0 else None,
+        minutes=4,
+        resume=resume,
+        bar=bar,
         max_steps=recipe.steps,
         devices=devices,
         precision=recipe.precision,
-        callbacks=callbacks,
-        logger=CSVLogger(out, "logs"),
         log_every_n_steps=25,
-        num_sanity_val_steps=0,
-        enable_progress_bar=bar,
-        enable_model_summary=False,
         gradient_clip_val=10.0,
     )
-    held = DataLoader(Whole(examples.held, recipe.batch, recipe.last_size), batch_size=None) if examples.held else None
-    with stop.watched():
-        trainer.fit(
-            module,
-            DataLoader(windows, batch_size=None),
-            held,
-            ckpt_path=checkpoint(last, module) if resume else None,
-            weights_only=True,
-        )
-        if trainer.is_global_zero:
-            module.write(weights)
-    return weights
-
-
-class Export(lightning.Callback):
-    """Writes the weights after every validation, before the averaging's own hook takes the average away again."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def on_validation_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Lightning's hook."""
-        if trainer.is_global_zero and isinstance(pl_module, DetectorModule):
-            pl_module.write(self.path)
 
 
 def _float(value: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar, cast
 
 from pydantic import Field, field_validator, model_validator
 
@@ -148,25 +148,22 @@ def read_detector_recipe(path: Path, recordings: Mapping[str, Any] | None = None
     recordings: keys that take the place of the file's, see `recordings.lay_out`.
     """
     recipe = check(path, read_recipe_file(path) | dict(recordings or {}), DetectorRecipe)
-
-    def found(given: Path) -> Path:
-        return located(path, given)
-
     for number, pairs in enumerate(recipe.data):
         if not drawn(recipe, pairs.kinds):
             raise TrainError(f"{path}: data.{number}.kinds: of these the recipe's `kinds` draws none; give one a share")
-    data = []
-    for pairs in recipe.data:
-        update: dict[str, object] = {"root": found(pairs.root)}
-        if pairs.infrared is not None:
-            update["infrared"] = found(pairs.infrared)
-        if pairs.validation is not None:
-            update["validation"] = found(pairs.validation)
-        if pairs.labels is not None:
-            folders = {kind: found(place) for kind, place in pairs.labels}
-            update["labels"] = pairs.labels.model_copy(update=folders)
-        data.append(pairs.model_copy(update=update))
-    network = recipe.detector
-    named = {"start": network.start, "teacher": network.teacher}
-    network = network.model_copy(update={key: found(file) for key, file in named.items() if file is not None})
-    return recipe.model_copy(update={"data": data, "detector": network})
+    return _located(path, recipe)
+
+
+Value = TypeVar("Value")
+
+
+def _located(recipe: Path, value: Value) -> Value:
+    """The same with every path in it located."""
+    made: Any = value
+    if isinstance(value, Path):
+        made = located(recipe, value)
+    elif isinstance(value, list):
+        made = [_located(recipe, each) for each in value]
+    elif isinstance(value, Strict):
+        made = value.model_copy(update={key: _located(recipe, getattr(value, key)) for key in value.model_fields_set})
+    return cast("Value", made)

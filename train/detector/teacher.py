@@ -25,6 +25,7 @@ from .recipe import Kind
 _CLASSES = {0: 0, 1: 1, 2: 2, 5: 2, 7: 2}  # person, bicycle, car; bus and truck count as cars, as in MSRS
 _STRIDES = (8, 16, 32)
 _MOST = 300
+_SURE_OWN, _SURE_COCO = 0.35, 0.25  # scores from which a teacher believes what it finds
 Floats = npt.NDArray[np.float32]
 
 
@@ -39,8 +40,7 @@ class Teacher(Protocol):
 class OwnTeacher:
     """Finds things as the detector that `fusecam train` made does: fused frames show what either camera shows."""
 
-    def __init__(self, weights: Path, confidence: float = 0.35) -> None:
-        self.confidence = confidence
+    def __init__(self, weights: Path) -> None:
         if weights.suffix != ".safetensors":
             raise TrainError(f"{weights}: detector.teacher: give weights.safetensors of a detector by `fusecam train`")
         try:
@@ -64,7 +64,7 @@ class OwnTeacher:
         """In the frame brought to about the width of those that it was trained on."""
         times = max(1, round(640 / image.shape[1]))
         larger = cv2.resize(image, None, fx=times, fy=times, interpolation=cv2.INTER_CUBIC)
-        rows = self._engine.find(np.asarray(larger, np.uint8), self.confidence)
+        rows = self._engine.find(np.asarray(larger, np.uint8), _SURE_OWN)
         rows[:, :4] /= times
         return rows
 
@@ -72,15 +72,14 @@ class OwnTeacher:
 class CocoTeacher:
     """YOLOv5n as its authors trained it on COCO, with its own anchor head: for sharp visible frames."""
 
-    def __init__(self, architecture: str, weights: Path, confidence: float = 0.25) -> None:
-        self.confidence = confidence
+    def __init__(self, architecture: str, weights: Path) -> None:
         network: Any = start_network(architecture, weights).eval()
         self._layers, self._kept = network.model[:-1], network.save
         self._head = {name: value.float() for name, value in load_file(weights).items() if ".24." in name}
 
     def label(self, visible: Pixels, infrared: Pixels, fused: Pixels) -> dict[Kind, Boxes]:
         """See `Teacher`. What it is sure of in the visible frame, for all kinds."""
-        boxes = _boxes(self.find(visible, self.confidence, enlarge=1.5), *visible.shape[1::-1])
+        boxes = _boxes(self.find(visible, _SURE_COCO, enlarge=1.5), *visible.shape[1::-1])
         return {"fused": boxes, "visible": boxes, "infrared": boxes}
 
     @torch.no_grad()

@@ -32,8 +32,8 @@ def loop(
 
     write: writes the module's weights, at every epoch's end too. data: batches to train and to validate by, the latter
     None for none. average: of the weights. minutes: from checkpoint to checkpoint. resume: go on from `out`/last.ckpt.
-    settings: more of Lightning's `Trainer`. Raises TrainError for a checkpoint of another network, Interrupted where the
-    person ends the run.
+    settings: more of Lightning's `Trainer`. Raises TrainError for a checkpoint of another network, Interrupted where
+    the person ends the run.
     """
     out.mkdir(parents=True, exist_ok=True)
     weights, last = out / "weights.safetensors", out / "last.ckpt"

@@ -45,7 +45,8 @@ def car(mesh: Mesh, owner: int, paint: Paint, centre: Array, heading: Array, tra
         mesh.quad(np.stack(upper), _cabin(paint), owner)
         for axle in (_FRONT_AXLE, _REAR_AXLE):
             _add_wheel(mesh, owner, paint, at(axle, s * 1.01, _WHEEL), heading, travelled)
-            _add_tread(mesh, owner, paint, (at(axle, s * 0.98, 0), at(axle, s * 0.76, 0)))
+            tread = surfaces.plain((28, 28, 30), 21.0 if paint.running else 11.0)
+            mesh.wall(at(axle, s * 0.98, 0), at(axle, s * 0.76, 0), 0.5, 0.0, tread, owner)
     shell = [
         (0.0, half, 0.22, 0.0, half, 0.62, _face(paint, True)),
         (0.0, half, 0.62, 0.12, half, 0.76, surfaces.plain(paint.body, 18.0 if paint.running else 9.0)),
@@ -73,10 +74,6 @@ def _add_wheel(mesh: Mesh, owner: int, paint: Paint, axle: Array, heading: Array
     rise = _WHEEL * (np.cos(turn) * UP - np.sin(turn) * heading)
     corners = np.stack([axle - spin + rise, axle + spin + rise, axle + spin - rise, axle - spin - rise])
     mesh.quad(corners, surfaces.wheel(20.0 if paint.running else 11.0, False), owner)
-
-
-def _add_tread(mesh: Mesh, owner: int, paint: Paint, feet: tuple[Array, Array]) -> None:
-    mesh.wall(feet[0], feet[1], 0.5, 0.0, surfaces.plain((28, 28, 30), 21.0 if paint.running else 11.0), owner)
 
 
 @cache
@@ -171,7 +168,6 @@ def _face(paint: Paint, front: bool) -> Texture:
         canvas.rect(x0 + 0.04, 0.08, x1 - 0.04, 0.19, (235, 22, 16), 13.0, 5.5 if paint.lights else 0.0)
     canvas.rect(centre - 0.26, 0.26, centre + 0.26, 0.37, (226, 222, 200), 10.5)
     if paint.running:
-        canvas.ellipse((0.36, 0.57), (0.07, 0.05), (60, 58, 56), 42.0)
         canvas.rect(0.15, 0.5, 0.7, 0.64, (30, 30, 30), 24.0)
         canvas.ellipse((0.36, 0.57), (0.07, 0.05), (60, 58, 56), 42.0)
     return canvas.texture()

@@ -73,7 +73,8 @@ def _night(world: World, snapshot: Snapshot, view: View, buffers: Buffers, lens:
     turned = (lens.coarse_rays @ view.rotation).astype(np.float32)
     where = turned * depth[..., None] + view.centre.astype(np.float32)
     light = np.full((*quad.shape, 3), (0.020, 0.021, 0.027), np.float32)
-    for lamp in _nearest(world.street.lamps, float(view.centre[2])):
+    lamps, here = world.street.lamps, float(view.centre[2])
+    for lamp in lamps[(lamps[:, 2] > here - 10) & (lamps[:, 2] < here + 90)]:
         facing, down, squared = _incidence(lamp, where, normals)
         strength = 30.0 * np.maximum(facing + 0.15, 0) * np.maximum(down, 0) ** 1.2 / (squared + 1)
         light += strength[..., None] * _LAMP_COLOUR.astype(np.float32)
@@ -86,11 +87,6 @@ def _night(world: World, snapshot: Snapshot, view: View, buffers: Buffers, lens:
     for position, direction, intensity in beams:
         light += _beam(position, direction, intensity, where, normals)[..., None] * _BEAM_COLOUR.astype(np.float32)
     return light
-
-
-def _nearest(lamps: Array, z: float) -> Array:
-    ahead = lamps[(lamps[:, 2] > z - 10) & (lamps[:, 2] < z + 90)]
-    return np.asarray(ahead)
 
 
 def _incidence(source: Array, where: Array, normals: Array) -> tuple[Array, Array, Array]:

@@ -93,12 +93,9 @@ def crown(rng: np.random.Generator, leaf: Colour) -> Texture:
 @cache
 def plain(rgb: Colour, celsius: float, radiance: float = 0.0) -> Texture:
     """An even surface."""
-    return Canvas((1, 1), 4, rgb, celsius).texture() if not radiance else _glowing(rgb, celsius, radiance)
-
-
-def _glowing(rgb: Colour, celsius: float, radiance: float) -> Texture:
     canvas = Canvas((1, 1), 4, rgb, celsius)
-    canvas.rect(-1, -1, 2, 2, rgb, celsius, radiance)
+    if radiance:
+        canvas.rect(-1, -1, 2, 2, rgb, celsius, radiance)
     return canvas.texture()
 
 

@@ -27,23 +27,9 @@ from ..report import write_report
 from ..run.streams import Tools, open_streams
 from ..running import run_streams
 
-VIDEO_SUFFIXES = (
-    ".mp4",
-    ".mkv",
-    ".mov",
-    ".avi",
-    ".ts",
-    ".m4v",
-    ".mpg",
-    ".mpeg",
-    ".webm",
-    ".wmv",
-    ".m2ts",
-    ".mts",
-    ".nut",
-)
-
-
+VIDEO_SUFFIXES = {
+    ".mp4", ".mkv", ".mov", ".avi", ".ts", ".m4v", ".mpg", ".mpeg", ".webm", ".wmv", ".m2ts", ".mts", ".nut",
+}  # fmt: skip
 STATUSES = "done", "doubtful", "kept", "failed", "interrupted"
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -56,9 +58,8 @@ def print_report(report: Row, console: Console) -> None:
 
 
 def _engines(rows: list[Row], size: tuple[int, ...], settings: Row) -> Table:
-    table = _table(f"Engines, {size[0]}x{size[1]}, uint8 in to uint8 out (ms)", "engine", tight=True)
-    for column in ("median", "IQR", "p95", "p99", "p99/p50", "rounds", "x kept"):
-        table.add_column(column, justify="right")
+    columns = ("median", "IQR", "p95", "p99", "p99/p50", "rounds", "x kept")
+    table = _table(f"Engines, {size[0]}x{size[1]}, uint8 in to uint8 out (ms)", "engine", columns, tight=True)
     for row in rows:
         if "error" in row:
             table.add_row(_label(row), "[red]failed[/]")
@@ -83,9 +84,8 @@ def _engines(rows: list[Row], size: tuple[int, ...], settings: Row) -> Table:
 
 
 def _starts(rows: list[Row], size: tuple[int, ...]) -> Table:
-    table = _table(f"Starts, memory and disturbance, {size[0]}x{size[1]}", "engine")
-    for column in ("first s", "next s", "peak MiB", "page faults", "others"):
-        table.add_column(column, justify="right")
+    columns = ("first s", "next s", "peak MiB", "page faults", "others")
+    table = _table(f"Starts, memory and disturbance, {size[0]}x{size[1]}", "engine", columns)
     for row in (row for row in rows if "error" not in row):
         cold = row["cold"]
         table.add_row(
@@ -103,9 +103,8 @@ def _starts(rows: list[Row], size: tuple[int, ...]) -> Table:
 
 
 def _detectors(rows: list[Row], size: tuple[int, ...]) -> Table:
-    table = _table(f"Detector, {size[0]}x{size[1]}, uint8 frame in to boxes out (ms)", "detector", tight=True)
-    for column in ("median", "IQR", "p95", "p99", "rounds", "starts s", "MiB"):
-        table.add_column(column, justify="right")
+    columns = ("median", "IQR", "p95", "p99", "rounds", "starts s", "MiB")
+    table = _table(f"Detector, {size[0]}x{size[1]}, uint8 frame in to boxes out (ms)", "detector", columns, tight=True)
     for row in rows:
         table.add_row(
             row["detector"],
@@ -127,9 +126,8 @@ def _label(row: Row) -> str:
 
 
 def _networks(ours: list[Row], engines: list[Row], size: tuple[int, ...], published: Row) -> Table:
-    table = _table(f"Networks, {size[0]}x{size[1]} (median ms)", "network")
-    for column in ("weights", "GFLOPs", "bf16", "f32", "eager kept", "eager"):
-        table.add_column(column, justify="right")
+    columns = ("weights", "GFLOPs", "bf16", "f32", "eager kept", "eager")
+    table = _table(f"Networks, {size[0]}x{size[1]} (median ms)", "network", columns)
     rows = [_medians(row, engines) for row in ours]
     compared = tuple(published["size"]) == size
     if compared:
@@ -152,10 +150,8 @@ def _networks(ours: list[Row], engines: list[Row], size: tuple[int, ...], publis
 def _chain(row: Row, size: tuple[int, ...]) -> Table:
     fps = row["cameras_fps"]
     pace = "as fast as it goes" if fps is None else f"live, cameras at {fps:g} fps"
-    table = _table(f"Whole chain with {row['engine']}, {pace}, {size[0]}x{size[1]} (ms)", "stage")
     columns = {"median": "p50_ms", "IQR": "iqr_ms", "p95": "p95_ms", "p99": "p99_ms", "max": "max_ms"}
-    for column in columns:
-        table.add_column(column, justify="right")
+    table = _table(f"Whole chain with {row['engine']}, {pace}, {size[0]}x{size[1]} (ms)", "stage", columns)
     if "error" in row:
         table.add_row("[red]failed[/]")
         return table
@@ -172,7 +168,7 @@ def _chain(row: Row, size: tuple[int, ...]) -> Table:
     return table
 
 
-def _table(title: str, first: str, tight: bool = False) -> Table:
+def _table(title: str, first: str, figures: Iterable[str], tight: bool = False) -> Table:
     table = Table(
         title=title,
         title_justify="left",
@@ -182,6 +178,8 @@ def _table(title: str, first: str, tight: bool = False) -> Table:
         collapse_padding=tight,
     )
     table.add_column(first, no_wrap=True)
+    for column in figures:
+        table.add_column(column, justify="right")
     return table
 
 

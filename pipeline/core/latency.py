@@ -12,11 +12,11 @@ import time
 from array import array
 from bisect import bisect_left
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import accumulate
 from threading import Lock
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -117,30 +117,10 @@ class _Stage:
         return StageSummary(self.count, *(value * _MS for value in figures))
 
 
-class _Span:
-    """Times one `with` block. A block that raises is not counted: its frame has no latency, it failed."""
-
-    __slots__ = ("_frame", "_name", "_recorder", "_started")
-
-    def __init__(self, recorder: LatencyRecorder, name: str, frame: int | None) -> None:
-        self._recorder = recorder
-        self._name = name
-        self._frame = frame
-
-    def __enter__(self) -> None:
-        self._started = time.perf_counter_ns()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is None:
-            self._recorder.add(self._name, time.perf_counter_ns() - self._started, self._frame)
-
-
 class LatencyRecorder:
     """Stage latencies, counters and throughput of one run. Every method may be called from any thread.
 
-    frame_log: keep every frame's latencies for `frame(index)` and `as_dict`, 8 bytes for each stage and frame.
+    frame_log: keep every frame's latencies for `as_dict`, 8 bytes for each stage and frame.
         Without it memory does not grow with the number of frames.
     """
 
@@ -153,9 +133,15 @@ class LatencyRecorder:
         self._frames = 0
         self._first_output = 0
 
-    def stage(self, name: str, frame: int | None = None) -> _Span:
-        """A `with` block whose duration is a sample of stage `name`; `frame` as in `add`."""
-        return _Span(self, name, frame)
+    @contextmanager
+    def stage(self, name: str, frame: int | None = None) -> Iterator[None]:
+        """A `with` block whose duration is a sample of stage `name`; `frame` as in `add`.
+
+        A block that raises is not counted: its frame has no latency, it failed.
+        """
+        started = time.perf_counter_ns()
+        yield
+        self.add(name, time.perf_counter_ns() - started, frame)
 
     def add(self, name: str, ns: int, frame: int | None = None) -> None:
         """One latency of stage `name` in nanoseconds, at least 0.
@@ -192,11 +178,6 @@ class LatencyRecorder:
                 self._first_output = now
             self._frames += 1
             self._outputs.append(now)
-
-    def counters(self) -> dict[str, int]:
-        """A copy of all counters."""
-        with self._lock:
-            return dict(self._counters)
 
     def stages(self) -> list[str]:
         """The names of all stages so far, in the order of their first sample."""
@@ -240,11 +221,6 @@ class LatencyRecorder:
             elapsed = self._outputs[-1] - first if intervals > 0 else 0
         return intervals * 1e9 / elapsed if elapsed else 0.0
 
-    def frame(self, index: int) -> dict[str, float]:
-        """One frame's logged latencies, `{"fuse_ms": 3.2, ...}`; empty for a frame without any or without the log."""
-        with self._lock:
-            return self._row(index)
-
     def as_dict(self) -> dict[str, Any]:
         """The run for JSON: `frames`, `fps`, `stages` as StageSummary, `counters`, and with the log `frame_latencies`.
 
@@ -283,7 +259,7 @@ class LatencyRecorder:
         return {
             f"{name}_ms": column[index] * _MS
             for name, column in log.items()
-            if 0 <= index < len(column) and column[index] >= 0
+            if index < len(column) and column[index] >= 0
         }
 
 

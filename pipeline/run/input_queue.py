@@ -6,9 +6,8 @@ import threading
 from collections import deque
 
 from ..core.frames import Camera, Frame
+from ..core.health import CAMERAS
 from ..timing.sync import Wants
-
-CAMERAS: tuple[Camera, Camera] = ("visible", "infrared")
 
 
 class Inbox:

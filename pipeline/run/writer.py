@@ -32,13 +32,13 @@ class Outcome:
 class Handover:
     """A queue of results behind one lock.
 
-    lossless (files): `put` waits while `capacity` results are inside.
+    lossless (files): `put` waits while two results are inside.
     Otherwise (live): one result waits at most; a newer one takes its place and its index.
     """
 
-    def __init__(self, lossless: bool, capacity: int = 2) -> None:
+    def __init__(self, lossless: bool) -> None:
         self._lossless = lossless
-        self._capacity = capacity if lossless else 1
+        self._capacity = 2 if lossless else 1
         self._results: deque[Result] = deque()
         self._ended = False
         self._changed = threading.Condition()

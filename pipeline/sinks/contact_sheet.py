@@ -54,21 +54,16 @@ class ContactSheet:
 
 def compose(rows: Sequence[tuple[str, Sequence[Pixels]]]) -> Pixels:
     """One picture of named rows with a caption over each column. (H, W, 3) uint8 RGB."""
-    return np.vstack(
-        [
-            np.hstack([_captioned(*cell) for cell in zip(_captions(title), images, strict=True)])
-            for title, images in rows
-        ]
-    )
+    lines = []
+    for title, images in rows:
+        captions = f"{title}: {COLUMNS[0]}", *COLUMNS[1:]
+        lines.append(np.hstack([_captioned(*cell) for cell in zip(captions, images, strict=True)]))
+    return np.vstack(lines)
 
 
 def save(picture: Pixels, path: Path) -> None:
     """Write (H, W, 3) RGB as PNG. Raises InputError naming the file."""
     write_atomic(path, cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1].tobytes(), InputError)
-
-
-def _captions(title: str) -> list[str]:
-    return [f"{title}: {COLUMNS[0]}", *COLUMNS[1:]]
 
 
 def _captioned(text: str, image: Pixels) -> Pixels:

@@ -13,13 +13,13 @@ from ...calib.rig import Rig
 from ..config import SourceConfig
 from ..core.doubts import Doubts
 from ..core.frames import Camera, Frame
-from ..core.health import Health
+from ..core.health import CAMERAS, Health
 from ..core.latency import LatencyRecorder
 from ..core.machine import version
 from ..errors import InputError
 from ..sources.as_recorded import KEY
 from .backlog import Backlog, Shot
-from .recording import CAMERAS, Recording
+from .recording import Recording
 
 if TYPE_CHECKING:
     from .jsonl import Line

@@ -8,11 +8,11 @@ from functools import partial
 from ..config import OutputConfig, RecordConfig, SourceConfig
 from ..core.doubts import Doubts
 from ..core.frames import Frame
-from ..core.health import Health
+from ..core.health import CAMERAS, Health
 from ..core.paths import writable_folder
 from .events import EventCutter
 from .manifest import Manifest
-from .recording import CAMERAS, Recording
+from .recording import Recording
 from .retention import Keeper
 from .segments import Segments
 from .track import Track

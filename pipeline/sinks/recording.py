@@ -19,7 +19,6 @@ from .jsonl import CameraLine, record
 from .manifest import Manifest
 from .segments import UtcClock
 
-CAMERAS: tuple[Camera, Camera] = ("visible", "infrared")
 RETRY_S = 5.0
 
 

@@ -94,7 +94,8 @@ def _open_path(spec: str, camera: Camera, config: SourceConfig, start_s: float) 
     except FileNotFoundError:
         if any(sign in spec for sign in "*?["):
             return ImageSource(spec, find_images(spec, path), camera, config)
-        raise InputError(f"{spec}: no such file or folder{_nearby(path)}") from None
+        lost = "" if path.parent.exists() else f": the folder {path.parent} does not exist either"
+        raise InputError(f"{spec}: no such file or folder{lost}") from None
     except RuntimeError:
         raise InputError(f"{spec}: names a home folder that does not exist") from None
     except OSError as e:
@@ -112,8 +113,3 @@ def _open_path(spec: str, camera: Camera, config: SourceConfig, start_s: float) 
     source = open_file(spec, path, camera, config, start_s, settled)
     source.health.warnings += said
     return source
-
-
-def _nearby(path: Path) -> str:
-    folder = path.parent
-    return "" if folder.exists() else f": the folder {folder} does not exist either"

@@ -19,7 +19,8 @@ ASSUMED = "white-hot, assumed"
 class Polarity:
     """The polarity of one source: as set or, with `auto`, inferred from its first pictures.
 
-    inverted: whether pictures are to be turned into white-hot. inferred: whether that was found out here.
+    inverted: whether pictures are to be turned into white-hot. inferred: whether that was found out here. told: which
+    it is, and whether that was set, found or is ASSUMED; for the report.
 
     White-hot is assumed until the mean of `evidence` over up to 12 pictures speaks strongly against it: of white-hot
     scenes (MSRS, LLVIP, RoadScene, M3SVD, the samples) none but one of 3,000 pictures does by itself.
@@ -28,7 +29,7 @@ class Polarity:
     def __init__(self, setting: Literal["auto", "white-hot", "black-hot"] = "auto") -> None:
         self.inverted = setting == "black-hot"
         self.inferred = False
-        self._told = f"{setting}, as set" if setting != "auto" else ASSUMED
+        self.told = f"{setting}, as set" if setting != "auto" else ASSUMED
         self._open = setting == "auto"
         self._found: list[float] = []
         self._last_ns: int | None = None
@@ -48,13 +49,8 @@ class Polarity:
             mean = float(np.mean(self._found))
             self.inverted = self.inferred = mean < -_STRONG
             if abs(mean) > _STRONG:
-                self._told = "black-hot, found" if self.inverted else "white-hot, found"
+                self.told = "black-hot, found" if self.inverted else "white-hot, found"
         self._open = False
-
-    @property
-    def told(self) -> str:
-        """Which it is, and whether that was set, found or is ASSUMED; for the report."""
-        return self._told
 
 
 def evidence(infrared: Pixels) -> float:

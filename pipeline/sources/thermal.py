@@ -32,19 +32,15 @@ class ThermalMapper:
         self._fixed = config.range is not None
         self._percentiles = config.percentiles
         self._smoothing_ns = config.smoothing_s * 1e9
-        self._range: tuple[float, float] | None = config.range
-        self._time_ns = 0
-
-    @property
-    def range(self) -> tuple[float, float] | None:
+        self.range: tuple[float, float] | None = config.range
         """[low, high] in raw counts as used for the last frame; None before the first, unless it is fixed."""
-        return self._range
+        self._time_ns = 0
 
     def map(self, raw: npt.NDArray[np.generic], time_ns: int) -> Pixels:
         """raw: (H, W) of any integer or float type, NaN taken as coldest. Returns (H, W) uint8."""
         if not self._fixed:
             self._follow(raw, time_ns)
-        low, high = self._range or (0.0, 1.0)
+        low, high = self.range or (0.0, 1.0)
         # A frame without contrast comes out mid-grey instead of dividing by zero.
         least = 1.0 if np.issubdtype(raw.dtype, np.integer) else 1e-6 * max(abs(low), abs(high), 1.0)
         if high - low < least:
@@ -65,12 +61,12 @@ class ThermalMapper:
         if now is None:
             return
         elapsed = time_ns - self._time_ns
-        if self._range is None or elapsed < -_RESTART_NS or self._smoothing_ns == 0:
-            self._range = now
+        if self.range is None or elapsed < -_RESTART_NS or self._smoothing_ns == 0:
+            self.range = now
         else:
             gain = -math.expm1(-max(0, elapsed) / self._smoothing_ns)
-            low, high = self._range
-            self._range = low + gain * (now[0] - low), high + gain * (now[1] - high)
+            low, high = self.range
+            self.range = low + gain * (now[0] - low), high + gain * (now[1] - high)
         self._time_ns = time_ns
 
     def _measure(self, raw: npt.NDArray[np.generic]) -> tuple[float, float] | None:

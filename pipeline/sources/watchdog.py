@@ -5,34 +5,19 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Protocol
 
 from ..core.frames import Frame
 from ..core.health import Health
 from ..core.memory import give_back
 from ..errors import InputError
-from .base import SourceHealth, SourceInfo
+from .base import SourceHealth
+from .live import LiveSource
 
 FIRST_PAUSE_S = 0.25
 LONGEST_PAUSE_S = 5.0
 """Each pause is twice the one before, up to this; a frame brings it back to the first."""
 _LINES_KEPT = 20
 _PERIODS = 5
-
-
-class Connection(Protocol):
-    """What LiveSource is: one opening of a camera or stream."""
-
-    info: SourceInfo
-    health: SourceHealth
-
-    def take(self, patience_s: float | None = None) -> Frame | None:
-        """The next frame, None at the end. TimeoutError when none comes within `patience_s` seconds."""
-        ...
-
-    def close(self) -> None:
-        """Release it. From any thread."""
-        ...
 
 
 class WatchedSource:
@@ -42,7 +27,7 @@ class WatchedSource:
     the camera go to `run`. Losses are one line of the warnings, however many there were.
     """
 
-    def __init__(self, first: Connection, reopen: Callable[[], Connection], stall_s: float, run: Health) -> None:
+    def __init__(self, first: LiveSource, reopen: Callable[[], LiveSource], stall_s: float, run: Health) -> None:
         """first: already open. reopen: opens the same source again; may take long and may raise InputError.
         stall_s: silence after which a source counts as dead, at least five periods of its nominal rate.
         """
@@ -140,15 +125,15 @@ class WatchedSource:
 class _Attempt:
     """One opening in a thread of its own, so that nobody has to wait for it to give up."""
 
-    def __init__(self, open_it: Callable[[], Connection]) -> None:
+    def __init__(self, open_it: Callable[[], LiveSource]) -> None:
         self._open_it = open_it
         self._done = threading.Event()
         self._lock = threading.Lock()
-        self._source: Connection | None = None
+        self._source: LiveSource | None = None
         self._abandoned = False
         threading.Thread(target=self._run, name="reconnecting", daemon=True).start()
 
-    def wait(self, closed: threading.Event) -> Connection | None:
+    def wait(self, closed: threading.Event) -> LiveSource | None:
         """The source, None when it could not be opened or `closed` was set meanwhile."""
         while not self._done.wait(0.05):
             if closed.is_set():

@@ -58,15 +58,13 @@ class SyncStats:
     tolerance_ms: float
 
 
+@dataclass(slots=True, eq=False)
 class _Held:
     """An infrared frame with its corrected time."""
 
-    __slots__ = ("frame", "time_ns", "used")
-
-    def __init__(self, frame: Frame, time_ns: int) -> None:
-        self.frame = frame
-        self.time_ns = time_ns
-        self.used = False
+    frame: Frame
+    time_ns: int
+    used: bool = False
 
 
 class Synchronizer:
@@ -77,8 +75,8 @@ class Synchronizer:
     tolerance_ns: largest |skew|; None: 0.55 of the slower camera's period, each period the median of the last 65
         intervals (the shortest one before 5 were seen, 1/9 s before any).
     live: frames cannot be waited for. A visible frame goes out as soon as the last infrared frame is nearer than the
-        next one is expected to be, or when `expire` finds it has waited `wait_ns` since its arrival (None: a period of
-        the slower camera, and as long as infrared takes longer to arrive than visible, up to a second); from then
+        next one is expected to be, or when `expire` finds it has waited since its arrival for a period of the
+        slower camera, and as long as infrared takes longer to arrive than visible, up to a second; from then
         on, until infrared comes again, frames go out at once. Once the next visible frame is overdue by half a period
         (see Rhythm), the newest infrared frame goes out alone, as `FramePair.led_by` says, and so does every later
         one until visible frames come again; those of a time that infrared has shown are dropped as late. Where no
@@ -97,14 +95,13 @@ class Synchronizer:
         drift_ppm: float = 0.0,
         tolerance_ns: int | None = None,
         live: bool = False,
-        wait_ns: int | None = None,
         doubts: Doubts | None = None,
         unused: int = 0,
     ) -> None:
         if tolerance_ns is not None and tolerance_ns < 0:
             raise ValueError(f"tolerance_ns must not be negative, not {tolerance_ns}")
         self._offset_ns, self._drift = offset_ns, drift_ppm * 1e-6
-        self._tolerance_ns, self._wait_ns, self._live = tolerance_ns, wait_ns, live
+        self._tolerance_ns, self._live = tolerance_ns, live
         self._waiting: deque[Frame] = deque()
         self._held: deque[_Held] = deque()
         self._rates: dict[Camera, Rhythm] = {"visible": Rhythm(), "infrared": Rhythm()}
@@ -229,7 +226,7 @@ class Synchronizer:
         """Live: let go of visible frames that have waited too long. `now_ns` as Frame.arrival_ns, CLOCK_MONOTONIC."""
         pairs: list[FramePair] = []
         if self._live:
-            wait = self._period_ns + self._lag_ns if self._wait_ns is None else self._wait_ns
+            wait = self._period_ns + self._lag_ns
             while self._waiting and now_ns - self._waiting[0].arrival_ns >= wait:
                 self._stalled = True
                 pairs.append(self._emit())

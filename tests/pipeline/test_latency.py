@@ -123,9 +123,6 @@ def test_the_frame_log_keeps_what_each_frame_has() -> None:
     recorder.add("fuse", 1_000_000, 0)
     recorder.add("fuse", 2_000_000, 2)
     recorder.add("write", 3_000_000, 2)
-    assert recorder.frame(0) == {"fuse_ms": 1}
-    assert recorder.frame(2) == {"fuse_ms": 2, "write_ms": 3}
-    assert recorder.frame(1) == recorder.frame(99) == recorder.frame(-1) == {}
     assert recorder.as_dict()["frame_latencies"] == [
         {"frame": 0, "fuse_ms": 1},
         {"frame": 1},
@@ -136,7 +133,6 @@ def test_the_frame_log_keeps_what_each_frame_has() -> None:
 def test_without_the_log_there_are_no_frames() -> None:
     recorder = LatencyRecorder()
     recorder.add("fuse", 1, 0)
-    assert recorder.frame(0) == {}
     assert "frame_latencies" not in recorder.as_dict()
 
 

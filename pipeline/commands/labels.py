@@ -60,9 +60,11 @@ def labels(
 ) -> None:
     """Turn the detections of a run into labels for training tools and trackers' evaluation.
 
-    coco: a data set with scores, as pycocotools reads it. yolo: images/, labels/ and data.yaml, as Ultralytics trains
-    on them. mot: MOTChallenge's frame, id, left, top, width, height, score, all counted from 1; needs a run with
-    --track. Boxes that a track only predicts are in mot alone.
+    coco: a data set with scores, as pycocotools reads it. yolo: images/, labels/
+    and data.yaml, as Ultralytics trains on them. mot: MOTChallenge's frame, id,
+    left, top, width, height, score, all counted from 1; needs a run with --track.
+    Boxes that a track only predicts are in mot alone, those without a track in
+    the others alone.
 
     [bold]Examples[/bold]
 
@@ -83,7 +85,7 @@ def labels(
         raise InputError(f"{lines}: no fused video or folder is beside it; name it with --images")
     else:
         (write_coco if to is Form.COCO else write_yolo)(run, out, source)
-    boxes = sum(len(list(run.boxes(frame, predicted=to is Form.MOT))) for frame in run.frames)
+    boxes = sum(len(list(run.boxes(frame, tracked=to is Form.MOT))) for frame in run.frames)
     told = f"{len(run.frames)} frames, {boxes} boxes of {', '.join(run.classes) or 'no class'}"
     Terminal(emoji=False).print(f"wrote {markup(str(out))}: {markup(told)}", soft_wrap=True, highlight=False)
 
@@ -96,9 +98,9 @@ class Run:
     classes: list[str]
     frames: list[dict[str, Any]] = field(default_factory=list)
 
-    def boxes(self, frame: dict[str, Any], predicted: bool = False) -> Iterator[dict[str, Any]]:
-        """The detections of a frame; predicted: also where a track only tells where the object should be."""
-        return (found for found in frame["detections"] if predicted or not found.get("coasted"))
+    def boxes(self, frame: dict[str, Any], tracked: bool = False) -> Iterator[dict[str, Any]]:
+        """What was found in a frame; tracked: what has a number, found or predicted, in place of it."""
+        return (found for found in frame["detections"] if ("track" in found if tracked else not found.get("coasted")))
 
     def name(self, frame: dict[str, Any]) -> str:
         """The file name of a frame's image: its own in folders, else the run's with the frame's number."""
@@ -294,10 +296,10 @@ def write_mot(run: Run, out: Path) -> None:
 
     rows = []
     for frame in run.frames:
-        for found in run.boxes(frame, predicted=True):
-            if "track" not in found:
-                raise InputError(f"{run.path}: its detections have no tracks: run with --track")
+        for found in run.boxes(frame, tracked=True):
             left, top, right, bottom = found["box"]
             place = f"{left + 1:.1f},{top + 1:.1f},{right - left:.1f},{bottom - top:.1f}"
             rows.append(f"{frame['frame'] + 1},{found['track']},{place},{found['score']:.4f},-1,-1,-1\n")
+    if not rows and any(frame["detections"] for frame in run.frames):
+        raise InputError(f"{run.path}: its detections have no tracks: run with --track")
     write_atomic(out, "".join(rows).encode(), InputError)

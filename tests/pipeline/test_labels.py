@@ -93,6 +93,8 @@ def test_yolo_is_read_by_ultralytics(video: Path, tmp_path: Path) -> None:
 
 
 def test_mot_counts_from_one_and_has_what_tracks_predict(video: Path, tmp_path: Path) -> None:
+    new = {"class": "car", "score": 0.8, "box": [1.0, 2.0, 3.0, 4.0]}  # numbered from its second frame on
+    video.write_text("\n".join([line(0, FOUND), line(1, [new]), line(2, FOUND[:1])]) + "\n")
     run(video, "--to", "mot", "-o", tmp_path / "t.txt")
     rows = np.loadtxt(tmp_path / "t.txt", delimiter=",")
     assert rows[:, :2].tolist() == [[1, 4], [1, 7], [1, 9], [3, 4]]

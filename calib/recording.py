@@ -121,7 +121,8 @@ def open_recording(path: Path) -> tuple[Any, Callable[[bytes, str], Any]]:
         bag = (Reader1 if path.suffix.lower() == ".bag" else Reader2)(path)
         bag.open()
     except Exception as error:  # of damaged files whatever the reader trips over
-        raise ValueError(f"cannot be read as a ROS recording: {told(error)}") from error
+        mend = {".mcap": "; `mcap recover` may mend it", ".bag": "; `rosbag reindex` may mend it"}.get(path.suffix, "")
+        raise ValueError(f"cannot be read as a ROS recording: {told(error)}{mend}") from error
     if isinstance(bag, Reader2):
         return bag, get_typestore(Stores.ROS2_HUMBLE).deserialize_cdr
     types = get_typestore(Stores.ROS1_NOETIC)

@@ -40,7 +40,6 @@ _SOON_S, _LATE_S = 0.25, 5.0  # between attempts to connect
 _END_S = 2.0  # for the last frames to go out
 _REASONS = {
     "ConnectionRefusedError": "nothing listens there",
-    "ProtocolNotFoundError": "this FFmpeg was built without it: use rtsp, rtmp, udp or tcp",
     "ExitError": f"no answer within {_ANSWER_S:g} s",
     "TimeoutError": f"no answer within {_ANSWER_S:g} s",
     "BrokenPipeError": "the receiver is gone",
@@ -78,14 +77,17 @@ class NetworkSink:
         self._rate = rate.limit_denominator(1001) if rate else Fraction(25)
         self._waiting: deque[tuple[Pixels, int]] = deque()
         self._changed = threading.Condition()
-        self._ending = False
+        self._ending = self._unable = False
         self._dropped = 0
         self._pace = Pace()
         self._thread: threading.Thread | None = None
         self._relay: subprocess.Popen[bytes] | None = None
 
     def write(self, result: Result) -> None:
-        """Leave a frame for the thread that sends: `result.image`, (H, W, 3) uint8 RGB."""
+        """Leave a frame for the thread that sends: `result.image`, (H, W, 3) uint8 RGB. Raises InputError for a kind
+        of address that this FFmpeg cannot send to."""
+        if self._unable:
+            raise InputError(f"{self._shown}: PyAV's FFmpeg was built without it: use rtsp, rtmp, udp or tcp")
         if self._thread is None:
             self._thread = threading.Thread(target=self._send_all, name="network output", daemon=True)
             self._thread.start()
@@ -192,6 +194,9 @@ class NetworkSink:
 
     def _tell(self, said: str) -> None:
         name, _, reason = said.partition(" ")
+        if name == "ProtocolNotFoundError":
+            self._unable = True
+            return
         why = _REASONS.get(name) or redact(reason)
         line = f"{self._shown}: not sent: {why}; it is tried again"
         if line not in self.health.urgent:

@@ -215,3 +215,13 @@ def test_files_and_addresses_of_outputs_are_told_apart() -> None:
     assert OutputConfig.model_validate({"out": "rtsp://host/a"}).out is None
     with pytest.raises(ValueError, match="one file or folder"):
         OutputConfig.model_validate({"out": ["a.mp4", "b.mp4"]})
+
+
+def test_an_address_that_this_ffmpeg_cannot_send_to_ends_the_output() -> None:
+    sink = NetworkSink(f"srt://127.0.0.1:{free_port()}", OutputConfig(), Fraction(25))
+    try:
+        with pytest.raises(InputError, match=r"^srt://.*built without it: use rtsp, rtmp, udp or tcp$"):
+            send_until(sink, lambda: bool(sink.health.urgent))
+            pytest.skip("this FFmpeg has SRT")
+    finally:
+        sink.close(complete=False)

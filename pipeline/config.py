@@ -124,6 +124,14 @@ class SourceConfig(_Section):
             raise ValueError(f"give a source, or a mapping with `source` and its settings, not {value!r}")
         return value or {}
 
+    @field_validator("vis")
+    @classmethod
+    def _no_infrared(cls, vis: SideConfig) -> SideConfig:
+        given = [name for name in ("kelvin", "polarity", "preset") if getattr(vis, name) not in (None, "auto")]
+        if given:
+            raise ValueError(f"{', '.join(given)}: of infrared; give it under ir, or leave it out")
+        return vis
+
     def side(self, camera: Camera) -> SideConfig:
         """The settings of one camera."""
         return self.vis if camera == "visible" else self.ir

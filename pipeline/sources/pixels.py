@@ -67,6 +67,10 @@ class PixelReader:
         twofold = not self._visible and is_twofold(frame, self._side)
         if twofold and (counts := self._counts(frame)) is not None:
             return counts
+        if self._side.preset is not None:
+            self._say(
+                "preset", f"has no 16-bit temperatures below its picture: preset {self._side.preset} changes nothing"
+            )
         if self._visible and is_hdr(frame):
             return self._from_hdr(frame)
         if not self._visible and self._side.channel is None and not twofold:

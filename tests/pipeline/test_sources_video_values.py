@@ -162,6 +162,11 @@ def test_of_two_pictures_in_one_frame_one_is_used(tmp_path, codec, settings, use
     assert len(warnings) == (used is not None)
 
 
+def test_a_preset_of_another_camera_is_said(tmp_path):
+    path = write_video(tmp_path / "a.mp4", [0], pictures=[CORNERS])
+    assert "preset p2pro changes nothing" in " ".join(first(path, "infrared", ir={"preset": "p2pro"})[1])
+
+
 @pytest.mark.parametrize("layout", ["gray16le", "gbrp16le"])
 def test_a_visible_video_of_12_bits_in_16_is_not_black(tmp_path, layout):
     deep = CORNERS.astype(np.uint16) * 16

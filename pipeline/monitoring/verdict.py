@@ -72,7 +72,7 @@ class Verdict:
         if state not in _STATES:
             return None
         level: Level = "bad" if state in ("lost", "frozen") else "warn"
-        told = _STATES[state].format(health.last_frame_age_s(camera) or 0.0)
+        told = _STATES[state].format(max(health.last_frame_age_s(camera) or 0.0, 1.0))
         return Trouble(level, f"{camera} camera {state}: {told}" if level == "bad" else f"{camera} camera: {told}")
 
     def _lately(self) -> tuple[float, dict[str, int]]:

@@ -24,6 +24,8 @@ from .recording import Recording
 if TYPE_CHECKING:
     from .jsonl import Line
 
+FUSED = "/fused/image/compressed"
+"""The topic of the pictures that a run gives."""
 _EVERY_NS = 1_000_000_000  # calibration, which players look for near where they begin, and latencies
 
 
@@ -115,7 +117,7 @@ class McapSink(Recording):
 
     def _record_fused(self, shot: Shot) -> bool:
         line = cast("Line", shot.line)
-        if not self._add("/fused/image/compressed", self._messages.picture(shot.image, shot.utc_ns, "visible"), shot):
+        if not self._add(FUSED, self._messages.picture(shot.image, shot.utc_ns, "visible"), shot):
             return False
         self._add("/fused/boxes", self._messages.boxes(line, shot.utc_ns), shot)
         self._add("/fused/figures", self._messages.figures(line, shot.utc_ns), shot)

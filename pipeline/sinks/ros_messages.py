@@ -46,6 +46,11 @@ def packed(message: Any) -> bytes:
     return bytes(_TYPES.serialize_cdr(message, message.__msgtype__))
 
 
+def encoded(message: bytes) -> bytes:
+    """The JPEG, or the like, in a packed CompressedImage."""
+    return bytes(_TYPES.deserialize_cdr(message, "sensor_msgs/msg/CompressedImage").data)  # type: ignore[attr-defined]
+
+
 def definition(kind: str) -> str:
     """A message's definition, with those that it is made of."""
     return str(_TYPES.generate_msgdef(kind, ros_version=2)[0])

@@ -156,6 +156,7 @@ def test_a_stalled_stream_is_not_shown_as_well(cameras, run, browser, photograph
     try:
         eventually(browser, "staleness is told", lambda b: b.execute_script(DIMMED) and text(b, "stale"))
         eventually(browser, "trouble is told", lambda b: status(b)[:2] == ("bad", "trouble") and status(b)[2])
+        eventually(browser, "the age grows", lambda b: float(text(b, "age")) > 1000)
         before = shown(browser)
         photograph("stalled")
     finally:
@@ -307,6 +308,8 @@ def test_a_run_watched_to_its_end(run, browser, photograph):
     eventually(
         browser, "the end is told", lambda b: text(b, "stale") == "run ended" and status(b)[:2] == ("ended", "ended")
     )
+    for name in ("recording", "fps", "age", "switches"):
+        assert not browser.find_element("id", name).is_displayed(), name  # of the past
     photograph("ended")
     assert (
         [line for line in run.log if line["event"] == "switch"]

@@ -315,3 +315,50 @@ def test_a_package_that_is_missing_is_one_line(tmp_path: Path, name: str, monkey
         sink(tmp_path / "drive.mcap")
     said = f"--record {tmp_path}/drive.mcap: MCAP needs other packages: pip install 'mcap>=1.6' 'rosbags>=0.11'"
     assert str(told.value) == said and not (tmp_path / "drive.mcap").exists()
+
+
+def test_the_page_lists_it_hands_it_out_and_plays_it_while_it_is_written(tmp_path: Path) -> None:
+    import json
+    import urllib.error
+    import urllib.request
+
+    from fusecam.pipeline.monitoring.address import Address
+    from fusecam.pipeline.monitoring.page.server import PageServer
+
+    from .watching import run_view
+
+    path = tmp_path / "a drive.mcap"
+    (tmp_path / "other.mcap").write_bytes(b"of somebody else")
+    recording = sink(path)
+    for k in range(12):
+        recording.write(result(k, picture(index=k), time_ns=k * S // 20))
+    view = run_view()
+    view.recorded_at = path
+    server = PageServer(Address("127.0.0.1", 0), None, view, print)
+    url = f"http://{server.address}"
+
+    def read(place: str) -> bytes:
+        with urllib.request.urlopen(url + place, timeout=20) as answer:
+            return bytes(answer.read())
+
+    def parts(place: str) -> list[bytes]:
+        return read(place).split(b"--picture\r\n")[1:]
+
+    try:
+        until = time.monotonic() + 10
+        while len(parts("/replay?from=0.3")) < 3 and time.monotonic() < until:
+            time.sleep(0.1)  # chunks are written every second
+            recording.write(result(12, picture(index=12), time_ns=12 * S // 20))
+        recording.close(complete=True)
+        ((name, size),) = json.loads(read("/recordings"))
+        assert (name, size) == ("a drive.mcap", path.stat().st_size)
+        assert read("/recordings/a%20drive.mcap") == path.read_bytes()
+        began = time.monotonic()
+        played = parts("/replay?from=0.3")
+        assert 0.25 < time.monotonic() - began < 10  # as it happened
+        assert len(played) >= 6 and all(b"\xff\xd8" in part[:80] and b"image/jpeg" in part[:40] for part in played)
+        for place, status in (("/recordings/other.mcap", 404), ("/replay?from=-1", 400), ("/replay?from=nan", 400)):
+            with pytest.raises(urllib.error.HTTPError, match=str(status)):
+                read(place)
+    finally:
+        server.close()

@@ -11,7 +11,7 @@ const IN_FLIGHT = 2;
 const RETRY_MS = [500, 1000, 2000, 5000];
 
 const decoder = new TextDecoder();
-const link = { socket: null, ended: false, last: 0, period: 0, troubles: [], age: null };
+const link = { socket: null, ended: false, last: 0, period: 0, troubles: [], age: null, shownFor: 0 };
 let failures = 0;
 let shown = 0; // for tests and the curious: frames drawn since the page was opened
 
@@ -30,6 +30,7 @@ function connect() {
     const state = JSON.parse(message.data);
     link.troubles = state.troubles;
     showState(state);
+    find("age").textContent = link.age === null ? "-" : (link.age + link.shownFor).toFixed(0);
     offer(state);
   };
   socket.onclose = (event) => {

@@ -31,8 +31,6 @@ export function showState(state) {
   find("engine").textContent = `engine ${state.engine}`;
   find("detector").textContent = state.detector ? `detector ${state.detector}` : "";
   find("fps").textContent = state.fps.toFixed(0);
-  const recent = ages.slice(-10).sort((a, b) => a - b);
-  find("age").textContent = recent.length ? recent[recent.length >> 1].toFixed(0) : "-";
   const over = words(state.objects);
   find("objects").hidden = state.detector === null;
   find("objects").replaceChildren(words(nowSeen) || "nothing found", element("small", over && `${over} over the run`));

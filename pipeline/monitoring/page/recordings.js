@@ -6,9 +6,11 @@ let videos = [];
 
 export const playing = () => !find("playback").hidden;
 
-const kind = (name) => (name.startsWith("events/") ? "events" : name.replace(/.*_|\.mp4/g, ""));
+const whole = (name) => !STEM.test(name); // the one file of --record drive.mcap
+const kind = (name) => (name.startsWith("events/") ? "events" : whole(name) ? "fused" : name.replace(/.*_|\.mp4/g, ""));
 
 function begun(name) {
+  if (whole(name)) return name;
   const [, year, month, day, hour, minute, second] = STEM.exec(name);
   return new Date(`${year}-${month}-${day}T${hour}:${minute}:${second}Z`).toLocaleString("sv-SE");
 }
@@ -38,17 +40,28 @@ function list() {
     }),
   );
   find("no-videos").hidden = wanted.length > 0;
+  find("whole").hidden = !wanted.some(([name]) => whole(name));
+  find("whole").firstChild.href = `/recordings/${encodeURIComponent(wanted[0]?.[0])}`;
 }
 
 function play(name) {
+  stop();
   find("playback").hidden = false;
   find("played").textContent = `${kind(name)} of ${begun(name)}`;
+  find("from-where").hidden = find("replay").hidden = !whole(name);
+  find("video").hidden = whole(name);
+  if (whole(name)) return replay();
   find("video").src = `/recordings/${name}`;
   find("video").play().catch(() => {}); // "error" tells of it
 }
 
+function replay() {
+  find("replay").src = `/replay?from=${60 * Number(find("from").value.replace(",", ".")) || 0}&at=${Date.now()}`;
+}
+
 function stop() {
   find("playback").hidden = true;
+  find("replay").removeAttribute("src");
   find("video").removeAttribute("src");
   find("video").load();
 }
@@ -56,6 +69,7 @@ function stop() {
 find("video").addEventListener("error", () => {
   if (playing()) find("played").textContent = "this recording is gone, or this browser cannot play it";
 });
+find("from").addEventListener("change", replay);
 find("recordings").addEventListener("toggle", look);
 find("kind").addEventListener("change", list);
 find("again").addEventListener("click", look);

@@ -66,7 +66,7 @@ class PageServer:
         app = web.Application(middlewares=[guard.middleware], client_max_size=4096)
         add_files(app.router, files(__package__))
         app.router.add_get("/clock", _clock)
-        Recordings(view.recorded).add_to(app.router)
+        Recordings(view.recorded, view.recorded_at).add_to(app.router)
         app.router.add_get("/stream", self._stream)
         app.router.add_post("/switch", self._switch)
         app.router.add_post("/prompt", self._prompt)

@@ -10,6 +10,7 @@ export function judge(link) {
   const connected = link.socket !== null && link.socket.readyState === WebSocket.OPEN;
   const silent = performance.now() - link.last;
   const stale = link.last > 0 && !document.hidden && silent > Math.max(STALE_MS, 2 * link.period);
+  link.shownFor = stale ? silent : 0;
   const troubles = link.ended ? [] : [...link.troubles];
   const say = (level, text) => troubles.unshift({ level, text });
   if (!link.ended) {
@@ -28,6 +29,7 @@ export function judge(link) {
   }
   list(troubles);
   document.body.classList.toggle("old", !connected || stale);
+  document.body.classList.toggle("cut", !connected); // what was last said of the run is of the past
   find("stale").className = link.ended ? "ended" : "bad";
   find("stale").hidden = connected && !stale;
   const waits = link.last ? `no new frame for ${(silent / 1000).toFixed(1)} s` : "no frame yet";

@@ -68,9 +68,8 @@ class PixelReader:
         if twofold and (counts := self._counts(frame)) is not None:
             return counts
         if self._side.preset is not None:
-            self._say(
-                "preset", f"has no 16-bit temperatures below its picture: preset {self._side.preset} changes nothing"
-            )
+            line = f"has no 16-bit temperatures below its picture: preset {self._side.preset} changes nothing"
+            self._health.warn("preset", f"{self._spec}: {line}")
         if self._visible and is_hdr(frame):
             return self._from_hdr(frame)
         if not self._visible and self._side.channel is None and not twofold:

@@ -1,9 +1,10 @@
-"""Reads the calibrations of other tools as rigs: OpenCV's FileStorage, ROS' camera_info, Kalibr's camchain, recordings.
+"""Reads the calibrations of other tools as rigs: of OpenCV, ROS, Kalibr and MATLAB.
 
 OpenCV (YAML, XML or JSON): `K1 D1 K2 D2 R T`, also under the names of its samples and tutorials; image sizes are
 optional; `x2 = R x1 + T`, as `cv2.stereoCalibrate` returns it.
 ROS: a folder with the camera_info files of both cameras of a stereo calibration, rectifications R1, R2, projection P2;
 `x2 = R2ᵀ (R1 x1 + t)`, t = P2[:, 3] / P2[0, 0].
+MATLAB: `stereoParameters` as a struct, see `matlab`.
 Kalibr: `cam0`, `cam1`, ... with resolutions; `T_cn_cnm1` takes points of the camera before to this one.
 
 A folder may also hold OpenCV's `intrinsics` and `extrinsics` files. Which camera is which: by their names (topic,
@@ -23,6 +24,7 @@ import numpy as np
 from ..recording import is_recording
 from ..yaml_file import YamlFileError, read_yaml
 from .kalibr import of_camchain
+from .matlab import as_opencv, read_mat
 from .opencv import of_opencv, storage
 from .pair import GIVE_BOTH, ONE_CAMERA, Foreign, ForeignError, Pair, Size
 from .rig import as_rig
@@ -63,7 +65,7 @@ def _content(path: Path) -> Any:
         raise YamlFileError(f"cannot be read: {e.strerror or e}") from e
     if re.match(rb"\s*(%YAML[: ]1\.[0-9]|<\?xml|<opencv_storage)", head) or b"opencv-matrix" in head:
         return storage(path)
-    data = read_yaml(path)
+    data = read_mat(path) if path.suffix.lower() == ".mat" else read_yaml(path)
     return {str(key): _plain(value) for key, value in data.items()} if isinstance(data, dict) else data
 
 
@@ -96,6 +98,8 @@ def _pair_in(data: Any, stem: str) -> Pair | None:
     first = data.get("first")
     if first is not None and first not in ("visible", "infrared"):
         raise ForeignError(f"first: {first!r} is no camera; give visible or infrared")
+    if "CameraParameters1" in data:
+        data = as_opencv(data)
     if "cam0" in data and isinstance(data["cam0"], dict):
         return of_camchain(data, first)
     if is_camera_info(data):

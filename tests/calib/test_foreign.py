@@ -154,6 +154,42 @@ def test_what_stereo_calibrate_returns_is_the_pose_of_the_file(tmp_path: Path) -
     np.testing.assert_allclose(rig.translation, T, atol=1e-4)
 
 
+def matlab(**more: Any) -> dict[str, Any]:
+    """As toStruct gives it: row vectors, pixels from 1."""
+    cameras = [
+        {
+            "IntrinsicMatrix": (k + np.array([[0, 0, 1], [0, 0, 1], [0, 0, 0]])).T.tolist(),
+            "RadialDistortion": [*d[:2], d[4]],
+            "TangentialDistortion": d[2:4],
+            "ImageSize": size[::-1],
+            "WorldUnits": "millimeters",
+        }
+        for k, d, size in ((K1, D1, VISIBLE), (K2, D2, INFRARED))
+    ]
+    found = {"CameraParameters1": cameras[0], "CameraParameters2": cameras[1], "first": "visible"}
+    return found | {"RotationOfCamera2": R.T.tolist(), "TranslationOfCamera2": (1000 * T).tolist()} | more
+
+
+def test_matlab_as_json_and_mat(tmp_path: Path) -> None:
+    import json
+
+    from scipy.io import savemat
+
+    (tmp_path / "a.json").write_text(json.dumps(matlab()))
+    check(load_rig(tmp_path / "a.json", distance=16.0))
+    savemat(tmp_path / "b.mat", {"stereo": matlab(), "first": "visible"})
+    check(load_rig(tmp_path / "b.mat", distance=16.0))
+    (tmp_path / "c.json").write_text(json.dumps(matlab(TranslationOfCamera2=T.tolist())))  # the default was never set
+    check(load_rig(tmp_path / "c.json", distance=16.0))
+    savemat(tmp_path / "d.mat", {"something": 3})
+    (tmp_path / "e.mat").write_bytes(b"\x89HDF\r\n" * 40)
+    (tmp_path / "f.json").write_text(json.dumps(matlab(CameraParameters2={})))
+    for name, says in (("d.mat", "no struct"), ("e.mat", "cannot be read"), ("f.json", "CameraParameters2 holds no")):
+        with pytest.raises(RigError, match=rf"{says}.*jsonencode\(toStruct\(stereoParams\)\)") as caught:
+            load_rig(tmp_path / name)
+        assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("names", "files", "doubts"),
     [

@@ -1,13 +1,11 @@
-"""Writing and reading the sample clips with PyAV: H.264, exact presentation times, gray or RGB."""
+"""Writing the sample clips with PyAV: H.264, exact presentation times, gray or RGB."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
 import av
-import numpy as np
 
 from fusecam.calib.atomic import AtomicFile
 
@@ -53,13 +51,3 @@ class ClipWriter:
             self._aside.commit()
         else:
             self._aside.discard()
-
-
-def read_clip(path: Path, gray: bool) -> Iterator[tuple[Fraction, Array]]:
-    """Presentation time in seconds and pixels, (h, w) or (h, w, 3) RGB uint8, of each frame in turn."""
-    with av.open(str(path)) as container:
-        stream = container.streams.video[0]
-        for frame in container.decode(stream):
-            assert frame.pts is not None and frame.time_base is not None
-            pixels = frame.to_ndarray(format="gray" if gray else "rgb24")
-            yield frame.pts * Fraction(frame.time_base), np.asarray(pixels)

@@ -1,11 +1,15 @@
 """`fusecam labels`: the detections of a run as COCO, YOLO or MOTChallenge files.
 
-Only typer is imported until it runs.
+What is heavy is imported where it is used.
 """
 
 from __future__ import annotations
 
+import json
+import shutil
+import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -13,6 +17,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ...calib.atomic import naming, write_atomic
+from ...calib.yaml_file import NewerFormatError, refuse_newer
+from ...engines.host.terminal import Terminal, markup
+from ..core.paths import spare
+from ..errors import InputError
 from ..options import place
 
 if TYPE_CHECKING:
@@ -72,10 +81,6 @@ def labels(
 
     fusecam labels fused.jsonl --to yolo -o dataset --images vis.mp4
     """
-    from ...engines.host.terminal import Terminal, markup
-    from ..core.paths import spare
-    from ..errors import InputError
-
     run = read(lines, conf, None if names is None else [name.strip() for name in names.split(",")])
     source = images or run.beside()
     spare(out, (lines, source))
@@ -125,11 +130,7 @@ def read(path: Path, conf: float = 0.0, classes: list[str] | None = None) -> Run
     Raises:
         InputError: what cannot be read, is no line of a run, or holds no detections.
     """
-    import json
-
-    from ...calib.yaml_file import NewerFormatError, refuse_newer
     from ...engines.detection.weights import DETECTOR_NAMES
-    from ..errors import InputError
 
     run, seen = Run(path, classes or []), set()
     try:
@@ -166,7 +167,6 @@ def open_pictures(source: Path, run: Run) -> Source:
         InputError: what is no video or folder, or has not one picture for each line.
     """
     from ..config import SourceConfig
-    from ..errors import InputError
     from ..sources import open_source
 
     opened = open_source(str(source), "visible", SourceConfig())
@@ -185,8 +185,6 @@ def paired(run: Run, opened: Source) -> Iterator[tuple[dict[str, Any], Frame]]:
     Raises:
         InputError: where a line has none.
     """
-    from ..errors import InputError
-
     stem = opened.info.names is not None
     waiting = {Path(run.name(frame)).stem if stem else number: frame for number, frame in enumerate(run.frames)}
     for number, picture in enumerate(opened):
@@ -207,12 +205,6 @@ def write_coco(run: Run, out: Path, source: Path) -> None:
     Raises:
         InputError: see `open_pictures`; what cannot be written.
     """
-    import json
-    from contextlib import closing
-
-    from ...calib.atomic import write_atomic
-    from ..errors import InputError
-
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     with closing(open_pictures(source, run)) as opened:
@@ -245,15 +237,8 @@ def write_yolo(run: Run, out: Path, source: Path) -> None:
     Raises:
         InputError: see `open_pictures`; a folder that is there and not empty; what cannot be written.
     """
-    import shutil
-    import tempfile
-    from contextlib import closing
-
     import cv2
     import yaml
-
-    from ...calib.atomic import naming
-    from ..errors import InputError
 
     with closing(open_pictures(source, run)) as opened, naming(out, InputError):
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -291,9 +276,6 @@ def write_mot(run: Run, out: Path) -> None:
     Raises:
         InputError: detections without tracks; what cannot be written.
     """
-    from ...calib.atomic import write_atomic
-    from ..errors import InputError
-
     rows = []
     for frame in run.frames:
         for found in run.boxes(frame, tracked=True):

@@ -80,14 +80,8 @@ class ClockMapper:
         self._was_right = False
         self._last_mapped: int | None = None
 
-    def map(self, sender_ns: int, arrival_ns: int) -> int:
-        """Capture time in ns on the clock of `arrival_ns`: never after the arrival unless that would repeat or
-        reverse times, strictly increasing from call to call. A sender whose time jumps back starts afresh.
-        """
-        return self.place(self.observe(sender_ns, arrival_ns))
-
     def observe(self, sender_ns: int, arrival_ns: int) -> Seen:
-        """Learn from a frame without mapping it."""
+        """Learn from a frame. A sender whose time jumps back starts afresh."""
         if not self._frames:
             self._paced = sender_ns
         else:
@@ -108,7 +102,10 @@ class ClockMapper:
         return Seen(self._paced, arrival_ns, self._epoch)
 
     def place(self, seen: Seen) -> int:
-        """Capture time of a frame that was observed. Where the sender's time has jumped since: just before that."""
+        """Capture time in ns, on the clock of the arrivals, of a frame that was observed: never after its arrival
+        unless that would repeat or reverse times, strictly increasing from call to call. Where the sender's time has
+        jumped since: just before that.
+        """
         paced = seen.paced if seen.epoch == self._epoch else self._epoch_began - 1
         return self._ordered(min(paced + self._envelope(), seen.arrival))
 

@@ -25,6 +25,18 @@ _PROTOCOLS = {
 }  # fmt: skip
 """What FFmpeg may open for an address: what comes from there can name no file of this machine."""
 SCHEMES = tuple(_PROTOCOLS)
+_REASONS: dict[tuple[type[Exception], ...], str] = {
+    (av.error.HTTPUnauthorizedError,): "asks for a password: write {scheme}://USER:PASSWORD@HOST/PATH",
+    (av.error.HTTPForbiddenError,): "refuses access (403): check the user's rights on the camera",
+    (av.error.HTTPNotFoundError,): "has no such stream (404): check the path in the address",
+    (av.error.HTTPError,): "answers with an error: {said}",
+    (ConnectionRefusedError,): "nothing listens there: check host and port, and that the stream is running",
+    (av.error.ExitError, TimeoutError): "no answer within {timeout_s:g} s: check the address, or raise "
+    "sources.open_timeout_s",
+    (av.error.ProtocolNotFoundError,): "this FFmpeg was built without {scheme}: use rtsp, http, tcp or udp",
+    (av.error.InvalidDataError,): "answers, but not with video: check the path in the address",
+}
+"""The first that fits."""
 _RTSP_READ_S = 0.5
 _GEN_PTS = 0x1  # AVFMT_FLAG_GENPTS
 
@@ -89,22 +101,9 @@ def _open(spec: str, shown: str, camera: Camera, config: SourceConfig, cancelled
 
 def _why_not(error: av.error.FFmpegError, spec: str, timeout_s: float) -> str:
     parts = urlsplit(spec)
-    if isinstance(error, av.error.HTTPUnauthorizedError):
-        return f"asks for a password: write {parts.scheme}://USER:PASSWORD@HOST/PATH"
-    if isinstance(error, av.error.HTTPForbiddenError):
-        return "refuses access (403): check the user's rights on the camera"
-    if isinstance(error, av.error.HTTPNotFoundError):
-        return "has no such stream (404): check the path in the address"
-    if isinstance(error, av.error.HTTPError):
-        return f"answers with an error: {error.strerror}"
-    if isinstance(error, ConnectionRefusedError):
-        return "nothing listens there: check host and port, and that the stream is running"
-    if isinstance(error, av.error.ExitError | TimeoutError):
-        return f"no answer within {timeout_s:g} s: check the address, or raise sources.open_timeout_s"
-    if isinstance(error, av.error.ProtocolNotFoundError):
-        return f"this FFmpeg was built without {parts.scheme}: use rtsp, http, tcp or udp"
-    if isinstance(error, av.error.InvalidDataError):
-        return "answers, but not with video: check the path in the address"
+    for kinds, why in _REASONS.items():
+        if isinstance(error, kinds):
+            return why.format(scheme=parts.scheme, timeout_s=timeout_s, said=error.strerror)
     try:
         socket.getaddrinfo(parts.hostname, None)
     except OSError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,6 @@ import pytest
 import yaml
 
 from fusecam.samples.camera import VISIBLE_RATE, Cameras
-from fusecam.samples.clips import read_clip
 from fusecam.samples.render import SECONDS, load_rig, truth_of
 from fusecam.samples.scene import SCENES
 from fusecam.samples.truth import decode_depth
@@ -31,8 +31,15 @@ def psnr(a: Any, b: Any) -> float:
     return float(10 * np.log10(255**2 / error))
 
 
+def read_clip(path: Path, gray: bool) -> Iterator[Any]:
+    """Pixels of each frame in turn, (h, w) or (h, w, 3) RGB uint8."""
+    with av.open(str(path)) as container:
+        for frame in container.decode(video=0):
+            yield frame.to_ndarray(format="gray" if gray else "rgb24")
+
+
 def frame_of(path: Path, gray: bool, number: int) -> Any:
-    for index, (_, pixels) in enumerate(read_clip(path, gray)):
+    for index, pixels in enumerate(read_clip(path, gray)):
         if index == number:
             return pixels
     raise AssertionError(f"{path.name} has no frame {number}")
@@ -130,7 +137,7 @@ def test_street_lamps_in_the_infrared_clip_stand_where_rig_offset_and_motion_put
     mount = np.array(rig.rotation), np.array(rig.translation)
     bulbs = world.street.lamps - [0, 0.08, 0]
     errors = []
-    for number, (_, image) in enumerate(read_clip(FOLDER / f"{name}_ir.mp4", True)):
+    for number, image in enumerate(read_clip(FOLDER / f"{name}_ir.mp4", True)):
         rotation, translation = world.pose(cameras.infrared_time(number), *mount)
         depth = (bulbs @ rotation.T + translation)[:, 2]
         pixels, _ = cv2.projectPoints(bulbs, cv2.Rodrigues(rotation)[0], translation, matrix, lens)

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from fusecam.samples.clips import read_clip
 from fusecam.samples.render import RIG_FILE, main
+
+from .test_clips import read_clip
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from ...engines.host.options import option, strength
+from ..errors import TrainError
 
 if TYPE_CHECKING:
     from .scenes import Half
@@ -101,7 +102,6 @@ def evaluate(
     """
     from ...engines import EngineError
     from ...engines.host.terminal import Terminal, markup
-    from ..errors import TrainError
     from .evaluate import default_workers
     from .settings import Settings
 
@@ -159,8 +159,6 @@ def evaluate(
 
 def _check(settings: Settings, detect: bool, video: bool) -> None:
     """Raise TrainError for options that do not go together."""
-    from ..errors import TrainError
-
     of_detection = {
         "--hazy": settings.hazy,
         "--hazy-fused": settings.hazy_fused,
@@ -194,8 +192,6 @@ def _given(options: Mapping[str, object]) -> str | None:
 
 
 def _methods(given: list[str]) -> dict[str, Path]:
-    from ..errors import TrainError
-
     methods: dict[str, Path] = {}
     for text in given:
         name, equals, folder = text.partition("=")
@@ -210,8 +206,6 @@ def _methods(given: list[str]) -> dict[str, Path]:
 
 
 def _detectors(given: list[str]) -> dict[str, Path]:
-    from ..errors import TrainError
-
     detectors: dict[str, Path] = {}
     for text in given:
         row, equals, weights = text.partition("=")
@@ -226,8 +220,6 @@ def _detectors(given: list[str]) -> dict[str, Path]:
 
 
 def _half(text: str | None) -> Half | None:
-    from ..errors import TrainError
-
     if text not in (None, "select", "report"):
         raise TrainError(f"--half {text}: give select or report")
     return cast("Half | None", text)

@@ -187,8 +187,8 @@ def points(
     """Calibrate from points picked by hand, as a last resort: a homography.
 
     Pick the same distant places in both cameras, eight or more, near the corners
-    too: in a browser, on the page whose address is printed, or in a CSV. The first
-    pixel is (0, 0).
+    too: in a browser, on the page whose address is printed, or in a CSV, where
+    the first pixel is (0, 0).
     """
     from ...engines.host.terminal import Terminal
     from .points import Order, calibrate_points

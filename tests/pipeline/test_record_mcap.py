@@ -131,7 +131,7 @@ def test_rosbags_reads_all_on_one_clock(drive: tuple[Path, int]) -> None:
         stamps.setdefault(topic, []).append(at)
         boxes = message if topic == "/fused/boxes" else boxes
         figures = message if topic == "/fused/figures" else figures
-        latencies = message if topic == "/fused/latencies" else latencies
+        latencies = latencies or message if topic == "/fused/latencies" else latencies  # those of the last two seconds
     visible, fused, infrared = (
         stamps[topic] for topic in ("/visible/image_raw/compressed", "/fused/image/compressed", "/infrared/image_raw")
     )

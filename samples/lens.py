@@ -51,7 +51,8 @@ class Lens:
         columns = (np.arange(width * fine) + 0.5) / fine - 0.5
         rows = (np.arange(height * fine) + 0.5) / fine - 0.5
         grid = np.stack(np.meshgrid(columns, rows), axis=-1).reshape(-1, 1, 2)
-        rays = cv2.undistortPoints(grid, self._matrix, self._distortion, criteria=_PRECISE)
+        undistort = getattr(cv2, "undistortPointsIter", cv2.undistortPoints)  # its name before OpenCV 5
+        rays = undistort(grid, self._matrix, self._distortion, R=None, P=None, criteria=_PRECISE)
         return np.asarray(rays).reshape(height * fine, width * fine, 2)
 
     def expose(self, buffer: Array) -> Array:

@@ -1,69 +1,169 @@
-"""The loops of `pointwise`, compiled by numba for this processor, kept in the signed store, run by several threads."""
+"""The loops of `pointwise`, compiled for this processor once, kept in the signed store, run by several threads.
+
+numba compiles them, see `loops`. It is not imported where they are in the store: with LLVM it takes 120 MiB.
+"""
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache
 from importlib import import_module
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
+
 from ..build import store
+from ..host import devices, machine_code
 from ..networks import realtime_constants
 from . import pointwise, pointwise_rows
 
-PARTS = ("between", "stretched", "bytes_of", "apart", "corrected")
-"""Functions of `pointwise_rows`, which those of `pointwise` call."""
-OPTIONS: dict[str, Any] = {"nogil": True, "fastmath": True, "error_model": "numpy"}
-CHECKED = 2000
-"""Pairs of arrays that LLVM may compare at run time for overlap; with its own 8 the loops here are not vectorised."""
 BANDS = 4
 """Parts of a frame for each processor, so that one that is disturbed does less."""
+Argument = type | tuple[type, int]
+"""A number's type, or that of an array's elements and its dimensions."""
+LENGTH = np.int64
+ROWS: tuple[Argument, ...] = (LENGTH, LENGTH)
+COLOUR, GREY, PLANES = (np.uint8, 3), (np.uint8, 2), (np.float32, 3)
+ROOM, PIXELS, WHOLE, SUMS = (np.float32, 2), (np.uint8, 2), (np.float32, 1), (np.float64, 2)
+SUFFIX = ".o"
+_lock = threading.Lock()
 
 
 def missing() -> str | None:
-    """Why nothing can be compiled here, None if it can."""
+    """Why loops can be neither found nor compiled here, None if they can."""
+    if any(kept(larger) for larger in (False, True)):
+        return None
+    return _unusable()
+
+
+@cache
+def _unusable() -> str | None:
+    """Asked in another process, which takes with it what was imported; where torch is, that is no matter."""
     try:
-        import_module("numba")
+        if "torch" in sys.modules:
+            import_module("numba")
+            return None
+        command, path = [sys.executable, "-P", "-c", "import numba"], os.pathsep.join(sys.path)
+        ran = subprocess.run(
+            command, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True, errors="replace"
+        )
+        said = ran.stderr.strip().rpartition("\n")[2] if ran.returncode else None
     except Exception as e:  # of a numba that does not fit NumPy or Python, any
-        return f"numba cannot be imported: {' '.join(str(e).split())[:200]}"
-    return None
+        said = str(e)
+    return None if said is None else f"numba cannot be imported: {' '.join(said.split())[:200]}"
 
 
 def made_of() -> dict[str, str]:
     """What compiled loops depend on beside their source, as part of a key of the store."""
-    return {"numba": version("numba"), "llvmlite": version("llvmlite"), "numpy": version("numpy")}
+
+    def installed(package: str) -> str:
+        try:
+            return version(package)
+        except PackageNotFoundError:
+            return ""
+
+    return {package: installed(package) for package in ("numba", "llvmlite")}
+
+
+class Loop:
+    """A compiled function of `pointwise`."""
+
+    def __init__(self, code: bytes, name: str, arguments: tuple[Argument, ...]) -> None:
+        """code: of `loops`. name, arguments: the function's. Raises what `machine_code.load` does."""
+        self._name, self._arguments = name, arguments
+        kinds: list[Any] = []
+        for each in arguments:
+            if isinstance(each, tuple):
+                kinds += [ctypes.c_void_p, *[ctypes.c_int64] * each[1]]
+            else:
+                kinds.append(np.ctypeslib.as_ctypes_type(each))
+        if sys.platform == "linux" and platform.machine() == "x86_64":
+            address = machine_code.load(code, name)
+        else:
+            from .loops import load
+
+            address = load(code, name)
+        self._call = ctypes.CFUNCTYPE(None, *kinds)(address)
+
+    def of(self, *last: Any) -> Callable[..., None]:
+        """The function with its last arguments given, taking the others. Raises TypeError for others than its own."""
+        count = len(self._arguments) - len(last)
+        first, given = self._arguments[:count], self._flat(self._arguments[count:], last)
+
+        def call(*arguments: Any, alive: object = last) -> None:
+            self._call(*self._flat(first, arguments), *given)
+
+        return call
+
+    def _flat(self, wanted: tuple[Argument, ...], given: tuple[Any, ...]) -> list[Any]:
+        """Of an array its address and lengths."""
+        flat: list[Any] = []
+        for kind, each in zip(wanted, given, strict=True):
+            if isinstance(kind, tuple):
+                if each.dtype != kind[0] or each.ndim != kind[1] or not each.flags.c_contiguous:
+                    raise TypeError(f"{self._name}: {each.dtype}, {each.ndim} dimensions, where {kind} are due")
+                flat.append(each.__array_interface__["data"][0])
+                flat.extend(each.shape)
+            else:
+                flat.append(each)
+        return flat
+
+
+def _arguments(larger: bool) -> dict[str, tuple[Argument, ...]]:
+    working = PLANES if larger else COLOUR
+    loops: dict[str, tuple[Argument, ...]] = {
+        "neighbours": (GREY, (np.uint32, 2)),
+        "sample": (*ROWS, (np.int32, 1), (np.int32, 1), (np.int32, 2), COLOUR, GREY),
+        "gridded": (*ROWS, ROOM, working, np.float32, LENGTH, np.float32, PLANES),
+        "restore": (*ROWS, ROOM, PIXELS, working, np.float32, PLANES, LENGTH, WHOLE, LENGTH, PLANES, PLANES, COLOUR),
+    }
+    if larger:
+        frames = GREY, GREY, GREY
+        loops["reduced"] = (*ROWS, (np.uint16, 1), *frames, LENGTH, PLANES, SUMS)
+        loops["enlarged"] = (
+            *(*ROWS, ROOM, PIXELS, COLOUR, GREY, GREY, PLANES, PLANES, PLANES, WHOLE, LENGTH, COLOUR, COLOUR, COLOUR),
+        )
+    else:
+        loops["parted"] = (*ROWS, COLOUR, GREY, GREY, COLOUR, SUMS)
+        loops["composed"] = (*ROWS, ROOM, PIXELS, COLOUR, PLANES, PLANES, COLOUR, COLOUR)
+    return loops
+
+
+def compiled(larger: bool) -> SimpleNamespace:
+    """The functions of `pointwise` as `Loop`s: from the store, or compiled now, in some seconds. larger: those for
+    frames that are reduced before they are worked on; otherwise those for frames that are not.
+    """
+    with _lock:  # whoever asks meanwhile waits, and compiles nothing
+        return _compiled(larger)
 
 
 @cache
-def compiled(larger: bool) -> SimpleNamespace:
-    """The functions of `pointwise`, compiled: from the store, or now, in some seconds. larger: those for frames
-    that are reduced before they are worked on; otherwise those for frames that are not.
-    """
-    import numba
-    from llvmlite import binding as llvm
-
-    key = _key(larger)
+def _compiled(larger: bool) -> SimpleNamespace:
+    arguments, key = _arguments(larger), _key(larger)
     found = store.find(key)
-    llvm.set_option("", f"-runtime-memory-check-threshold={CHECKED}")
-    # numba keeps what it compiles as files that it runs unseen: they lie where only this user comes, and only for now
-    before = numba.config.CACHE_DIR
-    with TemporaryDirectory(prefix="fusecam-") as folder:
-        numba.config.CACHE_DIR = folder
-        try:
-            functions, files = _functions(_signatures(larger), found.files if found else {})
-        finally:
-            numba.config.CACHE_DIR = before
-    if found is None or files != found.files:
+    if found is None:
+        from .loops import machine_code_of
+
+        files = {name + SUFFIX: code for name, code in machine_code_of(arguments).items()}
         store.keep(key, lambda into: _written(files, into))
-    return functions
+    else:
+        files = found.files
+    return SimpleNamespace(**{name: Loop(files[name + SUFFIX], name, each) for name, each in arguments.items()})
+
+
+def begin(larger: bool) -> None:
+    """Have `compiled` begin in a thread; what hinders it is said to whoever asks for its result."""
+    ThreadPoolExecutor(1, thread_name_prefix="fusecam-loops").submit(compiled, larger)
 
 
 def kept(larger: bool) -> bool:
@@ -72,64 +172,11 @@ def kept(larger: bool) -> bool:
 
 
 def _key(larger: bool) -> dict[str, str]:
-    from llvmlite import binding as llvm
-
-    cpu = f"{llvm.get_host_cpu_name()} {llvm.get_host_cpu_features().flatten()}"
-    source = store.digest_of(Path(module.__file__ or "") for module in (pointwise, pointwise_rows, realtime_constants))
+    cpu = f"{devices.cpuinfo().get('model name', platform.processor())} {' '.join(sorted(devices.features()))}"
+    modules = (Path(module.__file__ or "") for module in (pointwise, pointwise_rows, realtime_constants))
+    source = store.digest_of((*modules, Path(__file__).with_name("loops.py"), Path(__file__)))
     shape = "larger" if larger else "as they are"
-    return made_of() | {"loops": source, "shape": shape, "python": platform.python_version(), "device": cpu}
-
-
-def _functions(wanted: dict[str, tuple[Any, ...]], kept: dict[str, bytes]) -> tuple[SimpleNamespace, dict[str, bytes]]:
-    """Functions by their signatures, and the files they are kept as. kept: those files, where there are any."""
-    import numba
-
-    for name in PARTS:
-        if not hasattr(getattr(pointwise, name), "py_func"):
-            setattr(pointwise, name, numba.njit(**OPTIONS)(getattr(pointwise, name)))
-    functions = SimpleNamespace()
-    files: dict[str, bytes] = {}
-    for name, signature in wanted.items():
-        function = numba.njit(**OPTIONS)(getattr(pointwise, name))
-        function.enable_caching()
-        folder = Path(function.stats.cache_path)
-        for file, content in kept.items():
-            if file.startswith(f"pointwise.{name}-"):
-                (folder / file).write_bytes(content)
-        function.compile(signature)
-        function.disable_compile()
-        setattr(functions, name, function)
-        files |= {file.name: file.read_bytes() for file in folder.glob(f"pointwise.{name}-*")}
-    return functions, files
-
-
-def _signatures(larger: bool) -> dict[str, tuple[Any, ...]]:
-    from numba import float32, float64, int32, int64, uint8, uint32
-    from numba.types import Array
-
-    def given(kind: Any, dimensions: int) -> Any:
-        return Array(kind, dimensions, "C", readonly=True)
-
-    def made(kind: Any, dimensions: int) -> Any:
-        return Array(kind, dimensions, "C")
-
-    colour, grey, planes, pixels = given(uint8, 3), given(uint8, 2), given(float32, 3), made(uint8, 3)
-    rows, whole, kept, sums = (int64, int64), given(float32, 1), made(float32, 3), made(float64, 2)
-    working = planes if larger else colour
-    signatures: dict[str, tuple[Any, ...]] = {
-        "neighbours": (grey, made(uint32, 2)),
-        "sample": (given(int32, 1), given(int32, 2), colour, *rows, made(uint8, 2)),
-        "gridded": (working, float32, int64, float32, *rows, kept),
-        "restore": (working, float32, planes, int64, whole, int64, *rows, kept, kept, pixels),
-    }
-    if larger:
-        signatures["reduced"] = (colour, grey, grey, int64, *rows, kept, sums)
-        frames = colour, grey, grey, planes, planes, planes
-        signatures["enlarged"] = (*frames, whole, int64, *rows, pixels, pixels, pixels)
-    else:
-        signatures["parted"] = (colour, grey, grey, *rows, pixels, sums)
-        signatures["composed"] = (colour, planes, planes, *rows, pixels, pixels)
-    return signatures
+    return made_of() | {"loops": source, "shape": shape, "device": cpu}
 
 
 def _written(files: dict[str, bytes], folder: Path) -> store.Facts:

@@ -173,12 +173,14 @@ class OpenVinoEngine:
         if ready is not None:
             return ready
         network = self._make().eval()
+        steps = list(network.steps(shape.height, shape.width))
+        if self._is_split(shape):
+            kernels.begin(steps[0] > 1)
         graphs = {name: model.clone() for name, model in self._converted(network, shape).items()}
         compiled = {}
         for name, (_, examples) in self._modules(network, shape).items():
             graphs[name].reshape({index: list(given.shape) for index, given in enumerate(examples)})
             compiled[name] = self._core.compile_model(graphs[name], "CPU", self._settings)
-        steps = list(network.steps(shape.height, shape.width))
         ready = self._put_together(compiled, shape, steps)
         parity = self._compared(network, ready, shape)
         if key:

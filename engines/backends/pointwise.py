@@ -4,7 +4,9 @@ What they compute is defined by the network; they are held to it by the same com
 Each loop takes a band of rows, so that several threads share a frame; a result does not depend on their number. Rows
 that are worked on stay in the processor's cache, while a graph writes and reads every plane of every step.
 
-Functions take arrays and numbers alone, and are compiled by `kernels`; as plain Python they run, too, slowly.
+Functions take arrays and numbers alone, nothing of them is allocated or raised here, so that what `loops` compiles
+needs nothing of numba when it runs; as plain Python they run, too, slowly. Their first arguments: the rows, and room to
+work in, for each band its own.
 """
 
 from __future__ import annotations
@@ -51,10 +53,11 @@ def neighbours(infrared: Array, quads: Array) -> None:
         row[width - 1] = np.uint32(here[width - 1]) | np.uint32(below[width - 1]) << np.uint32(16)
 
 
-def sample(quads: Array, index: Array, fractions: Array, first: int, last: int, registered: Array) -> None:
-    """Warped infrared. quads: of `neighbours`, flat, int32. index, fractions: of `Warp`. registered: (H, W) uint8."""
+def sample(first: int, last: int, near: Array, quads: Array, index: Array, fractions: Array, registered: Array) -> None:
+    """Warped infrared. near: (W,) int32, room. quads: of `neighbours`, flat, int32. index, fractions: of `Warp`.
+    registered: (H, W) uint8.
+    """
     width = registered.shape[1]
-    near = np.empty(width, np.int32)
     for y in range(first, last):
         warped, at, right, down = registered[y], index[y], fractions[0, y], fractions[1, y]
         for x in range(width):
@@ -69,7 +72,7 @@ def sample(quads: Array, index: Array, fractions: Array, first: int, last: int, 
 
 
 def parted(
-    visible: Array, registered: Array, coverage: Array, first: int, last: int, working: Array, sums: Array
+    first: int, last: int, visible: Array, registered: Array, coverage: Array, working: Array, sums: Array
 ) -> None:
     """The frames as they are worked on, in planes: (5, H, W) uint8 red, green, blue, infrared, coverage.
 
@@ -79,9 +82,9 @@ def parted(
     for y in range(first, last):
         warped, cover = working[3, y], working[4, y]
         apart(visible[y], working[:3, y])
-        warped[:] = registered[y]
-        cover[:] = coverage[y]
         both, alone = np.int32(0), np.int32(0)
+        for x in range(width):
+            warped[x], cover[x] = registered[y, x], coverage[y, x]
         for x in range(width):
             both += np.int32(warped[x]) * np.int32(cover[x])
             alone += np.int32(cover[x])
@@ -89,19 +92,30 @@ def parted(
 
 
 def reduced(
-    visible: Array, registered: Array, coverage: Array, step: int, first: int, last: int, working: Array, sums: Array
+    first: int,
+    last: int,
+    room: Array,
+    visible: Array,
+    registered: Array,
+    coverage: Array,
+    step: int,
+    working: Array,
+    sums: Array,
 ) -> None:
-    """The same on tiles of `step` pixels: (5, ⌈H/s⌉, ⌈W/s⌉) float32 in [0, 1]. sums: of its rows."""
+    """The same on tiles of `step` pixels: (5, ⌈H/s⌉, ⌈W/s⌉) float32 in [0, 1]. room: (5 W,) uint16. visible: (H, 3 W).
+    sums: of its rows.
+    """
     height, width = registered.shape
     columns = working.shape[2]
-    colours, grey, seen = np.zeros(3 * width, np.uint16), np.zeros(width, np.uint16), np.zeros(width, np.uint16)
+    colours, grey, seen = room[: 3 * width], room[3 * width : 4 * width], room[4 * width :]
     for y in range(first, last):
         rows = min(step, height - y * step)
-        colours[:], grey[:], seen[:] = 0, 0, 0
+        for x in range(5 * width):
+            room[x] = 0
         for row in range(y * step, y * step + rows):
-            flat, warped, cover = visible[row].reshape(3 * width), registered[row], coverage[row]
+            warped, cover = registered[row], coverage[row]
             for x in range(3 * width):
-                colours[x] += np.uint16(flat[x])
+                colours[x] += np.uint16(visible[row, x])
             for x in range(width):
                 grey[x] += np.uint16(warped[x])
             for x in range(width):
@@ -127,14 +141,19 @@ def reduced(
         sums[y, 0], sums[y, 1] = both, alone
 
 
-def gridded(working: Array, scale: Any, factor: int, floor: Any, first: int, last: int, grid: Array) -> None:
-    """`working` on the core's grid, infrared without its floor. scale: of `working` to [0, 1]. grid: (5, h, w)."""
+def gridded(
+    first: int, last: int, total: Array, working: Array, scale: Any, factor: int, floor: Any, grid: Array
+) -> None:
+    """`working` on the core's grid, infrared without its floor. total: (5, W) float32, room. scale: of `working` to
+    [0, 1]. grid: (5, h, w).
+    """
     _, height, width = working.shape
     rest = ONE / (ONE - floor)
-    total = np.zeros((5, width), np.float32)
     for place in range(first, last):
         rows = min(factor, height - place * factor)
-        total[:] = 0
+        for plane in range(5):
+            for x in range(width):
+                total[plane, x] = ZERO
         for row in range(place * factor, place * factor + rows):
             for plane in range(5):
                 line, into = working[plane, row], total[plane]
@@ -156,42 +175,42 @@ def gridded(working: Array, scale: Any, factor: int, floor: Any, first: int, las
 
 
 def restore(
+    first: int,
+    last: int,
+    room: Array,
+    pixels: Array,
     working: Array,
     scale: Any,
     planes: Array,
     factor: int,
     whole: Array,
     step: int,
-    first: int,
-    last: int,
     kept: Array,
     head: Array,
     dark: Array,
 ) -> None:
     """The scattering model and Retinex inverted, and both cameras fused, with the grid's planes brought up along edges.
 
-    planes: (12 or 13, h, w) of the grid. whole: (6,): the airlight's three colours, the strength of dehazing, the hue
-    and infrared's floor. step: 1 where the frame is as large as `working`. kept: (KEPT or KEPT_DARK, H, W) float32.
-    head: (4, H', W') float32, what the head takes, or of no size. dark: (H, W, 3) uint8, a detector's frame where it is
-    as large as `working`, or of no size.
+    room: (3 planes + 5, W) float32. pixels: (3, W) uint8, room. planes: (12 or 13, h, w) of the grid. whole: (6,): the
+    airlight's three colours, the strength of dehazing, the hue and infrared's floor. step: 1 where the frame is as
+    large as `working`. kept: (KEPT or KEPT_DARK, H, W) float32. head: (4, H', W') float32, what the head takes, or of
+    no size. dark: (H, W, 3) uint8, a detector's frame where it is as large as `working`, or of no size.
     """
     _, height, width = working.shape
     count = planes.shape[0]
     air_r, air_g, air_b, dehaze, hue, floor = whole[0], whole[1], whole[2], whole[3], whole[4], whole[5]
     rest = ONE / (ONE - floor)
-    up = np.empty((2, count, width), np.float32)
-    at = np.empty((count, width), np.float32)
-    inverse, shoulder = np.empty(width, np.float32), np.empty(width, np.float32)
-    clear, pixels = np.empty((3, width), np.float32), np.empty((3, width), np.uint8)
+    at, inverse, shoulder = room[2 * count : 3 * count], room[3 * count], room[3 * count + 1]
+    clear = room[3 * count + 2 :]
     made = -1
     for y in range(first, last):
         upper, lower, part = between(y, factor, planes.shape[1])
         while made < lower:
             made = max(made + 1, upper)
             for plane in range(count):
-                stretched(planes[plane, made], factor, up[made & 1, plane])
+                stretched(planes[plane, made], factor, room[(made & 1) * count + plane])
         for plane in range(count):
-            line, above, below = at[plane], up[upper & 1, plane], up[lower & 1, plane]
+            line, above, below = at[plane], room[(upper & 1) * count + plane], room[(lower & 1) * count + plane]
             for x in range(width):
                 line[x] = above[x] + part * (below[x] - above[x])
         red, green, blue, warped, cover = working[0, y], working[1, y], working[2, y], working[3, y], working[4, y]
@@ -235,7 +254,8 @@ def restore(
                 if head.shape[2] > width:
                     head[plane, y, width] = head[plane, y, width - 1]
                 if y == height - 1 and head.shape[1] > height:
-                    head[plane, height] = head[plane, height - 1]
+                    for x in range(head.shape[2]):
+                        head[plane, height, x] = head[plane, y, x]
         if step > 1:
             for x in range(width):
                 over, gain, share = inverse[x], at[GAIN, x], scale * F(cover[x]) * at[PART, x]
@@ -269,12 +289,21 @@ def restore(
 
 
 def composed(
-    working: Array, kept: Array, head: Array, first: int, last: int, fused_image: Array, restored_image: Array
+    first: int,
+    last: int,
+    room: Array,
+    pixels: Array,
+    working: Array,
+    kept: Array,
+    head: Array,
+    fused_image: Array,
+    restored_image: Array,
 ) -> None:
-    """The results of a frame as large as `working`. head: of `corrected`, or of no size. Images: (H, W, 3) uint8."""
+    """The results of a frame as large as `working`. room: (8, W + 4) float32, of zeros. pixels: (3, W) uint8, room.
+    head: of `corrected`, or of no size. Images: (H, W, 3) uint8.
+    """
     width = working.shape[2]
-    bright, fused = np.zeros(width + 4, np.float32), np.zeros(width + 4, np.float32)
-    lines, pixels = np.empty((6, width), np.float32), np.empty((3, width), np.uint8)
+    bright, fused, lines = room[0], room[1], room[2:]
     for y in range(first, last):
         if head.shape[0]:
             corrected(head, y, bright, fused)
@@ -292,6 +321,10 @@ def composed(
 
 
 def enlarged(
+    first: int,
+    last: int,
+    room: Array,
+    pixels: Array,
     visible: Array,
     registered: Array,
     coverage: Array,
@@ -300,32 +333,28 @@ def enlarged(
     head: Array,
     whole: Array,
     step: int,
-    first: int,
-    last: int,
     fused_image: Array,
     restored_image: Array,
     dark: Array,
 ) -> None:
     """The results at full size, from those of the reduced frame: see `networks.realtime`. Rows are those of the images.
 
-    Arguments as for `sample`, `restore` and `composed`.
+    room: (3 planes of `kept` + 12, W + 4) float32, of zeros. pixels: (3, W) uint8, room. Other arguments as for
+    `sample`, `restore` and `composed`.
     """
     width = registered.shape[1]
     rows, columns = working.shape[1], working.shape[2]
     hue, floor = whole[4], whole[5]
     rest = ONE / (ONE - floor)
     count = kept.shape[0]
-    up = np.zeros((2, count + 1, width), np.float32)
-    at = np.empty((count + 1, width), np.float32)
-    bright, fused = np.zeros(columns + 4, np.float32), np.zeros(columns + 4, np.float32)
-    line = np.empty(columns, np.float32)
-    lines, pixels = np.empty((6, width), np.float32), np.empty((3, width), np.uint8)
+    bright, fused, line, lines = room[0], room[1], room[2, :columns], room[3:9]
+    at, up = room[9 : count + 10], room[count + 10 :, :width]
     made = -1
     for y in range(first, last):
         upper, lower, part = between(y, step, rows)
         while made < lower:
             made = max(made + 1, upper)
-            slot = up[made & 1]
+            slot = up[(made & 1) * (count + 1) :]
             if head.shape[0]:
                 corrected(head, made, bright, fused)
             for plane in range(count):
@@ -342,7 +371,8 @@ def enlarged(
                     line[x] = cover[x] * (fused[x] - bright[x])
                 stretched(line, step, slot[count])
         for plane in range(count + 1):
-            into, above, below = at[plane], up[upper & 1, plane], up[lower & 1, plane]
+            above, below = up[(upper & 1) * (count + 1) + plane], up[(lower & 1) * (count + 1) + plane]
+            into = at[plane]
             for x in range(width):
                 into[x] = above[x] + part * (below[x] - above[x])
         warped, cover = registered[y], coverage[y]

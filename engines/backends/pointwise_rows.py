@@ -31,26 +31,23 @@ def stretched(line: Array, factor: int, into: Array) -> None:
     cells = max(min(count - 1, (width - first) // factor), 0)
     # with the commonest factors written out, the compiler puts several cells side by side: half the time
     if factor == 2:
-        pairs = into[first : first + 2 * cells].reshape(cells, 2)
         for cell in range(cells):
             here, slope = line[cell], line[cell + 1] - line[cell]
-            pairs[cell, 0] = here + F(0.25) * slope
-            pairs[cell, 1] = here + F(0.75) * slope
+            into[first + 2 * cell] = here + F(0.25) * slope
+            into[first + 2 * cell + 1] = here + F(0.75) * slope
     elif factor == 3:
-        threes = into[first : first + 3 * cells].reshape(cells, 3)
         for cell in range(cells):
             here, slope = line[cell], (line[cell + 1] - line[cell]) * part
-            threes[cell, 0] = here
-            threes[cell, 1] = here + slope
-            threes[cell, 2] = here + slope + slope
+            into[first + 3 * cell] = here
+            into[first + 3 * cell + 1] = here + slope
+            into[first + 3 * cell + 2] = here + slope + slope
     elif factor == 4:
-        fours = into[first : first + 4 * cells].reshape(cells, 4)
         for cell in range(cells):
             here, slope = line[cell], line[cell + 1] - line[cell]
-            fours[cell, 0] = here + F(0.125) * slope
-            fours[cell, 1] = here + F(0.375) * slope
-            fours[cell, 2] = here + F(0.625) * slope
-            fours[cell, 3] = here + F(0.875) * slope
+            into[first + 4 * cell] = here + F(0.125) * slope
+            into[first + 4 * cell + 1] = here + F(0.375) * slope
+            into[first + 4 * cell + 2] = here + F(0.625) * slope
+            into[first + 4 * cell + 3] = here + F(0.875) * slope
     else:
         cells = 0
     for cell in range(cells, count - 1):

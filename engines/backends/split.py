@@ -11,7 +11,7 @@ OpenVINO alone writes and reads every plane of every point-wise step, three quar
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -70,27 +70,31 @@ class Split:
         """Every output for one pair by these controls, as `graph.ImagePath` gives them."""
         loops, step, working, kept = self._loops, self.step, self._working, self._kept
         height, width = self.shape.height, self.shape.width
-        rows, _ = self._size
+        rows, columns = self._size
         visible, infrared = np.ascontiguousarray(visible), np.ascontiguousarray(infrared)
         registered = np.empty((height, width), np.uint8)
-        loops.neighbours(infrared, self._quads)
+        loops.neighbours.of(infrared, self._quads)()
         quads, given = self._quads.reshape(-1).view(np.int32), (visible, registered, warp.coverage)
+        sample = loops.sample.of(quads, warp.index, warp.fractions, registered)
+        if step == 1:
+            parted = loops.parted.of(*given, working, self._sums)
+        else:
+            reduced = loops.reduced.of(visible.reshape(height, -1), *given[1:], step, working, self._sums)
 
         def read(first: int, last: int) -> None:
-            loops.sample(quads, warp.index, warp.fractions, first * step, min(last * step, height), registered)
+            sample(first * step, min(last * step, height), np.empty(width, np.int32))
             if step == 1:
-                loops.parted(*given, first, last, working, self._sums)
+                parted(first, last)
             else:
-                loops.reduced(*given, step, first, last, working, self._sums)
+                reduced(first, last, np.empty(5 * width, np.uint16))
 
         kernels.in_bands(read, rows)
         measured, used = self._floor(controls)
         scale = np.float32(1 / 255 if step == 1 else 1)
         grid = self.graphs["grid"]
         frame = grid.get_input_tensor(0).data[0]
-        kernels.in_bands(
-            lambda first, last: loops.gridded(working, scale, self.factor, used, first, last, frame), frame.shape[1]
-        )
+        gridded = loops.gridded.of(working, scale, self.factor, used, frame)
+        kernels.in_bands(lambda first, last: gridded(first, last, np.empty((5, columns), np.float32)), frame.shape[1])
         grid.get_input_tensor(1).data[:] = measured
         np.copyto(grid.get_input_tensor(2).data, controls)
         grid.infer()
@@ -99,32 +103,36 @@ class Split:
         whole = np.array([*whole, HUE if hue < 0 else min(hue, 1), used], np.float32)
 
         head = self.graphs.get("head")
-        into, corrections = NONE, NONE
-        if head is not None:
-            into = head.get_input_tensor(0).data[0]
+        into = NONE if head is None else head.get_input_tensor(0).data[0]
         fused, restored = np.empty_like(visible), np.empty_like(visible)
         dark = np.empty_like(visible) if self.unlifted else NO_IMAGE
         small_dark = dark if step == 1 else NO_IMAGE
+        brought = loops.restore.of(working, scale, planes[0], self.factor, whole, step, kept, into, small_dark)
 
-        def compose(first: int, last: int) -> None:
-            loops.composed(working, kept, corrections, first, last, fused, restored)
+        def finishing(corrections: npt.NDArray[np.float32]) -> Callable[[int, int], None]:
+            if step == 1:
+                finish, lines = loops.composed.of(working, kept, corrections, fused, restored), 8
+            else:
+                finish = loops.enlarged.of(*given, working, kept, corrections, whole, step, fused, restored, dark)
+                lines = 3 * len(kept) + 12
+            return lambda first, last: finish(
+                first, last, np.zeros((lines, width + 4), np.float32), np.empty((3, width), np.uint8)
+            )
+
+        # what was restored is still in the processor's cache
+        at_once = finishing(NONE) if step == 1 and head is None else None
 
         def restore(first: int, last: int) -> None:
-            loops.restore(working, scale, planes[0], self.factor, whole, step, first, last, kept, into, small_dark)
-            if step == 1 and head is None:  # what was restored is still in the processor's cache
-                compose(first, last)
-
-        def enlarge(first: int, last: int) -> None:
-            loops.enlarged(*given, working, kept, corrections, whole, step, first, last, fused, restored, dark)
+            room = np.empty((3 * planes.shape[1] + 5, columns), np.float32)
+            brought(first, last, room, np.empty((3, columns), np.uint8))
+            if at_once is not None:
+                at_once(first, last)
 
         kernels.in_bands(restore, rows)
         if head is not None:
             head.infer()
-            corrections = head.get_output_tensor(0).data[0]
-        if step > 1:
-            kernels.in_bands(enlarge, height)
-        elif head is not None:
-            kernels.in_bands(compose, rows)
+        if at_once is None:
+            kernels.in_bands(finishing(NONE if head is None else head.get_output_tensor(0).data[0]), height)
         outputs = {
             "fused": fused,
             "restored": restored,

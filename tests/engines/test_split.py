@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -45,19 +48,14 @@ def test_it_is_what_the_network_computes(name: str, unlifted: bool, shape: Shape
 @pytest.mark.parametrize("loop", ["composed", "restore", "sample"])
 def test_a_loop_that_was_tampered_with_is_refused(monkeypatch: pytest.MonkeyPatch, loop: str) -> None:
     """Each leaves out the last rows of a frame, as a loop that is compiled wrongly may."""
-    right = kernels.compiled(False)
-    given = {name: getattr(right, name) for name in vars(right)}
+    given = dict(vars(kernels.compiled(False)))
+    whole = given[loop].of
 
-    def shorter(function):
-        def run(*arguments: object) -> None:
-            *before, last, _ = [place for place, each in enumerate(arguments) if type(each) is int] + [0]
-            changed = list(arguments)
-            changed[last] = max(changed[before[-1]], changed[last] - 3)
-            function(*changed)
+    def of(*arguments: object):
+        run = whole(*arguments)
+        return lambda first, last, *room: run(first, max(first, last - 3), *room)
 
-        return run
-
-    monkeypatch.setattr(kernels, "compiled", lambda larger: SimpleNamespace(**given | {loop: shorter(given[loop])}))
+    monkeypatch.setattr(kernels, "compiled", lambda larger: SimpleNamespace(**given | {loop: SimpleNamespace(of=of)}))
     with pytest.raises(EngineRefused, match="not what the network computes"):
         engine().prepare(96, 64)
 
@@ -89,13 +87,38 @@ def test_loops_are_compiled_once_and_come_from_the_signed_store(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    compile_again = kernels.compiled.__wrapped__
-    first, second = compile_again(False), compile_again(False)
-    assert sum(first.restore.stats.cache_hits.values()) == 0
-    assert sum(second.restore.stats.cache_misses.values()) == 0
+    kernels._compiled.__wrapped__(False)
     (entry,) = store.entries()
-    harmed = next(entry.path.glob("pointwise.composed*.nbc"))
+    written = {file.name: file.stat().st_mtime_ns for file in entry.path.glob("*.o")}
+    assert len(written) == 6
+    # in a process that finds them there numba and LLVM take no memory
+    program = (
+        "import sys; from fusecam.engines.backends import kernels; print(kernels.missing()); kernels.compiled(False)"
+    )
+    program += "; print([name for name in sys.modules if name.partition('.')[0] in ('numba', 'llvmlite', 'torch')])"
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    ran = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+    assert (ran.stdout, ran.stderr) == ("None\n[]\n", "")
+    assert {file.name: file.stat().st_mtime_ns for file in entry.path.glob("*.o")} == written
+    harmed = entry.path / "composed.o"
     harmed.write_bytes(b"x" * harmed.stat().st_size)  # what somebody else wrote is not loaded
-    third = compile_again(False)
-    assert sum(third.composed.stats.cache_hits.values()) == 0
+    kernels._compiled.__wrapped__(False)
+    assert harmed.read_bytes().startswith(b"\x7fELF")
     assert split.NETWORKS == openvino.SPLIT
+
+
+def test_llvm_puts_the_same_code_into_memory_on_other_processors(monkeypatch: pytest.MonkeyPatch) -> None:
+    infrared, found = np.random.default_rng(0).integers(0, 256, (61, 83), np.uint8), []
+    for machine in ("x86_64", "aarch64"):
+        monkeypatch.setattr(kernels.platform, "machine", lambda machine=machine: machine)
+        found.append(np.zeros(infrared.shape, np.uint32))
+        kernels._compiled.__wrapped__(False).neighbours.of(infrared, found[-1])()
+    assert np.array_equal(*found) and (found[0] & 255 == infrared).all()
+
+
+@pytest.mark.parametrize(
+    "infrared", [np.zeros((8, 8), np.int8), np.zeros((8, 8, 1), np.uint8), np.zeros((8, 16), np.uint8)[:, ::2]]
+)
+def test_arrays_of_another_kind_never_reach_machine_code(infrared: np.ndarray) -> None:
+    with pytest.raises(TypeError, match="neighbours: "):
+        kernels.compiled(False).neighbours.of(infrared, np.zeros((8, 8), np.uint32))

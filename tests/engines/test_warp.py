@@ -77,8 +77,9 @@ def test_the_graph_warps_as_opencv_does(precision: str, shape: Shape) -> None:
             pytest.skip("the loop takes infrared as it is: such frames go through the graph")
         loops, found = kernels.compiled(False), np.empty((shape.height, shape.width), np.uint8)
         quads = np.zeros(infrared.shape, np.uint32)
-        loops.neighbours(infrared, quads)
-        loops.sample(quads.reshape(-1).view(np.int32), warp.index, warp.fractions, 0, shape.height, found)
+        loops.neighbours.of(infrared, quads)()
+        sample = loops.sample.of(quads.reshape(-1).view(np.int32), warp.index, warp.fractions, found)
+        sample(0, shape.height, np.empty(shape.width, np.int32))
     else:
         given[0] = np.ascontiguousarray(given[0].transpose(0, 3, 1, 2))  # planar there
         model = converted(shape).clone()

@@ -1,0 +1,77 @@
+"""The loops of `pointwise` as machine code for this processor, by numba, which is needed for nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numba
+import numpy as np
+from llvmlite import binding as llvm
+
+from . import pointwise
+from .kernels import LENGTH, Argument
+
+PARTS = ("between", "stretched", "bytes_of", "apart", "corrected")
+"""Functions of `pointwise_rows`, which those of `pointwise` call."""
+OPTIONS: dict[str, Any] = {"fastmath": True, "error_model": "numpy"}
+_engines: list[Any] = []
+CHECKED = 2000
+"""Pairs of arrays that LLVM may compare at run time for overlap; with its own 8 the loops here are not vectorised."""
+
+
+def machine_code_of(loops: Mapping[str, tuple[Argument, ...]]) -> dict[str, bytes]:
+    """Each loop as an object file of one function, which takes an array as its address and lengths.
+
+    loops: functions of `pointwise` and what they take.
+    """
+    llvm.set_option("", f"-runtime-memory-check-threshold={CHECKED}")
+    for name in PARTS:
+        if not hasattr(getattr(pointwise, name), "py_func"):
+            setattr(pointwise, name, numba.njit(**OPTIONS)(getattr(pointwise, name)))
+    return {name: _object(name, arguments) for name, arguments in loops.items()}
+
+
+def _object(name: str, arguments: tuple[Argument, ...]) -> bytes:
+    taken, given, kinds = [], [], []
+    for number, each in enumerate(arguments):
+        element, dimensions = each if isinstance(each, tuple) else (each, 0)
+        lengths = [f"n{number}_{axis}" for axis in range(dimensions)]
+        taken += [f"a{number}", *lengths]
+        given.append(f"carray(a{number}, ({', '.join(lengths)},))" if dimensions else f"a{number}")
+        kind = numba.from_dtype(np.dtype(element))
+        kinds += [
+            numba.types.CPointer(kind) if dimensions else kind,
+            *[numba.from_dtype(np.dtype(LENGTH))] * dimensions,
+        ]
+    names = {"loop": numba.njit(**OPTIONS)(getattr(pointwise, name)), "carray": numba.carray}
+    exec(f"def {name}({', '.join(taken)}): loop({', '.join(given)})", names)
+    compiled = numba.cfunc(numba.types.void(*kinds), **OPTIONS)(names[name])
+    module = llvm.parse_assembly(compiled.inspect_llvm())
+    for each in (*module.functions, *module.global_variables):
+        if not each.is_declaration and each.name != compiled.native_name:
+            each.linkage = "internal"
+    entry = module.get_function(compiled.native_name)
+    entry.name = name
+    machine = _machine()
+    # that no loop raises becomes known, and with what would tell Python of it goes all that needs numba
+    passes = llvm.create_new_module_pass_manager()
+    passes.add_ipsccp_pass()
+    passes.add_global_dead_code_eliminate_pass()
+    passes.run(module, llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options()))
+    return bytes(machine.emit_object(module))
+
+
+def load(code: bytes, name: str) -> int:
+    """The address of a function, for as long as this process lives, by LLVM: where `machine_code` cannot."""
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _machine())
+    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+    engine.finalize_object()
+    _engines.append(engine)
+    return int(engine.get_function_address(name))
+
+
+def _machine() -> Any:
+    return llvm.Target.from_default_triple().create_target_machine(
+        llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten(), opt=3, reloc="pic", codemodel="default"
+    )

@@ -15,7 +15,7 @@ from .kernels import LENGTH, Argument
 PARTS = ("between", "stretched", "bytes_of", "apart", "corrected")
 """Functions of `pointwise_rows`, which those of `pointwise` call."""
 OPTIONS: dict[str, Any] = {"fastmath": True, "error_model": "numpy"}
-_engines: list[Any] = []
+_kept: list[Any] = []
 CHECKED = 2000
 """Pairs of arrays that LLVM may compare at run time for overlap; with its own 8 the loops here are not vectorised."""
 
@@ -64,14 +64,15 @@ def _object(name: str, arguments: tuple[Argument, ...]) -> bytes:
 
 def load(code: bytes, name: str) -> int:
     """The address of a function, for as long as this process lives, by LLVM: where `machine_code` cannot."""
-    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _machine())
-    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
-    engine.finalize_object()
-    _engines.append(engine)
-    return int(engine.get_function_address(name))
+    compiler = llvm.create_lljit_compiler(_machine())
+    library = llvm.JITLibraryBuilder().add_object_img(code).add_current_process().export_symbol(name)
+    _kept.append(library.link(compiler, name))
+    return int(_kept[-1][name])
 
 
 def _machine() -> Any:
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
     return llvm.Target.from_default_triple().create_target_machine(
         llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten(), opt=3, reloc="pic", codemodel="default"
     )

@@ -225,10 +225,12 @@ def made_of(name: str) -> dict[str, str]:
 
 
 def network(name: str, unlifted: bool = False) -> Network:
-    """A network as torch runs it, with its weights. EngineError without usable weights.
+    """A network as torch runs it, with its weights. EngineError without usable weights, and for an unknown name.
 
     name: of NETWORKS or PAPERS. unlifted: whether it gives that frame, too; of one of UNLIFTED.
     """
+    if name not in NAMES:
+        raise EngineError(f"network {name!r}: unknown; known: {', '.join(NAMES)}")
     module = _network(name)
     module.unlifted = unlifted
     return module

@@ -11,7 +11,7 @@ from itertools import cycle
 import numpy as np
 import pytest
 
-from fusecam.engines import EngineError, Fused, FusionEngine, available, create_engine
+from fusecam.engines import EngineError, Fused, FusionEngine, available, create_engine, registry
 from fusecam.engines.backends.lru import SIZES_KEPT
 from fusecam.engines.backends.openvino import OpenVinoEngine
 from fusecam.engines.build.parity import gate_warp
@@ -246,6 +246,11 @@ def test_wrong_frames_are_refused_in_one_line(engines, frame, spec: str, change,
 def test_unknown_engines_and_strengths_are_refused(arguments, message: str) -> None:
     with pytest.raises(EngineError, match=message):
         create_engine(**arguments)
+
+
+def test_an_unknown_network_is_none_of_the_others() -> None:
+    with pytest.raises(EngineError, match=r"^network 'nonsense': unknown; known: realtime, tiny, physics, average, "):
+        registry.network("nonsense")
 
 
 def test_names_say_what_runs(engines) -> None:

@@ -173,7 +173,7 @@ def schema(
         typer.Argument(
             metavar="NAME",
             help="frames: JSON lines beside an output. camera: those of one recorded camera. report: --report. "
-            "run: run file. rig: rig file. log: --log-json.",
+            "run: run file. rig: rig file. log: --log-json. detection: detection.json of eval.",
             show_default=False,
         ),
     ],

@@ -153,6 +153,42 @@ class Report(_Section):
     """Of a clip of a batch: sizes of video and JSON lines."""
 
 
+class Figure(_Section):
+    """Of one condition, row and class. Figures in [0, 1], None without labels; low, high: where `confidence` of
+    `resamples` of the scenes lie.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+    condition: str
+    row: str
+    detector: str
+    """Its file of weights."""
+    name: str = Field(alias="class")
+    labels: int
+    map50: float | None = Field(alias="mAP50")
+    map: float | None = Field(alias="mAP50-95")
+    precision: float | None
+    recall: float | None
+    map50_low: float | None = Field(alias="mAP50 low")
+    map50_high: float | None = Field(alias="mAP50 high")
+    over: str = ""
+    """The best simpler row, of a row that is compared with one."""
+    lead: float | None = None
+    """In mAP50, over that row."""
+    lead_low: float | None = Field(None, alias="lead low")
+    lead_high: float | None = Field(None, alias="lead high")
+
+
+class Evaluation(_Section):
+    """detection.json of `fusecam eval --detect`."""
+
+    version: Version
+    confidence: float
+    resamples: int
+    seed: int
+    figures: list[Figure]
+
+
 FORMATS: dict[str, tuple[Any, Literal["serialization", "validation"]]] = {
     "frames": (Line, "serialization"),
     "camera": (CameraLine, "serialization"),
@@ -160,6 +196,7 @@ FORMATS: dict[str, tuple[Any, Literal["serialization", "validation"]]] = {
     "log": (Event, "serialization"),
     "run": (RunConfig, "validation"),
     "rig": (Rig, "validation"),
+    "detection": (Evaluation, "validation"),  # written without what is optional
 }
 """By name: its model, and whether fusecam writes or reads it. Of files of lines, one line."""
 

@@ -25,6 +25,8 @@ from fusecam.train.evaluation.intervals import RESAMPLES, SEED
 from fusecam.train.evaluation.scenes import Scene, read_sources
 from fusecam.train.evaluation.settings import Settings
 
+from ..schemas import check
+
 pytestmark = pytest.mark.slow
 
 APP = typer.Typer()
@@ -166,6 +168,7 @@ def test_a_whole_evaluation_writes_table_curves_and_csv(data: Path, tmp_path: Pa
     same = {line["row"]: line["mAP50"] for line in lines if (line["condition"], line["class"]) == ("day", "all")}
     assert same["somebody-teacher"] == same["visible only"]  # the same frames
     written = json.loads((tmp_path / "detection.json").read_text())
+    check("detection", written)
     assert (written["version"], written["resamples"]) == (1, 2000)
     assert [[str(each[key]) for key in ("row", "mAP50", "mAP50 low", "mAP50 high")] for each in written["figures"]] == [
         [line[key] for key in ("row", "mAP50", "mAP50 low", "mAP50 high")] for line in lines

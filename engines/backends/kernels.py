@@ -26,12 +26,10 @@ from ..build import store
 from ..host import devices, machine_code
 from ..networks import realtime_constants
 from . import pointwise, pointwise_rows
+from .pointwise import LENGTH, Argument
 
 BANDS = 4
 """Parts of a frame for each processor, so that one that is disturbed does less."""
-Argument = type | tuple[type, int]
-"""A number's type, or that of an array's elements and its dimensions."""
-LENGTH = np.int64
 ROWS: tuple[Argument, ...] = (LENGTH, LENGTH)
 COLOUR, GREY, PLANES = (np.uint8, 3), (np.uint8, 2), (np.float32, 3)
 ROOM, PIXELS, WHOLE, SUMS = (np.float32, 2), (np.uint8, 2), (np.float32, 1), (np.float64, 2)
@@ -128,11 +126,9 @@ def _arguments(larger: bool) -> dict[str, tuple[Argument, ...]]:
         "restore": (*ROWS, ROOM, PIXELS, working, np.float32, PLANES, LENGTH, WHOLE, LENGTH, PLANES, PLANES, COLOUR),
     }
     if larger:
-        frames = GREY, GREY, GREY
-        loops["reduced"] = (*ROWS, (np.uint16, 1), *frames, LENGTH, PLANES, SUMS)
-        loops["enlarged"] = (
-            *(*ROWS, ROOM, PIXELS, COLOUR, GREY, GREY, PLANES, PLANES, PLANES, WHOLE, LENGTH, COLOUR, COLOUR, COLOUR),
-        )
+        frames = COLOUR, GREY, GREY, PLANES, PLANES, PLANES
+        loops["reduced"] = (*ROWS, (np.uint16, 1), GREY, GREY, GREY, LENGTH, PLANES, SUMS)
+        loops["enlarged"] = (*ROWS, ROOM, PIXELS, *frames, WHOLE, LENGTH, COLOUR, COLOUR, COLOUR)
     else:
         loops["parted"] = (*ROWS, COLOUR, GREY, GREY, COLOUR, SUMS)
         loops["composed"] = (*ROWS, ROOM, PIXELS, COLOUR, PLANES, PLANES, COLOUR, COLOUR)

@@ -10,7 +10,7 @@ import numpy as np
 from llvmlite import binding as llvm
 
 from . import pointwise
-from .kernels import LENGTH, Argument
+from .pointwise import LENGTH, Argument
 
 PARTS = ("between", "stretched", "bytes_of", "apart", "corrected")
 """Functions of `pointwise_rows`, which those of `pointwise` call."""

@@ -18,6 +18,11 @@ import numpy as np
 from ..networks import realtime_constants as network
 from .pointwise_rows import ONE, ZERO, Array, F, apart, between, bytes_of, corrected, stretched
 
+Argument = type | tuple[type, int]
+"""What a function takes: a number's type, or that of an array's elements and its dimensions."""
+LENGTH = np.int64
+"""Of the lengths of arrays, and of all whole numbers."""
+
 # float32 one by one, as ZERO and its like: with numbers of Python everything would become float64
 R, G, B = F(network.LUMA[0]), F(network.LUMA[1]), F(network.LUMA[2])
 LEVEL = F(1 / 255)

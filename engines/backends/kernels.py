@@ -77,7 +77,7 @@ class Loop:
     """A compiled function of `pointwise`."""
 
     def __init__(self, code: bytes, name: str, arguments: tuple[Argument, ...]) -> None:
-        """code: of `loops`. name, arguments: the function's. Raises what `machine_code.load` does."""
+        """code: of `loops`. name, arguments: the function's. Raises OSError where the system forbids new code."""
         self._name, self._arguments = name, arguments
         kinds: list[Any] = []
         for each in arguments:
@@ -85,9 +85,9 @@ class Loop:
                 kinds += [ctypes.c_void_p, *[ctypes.c_int64] * each[1]]
             else:
                 kinds.append(np.ctypeslib.as_ctypes_type(each))
-        if sys.platform == "linux" and platform.machine() == "x86_64":
+        try:
             address = machine_code.load(code, name)
-        else:
+        except ValueError:  # of another processor or system, or with what this processor's code needs beyond it
             from .loops import load
 
             address = load(code, name)

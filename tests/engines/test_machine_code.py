@@ -6,9 +6,11 @@ import ctypes
 import platform
 import sys
 
+import numpy as np
 import pytest
 from llvmlite import binding as llvm
 
+from fusecam.engines.backends.kernels import Loop
 from fusecam.engines.host.machine_code import load
 
 pytestmark = pytest.mark.skipif(
@@ -56,3 +58,19 @@ def test_what_cannot_run_here_is_refused() -> None:
     for other in (compiled(TEXT, "aarch64-unknown-linux-gnu"), b"MZ" + bytes(98)):
         with pytest.raises(ValueError, match="wanted: not an object file for x86-64"):
             load(other, "wanted")
+
+
+def test_loop_that_needs_more_of_the_c_library_is_loaded_by_llvm() -> None:
+    text = """
+declare i64 @labs(i64)
+define void @wanted(ptr %into, i64 %length, i64 %value) {
+  %positive = call i64 @labs(i64 %value)
+  store i64 %positive, ptr %into
+  ret void
+}
+"""
+    with pytest.raises(ValueError, match="needs what is not there"):
+        load(compiled(text), "wanted")
+    into = np.zeros(1, np.int64)
+    Loop(compiled(text), "wanted", ((np.int64, 1), np.int64)).of()(into, -5)
+    assert into[0] == 5

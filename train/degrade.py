@@ -95,10 +95,14 @@ def haze(image: Tensor, t: Tensor, air: Tensor) -> Tensor:
 
 
 def airlight(like: Tensor, least: float, random: Generator) -> Tensor:
-    """Airlight (N, 3, h, w): nearly gray, a slight tint, and for every third one a glow that varies over the frame."""
+    """Airlight (N, 3, h, w): gray, bluish or yellowish, and for every third one a glow that varies over the frame.
+
+    Most of the tint lies between blue and yellow, as daylight's and a white balance's does.
+    """
     n = like.shape[0]
     gray = uniform(n, least, 1, random)
-    tint = 0.02 * torch.randn(n, 3, 1, 1, generator=random, device=like.device)
+    blue = torch.randn(n, 1, 1, 1, generator=random, device=like.device) * like.new_tensor((-1, 0, 1))[:, None, None]
+    tint = 0.04 * blue + 0.015 * torch.randn(n, 3, 1, 1, generator=random, device=like.device)
     glow = choose(drawn(n, 0.33, random), 0.12 * smooth_field(like, 3, random), torch.zeros_like(like[:, :1]))
     return ((gray + tint) * (1 + glow)).clamp(0.3, 1)
 

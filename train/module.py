@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import cv2
 import lightning
@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from ..calib.atomic import write_atomic
-from ..engines import physics
+from ..engines import EngineError, physics
 from ..engines.networks import checkpoints
 from ..engines.networks.realtime import RealtimeFusion
 from ..engines.networks.realtime_core import PROFILES
@@ -35,7 +35,12 @@ SHEET_ROWS = 8
 def make_network(recipe: Recipe) -> RealtimeFusion:
     """The recipe's network, from its start weights if it names some."""
     asked = recipe.network
-    profile = replace(PROFILES[asked.profile], haze=asked.haze, light=asked.light, gate=asked.gate)
+    profile = PROFILES[asked.profile]
+    if asked.start is None:
+        profile = replace(profile, air=asked.air, field=asked.field, bounded=asked.bounded)
+    else:
+        profile = own(asked.profile, asked.start).profile
+    profile = replace(profile, haze=asked.haze, light=asked.light, gate=asked.gate)
     return filled(RealtimeFusion(profile), asked.start)
 
 
@@ -43,7 +48,15 @@ def make_teacher(recipe: Recipe) -> RealtimeFusion | None:
     """The network to distil from, if the recipe names one: never trained."""
     if recipe.network.teacher is None:
         return None
-    return filled(RealtimeFusion(), recipe.network.teacher).eval().requires_grad_(False)
+    return own("realtime", recipe.network.teacher).requires_grad_(False)
+
+
+def own(name: str, weights: Path) -> RealtimeFusion:
+    """`realtime` or `tiny` with these weights. TrainError where they are of another."""
+    try:
+        return cast(RealtimeFusion, checkpoints.load(name, weights))
+    except EngineError as error:
+        raise TrainError(str(error)) from error
 
 
 def filled(network: Net, weights: Path | None) -> Net:

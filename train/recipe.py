@@ -59,12 +59,15 @@ class Source(Strict):
 
 
 class Network(Strict):
-    """Which network. The branches are switched off only for ablations."""
+    """Which network, see `realtime_core.Profile`. The branches are switched off only for ablations."""
 
     profile: Literal["realtime", "tiny"] = "realtime"
     haze: bool = True
     light: bool = True
     gate: bool = True
+    air: float = Field(0.35, ge=0, le=1)
+    field: float = Field(0.2, ge=0, lt=1)
+    bounded: bool = False
     start: Path | None = None
     """Weights to start from, safetensors."""
     teacher: Path | None = None

@@ -94,10 +94,14 @@ def weights_file(name: str) -> Path:
     return path
 
 
-def load(name: str) -> RealtimeFusion | IASSF | DFVO | Lure:
-    """A network as it runs, with its weights. EngineError where there are none, or none that can be used."""
-    path = weights_file(name)
+def load(name: str, path: Path | None = None) -> RealtimeFusion | IASSF | DFVO | Lure:
+    """A network as it runs, with its weights, by default those of `weights_file`. EngineError where there are none, or
+    none that can be used.
+    """
     mend = f"`fusecam weights remove {name}` brings the shipped ones back" if users(name) else "install fusecam anew"
+    if path is not None:
+        mend = f"name weights.safetensors of {name}"
+    path = path or weights_file(name)
     state, about = _read_own(path, mend)
     if about is None and name in AUTHORS:
         raise EngineError(f"{path}: not written by fusecam; import it with `fusecam weights import {name} FILE`")

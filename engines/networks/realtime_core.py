@@ -20,12 +20,14 @@ FACTOR = 4
 """The core's grid step in pixels, that of `tiny` is twice as large."""
 AIR_GRAYNESS = 0.85
 """How far the first airlight is drawn to gray: fog is nearly gray, but by night its brightest pixels are a lamp's."""
+AIR_TINT = 0.02
+"""How far a channel of a `bounded` first airlight may be from its mean: all of fog's tint, little of a lamp's."""
+DARK_TILE, DARK_PART = 8, 0.2
+"""The tiles, in steps of the grid, whose light bounds the airlight, and the part of them that decides."""
 NOISE = 0.0015
 """Mean absolute noise of the reduced frame: what dehazing amplifies, before the network corrects it."""
 STEP = 0.2
 """Scale of the learned corrections, so that an optimiser's step on them is a small one."""
-AIR_RANGE = 0.35
-"""How far the learned airlight may leave the dark-channel one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,9 @@ class Profile:
 
     factor: the core's grid step in pixels. widths: channels at 2, 4 and 8 steps. infrared: of the infrared features.
     head: of the full-size head, 0 for none. window: of the dark channel, 20 to 24 pixels of a frame of 640x480. guide:
-    of the guided filters, about three times as much; both in steps of the grid.
+    of the guided filters, about three times as much; both in steps of the grid. air: how far the learned airlight may
+    leave the dark-channel one, which by night is that of a lamp. field: part by which it may vary over the frame.
+    bounded: no more light is scattered than there is, and the first airlight keeps a slight tint.
     haze: dark-channel features and transmission start. light: learned illumination. gate: infrared features enter where
     haze is dense (IASSF eq. 5); without it they enter everywhere alike.
     """
@@ -45,6 +49,9 @@ class Profile:
     head: int = 16
     window: int = 5
     guide: int = 15
+    air: float = 0.35
+    field: float = 0.2
+    bounded: bool = False
     haze: bool = True
     light: bool = True
     gate: bool = True
@@ -112,7 +119,13 @@ class Core(nn.Module):
         gray, window, guide = luma(colour), self.profile.window, self.profile.guide
         dark = physics.dark_channel(colour, window)
         first_air = physics.airlight(colour, dark)
-        first_air = memory.steady(first_air + AIR_GRAYNESS * (first_air.mean(dim=1, keepdim=True) - first_air))
+        level = first_air.mean(dim=1, keepdim=True)
+        tint = first_air - level
+        if self.profile.bounded:
+            tint = tint * (AIR_TINT / tint.abs().amax(dim=1, keepdim=True).clamp(min=AIR_TINT))
+        else:
+            tint = (1 - AIR_GRAYNESS) * tint
+        first_air = memory.steady(level + tint)
         level = first_air.mean(dim=1, keepdim=True)
         rough = physics.transmission(colour, first_air, window=window)
         a, b = physics.guided_coefficients(gray, rough, guide, 1e-3)
@@ -156,9 +169,8 @@ class Core(nn.Module):
         whole_corrections = STEP * self.whole(context.flatten(1))[:, :, None, None]
         brighter, warmer, greener, all_scale, all_shift = whole_corrections.chunk(5, dim=1)
         shift = torch.cat([brighter + 0.2 * warmer, brighter + 0.2 * greener, brighter - 0.2 * warmer], dim=1)
-        field = 1 + 0.2 * torch.tanh(physics.enlarge(self.air_field(coarse), 8, gray))
-        whole_air = memory.steady(first_air + AIR_RANGE * torch.tanh(shift))
-        air = whole_air * field
+        field = 1 + self.profile.field * torch.tanh(physics.enlarge(self.air_field(coarse), 8, gray))
+        whole_air = first_air + self.profile.air * torch.tanh(shift)
 
         # transmission: the prior's, scaled and shifted, as a whole and at every point
         corrections = physics.enlarge(STEP * self.maps(fine), 2, gray)
@@ -166,6 +178,10 @@ class Core(nn.Module):
         scale = 2 * torch.sigmoid(scale + all_scale)
         a, b = scale * a, scale * b + shift + all_shift
         t = clamp(a * gray + b, T_LEAST, 1)
+        if self.profile.bounded:
+            whole_air = whole_air * _possible(gray, luma(whole_air * field) * (1 - t))
+        whole_air = memory.steady(whole_air)
+        air = whole_air * field
 
         peak = physics.recover(colour, t, air, T_LEAST).detach().clamp(0, 1).amax(dim=1, keepdim=True)
         light = physics.guided_filter(peak, peak, guide, 4e-3)
@@ -173,6 +189,16 @@ class Core(nn.Module):
             light = light * torch.exp(torch.tanh(more_light))
         noise = NOISE * torch.exp(2 * torch.tanh(more_noise))
         return Maps(t, a, b, air, field, light.clamp(0, 1), torch.sigmoid(hot + 3), noise, whole_air)
+
+
+def _possible(gray: Tensor, veil: Tensor) -> Tensor:
+    """What airlight must be multiplied by so that no more light is scattered than there is: s A (1 - t) <= Y.
+
+    Over tiles of DARK_TILE; the mean over the DARK_PART of them that leave the least. gray: Y, (N, 1, h, w). veil: luma
+    of A (1 - t), likewise. Returns s <= 1, (N, 1, 1, 1).
+    """
+    share = physics.reduce(gray, DARK_TILE) / physics.reduce(veil, DARK_TILE).clamp(min=1e-3)
+    return -physics.brightest(-share.clamp(max=1), DARK_PART)
 
 
 def clamp(x: Tensor, low: float, high: float, scale: Tensor | float = 1.0) -> Tensor:

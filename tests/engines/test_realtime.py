@@ -56,7 +56,7 @@ def test_learning_starts_from_the_dark_channel_prior(street) -> None:
 
 
 @pytest.mark.parametrize(
-    "profile", [Profile(haze=False), Profile(light=False), Profile(gate=False), Profile(head=0), PROFILES["tiny"]]
+    "profile", [Profile(haze=False), Profile(light=False), Profile(gate=False), Profile(bounded=True), PROFILES["tiny"]]
 )
 @pytest.mark.parametrize("size", [(120, 160), (94, 66)])
 def test_every_profile_runs_and_learns(street, profile: Profile, size: tuple[int, int]) -> None:
@@ -112,6 +112,34 @@ def test_haze_comes_off(network, street, t: float) -> None:
     restored = (restored[0].clamp(0, 1).permute(1, 2, 0).numpy() * 255).round()
     assert psnr(restored, visible) > psnr(given, visible) + 4
     assert 1 - maps.t.mean() > 0.6 * (1 - t)
+
+
+def test_bounded_airlight_scatters_no_more_light_than_there_is(street) -> None:
+    visible, infrared = street(240, 320)
+    visible = visible // 4
+    visible[20:60, 40:80] = 255  # a lamp, which the dark channel takes for fog
+    colour, thermal, valid = tensors(visible, infrared)
+    left = []
+    for bounded in (False, True):
+        torch.manual_seed(0)
+        network = RealtimeFusion(Profile(bounded=bounded)).eval()
+        with torch.no_grad():
+            network.core.whole.bias[4] = -2  # haze everywhere, of the lamp's light
+            _, restored, maps, *_ = network.fuse(colour, thermal, valid, FULL, LEAVE)
+        veil = (realtime.luma(maps.air) * (1 - maps.t)).mean()
+        left.append(((restored > 0.005).float().mean(), veil))
+    assert left[0][1] > 2 * realtime.luma(colour).mean() and left[1][1] < realtime.luma(colour).mean()
+    assert left[0][0] < 0.2 and left[1][0] > 0.5
+
+
+@pytest.mark.parametrize("blue", [-0.02, 0.02])
+def test_bounded_first_airlight_has_the_tint_of_fog(blue: float) -> None:
+    fog = 0.8 + blue * torch.tensor([-1.0, 0, 1]).reshape(1, 3, 1, 1).expand(1, 3, 120, 160)
+    with torch.no_grad():
+        air = (
+            RealtimeFusion(Profile(bounded=True)).core(fog, fog[:, :1], torch.ones(1, 1, 120, 160)).whole_air.flatten()
+        )
+    assert float(air[2] - air[0]) == pytest.approx(2 * blue, abs=1e-3)
 
 
 def test_without_coverage_the_result_is_the_restored_frame(network, street) -> None:

@@ -111,7 +111,8 @@ def test_trained_weights_are_taken_by_the_command(trained: Path, home: Path, fra
 def test_weights_of_our_networks_are_used_said_and_removed(name: str, tmp_path: Path, home: Path, frame) -> None:
     shipped = create_engine(f"{name}:torch").fuse(*frame).image
     torch.manual_seed(1)
-    profile = replace(PROFILES[name], widths=(8, 8, 8))  # other sizes than the shipped ones
+    # other sizes than the shipped ones, and what a recipe may ask for
+    profile = replace(PROFILES[name], widths=(8, 8, 8), bounded=name == "realtime")
     state = RealtimeFusion(profile).state_dict()
     state["core.maps.bias"] += 0.5
     path = tmp_path / "weights.safetensors"
@@ -134,6 +135,13 @@ def test_weights_of_our_networks_are_used_said_and_removed(name: str, tmp_path: 
     assert engine.notes == [] and np.array_equal(engine.fuse(*frame).image, shipped)
     with pytest.raises(EngineError, match="none were imported; imported: nothing"):
         checkpoints.remove(name)
+
+
+def test_trained_weights_bring_the_settings_of_their_airlight(tmp_path: Path) -> None:
+    network = RealtimeFusion(replace(PROFILES["realtime"], widths=(8, 8, 8), air=0.8, field=0.6, bounded=True))
+    path = tmp_path / "weights.safetensors"
+    checkpoints.write(path, "realtime", network.state_dict(), network.profile)
+    assert checkpoints.load("realtime", path).profile == network.profile
 
 
 def test_weights_of_our_networks_without_a_word_about_them_are_taken_where_they_fit(tmp_path: Path) -> None:

@@ -73,7 +73,13 @@ def test_transmission_varies_over_most_frames_and_differs_between_them() -> None
 def test_airlight_is_nearly_gray_and_bright() -> None:
     air = d.airlight(pairs(64)[0], 0.5, seeded())
     tint = (air.amax(dim=1) - air.amin(dim=1)).mean()
-    assert 0 < tint < 0.06 and air.min() >= 0.3 and air.max() <= 1 and air.mean() > 0.6
+    assert 0 < tint < 0.08 and air.min() >= 0.3 and air.max() <= 1 and air.mean() > 0.6
+
+
+def test_airlight_is_tinted_between_blue_and_yellow() -> None:
+    red, green, blue = d.airlight(pairs(64)[0], 0.5, seeded()).mean(dim=(2, 3)).unbind(1)
+    assert (blue - red).std() > 2 * (green - (red + blue) / 2).std()
+    assert (blue > red + 0.03).any() and (red > blue + 0.03).any()
 
 
 def test_night_is_darker_and_noise_grows_as_light_falls() -> None:

@@ -57,6 +57,7 @@ class Backlog:
         self._waiting: deque[Shot | None] = deque()
         self._bytes = 0
         self._closed = False
+        self._failed: Exception | None = None
         self._changed = Condition()
         self._thread = Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
@@ -82,13 +83,28 @@ class Backlog:
                 self._changed.notify_all()
 
     def close(self) -> None:
-        """Record what waits, and finish. Safe to call twice."""
+        """Record what waits, and finish. Safe to call twice. Raises what a frame could not be recorded for, once."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
         self._thread.join()
+        failed, self._failed = self._failed, None
+        if failed is not None:
+            raise failed
 
     def _run(self) -> None:
+        try:
+            self._work()
+        except Exception as e:  # whoever waits for room would wait for ever
+            with self._changed:
+                self._failed, self._closed = e, True
+                lost = sum(shot is not None for shot in self._waiting)
+                self._waiting.clear()
+                self._changed.notify_all()
+            for _ in range(lost):
+                self._counted(False)
+
+    def _work(self) -> None:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: bool(self._waiting) or self._closed)
@@ -100,5 +116,9 @@ class Backlog:
             if shot is None:
                 self._finish()
             else:
-                self._counted(self._record(shot))
+                recorded = False
+                try:
+                    recorded = self._record(shot)
+                finally:
+                    self._counted(recorded)
         self._finish()

@@ -53,6 +53,7 @@ class McapFile:
         self._channels: dict[str, int] = {}
         self._schemas: dict[str, int] = {}
         self._count = 0
+        self._closed = False
         self._writer = Writer(self, chunk_size=_CHUNK)  # type: ignore[arg-type]  # what it calls is here
         self._writer.start("ros2")
 
@@ -99,8 +100,11 @@ class McapFile:
             return True
 
     def close(self) -> None:
-        """Write the index; a file without a message goes."""
+        """Write the index; a file without a message goes. Safe to call twice."""
         with self._lock:
+            if self._closed:
+                return
+            self._closed = True
             if not self._count:
                 self._file.remove()
                 return

@@ -97,8 +97,10 @@ class McapSink(Recording):
 
     def close(self, complete: bool) -> None:
         """Record what waits, and finish the file; it is kept however the run ended."""
-        super().close(complete)
-        self._file.close()
+        try:
+            super().close(complete)
+        finally:
+            self._file.close()
 
     def _later_ns(self, frame: Frame) -> int:
         return self._lag_ns(frame.time_ns) if frame.camera == "infrared" else 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import ClassVar
 
@@ -77,8 +78,9 @@ class Recording:
 
     def close(self, complete: bool) -> None:
         """Record what waits; a recording is kept however the run ended."""
-        for stream in (self._fused, *self._raw.values()):
-            stream.close()
+        with ExitStack() as every:  # whatever one of them raises
+            for stream in (self._fused, *self._raw.values()):
+                every.callback(stream.close)
 
     def _saw(self, frame: Frame) -> None:
         """Before a frame is left to its stream."""

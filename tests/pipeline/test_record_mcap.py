@@ -33,6 +33,7 @@ from fusecam.pipeline.core.health import Health
 from fusecam.pipeline.core.latency import LatencyRecorder
 from fusecam.pipeline.errors import InputError
 from fusecam.pipeline.sinks import mcap_file
+from fusecam.pipeline.sinks.mcap_file import McapFile
 from fusecam.pipeline.sinks.mcap_sink import McapSink
 from fusecam.pipeline.sources import open_source
 
@@ -362,3 +363,11 @@ def test_the_page_lists_it_hands_it_out_and_plays_it_while_it_is_written(tmp_pat
                 read(place)
     finally:
         server.close()
+
+
+def test_closing_a_file_twice_is_no_error(tmp_path: Path) -> None:
+    path = tmp_path / "drive.mcap"
+    file = McapFile(path, lambda error: pytest.fail(str(error)))
+    file.close()
+    file.close()
+    assert not path.exists()  # nothing was in it

@@ -1,0 +1,34 @@
+"""Frames that wait for a disk: none is lost without a count, whatever happens where they are written."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+
+from fusecam.pipeline.sinks.backlog import Backlog, Shot
+from fusecam.pipeline.sinks.jsonl import CameraLine
+
+
+def shot(number: int) -> Shot:
+    return Shot(np.zeros((4, 4), np.uint8), number, number, CameraLine(version=1, frame=number, time=number / 30))
+
+
+def test_what_fails_in_the_thread_holds_nobody_up_and_every_frame_is_counted() -> None:
+    counts: list[bool] = []
+
+    def record(each: Shot) -> bool:
+        if each.time_ns == 2:
+            raise ZeroDivisionError("of a picture without width")
+        return True
+
+    backlog = Backlog("test", lossless=True, record=record, finish=None, counted=counts.append)
+    leaving = threading.Thread(target=lambda: [backlog.put(shot(number)) for number in range(12)], daemon=True)
+    leaving.start()
+    leaving.join(10)
+    assert not leaving.is_alive()
+    with pytest.raises(ZeroDivisionError):
+        backlog.close()
+    backlog.close()
+    assert len(counts) == 12 and sum(counts) == 2

@@ -16,10 +16,9 @@ from torch.utils.data import Dataset
 from ..pipeline.core.frames import Camera
 from ..pipeline.errors import InputError
 from ..pipeline.pairing import camera_of, labels_of, pair_images
+from ..pipeline.sources.images import is_image
 from .errors import TrainError
 from .images import read_colour, read_gray
-
-IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
 
 
 def find_pairs(root: Path, without: Path | None = None) -> list[tuple[Path, Path]]:
@@ -37,7 +36,7 @@ def find_pairs(root: Path, without: Path | None = None) -> list[tuple[Path, Path
     if not folders or not all(folder.is_dir() for folder in folders):
         raise TrainError(f"{root}: no such folder; name the one that holds the pairs, your own in a file for --data")
     files: dict[Camera, list[Path]] = {"visible": [], "infrared": []}
-    for path in sorted(path for folder in folders for path in folder.rglob("*") if path.suffix.lower() in IMAGES):
+    for path in sorted(path for folder in folders for path in folder.rglob("*") if is_image(path)):
         if without is not None and without in path.absolute().parents:
             continue
         camera = camera_of((*path.relative_to(base).parent.parts, path.stem))

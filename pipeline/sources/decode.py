@@ -23,6 +23,7 @@ _ORIENTATION, _GDAL_NODATA = 274, 42113
 _TIFF_HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _PNG_HEAD = b"\x89PNG\r\n\x1a\n"
 _GREY_PNG = 0
+_PNM_HEADS = (b"P5", b"P6")
 _SOME_COUNTS = 20_000
 _MOST_RECORDS = 1000
 _SMALL_MODES = ("L", "LA", "RGB", "RGBA")
@@ -76,7 +77,8 @@ def _read_still(file: BinaryIO) -> Still:
         image.load()  # Pillow is the one that notices files which were cut short
         orientation = of_exif(image.getexif().get(_ORIENTATION))
         pages = int(getattr(image, "n_frames", 1))
-        if head[:8] == _PNG_HEAD and head[24] == 16 and head[25] != _GREY_PNG:  # of these Pillow keeps the high bytes
+        # of these Pillow keeps the high bytes, or scales them
+        if head[:2] in _PNM_HEADS or (head[:8] == _PNG_HEAD and head[24] == 16 and head[25] != _GREY_PNG):
             return Still(_by_opencv(file), orientation)
         if image.mode.startswith(("I", "F")):
             return Still(np.asarray(image), orientation, pages)

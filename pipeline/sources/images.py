@@ -22,7 +22,7 @@ from .picture import PictureMaker, fourth_is_picture
 from .polarity import Polarity
 from .timing import to_ns
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp"})
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".pgm", ".ppm"})
 
 _SAMPLES = 12
 _KELVIN = KelvinConfig(scale=1)

@@ -73,10 +73,18 @@ def visible_of(path: Path) -> np.ndarray:
     return next(iter(open_source(str(path), "visible", CONFIG))).pixels
 
 
-@pytest.mark.parametrize("suffix", ["png", "tif", "bmp", "webp"])
+@pytest.mark.parametrize("suffix", ["png", "tif", "bmp", "webp", "ppm"])
 def test_visible_is_lossless_rgb(tmp_path, suffix):
     Image.fromarray(COLOUR).save(tmp_path / f"a.{suffix}", lossless=True)
     assert np.array_equal(visible_of(tmp_path), COLOUR)
+
+
+def test_infrared_of_16_bits_in_pgm_keeps_them(tmp_path):
+    counts = (7000 + 40 * np.arange(48 * 64).reshape(48, 64) % 3000).astype(np.uint16)
+    for suffix in ("pgm", "png"):
+        assert cv2.imwrite(str(tmp_path / f"a.{suffix}"), counts)
+    pgm, png = (next(iter(open_source(str(tmp_path / f"a.{each}"), "infrared", CONFIG))) for each in ("pgm", "png"))
+    assert np.array_equal(pgm.pixels, png.pixels) and np.array_equal(pgm.counts, png.counts)
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "JPEG"])
@@ -165,7 +173,7 @@ def test_sizes_may_differ(tmp_path):
     assert [f.size for f in open_source(str(tmp_path), "visible", CONFIG)] == [(64, 48), (30, 20)]
 
 
-@pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "tif", "bmp"])
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "tif", "bmp", "ppm"])
 @pytest.mark.parametrize("broken", [0, 1])
 def test_truncated_image_is_skipped_and_counted_not_half_shown(tmp_path, suffix, broken):
     noise = np.random.default_rng(0).integers(0, 255, (48, 64, 3)).astype(np.uint8)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -13,6 +12,7 @@ import cv2
 import numpy as np
 
 from ...engines.base import Fused, FusionEngine
+from ...engines.host.devices import cores
 from ...engines.host.lifeline import end_with_parent
 from ..errors import TrainError
 from ..metrics import (
@@ -64,8 +64,7 @@ class Made:
 
 def default_workers() -> int:
     """As many processes as this one may use cores, at most 8."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores, 8)
+    return min(len(cores()), 8)
 
 
 def evaluate_scenes(

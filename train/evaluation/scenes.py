@@ -11,12 +11,12 @@ import numpy as np
 
 from ...pipeline.errors import InputError
 from ...pipeline.pairing import PairTable, pair_images, read_pairs
+from ...pipeline.sources.images import SUFFIXES, is_image
 from .. import images
 from ..errors import TrainError
 from ..metrics import Colour, Gray, gray, rgb
 
 T = TypeVar("T")
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"})
 Half = Literal["select", "report"]
 """Of scenes sorted by name the 1st, 3rd, 5th ..., by which settings are chosen, or the others, by which nothing is."""
 SMALLEST = 32
@@ -137,7 +137,7 @@ def list_images(folder: Path) -> dict[str, Path]:
         )
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in SUFFIXES and path.is_file() and not path.name.startswith("."):
+        if is_image(path) and path.is_file():
             if path.stem in found:
                 raise TrainError(f"{path}: {found[path.stem].name} has the same name: keep one of them")
             found[path.stem] = path

@@ -207,7 +207,7 @@ def in_bands(work: Callable[[int, int], None], rows: int) -> None:
 
 @cache
 def _threads() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return len(devices.cores())
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from functools import cache
@@ -19,6 +20,13 @@ def cpuinfo() -> dict[str, str]:
 def features() -> frozenset[str]:
     """Of the processor, as Linux names them, `avx512_bf16` for one; empty where it is not Linux."""
     return frozenset((cpuinfo().get("flags") or cpuinfo().get("Features") or "").split())
+
+
+def cores() -> list[int]:
+    """The numbers of the cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
 
 
 @cache

@@ -12,6 +12,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from ...engines.host.devices import cores
+
 if TYPE_CHECKING:
     from ..config import RunConfig
     from .clips import Clip, Row
@@ -85,7 +87,7 @@ def claim_cores(number: int, folder: Path | None = None) -> dict[int, BinaryIO]:
         return {}
     folder = folder or Path(tempfile.gettempdir()) / f"fusecam-cores-{os.getuid()}"
     claimed: dict[int, BinaryIO] = {}
-    for core in sorted(os.sched_getaffinity(0)):
+    for core in cores():
         file = _locked(folder / str(core))
         if file is None:
             continue

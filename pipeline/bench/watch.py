@@ -11,6 +11,8 @@ from typing import Any
 
 import psutil
 
+from ...engines.host.devices import cores
+
 BUSY = 0.1
 """Share of the cores in other hands from which a measurement is called disturbed. The kernel counts in steps of 10 ms,
 so of a measurement of half a second less than this cannot be told."""
@@ -31,7 +33,7 @@ class Watch:
         """
         wall = max(time.perf_counter() - self._started, 1e-9)
         own = time.process_time() - self._own
-        others = (_worked() - self._all - own) / (wall * len(_cores()))
+        others = (_worked() - self._all - own) / (wall * len(cores()))
         others = min(max(others, 0.0), 1.0)
         return {
             "others": round(others, 3),
@@ -58,14 +60,10 @@ def load_average() -> list[float]:
     return [round(value, 2) for value in os.getloadavg()]
 
 
-def _cores() -> list[int]:
-    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
-
-
 def _worked() -> float:
     """Seconds that the cores of this process have worked for anyone, since the machine's start."""
     times = psutil.cpu_times(percpu=True)
-    return sum(float(getattr(times[core], field, 0.0)) for core in _cores() for field in _WORKING if core < len(times))
+    return sum(float(getattr(times[core], field, 0.0)) for core in cores() for field in _WORKING if core < len(times))
 
 
 def _faults() -> int:

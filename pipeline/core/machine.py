@@ -9,7 +9,7 @@ from typing import Any
 
 import psutil
 
-from ...engines.host.devices import cpuinfo, features, gpus
+from ...engines.host.devices import cores, cpuinfo, features, gpus
 
 LIBRARIES = ("fusecam", "torch", "openvino", "nncf", "av", "opencv-python", "numpy", "ultralytics")
 CPU_FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "avx_vnni", "neon", "asimd", "bf16")
@@ -25,10 +25,9 @@ def version(package: str) -> str | None:
 
 def cpu() -> dict[str, Any]:
     """Model name, cores that this process may use, and the vector features that matter to inference."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {
         "model": cpuinfo().get("model name") or platform.processor() or platform.machine(),
-        "cores": cores,
+        "cores": len(cores()),
         "features": [name for name in CPU_FEATURES if name in features()],
     }
 

@@ -19,7 +19,7 @@ from .orientation import UPRIGHT, Orientation, of_display_matrix
 from .picture import PictureMaker
 from .polarity import Polarity
 from .samples import plane_rows
-from .two_pictures import KELVIN, counts_below, is_twofold
+from .two_pictures import KELVIN, counts_below, is_twofold, say_unread
 
 _PREVIEW = 96
 _CHECK_EVERY = 100
@@ -67,9 +67,7 @@ class PixelReader:
         twofold = not self._visible and is_twofold(frame, self._side)
         if twofold and (counts := self._counts(frame)) is not None:
             return counts
-        if self._side.preset is not None:
-            line = f"has no 16-bit temperatures below its picture: preset {self._side.preset} changes nothing"
-            self._health.warn("preset", f"{self._spec}: {line}")
+        say_unread(self._health, self._spec, self._side)
         if self._visible and is_hdr(frame):
             return self._from_hdr(frame)
         if not self._visible and self._side.channel is None and not twofold:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from ..config import KelvinConfig, SideConfig
 from ..core.frames import Pixels
+from .base import SourceHealth
 from .samples import plane_rows
 from .scene import SENSORS
 
@@ -51,6 +52,13 @@ def shows_two(picture: npt.NDArray[Any]) -> bool:
 def is_twofold(frame: av.VideoFrame, side: SideConfig) -> bool:
     """Whether counts may be below the picture, by the frame's size, and no crop says what to take."""
     return side.crop is None and frame.height > frame.width and size_of_one(frame.width, frame.height) is not None
+
+
+def say_unread(health: SourceHealth, spec: str, side: SideConfig) -> None:
+    """Warn once where a preset is set, of frames that hold no temperatures."""
+    if side.preset is not None:
+        line = f"{spec}: has no 16-bit temperatures below its picture: preset {side.preset} changes nothing"
+        health.warn("preset", line)
 
 
 def counts_below(frame: av.VideoFrame, picture: Pixels, certain: bool) -> npt.NDArray[np.uint16] | None:

@@ -87,6 +87,12 @@ def test_infrared_of_16_bits_in_pgm_keeps_them(tmp_path):
     assert np.array_equal(pgm.pixels, png.pixels) and np.array_equal(pgm.counts, png.counts)
 
 
+def test_preset_of_images_without_temperatures_is_told(tmp_path):
+    Image.fromarray(COLOUR).save(tmp_path / "a.png")
+    source = open_source(str(tmp_path), "infrared", SourceConfig.model_validate({"ir": {"preset": "p2pro"}}))
+    assert any("preset p2pro changes nothing" in line for line in source.health.warnings)
+
+
 @pytest.mark.parametrize("suffix", ["jpg", "JPEG"])
 def test_visible_jpeg(tmp_path, suffix):
     Image.fromarray(np.full((48, 64, 3), (200, 90, 20), np.uint8)).save(tmp_path / f"a.{suffix}", "JPEG", quality=98)

@@ -35,13 +35,16 @@ SHEET_ROWS = 8
 def make_network(recipe: Recipe) -> RealtimeFusion:
     """The recipe's network, from its start weights if it names some."""
     asked = recipe.network
-    profile = PROFILES[asked.profile]
     if asked.start is None:
-        profile = replace(profile, air=asked.air, field=asked.field, bounded=asked.bounded)
+        started = None
+        profile = replace(PROFILES[asked.profile], air=asked.air, field=asked.field, bounded=asked.bounded)
     else:
-        profile = own(asked.profile, asked.start).profile
-    profile = replace(profile, haze=asked.haze, light=asked.light, gate=asked.gate)
-    return filled(RealtimeFusion(profile), asked.start)
+        started = own(asked.profile, asked.start)
+        profile = started.profile
+    network = RealtimeFusion(replace(profile, haze=asked.haze, light=asked.light, gate=asked.gate))
+    if started is not None:
+        network.load_state_dict(started.state_dict())
+    return network
 
 
 def make_teacher(recipe: Recipe) -> RealtimeFusion | None:

@@ -73,6 +73,12 @@ class Network(Strict):
     teacher: Path | None = None
     """Weights of `realtime` to distil from, with the loss `distillation`."""
 
+    @model_validator(mode="after")
+    def _as_started(self) -> Network:
+        if self.start is not None and (given := self.model_fields_set & {"air", "field", "bounded"}):
+            raise ValueError(f"{', '.join(sorted(given))} beside `start`, whose weights bring their own; leave it out")
+        return self
+
 
 class Losses(Strict):
     """Weight of every loss in `losses`; 0 leaves it out."""

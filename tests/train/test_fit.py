@@ -238,6 +238,7 @@ def test_a_checkpoint_that_cannot_be_gone_on_from(recipe: Path, tmp_path: Path) 
         ("losses: {distillation: 1}", "losses.distillation: from whom? name network.teacher"),
         ("losses: 0", "losses: all are 0, nothing would be learned"),
         ("stages: [{steps: 1}]", "the whole file: Value error, `steps` beside `stages`"),
+        ("network: {start: damaged.safetensors, air: 0.8}", "network: Value error, air beside `start`"),
         ("network: {start: damaged.safetensors}", "damaged.safetensors: cannot be read"),
     ],
 )

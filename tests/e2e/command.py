@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 
 import av
 import numpy as np
+import psutil
 import pytest
 
 from fusecam.pipeline import cli
@@ -53,6 +55,15 @@ def start(*arguments: object) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [*COMMAND, *map(str, arguments)], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
     )
+
+
+def processes(word: str, parent: int | None = None) -> list[psutil.Process]:
+    """Those that a process started, this one unless said otherwise, with the word in their command line."""
+    found = []
+    for child in psutil.Process(parent).children(recursive=True):
+        with suppress(psutil.Error):  # some live shortly, as matplotlib's fc-list
+            found += [child] if word in " ".join(child.cmdline()) else []
+    return found
 
 
 def street(index: int, width: int = 160, height: int = 120) -> np.ndarray[Any, np.dtype[np.uint8]]:

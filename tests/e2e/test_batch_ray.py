@@ -5,10 +5,9 @@ import os
 import signal
 import time
 
-import psutil
 import pytest
 
-from .command import QUICK, fusecam, leftovers, pair_of_clips, presentation_times, start
+from .command import QUICK, fusecam, leftovers, pair_of_clips, presentation_times, processes, start
 
 pytestmark = pytest.mark.slow
 
@@ -45,18 +44,6 @@ def run(monkeypatch, capfd):
     return run
 
 
-def workers():
-    """Processes of ours that run clips."""
-    found = []
-    for process in psutil.Process().children(recursive=True):
-        try:
-            if "run_there" in " ".join(process.cmdline()):
-                found.append(process)
-        except psutil.Error:
-            continue
-    return found
-
-
 def test_the_same_bits_although_a_worker_is_killed(tmp_path, drives, cluster, run):
     here, there = tmp_path / "here", tmp_path / "there"
     answer = run(drives, drives, "--out", here)
@@ -67,7 +54,9 @@ def test_the_same_bits_although_a_worker_is_killed(tmp_path, drives, cluster, ru
     while not (partial.exists() and partial.stat().st_size > 20_000):
         assert time.monotonic() < deadline and process.poll() is None, "the long clip did not get going"
         time.sleep(0.01)
-    busy = [worker for worker in workers() if any(file.path == str(partial) for file in worker.open_files())]
+    busy = [
+        worker for worker in processes("run_there") if any(file.path == str(partial) for file in worker.open_files())
+    ]
     assert len(busy) == 1
     os.kill(busy[0].pid, signal.SIGKILL)
     _, said = process.communicate(timeout=120)

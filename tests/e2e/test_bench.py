@@ -5,11 +5,9 @@ import os
 import signal
 import tempfile
 import time
-from contextlib import suppress
 from datetime import datetime
 from functools import partial
 
-import psutil
 import pytest
 
 from fusecam.engines.detection.weights import DETECTOR_WEIGHTS
@@ -17,7 +15,7 @@ from fusecam.pipeline import cli
 from fusecam.pipeline.core import machine
 
 from ..pipeline.detectors import own_weights
-from .command import fusecam, leftovers, start
+from .command import fusecam, leftovers, processes, start
 
 pytestmark = pytest.mark.slow
 
@@ -150,22 +148,15 @@ def test_nothing_is_left_beside_the_report(bench):
     assert leftovers(bench) == []
 
 
-def measuring(parent: int) -> list[psutil.Process]:
-    """The processes that measure for this one."""
-    found = []
-    for child in psutil.Process(parent).children():
-        with suppress(psutil.NoSuchProcess):  # imports have short-lived children of their own
-            found += [child] if "fusecam.pipeline.bench.child" in child.cmdline() else []
-    return found
-
-
 @pytest.mark.parametrize("interrupt", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_bench_leaves_nothing(tmp_path, monkeypatch, interrupt):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     target = tmp_path / "report.json"
     process = start("bench", "--engine", "average:torch", "--size", "64x48", "--repeats", 10**6, "--json", target)
     deadline = time.monotonic() + 120
-    while not (children := measuring(process.pid)):  # without a pause: the moment after the start is the delicate one
+    while not (
+        children := processes("fusecam.pipeline.bench.child", process.pid)
+    ):  # without a pause: the moment after the start is the delicate one
         assert time.monotonic() < deadline and process.poll() is None, "the measuring did not get going"
     os.kill(process.pid, interrupt)
     _, said = process.communicate(timeout=60)

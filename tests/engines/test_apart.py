@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,8 @@ from fusecam.engines.base import BuildStopped
 from fusecam.engines.build import store
 from fusecam.engines.build.process import build_apart, stoppable
 from fusecam.engines.detection import DetectorEngine
+
+from ..e2e.command import processes
 
 pytestmark = pytest.mark.slow
 
@@ -92,10 +93,8 @@ def child_of(process: subprocess.Popen[str], within_s: float = 30) -> psutil.Pro
     """The process that builds, once it is there."""
     deadline = time.monotonic() + within_s
     while time.monotonic() < deadline:
-        for child in psutil.Process(process.pid).children(recursive=True):
-            with suppress(psutil.Error):
-                if "fusecam.engines" in child.cmdline():
-                    return child
+        if found := processes("-m fusecam.engines", process.pid):
+            return found[0]
         time.sleep(0.02)
     raise AssertionError("nothing was built")
 

@@ -22,6 +22,8 @@ from fusecam.pipeline.core.result import Result
 from fusecam.pipeline.errors import InputError
 from fusecam.pipeline.sinks.network import NetworkSink
 
+from ..e2e.command import processes
+
 RECEIVER = """
 import av, json, sys, time
 print("ready", flush=True)
@@ -160,11 +162,8 @@ def test_a_receiver_that_never_answers_holds_nothing_up(address: str) -> None:
 def test_passwords_are_neither_told_nor_seen_among_the_processes() -> None:
     sink = NetworkSink(f"rtsp://me:secret@127.0.0.1:{free_port()}/cam", OutputConfig(), Fraction(25))
     send(sink, 5)
-    import psutil
-
-    commands = [" ".join(child.cmdline()) for child in psutil.Process().children(recursive=True)]
-    assert any("relay.py" in command for command in commands)
-    assert not any("secret" in command for command in commands)
+    assert processes("relay.py")
+    assert not processes("secret")
     send(sink, 60)
     sink.close(complete=True)
     assert sink.health.urgent

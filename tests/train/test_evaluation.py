@@ -13,7 +13,7 @@ from fusecam.train.errors import TrainError
 from fusecam.train.evaluation.evaluate import evaluate_scenes
 from fusecam.train.evaluation.scenes import find_scenes, list_images, read_image, read_sources
 
-from ..e2e.command import start
+from ..e2e.command import processes, start
 from .pictures import SIZE, picture
 
 pytestmark = pytest.mark.slow
@@ -159,11 +159,10 @@ def test_processes_that_score_end_with_the_command_even_by_kill_9(tmp_path):
     folders = ("--fused", tmp_path / "vis", "--ir", tmp_path / "ir", "--vis", tmp_path / "vis")
     command = start("eval", *folders, "--workers", "2")
     try:
-        deadline, children = time.monotonic() + 60, []
-        while sum("spawn_main" in " ".join(child.cmdline()) for child in children) < 2:
+        deadline = time.monotonic() + 60
+        while len(children := processes("spawn_main", command.pid)) < 2:
             assert command.poll() is None and time.monotonic() < deadline, "nobody scored"
             time.sleep(0.05)
-            children = psutil.Process(command.pid).children()
     finally:
         command.kill()
         command.wait()

@@ -47,7 +47,8 @@ def assert_same_tracks(frames: list[Frame]) -> int:
     )  # fmt: skip
     ours, numbers = ByteTrack(HIGH, LOW, REMEMBERED), set()
     for at, (boxes, scores) in enumerate(frames):
-        expected = {int(row[7]): int(row[4]) for row in theirs.update(Boxes(boxes, scores))}
+        whole = np.flatnonzero((boxes[:, 2:] > boxes[:, :2]).all(axis=1))  # older versions of theirs fail on the others
+        expected = {int(whole[int(row[7])]): int(row[4]) for row in theirs.update(Boxes(boxes[whole], scores[whole]))}
         found = {track.index: track.number for track in ours.update(boxes, scores)}
         assert found == expected, at
         numbers |= {*found.values()}

@@ -35,6 +35,7 @@ PROGRAM = """
     import os, socket, subprocess, sys
     from pathlib import Path
     os.environ |= {"ULTRALYTICS_SAFE_LOAD": "0", "YOLO_AUTOINSTALL": "true", "YOLO_OFFLINE": "false"}
+    import matplotlib.font_manager  # older versions of Ultralytics load it later: it asks fc-list for fonts
     import ultralytics, ultralytics.nn.tasks  # first, and as it comes
     from ultralytics.utils import checks
     def refuse(*arguments, **named):

@@ -32,7 +32,7 @@ BANDS = 4
 """Parts of a frame for each processor, so that one that is disturbed does less."""
 ROWS: tuple[Argument, ...] = (LENGTH, LENGTH)
 COLOUR, GREY, PLANES = (np.uint8, 3), (np.uint8, 2), (np.float32, 3)
-ROOM, PIXELS, WHOLE, SUMS = (np.float32, 2), (np.uint8, 2), (np.float32, 1), (np.float64, 2)
+ROOM, WHOLE, SUMS = (np.float32, 2), (np.float32, 1), (np.float64, 2)
 SUFFIX = ".o"
 _lock = threading.Lock()
 
@@ -123,15 +123,14 @@ def _arguments(larger: bool) -> dict[str, tuple[Argument, ...]]:
         "neighbours": (GREY, (np.uint32, 2)),
         "sample": (*ROWS, (np.int32, 1), (np.int32, 1), (np.int32, 2), COLOUR, GREY),
         "gridded": (*ROWS, ROOM, working, np.float32, LENGTH, np.float32, PLANES),
-        "restore": (*ROWS, ROOM, PIXELS, working, np.float32, PLANES, LENGTH, WHOLE, LENGTH, PLANES, PLANES, COLOUR),
+        "restore": (*ROWS, ROOM, COLOUR, working, np.float32, PLANES, LENGTH, WHOLE, LENGTH, PLANES, PLANES),
     }
     if larger:
-        frames = COLOUR, GREY, GREY, PLANES, PLANES, PLANES
         loops["reduced"] = (*ROWS, (np.uint16, 1), GREY, GREY, GREY, LENGTH, PLANES, SUMS)
-        loops["enlarged"] = (*ROWS, ROOM, PIXELS, *frames, WHOLE, LENGTH, COLOUR, COLOUR, COLOUR)
+        loops["enlarged"] = (*ROWS, ROOM, COLOUR, COLOUR, GREY, GREY, PLANES, PLANES, PLANES, WHOLE, LENGTH)
     else:
-        loops["parted"] = (*ROWS, COLOUR, GREY, GREY, COLOUR, SUMS)
-        loops["composed"] = (*ROWS, ROOM, PIXELS, COLOUR, PLANES, PLANES, COLOUR, COLOUR)
+        loops["parted"] = (*ROWS, GREY, GREY, COLOUR, SUMS)
+        loops["composed"] = (*ROWS, ROOM, COLOUR, COLOUR, PLANES, PLANES)
     return loops
 
 

@@ -12,7 +12,7 @@ from llvmlite import binding as llvm
 from . import pointwise
 from .pointwise import LENGTH, Argument
 
-PARTS = ("between", "stretched", "bytes_of", "apart", "corrected")
+PARTS = ("between", "stretched", "mixed", "level", "corrected")
 """Functions of `pointwise_rows`, which those of `pointwise` call."""
 OPTIONS: dict[str, Any] = {"fastmath": True, "error_model": "numpy"}
 _kept: list[Any] = []
@@ -25,7 +25,8 @@ def machine_code_of(loops: Mapping[str, tuple[Argument, ...]]) -> dict[str, byte
 
     loops: functions of `pointwise` and what they take.
     """
-    llvm.set_option("", f"-runtime-memory-check-threshold={CHECKED}")
+    for limit in ("runtime-memory-check-threshold", "vectorize-memory-check-threshold"):
+        llvm.set_option("", f"-{limit}={CHECKED}")
     for name in PARTS:
         if not hasattr(getattr(pointwise, name), "py_func"):
             setattr(pointwise, name, numba.njit(**OPTIONS)(getattr(pointwise, name)))

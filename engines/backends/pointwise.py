@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..networks import realtime_constants as network
-from .pointwise_rows import ONE, ZERO, Array, F, apart, between, bytes_of, corrected, stretched
+from .pointwise_rows import ONE, ZERO, Array, F, between, corrected, level, mixed, stretched
 
 Argument = type | tuple[type, int]
 """What a function takes: a number's type, or that of an array's elements and its dimensions."""
@@ -76,17 +76,15 @@ def sample(first: int, last: int, near: Array, quads: Array, index: Array, fract
             warped[x] = np.uint8(np.int32((above << 8) + v * (below - above) + 32768) >> 16)
 
 
-def parted(
-    first: int, last: int, visible: Array, registered: Array, coverage: Array, working: Array, sums: Array
-) -> None:
-    """The frames as they are worked on, in planes: (5, H, W) uint8 red, green, blue, infrared, coverage.
+def parted(first: int, last: int, registered: Array, coverage: Array, working: Array, sums: Array) -> None:
+    """Infrared and coverage as they are worked on, beside the colours: (5, H, W) uint8 red, green, blue, infrared,
+    coverage.
 
     sums: (H, 2) float64, of each row the sum of infrared times coverage and that of coverage, both in [0, 1].
     """
     width = working.shape[2]
     for y in range(first, last):
         warped, cover = working[3, y], working[4, y]
-        apart(visible[y], working[:3, y])
         both, alone = np.int32(0), np.int32(0)
         for x in range(width):
             warped[x], cover[x] = registered[y, x], coverage[y, x]
@@ -183,7 +181,7 @@ def restore(
     first: int,
     last: int,
     room: Array,
-    pixels: Array,
+    dark: Array,
     working: Array,
     scale: Any,
     planes: Array,
@@ -192,21 +190,19 @@ def restore(
     step: int,
     kept: Array,
     head: Array,
-    dark: Array,
 ) -> None:
     """The scattering model and Retinex inverted, and both cameras fused, with the grid's planes brought up along edges.
 
-    room: (3 planes + 5, W) float32. pixels: (3, W) uint8, room. planes: (12 or 13, h, w) of the grid. whole: (6,): the
-    airlight's three colours, the strength of dehazing, the hue and infrared's floor. step: 1 where the frame is as
-    large as `working`. kept: (KEPT or KEPT_DARK, H, W) float32. head: (4, H', W') float32, what the head takes, or of
-    no size. dark: (H, W, 3) uint8, a detector's frame where it is as large as `working`, or of no size.
+    room: (2 planes + 8, W) float32. dark: (3, rows, W) uint8 for a detector's frame where it is as large as `working`,
+    or of no size. planes: (12 or 13, h, w) of the grid. whole: (6,): the airlight's three colours, the strength of
+    dehazing, the hue and infrared's floor. step: 1 where the frame is as large as `working`. kept: (KEPT or KEPT_DARK,
+    H, W) float32. head: (4, H', W') float32, what the head takes, or of no size.
     """
     _, height, width = working.shape
     count = planes.shape[0]
     air_r, air_g, air_b, dehaze, hue, floor = whole[0], whole[1], whole[2], whole[3], whole[4], whole[5]
     rest = ONE / (ONE - floor)
-    at, inverse, shoulder = room[2 * count : 3 * count], room[3 * count], room[3 * count + 1]
-    clear = room[3 * count + 2 :]
+    clear, inverse, unused = room[2 * count :], room[2 * count + 3], room[2 * count + 4 :]
     made = -1
     for y in range(first, last):
         upper, lower, part = between(y, factor, planes.shape[1])
@@ -214,76 +210,73 @@ def restore(
             made = max(made + 1, upper)
             for plane in range(count):
                 stretched(planes[plane, made], factor, room[(made & 1) * count + plane])
-        for plane in range(count):
-            line, above, below = at[plane], room[(upper & 1) * count + plane], room[(lower & 1) * count + plane]
-            for x in range(width):
-                line[x] = above[x] + part * (below[x] - above[x])
+        above, below = room[(upper & 1) * count :], room[(lower & 1) * count :]
         red, green, blue, warped, cover = working[0, y], working[1, y], working[2, y], working[3, y], working[4, y]
+        of_bright, of_fused = (head[0, y], head[1, y]) if head.shape[0] else (unused[0], unused[1])
+        of_thermal, of_noise = (head[2, y], head[3, y]) if head.shape[0] else (unused[2], unused[3])
         for x in range(width):
             r, g, b = scale * F(red[x]), scale * F(green[x]), scale * F(blue[x])
-            t = at[SLOPE, x] * (R * r + G * g + B * b) + at[OFFSET, x]
+            slope = mixed(above[SLOPE, x], below[SLOPE, x], part)
+            t = slope * (R * r + G * g + B * b) + mixed(above[OFFSET, x], below[OFFSET, x], part)
             over = ONE / (ONE - dehaze * (ONE - min(max(t, T0), ONE)))
-            field = at[FIELD, x]
+            field = mixed(above[FIELD, x], below[FIELD, x], part)
             r = min(max((r - air_r * field) * over + air_r * field, ZERO), ONE)
             g = min(max((g - air_g * field) * over + air_g * field, ZERO), ONE)
             b = min(max((b - air_b * field) * over + air_b * field, ZERO), ONE)
-            gain = at[GAIN, x]
-            inverse[x] = over
-            shoulder[x] = gain / (ONE + (gain - ONE) * max(max(r, g), b))
-            clear[0, x], clear[1, x], clear[2, x] = r, g, b
-        for x in range(width):
-            trust, bend = at[TRUST, x], shoulder[x]
-            r = at[BASE, x] + trust * (clear[0, x] * bend - at[BASE, x])
-            g = at[BASE + 1, x] + trust * (clear[1, x] * bend - at[BASE + 1, x])
-            b = at[BASE + 2, x] + trust * (clear[2, x] * bend - at[BASE + 2, x])
+            inverse[x], clear[0, x], clear[1, x], clear[2, x] = over, r, g, b
+            gain, trust = mixed(above[GAIN, x], below[GAIN, x], part), mixed(above[TRUST, x], below[TRUST, x], part)
+            bend = gain / (ONE + (gain - ONE) * max(max(r, g), b))
+            base = mixed(above[BASE, x], below[BASE, x], part)
+            r = base + trust * (r * bend - base)
+            base = mixed(above[BASE + 1, x], below[BASE + 1, x], part)
+            g = base + trust * (g * bend - base)
+            base = mixed(above[BASE + 2, x], below[BASE + 2, x], part)
+            b = base + trust * (b * bend - base)
             bright = R * r + G * g + B * b
-            colourful = at[COLOURFUL, x]
+            colourful = mixed(above[COLOURFUL, x], below[COLOURFUL, x], part)
             thermal, valid = max((scale * F(warped[x]) - floor) * rest, ZERO), scale * F(cover[x])
-            share = valid * at[PART, x]
-            fused = bright + share * max(thermal - bright, ZERO)
-            wanted = WARM * (thermal - at[MEAN_IR, x]) - SHOWN * max(fused - at[MEAN_FUSED, x], ZERO) - LEAST
+            added = valid * mixed(above[PART, x], below[PART, x], part) * max(thermal - bright, ZERO)
+            more = max(bright + added - mixed(above[MEAN_FUSED, x], below[MEAN_FUSED, x], part), ZERO)
+            wanted = WARM * (thermal - mixed(above[MEAN_IR, x], below[MEAN_IR, x], part)) - SHOWN * more - LEAST
             kept[0, y, x] = bright + colourful * (r - bright)
             kept[1, y, x] = bright + colourful * (g - bright)
             kept[2, y, x] = bright + colourful * (b - bright)
             kept[3, y, x] = hue * valid * min(max(wanted, ZERO), MOST)
-            kept[4, y, x] = fused - bright
-        if head.shape[0]:
-            for x in range(width):
-                bright = R * kept[0, y, x] + G * kept[1, y, x] + B * kept[2, y, x]
-                thermal, valid = max((scale * F(warped[x]) - floor) * rest, ZERO), scale * F(cover[x])
-                head[0, y, x] = bright
-                head[1, y, x] = bright + kept[4, y, x]
-                head[2, y, x] = thermal * valid
-                head[3, y, x] = HEAD_GAIN * at[GAIN, x] * inverse[x]
-            for plane in range(4):
-                if head.shape[2] > width:
-                    head[plane, y, width] = head[plane, y, width - 1]
-                if y == height - 1 and head.shape[1] > height:
-                    for x in range(head.shape[2]):
-                        head[plane, height, x] = head[plane, y, x]
+            kept[4, y, x] = added
+            of_bright[x], of_fused[x] = bright, bright + added
+            of_thermal[x], of_noise[x] = thermal * valid, HEAD_GAIN * gain * over
+        for plane in range(head.shape[0]):
+            if head.shape[2] > width:
+                head[plane, y, width] = head[plane, y, width - 1]
+            if y == height - 1 and head.shape[1] > height:
+                for x in range(head.shape[2]):
+                    head[plane, height, x] = head[plane, y, x]
         if step > 1:
             for x in range(width):
-                over, gain, share = inverse[x], at[GAIN, x], scale * F(cover[x]) * at[PART, x]
+                gain, trust = mixed(above[GAIN, x], below[GAIN, x], part), mixed(above[TRUST, x], below[TRUST, x], part)
                 bend = ONE + (gain - ONE) * (R * clear[0, x] + G * clear[1, x] + B * clear[2, x])
-                detail = at[TRUST, x] * gain * over / (bend * bend)
+                detail = trust * gain * inverse[x] / (bend * bend)
                 kept[0, y, x] -= detail * (scale * F(red[x]))
                 kept[1, y, x] -= detail * (scale * F(green[x]))
                 kept[2, y, x] -= detail * (scale * F(blue[x]))
                 kept[3, y, x] = detail
-                kept[4, y, x] = share
-                kept[5, y, x], kept[6, y, x] = at[MEAN_IR, x], at[MEAN_FUSED, x]
+                kept[4, y, x] = scale * F(cover[x]) * mixed(above[PART, x], below[PART, x], part)
+                kept[5, y, x] = mixed(above[MEAN_IR, x], below[MEAN_IR, x], part)
+                kept[6, y, x] = mixed(above[MEAN_FUSED, x], below[MEAN_FUSED, x], part)
         if count > AROUND:
             for x in range(width):
                 r, g, b = clear[0, x], clear[1, x], clear[2, x]
                 thermal, valid = max((scale * F(warped[x]) - floor) * rest, ZERO), scale * F(cover[x])
                 less = ONE - SHARE * valid
-                more = valid * ((SHARE + WARMER) * thermal - WARMER * at[AROUND, x])
+                more = valid * ((SHARE + WARMER) * thermal - WARMER * mixed(above[AROUND, x], below[AROUND, x], part))
                 colder = valid * (thermal - (R * r + G * g + B * b))
                 clear[0, x] = less * r + more + TINT_R * colder
                 clear[1, x] = less * g + more + TINT_G * colder
                 clear[2, x] = less * b + more + TINT_B * colder
             if step == 1:
-                bytes_of(clear, pixels, dark[y])
+                for plane in range(3):
+                    for x in range(width):
+                        dark[plane, y - first, x] = level(clear[plane, x])
             else:
                 for x in range(width):
                     over = inverse[x]
@@ -293,44 +286,32 @@ def restore(
                     kept[KEPT + 3, y, x] = over
 
 
-def composed(
-    first: int,
-    last: int,
-    room: Array,
-    pixels: Array,
-    working: Array,
-    kept: Array,
-    head: Array,
-    fused_image: Array,
-    restored_image: Array,
-) -> None:
-    """The results of a frame as large as `working`. room: (8, W + 4) float32, of zeros. pixels: (3, W) uint8, room.
-    head: of `corrected`, or of no size. Images: (H, W, 3) uint8.
+def composed(first: int, last: int, room: Array, made: Array, working: Array, kept: Array, head: Array) -> None:
+    """The results of a frame as large as `working`. room: (2, W + 4) float32, of zeros. made: (6, rows, W) uint8, the
+    colours of the restored image, then of the fused one. head: of `corrected`, or of no size.
     """
     width = working.shape[2]
-    bright, fused, lines = room[0], room[1], room[2:]
+    bright, fused = room[0], room[1]
     for y in range(first, last):
         if head.shape[0]:
             corrected(head, y, bright, fused)
-        cover = working[4, y]
+        cover, row = working[4, y], y - first
         for x in range(width):
-            change = bright[x]
+            change, amber = bright[x], kept[3, y, x]
             more = kept[4, y, x] + LEVEL * F(cover[x]) * (fused[x] - change)
-            amber = kept[3, y, x]
             r, g, b = kept[0, y, x] + change, kept[1, y, x] + change, kept[2, y, x] + change
-            lines[0, x], lines[1, x], lines[2, x] = r, g, b
-            lines[3, x], lines[4, x] = r + more + AMBER_R * amber, g + more + AMBER_G * amber
-            lines[5, x] = b + more + AMBER_B * amber
-        bytes_of(lines[:3], pixels, restored_image[y])
-        bytes_of(lines[3:], pixels, fused_image[y])
+            made[0, row, x], made[1, row, x], made[2, row, x] = level(r), level(g), level(b)
+            made[3, row, x] = level(r + more + AMBER_R * amber)
+            made[4, row, x] = level(g + more + AMBER_G * amber)
+            made[5, row, x] = level(b + more + AMBER_B * amber)
 
 
 def enlarged(
     first: int,
     last: int,
     room: Array,
-    pixels: Array,
-    visible: Array,
+    colours: Array,
+    made: Array,
     registered: Array,
     coverage: Array,
     working: Array,
@@ -338,74 +319,61 @@ def enlarged(
     head: Array,
     whole: Array,
     step: int,
-    fused_image: Array,
-    restored_image: Array,
-    dark: Array,
 ) -> None:
     """The results at full size, from those of the reduced frame: see `networks.realtime`. Rows are those of the images.
 
-    room: (3 planes of `kept` + 12, W + 4) float32, of zeros. pixels: (3, W) uint8, room. Other arguments as for
-    `sample`, `restore` and `composed`.
+    room: (2 planes of `kept` + 5, W + 4) float32, of zeros. colours: (3, rows, W) uint8, the visible frame's. made: as
+    for `composed`, then a detector's frame, if there is one. Other arguments as for `restore` and `composed`.
     """
     width = registered.shape[1]
     rows, columns = working.shape[1], working.shape[2]
     hue, floor = whole[4], whole[5]
     rest = ONE / (ONE - floor)
     count = kept.shape[0]
-    bright, fused, line, lines = room[0], room[1], room[2, :columns], room[3:9]
-    at, up = room[9 : count + 10], room[count + 10 :, :width]
-    made = -1
+    bright, fused, line, up = room[0], room[1], room[2, :columns], room[3:]
+    done = -1
     for y in range(first, last):
         upper, lower, part = between(y, step, rows)
-        while made < lower:
-            made = max(made + 1, upper)
-            slot = up[(made & 1) * (count + 1) :]
+        while done < lower:
+            done = max(done + 1, upper)
+            slot = up[(done & 1) * (count + 1) :]
             if head.shape[0]:
-                corrected(head, made, bright, fused)
+                corrected(head, done, bright, fused)
             for plane in range(count):
-                source = kept[plane, made]
+                source = kept[plane, done]
                 if plane < 3:
                     for x in range(columns):
                         line[x] = source[x] + bright[x]
-                    stretched(line, step, slot[plane])
+                    stretched(line, step, slot[plane, :width])
                 else:
-                    stretched(source, step, slot[plane])
+                    stretched(source, step, slot[plane, :width])
             if head.shape[0]:
-                cover = working[4, made]
+                cover = working[4, done]
                 for x in range(columns):
                     line[x] = cover[x] * (fused[x] - bright[x])
-                stretched(line, step, slot[count])
-        for plane in range(count + 1):
-            above, below = up[(upper & 1) * (count + 1) + plane], up[(lower & 1) * (count + 1) + plane]
-            into = at[plane]
-            for x in range(width):
-                into[x] = above[x] + part * (below[x] - above[x])
-        warped, cover = registered[y], coverage[y]
-        apart(visible[y], pixels)
-        for plane in range(3):
-            levels, line_of = pixels[plane], lines[plane]
-            for x in range(width):
-                line_of[x] = F(levels[x])
-        if count > KEPT:
-            for x in range(width):
-                over = at[KEPT + 3, x] * LEVEL
-                lines[3, x] = at[KEPT, x] + over * lines[0, x]
-                lines[4, x] = at[KEPT + 1, x] + over * lines[1, x]
-                lines[5, x] = at[KEPT + 2, x] + over * lines[2, x]
-            bytes_of(lines[3:], pixels, dark[y])
+                stretched(line, step, slot[count, :width])
+        above, below = up[(upper & 1) * (count + 1) :], up[(lower & 1) * (count + 1) :]
+        warped, cover, row = registered[y], coverage[y], y - first
+        red, green, blue = colours[0, row], colours[1, row], colours[2, row]
         for x in range(width):
-            detail = at[3, x] * LEVEL
-            r = at[0, x] + detail * lines[0, x]
-            g = at[1, x] + detail * lines[1, x]
-            b = at[2, x] + detail * lines[2, x]
+            detail = mixed(above[3, x], below[3, x], part) * LEVEL
+            r = mixed(above[0, x], below[0, x], part) + detail * F(red[x])
+            g = mixed(above[1, x], below[1, x], part) + detail * F(green[x])
+            b = mixed(above[2, x], below[2, x], part) + detail * F(blue[x])
             luma = R * r + G * g + B * b
             thermal = max((LEVEL * F(warped[x]) - floor) * rest, ZERO)
-            added = at[4, x] * max(thermal - luma, ZERO)
-            wanted = WARM * (thermal - at[5, x]) - SHOWN * max(luma + added - at[6, x], ZERO) - LEAST
+            added = mixed(above[4, x], below[4, x], part) * max(thermal - luma, ZERO)
+            more = max(luma + added - mixed(above[6, x], below[6, x], part), ZERO)
+            wanted = WARM * (thermal - mixed(above[5, x], below[5, x], part)) - SHOWN * more - LEAST
             amber = hue * (LEVEL * F(cover[x])) * min(max(wanted, ZERO), MOST)
-            added += at[count, x]
-            lines[0, x], lines[1, x], lines[2, x] = r, g, b
-            lines[3, x], lines[4, x] = r + added + AMBER_R * amber, g + added + AMBER_G * amber
-            lines[5, x] = b + added + AMBER_B * amber
-        bytes_of(lines[:3], pixels, restored_image[y])
-        bytes_of(lines[3:], pixels, fused_image[y])
+            added += mixed(above[count, x], below[count, x], part)
+            made[0, row, x], made[1, row, x], made[2, row, x] = level(r), level(g), level(b)
+            made[3, row, x] = level(r + added + AMBER_R * amber)
+            made[4, row, x] = level(g + added + AMBER_G * amber)
+            made[5, row, x] = level(b + added + AMBER_B * amber)
+        if count > KEPT:
+            for x in range(width):
+                over = mixed(above[KEPT + 3, x], below[KEPT + 3, x], part) * LEVEL
+                made[6, row, x] = level(mixed(above[KEPT, x], below[KEPT, x], part) + over * F(red[x]))
+                made[7, row, x] = level(mixed(above[KEPT + 1, x], below[KEPT + 1, x], part) + over * F(green[x]))
+                made[8, row, x] = level(mixed(above[KEPT + 2, x], below[KEPT + 2, x], part) + over * F(blue[x]))

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -77,13 +78,14 @@ class Split:
         quads, given = self._quads.reshape(-1).view(np.int32), (visible, registered, warp.coverage)
         sample = loops.sample.of(quads, warp.index, warp.fractions, registered)
         if step == 1:
-            parted = loops.parted.of(*given, working, self._sums)
+            parted = loops.parted.of(*given[1:], working, self._sums)
         else:
             reduced = loops.reduced.of(visible.reshape(height, -1), *given[1:], step, working, self._sums)
 
         def read(first: int, last: int) -> None:
             sample(first * step, min(last * step, height), np.empty(width, np.int32))
             if step == 1:
+                cv2.split(visible[first:last], list(working[:3, first:last]))
                 parted(first, last)
             else:
                 reduced(first, last, np.empty(5 * width, np.uint16))
@@ -106,25 +108,37 @@ class Split:
         into = NONE if head is None else head.get_input_tensor(0).data[0]
         fused, restored = np.empty_like(visible), np.empty_like(visible)
         dark = np.empty_like(visible) if self.unlifted else NO_IMAGE
-        small_dark = dark if step == 1 else NO_IMAGE
-        brought = loops.restore.of(working, scale, planes[0], self.factor, whole, step, kept, into, small_dark)
+        brought = loops.restore.of(working, scale, planes[0], self.factor, whole, step, kept, into)
 
         def finishing(corrections: npt.NDArray[np.float32]) -> Callable[[int, int], None]:
+            images = [restored, fused, dark] if step > 1 and self.unlifted else [restored, fused]
             if step == 1:
-                finish, lines = loops.composed.of(working, kept, corrections, fused, restored), 8
+                finish, lines = loops.composed.of(working, kept, corrections), 2
             else:
-                finish = loops.enlarged.of(*given, working, kept, corrections, whole, step, fused, restored, dark)
-                lines = 3 * len(kept) + 12
-            return lambda first, last: finish(
-                first, last, np.zeros((lines, width + 4), np.float32), np.empty((3, width), np.uint8)
-            )
+                finish = loops.enlarged.of(*given[1:], working, kept, corrections, whole, step)
+                lines = 2 * len(kept) + 5
+
+            def finished(first: int, last: int) -> None:
+                room, made = np.zeros((lines, width + 4), np.float32), _planes(3 * len(images), first, last, width)
+                if step == 1:
+                    finish(first, last, room, made)
+                else:
+                    colours = _planes(3, first, last, width)
+                    cv2.split(visible[first:last], list(colours))
+                    finish(first, last, room, colours, made)
+                for image, part in zip(images, np.split(made, len(images)), strict=True):
+                    cv2.merge(list(part), image[first:last])
+
+            return finished
 
         # what was restored is still in the processor's cache
         at_once = finishing(NONE) if step == 1 and head is None else None
 
         def restore(first: int, last: int) -> None:
-            room = np.empty((3 * planes.shape[1] + 5, columns), np.float32)
-            brought(first, last, room, np.empty((3, columns), np.uint8))
+            small_dark = _planes(3, first, last, columns) if step == 1 and self.unlifted else NO_IMAGE
+            brought(first, last, np.empty((2 * planes.shape[1] + 8, columns), np.float32), small_dark)
+            if len(small_dark):
+                cv2.merge(list(small_dark), dark[first:last])
             if at_once is not None:
                 at_once(first, last)
 
@@ -148,3 +162,8 @@ class Split:
         measured = min(max(both / max(alone, 1e-2) - FLOOR, 0), 0.9)
         before, weight = controls[STRENGTHS], controls[-1]
         return np.float32(measured), np.float32(measured + weight * (before - measured))
+
+
+def _planes(count: int, first: int, last: int, width: int) -> Pixels:
+    """Room for planes of some rows: OpenCV puts pixels together and apart several times as fast as a loop."""
+    return np.empty((count, last - first, width), np.uint8)

@@ -10,11 +10,12 @@ from .convolutions import convolutions
 if TYPE_CHECKING:
     from .ov import ov
 
-LAYERS = {"realtime": ("head",)}
+CORE = ("candidate", "down1", "mix1", "down2", "mix2", "join1", "join0")
+LAYERS = {"realtime": ("head", *(f"core.{layer}" for layer in CORE))}
 """Modules whose convolutions are narrowed, by network. Of other networks bf16 is a hint to OpenVINO for everything.
 
-`realtime` as a whole fails: its airlight would be rounded, and haze of t = 0.03 divides that by 0.03. What the head
-gives is a small correction.
+`realtime` as a whole fails: its airlight would be rounded, and haze of t = 0.03 divides that by 0.03. What the head and
+the core's layers give are small corrections; those of the core that see pixels or give maps stay as they are.
 """
 
 

@@ -11,7 +11,7 @@ import platform
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache
 from importlib import import_module
@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from ..build import store
+from ..build.process import build_apart
 from ..host import devices, machine_code
 from ..networks import realtime_constants
 from . import pointwise, pointwise_rows
@@ -30,6 +31,8 @@ from .pointwise import LENGTH, Argument
 
 BANDS = 4
 """Parts of a frame for each processor, so that one that is disturbed does less."""
+AT_ONCE = 64
+"""Most rows of a band: what is made of them stays in a processor's cache."""
 ROWS: tuple[Argument, ...] = (LENGTH, LENGTH)
 COLOUR, GREY, PLANES = (np.uint8, 3), (np.uint8, 2), (np.float32, 3)
 ROOM, WHOLE, SUMS = (np.float32, 2), (np.float32, 1), (np.float64, 2)
@@ -144,20 +147,29 @@ def compiled(larger: bool) -> SimpleNamespace:
 
 @cache
 def _compiled(larger: bool) -> SimpleNamespace:
-    arguments, key = _arguments(larger), _key(larger)
+    key = _key(larger)
     found = store.find(key)
-    if found is None:
-        from .loops import machine_code_of
+    if found is None and build_apart("loops", larger, always=True):
+        found = store.find(key)
+    files = kept_anew(larger) if found is None else found.files
+    return SimpleNamespace(
+        **{name: Loop(files[name + SUFFIX], name, each) for name, each in _arguments(larger).items()}
+    )
 
-        files = {name + SUFFIX: code for name, code in machine_code_of(arguments).items()}
-        store.keep(key, lambda into: _written(files, into))
-    else:
-        files = found.files
-    return SimpleNamespace(**{name: Loop(files[name + SUFFIX], name, each) for name, each in arguments.items()})
+
+def kept_anew(larger: bool) -> Mapping[str, bytes]:
+    """The files of `compiled`, compiled in this process and kept."""
+    from .loops import machine_code_of
+
+    files = {name + SUFFIX: code for name, code in machine_code_of(_arguments(larger)).items()}
+    store.keep(_key(larger), lambda into: _written(files, into))
+    return files
 
 
 def begin(larger: bool) -> None:
-    """Have `compiled` begin in a thread; what hinders it is said to whoever asks for its result."""
+    """Have `compiled` begin in a thread, which waits for another process: numba is Python for most of its time, and so
+    is what this one does meanwhile. What hinders it is said to whoever asks for its result.
+    """
     ThreadPoolExecutor(1, thread_name_prefix="fusecam-loops").submit(compiled, larger)
 
 
@@ -183,7 +195,7 @@ def _written(files: dict[str, bytes], folder: Path) -> store.Facts:
 def in_bands(work: Callable[[int, int], None], rows: int) -> None:
     """`work` on rows 0 to `rows`, by its first and last row, in bands that all processors share."""
     threads = _threads()
-    count = 1 if threads == 1 else min(rows, BANDS * threads)
+    count = max(-(-rows // AT_ONCE), 1 if threads == 1 else min(rows, BANDS * threads))
     bands = iter([(rows * i // count, rows * (i + 1) // count) for i in range(count)])
     lock = threading.Lock()
 

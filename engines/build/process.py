@@ -40,17 +40,17 @@ def stoppable(stop: threading.Event) -> Iterator[None]:
         _stop = before
 
 
-def build_apart(what: str, *arguments: object) -> bool:
+def build_apart(what: str, *arguments: object, always: bool = False) -> bool:
     """Build an engine in another process; whoever asks then finds it in the store.
 
-    what, arguments: see `fusecam.engines.__main__`.
+    what, arguments: see `fusecam.engines.__main__`. always: also where this process has imported torch.
 
     Returns whether it ended well. False, and nothing done, where this process has imported torch already, unless the
     build is to be stoppable: then there is nothing to be saved. The other process ends with this call, and with this
     process, however they end. Raises BuildStopped, see `stoppable`.
     """
     stop = _stop
-    if stop is None and "torch" in sys.modules:
+    if stop is None and "torch" in sys.modules and not always:
         return False
     if stop is not None and stop.is_set():
         raise BuildStopped

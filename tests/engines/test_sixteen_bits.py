@@ -17,7 +17,7 @@ from fusecam.engines.warp import Shape
 pytestmark = pytest.mark.slow
 
 
-def test_the_head_and_nothing_else_is_narrowed() -> None:
+def test_the_named_layers_and_nothing_else_are_narrowed() -> None:
     narrow, wide = [], []
     parts = seams(network("realtime", True).eval(), Shape.of(160, 120))
     models = [bf16.narrowed(_convert(*part), "realtime") for part in parts.values()]
@@ -26,13 +26,14 @@ def test_the_head_and_nothing_else_is_narrowed() -> None:
             ends = (*operation.inputs(), operation.output(0))
             kinds = {end.get_element_type().get_type_name() for end in ends}
             (narrow if kinds == {"bf16"} else wide).append((operation, kinds))
-    assert len(narrow) == 3
+    assert len(narrow) == 11
     assert len(wide) > 20
     assert all(kinds == {"f32"} for _, kinds in wide)
     for operation, _ in narrow:
         (widened,) = readers(operation)
         assert widened.get_type_name() == "Convert"
-        assert all("network.head" in each.get_friendly_name() for each in readers(widened))
+        named = tuple(f"__module.network.{layer}" for layer in bf16.LAYERS["realtime"])
+        assert all(each.get_friendly_name().startswith(named) for each in readers(widened))
 
 
 def readers(operation) -> list:

@@ -28,7 +28,11 @@ class Mixture(BaseModel):
     t_most: float = Field(0.85, gt=0, le=1)
     relief: float = Field(1, ge=0, le=2)
     """How far depth varies within a frame; 0 gives even haze."""
+    even: float = Field(0, ge=0, le=1)
+    """Of the hazy frames, those in which it hardly varies."""
     air_least: float = Field(0.5, gt=0, le=1)
+    gray: float = Field(0, ge=0, le=1)
+    """Of the hazy frames, those whose airlight has hardly any tint."""
     smoke: float = Field(0, ge=0, le=1)
     """Clouds of smoke, before a hazy frame or a clear one."""
     halos: float = Field(0, ge=0, le=1)
@@ -73,13 +77,13 @@ def degrade(visible: Tensor, infrared: Tensor, mixture: Mixture, random: Generat
     glaring = some(mixture.glare, clear, glare, random)
 
     def hidden(gray: Tensor, random: Generator) -> Tensor:
-        return transmission(gray, mixture.t_least, mixture.t_most, random, mixture.relief)
+        return transmission(gray, mixture.t_least, mixture.t_most, random, mixture.relief, mixture.even)
 
     gray = luma(scene)
     t = choose(hazy := drawn(n, mixture.haze, random), some(hazy, gray, hidden, random), torch.ones_like(gray))
     dark = luma(clear).mean(dim=(1, 2, 3)) < 0.2
     dim = drawn(n, mixture.night_fog, random) & dark
-    air = choose(dim, some(dim, clear, night_air, random), airlight(scene, mixture.air_least, random))
+    air = choose(dim, some(dim, clear, night_air, random), airlight(scene, mixture.air_least, random, mixture.gray))
     veil = Veil(t, air).veiled(drawn(n, mixture.halos, random) & dark, clear, halos, random)
     veil = veil.veiled(drawn(n, mixture.smoke, random), clear, smoke, random)
     given = sensor_noise(haze(glaring, *veil), mixture.noise * uniform(n, 0, 1, random), random)
@@ -94,25 +98,30 @@ def haze(image: Tensor, t: Tensor, air: Tensor) -> Tensor:
     return image * t + air * (1 - t)
 
 
-def airlight(like: Tensor, least: float, random: Generator) -> Tensor:
+def airlight(like: Tensor, least: float, random: Generator, gray: float = 0.0) -> Tensor:
     """Airlight (N, 3, h, w): gray, bluish or yellowish, and for every third one a glow that varies over the frame.
 
-    Most of the tint lies between blue and yellow, as daylight's and a white balance's does.
+    Most of the tint lies between blue and yellow, as daylight's and a white balance's does. gray: share of those with a
+    tenth of it.
     """
     n = like.shape[0]
-    gray = uniform(n, least, 1, random)
+    level = uniform(n, least, 1, random)
     blue = torch.randn(n, 1, 1, 1, generator=random, device=like.device) * like.new_tensor((-1, 0, 1))[:, None, None]
     tint = 0.04 * blue + 0.015 * torch.randn(n, 3, 1, 1, generator=random, device=like.device)
+    tint = choose(drawn(n, gray, random), 0.1 * tint, tint)
     glow = choose(drawn(n, 0.33, random), 0.12 * smooth_field(like, 3, random), torch.zeros_like(like[:, :1]))
-    return ((gray + tint) * (1 + glow)).clamp(0.3, 1)
+    return ((level + tint) * (1 + glow)).clamp(0.3, 1)
 
 
-def transmission(gray: Tensor, least: float, most: float, random: Generator, relief: float = 1.0) -> Tensor:
+def transmission(
+    gray: Tensor, least: float, most: float, random: Generator, relief: float = 1.0, even: float = 0.0
+) -> Tensor:
     """Transmission t = exp(-β d) of a made-up depth d, (N, 1, h, w); β is such that the mean of t is in [least, most].
 
     The depth is a random mix of what scenes have: a road that runs to a horizon, a slope in any direction, smooth
     fields, steps along the edges of the image's own tones, and boxes that stand nearer.
-    gray: (N, 1, h, w), whose edges the steps follow. relief: how far the depth varies.
+    gray: (N, 1, h, w), whose edges the steps follow. relief: how far the depth varies. even: share of frames in which
+    it varies by a seventh of that.
     """
     n, device = gray.shape[0], gray.device
     down = torch.linspace(0, 1, gray.shape[2], device=device)[None, None, :, None].expand_as(gray)
@@ -124,10 +133,11 @@ def transmission(gray: Tensor, least: float, most: float, random: Generator, rel
     fields = [road, 0.5 * slope, 0.3 * smooth_field(gray, 3, random), 0.12 * smooth_field(gray, 8, random)]
     fields += [0.7 * tone_steps(gray, random), boxes(gray, random)]
     depth = torch.ones_like(gray)
+    varies = choose(drawn(n, even, random), torch.full_like(gray, relief / 7), torch.full_like(gray, relief))
     for field in fields:
         # most scenes have only some of these
         weight = uniform(n, 0, 1, random) * (uniform(n, 0, 1, random) < 0.4)
-        depth = depth + relief * weight * (field - field.mean(dim=(2, 3), keepdim=True))
+        depth = depth + varies * weight * (field - field.mean(dim=(2, 3), keepdim=True))
     depth = depth.clamp(min=0.05)
     mean_t = least + (most - least) * uniform(n, 0, 1, random) ** 1.5
     return torch.exp(mean_t.log() * depth / depth.mean(dim=(2, 3), keepdim=True)).clamp(0.02, 1)

@@ -22,7 +22,8 @@ from ..calib.atomic import write_atomic
 from ..engines import EngineError, physics
 from ..engines.networks import checkpoints
 from ..engines.networks.realtime import RealtimeFusion
-from ..engines.networks.realtime_core import PROFILES
+from ..engines.networks.realtime_core import PROFILES, Profile
+from .degrade import Mixture
 from .errors import TrainError
 from .objective import Example, Result, cost, make_example, run
 from .recipe import Recipe
@@ -35,16 +36,22 @@ SHEET_ROWS = 8
 def make_network(recipe: Recipe) -> RealtimeFusion:
     """The recipe's network, from its start weights if it names some."""
     asked = recipe.network
-    if asked.start is None:
-        started = None
-        profile = replace(PROFILES[asked.profile], air=asked.air, field=asked.field, bounded=asked.bounded)
-    else:
-        started = own(asked.profile, asked.start)
-        profile = started.profile
-    network = RealtimeFusion(replace(profile, haze=asked.haze, light=asked.light, gate=asked.gate))
+    started = None if asked.start is None else own(asked.profile, asked.start)
+    profile = PROFILES[asked.profile] if started is None else started.profile
+    ranges = {name: getattr(asked, name) for name in ("air", "field", "bounded") if getattr(asked, name) is not None}
+    network = RealtimeFusion(replace(profile, **ranges, haze=asked.haze, light=asked.light, gate=asked.gate))
     if started is not None:
-        network.load_state_dict(started.state_dict())
+        network.load_state_dict(_rescaled(started, network.profile))
     return network
+
+
+def _rescaled(started: RealtimeFusion, profile: Profile) -> dict[str, Tensor]:
+    """Weights for other ranges of the airlight's corrections, each of which is range x tanh(x)."""
+    state = {name: value.clone() for name, value in started.state_dict().items()}
+    for kind in ("weight", "bias"):
+        state[f"core.whole.{kind}"][:3] *= started.profile.air / profile.air
+        state[f"core.air_field.{kind}"] *= started.profile.field / profile.field
+    return state
 
 
 def make_teacher(recipe: Recipe) -> RealtimeFusion | None:
@@ -165,15 +172,16 @@ class FusionModule(Trained):
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         """One degraded batch; the total of the weighted losses."""
-        example, result = self._try(batch, self.drawing())
-        weights = self.recipe.stage(self.global_step)[0].losses or self.recipe.losses
+        stage, _ = self.recipe.stage(self.global_step)
+        example, result = self._try(batch, self.drawing(), stage.mixture or self.recipe.mixture)
+        weights = stage.losses or self.recipe.losses
         parts = cost(result, example, weights, self._teach(example, int(batch[2])))
         return self.logged(parts, torch.stack([getattr(weights, name) * value for name, value in parts.items()]).sum())
 
     def validation_step(self, batch: Batch, index: int) -> None:
         """PSNR of the restored frame, as fed and without any degradation, beside plain dark-channel dehazing."""
         random = torch.Generator(self.device).manual_seed(index)
-        example, result = self._try(batch, random)
+        example, result = self._try(batch, random, self.recipe.mixture)
         for name, value in cost(result, example, self.recipe.losses).items():
             self.log(f"val/{name}", value, batch_size=len(batch[0]))
         figures = {
@@ -191,10 +199,10 @@ class FusionModule(Trained):
             self.folder.mkdir(parents=True, exist_ok=True)
             write_sheet(self.folder / f"{self.global_step:06d}.png", example, result)
 
-    def _try(self, batch: Batch, random: torch.Generator) -> tuple[Example, Result]:
+    def _try(self, batch: Batch, random: torch.Generator, mixture: Mixture) -> tuple[Example, Result]:
         visible, infrared, factor = batch
         with torch.autocast(self.device.type, enabled=False):
-            example = make_example(visible, infrared, self.recipe.mixture, int(factor), random)
+            example = make_example(visible, infrared, mixture, int(factor), random)
         return example, run(self.network, example, int(factor))
 
     def _teach(self, example: Example, factor: int) -> Result | None:

@@ -65,19 +65,14 @@ class Network(Strict):
     haze: bool = True
     light: bool = True
     gate: bool = True
-    air: float = Field(0.35, ge=0, le=1)
-    field: float = Field(0.2, ge=0, lt=1)
-    bounded: bool = False
+    air: float | None = Field(None, gt=0, le=1)
+    """This and the next two: by default those of the start weights, else of the profile."""
+    field: float | None = Field(None, gt=0, lt=1)
+    bounded: bool | None = None
     start: Path | None = None
-    """Weights to start from, safetensors."""
+    """Weights to start from, safetensors. Where `air` or `field` differ, small corrections stay what they were."""
     teacher: Path | None = None
     """Weights of `realtime` to distil from, with the loss `distillation`."""
-
-    @model_validator(mode="after")
-    def _as_started(self) -> Network:
-        if self.start is not None and (given := self.model_fields_set & {"air", "field", "bounded"}):
-            raise ValueError(f"{', '.join(sorted(given))} beside `start`, whose weights bring their own; leave it out")
-        return self
 
 
 class Losses(Strict):
@@ -115,6 +110,8 @@ class Stage(Strict):
     head: float = Field(1, ge=0)
     losses: Losses | None = None
     """Those of the recipe by default."""
+    mixture: Mixture | None = None
+    """That of the recipe by default; validation is always by the recipe's."""
 
 
 class Recipe(Strict):

@@ -70,6 +70,19 @@ def test_transmission_varies_over_most_frames_and_differs_between_them() -> None
     assert t.mean(dim=(1, 2, 3)).std() > 0.03
 
 
+def test_even_haze_varies_less() -> None:
+    gray = luma(pairs(32)[0])
+    usual, even = (d.transmission(gray, 0.2, 0.6, seeded(), even=share).log() for share in (0, 1))
+    assert even.std(dim=(2, 3)).mean() < 0.25 * usual.std(dim=(2, 3)).mean()
+
+
+def test_gray_airlight_has_a_tenth_of_the_tint() -> None:
+    made = (d.airlight(pairs(64)[0], 0.5, seeded(), gray=share).mean(dim=(2, 3)) for share in (0, 0.5, 1))
+    usual, half, gray = (air.amax(dim=1) - air.amin(dim=1) for air in made)
+    assert gray.mean() < 0.15 * usual.mean()
+    assert 16 <= (half < 0.01).sum() <= 48
+
+
 def test_airlight_is_nearly_gray_and_bright() -> None:
     air = d.airlight(pairs(64)[0], 0.5, seeded())
     tint = (air.amax(dim=1) - air.amin(dim=1)).mean()

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,13 +19,17 @@ import yaml
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
+from fusecam.engines.networks.checkpoints import load, weights_file
+from fusecam.engines.networks.realtime import RealtimeFusion
 from fusecam.train.cli import train
-from fusecam.train.module import save_weights
+from fusecam.train.module import make_network, save_weights
+from fusecam.train.objective import Example, make_example
 from fusecam.train.reading import read_training
 from fusecam.train.recipe import Losses, Recipe, Stage
 
 pytestmark = pytest.mark.slow
 
+TINY = weights_file("tiny")
 RECIPE = """
 data: [{root: pairs, grid: core, size: [48, 64], batch: 2, hold_out: 4},
        {root: pairs, grid: frame, size: [64, 64], batch: 2, hold_out: 4}]
@@ -238,7 +243,7 @@ def test_a_checkpoint_that_cannot_be_gone_on_from(recipe: Path, tmp_path: Path) 
         ("losses: {distillation: 1}", "losses.distillation: from whom? name network.teacher"),
         ("losses: 0", "losses: all are 0, nothing would be learned"),
         ("stages: [{steps: 1}]", "the whole file: Value error, `steps` beside `stages`"),
-        ("network: {start: damaged.safetensors, air: 0.8}", "network: Value error, air beside `start`"),
+        ("network: {start: damaged.safetensors, air: 0}", "network.air: Input should be greater than 0"),
         ("network: {start: damaged.safetensors}", "damaged.safetensors: cannot be read"),
     ],
 )
@@ -294,6 +299,41 @@ def test_batch_norm_keeps_its_statistics_from_the_step_that_the_recipe_says(reci
     state = load_file(tmp_path / "out" / "weights.safetensors")
     counted = {int(value) for name, value in state.items() if name.endswith("num_batches_tracked")}
     assert counted == {3}
+
+
+def test_a_stage_has_a_mixture_of_its_own(recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fusecam.train import module
+
+    drawn: list[float] = []
+
+    def example(*given: Any) -> Example:
+        drawn.append(given[2].haze)
+        return make_example(*given)
+
+    monkeypatch.setattr(module, "make_example", example)
+    text = RECIPE.replace("steps: STEPS\n", "").replace("steps_per_epoch: 2", "steps_per_epoch: 4")
+    recipe.write_text(text + "stages: [{steps: 2, mixture: {haze: 0.25}}, {steps: 2}]\nmixture: {haze: 0.5}\n")
+    result = run(str(recipe), "--out", str(tmp_path / "out"), "--devices", "1")
+    assert result.exit_code == 0, result.output
+    assert drawn[:4] == [0.25, 0.25, 0.5, 0.5] and set(drawn[4:]) == {0.5}
+
+
+def test_start_weights_with_other_ranges_of_the_airlight_begin_as_they_were() -> None:
+    given = [torch.rand(1, channels, 48, 64) for channels in (3, 1)]
+
+    def airlight(network: RealtimeFusion) -> torch.Tensor:
+        with torch.no_grad():
+            return network.core(*given, torch.ones(1, 1, 48, 64)).air
+
+    kept, wider = (
+        make_network(Recipe(data=[{"root": "pairs"}], network={"profile": "tiny", "start": TINY} | ranges)).eval()
+        for ranges in ({}, {"air": 0.7, "field": 0.4})
+    )
+    assert (wider.profile.air, wider.profile.field) == (0.7, 0.4)
+    assert kept.profile.air == load("tiny").profile.air
+    # tanh bends far corrections
+    torch.testing.assert_close(airlight(wider), airlight(kept), atol=0.03, rtol=0)
+    assert not airlight(wider).equal(airlight(kept))
 
 
 def test_each_stage_warms_up_and_has_losses_of_its_own() -> None:

@@ -132,6 +132,16 @@ def test_bounded_airlight_scatters_no_more_light_than_there_is(street) -> None:
     assert left[0][0] < 0.2 and left[1][0] > 0.5
 
 
+@pytest.mark.parametrize("bounded", [False, True])
+def test_bounded_airlight_is_no_brighter_than_white(bounded: bool) -> None:
+    network = RealtimeFusion(Profile(bounded=bounded)).eval()
+    fog = torch.full((1, 3, 120, 160), 0.9)
+    with torch.no_grad():
+        network.core.whole.bias[0] = 10
+        brightest = network.core(fog, fog[:, :1], torch.ones(1, 1, 120, 160)).whole_air.max()
+    assert (brightest <= 1) == bounded
+
+
 @pytest.mark.parametrize("blue", [-0.02, 0.02])
 def test_bounded_first_airlight_has_the_tint_of_fog(blue: float) -> None:
     fog = 0.8 + blue * torch.tensor([-1.0, 0, 1]).reshape(1, 3, 1, 1).expand(1, 3, 120, 160)

@@ -38,8 +38,8 @@ class Profile:
     head: of the full-size head, 0 for none. window: of the dark channel, 20 to 24 pixels of a frame of 640x480. guide:
     of the guided filters, about three times as much; both in steps of the grid. air: how far the learned airlight may
     leave the dark-channel one, which by night is that of a lamp. field: part by which it may vary over the frame.
-    bounded: airlight is no brighter than white, no more light is scattered than there is, and the first airlight keeps a
-    slight tint.
+    bounded: airlight is no brighter than white, no more light is scattered than there is, and the first airlight keeps
+    a slight tint.
     haze: dark-channel features and transmission start. light: learned illumination. gate: infrared features enter where
     haze is dense (IASSF eq. 5); without it they enter everywhere alike.
     """

@@ -19,7 +19,7 @@ from ..engines.networks.realtime_core import FACTOR
 from .data import PairDataset, find_pairs, split
 from .errors import TrainError
 from .loop import Data, loop
-from .module import Batch, FusionModule, Trained, save_weights
+from .module import Batch, FusionModule, Trained
 from .recipe import Recipe, Source
 
 Network = TypeVar("Network")
@@ -117,7 +117,7 @@ def run(module: Trained, recipe: Recipe, out: Path, resume: bool, devices: str, 
     return loop(
         module,
         out,
-        lambda path: save_weights(module.network, path, module.about),
+        module.write,
         data,
         WeightAveraging(avg_fn=partial(averaged, decay=recipe.average)) if recipe.average > 0 else None,
         minutes=2,

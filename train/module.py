@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -92,6 +93,18 @@ def save_weights(network: torch.nn.Module, path: Path, about: dict[str, str] | N
     write_atomic(path, save(state, about))
 
 
+def between(network: Net, start: Mapping[str, Tensor], keep: float) -> Net:
+    """A copy with the weights k W0 + (1 - k) W, k = keep, W0 those of `start`: one that a short training left near its
+    start is often worse than the mean of both."""
+    mixed = copy.deepcopy(network)
+    own = mixed.state_dict()
+    for name, value in own.items():
+        if value.is_floating_point():
+            value.lerp_(start[name].to(value), keep)
+    mixed.load_state_dict(own)
+    return mixed
+
+
 class Trained(lightning.LightningModule):
     """What all trained networks share: the optimiser, and whose weights are exported."""
 
@@ -99,6 +112,10 @@ class Trained(lightning.LightningModule):
         """about: metadata of the exported weights."""
         super().__init__()
         self.recipe, self.network, self.about = recipe, network, about
+
+    def write(self, weights: Path) -> None:
+        """The network as it is now."""
+        save_weights(self.network, weights, self.about)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """AdamW at the recipe's rate, `annealed`."""
@@ -145,8 +162,14 @@ class FusionModule(Trained):
         network = make_network(recipe)
         super().__init__(recipe, network, checkpoints.describe(recipe.network.profile, network.profile))
         self.folder = folder
+        self._start = {name: value.clone() for name, value in network.state_dict().items()}
         self._teacher = [make_teacher(recipe)]  # in a list: not a part of what is trained, averaged and saved
         self.train()  # Lightning keeps the modes that it finds
+
+    def write(self, weights: Path) -> None:
+        """The network as it is now, or what the recipe keeps of its start with it."""
+        keep = self.recipe.network.keep
+        save_weights(between(self.network, self._start, keep) if keep else self.network, weights, self.about)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """AdamW; each part at the rates of the recipe's stages, each of which is `annealed`.

@@ -71,8 +71,16 @@ class Network(Strict):
     bounded: bool | None = None
     start: Path | None = None
     """Weights to start from, safetensors. Where `air` or `field` differ, small corrections stay what they were."""
+    keep: float = Field(0.0, ge=0, lt=1)
+    """Part of the start in the weights that are written, see `module.between`."""
     teacher: Path | None = None
     """Weights of `realtime` to distil from, with the loss `distillation`."""
+
+    @model_validator(mode="after")
+    def _keeps_something(self) -> Network:
+        if self.keep and self.start is None:
+            raise ValueError("`keep` of what? name `start`, weights of the network")
+        return self
 
 
 class Losses(Strict):

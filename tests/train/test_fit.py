@@ -90,7 +90,7 @@ def test_what_is_written_after_a_validation_are_the_averaged_weights(
     recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("lightning")
-    from fusecam.train import fit
+    from fusecam.train import module
 
     written: list[dict[str, torch.Tensor]] = []
 
@@ -98,7 +98,7 @@ def test_what_is_written_after_a_validation_are_the_averaged_weights(
         written.append({name: value.clone() for name, value in network.state_dict().items()})
         save_weights(network, path, about)
 
-    monkeypatch.setattr(fit, "save_weights", save)
+    monkeypatch.setattr(module, "save_weights", save)
     out = tmp_path / "run"
     result = run(str(recipe), "--out", str(out), "--devices", "1")
     assert result.exit_code == 0, result.output
@@ -244,6 +244,7 @@ def test_a_checkpoint_that_cannot_be_gone_on_from(recipe: Path, tmp_path: Path) 
         ("losses: 0", "losses: all are 0, nothing would be learned"),
         ("stages: [{steps: 1}]", "the whole file: Value error, `steps` beside `stages`"),
         ("network: {start: damaged.safetensors, air: 0}", "network.air: Input should be greater than 0"),
+        ("network: {keep: 0.5}", "network: Value error, `keep` of what?"),
         ("network: {start: damaged.safetensors}", "damaged.safetensors: cannot be read"),
     ],
 )
@@ -334,6 +335,19 @@ def test_start_weights_with_other_ranges_of_the_airlight_begin_as_they_were() ->
     # tanh bends far corrections
     torch.testing.assert_close(airlight(wider), airlight(kept), atol=0.03, rtol=0)
     assert not airlight(wider).equal(airlight(kept))
+
+
+def test_a_part_of_the_start_is_kept(recipe: Path, tmp_path: Path) -> None:
+    made = {}
+    for keep in (0, 0.75):
+        network = f"network: {{profile: tiny, start: {TINY}, keep: {keep}}}"
+        recipe.write_text(RECIPE.replace("STEPS", "2").replace("network: {profile: tiny}", network))
+        result = run(str(recipe), "--out", str(tmp_path / str(keep)), "--devices", "1")
+        assert result.exit_code == 0, result.output
+        made[keep] = load_file(tmp_path / str(keep) / "weights.safetensors")["core.maps.weight"].float()
+    start = load_file(TINY)["core.maps.weight"].float()
+    assert not made[0].equal(start)
+    torch.testing.assert_close(made[0.75] - start, 0.25 * (made[0] - start), atol=2e-4, rtol=0)
 
 
 def test_each_stage_warms_up_and_has_losses_of_its_own() -> None:

@@ -16,9 +16,10 @@ from ...engines.detection.quiet import ultralytics
 from ...engines.detection.weights import save_detector
 from ..errors import TrainError
 from ..loop import loop
+from ..module import between
 from .data import Batch, Examples, Whole, Windows
 from .images import make_images
-from .network import between, start_network
+from .network import start_network
 from .recipe import DetectorRecipe
 
 

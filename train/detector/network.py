@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -73,15 +72,3 @@ def _of_classes(
                 if called in known:
                     taken[name][at] = value[known.index(called)].to(to)
     return taken
-
-
-def between(network: torch.nn.Module, start: Mapping[str, Tensor], keep: float) -> torch.nn.Module:
-    """A copy with the weights k W0 + (1 - k) W, k = keep, W0 those of `start`: one that a short training left near its
-    start is often worse than the mean of both."""
-    mixed = copy.deepcopy(network)
-    own = mixed.state_dict()
-    for name, value in own.items():
-        if value.is_floating_point():
-            value.lerp_(start[name].to(value), keep)
-    mixed.load_state_dict(own)
-    return mixed

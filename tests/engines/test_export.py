@@ -28,7 +28,7 @@ PLAIN = {1, 6, 7, 9, 11}  # float, int32, int64, bool, double: no bytes inside
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [*registry.NETWORKS, *registry.PAPERS])
 def test_onnxruntime_gives_what_the_network_does(name, tmp_path, street):
-    """Within one grey level, where rounding falls elsewhere: at most in three pixels of a hundred."""
+    """Within one grey level, where rounding falls elsewhere: at most in eight pixels of a hundred."""
     unlifted = name in registry.UNLIFTED
     made = export_onnx(name, *SIZE, tmp_path / "x.onnx", unlifted)
     visible, infrared = street(SIZE[1], SIZE[0])
@@ -50,7 +50,7 @@ def test_onnxruntime_gives_what_the_network_does(name, tmp_path, street):
         levels = np.round(255 * got).astype(int)
         levels = levels.transpose(0, 2, 3, 1) if expected.ndim == 4 else levels[:, 0]
         apart = np.abs(levels - expected)
-        assert apart.max() <= 1 and (apart > 0).mean() <= 0.03, row.name
+        assert apart.max() <= 1 and (apart > 0).mean() <= 0.08, row.name
     assert np.allclose(found[-1], wanted[-1], rtol=1e-3, atol=1e-3)
 
 

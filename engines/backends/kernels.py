@@ -149,7 +149,7 @@ def compiled(larger: bool) -> SimpleNamespace:
 def _compiled(larger: bool) -> SimpleNamespace:
     key = _key(larger)
     found = store.find(key)
-    if found is None and build_apart("loops", larger, always=True):
+    if found is None and build_apart("loops", int(larger), always=True):
         found = store.find(key)
     files = kept_anew(larger) if found is None else found.files
     return SimpleNamespace(

@@ -15,6 +15,10 @@ from torch import Tensor
 
 AIRLIGHT_GRID = (96, 128)
 """Airlight is read from the maps brought to this fixed size, so that its rank statistic has a constant shape."""
+BRIGHTEST = 1e-3
+"""Part of their places that gives it."""
+ALIKE = 1 / 512
+"""Half a level of eight bits: so much darker than the last of the brightest places counts as bright as it."""
 
 Moments = Literal["residual", "centred"]
 
@@ -97,17 +101,22 @@ def enlarge(x: Tensor, factor: int, like: Tensor, whole: bool = False) -> Tensor
 def brightest(ranked: Tensor, fraction: float, values: Tensor | None = None) -> Tensor:
     """Mean of `values` (or of `ranked` itself) over the given fraction of positions where `ranked` is largest.
 
+    With `values` also over those within ALIKE of the last of them: in a plateau every backend would choose others.
     ranked: (N, 1, H, W). values: (N, C, H, W). fraction in (0, 1]. Returns (N, C, 1, 1). Both maps are first brought to
     AIRLIGHT_GRID by bilinear sampling.
     """
     ranked = _sampled(ranked).flatten(2)
-    count = max(1, round(fraction * AIRLIGHT_GRID[0] * AIRLIGHT_GRID[1]))
-    top, where = ranked.topk(count, dim=-1, sorted=False)
+    top, _ = ranked.topk(places(fraction), dim=-1, sorted=False)
     if values is None:
         return top.mean(dim=-1)[..., None, None]
-    values = _sampled(values).flatten(2)
-    picked = values.gather(2, where.expand(-1, values.shape[1], -1))
-    return picked.mean(dim=-1)[..., None, None]
+    picked = (ranked >= top.amin(dim=-1, keepdim=True) - ALIKE).to(ranked.dtype)
+    weights = picked / picked.sum(dim=-1, keepdim=True)
+    return (_sampled(values).flatten(2) @ weights.transpose(1, 2))[..., None]
+
+
+def places(fraction: float) -> int:
+    """How many of AIRLIGHT_GRID a fraction is."""
+    return max(1, round(fraction * AIRLIGHT_GRID[0] * AIRLIGHT_GRID[1]))
 
 
 def _sampled(x: Tensor) -> Tensor:
@@ -126,7 +135,7 @@ def _between(size: int, points: int, like: Tensor) -> Tensor:
     return (1 - (at[:, None] - pixel[None, :]).abs()).clamp(min=0).to(like.dtype)
 
 
-def airlight(image: Tensor, dark: Tensor, fraction: float = 1e-3) -> Tensor:
+def airlight(image: Tensor, dark: Tensor, fraction: float = BRIGHTEST) -> Tensor:
     """Airlight A: mean colour of the pixels with the brightest dark channel.
 
     image: (N, C, H, W). dark: (N, 1, H, W), its dark channel. fraction: of the pixels. Returns (N, C, 1, 1) in [0, 1].

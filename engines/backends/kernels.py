@@ -1,4 +1,4 @@
-"""The loops of `pointwise`, compiled for this processor once, kept in the signed store, run by several threads.
+"""The loops of `pointwise` and `pointwise_grid`, compiled for this processor once, kept in the signed store.
 
 numba compiles them, see `loops`. It is not imported where they are in the store: with LLVM it takes 120 MiB.
 """
@@ -26,7 +26,7 @@ from ..build import store
 from ..build.process import build_apart
 from ..host import devices, machine_code
 from ..networks import realtime_constants
-from . import pointwise, pointwise_rows
+from . import pointwise, pointwise_grid, pointwise_planes, pointwise_rows
 from .pointwise import LENGTH, Argument
 
 BANDS = 4
@@ -35,7 +35,8 @@ AT_ONCE = 64
 """Most rows of a band: what is made of them stays in a processor's cache."""
 ROWS: tuple[Argument, ...] = (LENGTH, LENGTH)
 COLOUR, GREY, PLANES = (np.uint8, 3), (np.uint8, 2), (np.float32, 3)
-ROOM, WHOLE, SUMS = (np.float32, 2), (np.float32, 1), (np.float64, 2)
+ROOM, LINE, SUMS = (np.float32, 2), (np.float32, 1), (np.float64, 2)
+WHOLE_NUMBERS: tuple[Argument, ...] = (LENGTH, LENGTH, LENGTH, LENGTH)
 SUFFIX = ".o"
 _lock = threading.Lock()
 
@@ -77,7 +78,7 @@ def made_of() -> dict[str, str]:
 
 
 class Loop:
-    """A compiled function of `pointwise`."""
+    """A compiled function of `pointwise` or `pointwise_grid`."""
 
     def __init__(self, code: bytes, name: str, arguments: tuple[Argument, ...]) -> None:
         """code: of `loops`. name, arguments: the function's. Raises OSError where the system forbids new code."""
@@ -126,11 +127,17 @@ def _arguments(larger: bool) -> dict[str, tuple[Argument, ...]]:
         "neighbours": (GREY, (np.uint32, 2)),
         "sample": (*ROWS, (np.int32, 1), (np.int32, 1), (np.int32, 2), COLOUR, GREY),
         "gridded": (*ROWS, ROOM, working, np.float32, LENGTH, np.float32, PLANES),
-        "restore": (*ROWS, ROOM, COLOUR, working, np.float32, PLANES, LENGTH, WHOLE, LENGTH, PLANES, PLANES),
+        "prior": (PLANES, LINE, np.float32, *WHOLE_NUMBERS, np.float32, PLANES, PLANES, LINE, PLANES, PLANES, ROOM),
+        "analysed": (
+            *(PLANES, PLANES, PLANES, LINE, LINE, PLANES, LINE, *WHOLE_NUMBERS, np.float32, np.float32, LENGTH),
+            *(PLANES, LINE, GREY, GREY, LINE),  # results
+            *(PLANES, PLANES, ROOM, ROOM),
+        ),
+        "restore": (*ROWS, ROOM, COLOUR, working, np.float32, PLANES, LENGTH, LINE, LENGTH, PLANES, PLANES),
     }
     if larger:
         loops["reduced"] = (*ROWS, (np.uint16, 1), GREY, GREY, GREY, LENGTH, PLANES, SUMS)
-        loops["enlarged"] = (*ROWS, ROOM, COLOUR, COLOUR, GREY, GREY, PLANES, PLANES, PLANES, WHOLE, LENGTH)
+        loops["enlarged"] = (*ROWS, ROOM, COLOUR, COLOUR, GREY, GREY, PLANES, PLANES, PLANES, LINE, LENGTH)
     else:
         loops["parted"] = (*ROWS, GREY, GREY, COLOUR, SUMS)
         loops["composed"] = (*ROWS, ROOM, COLOUR, COLOUR, PLANES, PLANES)
@@ -138,7 +145,7 @@ def _arguments(larger: bool) -> dict[str, tuple[Argument, ...]]:
 
 
 def compiled(larger: bool) -> SimpleNamespace:
-    """The functions of `pointwise` as `Loop`s: from the store, or compiled now, in some seconds. larger: those for
+    """The functions of both as `Loop`s: from the store, or compiled now, in some seconds. larger: those for
     frames that are reduced before they are worked on; otherwise those for frames that are not.
     """
     with _lock:  # whoever asks meanwhile waits, and compiles nothing
@@ -180,8 +187,9 @@ def kept(larger: bool) -> bool:
 
 def _key(larger: bool) -> dict[str, str]:
     cpu = f"{devices.cpuinfo().get('model name', platform.processor())} {' '.join(sorted(devices.features()))}"
-    modules = (Path(module.__file__ or "") for module in (pointwise, pointwise_rows, realtime_constants))
-    source = store.digest_of((*modules, Path(__file__).with_name("loops.py"), Path(__file__)))
+    modules = (pointwise, pointwise_grid, pointwise_planes, pointwise_rows, realtime_constants)
+    files = (Path(module.__file__ or "") for module in modules)
+    source = store.digest_of((*files, Path(__file__).with_name("loops.py"), Path(__file__)))
     shape = "larger" if larger else "as they are"
     return made_of() | {"loops": source, "shape": shape, "device": cpu}
 

@@ -1,19 +1,21 @@
-"""The loops of `pointwise` as machine code for this processor, by numba, which is needed for nothing else."""
+"""The loops of `pointwise` and `pointwise_grid` as machine code for this processor, by numba, for which alone it is
+needed.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from inspect import isfunction
 from typing import Any
 
 import numba
 import numpy as np
 from llvmlite import binding as llvm
 
-from . import pointwise
+from . import pointwise, pointwise_grid, pointwise_planes, pointwise_rows
 from .pointwise import LENGTH, Argument
 
-PARTS = ("between", "stretched", "mixed", "level", "corrected")
-"""Functions of `pointwise_rows`, which those of `pointwise` call."""
+MODULES = (pointwise, pointwise_grid)
 OPTIONS: dict[str, Any] = {"fastmath": True, "error_model": "numpy"}
 _kept: list[Any] = []
 CHECKED = 2000
@@ -23,13 +25,15 @@ CHECKED = 2000
 def machine_code_of(loops: Mapping[str, tuple[Argument, ...]]) -> dict[str, bytes]:
     """Each loop as an object file of one function, which takes an array as its address and lengths.
 
-    loops: functions of `pointwise` and what they take.
+    loops: functions of MODULES and what they take.
     """
     for limit in ("runtime-memory-check-threshold", "vectorize-memory-check-threshold"):
         llvm.set_option("", f"-{limit}={CHECKED}")
-    for name in PARTS:
-        if not hasattr(getattr(pointwise, name), "py_func"):
-            setattr(pointwise, name, numba.njit(**OPTIONS)(getattr(pointwise, name)))
+    compiled: dict[Any, Any] = {}
+    for module in (pointwise_rows, pointwise_planes, *MODULES):  # a function is compiled into those that call it
+        for name, each in list(vars(module).items()):
+            if isfunction(each):
+                setattr(module, name, compiled.setdefault(each, numba.njit(**OPTIONS)(each)))
     return {name: _object(name, arguments) for name, arguments in loops.items()}
 
 
@@ -45,7 +49,8 @@ def _object(name: str, arguments: tuple[Argument, ...]) -> bytes:
             numba.types.CPointer(kind) if dimensions else kind,
             *[numba.from_dtype(np.dtype(LENGTH))] * dimensions,
         ]
-    names = {"loop": numba.njit(**OPTIONS)(getattr(pointwise, name)), "carray": numba.carray}
+    (loop,) = (vars(module)[name] for module in MODULES if name in vars(module))
+    names = {"loop": loop, "carray": numba.carray}
     exec(f"def {name}({', '.join(taken)}): loop({', '.join(given)})", names)
     compiled = numba.cfunc(numba.types.void(*kinds), **OPTIONS)(names[name])
     module = llvm.parse_assembly(compiled.inspect_llvm())

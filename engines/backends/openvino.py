@@ -25,7 +25,7 @@ from .inputs import check_pair, check_shape
 from .lru import Recent
 from .ov import ov
 from .split import NETWORKS as SPLIT
-from .split import Split
+from .split import Constants, Split
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -37,8 +37,8 @@ Precision = Literal["f32", "bf16", "int8"]
 Modules = Mapping[str, "tuple[nn.Module, tuple[Tensor, ...]]"]
 """What is converted, by name, with examples of what it takes."""
 IR, IR_WEIGHTS, BLOB = ".xml", ".bin", ".blob"
-WHOLE = "network"
-"""The name of a network that is one graph."""
+HEAD, WHOLE = "head", "network"
+"""Names of graphs: the head of a network that is split, and a network that is one graph."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,11 +180,12 @@ class OpenVinoEngine:
         compiled = {}
         for name, (_, examples) in self._modules(network, shape).items():
             graphs[name].reshape({index: list(given.shape) for index, given in enumerate(examples)})
-            compiled[name] = self._core.compile_model(graphs[name], "CPU", self._settings)
-        ready = self._put_together(compiled, shape, steps)
+            compiled[name] = self._core.compile_model(graphs[name], "CPU", self._settings_of(name))
+        facts = {"steps": steps, "profile": self._constants(network, shape)}
+        ready = self._put_together(compiled, shape, facts)
         parity = self._compared(network, ready, shape)
         if key:
-            self._unkept = store.keep(key, lambda folder: _written(compiled, parity, folder) | {"steps": steps})
+            self._unkept = store.keep(key, lambda folder: _written(compiled, parity, folder) | facts)
         self._judge(parity)
         return ready
 
@@ -198,12 +199,17 @@ class OpenVinoEngine:
             if self._is_split(shape) and not kernels.kept(found.facts["steps"][0] > 1):
                 return None
             compiled = {
-                name.removesuffix(BLOB): self._core.import_model(content, "CPU", self._settings)
-                for name, content in found.files.items()
+                name: self._core.import_model(content, "CPU", self._settings_of(name))
+                for name, content in ((file.removesuffix(BLOB), content) for file, content in found.files.items())
             }
-            return self._put_together(compiled, shape, found.facts["steps"])
+            return self._put_together(compiled, shape, found.facts)
         except (KeyError, TypeError, RuntimeError):
             return None  # OpenVINO cannot read it: made anew
+
+    def _settings_of(self, graph: str) -> dict[str, Any]:
+        """The head bears bfloat16 as a whole, which saves its conversions."""
+        whole = self._narrow and graph == HEAD
+        return self._settings | ({"INFERENCE_PRECISION_HINT": "bf16"} if whole else {})
 
     def _is_split(self, shape: Shape) -> bool:
         return self._split and shape.reduce == 1
@@ -218,11 +224,21 @@ class OpenVinoEngine:
             return seams(cast("RealtimeFusion", network), shape)
         return {WHOLE: (ImagePath(network, shape.reduce, planar=True), examples(shape, planar=True))}
 
-    def _put_together(self, compiled: Mapping[str, ov.CompiledModel], shape: Shape, steps: list[int]) -> _Whole | Split:
+    def _put_together(
+        self, compiled: Mapping[str, ov.CompiledModel], shape: Shape, facts: store.Facts
+    ) -> _Whole | Split:
         if WHOLE in compiled:
             return _Whole.of(compiled[WHOLE])
         requests = {name: each.create_infer_request() for name, each in compiled.items()}
-        return Split(requests, shape, steps[0], steps[1], self._unlifted)
+        step, factor, _ = facts["steps"]
+        return Split(requests, shape, Constants(*facts["profile"]), step, factor, self._unlifted)
+
+    def _constants(self, network: Network, shape: Shape) -> Constants | None:
+        if not self._is_split(shape):
+            return None
+        from .seams import constants
+
+        return constants(cast("RealtimeFusion", network))
 
     def _converted(self, network: Network, shape: Shape) -> dict[str, ov.Model]:
         """The modules for any size of these steps: from memory, from the store, or converted, and quantised if they are
@@ -245,7 +261,7 @@ class OpenVinoEngine:
                 models[name] = _convert(module, examples)
                 if self._precision == "int8":
                     models[name] = int8.quantised(models[name], self._network, shape)
-                if self._narrow:
+                if self._narrow and name != HEAD:
                     models[name] = bf16.narrowed(models[name], self._network)
             self._models[variant] = models
             if key:

@@ -69,6 +69,42 @@ def level(value: Any) -> Any:
     return np.uint8(min(max(value, ZERO), ONE) * FULL + HALF)
 
 
+def exp(x: Any) -> Any:
+    """e^x within 2e-5, for |x| up to 20: by the 64th power of a short series, which needs no library at run time."""
+    y = min(max(x, F(-20)), F(20)) * F(1 / 64)
+    y = ONE + y * (ONE + y * (HALF + y * (F(1 / 6) + y * (F(1 / 24) + y * F(1 / 120)))))
+    y = y * y
+    y = y * y
+    y = y * y
+    y = y * y
+    y = y * y
+    return y * y
+
+
+def sigmoid(x: Any) -> Any:
+    """1 / (1 + e^-x)."""
+    return ONE / (ONE + exp(-x))
+
+
+def tanh(x: Any) -> Any:
+    """Hyperbolic tangent."""
+    return ONE - F(2) / (exp(x + x) + ONE)
+
+
+def log(x: Any) -> Any:
+    """Natural logarithm within 1e-6, for x from 0.02 to 1."""
+    x = np.sqrt(np.sqrt(np.sqrt(x)))
+    z = (x - ONE) / (x + ONE)
+    square = z * z
+    return F(16) * z * (ONE + square * (F(1 / 3) + square * (F(1 / 5) + square * F(1 / 7))))
+
+
+def smooth(x: Any, low: Any, high: Any) -> Any:
+    """Smooth step: 0 at `low`, 1 at `high`."""
+    u = min(max((x - low) / (high - low), ZERO), ONE)
+    return u * u * (F(3) - u - u)
+
+
 def corrected(head: Array, y: int, bright: Array, fused: Array) -> None:
     """Row y of the head's corrections. head: (16, H', W'), see `Head.folded`. bright, fused: (4 W',)."""
     half, odd = y // 2, y % 2

@@ -7,33 +7,32 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from ..networks.io import Memory, to_gray
+from .. import physics
+from ..networks.io import Memory
 from ..networks.realtime import RealtimeFusion
+from ..networks.realtime_constants import DARK_PART
 from ..networks.smoothing import CONTROLS, STATE
 from ..warp import Shape
+from .split import Constants
 
 
 class OnGrid(nn.Module):
-    """`RealtimeFusion.analyse`, from the frames on the core's grid."""
+    """The learned part of the core, between the priors and what is made of it, which are loops."""
 
-    def __init__(self, network: RealtimeFusion, factor: int) -> None:
+    def __init__(self, network: RealtimeFusion) -> None:
         super().__init__()
-        self.network, self.factor = network, factor
+        self.network = network
 
-    def forward(self, frame: Tensor, floor: Tensor, controls: Tensor) -> tuple[Tensor, ...]:
-        """frame: (1, 5, h, w): colour, infrared without its floor, coverage. floor: measured, (1, 1, 1, 1). controls:
-        as for a network.
+    def forward(self, seen: Tensor, infrared: Tensor, air: Tensor, controls: Tensor) -> tuple[Tensor, ...]:
+        """seen, infrared, air: of `realtime_core.Prior`. controls: as for a network.
 
-        Returns the planes, (1, C, h, w); the airlight's colour and the strength of dehazing, (4,); haze density and
-        illumination, (1, h, w) uint8; and the state.
+        Returns what `realtime_core.Found` has, and the steadied features of the whole frame, (1, STATE).
         """
         values = controls.reshape(1, CONTROLS, 1, 1)
         memory = Memory(values[:, -1 - STATE : -1], values[:, -1:])
-        memory.steady(floor)
-        colour, thermal, valid = torch.split(frame, [3, 1, 1], dim=1)
-        found = self.network.analyse(colour, thermal, valid, values[:, :1], values[:, 1:2], self.factor, memory)
-        whole = torch.cat([found.maps.whole_air, found.dehaze], dim=1).flatten()
-        return found.planes, whole, to_gray(1 - found.maps.t), to_gray(found.maps.light), memory.state()
+        memory.steady(torch.zeros(1, 1, 1, 1))  # the places of infrared's floor and of the airlight
+        memory.steady(torch.zeros(1, 3, 1, 1))
+        return *self.network.core.found(seen, infrared, air, memory), memory.state()
 
 
 class OnHead(nn.Module):
@@ -49,13 +48,25 @@ class OnHead(nn.Module):
         return cast(Tensor, self.network.head(planes))
 
 
+def constants(network: RealtimeFusion) -> Constants:
+    """What the loops around these parts must know."""
+    of = network.profile
+    chosen = physics.places(physics.BRIGHTEST), physics.ALIKE, physics.places(DARK_PART)
+    return Constants(
+        of.window, of.guide, int(of.bounded), of.air, of.field, of.widths[2], physics.AIRLIGHT_GRID, *chosen
+    )
+
+
 def seams(network: RealtimeFusion, shape: Shape) -> dict[str, tuple[nn.Module, tuple[Tensor, ...]]]:
     """The modules by name, with inputs of the sizes for this shape."""
     step, factor, _ = network.steps(shape.height, shape.width)
     height, width = -(-shape.height // step), -(-shape.width // step)
-    frame = torch.zeros(1, 5, -(-height // factor), -(-width // factor))
+    grid = -(-height // factor), -(-width // factor)
     parts: dict[str, tuple[nn.Module, tuple[Tensor, ...]]] = {
-        "grid": (OnGrid(network, factor), (frame, torch.zeros(1, 1, 1, 1), torch.zeros(CONTROLS)))
+        "grid": (
+            OnGrid(network),
+            (torch.zeros(1, 10, *grid), torch.zeros(1, 2, *grid), torch.zeros(1, 3, 1, 1), torch.zeros(CONTROLS)),
+        )
     }
     if network.head is not None:
         parts["head"] = OnHead(network), (torch.zeros(1, 4, height + height % 2, width + width % 2),)

@@ -2,6 +2,14 @@
 
 LUMA = (0.299, 0.587, 0.114)
 """BT.601 weights of R, G, B."""
+AIR_GRAYNESS = 0.85
+"""How far the first airlight is drawn to gray: fog is nearly gray, but by night its brightest pixels are a lamp's."""
+AIR_TINT = 0.02
+"""How far a channel of a `bounded` first airlight may be from its mean: all of fog's tint, little of a lamp's."""
+DARK_TILE, DARK_PART = 8, 0.2
+"""The tiles, in steps of the grid, whose light bounds the airlight, and the part of them that decides."""
+NOISE = 0.0015
+"""Mean absolute noise of the reduced frame: what dehazing amplifies, before the network corrects it."""
 T_LEAST = 0.04
 """Least transmission that is still divided by."""
 FLOOR = 0.15

@@ -14,18 +14,10 @@ from torch import Tensor, nn
 
 from .. import physics
 from .io import Memory, luma
-from .realtime_constants import T_LEAST
+from .realtime_constants import AIR_GRAYNESS, AIR_TINT, DARK_PART, DARK_TILE, NOISE, T_LEAST
 
 FACTOR = 4
 """The core's grid step in pixels, that of `tiny` is twice as large."""
-AIR_GRAYNESS = 0.85
-"""How far the first airlight is drawn to gray: fog is nearly gray, but by night its brightest pixels are a lamp's."""
-AIR_TINT = 0.02
-"""How far a channel of a `bounded` first airlight may be from its mean: all of fog's tint, little of a lamp's."""
-DARK_TILE, DARK_PART = 8, 0.2
-"""The tiles, in steps of the grid, whose light bounds the airlight, and the part of them that decides."""
-NOISE = 0.0015
-"""Mean absolute noise of the reduced frame: what dehazing amplifies, before the network corrects it."""
 STEP = 0.2
 """Scale of the learned corrections, so that an optimiser's step on them is a small one."""
 
@@ -86,6 +78,34 @@ class Maps(NamedTuple):
     """The global colour of the airlight, (N, 3, 1, 1), which video steadies over time."""
 
 
+class Prior(NamedTuple):
+    """The dark-channel prior of a frame."""
+
+    gray: Tensor
+    """Luma Y, (N, 1, h, w)."""
+    a: Tensor
+    """Of transmission along Y, (N, 1, h, w): t = a Y + b."""
+    b: Tensor
+    air: Tensor
+    """Airlight, (N, 3, 1, 1)."""
+    seen: Tensor
+    """What the network sees of it, (N, 10, h, w): colour, colour without haze, dark channel, t, airlight's level, and
+    where infrared is valid."""
+    infrared: Tensor
+    """Infrared and where it is valid, (N, 2, h, w)."""
+
+
+class Found(NamedTuple):
+    """What is learned: corrections of the prior."""
+
+    corrections: Tensor
+    """Of transmission's scale and shift, of light, of infrared's weight and of noise, (N, 5, ⌈h/2⌉, ⌈w/2⌉)."""
+    air_field: Tensor
+    """Of airlight over the frame, (N, 1, ⌈h/8⌉, ⌈w/8⌉)."""
+    whole: Tensor
+    """Of airlight's level and tints, and of transmission, for the frame as a whole, (N, 5, 1, 1)."""
+
+
 class Core(nn.Module):
     """Haze, light and fusion weights from the reduced frame."""
 
@@ -116,32 +136,39 @@ class Core(nn.Module):
     def forward(self, colour: Tensor, thermal: Tensor, valid: Tensor, memory: Memory | None = None) -> Maps:
         """colour: (N, 3, h, w). thermal, valid: (N, 1, h, w). All in [0, 1]. memory: of the frames before."""
         memory = memory or Memory()
-        # the dark-channel prior, from which learning starts
+        prior = self.prior(colour, thermal, valid, memory)
+        return self._maps(colour, prior, self.found(prior.seen, prior.infrared, prior.air, memory), memory)
+
+    def prior(self, colour: Tensor, thermal: Tensor, valid: Tensor, memory: Memory) -> Prior:
+        """The dark-channel prior, from which learning starts; arguments as for `forward`."""
         gray, window, guide = luma(colour), self.profile.window, self.profile.guide
         dark = physics.dark_channel(colour, window)
-        first_air = physics.airlight(colour, dark)
-        level = first_air.mean(dim=1, keepdim=True)
-        tint = first_air - level
+        air = physics.airlight(colour, dark)
+        level = air.mean(dim=1, keepdim=True)
+        tint = air - level
         if self.profile.bounded:
             tint = tint * (AIR_TINT / tint.abs().amax(dim=1, keepdim=True).clamp(min=AIR_TINT))
         else:
             tint = (1 - AIR_GRAYNESS) * tint
-        first_air = memory.steady(level + tint)
-        level = first_air.mean(dim=1, keepdim=True)
-        rough = physics.transmission(colour, first_air, window=window)
+        air = memory.steady(level + tint)
+        level = air.mean(dim=1, keepdim=True)
+        rough = physics.transmission(colour, air, window=window)
         a, b = physics.guided_coefficients(gray, rough, guide, 1e-3)
         if not self.profile.haze:
-            dark, first_air, level = (torch.full_like(x, 0.8) for x in (dark, first_air, level))
+            dark, air, level = (torch.full_like(x, 0.8) for x in (dark, air, level))
             a, b = torch.zeros_like(a), torch.full_like(b, 0.5)
-        first_t = (a * gray + b).clamp(0, 1)
-        first = physics.recover(colour, first_t, first_air).clamp(0, 1)
+        t = (a * gray + b).clamp(0, 1)
+        restored = physics.recover(colour, t, air).clamp(0, 1)
+        seen = torch.cat([colour, restored, dark, t, level + 0 * dark, valid], dim=1)
+        return Prior(gray, a, b, air, seen, torch.cat([thermal * valid, valid], dim=1))
 
-        seen = torch.cat([colour, first, dark, first_t, level + 0 * dark, valid], dim=1)
+    def found(self, seen: Tensor, infrared: Tensor, air: Tensor, memory: Memory) -> Found:
+        """What is learned, from what `prior` gives."""
+        colour, _, t, _ = torch.split(seen, [3, 4, 1, 2], dim=1)
         visible = self.visible(seen)
-        infrared = self.infrared(torch.cat([thermal * valid, valid], dim=1))
         # IASSF eq. 5: where haze is dense, features that know the infrared; elsewhere the visible ones
-        candidate = self.candidate(torch.cat([visible, infrared], dim=1))
-        dense = 1 - physics.reduce(first_t, 2)
+        candidate = self.candidate(torch.cat([visible, self.infrared(infrared)], dim=1))
+        dense = 1 - physics.reduce(t, 2)
         if not self.profile.gate:
             dense = torch.full_like(dense, 0.5)
         fine = candidate * dense + visible * (1 - dense) + visible
@@ -157,7 +184,7 @@ class Core(nn.Module):
         spread = (seen - mean).abs().mean(dim=(2, 3))
         calm = physics.reduce(colour, 2)
         parts = [coarse.mean(dim=(2, 3)), looked, mean.flatten(1), spread, calm.amin((2, 3)), calm.amax((2, 3))]
-        context = F.relu(self.pooled(torch.cat([*parts, first_air.flatten(1)], dim=1)))
+        context = F.relu(self.pooled(torch.cat([*parts, air.flatten(1)], dim=1)))
         context = context + F.relu(self.pooled2(context))
         context = memory.steady(context[:, :, None, None])
         coarse = coarse + context
@@ -165,19 +192,21 @@ class Core(nn.Module):
         middle = middle + self.join1(middle)
         fine = fine + _twice(self.up0(middle), fine)
         fine = self.last(fine + self.join0(fine))
+        whole = STEP * self.whole(context.flatten(1))[:, :, None, None]
+        return Found(STEP * self.maps(fine), self.air_field(coarse), whole)
 
+    def _maps(self, colour: Tensor, prior: Prior, found: Found, memory: Memory) -> Maps:
+        gray, guide = prior.gray, self.profile.guide
         # airlight: a global colour, nearly gray, times a smooth field
-        whole_corrections = STEP * self.whole(context.flatten(1))[:, :, None, None]
-        brighter, warmer, greener, all_scale, all_shift = whole_corrections.chunk(5, dim=1)
+        brighter, warmer, greener, all_scale, all_shift = found.whole.chunk(5, dim=1)
         shift = torch.cat([brighter + 0.2 * warmer, brighter + 0.2 * greener, brighter - 0.2 * warmer], dim=1)
-        field = 1 + self.profile.field * torch.tanh(physics.enlarge(self.air_field(coarse), 8, gray))
-        whole_air = first_air + self.profile.air * torch.tanh(shift)
+        field = 1 + self.profile.field * torch.tanh(physics.enlarge(found.air_field, 8, gray))
+        whole_air = prior.air + self.profile.air * torch.tanh(shift)
 
         # transmission: the prior's, scaled and shifted, as a whole and at every point
-        corrections = physics.enlarge(STEP * self.maps(fine), 2, gray)
-        scale, shift, more_light, hot, more_noise = corrections.chunk(5, dim=1)
+        scale, shift, more_light, hot, more_noise = physics.enlarge(found.corrections, 2, gray).chunk(5, dim=1)
         scale = 2 * torch.sigmoid(scale + all_scale)
-        a, b = scale * a, scale * b + shift + all_shift
+        a, b = scale * prior.a, scale * prior.b + shift + all_shift
         t = clamp(a * gray + b, T_LEAST, 1)
         if self.profile.bounded:  # beyond white no loss of a clear frame would hold it, and tanh does not let it back
             whole_air = clamp(whole_air, 0, 1)

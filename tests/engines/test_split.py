@@ -98,7 +98,7 @@ def test_loops_are_compiled_once_and_come_from_the_signed_store(
     kernels._compiled.__wrapped__(False)
     (entry,) = store.entries()
     written = {file.name: file.stat().st_mtime_ns for file in entry.path.glob("*.o")}
-    assert len(written) == 6
+    assert len(written) == 8
     # in a process that finds them there numba and LLVM take no memory
     program = (
         "import sys; from fusecam.engines.backends import kernels; print(kernels.missing()); kernels.compiled(False)"

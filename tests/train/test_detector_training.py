@@ -238,6 +238,20 @@ def test_a_run_makes_frames_trains_and_goes_on(tiny: DetectorRecipe, tmp_path: P
     assert saved["global_step"] == 6 and saved["spent"] > 0
 
 
+def test_misregistered_infrared_moves_fused_frames_alone(tiny: DetectorRecipe, tmp_path: Path) -> None:
+    for often in (0, 1):
+        make_images(tiny.model_copy(update={"misregistered": often}), tmp_path / str(often), bar=False)
+    moved = [
+        file.relative_to(tmp_path / "0")
+        for file in sorted((tmp_path / "0/images").rglob("*.jpg"))
+        if file.read_bytes() != (tmp_path / "1" / file.relative_to(tmp_path / "0")).read_bytes()
+    ]
+    assert {each.parts[2] for each in moved} == {"fused"}
+    assert {each.stem for each in moved} >= {f"{pair}_degraded" for pair in range(4)}
+    for label in (tmp_path / "0/labels").rglob("*.txt"):
+        assert label.read_text() == (tmp_path / "1" / label.relative_to(tmp_path / "0")).read_text()
+
+
 def test_both_cameras_as_four_channels_or_as_their_mean_are_put_together_of_the_same_frames(
     tiny: DetectorRecipe, tmp_path: Path
 ) -> None:

@@ -78,6 +78,7 @@ def _settings(recipe: DetectorRecipe) -> str:
             "streets": {"scenes", "frames"},
             "engine": True,
             "mixture": True,
+            "misregistered": True,
             "seed": True,
         },
     )
@@ -112,8 +113,10 @@ def _of_pair(
         visible = _pixels(sensor_noise(_planes(visible), grain, random))
 
     hazy, weak = _degraded(visible, infrared, recipe.mixture, random)
+    off = recipe.misregistered and float(torch.rand((), generator=random)) < recipe.misregistered
+    paired = _misregistered(weak, random) if off else weak
 
-    clear, degraded = engine.fuse(visible, infrared, everywhere), engine.fuse(hazy, weak, everywhere)
+    clear, degraded = engine.fuse(visible, infrared, everywhere), engine.fuse(hazy, paired, everywhere)
     yield "fused", "", clear.to_detect, boxes["fused"]
     yield "fused", "degraded", degraded.to_detect, boxes["fused"]
     # other engines have no frame but the one they show
@@ -153,6 +156,17 @@ def _degraded(visible: Pixels, infrared: Pixels, mixture: Mixture, random: torch
         if float(torch.rand((), generator=random)) < often:
             weak = way(weak, random)
     return _pixels(hazy), _pixels(weak)[..., 0]
+
+
+def _misregistered(infrared: Pixels, random: torch.Generator) -> Pixels:
+    """As a rig gives it whose calibration has slipped, or whose cameras stand apart: some pixels and tenths of a degree
+    off. The boxes stay where the visible frame has them.
+    """
+    height, width = infrared.shape
+    across, down, angle = torch.randn(3, generator=random).tolist()
+    turn = cv2.getRotationMatrix2D((width / 2, height / 2), 0.5 * angle, 1)
+    turn[:, 2] += (0.008 * width * across, 0.005 * width * down)
+    return np.asarray(cv2.warpAffine(infrared, turn, (width, height), borderMode=cv2.BORDER_REPLICATE), np.uint8)
 
 
 def _with_edges(visible: Pixels, infrared: Pixels, strength: float) -> Pixels:

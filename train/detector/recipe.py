@@ -91,6 +91,8 @@ class DetectorRecipe(Strict):
     engine: str = "realtime"
     """Which engine fuses the training frames."""
     mixture: Mixture = Mixture()
+    misregistered: float = Field(0.0, ge=0, le=1)
+    """Part of the degraded pairs that are fused with infrared some pixels off."""
     kinds: dict[Kind, Annotated[float, Field(ge=0)]] = Field(default={"fused": 0.6, "visible": 0.2, "infrared": 0.2})
     """How often each kind of frame is drawn: visible and infrared are cameras lost; `four` goes alone."""
     size: tuple[Strides, Strides] = (384, 512)

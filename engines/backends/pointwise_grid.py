@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from ..networks import realtime_constants as network
 from ..networks.smoothing import STRENGTHS
 from .pointwise_planes import apart, at, box, brought_up, guided, halved, least, sampled, threshold
@@ -24,6 +26,8 @@ TINTS, DARK, ENERGY = F(0.2), F(1e-2), F(3e-3)
 DECIDES, DOUBT = F(network.DECIDES), F(network.DOUBT)
 COLOUR_LOW, COLOUR_HIGH = F(network.COLOUR_NOISE[0]), F(network.COLOUR_NOISE[1])
 TILE, AROUND = network.DARK_TILE, 12
+# numbers of Python that stand in a call have functions compiled for them alone
+TWICE, EIGHT, NEAR, NEXT = np.int64(2), np.int64(8), np.int64(5), np.int64(3)
 
 
 def prior(
@@ -118,153 +122,191 @@ def analysed(
     the frame as a whole. controls: as a network takes them. place: of the airlight in the state. guide, bounded,
     air_range, field_range: of the profile. factor: of the grid. Gives planes (12 or 13, h, w), whole (4,): the
     airlight's colour and the strength of dehazing, density and light (h, w) uint8, and in state what it steadied.
-    room: (13, h, w). small: (5, ⌈h/2⌉, ⌈w/2⌉). points: as large as AIRLIGHT_GRID, of
-    which the `darkest` bound the airlight. tiles: (⌈h/8⌉, ⌈w/8⌉).
+    room: (12, h, w). small: (3, ⌈h/2⌉, ⌈w/2⌉). points: as large as AIRLIGHT_GRID, of which the `darkest` bound the
+    airlight. tiles: (⌈h/8⌉, ⌈w/8⌉).
     """
-    _, height, width = frame.shape
     before, weight = controls[STRENGTHS:], controls[controls.shape[0] - 1]
-    slope, offset, gain, share, trust, field = planes[0], planes[1], planes[2], planes[3], planes[4], planes[5]
-    base, fused = planes[9:12], planes[8]
-    gray, t, hot, noise, more_light, bright = room[0], room[1], room[2], room[3], room[4], room[5]
-    work = room[6:]
-
-    scale, shift = planes[6], planes[7]
-    for plane, into in ((0, scale), (1, shift), (2, more_light), (3, hot), (4, noise)):
-        brought_up(corrections[plane], 2, into, work)
-    brought_up(air_field[0], 8, field, work)
-    red = air[0] + air_range * tanh(found[0] + TINTS * found[1])
-    green = air[1] + air_range * tanh(found[0] + TINTS * found[2])
-    blue = air[2] + air_range * tanh(found[0] - TINTS * found[1])
+    t, hot, noise, more_light, bright, lit, work = room[0], room[1], room[2], room[3], room[4], room[5], room[6:]
+    for plane, into in ((0, planes[6]), (1, planes[7]), (2, more_light), (3, hot), (4, noise)):
+        brought_up(corrections[plane], TWICE, into, work)
+    brought_up(air_field[0], EIGHT, planes[5], work)
+    for colour, tint in ((0, found[1]), (1, found[2]), (2, -found[1])):
+        whole[colour] = air[colour] + air_range * tanh(found[0] + TINTS * tint)
+        if bounded:
+            whole[colour] = min(max(whole[colour], ZERO), ONE)
+    transmission(frame, found, coefficients, field_range, whole, planes, t, work[0], bright)
     if bounded:
-        red, green, blue = min(max(red, ZERO), ONE), min(max(green, ZERO), ONE), min(max(blue, ZERO), ONE)
-    of_air = R * red + G * green + B * blue
-    for y in range(height):
-        for x in range(width):
+        bound = possible(work[0], bright, darkest, points, work[1, 0], tiles)
+        whole[0], whole[1], whole[2] = whole[0] * bound, whole[1] * bound, whole[2] * bound
+    for colour in range(3):
+        whole[colour] += weight * (before[place + colour] - whole[colour])
+    peaks(frame, whole, planes[5], t, bright)
+    guided(bright, bright, guide, LIGHT_EPS, work[4:6], work)
+    of_light = illumination(bright, work[4:6], more_light, lit, light)
+    of_haze = hazes(t, noise, hot, density)
+
+    dehaze = smooth(of_haze, HAZE_LOW, HAZE_HIGH) if controls[0] < ZERO else min(controls[0], ONE)
+    dehaze = dehaze + weight * (before[place + 3] - dehaze)
+    automatic = (ONE - smooth(of_light, LIGHT_LOW, LIGHT_HIGH)) * (ONE - LESS_LIFT * dehaze * of_haze)
+    lift = automatic if controls[1] < ZERO else min(controls[1], ONE)
+    lift = lift + weight * (before[place + 4] - lift)
+    whole[3] = dehaze
+    state[place], state[place + 1], state[place + 2] = whole[0], whole[1], whole[2]
+    state[place + 3], state[place + 4] = dehaze, lift
+
+    lifted(frame, whole, lift, t, lit, noise, planes, bright)
+    box(bright, NEAR, work[2], work[0])
+    apart(bright, work[2], work[2])
+    box(work[2], NEAR, planes[4], work[0])
+    believed(noise, planes[2], planes[4])
+    laid_over(frame, bright, hot, 2 * guide + 1, planes, work)
+    if factor == 1:  # the base is coarser than the frame
+        for colour in range(3):
+            box(planes[9 + colour], NEAR, planes[9 + colour], work[0])
+    if planes.shape[0] > AROUND:
+        surroundings(frame, guide, small)
+        brought_up(small[0], TWICE, planes[AROUND], work)
+
+
+def transmission(
+    frame: Array,
+    found: Array,
+    coefficients: Array,
+    field_range: Any,
+    whole: Array,
+    planes: Array,
+    t: Array,
+    gray: Array,
+    veil: Array,
+) -> None:
+    """The prior's, scaled and shifted, with its slope and offset along luma; the airlight's field; and the light that
+    haze would scatter by them. The scale and shift at every place lie where planes 6 and 7 will be.
+    """
+    slope, offset, field, scale, shift = planes[0], planes[1], planes[5], planes[6], planes[7]
+    of_air = R * whole[0] + G * whole[1] + B * whole[2]
+    for y in range(t.shape[0]):
+        for x in range(t.shape[1]):
             gray[y, x] = R * frame[0, y, x] + G * frame[1, y, x] + B * frame[2, y, x]
             field[y, x] = ONE + field_range * tanh(field[y, x])
-            whole_scale = F(2) * sigmoid(scale[y, x] + found[3])
-            slope[y, x] = whole_scale * coefficients[0, y, x]
-            offset[y, x] = whole_scale * coefficients[1, y, x] + shift[y, x] + found[4]
+            times = F(2) * sigmoid(scale[y, x] + found[3])
+            slope[y, x] = times * coefficients[0, y, x]
+            offset[y, x] = times * coefficients[1, y, x] + shift[y, x] + found[4]
             t[y, x] = min(max(slope[y, x] * gray[y, x] + offset[y, x], T_LEAST), ONE)
-            bright[y, x] = of_air * field[y, x] * (ONE - t[y, x])
-    if bounded:
-        bound = possible(gray, bright, darkest, points, work[0, 0], tiles)
-        red, green, blue = red * bound, green * bound, blue * bound
-    red = red + weight * (before[place] - red)
-    green = green + weight * (before[place + 1] - green)
-    blue = blue + weight * (before[place + 2] - blue)
+            veil[y, x] = of_air * field[y, x] * (ONE - t[y, x])
 
-    # illumination, noise, where infrared counts
-    peak = bright
-    for y in range(height):
-        for x in range(width):
+
+def peaks(frame: Array, whole: Array, field: Array, t: Array, peak: Array) -> None:
+    """The brightest colour of the frame without haze."""
+    red, green, blue = whole[0], whole[1], whole[2]
+    for y in range(t.shape[0]):
+        for x in range(t.shape[1]):
             over = ONE / t[y, x]
             r = (frame[0, y, x] - red * field[y, x]) * over + red * field[y, x]
             g = (frame[1, y, x] - green * field[y, x]) * over + green * field[y, x]
             b = (frame[2, y, x] - blue * field[y, x]) * over + blue * field[y, x]
             peak[y, x] = min(max(max(max(r, g), b), ZERO), ONE)
-    guided(peak, peak, guide, LIGHT_EPS, work[4:6], work)
-    lit, of_light, of_haze = work[6], ZERO, ZERO
-    for y in range(height):
-        for x in range(width):
-            more = exp(tanh(more_light[y, x]))
-            lit[y, x] = min(max((work[4, y, x] * peak[y, x] + work[5, y, x]) * more, ZERO), ONE)
+
+
+def illumination(peak: Array, coefficients: Array, more: Array, lit: Array, light: Array) -> Any:
+    """Retinex illumination, as 8-bit levels, too. Returns its mean."""
+    total = ZERO
+    for y in range(lit.shape[0]):
+        for x in range(lit.shape[1]):
+            smoothed = coefficients[0, y, x] * peak[y, x] + coefficients[1, y, x]
+            lit[y, x] = min(max(smoothed * exp(tanh(more[y, x])), ZERO), ONE)
+            light[y, x] = level(lit[y, x])
+            total += lit[y, x]
+    return total / F(lit.size)
+
+
+def hazes(t: Array, noise: Array, hot: Array, density: Array) -> Any:
+    """Haze density as 8-bit levels; noise and infrared's weight of what the core found. Returns the mean density."""
+    total = ZERO
+    for y in range(t.shape[0]):
+        for x in range(t.shape[1]):
             noise[y, x] = NOISE * exp(F(2) * tanh(noise[y, x]))
             hot[y, x] = sigmoid(hot[y, x] + F(3))
-            density[y, x], light[y, x] = level(ONE - t[y, x]), level(lit[y, x])
-            of_light += lit[y, x]
-            of_haze += ONE - t[y, x]
-    of_light, of_haze = of_light / F(height * width), of_haze / F(height * width)
+            density[y, x] = level(ONE - t[y, x])
+            total += ONE - t[y, x]
+    return total / F(t.size)
 
-    dehaze, lift = controls[0], controls[1]
-    dehaze = smooth(of_haze, HAZE_LOW, HAZE_HIGH) if dehaze < ZERO else min(dehaze, ONE)
-    dehaze = dehaze + weight * (before[place + 3] - dehaze)
-    automatic = (ONE - smooth(of_light, LIGHT_LOW, LIGHT_HIGH)) * (ONE - LESS_LIFT * dehaze * of_haze)
-    lift = automatic if lift < ZERO else min(lift, ONE)
-    lift = lift + weight * (before[place + 4] - lift)
-    state[place], state[place + 1], state[place + 2], state[place + 3], state[place + 4] = (
-        red,
-        green,
-        blue,
-        dehaze,
-        lift,
-    )
-    whole[0], whole[1], whole[2], whole[3] = red, green, blue, dehaze
 
-    # lifted, and how far that is believed
-    colourful = planes[6]
-    for y in range(height):
-        for x in range(width):
-            g = exp(F(-0.5) * lift * log(min((lit[y, x] + LIFT_FLOOR) / (ONE + LIFT_FLOOR), ONE)))
-            gain[y, x] = g
+def lifted(
+    frame: Array, whole: Array, lift: Any, t: Array, lit: Array, noise: Array, planes: Array, bright: Array
+) -> None:
+    """The frame without haze and darkness, its luma, what is left of its colour, and its noise, amplified."""
+    gain, field, colourful, base = planes[2], planes[5], planes[6], planes[9:12]
+    red, green, blue, dehaze = whole[0], whole[1], whole[2], whole[3]
+    for y in range(t.shape[0]):
+        for x in range(t.shape[1]):
+            times = exp(F(-0.5) * lift * log(min((lit[y, x] + LIFT_FLOOR) / (ONE + LIFT_FLOOR), ONE)))
+            gain[y, x] = times
             over = ONE / (ONE - dehaze * (ONE - t[y, x]))
-            noise[y, x] = noise[y, x] * g * (over - ONE) + DARK_NOISE * (g - ONE)
+            noise[y, x] = noise[y, x] * times * (over - ONE) + DARK_NOISE * (times - ONE)
             air_r, air_g, air_b = red * field[y, x], green * field[y, x], blue * field[y, x]
             r = min(max((frame[0, y, x] - air_r) * over + air_r, ZERO), ONE)
-            g_ = min(max((frame[1, y, x] - air_g) * over + air_g, ZERO), ONE)
+            g = min(max((frame[1, y, x] - air_g) * over + air_g, ZERO), ONE)
             b = min(max((frame[2, y, x] - air_b) * over + air_b, ZERO), ONE)
-            was = R * r + G * g_ + B * b
-            colour = max(max(abs(r - was), abs(g_ - was)), abs(b - was))
-            shoulder = g / (ONE + (g - ONE) * max(max(r, g_), b))
-            base[0, y, x], base[1, y, x], base[2, y, x] = r * shoulder, g_ * shoulder, b * shoulder
+            was = R * r + G * g + B * b
+            colour = max(max(abs(r - was), abs(g - was)), abs(b - was))
+            shoulder = times / (ONE + (times - ONE) * max(max(r, g), b))
+            base[0, y, x], base[1, y, x], base[2, y, x] = r * shoulder, g * shoulder, b * shoulder
             bright[y, x] = was * shoulder
-            believed = smooth(colour, COLOUR_LOW, COLOUR_HIGH)
+            sure = smooth(colour, COLOUR_LOW, COLOUR_HIGH)
             left = min(max(was, DARK) / max(bright[y, x], DARK), ONE)
-            colourful[y, x] = believed + (ONE - believed) * left
-    box(bright, 5, work[2], work[0])
-    apart(bright, work[2], work[2])
-    box(work[2], 5, trust, work[0])
-    for y in range(height):
-        for x in range(width):
+            colourful[y, x] = sure + (ONE - sure) * left
+
+
+def believed(noise: Array, gain: Array, trust: Array) -> None:
+    """How far detail is, of its energy, in whose place it comes."""
+    for y in range(trust.shape[0]):
+        for x in range(trust.shape[1]):
             doubt = min(noise[y, x] / (trust[y, x] + ENERGY), F(3.5))
             doubt = doubt * doubt
             doubt = doubt * doubt
             trust[y, x] = (ONE + MORE_DETAIL * (ONE - ONE / gain[y, x])) / (ONE + doubt * doubt)
 
-    # the brighter of both, where it stands out
-    window, seen, both, of_seen = 2 * guide + 1, work[1], work[2], work[3]
-    for y in range(height):
-        for x in range(width):
-            seen[y, x] = frame[3, y, x] * frame[4, y, x]
-            more = frame[4, y, x] * max(frame[3, y, x] - bright[y, x], ZERO)
-            both[y, x] = bright[y, x] + hot[y, x] * more
+
+def laid_over(frame: Array, bright: Array, hot: Array, window: int, planes: Array, work: Array) -> None:
+    """`realtime_rules.stand_out`: infrared's share, and the means of infrared and of fused luma."""
+    share, fused, thermal, valid = planes[3], planes[8], frame[3], frame[4]
+    seen, both, mean = work[1], work[2], work[3]
+    for y in range(share.shape[0]):
+        for x in range(share.shape[1]):
+            seen[y, x] = thermal[y, x] * valid[y, x]
+            both[y, x] = bright[y, x] + hot[y, x] * valid[y, x] * max(thermal[y, x] - bright[y, x], ZERO)
     for plain, result in ((bright, work[4]), (both, work[5])):
-        box(plain, window, of_seen, work[0])
-        apart(plain, of_seen, of_seen)
-        box(of_seen, 3, result, work[0])
-    for y in range(height):
-        for x in range(width):
+        box(plain, window, mean, work[0])
+        apart(plain, mean, mean)
+        box(mean, NEXT, result, work[0])
+    for y in range(share.shape[0]):
+        for x in range(share.shape[1]):
             share[y, x] = hot[y, x] * sigmoid(DECIDES * (work[5, y, x] - work[4, y, x] + DOUBT))
-            more = frame[4, y, x] * max(frame[3, y, x] - bright[y, x], ZERO)
-            both[y, x] = bright[y, x] + share[y, x] * more
+            both[y, x] = bright[y, x] + share[y, x] * valid[y, x] * max(thermal[y, x] - bright[y, x], ZERO)
     box(both, window, fused, work[0])
-    box(seen, window, of_seen, work[0])
-    for y in range(height):
-        for x in range(width):
-            both[y, x] = min(seen[y, x], of_seen[y, x])
-            of_seen[y, x] = both[y, x] * seen[y, x]
-    box(of_seen, window, work[4], work[0])
+    box(seen, window, mean, work[0])
+    for y in range(share.shape[0]):
+        for x in range(share.shape[1]):
+            both[y, x] = min(seen[y, x], mean[y, x])
+            mean[y, x] = both[y, x] * seen[y, x]
+    box(mean, window, work[4], work[0])
     box(both, window, work[5], work[0])
-    for y in range(height):
-        for x in range(width):
+    for y in range(share.shape[0]):
+        for x in range(share.shape[1]):
             planes[7, y, x] = work[4, y, x] / max(work[5, y, x], F(1e-3))
-    if factor == 1:  # the base is coarser than the frame
-        for colour in range(3):
-            box(base[colour], 5, work[4], work[0])
-            for y in range(height):
-                for x in range(width):
-                    base[colour, y, x] = work[4, y, x]
-    if planes.shape[0] > AROUND:
-        for y in range(small.shape[1]):
-            for x in range(small.shape[2]):
-                small[1, y, x] = halved(frame[4], y, x)
-                small[0, y, x] = halved(frame[3], y, x) * small[1, y, x]
-        box(small[0], guide, small[3], small[2])
-        box(small[1], guide, small[4], small[2])
-        for y in range(small.shape[1]):
-            for x in range(small.shape[2]):
-                small[3, y, x] /= max(small[4, y, x], F(1e-2))
-        brought_up(small[3], 2, planes[AROUND], work)
+
+
+def surroundings(frame: Array, window: int, small: Array) -> None:
+    """`realtime_rules.surroundings` on half the grid, in the first of these planes."""
+    for y in range(small.shape[1]):
+        for x in range(small.shape[2]):
+            small[1, y, x] = halved(frame[4], y, x)
+            small[0, y, x] = halved(frame[3], y, x) * small[1, y, x]
+    for plane in range(2):
+        box(small[plane], window, small[plane], small[2])
+    for y in range(small.shape[1]):
+        for x in range(small.shape[2]):
+            small[0, y, x] /= max(small[1, y, x], F(1e-2))
 
 
 def brightest(dark: Array, frame: Array, top: int, alike: Any, points: Array, line: Array, air: Array) -> None:

@@ -72,8 +72,8 @@ class Grid(NamedTuple):
     @staticmethod
     def of(height: int, width: int, points: tuple[int, int], unlifted: bool) -> Grid:
         """Those of a grid of this size. points: of `physics.AIRLIGHT_GRID`."""
-        shapes = [(5, height, width), (2, height, width), (12 + unlifted, height, width), (4,), (13, height, width)]
-        shapes += [(5, -(-height // 2), -(-width // 2)), points]
+        shapes = [(5, height, width), (2, height, width), (12 + unlifted, height, width), (4,), (12, height, width)]
+        shapes += [(3, -(-height // 2), -(-width // 2)), points]
         shapes += [(-(-height // DARK_TILE), -(-width // DARK_TILE))]
         return Grid(*(np.zeros(shape, np.float32) for shape in shapes))
 

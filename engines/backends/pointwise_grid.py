@@ -27,7 +27,10 @@ DECIDES, DOUBT = F(network.DECIDES), F(network.DOUBT)
 COLOUR_LOW, COLOUR_HIGH = F(network.COLOUR_NOISE[0]), F(network.COLOUR_NOISE[1])
 TILE, AROUND = network.DARK_TILE, 12
 # numbers of Python that stand in a call have functions compiled for them alone
-TWICE, EIGHT, NEAR, NEXT = np.int64(2), np.int64(8), np.int64(5), np.int64(3)
+TWICE: Any = np.int64(2)
+EIGHT: Any = np.int64(8)
+NEAR: Any = np.int64(5)
+NEXT: Any = np.int64(3)
 
 
 def prior(

@@ -73,7 +73,7 @@ class OpenVinoEngine:
     A conversion is dynamic in heights and widths; each new pair of frame sizes is then made static and compiled,
     because static shapes run about twice as fast, and compared with the network in eager torch (see `parity`). Both are
     kept in the store. The last sizes stay compiled, see `lru`. `realtime` and `tiny` are split, see `split`,
-    unless in eight bits, of infrared that is reduced, or where loops cannot be compiled.
+    unless in eight bits, of infrared that is reduced, with branches left out, or where loops cannot be compiled.
     A frame is copied into its buffer, a warp only when it is a new one. One thread at a time.
     """
 
@@ -174,7 +174,7 @@ class OpenVinoEngine:
             return ready
         network = self._make().eval()
         steps = list(network.steps(shape.height, shape.width))
-        if self._is_split(shape):
+        if self._is_split(network, shape):
             kernels.begin(steps[0] > 1)
         graphs = {name: model.clone() for name, model in self._converted(network, shape).items()}
         compiled = {}
@@ -196,7 +196,7 @@ class OpenVinoEngine:
             return None
         try:
             self._judge(Parity.from_dict(found.facts["parity"]))
-            if self._is_split(shape) and not kernels.kept(found.facts["steps"][0] > 1):
+            if WHOLE + BLOB not in found.files and not kernels.kept(found.facts["steps"][0] > 1):
                 return None
             compiled = {
                 name: self._core.import_model(content, "CPU", self._settings_of(name))
@@ -211,14 +211,18 @@ class OpenVinoEngine:
         whole = self._narrow and graph == HEAD
         return self._settings | ({"INFERENCE_PRECISION_HINT": "bf16"} if whole else {})
 
-    def _is_split(self, shape: Shape) -> bool:
-        return self._split and shape.reduce == 1
+    def _is_split(self, network: Network, shape: Shape) -> bool:
+        if not self._split or shape.reduce != 1:
+            return False
+        from .seams import looped
+
+        return looped(cast("RealtimeFusion", network))
 
     def _modules(self, network: Network, shape: Shape) -> Modules:
         """What of a network is converted for this shape."""
         from .graph import ImagePath, examples
 
-        if self._is_split(shape):
+        if self._is_split(network, shape):
             from .seams import seams
 
             return seams(cast("RealtimeFusion", network), shape)
@@ -234,7 +238,7 @@ class OpenVinoEngine:
         return Split(requests, shape, Constants(*facts["profile"]), step, factor, self._unlifted)
 
     def _constants(self, network: Network, shape: Shape) -> Constants | None:
-        if not self._is_split(shape):
+        if not self._is_split(network, shape):
             return None
         from .seams import constants
 

@@ -1,7 +1,7 @@
 """What `networks.realtime` computes on its grid around the learned core, as loops: the prior before, the planes after.
 
 As graphs these are some two hundred small operations, which take three times as long as the core's convolutions. For
-what loops are and may do see `pointwise`. Rooms are (n, h, w) float32; what is named `flat` is a map as one row.
+what loops are and may do see `pointwise`. Rooms are (n, h, w) float32.
 """
 
 from __future__ import annotations

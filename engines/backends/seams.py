@@ -48,6 +48,12 @@ class OnHead(nn.Module):
         return cast(Tensor, self.network.head(planes))
 
 
+def looped(network: RealtimeFusion) -> bool:
+    """Whether loops compute what is around these parts: not for ablations, nor for even windows."""
+    of = network.profile
+    return of.haze and of.light and of.window % 2 == of.guide % 2 == 1
+
+
 def constants(network: RealtimeFusion) -> Constants:
     """What the loops around these parts must know."""
     of = network.profile

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,6 +20,8 @@ from fusecam.engines.backends.split import Split
 from fusecam.engines.base import EngineRefused
 from fusecam.engines.build import store
 from fusecam.engines.build.parity import gate_warp
+from fusecam.engines.networks.realtime import RealtimeFusion
+from fusecam.engines.networks.realtime_core import PROFILES
 from fusecam.engines.registry import network
 from fusecam.engines.warp import Shape
 
@@ -89,6 +92,13 @@ def test_without_numba_one_graph_is_used_and_said(monkeypatch: pytest.MonkeyPatc
     made.prepare(96, 64)
     assert not isinstance(made._ready.of(Shape.of(96, 64), made._readied), Split)
     assert OpenVinoEngine("physics", lambda: network("physics")).notes == []
+
+
+@pytest.mark.parametrize("change", [{"haze": False}, {"light": False}, {"window": 4}])
+def test_what_loops_do_not_know_is_one_graph(change: dict[str, Any]) -> None:
+    made = OpenVinoEngine("tiny", lambda: RealtimeFusion(replace(PROFILES["tiny"], **change)))
+    made.prepare(96, 64)  # the gate
+    assert not isinstance(made._ready.of(Shape.of(96, 64), made._readied), Split)
 
 
 def test_loops_are_compiled_once_and_come_from_the_signed_store(

@@ -101,7 +101,7 @@ def enlarge(x: Tensor, factor: int, like: Tensor, whole: bool = False) -> Tensor
 def brightest(ranked: Tensor, fraction: float, values: Tensor | None = None) -> Tensor:
     """Mean of `values` (or of `ranked` itself) over the given fraction of positions where `ranked` is largest.
 
-    With `values` also over those within ALIKE of the last of them: in a plateau every backend would choose others.
+    With `values` also over those near the last of them, the less the more they are below it, down to ALIKE: in a plateau every backend would choose others.
     ranked: (N, 1, H, W). values: (N, C, H, W). fraction in (0, 1]. Returns (N, C, 1, 1). Both maps are first brought to
     AIRLIGHT_GRID by bilinear sampling.
     """
@@ -109,8 +109,10 @@ def brightest(ranked: Tensor, fraction: float, values: Tensor | None = None) -> 
     top, _ = ranked.topk(places(fraction), dim=-1, sorted=False)
     if values is None:
         return top.mean(dim=-1)[..., None, None]
-    picked = (ranked >= top.amin(dim=-1, keepdim=True) - ALIKE).to(ranked.dtype)
-    weights = picked / picked.sum(dim=-1, keepdim=True)
+    # no comparison: it would leave half precision
+    picked = ((ranked - top.amin(dim=-1, keepdim=True) + ALIKE) * (2 / ALIKE)).clamp(0, 1)
+    # how many by their mean: exporters have sums in float32, and no map may be that
+    weights = picked / (picked.mean(dim=-1, keepdim=True) * picked.shape[-1])
     return (_sampled(values).flatten(2) @ weights.transpose(1, 2))[..., None]
 
 

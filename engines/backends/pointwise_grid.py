@@ -317,21 +317,22 @@ def brightest(dark: Array, frame: Array, top: int, alike: Any, points: Array, li
     _, height, width = frame.shape
     sampled(dark, points, line)
     enough, _ = threshold(points, top)
-    picked = 0
+    picked = ZERO
     air[0], air[1], air[2] = ZERO, ZERO, ZERO
     for row in range(points.shape[0]):
         for column in range(points.shape[1]):
-            if points[row, column] >= enough - alike:
-                picked += 1
+            weight = min((points[row, column] - enough + alike) * (F(2) / alike), ONE)
+            if weight > ZERO:
+                picked += weight
                 y, below, v = at(row, points.shape[0], height)
                 x, right, u = at(column, points.shape[1], width)
                 for colour in range(3):
                     plane = frame[colour]
                     upper = plane[y, x] + u * (plane[y, right] - plane[y, x])
                     lower = plane[below, x] + u * (plane[below, right] - plane[below, x])
-                    air[colour] += upper + v * (lower - upper)
+                    air[colour] += weight * (upper + v * (lower - upper))
     for colour in range(3):
-        air[colour] /= F(picked)
+        air[colour] /= picked
 
 
 def possible(gray: Array, veil: Array, darkest: int, points: Array, line: Array, tiles: Array) -> Any:

@@ -101,7 +101,8 @@ def enlarge(x: Tensor, factor: int, like: Tensor, whole: bool = False) -> Tensor
 def brightest(ranked: Tensor, fraction: float, values: Tensor | None = None) -> Tensor:
     """Mean of `values` (or of `ranked` itself) over the given fraction of positions where `ranked` is largest.
 
-    With `values` also over those near the last of them, the less the more they are below it, down to ALIKE: in a plateau every backend would choose others.
+    With `values` also over those near the last of them, down to ALIKE below it, the less the more they are below: in a
+    plateau every backend would choose others.
     ranked: (N, 1, H, W). values: (N, C, H, W). fraction in (0, 1]. Returns (N, C, 1, 1). Both maps are first brought to
     AIRLIGHT_GRID by bilinear sampling.
     """

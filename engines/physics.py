@@ -18,7 +18,7 @@ AIRLIGHT_GRID = (96, 128)
 BRIGHTEST = 1e-3
 """Part of their places that gives it."""
 ALIKE = 1 / 512
-"""Half a level of eight bits: so much darker than the last of the brightest places counts as bright as it."""
+"""Half a level of eight bits: a place so much darker than the last of the brightest no longer counts."""
 
 Moments = Literal["residual", "centred"]
 

@@ -145,8 +145,8 @@ def _arguments(larger: bool) -> dict[str, tuple[Argument, ...]]:
 
 
 def compiled(larger: bool) -> SimpleNamespace:
-    """The functions of both as `Loop`s: from the store, or compiled now, in some seconds. larger: those for
-    frames that are reduced before they are worked on; otherwise those for frames that are not.
+    """The functions of `pointwise` and `pointwise_grid` as `Loop`s: from the store, or compiled now, in some seconds.
+    larger: those for frames that are reduced before they are worked on; otherwise those for frames that are not.
     """
     with _lock:  # whoever asks meanwhile waits, and compiles nothing
         return _compiled(larger)

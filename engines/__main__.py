@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 def main(what: str, name: str, *numbers: str) -> None:
     """What the other process does.
 
-    what: `loops`, and name 1 for those of larger frames, else 0; `fusion`, and name the engine's,
+    what: `loops`, and name a group of `kernels`; `fusion`, and name the engine's,
     NAME:BACKEND:PRECISION, numbers whether it is to give the frame without lift, 0 or 1, then those of a `Shape`; or
     `detector`, and name its weights, numbers its precision, and width and height of the frames.
     """
     if what == "loops":
         from .backends import kernels
 
-        kernels.kept_anew(name == "1")
+        kernels.kept_anew(name)
         return
     import torch  # noqa: F401  from here on engines are built where they are asked for
 

@@ -121,21 +121,32 @@ class Loop:
         return flat
 
 
-def _arguments(larger: bool) -> dict[str, tuple[Argument, ...]]:
-    working = PLANES if larger else COLOUR
+GRID, SAME, LARGER = "grid", "frames as they are", "larger frames"
+"""Loops that are compiled and kept together: on the core's grid, and those of frames."""
+
+
+def _groups(larger: bool) -> tuple[str, str]:
+    return GRID, LARGER if larger else SAME
+
+
+def _arguments(group: str) -> dict[str, tuple[Argument, ...]]:
+    if group == GRID:
+        return {
+            "prior": (PLANES, LINE, np.float32, *WHOLE_NUMBERS, np.float32, PLANES, PLANES, LINE, PLANES, PLANES, ROOM),
+            "analysed": (
+                *(PLANES, PLANES, PLANES, LINE, LINE, PLANES, LINE, *WHOLE_NUMBERS, np.float32, np.float32, LENGTH),
+                *(PLANES, LINE, GREY, GREY, LINE),  # results
+                *(PLANES, PLANES, ROOM, ROOM),
+            ),
+        }
+    working = PLANES if group == LARGER else COLOUR
     loops: dict[str, tuple[Argument, ...]] = {
         "neighbours": (GREY, (np.uint32, 2)),
         "sample": (*ROWS, (np.int32, 1), (np.int32, 1), (np.int32, 2), COLOUR, GREY),
         "gridded": (*ROWS, ROOM, working, np.float32, LENGTH, np.float32, PLANES),
-        "prior": (PLANES, LINE, np.float32, *WHOLE_NUMBERS, np.float32, PLANES, PLANES, LINE, PLANES, PLANES, ROOM),
-        "analysed": (
-            *(PLANES, PLANES, PLANES, LINE, LINE, PLANES, LINE, *WHOLE_NUMBERS, np.float32, np.float32, LENGTH),
-            *(PLANES, LINE, GREY, GREY, LINE),  # results
-            *(PLANES, PLANES, ROOM, ROOM),
-        ),
         "restore": (*ROWS, ROOM, COLOUR, working, np.float32, PLANES, LENGTH, LINE, LENGTH, PLANES, PLANES),
     }
-    if larger:
+    if group == LARGER:
         loops["reduced"] = (*ROWS, (np.uint16, 1), GREY, GREY, GREY, LENGTH, PLANES, SUMS)
         loops["enlarged"] = (*ROWS, ROOM, COLOUR, COLOUR, GREY, GREY, PLANES, PLANES, PLANES, LINE, LENGTH)
     else:
@@ -154,22 +165,30 @@ def compiled(larger: bool) -> SimpleNamespace:
 
 @cache
 def _compiled(larger: bool) -> SimpleNamespace:
-    key = _key(larger)
-    found = store.find(key)
-    if found is None and build_apart("loops", int(larger), always=True):
-        found = store.find(key)
-    files = kept_anew(larger) if found is None else found.files
-    return SimpleNamespace(
-        **{name: Loop(files[name + SUFFIX], name, each) for name, each in _arguments(larger).items()}
-    )
+    groups = _groups(larger)
+    with ThreadPoolExecutor(len(groups)) as pool:
+        apart = list(pool.map(_made_apart, groups))
+    loops = {}
+    for group, files in zip(groups, apart, strict=True):
+        files = kept_anew(group) if files is None else files
+        loops |= {name: Loop(files[name + SUFFIX], name, each) for name, each in _arguments(group).items()}
+    return SimpleNamespace(**loops)
 
 
-def kept_anew(larger: bool) -> Mapping[str, bytes]:
-    """The files of `compiled`, compiled in this process and kept."""
+def _made_apart(group: str) -> Mapping[str, bytes] | None:
+    """The files of a group from the store, compiled in another process where they are not there yet."""
+    found = store.find(_key(group))
+    if found is None and build_apart("loops", group, always=True):
+        found = store.find(_key(group))
+    return None if found is None else found.files
+
+
+def kept_anew(group: str) -> Mapping[str, bytes]:
+    """The files of a group, compiled in this process and kept."""
     from .loops import machine_code_of
 
-    files = {name + SUFFIX: code for name, code in machine_code_of(_arguments(larger)).items()}
-    store.keep(_key(larger), lambda into: _written(files, into))
+    files = {name + SUFFIX: code for name, code in machine_code_of(_arguments(group)).items()}
+    store.keep(_key(group), lambda into: _written(files, into))
     return files
 
 
@@ -182,16 +201,15 @@ def begin(larger: bool) -> None:
 
 def kept(larger: bool) -> bool:
     """Whether `compiled` need not compile."""
-    return store.find(_key(larger)) is not None
+    return all(store.find(_key(group)) is not None for group in _groups(larger))
 
 
-def _key(larger: bool) -> dict[str, str]:
+def _key(group: str) -> dict[str, str]:
     cpu = f"{devices.cpuinfo().get('model name', platform.processor())} {' '.join(sorted(devices.features()))}"
     modules = (pointwise, pointwise_grid, pointwise_planes, pointwise_rows, realtime_constants)
     files = (Path(module.__file__ or "") for module in modules)
     source = store.digest_of((*files, Path(__file__).with_name("loops.py"), Path(__file__)))
-    shape = "larger" if larger else "as they are"
-    return made_of() | {"loops": source, "shape": shape, "device": cpu}
+    return made_of() | {"network": "loops", "source": source, "shape": group, "device": cpu}
 
 
 def _written(files: dict[str, bytes], folder: Path) -> store.Facts:

@@ -90,10 +90,10 @@ def messages(path: Path, topic: str = "/") -> Iterator[tuple[str, int, Any]]:
 def drive(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
     """A drive of 30 frames, and when its first was taken."""
     path, began, latencies = tmp_path_factory.mktemp("mcap") / "drive.mcap", time.monotonic_ns(), LatencyRecorder()
-    latencies.add("fuse", 5_000_000)
     rig = load_rig(RIG).for_sizes((640, 480), (384, 288))
     since_boot_ns = time.time_ns() - time.monotonic_ns()
     recording = sink(path, rig=rig, latencies=latencies)
+    latencies.add("fuse", 5_000_000)  # just now: those of the last two seconds are written
     give(recording, 30, began=began, detections=FOUND)
     recording.close(True)
     return path, since_boot_ns + began

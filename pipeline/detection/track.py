@@ -23,8 +23,12 @@ SURE = 0.7
 """Score that an object must have had once before it may coast."""
 AT_ONCE = 0.4
 """Score from which an object is shown in its first frame; weaker ones have to be found in a second one."""
+BORDER = 0.01
+"""Of the frame's width: a box this near to its left or right border does not coast. What leaves the frame gets narrow
+there, and its expected box would stay behind.
+"""
 INSIDE = 0.5
-"""Part of an expected box that must lie in the frame: what has left it does not coast."""
+"""Part of an expected box that must lie between the frame's top and bottom."""
 COVERED = 0.6
 """Part of an expected box that another of its class may cover: beyond, it is the same object, or hidden behind it."""
 
@@ -43,7 +47,8 @@ class Tracker:
     """Gives every object a number that stays while it is seen, and through short gaps.
 
     An object that is not found, behind a pole, say, coasts for a moment: its box stays where the track's Kalman filter
-    expects it, marked as such. It must have been found in PROVEN frames, once with SURE, and still lie in the frame.
+    expects it, marked as such. It must have been found in PROVEN frames, once with SURE, and still lie in the frame,
+    not at its sides.
 
     It starts afresh, with new numbers, on a scene cut and after a gap of 2 s in the source. One for each run.
     """
@@ -98,8 +103,9 @@ class Tracker:
         return dict(sorted((self._ended + Counter(_winner(known.votes) for known in self._known.values())).items()))
 
     def _coasting(self, visible: Frame) -> Iterator[Detection]:
-        """Objects not found in this frame but expected in it, the last seen first, their boxes cut at its borders."""
+        """Objects not found in this frame but expected in it, the last seen first; boxes are cut at top and bottom."""
         width, height = visible.size
+        border = BORDER * width
         for track in sorted(self._tracker.lost, key=lambda track: -track.found):
             number = self._first + track.number
             known = self._known.get(number)
@@ -108,8 +114,8 @@ class Tracker:
             if visible.time_ns - known.seen_ns > self._coast_ns:
                 continue
             x1, y1, x2, y2 = map(float, track.xyxy)
-            box = max(x1, 0.0), max(y1, 0.0), min(x2, float(width)), min(y2, float(height))
-            if _area(box) > 0 and _area(box) >= INSIDE * _area((x1, y1, x2, y2)):
+            box = x1, max(y1, 0.0), x2, min(y2, float(height))
+            if border < x1 < x2 < width - border and _area(box) >= INSIDE * _area((x1, y1, x2, y2)) > 0:
                 yield Detection(_winner(known.votes), known.score, box, number, coasted=True)
 
     def _restart(self) -> None:

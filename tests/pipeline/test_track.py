@@ -145,6 +145,18 @@ def test_what_flickers_up_or_has_left_the_frame_does_not_coast(scene: Pixels) ->
     assert [tracker.follow([], visible(scene, i * STEP_NS)) for i in (9, 10, 11)] == [[], [], []]
 
 
+def test_what_leaves_at_the_side_does_not_coast_there(scene: Pixels) -> None:
+    """A detector's boxes end at the frame: that of who leaves gets narrow, and what is expected would stay behind."""
+    width = scene.shape[1]
+    for edge in (0, width):
+        tracker = Tracker(0.25, coast_s=0.25)
+        for i in range(9):
+            inner = abs(edge - (30 - 3 * i))
+            tracker.follow([Detection("person", 0.9, (min(edge, inner), 30, max(edge, inner), 90))],
+                           visible(scene, i * STEP_NS))  # fmt: skip
+        assert tracker.follow([], visible(scene, 9 * STEP_NS)) == []
+
+
 def test_five_frames_are_enough_to_coast_and_zero_switches_it_off(scene: Pixels) -> None:
     for coast_s, frames, coasts in ((0.25, 4, False), (0.25, 5, True), (0.0, 9, False)):
         tracker = Tracker(0.25, coast_s=coast_s)

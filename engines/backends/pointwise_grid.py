@@ -17,12 +17,13 @@ from .pointwise_rows import ONE, ZERO, Array, F, exp, level, log, sigmoid, smoot
 
 R, G, B = F(network.LUMA[0]), F(network.LUMA[1]), F(network.LUMA[2])
 T_LEAST, T_PRIOR, OMEGA = F(network.T_LEAST), F(0.1), F(0.95)
-AIR_LEAST, AIR_EPS, LIGHT_EPS = F(2e-2), F(1e-3), F(4e-3)
+AIR_LEAST, AIR_EPS, LIGHT_EPS = F(2e-2), F(network.AIR_EPS), F(network.LIGHT_EPS)
 GRAYNESS, AIR_TINT = F(network.AIR_GRAYNESS), F(network.AIR_TINT)
 NOISE, DARK_NOISE, MORE_DETAIL = F(network.NOISE), F(network.DARK_NOISE), F(network.MORE_DETAIL)
 LESS_LIFT, LIFT_FLOOR = F(network.LESS_LIFT), F(0.04)
-HAZE_LOW, HAZE_HIGH, LIGHT_LOW, LIGHT_HIGH = F(0.04), F(0.12), F(0.14), F(0.38)
-TINTS, DARK, ENERGY = F(0.2), F(1e-2), F(3e-3)
+HAZE_LOW, HAZE_HIGH = F(network.HAZE[0]), F(network.HAZE[1])
+LIGHT_LOW, LIGHT_HIGH = F(network.LIGHT[0]), F(network.LIGHT[1])
+TINTS, DARK, ENERGY = F(network.TINTS), F(network.DARK), F(network.ENERGY)
 DECIDES, DOUBT = F(network.DECIDES), F(network.DOUBT)
 COLOUR_LOW, COLOUR_HIGH = F(network.COLOUR_NOISE[0]), F(network.COLOUR_NOISE[1])
 TILE, AROUND = network.DARK_TILE, 12

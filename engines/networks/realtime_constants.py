@@ -40,3 +40,15 @@ WARMER = 0.3
 """Part of what infrared is above its surroundings that a detector's frame gets on top of it."""
 TINT = 0.1, -0.05, 0.0
 """Part of the difference of infrared and visible that a detector's frame gets in red, green and blue: none of luma."""
+HAZE = 0.04, 0.12
+"""Mean haze density under which automatic dehazing does nothing, and above which it does all."""
+LIGHT = 0.14, 0.38
+"""Mean illumination under which the automatic lift does all, and above which it does nothing."""
+TINTS = 0.2
+"""By which the learned tints of the airlight are scaled, beside its level."""
+AIR_EPS, LIGHT_EPS = 1e-3, 4e-3
+"""Of the guided filters of transmission and of illumination."""
+DARK = 1e-2
+"""Luma under which colour is no longer compared with it."""
+ENERGY = 3e-3
+"""Least deviation of luma from its surroundings that noise is compared with."""

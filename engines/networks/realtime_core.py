@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from .. import physics
 from .io import Memory, luma
-from .realtime_constants import AIR_GRAYNESS, AIR_TINT, DARK_PART, DARK_TILE, NOISE, T_LEAST
+from .realtime_constants import AIR_EPS, AIR_GRAYNESS, AIR_TINT, DARK_PART, DARK_TILE, LIGHT_EPS, NOISE, T_LEAST, TINTS
 
 FACTOR = 4
 """The core's grid step in pixels, that of `tiny` is twice as large."""
@@ -153,7 +153,7 @@ class Core(nn.Module):
         air = memory.steady(level + tint)
         level = air.mean(dim=1, keepdim=True)
         rough = physics.transmission(colour, air, window=window)
-        a, b = physics.guided_coefficients(gray, rough, guide, 1e-3)
+        a, b = physics.guided_coefficients(gray, rough, guide, AIR_EPS)
         if not self.profile.haze:
             dark, air, level = (torch.full_like(x, 0.8) for x in (dark, air, level))
             a, b = torch.zeros_like(a), torch.full_like(b, 0.5)
@@ -199,7 +199,7 @@ class Core(nn.Module):
         gray, guide = prior.gray, self.profile.guide
         # airlight: a global colour, nearly gray, times a smooth field
         brighter, warmer, greener, all_scale, all_shift = found.whole.chunk(5, dim=1)
-        shift = torch.cat([brighter + 0.2 * warmer, brighter + 0.2 * greener, brighter - 0.2 * warmer], dim=1)
+        shift = torch.cat([brighter + TINTS * warmer, brighter + TINTS * greener, brighter - TINTS * warmer], dim=1)
         field = 1 + self.profile.field * torch.tanh(physics.enlarge(found.air_field, 8, gray))
         whole_air = prior.air + self.profile.air * torch.tanh(shift)
 
@@ -215,7 +215,7 @@ class Core(nn.Module):
         air = whole_air * field
 
         peak = physics.recover(colour, t, air, T_LEAST).detach().clamp(0, 1).amax(dim=1, keepdim=True)
-        light = physics.guided_filter(peak, peak, guide, 4e-3)
+        light = physics.guided_filter(peak, peak, guide, LIGHT_EPS)
         if self.profile.light:
             light = light * torch.exp(torch.tanh(more_light))
         noise = NOISE * torch.exp(2 * torch.tanh(more_noise))

@@ -10,11 +10,15 @@ from .io import Memory, luma
 from .realtime_constants import (
     AMBER,
     COLOUR_NOISE,
+    DARK,
     DECIDES,
     DOUBT,
+    ENERGY,
     FLOOR,
+    HAZE,
     HUE,
     LEAST,
+    LIGHT,
     MOST,
     SHARE,
     SHOWN,
@@ -63,7 +67,7 @@ def trusted_chroma(clear: Tensor, base: Tensor) -> Tensor:
     before, after = luma(clear), luma(base)
     colour = (clear - before).abs().amax(dim=1, keepdim=True)
     believed = _smooth(colour, *COLOUR_NOISE)
-    left = (before.clamp(min=1e-2) / after.clamp(min=1e-2)).clamp(max=1)  # no comparison: it would leave half precision
+    left = (before.clamp(min=DARK) / after.clamp(min=DARK)).clamp(max=1)  # no comparison: it would leave half precision
     return believed + (1 - believed) * left
 
 
@@ -121,18 +125,18 @@ def trusted(bright: Tensor, noise: Tensor) -> Tensor:
     bright: the luma, (N, 1, h, w). noise: n, its mean absolute noise, (N, 1, h, w). Returns (N, 1, h, w), 1 where there
     is no noise.
     """
-    energy = physics.box((bright - physics.box(bright, 5)).abs(), 5) + 3e-3
+    energy = physics.box((bright - physics.box(bright, 5)).abs(), 5) + ENERGY
     return 1 / (1 + (noise / energy).clamp(max=3.5).square().square().square())
 
 
 def dehaze_strength(t: Tensor) -> Tensor:
-    """Strength from the transmission (N, 1, h, w): 0 for a mean haze density below .04, 1 above .12. (N, 1, 1, 1)."""
-    return _smooth((1 - t).mean((2, 3), True), 0.04, 0.12)
+    """Strength from the transmission (N, 1, h, w): by mean haze density, between HAZE. (N, 1, 1, 1)."""
+    return _smooth((1 - t).mean((2, 3), True), *HAZE)
 
 
 def lift_strength(light: Tensor) -> Tensor:
-    """Strength from the illumination (N, 1, h, w): 0 for a mean above .38, 1 below .14. (N, 1, 1, 1)."""
-    return 1 - _smooth(light.mean((2, 3), True), 0.14, 0.38)
+    """Strength from the illumination (N, 1, h, w): by its mean, between LIGHT. (N, 1, 1, 1)."""
+    return 1 - _smooth(light.mean((2, 3), True), *LIGHT)
 
 
 def _smooth(x: Tensor, low: float, high: float) -> Tensor:

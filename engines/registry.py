@@ -38,8 +38,6 @@ PAPERS = {
 NAMES = (*NETWORKS, *PAPERS)
 PROMPTED = ("lure",)
 """Networks that answer every task of a prompt; the others its haze and low light alone."""
-COLOURED = ("realtime", "tiny")
-"""Networks that give warmth a hue."""
 UNLIFTED = ("realtime", "tiny")
 """Networks that can give the fused frame without lift beside the one with it; the others' one frame is for all."""
 BACKENDS = {
@@ -115,7 +113,7 @@ def create_engine(
     dehaze, lift: 0 (leave as it is) to 1 (fully), or `auto`: chosen per frame from its haze density and illumination.
     prompt: what is wrong with the pictures, in words (see `prompts`), instead of strengths; or `auto`; or what `spoken`
     gives, which can be told another one in mid-run and has the strengths.
-    hue: how far warmth is coloured amber, 0 (not at all) to 1, of the networks that can (COLOURED); `auto`: their own.
+    hue: how far warmth is coloured amber, 0 (not at all) to 1, of `realtime` and `tiny`; `auto`: their own.
     unlifted: also give `Fused.unlifted`, for a detector, where the network can (UNLIFTED).
     Raises EngineError for an unknown name, a backend that cannot run here, a strength out of range, or a prompt that is
     not understood.

@@ -302,10 +302,11 @@ def laid_over(frame: Array, bright: Array, hot: Array, window: int, planes: Arra
 
 def surroundings(frame: Array, window: int, small: Array) -> None:
     """`realtime_rules.surroundings` on half the grid, in the first of these planes."""
+    halved(frame[3], small[0])
+    halved(frame[4], small[1])
     for y in range(small.shape[1]):
         for x in range(small.shape[2]):
-            small[1, y, x] = halved(frame[4], y, x)
-            small[0, y, x] = halved(frame[3], y, x) * small[1, y, x]
+            small[0, y, x] *= small[1, y, x]
     for plane in range(2):
         box(small[plane], window, small[plane], small[2])
     for y in range(small.shape[1]):

@@ -59,5 +59,5 @@ def _draw_line(image: Pixels, points: Sequence[Point], colour: tuple[int, int, i
     shades = np.linspace(_FAINTEST, _STRONGEST, len(spots))
     for start, end, shade in zip(corners, corners[1:], shades[1:], strict=False):
         cv2.line(strength, start, end, float(shade), line, cv2.LINE_8, _FINE)
-    soft = cv2.GaussianBlur(strength, (3, 3), 0)[..., None]  # OpenCV draws soft edges on bytes alone
-    place[:] = place + (np.array(colour, np.float32) - place) * soft
+    soft = cv2.GaussianBlur(strength, (3, 3), 0)  # OpenCV draws soft edges on bytes alone
+    place[:] = cv2.blendLinear(place, np.full_like(place, colour), 1 - soft, soft)

@@ -1,8 +1,8 @@
 """Finds a calibration board in an image of either camera.
 
-No one way of looking finds every board: infrared sees it inverted or with squares that bloom into each other, fog and
-poor heating leave little contrast, small images need enlarging, large ones shrinking. A finder tries a list of ways,
-cheap ones first, and begins with the one that found the last board.
+No single method finds every board: infrared sees it inverted or with squares that bloom into each other, fog and
+poor heating leave little contrast, small images need enlarging, large ones shrinking. A finder tries a list of methods,
+cheap ones first, beginning with the one that found the last board.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Both cameras, their pose to each other, and every board pose, fitted at once to all points seen.
+"""Joint fit of both cameras, their relative pose and every board pose to all detected points.
 
 A view's board pose is kept in the visible camera's frame; what infrared sees follows from it through the rig, so views
 seen by one camera alone still help that camera's lens. Residuals of each camera are divided by that camera's own noise,

@@ -1,4 +1,4 @@
-"""Reads the YAML files that people write: rig files, run files, recipes; versions of formats."""
+"""Reads hand-written YAML files (rig files, run files, recipes) and checks format versions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two cameras and how they stand, as every format gives them, and the checks that all formats share."""
+"""Two cameras and their relative pose, as every format gives them, and the checks that all formats share."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _INFRARED = re.compile(
 _VISIBLE = re.compile(r"(?<![a-z])(vis|visible|rgb\w*|colou?r|eo|bgr|optical|daylight)(?![a-z])")
 ONE_CAMERA = "holds the lens of one camera"
 GIVE_BOTH = (
-    "a rig needs both cameras and how they stand: give stereoCalibrate's K1 D1 K2 D2 R T, a folder with both cameras' "
-    "camera_info of a stereo calibration, or Kalibr's camchain"
+    "a rig needs both cameras and their relative pose: give stereoCalibrate's K1 D1 K2 D2 R T, a folder with both "
+    "cameras' camera_info of a stereo calibration, or Kalibr's camchain"
 )
 
 

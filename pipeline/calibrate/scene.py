@@ -112,7 +112,7 @@ def _report(fit: SceneFit, offset_ms: float | None, order: Order, console: Conso
         "not in it: judge that by eye)",
     )
     if agreement.partners is not None:
-        say(console, f"true partners lead exchanged ones by {agreement.partners:.0f} standard deviations")
+        say(console, f"true pairs score above shuffled ones by {agreement.partners:.0f} standard deviations")
     if offset_ms is not None:
         say(console, f"time offset of these recordings: {offset_ms:+.1f} ms (not in the rig: others have their own)")
     say(console, f"rig: {order.out}; judge it by eye: fusecam view-rig --rig {order.out}")

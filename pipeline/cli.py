@@ -78,7 +78,7 @@ def run(
     if context.invoked_subcommand is not None:
         if overrides or config is not None:
             raise InputError(
-                f"options stand before '{context.invoked_subcommand}': put its own options after it "
+                f"options precede '{context.invoked_subcommand}': put them after it "
                 f"(fusecam {context.invoked_subcommand} --help lists them)"
             )
         return
@@ -129,8 +129,8 @@ def batch(
     """Fuse folders of clips, one after the other or on a cluster. Finished clips are skipped.
 
     Clips pair by name without the camera's marker (ir, thermal, T; vis, rgb, W):
-    a_ir.mp4 with a_vis.mp4, or a.mp4 in two folders. Of globs through folders
-    ('d*/ir.mp4') the parts for * are the names. Results: DIR/a.mp4, DIR/a.jsonl
+    a_ir.mp4 with a_vis.mp4, or a.mp4 in two folders. For globs over folders
+    ('d*/ir.mp4') the parts that match * are the names. Results: DIR/a.mp4, DIR/a.jsonl
     and DIR/a.report.json.
     """
     from .batch.run import run_batch
@@ -233,7 +233,7 @@ def _misused(error: Any) -> int:
 
 
 def _say_no_more() -> None:
-    """What is still to be printed, at the interpreter's end too, would fail again."""
+    """Discard further output to stdout: it would fail again, at interpreter exit too."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

@@ -61,19 +61,17 @@ def labels(
     ] = None,
     names: Annotated[
         str | None,
-        typer.Option(
-            "--classes", metavar="A,B", help="The classes that are kept, in the order of their numbers. Default: all."
-        ),
+        typer.Option("--classes", metavar="A,B", help="Classes to keep, in the order of their numbers. Default: all."),
     ] = None,
-    conf: Annotated[float, typer.Option("--conf", min=0, max=1, help="The least score that is kept.")] = 0.0,
+    conf: Annotated[float, typer.Option("--conf", min=0, max=1, help="Lowest score to keep.")] = 0.0,
 ) -> None:
-    """Turn the detections of a run into labels for training tools and trackers' evaluation.
+    """Convert the detections of a run to labels for training and tracker evaluation.
 
     coco: a data set with scores, as pycocotools reads it. yolo: images/, labels/
     and data.yaml, as Ultralytics trains on them. mot: MOTChallenge's frame, id,
     left, top, width, height, score, all counted from 1; needs a run with --track.
-    Boxes that a track only predicts are in mot alone, those without a track in
-    the others alone.
+    Predicted (coasted) boxes are written to mot only, boxes without a track to
+    coco and yolo only.
 
     [bold]Examples[/bold]
 

@@ -16,7 +16,7 @@ from ...calib.yaml_file import Version
 from ...engines.host.terminal import redact, redacted
 
 _LOGGER = logging.getLogger("fusecam")
-_LOGGER.propagate = False  # whoever uses fusecam as a library adds a handler to the logger of this name
+_LOGGER.propagate = False  # users of the library add a handler to the logger of this name
 _LOGGER.addHandler(logging.NullHandler())
 
 

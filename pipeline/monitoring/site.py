@@ -1,4 +1,4 @@
-"""An aiohttp application on a thread and an event loop of its own, that strangers cannot make a burden to the run.
+"""An aiohttp application in its own thread and event loop, limited so that unknown clients cannot slow the run.
 
 Connections are few: MOST in all, and no more than an eighth of the descriptors that this process may have, so that
 cameras and recordings find theirs. Whoever has not got in (see `Guard`) has UNKNOWN_S seconds in all, and gives way to

@@ -1,4 +1,4 @@
-"""Whether all is well with a run, in plain words."""
+"""The overall status of a run, in words."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Verdict:
         self._past: deque[tuple[float, dict[str, int]]] = deque()
 
     def troubles(self) -> list[Trouble]:
-        """What is wrong now, gravest first; nothing if all is well."""
+        """Current problems, most serious first; empty if all is well."""
         health, run = self._view.health_of_run, self._view.health_of_run.run_counters()
         seconds, lately = self._lately()
         found = [trouble for camera in CAMERAS if (trouble := self._camera(camera)) is not None]

@@ -1,4 +1,4 @@
-"""A run as seen from outside: its newest result and all its figures, for whoever asks, in whatever thread."""
+"""A run as seen by monitoring: its newest result and all its figures, readable from any thread."""
 
 from __future__ import annotations
 

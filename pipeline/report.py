@@ -1,4 +1,4 @@
-"""What a run tells afterwards: a JSON report, and a few lines and a table for the terminal."""
+"""The report of a run: JSON, and a summary and latency table for the terminal."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def _source(source: Source, run: Health) -> dict[str, Any]:
 
 
 def warnings(streams: Streams, tools: Tools, outputs: Outputs) -> list[str]:
-    """Every stated fallback that the run took, once each."""
+    """Every reported fallback of the run, once each."""
     found = [*streams.notes, *tools.engine.notes, *streams.registrar.warnings]
     found += streams.infrared.health.warnings + streams.visible.health.warnings
     return list(dict.fromkeys([*found, *outputs.warnings]))

@@ -1,4 +1,4 @@
-"""A run from configuration to report: a session with its outputs, what watches it, and its word in the terminal."""
+"""A run from configuration to report: session, outputs, monitoring and terminal output."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Run:
     ) -> None:
         """Build the engine for these cameras and open the outputs. On an error the cameras are closed.
 
-        stop: once set, by anybody, the run ends as interrupted. more_sinks: outputs beside those of `config`.
+        stop: once set, from any thread, the run ends as interrupted. more_sinks: outputs beside those of `config`.
         keep_partial: a run that was interrupted, or lost a camera, keeps the frames it has as a whole, playable output.
         """
         self._config, self._streams, self._tools, self._console = config, streams, tools, console
@@ -151,7 +151,7 @@ class Run:
         self.outcome = self._writer.outcome
 
     def results(self) -> Iterator[Result]:
-        """Every result, once it was left to the outputs; without overlay."""
+        """Every result, after it was handed to the outputs; without overlay."""
         session, limit = self._session, self._config.max_frames
         ended = "end of stream"
         try:
@@ -236,7 +236,7 @@ def run_streams(
 
 
 def _check_size(engine: str, visible: SourceInfo) -> None:
-    """Refuse at once what a network would take minutes and gigabytes to be built for."""
+    """Refuse frame sizes for which building a network takes minutes and gigabytes."""
     pixels = visible.width * visible.height
     if pixels > _MOST_PIXELS and engine.partition(":")[0] in {*NAMES} - {"average"}:
         raise InputError(
@@ -246,7 +246,7 @@ def _check_size(engine: str, visible: SourceInfo) -> None:
 
 
 def _build_aside(tools: Tools, config: RunConfig, shape: Shape) -> None:
-    """Build for another shape with engines of their own, so that those of the run work on and find it in the store."""
+    """Build for another shape with separate engines; those of the run keep working and then find it in the store."""
     create_engine(tools.engine.name, unlifted=tools.detector is not None).prepare(*shape)
     if isinstance(tools.detector, OwnDetector):
         other = create_detector(config.detector)

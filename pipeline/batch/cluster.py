@@ -45,7 +45,7 @@ class Cluster:
 
 @dataclass(slots=True)
 class _Job:
-    """A clip and what was tried: attempts, and the machines that failed at it."""
+    """A clip with its number of attempts and the machines on which it failed."""
 
     clip: Clip
     attempts: int = 0

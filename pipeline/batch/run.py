@@ -1,4 +1,5 @@
-"""`fusecam batch`: folders of clips, none done twice; here one after the other, or on a Ray cluster."""
+"""`fusecam batch`: folders of clips, skipping finished ones; one after the other on this machine, or on a Ray
+cluster."""
 
 from __future__ import annotations
 

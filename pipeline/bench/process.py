@@ -64,7 +64,7 @@ def run_job(job: Job, cache: Path, tell: Callable[[int, int], None] = lambda don
 
 @contextmanager
 def _signals_wait() -> Iterator[None]:
-    """Ctrl-C and SIGTERM take effect after the block: within `Popen` they would leave a process that nobody knows."""
+    """Ctrl-C and SIGTERM take effect after the block: within `Popen` they would leave an orphaned process."""
     came: list[int] = []
     before = {each: signal.signal(each, lambda number, frame: came.append(number)) for each in TERMINATING}
     try:

@@ -1,4 +1,4 @@
-"""The report as tables for people. Losses stand beside wins: rows are sorted by what they took, whoever they are of."""
+"""The report as tables for the terminal. Rows are sorted by time; unfavourable results are listed too."""
 
 from __future__ import annotations
 

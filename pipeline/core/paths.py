@@ -1,4 +1,4 @@
-"""Files that are written must not be those that are read."""
+"""Checks that outputs do not overwrite inputs."""
 
 from __future__ import annotations
 

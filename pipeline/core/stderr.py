@@ -1,4 +1,4 @@
-"""What goes to stderr must not end a run or hold it up, and must not tell secrets, tracebacks included.
+"""Output to stderr must not end or block a run, and must not contain secrets, tracebacks included.
 
 Where stderr leads to a full disk, to a reader that went away (tee, a dropped ssh, `| head`) or to one that has stopped
 reading, the run goes on in silence.
@@ -69,14 +69,14 @@ def _parts(text: str) -> list[str]:
 
 
 def guard_stderr() -> None:
-    """From now on nothing behind stderr hinders the run, and tracebacks hold no secrets. Safe to call twice."""
+    """Keep stderr from ending or blocking the run, and mask secrets in tracebacks. Safe to call twice."""
     if sys.stderr is not None and not isinstance(sys.stderr, _Unfailing):
         sys.stderr = cast(TextIO, _Unfailing(sys.stderr))
     threading.excepthook = _crashed_thread
 
 
 def crashed(error: BaseException) -> None:
-    """Tell of an exception that nobody expected, with its traceback, in the log's form where there is one."""
+    """Report an unexpected exception with its traceback, as a log event if the log is on."""
     text = redact("".join(traceback.format_exception(error)))
     if writing():
         tell("crashed", logging.ERROR, message=f"{type(error).__name__}: {error}", traceback=text)

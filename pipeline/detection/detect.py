@@ -1,4 +1,4 @@
-"""What is found in a frame, and what finds it."""
+"""Detectors: fusecam's own, Ultralytics models and plug-ins."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the outputs show of a result: the fused picture, or both cameras in another way."""
+"""The views of a result: the fused picture, or both cameras in another way."""
 
 from __future__ import annotations
 

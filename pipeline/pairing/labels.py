@@ -1,4 +1,4 @@
-"""Names taken apart: folders, segments, words, numbers, and the words that only tell the camera.
+"""Parsing of names: folders, segments, words, numbers, and camera markers.
 
 A camera marker is a word of a name that tells the camera, as a whole part between `_`, `-`, `.`, spaces or digits, in
 any case: `DJI_0001_T`, `IRX_0001`, `VIS001`. Clear markers are removed wherever they stand; faint ones (`t`, `i`, `co`)

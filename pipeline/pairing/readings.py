@@ -1,4 +1,4 @@
-"""The ways in which two lists of names can be read as pairs."""
+"""The rules by which two lists of names can be paired."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Watches whether infrared still lies where the rig says, from edges that both cameras see. It warns; it moves nothing.
+"""Drift monitor: checks from edges that both cameras see whether the rig still fits. It warns; it changes no warp.
 
     monitor = DriftMonitor(registrar)
     monitor.look(pair)           # every pair; most are passed over at no cost

@@ -1,4 +1,4 @@
-"""Where infrared lies on the visible camera's pixel grid, and the coverage that says where it is valid."""
+"""Registration: warps from infrared to the visible pixel grid, and the coverage where they are valid."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _CACHED = 4  # size pairs: the stream's own, the offset estimator's small one, a
 
 
 class Registrar:
-    """Says where infrared frames lie on the visible grid: by a rig's map or, without one, stretched over it.
+    """Gives the warps of infrared frames to the visible grid: a rig's map or, without one, scaling to its size.
 
     feather: width of the ramp of the coverage, as a fraction of the visible image's width, 0 for none.
     warnings: one line for each kind of trouble met.

@@ -1,4 +1,4 @@
-"""One camera's thread: takes its frames, says how it is, and leaves in the inbox what is worth working on."""
+"""One camera's thread: reads its frames, updates its state, and puts usable frames into the inbox."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Capture:
         self._thread.start()
 
     def join(self) -> None:
-        """Wait for the end of the thread, if it was started."""
+        """Join the thread, if it was started."""
         if self._since_ns:
             self._thread.join()
 

@@ -1,4 +1,4 @@
-"""Frames that change their size in mid-run: an engine for the new size takes seconds to build, the run goes on."""
+"""Changes of the frame size during a run: an engine for the new size takes seconds to build, the run goes on."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class Sizes:
 
 
 def back(fused: Fused, detections: list[Detection], size: Size) -> tuple[Fused, list[Detection]]:
-    """What came of a scaled pair, for frames of `size`."""
+    """Scale the results of a scaled pair back to frames of `size`."""
     height, width = fused.image.shape[:2]
     whole = replace(
         fused,

@@ -1,12 +1,12 @@
-"""Both cameras as one stream of pairs, or of fused and detected frames, for whoever iterates.
+"""Both cameras as one iterable of pairs, or of fused frames with detections.
 
     capture visible  --\\
                         Inbox --> pairs() --> results(): register, fuse, detect, track
     capture infrared --/
 
-Files are lossless: every queue waits. Live frames are paired first; where that is more than can be worked on, the
-newest pair stays, what is older than two periods when its turn comes is dropped, and all are counted. While one camera
-is lost the other goes on alone.
+Files are lossless: every queue waits. Live frames are paired first. If processing does not keep up, only the newest
+pair is kept, and pairs older than two periods are dropped; all are counted. While one camera is lost the other goes on
+alone.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ class Session:
     """One run over both cameras. `pairs` or `results` is iterated once, in one thread; `close` ends everything.
 
     Attributes:
-        stop: once set, by anybody, the iteration ends.
+        stop: once set, from any thread, the iteration ends.
         failure: the first error that ended it, in whatever thread it arose; the iteration raises it.
-        frames: results so far, which is the next one's index. Whoever lets one take the place of another lowers it.
-        live: whether the cameras wait for nobody.
+        frames: results so far, which is the next one's index. The caller lowers it when one result replaces another.
+        live: whether frames not taken in time are lost.
     """
 
     def __init__(
@@ -70,11 +70,11 @@ class Session:
             streams: both cameras, closed with the session.
             tools: engine and detector, for `results`.
             stop: see above.
-            tracker: numbers what is detected.
+            tracker: numbers the detections.
             recorder: of the stages' latencies.
             switches: of the detector.
             sizes: for frames of a size that no engine is ready for.
-            tap: given every frame of both cameras before any is left out, in the thread of its camera.
+            tap: called with every frame of both cameras before any is dropped, in the camera's thread.
             give_up_s: a live session ends when neither camera has given a new picture for so long; None: never.
         """
         self.stop = threading.Event() if stop is None else stop
@@ -114,7 +114,7 @@ class Session:
         self._closed = False
 
     def pairs(self) -> Iterator[FramePair]:
-        """Every visible frame with the infrared one nearest in time, in order; each has its fate when it is given.
+        """Every visible frame with the infrared one nearest in time, in order; each is counted when it is yielded.
 
         Raises:
             InputError: a camera failed, or both are gone for good.
@@ -167,7 +167,7 @@ class Session:
                 yield result
 
     def fail(self, error: Exception) -> None:
-        """End the iteration, which then raises `error`; the first one counts. From any thread."""
+        """End the iteration, which raises `error`; only the first counts. Callable from any thread."""
         if self.failure is None:
             self.failure = error
 
@@ -188,7 +188,7 @@ class Session:
             self._streams.doubts.add(line)
 
     def abandon(self) -> None:
-        """Close the cameras and wait for nothing."""
+        """Close the cameras without waiting."""
         self._closed = True
         self._inbox.close()
         self._streams.close()
@@ -220,11 +220,11 @@ class Session:
         return True
 
     def _arrived(self, wanted: Wants) -> list[FramePair]:
-        """The pairs that come of the next frame; of live ones of all frames that are there, and only the newest pair,
-        the freshest picture, where work does not keep up with the cameras.
+        """The pairs completed by the next frame. Live: by all frames that have arrived; only the newest pair where
+        processing does not keep up with the cameras.
 
-        Were frames to give way before they are paired, it would often be the partner of one that stays. Where work
-        keeps up all stay: networks send bursts, and a slow infrared camera makes several visible frames wait for it.
+        Dropping frames before pairing would often drop the partner of a frame that stays. If processing keeps up, all
+        stay: networks send bursts, and a slow infrared camera makes several visible frames wait for it.
         """
         if not self.live:
             return self._push(self._inbox.take(wanted, POLL_S))
@@ -251,7 +251,7 @@ class Session:
         return synchronizer.push_visible(frame) if frame.camera == "visible" else synchronizer.push_infrared(frame)
 
     def _left_out(self, frame: Frame) -> bool:
-        """Of a recording: whether its camera stood still, so that infrared is left out. Visible frames all come out."""
+        """Recordings: whether to drop the frame, infrared of a frozen camera. Visible frames are never dropped."""
         if frame.trace is None or not self._watches[frame.camera].frozen(frame):
             return False
         infrared = frame.camera == "infrared"
@@ -270,7 +270,7 @@ class Session:
         return infrared
 
     def _too_old(self, pair: FramePair) -> bool:
-        """Whether a live frame would no longer be what is there now."""
+        """Whether a live frame is too old to be shown as current."""
         leader = pair.visible
         if pair.led_by == "infrared" and pair.infrared is not None:  # the stand-in's time is not on the host's clock
             leader = pair.infrared
@@ -284,5 +284,5 @@ class Session:
 
     @property
     def _usual_ns(self) -> int:
-        """How long work on a pair usually takes; 0 before the first."""
+        """Median processing time of a pair in nanoseconds; 0 before the first."""
         return sorted(self._took)[len(self._took) // 2] if self._took else 0

@@ -1,4 +1,4 @@
-"""What a recorder wrote into its folder, and so may remove again: nothing else is ever touched."""
+"""The list of files that a recorder wrote into its folder: only these may be removed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pace of a recording that is watched while it is worked on."""
+"""Real-time pacing of recordings that are watched during processing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ..core.frames import Frame
 
 
 class Pace:
-    """Holds recordings to their own times: nobody could watch them any faster. Live frames come at theirs."""
+    """Delays the frames of recordings to their own times (real time). Live frames need no delay."""
 
     def __init__(self) -> None:
         self._origin: tuple[int, float] | None = None

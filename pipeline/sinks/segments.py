@@ -1,4 +1,4 @@
-"""Which stretch of time a recorded frame belongs to; the same for every track of a recording."""
+"""Time segments of a recording, shared by all its tracks."""
 
 from __future__ import annotations
 

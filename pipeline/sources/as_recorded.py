@@ -1,4 +1,4 @@
-"""How a recording's 16-bit infrared is read, as fusecam wrote it into the recording."""
+"""Settings for 16-bit infrared that fusecam stored in a recording, for replaying it."""
 
 from __future__ import annotations
 

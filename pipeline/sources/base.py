@@ -1,4 +1,4 @@
-"""What every source is: an iterator of frames with true capture times, that counts whatever it could not deliver."""
+"""The source interface: an iterator of frames with capture times, which counts frames it could not deliver."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class SourceHealth:
     _said: set[str] = field(default_factory=set, init=False, repr=False)
 
     def first(self, what: str) -> bool:
-        """Whether nothing was said of this yet; from now on something was."""
+        """Whether this was not yet reported; marks it as reported."""
         news = what not in self._said
         self._said.add(what)
         return news

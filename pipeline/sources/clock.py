@@ -1,4 +1,4 @@
-"""Recover when a sender captured its frames, on our own clock, from when they arrived.
+"""Recovers capture times on this host's clock from a sender's timestamps and the arrival times.
 
 A frame of the sender's time s arrives at a = r s + c + j: r the rate of the sender's clock (1 but for drift, where it
 is a clock), c the distance of the two clocks, and j >= 0 what the network added this time. The lower envelope of

@@ -1,4 +1,4 @@
-"""What an opened container says about its video."""
+"""Opening of containers, and the properties of their video stream."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Image files to the values that are stored in them: no bit lost, no channel merged."""
+"""Decodes image files to their stored values, with all bits and channels."""
 
 from __future__ import annotations
 

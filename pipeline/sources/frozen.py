@@ -1,4 +1,4 @@
-"""Whether a camera stands still: infrared while it recalibrates behind its shutter, or a hung camera.
+"""Detection of frozen cameras: infrared that recalibrates behind its shutter, or a camera that hangs.
 
 Judged by the raw samples of each picture (`Trace`), in live runs by the time of arrival, in recordings by their own.
 

@@ -1,4 +1,4 @@
-"""How a stored picture is turned and mirrored, said in one way for EXIF, display matrices and settings."""
+"""Rotation and mirroring of a stored picture, in one representation for EXIF, display matrices and settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""At which pace the frames of one camera come, and whether the next one is overdue."""
+"""The frame period of one camera, and whether its next frame is overdue."""
 
 from __future__ import annotations
 

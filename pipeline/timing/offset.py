@@ -1,4 +1,4 @@
-"""The time offset and the clock drift between two streams, measured from what moves in both.
+"""The time offset and the clock drift between two streams, measured from motion seen in both.
 
     estimate = measure_offset(visible_frames, infrared_frames, Registrar(rig))
     if estimate.ok: Synchronizer(offset_ns=round(estimate.offset_ms * 1e6))
@@ -227,7 +227,7 @@ def _judged(curve: LagCurve, limits: _Limits, search_s: float, span: float) -> O
     prominence = curve.peak / max(float(np.sqrt(np.mean(far**2))), 1e-9) if far.size else 0.0
     error_ms = curve.error_s * 1000
     if curve.peak < limits.peak:
-        return _refused("what moves in the two streams has nothing in common, or nothing moves")
+        return _refused("the streams show no common motion, or nothing moves")
     if abs(curve.peak_s) > search_s - limits.edge_s:
         return _refused(f"the best match lies at the edge of the search, +-{search_s:g} s")
     if runner_up > limits.runner_up:

@@ -1,7 +1,7 @@
 """Pairs the frames of two cameras by capture time. The visible camera leads: each of its frames comes out once.
 Where a live visible camera is lost, infrared leads until it is back.
 
-No threads and no clock of its own: whoever reads the cameras pushes frames in and takes the finished pairs out.
+It has no threads and no clock of its own: the caller pushes frames in and takes the finished pairs out.
 """
 
 from __future__ import annotations

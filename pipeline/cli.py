@@ -209,21 +209,21 @@ def main() -> None:
     except expected_errors() as error:
         fail(error)
     except BrokenPipeError:  # the reader of our output went away, as in `fusecam doctor | head`
-        _say_no_more()
+        _discard_stdout()
         sys.exit(1)
     except Exception as error:
         if isinstance(error, ImportError) and ("libGL" in str(error) or "libglib" in str(error)):
             fail(f"OpenCV needs a system library ({error}): install it, e.g. apt-get install libgl1 libglib2.0-0")
         if isinstance(error, OSError) and error.errno in FULL:
-            _say_no_more()
+            _discard_stdout()
             fail(f"{error.filename or 'the output'}: {error.strerror}: make room, or write it elsewhere")
         if hasattr(error, "format_message"):  # Typer's own, of wrong options
-            sys.exit(_misused(error))
+            sys.exit(_usage_error(error))
         crashed(error)
         sys.exit(1)
 
 
-def _misused(error: Any) -> int:
+def _usage_error(error: Any) -> int:
     """Say what is wrong with the options, without the passwords in them. Returns the exit code."""
     from typer.rich_utils import rich_format_error
 
@@ -232,7 +232,7 @@ def _misused(error: Any) -> int:
     return int(error.exit_code)
 
 
-def _say_no_more() -> None:
+def _discard_stdout() -> None:
     """Discard further output to stdout: it would fail again, at interpreter exit too."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

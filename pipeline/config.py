@@ -142,10 +142,10 @@ class SourceConfig(_Section):
     @property
     def shared(self) -> bool:
         """Whether both cameras are in one source, told apart by names or channels. Crops of their own make it two."""
-        return self._one_place and (self.ir.crop is None or self.ir.crop == self.vis.crop)
+        return self._same_place and (self.ir.crop is None or self.ir.crop == self.vis.crop)
 
     @property
-    def _one_place(self) -> bool:
+    def _same_place(self) -> bool:
         ir, vis = self.ir.source or "", self.vis.source or ""
         try:
             return ir == vis or (Path(ir).is_dir() and Path(ir).samefile(vis))
@@ -231,7 +231,7 @@ class OutputConfig(_Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _parted(cls, given: Any) -> Any:
+    def _split_targets(cls, given: Any) -> Any:
         """Files and addresses of one list apart."""
         if not isinstance(given, dict) or not isinstance(given.get("out"), str | Path | list):
             return given

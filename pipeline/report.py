@@ -137,7 +137,7 @@ def print_account(report: dict[str, Any], config: RunConfig, console: Console) -
     if doubts := len(report["doubts"]):
         say(
             console,
-            f"the result rests on {doubts} assumption{'s' if doubts > 1 else ''} that may be wrong, said above "
+            f"the result rests on {doubts} assumption{'s' if doubts > 1 else ''} that may be wrong, listed above "
             "(--strict refuses such a result)",
             "doubtful",
         )

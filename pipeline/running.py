@@ -122,9 +122,9 @@ class Run:
             self._outputs.on_warning = partial(say, console, kind="warning")
             if streams.drift is not None:
                 streams.drift.on_warning = self._outputs.on_warning
-            self._grown, self._stop = None, stop
+            self._sizes, self._stop = None, stop
             if (visible.live or infrared.live) and ":openvino:" in tools.engine.name:  # what is built is stored
-                self._grown = Sizes(shape, *sizes, partial(_build_aside, tools, config), self._outputs.warn)
+                self._sizes = Sizes(shape, *sizes, partial(_build_aside, tools, config), self._outputs.warn)
             follows = tools.detector is not None and config.detector.track
             self._tracker = Tracker(config.detector.confidence, config.detector.coast_s) if follows else None
             self._session = Session(
@@ -134,16 +134,16 @@ class Run:
                 tracker=self._tracker,
                 recorder=self.recorder,
                 switches=switches,
-                sizes=self._grown,
+                sizes=self._sizes,
                 tap=None if recording is None else recording.take,
                 give_up_s=config.sources.give_up_s,
             )
             streams.doubts.follow(self._doubt)
-            self._around = ExitStack()
+            self._context = ExitStack()
             if built:
-                self._around.enter_context(watched(config.monitor, self._view, console))
+                self._context.enter_context(watched(config.monitor, self._view, console))
             total = min((n for n in (visible.frames, config.max_frames) if n is not None), default=None)
-            tell = self._around.enter_context(progress(console, title, total, self.recorder))
+            tell = self._context.enter_context(progress(console, title, total, self.recorder))
             opened.pop_all()
         self._began = time.perf_counter()
         look = partial(viewed, view=config.output.view, palette=config.output.palette)
@@ -172,12 +172,12 @@ class Run:
         if self.report:
             return
         session, outputs, streams, outcome = self._session, self._outputs, self._streams, self.outcome
-        with self._around:
+        with self._context:
             try:
                 self._writer.end()
                 session.close()
-                if self._grown is not None:
-                    self._grown.end(self._stop)
+                if self._sizes is not None:
+                    self._sizes.end(self._stop)
                 whole = outcome.ended != "interrupted" and session.failure is None and not outputs.lost
                 outcome.kept = outputs.close(whole or (self._keep_partial and outcome.frames > 0))
             except KeyboardInterrupt:
@@ -203,7 +203,7 @@ class Run:
         self._writer.abandon()
         self._session.abandon()
         self._outputs.discard()
-        self._around.close()
+        self._context.close()
 
     def _build(self, shape: Shape, stop: threading.Event) -> bool:
         """Whether it was not interrupted. If it was, no frames will come, and nothing is opened for them."""

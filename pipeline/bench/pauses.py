@@ -1,4 +1,4 @@
-"""How often the machine itself stands still: a latency that no program on it can do better than."""
+"""Stalls of the machine itself, which add to the latency of every program on it."""
 
 from __future__ import annotations
 

@@ -240,7 +240,7 @@ def write_yolo(run: Run, out: Path, source: Path) -> None:
 
     with closing(open_pictures(source, run)) as opened, naming(out, InputError):
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise InputError(f"{out}: is there already; give a new folder")
+            raise InputError(f"{out}: already exists; give a new folder")
         out.parent.mkdir(parents=True, exist_ok=True)
         aside = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
         try:

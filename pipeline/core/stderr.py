@@ -24,7 +24,7 @@ PATIENCE_S = 0.1
 _PART = 4096  # bytes that a pipe takes at once when it says that it takes any (PIPE_BUF)
 
 
-class _Unfailing:
+class _SafeStream:
     """A text stream that drops what cannot be written, or not soon. Any thread."""
 
     def __init__(self, stream: TextIO) -> None:
@@ -70,8 +70,8 @@ def _parts(text: str) -> list[str]:
 
 def guard_stderr() -> None:
     """Keep stderr from ending or blocking the run, and mask secrets in tracebacks. Safe to call twice."""
-    if sys.stderr is not None and not isinstance(sys.stderr, _Unfailing):
-        sys.stderr = cast(TextIO, _Unfailing(sys.stderr))
+    if sys.stderr is not None and not isinstance(sys.stderr, _SafeStream):
+        sys.stderr = cast(TextIO, _SafeStream(sys.stderr))
     threading.excepthook = _crashed_thread
 
 

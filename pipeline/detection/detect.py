@@ -164,7 +164,7 @@ def _load(weights: Path, confidence: float) -> tuple[Any, dict[int, str], int]:
             if _of_yolov5(weights):
                 raise InputError(
                     f"{weights}: made by the old YOLOv5, which Ultralytics cannot read; take the model of that name "
-                    "that Ultralytics has (with a u: yolov5nu.pt), or train anew with it"
+                    "that Ultralytics has (with a u: yolov5nu.pt), or retrain with it"
                 ) from e
             raise InputError(
                 f"{weights}: holds more than an Ultralytics model, which may run code when it is read, or none at all; "

@@ -107,10 +107,10 @@ class Session:
             )
             for source in sources
         ]
-        self._coming = set(CAMERAS)
+        self._active = set(CAMERAS)
         self._pairs: deque[FramePair] = deque()
-        self._standing: set[Camera] = set()
-        self._took: deque[int] = deque(maxlen=65)
+        self._frozen: set[Camera] = set()
+        self._durations_ns: deque[int] = deque(maxlen=65)
         self._closed = False
 
     def pairs(self) -> Iterator[FramePair]:
@@ -125,7 +125,7 @@ class Session:
         for capture in self._captures:
             capture.start()
         try:
-            while not self._over() and self._gather():
+            while not self._over() and self._pair_next():
                 self._account.look(self._inbox, self._streams.synchronizer)
                 while self._pairs and not self._over():
                     pair = self._pairs.popleft()
@@ -136,7 +136,7 @@ class Session:
                     given = time.monotonic_ns()
                     yield pair
                     if pair.led_by == "visible":
-                        self._took.append(time.monotonic_ns() - given)
+                        self._durations_ns.append(time.monotonic_ns() - given)
             if self.failure is not None:
                 raise self.failure
         finally:
@@ -205,15 +205,15 @@ class Session:
     def _over(self) -> bool:
         return self.stop.is_set() or self.failure is not None or self._closed
 
-    def _gather(self) -> bool:
+    def _pair_next(self) -> bool:
         """Pair what has come. False once every visible frame has gone through."""
         synchronizer, inbox = self._streams.synchronizer, self._inbox
         ends = {"infrared": synchronizer.end_infrared, "visible": synchronizer.end_visible}
-        ended = next((camera for camera in ends if camera in self._coming and inbox.finished(camera)), None)
+        ended = next((camera for camera in ends if camera in self._active and inbox.finished(camera)), None)
         if ended is not None:
-            self._coming.remove(ended)
+            self._active.remove(ended)
             self._pairs += ends[ended]()
-        elif "visible" not in self._coming and synchronizer.stats.visible_pending == 0:
+        elif "visible" not in self._active and synchronizer.stats.visible_pending == 0:
             return False
         else:
             self._pairs += self._arrived(self._wanted())
@@ -238,33 +238,33 @@ class Session:
         return pairs[-1:]
 
     def _wanted(self) -> Wants:
-        if len(self._coming) == 1:
-            return next(iter(self._coming))
-        return self._streams.synchronizer.wants if self._coming else "infrared"
+        if len(self._active) == 1:
+            return next(iter(self._active))
+        return self._streams.synchronizer.wants if self._active else "infrared"
 
     def _push(self, frame: Frame | None) -> list[FramePair]:
         synchronizer = self._streams.synchronizer
         if frame is None:
             return synchronizer.expire(time.monotonic_ns()) if self.live else []
-        if not self.live and self._left_out(frame):
+        if not self.live and self._dropped_as_frozen(frame):
             return []
         return synchronizer.push_visible(frame) if frame.camera == "visible" else synchronizer.push_infrared(frame)
 
-    def _left_out(self, frame: Frame) -> bool:
+    def _dropped_as_frozen(self, frame: Frame) -> bool:
         """Recordings: whether to drop the frame, infrared of a frozen camera. Visible frames are never dropped."""
         if frame.trace is None or not self._watches[frame.camera].frozen(frame):
             return False
         infrared = frame.camera == "infrared"
         source = self._streams.infrared if infrared else self._streams.visible
-        if frame.camera not in self._standing:
-            self._standing.add(frame.camera)
-            line = f"{source.info.spec}: the {frame.camera} picture stands still at {frame.time_ns / 1e9:.2f} s"
+        if frame.camera not in self._frozen:
+            self._frozen.add(frame.camera)
+            line = f"{source.info.spec}: the {frame.camera} picture is frozen from {frame.time_ns / 1e9:.2f} s on"
             if infrared:
                 source.health.warnings.append(
-                    f"{line}: until it moves again frames are visible-only, counted as frozen"
+                    f"{line}: until it changes, frames are visible-only and counted as frozen"
                 )
             else:
-                source.health.doubts.add(f"{line} and is used as it is: cut the recording there")
+                source.health.doubts.add(f"{line}, and its frames are used: cut the recording there")
         if infrared:
             self.health.count("infrared", "frozen")
         return infrared
@@ -279,10 +279,10 @@ class Session:
     def _took_too_long(self, took_ns: int) -> bool:
         """Whether work took so much longer than usual that the live frame has grown old: an engine was built for a new
         frame size, or in the place of one that broke down."""
-        usual = self._usual_ns if self._took else took_ns
+        usual = self._usual_ns if self._durations_ns else took_ns
         return took_ns > 4 * usual + self._streams.synchronizer.limit_ns("visible")
 
     @property
     def _usual_ns(self) -> int:
         """Median processing time of a pair in nanoseconds; 0 before the first."""
-        return sorted(self._took)[len(self._took) // 2] if self._took else 0
+        return sorted(self._durations_ns)[len(self._durations_ns) // 2] if self._durations_ns else 0

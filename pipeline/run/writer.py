@@ -134,14 +134,14 @@ class Writer:
             raise
         if self._outputs.enough:
             self._session.stop.set()
-        self._seen(result)
+        self._update_view(result)
         self.outcome.frames += 1
         recorder.add("age", time.monotonic_ns() - result.pair.visible.arrival_ns, result.index)
         recorder.output()
         health.count_run("out")
         self._on_frame(result.index + 1)
 
-    def _seen(self, result: Result) -> None:
+    def _update_view(self, result: Result) -> None:
         """Update monitoring; its failures do not affect the outputs."""
         try:
             self._view.write(result)

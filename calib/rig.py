@@ -58,7 +58,7 @@ class CameraModel(BaseModel):
         return self.width, self.height
 
     def resized(self, size: tuple[int, int]) -> CameraModel:
-        """The same camera at another image size (width, height), of whatever aspect ratio: pixels need not be square.
+        """The same camera at another image size (width, height), of any aspect ratio: pixels need not be square.
 
         Pixel centres lie at integers, so c' = (c + ½) s - ½.
         """

@@ -44,13 +44,13 @@ _MOST_PIXELS = 9_000_000  # 4K is 8.3
 
 
 class Run:
-    """A session whose results go to the outputs. A context manager that ends it, whatever happens.
+    """A session whose results go to the outputs. A context manager that always ends it.
 
-    An output that fails is left out from then on, and the others finish their files. What ended the run, or the first
+    A failed output is closed, and the others finish their files. What ended the run, or the first
     output that failed, is in the outcome, not raised. A KeyboardInterrupt removes what is unfinished.
 
     Attributes:
-        outcome, report, recorder: what happened, and everything to be told about it, once `finish` was called.
+        outcome, report, recorder: the outcome, the report and the latencies, once `finish` was called.
     """
 
     def __init__(

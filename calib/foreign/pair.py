@@ -39,7 +39,8 @@ class Foreign:
 
 @dataclass(frozen=True, slots=True)
 class Camera:
-    """name: whatever may tell which camera it is. size: (width, height), None where the file does not say it."""
+    """name: text that may identify the camera (topic, file, camera_name). size: (width, height), None where the file
+    does not say it."""
 
     name: str
     matrix: Matrix

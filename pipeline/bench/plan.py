@@ -1,4 +1,4 @@
-"""What `fusecam bench` is asked to measure."""
+"""The measurements of `fusecam bench`."""
 
 from __future__ import annotations
 

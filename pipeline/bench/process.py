@@ -1,4 +1,4 @@
-"""A job in a process of its own, so that no engine finds the memory, the threads or the caches of another."""
+"""Runs a job in its own process, so that engines do not share memory, threads or caches."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ class _SafeStream:
 
 
 def _parts(text: str) -> list[str]:
-    """Pieces of at most _PART bytes each, whatever the encoding."""
+    """Pieces of at most _PART bytes each in any encoding."""
     length = _PART // 4
     return [text[at : at + length] for at in range(0, len(text), length)]
 

@@ -46,7 +46,7 @@ class Detector(Protocol):
 def create_detector(config: DetectorConfig, lowest: float | None = None) -> Detector | None:
     """The detector that a run asks for, None for none: fusecam's own unless other weights are named.
 
-    lowest: keep scores down to this one, whatever the configuration says, for what comes after to choose from.
+    lowest: keep scores down to this one, regardless of the configuration, for the tracker to choose from.
     Raises InputError and EngineError where it cannot be used.
     """
     if not config.wanted:

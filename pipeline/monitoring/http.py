@@ -1,4 +1,4 @@
-"""What pages have in common: their files, and the JSON that browsers send."""
+"""Shared by the pages: static files, and JSON requests."""
 
 from __future__ import annotations
 

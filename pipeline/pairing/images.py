@@ -16,7 +16,7 @@ ASK = "name the pairs in a CSV file, columns visible,infrared, and give it with 
 _SHOWN = 3
 _SAME_PICTURE_NS = 2_000_000_000
 _SURE_NS = 10_000_000
-"""Times so near belong together, whatever the cameras' rates."""
+"""Times this close belong together, at any frame rate."""
 
 
 @dataclass(frozen=True, slots=True)

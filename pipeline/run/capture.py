@@ -37,7 +37,7 @@ class Capture:
         watch: FreezeWatch,
         tap: Callable[[Frame], None] | None = None,
     ) -> None:
-        """tap: given every frame of the run as the source gave it, whatever becomes of it."""
+        """tap: called with every frame of the run as the source gave it, used or not."""
         self._source, self._inbox, self._recorder, self._health = source, inbox, recorder, health
         self._over, self._fail, self._tap = over, fail, tap
         self._camera = source.info.camera

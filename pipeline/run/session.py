@@ -46,7 +46,7 @@ class Session:
 
     Attributes:
         stop: once set, from any thread, the iteration ends.
-        failure: the first error that ended it, in whatever thread it arose; the iteration raises it.
+        failure: the first error that ended it, from any thread; the iteration raises it.
         frames: results so far, which is the next one's index. The caller lowers it when one result replaces another.
         live: whether frames not taken in time are lost.
     """

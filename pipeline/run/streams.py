@@ -1,4 +1,4 @@
-"""From a run's configuration to the objects that run it: sources opened, streams aligned in time, engine built."""
+"""Builds a run from its configuration: opens sources, aligns streams in time, builds the engine."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Streams:
     """Both sources open, on one clock and on one pixel grid; live ones are reopened when they are lost.
 
     notes: the stated fallbacks taken on the way. doubts: what may be wrong with the result, of both sources too.
-    health: where live sources count what befalls them. drift: watches the rig, None without one.
+    health: counters of the live sources. drift: watches the rig, None without one.
     """
 
     infrared: Source

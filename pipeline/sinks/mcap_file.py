@@ -1,4 +1,4 @@
-"""An MCAP file that can be read at any time, whatever becomes of the process, and that a full disk does not harm."""
+"""An MCAP file that stays readable if the process is killed or the disk is full."""
 
 from __future__ import annotations
 

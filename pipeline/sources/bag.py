@@ -151,7 +151,7 @@ class BagSource:
                     health.warn("stamps", line)
                 stamp = times.stamp(stamp_ns - begin_ns, None, _NANOSECOND, 0)
                 pixels = pictures.make(stored, begin_ns + stamp.time_ns)
-            except Exception as error:  # rosbags and the decoders raise whatever they trip over in damaged data
+            except Exception as error:  # rosbags and the decoders raise any exception on damaged data
                 self._corrupt = told(error)
                 health.corrupt += 1
                 if health.corrupt == 1:

@@ -147,7 +147,7 @@ class ImageSource:
             file = self.files[index]
             try:
                 pixels = self._read(file, time_ns)
-            except Exception as e:  # Pillow's plugins raise whatever they trip over in a damaged file
+            except Exception as e:  # Pillow's plugins raise any exception on a damaged file
                 self._count_corrupt(file, e)
                 continue
             yield Frame(

@@ -59,9 +59,9 @@ def pair_images(
 ) -> Pairing:
     """Pair the images of two folders, given their labels in order.
 
-    Tried in this order, taking what pairs most and of equals the strictest: equal names; equal words and numbers;
-    names without the camera's marker; names without words that every name of one camera has and none of the other;
-    capture times. Nothing is dropped: what has no partner is in the result.
+    These rules are tried, strictest first; the one that pairs most images wins, of equals the strictest: equal names;
+    equal words and numbers; names without the camera's marker; names without words that every name of one camera has
+    and none of the other; capture times. Images without a partner are listed in the result.
 
     Args:
         visible: Labels of the visible images.

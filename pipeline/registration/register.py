@@ -43,15 +43,15 @@ class Registrar:
     def register(self, pair: FramePair) -> tuple[Pixels, Warp]:
         """The infrared frame of a pair and its warp, as `FusionEngine.fuse` takes them.
 
-        Without an infrared frame, or where the rig does not fit its size, infrared and coverage are 0 everywhere, of
-        the sizes that came before, so that the engine goes on with the graph that it has.
+        Without an infrared frame, or where the rig does not fit its size, infrared and coverage are 0 everywhere, with
+        the previous sizes, so that the engine keeps its graph.
         """
         size = pair.visible.size
         warp = self._warp_for(size, pair.infrared.size) if pair.infrared is not None else None
         return self._without(size) if pair.infrared is None or warp is None else (pair.infrared.pixels, warp)
 
     def warp(self, visible: Size, infrared: Size) -> Warp:
-        """For frames of these sizes, (width, height) each. Raises RigError where the rig does not fit them.
+        """The warp for frames of these sizes, (width, height) each. Raises RigError where the rig does not fit them.
 
         `warp(small, infrared).apply(frame)` gives small registered images at little cost.
         """

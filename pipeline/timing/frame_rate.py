@@ -12,7 +12,7 @@ _WIDEST = 4  # times the period; a longer silence was a fault and does not becom
 _OVERDUE = 1.5  # times the expected spacing
 
 
-class Rhythm:
+class FrameRate:
     """Of one camera. Times of capture and arrival in nanoseconds, each on its own clock.
 
     period: median interval of the last 65 capture times; the shortest one before 5 were seen, None before any.

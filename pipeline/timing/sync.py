@@ -15,7 +15,7 @@ import numpy as np
 from ..core.doubts import Doubts
 from ..core.frames import Camera, Frame, FramePair
 from ..errors import InputError
-from .frame_rate import Rhythm
+from .frame_rate import FrameRate
 from .pair_rate import PairingWatch
 
 Wants = Literal["visible", "infrared", "either"]
@@ -74,17 +74,17 @@ class Synchronizer:
     drift_ppm: the infrared clock's further lag since its first frame, in parts per million, added likewise.
     tolerance_ns: largest |skew|; None: 0.55 of the slower camera's period, each period the median of the last 65
         intervals (the shortest one before 5 were seen, 1/9 s before any).
-    live: frames cannot be waited for. A visible frame goes out as soon as the last infrared frame is nearer than the
-        next one is expected to be, or when `expire` finds it has waited since its arrival for a period of the
-        slower camera, and as long as infrared takes longer to arrive than visible, up to a second; from then
-        on, until infrared comes again, frames go out at once. Once the next visible frame is overdue by half a period
-        (see Rhythm), the newest infrared frame goes out alone, as `FramePair.led_by` says, and so does every later
-        one until visible frames come again; those of a time that infrared has shown are dropped as late. Where no
-        visible frame has come at all, that begins a second after the first infrared one.
-    doubts: live: told within seconds when most frames do not pair.
-    unused: infrared images that will not come, since pairing by name or time left them out.
+    live: waiting is limited. A visible frame goes out as soon as the last infrared frame is nearer than the next one
+        is expected to be, or when `expire` finds that it has waited since its arrival for a period of the slower
+        camera plus the extra latency of infrared (at most a second); from then on, until infrared comes again, frames
+        go out at once. Once the next visible frame is overdue by half a period (see `FrameRate`), the newest infrared
+        frame goes out alone (`FramePair.led_by`), and so does every later one until visible frames come again; visible
+        frames older than these are dropped as late. If no visible frame has come at all, this begins a second after
+        the first infrared one.
+    doubts: live: gets a line within seconds when most frames do not pair.
+    unused: number of infrared images that pairing by name or time excluded.
 
-    Otherwise (files) pairing is exact and loses nothing, whatever the rates, provided that the camera named by `wants`
+    Otherwise (files) pairing is exact and lossless at any rates, provided that the camera named by `wants`
     is read next; then no more than a few frames are held. An infrared frame may serve several visible frames. Of two
     equally near, the earlier one. Times of each camera must increase.
     """
@@ -104,7 +104,7 @@ class Synchronizer:
         self._tolerance_ns, self._live = tolerance_ns, live
         self._waiting: deque[Frame] = deque()
         self._held: deque[_Held] = deque()
-        self._rates: dict[Camera, Rhythm] = {"visible": Rhythm(), "infrared": Rhythm()}
+        self._rates: dict[Camera, FrameRate] = {"visible": FrameRate(), "infrared": FrameRate()}
         self._clocks: dict[str, str] = {}
         self._origin_ns: int | None = None
         self._visible_ended = self._infrared_ended = self._stalled = False

@@ -122,7 +122,7 @@ def suggest_size(grey: Grey) -> tuple[int, int] | None:
 
 
 def _ways(board: Board, width: int, thorough: bool) -> list[_Way]:
-    """What to try, in order."""
+    """Methods to try, in order."""
     scales = [1.0] + ([0.5] if width >= _LARGE else []) + ([2.0] if width < _SMALL else [])
     if board.pattern == "charuco":
         return [("charuco", False, even, s, False) for even in (False, True) for s in scales]

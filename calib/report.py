@@ -24,7 +24,7 @@ figcaption{font-size:12px;max-width:360px}h2{margin-top:1.6em}b.own{background:#
 
 
 def text(calibration: Calibration, rig: Rig) -> list[str]:
-    """What a person should know, a line each."""
+    """Summary of the calibration, in lines."""
     fit = calibration.fit
     used, rejected = len(calibration.views), len(calibration.rejected)
     lines = [

@@ -93,7 +93,7 @@ class CameraModel(BaseModel):
 
 
 class SceneRecord(BaseModel):
-    """How well a rig that was calibrated from the scene agreed: see `calib.scene.Agreement`."""
+    """Reliability of a scene calibration: see `calib.scene.Agreement`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -105,7 +105,7 @@ class SceneRecord(BaseModel):
 
 
 class EdgeRecord(BaseModel):
-    """Where infrared lay at the calibration, by edges that both cameras saw: what the drift monitor compares with."""
+    """Displacement of infrared at calibration, from edges that both cameras saw: reference of the drift monitor."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -34,7 +34,7 @@ class _Section(BaseModel):
 
 
 class ThermalConfig(_Section):
-    """How 16-bit infrared becomes 8-bit."""
+    """Conversion of 16-bit infrared to 8 bits."""
 
     range: tuple[float, float] | None = Field(None, description="fixed [low, high] in raw counts; none: by percentiles")
     percentiles: tuple[float, float] = Field((0.5, 99.5), description="range shown when no fixed one is given")
@@ -42,7 +42,7 @@ class ThermalConfig(_Section):
 
 
 class KelvinConfig(_Section):
-    """How counts become temperatures: kelvin = scale * count + offset."""
+    """Conversion of counts to temperatures: kelvin = scale * count + offset."""
 
     scale: float = Field(gt=0, description="kelvin per count")
     offset: float = Field(0.0, description="kelvin at a count of 0; 273.15 where the values are degrees Celsius")
@@ -100,7 +100,7 @@ class SideConfig(_Section):
 
 
 class SourceConfig(_Section):
-    """Where the two cameras' frames come from."""
+    """Sources of the two cameras."""
 
     ir: SideConfig = SideConfig()
     vis: SideConfig = SideConfig()
@@ -161,7 +161,7 @@ class SourceConfig(_Section):
 
 
 class SyncConfig(_Section):
-    """How frames of the two cameras are paired."""
+    """Pairing of the two cameras' frames."""
 
     offset_ms: Milliseconds | Literal["auto", "rig"] = Field(
         "auto", description="added to infrared times; auto: measured between recordings; rig: the rig file's"
@@ -205,7 +205,7 @@ class DetectorConfig(_Section):
 
 
 class OverlayConfig(_Section):
-    """What is drawn on the output."""
+    """The overlay on the output."""
 
     enabled: bool | None = Field(None, description="none: on for video and window, off for image folders")
     inset: bool = Field(False, description="the two inputs, small, in a corner")
@@ -214,7 +214,7 @@ class OverlayConfig(_Section):
 
 
 class OutputConfig(_Section):
-    """Where results go."""
+    """Outputs."""
 
     out: Path | None = Field(None, description="file or folder; of a list, addresses go to `send`")
     send: list[str] = Field(

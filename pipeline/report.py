@@ -115,7 +115,7 @@ def print_summary(report: dict[str, Any], recorder: LatencyRecorder, config: Run
 
 
 def print_account(report: dict[str, Any], config: RunConfig, console: Console) -> None:
-    """What happened to the frames, the time offset, every warning, and where the result is."""
+    """Print the frame counts, the time offset, all warnings, and the location of the result."""
     sync = report["sync"]
     unread = report["sources"]["infrared"]["unread"]
     tail = f", {unread} not read after the visible end" if unread and report["ended"] == "end of stream" else ""

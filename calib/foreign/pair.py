@@ -71,7 +71,7 @@ class Pair:
 
 
 def fisheye(model: str) -> str:
-    """What is wrong with a lens model."""
+    """Reason why a lens model is not supported."""
     return f"the lens model {model!r} is not known here: calibrate with a pinhole model (plumb_bob, radtan)"
 
 

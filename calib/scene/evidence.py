@@ -32,7 +32,7 @@ _EXCHANGES = 300
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """How far a scene calibration is to be trusted.
+    """Reliability of a scene calibration.
 
     pairs: given. used: those that agree with the result by themselves. cells: share of the parts of the image where the
     pooled evidence peaks where the result says, 0 to 1. error_px: standard error of the visible corners in visible

@@ -181,7 +181,7 @@ def _bytes(clip: Clip) -> list[int] | None:
 
 
 def line(row: Row) -> str:
-    """What is said of a clip when it is over."""
+    """Message for a finished clip."""
     colour = {
         "done": "green",
         "doubtful": "bold yellow",

@@ -31,7 +31,7 @@ class Shot:
 
 @dataclass(slots=True)
 class Tally:
-    """What was looked at: pairs examined, boards found, moments passed over, and what stood in a board's place."""
+    """Counts of pairs examined, boards found and moments skipped, and other boards seen instead."""
 
     pairs: int = 0
     visible: int = 0

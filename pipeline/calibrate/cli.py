@@ -33,7 +33,7 @@ _POOLED = 30
 
 
 def _pairs(text: str) -> tuple[int, Path | None]:
-    """What `--pairs` means: how many pairs to pool, and the table of images, if it is one."""
+    """Parse `--pairs`: the number of pairs to pool, and the table of images, if one is given."""
     if not text.strip().lstrip("-").isdecimal():
         return _POOLED, Path(text)
     if not 3 <= int(text) <= 200:

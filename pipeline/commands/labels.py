@@ -95,14 +95,14 @@ def labels(
 
 @dataclass(slots=True)
 class Run:
-    """What is kept of a run's lines: its file, the classes in the order of their numbers, the frames."""
+    """A run's lines: its file, the classes in the order of their numbers, the frames."""
 
     path: Path
     classes: list[str]
     frames: list[dict[str, Any]] = field(default_factory=list)
 
     def boxes(self, frame: dict[str, Any], tracked: bool = False) -> Iterator[dict[str, Any]]:
-        """What was found in a frame; tracked: what has a number, found or predicted, in place of it."""
+        """Detections of a frame; tracked: numbered objects instead, found or predicted."""
         return (found for found in frame["detections"] if ("track" in found if tracked else not found.get("coasted")))
 
     def name(self, frame: dict[str, Any]) -> str:

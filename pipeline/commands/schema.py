@@ -154,7 +154,7 @@ class Report(_Section):
 
 
 class Figure(_Section):
-    """Of one condition, row and class. Figures in [0, 1], None without labels; low, high: where `confidence` of
+    """Figures of one condition, row and class, in [0, 1], None without labels; low, high: where `confidence` of
     `resamples` of the scenes lie.
     """
 

@@ -157,7 +157,7 @@ class Health:
         return None if last is None else (time.monotonic_ns() - last) * 1e-9
 
     def shown_age_s(self) -> float | None:
-        """How old the frame is that the outputs got last, as of now: what a person at the screen looks at."""
+        """Current age of the last frame given to the outputs, in seconds, as seen on a display."""
         with self._lock:
             shown = self._shown_ns
         return None if shown is None else (time.monotonic_ns() - shown) * 1e-9
@@ -168,7 +168,7 @@ class Health:
             return self._oldest_ns * 1e-9
 
     def unaccounted(self) -> list[str]:
-        """What does not add up once a run is over, one line each: every frame has exactly one fate."""
+        """Inconsistent counters after a run, one line each: every frame must be counted by exactly one outcome."""
         run = self.run_counters()
         sums = {"fused": (run["fused"], {"out": run["out"], "dropped_output": run["dropped_output"]})}
         for camera in CAMERAS:

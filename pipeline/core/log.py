@@ -53,7 +53,7 @@ class _Stderr(logging.Handler):
 
 
 def write_json_lines() -> None:
-    """From now on events go to stderr. Safe to call twice."""
+    """Write events to stderr from now on. Safe to call twice."""
     if not writing():
         handler = _Stderr()
         handler.setFormatter(JsonLines())

@@ -99,7 +99,7 @@ class Tracker:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many objects were numbered so far, by the class that each was most often seen as."""
+        """Number of tracked objects so far, by the class most often detected for each."""
         return dict(sorted((self._ended + Counter(_winner(known.votes) for known in self._known.values())).items()))
 
     def _coasting(self, visible: Frame) -> Iterator[Detection]:

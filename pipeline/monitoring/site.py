@@ -34,7 +34,7 @@ MOST = 48
 UNKNOWN = 16
 UNKNOWN_S = 5.0
 KEPT_S = 15.0
-"""How long a connection that got in may be idle between two requests."""
+"""Maximum idle time of an authenticated connection between two requests, in seconds."""
 QUIET_S = 10.0
 _WAITING = 128  # connections that the system holds for us; they cost no descriptors
 _LOOK_S = 0.5

@@ -86,8 +86,8 @@ class RunView:
             return self._latest
 
     def temperature(self) -> dict[str, float | None] | None:
-        """Of the newest result, in degrees Celsius: `spot` in the middle of the image, and what is black (`low`) and
-        white (`high`) in infrared. None where infrared gives no temperatures.
+        """Temperatures of the newest result in degrees Celsius: `spot` in the middle of the image, and what is black
+        (`low`) and white (`high`) in infrared. None where infrared gives no temperatures.
         """
         latest = self.latest
         if latest is None or latest.heat is None:

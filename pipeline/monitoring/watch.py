@@ -130,7 +130,7 @@ def _serve(config: MonitorConfig, text: str, view: RunView, console: Console, tl
 
 
 def reachable(address: Address) -> Address:
-    """Where others find a server that listens on every address of this machine."""
+    """Address at which others reach a server that listens on every address of this machine."""
     if address.host not in ("0.0.0.0", "::"):
         return address
     with suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as route:
@@ -140,7 +140,7 @@ def reachable(address: Address) -> Address:
 
 
 class _Events:
-    """Tells the log what changes: cameras, warnings; and every ten seconds the figures."""
+    """Logs changes of cameras, new warnings, and every ten seconds the figures."""
 
     def __init__(self, view: RunView) -> None:
         self._view = view

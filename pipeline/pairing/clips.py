@@ -112,7 +112,7 @@ def _by_name(
 
 
 def _by_signs(path: Path, pattern: str) -> Label:
-    """What the pattern's signs stand for in a path that matches it; of `**` on, all that follows."""
+    """The parts of a path that the pattern's wildcards match; from `**` on, all that follows."""
     parts, signs = (*path.parts[:-1], path.stem), Path(pattern).parts
     first = signs.index("**") if "**" in signs else len(signs)
     found = tuple(part for part, sign in zip(parts[:first], signs, strict=False) if glob.has_magic(sign))

@@ -61,7 +61,7 @@ class Registrar:
         return warp
 
     def edges(self, visible: Size, infrared: Size) -> EdgeRecord | None:
-        """How edges agreed at the calibration, for frames of these sizes. None where the rig does not say."""
+        """The rig's edge record, for frames of these sizes. None if it has none."""
         rig = self.rig_for(visible, infrared)
         return None if rig is None else rig.edges
 

@@ -28,7 +28,7 @@ _SURE = 0.6  # confidence from which nothing else is tried
 
 @dataclass(frozen=True, slots=True)
 class Alignment:
-    """How infrared times become visible times: time + offset_ms + drift_ppm of the time since the first frame.
+    """Conversion of infrared times to visible times: time + offset_ms + drift_ppm of the time since the first frame.
 
     origin: where that comes from, in words. confidence: of a measured offset, else None.
     """

@@ -28,11 +28,11 @@ class SinkHealth:
 
 
 class Sink(Protocol):
-    """A place where results go. Used from one thread; a sink that raised takes only `close(complete=False)`."""
+    """An output for results. Used from one thread; a sink that raised takes only `close(complete=False)`."""
 
     @property
     def health(self) -> SinkHealth:
-        """What has been written, and what was not as it came."""
+        """Counters and warnings of the sink."""
         ...
 
     def write(self, result: Result) -> None:

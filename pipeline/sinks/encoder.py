@@ -29,7 +29,7 @@ _LIVE = {"flush_packets": "1", "flvflags": "no_duration_filesize"}
 
 
 class Writer(Protocol):
-    """What a muxer writes to."""
+    """Output interface of a muxer."""
 
     def write(self, content: bytes, /) -> int:
         """Write all of it."""

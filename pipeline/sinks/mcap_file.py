@@ -22,7 +22,7 @@ _CHUNK = 1 << 20  # bytes
 _CHUNK_S = 1.0
 _LEFT_FREE = 64 << 20  # bytes of the disk; of small ones a quarter
 _END = struct.pack("<BQI", Opcode.DATA_END, 4, 0) + struct.pack("<BQQQI", Opcode.FOOTER, 20, 0, 0, 0) + MCAP0_MAGIC
-"""Of a file without an index."""
+"""End of a file without an index: data end, footer, magic."""
 
 
 class McapFile:

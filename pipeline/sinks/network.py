@@ -133,7 +133,7 @@ class NetworkSink:
             return self._ending and not self._waiting
 
     def _wait(self, seconds: float) -> None:
-        """Until it is time for another attempt; what comes meanwhile is left out."""
+        """Wait until the next attempt; frames that come meanwhile are dropped."""
         until = time.monotonic() + seconds
         with self._changed:
             while (left := until - time.monotonic()) > 0 and not self._ending:

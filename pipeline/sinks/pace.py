@@ -14,7 +14,7 @@ class Pace:
         self._origin: tuple[int, float] | None = None
 
     def wait(self, frame: Frame) -> int:
-        """Until it is time for the frame. Returns nanoseconds since the first one, on the frame's clock."""
+        """Wait until it is time for the frame. Returns nanoseconds since the first one, on the frame's clock."""
         if self._origin is None:
             self._origin = frame.time_ns, time.monotonic()
         since_ns = frame.time_ns - self._origin[0]

@@ -15,7 +15,7 @@ Kind = Literal["video", "images", "camera", "network", "pipe", "messages"]
 
 @dataclass(frozen=True, slots=True)
 class SourceInfo:
-    """What is known of a source when it opens.
+    """Properties of a source, known when it opens.
 
     spec: what the user wrote. width, height: of the first frame. rate: nominal frames per second, None if unknown.
     frames: how many to expect, None if unknown (live, pipes, files without an index). live: frames are lost when

@@ -128,7 +128,7 @@ class ClockMapper:
         return float(np.median((delay[second] - delay[first]) / (sender[second] - sender[first]))) * 1e6
 
     def _restart(self) -> None:
-        """What was learned of the clocks' distance holds no more."""
+        """Forget the estimated offset of the clocks."""
         self._minima.clear()
         self._frames.clear()
         self._epoch += 1

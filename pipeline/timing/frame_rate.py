@@ -13,7 +13,7 @@ _OVERDUE = 1.5  # times the expected spacing
 
 
 class FrameRate:
-    """Of one camera. Times of capture and arrival in nanoseconds, each on its own clock.
+    """Frame rate and latency of one camera. Times of capture and arrival in nanoseconds, each on its own clock.
 
     period: median interval of the last 65 capture times; the shortest one before 5 were seen, None before any.
     latency: median from capture to arrival. quickest: the least of the last few.

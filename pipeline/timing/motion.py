@@ -41,7 +41,7 @@ class MotionSignature:
         self._activity: list[Series] = []
 
     def __len__(self) -> int:
-        """How many differences of frames are held."""
+        """Number of frame differences held."""
         return len(self._times)
 
     @property

@@ -36,7 +36,7 @@ _DRIFT_MISFIT_MS = 20.0
 
 @dataclass(frozen=True, slots=True)
 class _Limits:
-    """What a correlation peak must fulfil to be believed; found on unrelated, static and periodic scenes."""
+    """Thresholds for accepting a correlation peak, set on unrelated, static and periodic scenes."""
 
     peak: float
     runner_up: float
@@ -44,7 +44,7 @@ class _Limits:
     error_ms: float
     edge_s: float
     bias_ms: float
-    """What all stretches share, so their scatter does not show it: exposure, parallax, a wrong view."""
+    """Error common to all stretches, which their scatter does not show: exposure, parallax, a wrong view."""
 
 
 _REGISTERED = _Limits(peak=0.12, runner_up=0.7, prominence=4.5, error_ms=20, edge_s=0.1, bias_ms=5)
@@ -83,7 +83,7 @@ class DriftEstimate:
 
 
 class FrameSource(Protocol):
-    """What is measured: frames in order, closed afterwards. Every Source is one."""
+    """A readable recording: frames in order, closed afterwards. Every Source is one."""
 
     def __iter__(self) -> Iterator[Frame]: ...
 

@@ -12,7 +12,7 @@ _IN_A_ROW = 2  # a short loss of one camera is none of the clocks
 
 
 class PairingWatch:
-    """Says a doubt when most visible frames of two stretches of 2 s found no infrared one, though infrared came.
+    """Reports a doubt when most visible frames of two stretches of 2 s found no infrared one, though infrared came.
 
     Times are arrivals, on CLOCK_MONOTONIC. Reported once.
     """

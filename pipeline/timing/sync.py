@@ -31,7 +31,7 @@ _TOLERANCE_PER_PERIOD = 0.55  # half a period is the largest skew of steady came
 
 @dataclass(frozen=True, slots=True)
 class SyncStats:
-    """What became of every frame so far.
+    """Counts of frames by outcome so far.
 
     visible = paired + visible_alone + visible_pending + visible_late. infrared = paired - infrared_reused +
     infrared_alone + infrared_unused + infrared_pending, the pending ones being held, neither used nor given up.
@@ -181,7 +181,7 @@ class Synchronizer:
         return pairs + self.expire(frame.arrival_ns) if self._live and frame.arrival_ns else pairs
 
     def lag_ns(self, time_ns: int) -> int:
-        """What makes an infrared time one of the visible clock when it is added."""
+        """Nanoseconds to add to an infrared time to get visible time."""
         origin_ns = time_ns if self._origin_ns is None else self._origin_ns
         return self._offset_ns + round(self._drift * (time_ns - origin_ns))
 
@@ -334,7 +334,7 @@ class Synchronizer:
         self._unused += not self._held.popleft().used
 
     def _skew_percentile(self, q: float) -> float:
-        """In ms, the middle of the histogram's bin."""
+        """Percentile in ms: the middle of the histogram's bin."""
         if not self._paired:
             return 0.0
         middle = (int(np.searchsorted(np.cumsum(self._skews), q * self._paired)) + 0.5) / 10

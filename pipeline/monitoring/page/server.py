@@ -211,7 +211,7 @@ class _Watcher:
         return True
 
     async def wait(self, now: float) -> None:
-        """Until a result or a request comes, or something is due."""
+        """Wait until a result or a request comes, or something is due."""
         due = self.state_due
         if self.owed and self.frame_due > now:
             due = min(due, self.frame_due)

@@ -1,1 +1,1 @@
-"""Rig files: where the two cameras stand to each other, and the maps that follow from it."""
+"""Rig files: the relative pose of the two cameras, and the pixel maps computed from it."""

@@ -1,6 +1,6 @@
-"""Files that are whole or not there: written beside their target, renamed into place when finished.
+"""Atomic file writes: a partial file beside the target is renamed into place when it is complete.
 
-The one way in which fusecam writes a file aside. It lies here because calib imports nothing of the other packages.
+All atomic writes of fusecam use this module. It is in calib because calib imports no other package.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 SUFFIX = ".fusecam.partial"
-"""Of a file under construction. It names the program, so that nobody else's unfinished file is taken for ours."""
+"""Suffix of a partial file. It names the program, so that no other program's file is taken for fusecam's."""
 
 
 class AtomicFile:
-    """`target` under construction in `NAME.fusecam.partial` beside it, for one process at a time.
+    """A target file, written as `NAME.fusecam.partial` beside it, by one process at a time.
 
     The partial file is made exclusively and never through a link; what a killed process left is replaced. A target
     that is a link stays one: what it points to is written. The target's folder is made if missing.
@@ -50,7 +50,7 @@ class AtomicFile:
         self._unfinished = True
 
     def commit(self, durable: bool = True) -> None:
-        """Put the finished file in place; what stood there before is replaced in one step.
+        """Rename the partial file to the target, which atomically replaces any existing file.
 
         Args:
             durable: first wait until it is on the disk, which costs milliseconds.
@@ -69,7 +69,7 @@ class AtomicFile:
             self.discard()
 
     def discard(self) -> None:
-        """Remove what is unfinished; nothing after `commit`. Safe to call twice."""
+        """Remove the partial file; does nothing after `commit`. Safe to call twice."""
         with suppress(OSError):
             if self._unfinished and not self.file.closed and _is(self.path, self.file.fileno()):
                 self.path.unlink()

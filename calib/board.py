@@ -1,4 +1,4 @@
-"""Calibration boards: which points they have, where those lie, and which views of them cannot be told apart."""
+"""Calibration boards: their points, the points' coordinates, and the symmetries of each board."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Board:
         return np.stack([x.ravel(), y.ravel(), np.zeros(x.size)], axis=1) * self.square
 
     def symmetries(self) -> list[Indices]:
-        """Orders of the points that one and the same sight of the board could have; the plain order comes first.
+        """Orders of the points that the same image of the board allows; the plain order comes first.
 
         A grid turned by 180 degrees (a square one by 90) is the same grid. The colours of a checkerboard with an even
         and an odd side would tell, but an infrared camera may see them inverted, so they are not relied on.

@@ -1,8 +1,8 @@
 """Finds a calibration board in an image of either camera.
 
-No one way of looking finds every board: infrared sees it inverted or with squares that bloom into each other, fog and
-poor heating leave little contrast, small images need enlarging, large ones shrinking. A finder tries a list of ways,
-cheap ones first, and begins with the one that found the last board.
+No single method finds every board: infrared sees it inverted or with squares that bloom into each other, fog and
+poor heating leave little contrast, small images need enlarging, large ones shrinking. A finder tries a list of methods,
+cheap ones first, beginning with the one that found the last board.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ class Finder:
 
 
 def suggest_size(grey: Grey) -> tuple[int, int] | None:
-    """Inner corners (columns, rows) of whatever checkerboard is in the image, or None."""
+    """Inner corners (columns, rows) of any checkerboard in the image, or None."""
     for inverted in (False, True):
         image = 255 - grey if inverted else grey
         flags = cv2.CALIB_CB_NORMALIZE_IMAGE | cv2.CALIB_CB_EXHAUSTIVE | cv2.CALIB_CB_LARGER
@@ -122,7 +122,7 @@ def suggest_size(grey: Grey) -> tuple[int, int] | None:
 
 
 def _ways(board: Board, width: int, thorough: bool) -> list[_Way]:
-    """What to try, in order."""
+    """Methods to try, in order."""
     scales = [1.0] + ([0.5] if width >= _LARGE else []) + ([2.0] if width < _SMALL else [])
     if board.pattern == "charuco":
         return [("charuco", False, even, s, False) for even in (False, True) for s in scales]

@@ -1,4 +1,4 @@
-"""A checkerboard that was found: is it truly one, does it end where it should, and where exactly are its corners."""
+"""Verifies a detected checkerboard and its size, and refines its corners to a fraction of a pixel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Both cameras, their pose to each other, and every board pose, fitted at once to all points seen.
+"""Joint fit of both cameras, their relative pose and every board pose to all detected points.
 
 A view's board pose is kept in the visible camera's frame; what infrared sees follows from it through the rig, so views
 seen by one camera alone still help that camera's lens. Residuals of each camera are divided by that camera's own noise,
@@ -123,7 +123,7 @@ def compose(pose: Points, rotation: Points, translation: Points) -> tuple[Points
 
 
 def project(lens: Lens, points: Points, rotation: Points, translation: Points) -> Points:
-    """Where a camera sees points (n, 3), (n, 2) pixels."""
+    """Project points (n, 3) into a camera, (n, 2) pixels."""
     seen, _ = cv2.projectPoints(points, rotation, translation, lens.matrix, lens.distortion)
     return real(seen).reshape(-1, 2)
 
@@ -215,7 +215,7 @@ class _Problem:
         return (seen.reshape(-1, 2) - found.points).ravel(), slope
 
     def _expected(self, x: Points) -> tuple[float, Points, Points]:
-        """What is known of lenses beforehand, as the beginning of the normal equations."""
+        """Prior on the lens parameters, as initial values of the normal equations."""
         normal, uphill = np.zeros((x.size, x.size)), np.zeros(x.size)
         cost = 0.0
         for camera, (width, height) in enumerate(self._sizes):

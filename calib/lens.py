@@ -42,7 +42,7 @@ def valid_radius(distortion: Sequence[float]) -> float:
 
 
 def distort(x: Array, y: Array, distortion: Sequence[float]) -> tuple[Array, Array]:
-    """Where the lens puts normalised directions `x`, `y` (any one shape, float64); NaN beyond the valid radius."""
+    """Apply the distortion to normalised directions `x`, `y` (any one shape, float64); NaN beyond the valid radius."""
     if not any(distortion):
         return x, y
     n, d, p1, p2 = _coefficients(distortion)

@@ -1,4 +1,4 @@
-"""Pictures of a calibration: both cameras laid over each other on the board's plane, and where the points fell."""
+"""Pictures for the calibration report: both cameras overlaid on the board's plane, and the detected points."""
 
 from __future__ import annotations
 

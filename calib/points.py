@@ -28,7 +28,7 @@ class PointFit:
 
 
 def fit_points(visible: Points, infrared: Points, sizes: tuple[Size, Size]) -> PointFit:
-    """Fit all points alike.
+    """Least-squares fit of all points, equally weighted.
 
     Args:
         visible: (N, 2), x and y in pixels, centres at integers.

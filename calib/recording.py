@@ -1,4 +1,4 @@
-"""What a ROS recording says of its cameras: camera_info of each, and where their frames stand (tf_static)."""
+"""Calibration in a ROS recording: camera_info of each camera, and the poses of their frames (tf_static)."""
 
 from __future__ import annotations
 

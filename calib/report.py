@@ -14,7 +14,7 @@ from .rig import Rig
 from .solve import NAMES, Calibration, folds
 
 DISTANCES = (1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 100, 200)
-"""Metres for which the parallax is told."""
+"""Distances in metres for which the parallax is listed."""
 _PLANES = (5.0, 10.0, 20.0, 50.0)
 _CELLS = (8, 6)
 _STYLE = """body{font:15px/1.45 system-ui,sans-serif;margin:2em auto;max-width:80em;padding:0 1em;color:#222}
@@ -24,7 +24,7 @@ figcaption{font-size:12px;max-width:360px}h2{margin-top:1.6em}b.own{background:#
 
 
 def text(calibration: Calibration, rig: Rig) -> list[str]:
-    """What a person should know, a line each."""
+    """Summary of the calibration, in lines."""
     fit = calibration.fit
     used, rejected = len(calibration.views), len(calibration.rejected)
     lines = [
@@ -71,7 +71,7 @@ def html(calibration: Calibration, rig: Rig, sights: Mapping[str, Sight]) -> str
 
 
 def _parallax(rig: Rig) -> str:
-    """How far infrared is off beside the plane on which the rig aligns, and beside other planes."""
+    """Parallax of infrared off the rig's alignment plane, and off other planes."""
     planes = sorted({*_PLANES, float(rig.distance or 0)})
     head = "".join(
         f"<th>{'<b class=own>' if plane == rig.distance else '<b>'}aligned at {plane:g} m</b>" for plane in planes

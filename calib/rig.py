@@ -1,4 +1,4 @@
-"""The rig file: how the infrared and the visible camera stand to each other, and the map that follows.
+"""The rig file: relative pose of the infrared and the visible camera, and the pixel map computed from it.
 
 A rig is either full (both cameras' intrinsics, their pose, and the distance of a plane parallel to the visible image)
 or a homography. Conventions are OpenCV's: pixel centres at integers, x right, y down, z forward, metres;
@@ -58,7 +58,7 @@ class CameraModel(BaseModel):
         return self.width, self.height
 
     def resized(self, size: tuple[int, int]) -> CameraModel:
-        """The same camera at another image size (width, height), of whatever aspect ratio: pixels need not be square.
+        """The same camera at another image size (width, height), of any aspect ratio: pixels need not be square.
 
         Pixel centres lie at integers, so c' = (c + ½) s - ½.
         """
@@ -93,7 +93,7 @@ class CameraModel(BaseModel):
 
 
 class SceneRecord(BaseModel):
-    """How well a rig that was calibrated from the scene agreed: see `calib.scene.Agreement`."""
+    """Reliability of a scene calibration: see `calib.scene.Agreement`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -105,7 +105,7 @@ class SceneRecord(BaseModel):
 
 
 class EdgeRecord(BaseModel):
-    """Where infrared lay at the calibration, by edges that both cameras saw: what the drift monitor compares with."""
+    """Displacement of infrared at calibration, from edges that both cameras saw: reference of the drift monitor."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -247,7 +247,7 @@ class Rig(Versioned):
         return map_x, map_y
 
     def parallax_px(self, z: float) -> float:
-        """How far, in infrared pixels, a thing `z` metres away is off when images are aligned at `distance`.
+        """Parallax in infrared pixels of an object `z` metres away when the images are aligned at `distance`.
 
         Taken on the ray through the visible image's centre; for parallel cameras it is e = f B |1/z - 1/distance|.
         NaN where the infrared camera does not see it. Raises RigError for a homography rig, which has no distances.

@@ -34,7 +34,8 @@ _LARGEST_RMS = 0.005  # of the image width: beyond that the images show no one f
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Calibration:
-    """A rig with what it rests on. views: those used, `fit` in the same order. rejected: name and reason."""
+    """A rig with the views it was estimated from. views: those used, `fit` in the same order. rejected: name and
+    reason."""
 
     board: Board
     views: list[View]
@@ -63,7 +64,7 @@ class Calibration:
 
 
 def calibrate(views: Sequence[View], board: Board, sizes: tuple[tuple[int, int], tuple[int, int]]) -> Calibration:
-    """The rig that both cameras' views of the board tell. sizes: (width, height) of visible and infrared images.
+    """The rig estimated from both cameras' views of the board. sizes: (width, height) of visible and infrared images.
 
     Raises CalibrationError, one line, when the views do not determine it.
     """

@@ -1,4 +1,4 @@
-"""Reads the YAML files that people write: rig files, run files, recipes; versions of formats."""
+"""Reads hand-written YAML files (rig files, run files, recipes) and checks format versions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class YamlFileError(Exception):
 
 
 def read_yaml(path: Path) -> Any:
-    """What a YAML file says. Raises YamlFileError, also for a key that occurs twice: one of them would not count."""
+    """Read a YAML file. Raises YamlFileError, also for a duplicate key, of which one would be ignored."""
     try:
         return yaml.load(path.read_text(encoding="utf-8"), _Unique)
     except OSError as error:

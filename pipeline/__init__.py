@@ -1,1 +1,1 @@
-"""What touches a frame at run time: sources, sync, register, detect, overlay, sinks, latency, batch, cli."""
+"""The pipeline at run time: sources, pairing, registration, detection, overlay, sinks, monitoring, commands."""

@@ -78,7 +78,7 @@ def run(
     if context.invoked_subcommand is not None:
         if overrides or config is not None:
             raise InputError(
-                f"options stand before '{context.invoked_subcommand}': put its own options after it "
+                f"options precede '{context.invoked_subcommand}': put them after it "
                 f"(fusecam {context.invoked_subcommand} --help lists them)"
             )
         return
@@ -129,8 +129,8 @@ def batch(
     """Fuse folders of clips, one after the other or on a cluster. Finished clips are skipped.
 
     Clips pair by name without the camera's marker (ir, thermal, T; vis, rgb, W):
-    a_ir.mp4 with a_vis.mp4, or a.mp4 in two folders. Of globs through folders
-    ('d*/ir.mp4') the parts for * are the names. Results: DIR/a.mp4, DIR/a.jsonl
+    a_ir.mp4 with a_vis.mp4, or a.mp4 in two folders. For globs over folders
+    ('d*/ir.mp4') the parts that match * are the names. Results: DIR/a.mp4, DIR/a.jsonl
     and DIR/a.report.json.
     """
     from .batch.run import run_batch
@@ -209,21 +209,21 @@ def main() -> None:
     except expected_errors() as error:
         fail(error)
     except BrokenPipeError:  # the reader of our output went away, as in `fusecam doctor | head`
-        _say_no_more()
+        _discard_stdout()
         sys.exit(1)
     except Exception as error:
         if isinstance(error, ImportError) and ("libGL" in str(error) or "libglib" in str(error)):
             fail(f"OpenCV needs a system library ({error}): install it, e.g. apt-get install libgl1 libglib2.0-0")
         if isinstance(error, OSError) and error.errno in FULL:
-            _say_no_more()
+            _discard_stdout()
             fail(f"{error.filename or 'the output'}: {error.strerror}: make room, or write it elsewhere")
         if hasattr(error, "format_message"):  # Typer's own, of wrong options
-            sys.exit(_misused(error))
+            sys.exit(_usage_error(error))
         crashed(error)
         sys.exit(1)
 
 
-def _misused(error: Any) -> int:
+def _usage_error(error: Any) -> int:
     """Say what is wrong with the options, without the passwords in them. Returns the exit code."""
     from typer.rich_utils import rich_format_error
 
@@ -232,8 +232,8 @@ def _misused(error: Any) -> int:
     return int(error.exit_code)
 
 
-def _say_no_more() -> None:
-    """What is still to be printed, at the interpreter's end too, would fail again."""
+def _discard_stdout() -> None:
+    """Discard further output to stdout: it would fail again, at interpreter exit too."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

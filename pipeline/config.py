@@ -34,15 +34,15 @@ class _Section(BaseModel):
 
 
 class ThermalConfig(_Section):
-    """How 16-bit infrared becomes 8-bit."""
+    """Conversion of 16-bit infrared to 8 bits."""
 
     range: tuple[float, float] | None = Field(None, description="fixed [low, high] in raw counts; none: by percentiles")
-    percentiles: tuple[float, float] = Field((0.5, 99.5), description="shown range when no fixed one is given")
-    smoothing_s: float = Field(1.0, ge=0, description="time constant of the percentiles, so that video does not pump")
+    percentiles: tuple[float, float] = Field((0.5, 99.5), description="range shown when no fixed one is given")
+    smoothing_s: float = Field(1.0, ge=0, description="time constant of the percentiles, against pumping")
 
 
 class KelvinConfig(_Section):
-    """How counts become temperatures: kelvin = scale * count + offset."""
+    """Conversion of counts to temperatures: kelvin = scale * count + offset."""
 
     scale: float = Field(gt=0, description="kelvin per count")
     offset: float = Field(0.0, description="kelvin at a count of 0; 273.15 where the values are degrees Celsius")
@@ -54,23 +54,26 @@ class SideConfig(_Section):
     source: Annotated[str | None, WithJsonSchema({"type": ["string", "integer", "null"]})] = Field(
         None, description="camera, file, folder, glob, address or pipe"
     )
-    format: str | None = Field(None, description="V4L2 pixel format asked of a camera, e.g. mjpeg, yuyv422, gray16le")
-    size: str | None = Field(None, pattern=r"^\d+x\d+$", description="WIDTHxHEIGHT asked of a camera")
+    format: str | None = Field(None, description="V4L2 pixel format to request, e.g. mjpeg, yuyv422, gray16le")
+    size: str | None = Field(None, pattern=r"^\d+x\d+$", description="WIDTHxHEIGHT to request from a camera")
     rate: float | None = Field(
-        None, ge=1e-3, le=1e4, description="frames per second: asked of a camera, true of a recording or folder"
+        None,
+        ge=1e-3,
+        le=1e4,
+        description="frames per second to request from a camera; true rate of a recording or folder",
     )
     crop: tuple[int, int, int, int] | None = Field(
-        None, description="[x, y, width, height] of the picture in the stored frame, before it is turned"
+        None, description="[x, y, width, height] of the picture in the stored frame, before rotation"
     )
-    rotate: Literal[0, 90, 180, 270] = Field(0, description="degrees clockwise, after what the file itself says")
+    rotate: Literal[0, 90, 180, 270] = Field(0, description="degrees clockwise, after the rotation in the file")
     flip: Literal["none", "horizontal", "vertical"] = Field("none", description="mirror, after the rotation")
     polarity: Literal["auto", "white-hot", "black-hot"] = Field("auto", description="of infrared; auto: measured")
-    channel: int | None = Field(None, ge=1, le=64, description="the one channel that is read, counted from 1")
+    channel: int | None = Field(None, ge=1, le=64, description="channel to read, from 1")
     range: tuple[float, float] | None = Field(
-        None, description="[low, high] in stored values that become black and white; none: measured"
+        None, description="[low, high] in stored values, mapped to black and white; none: measured"
     )
     kelvin: KelvinConfig | None = Field(
-        None, description="of infrared of over 8 bits: its temperatures; a number alone is the scale"
+        None, description="conversion of infrared counts to kelvin; a number alone is the scale"
     )
     preset: Literal["p2pro", "tc001"] | None = Field(
         None, description="a USB thermal camera whose frame holds a picture above its 16-bit temperatures"
@@ -97,7 +100,7 @@ class SideConfig(_Section):
 
 
 class SourceConfig(_Section):
-    """Where the two cameras' frames come from."""
+    """Sources of the two cameras."""
 
     ir: SideConfig = SideConfig()
     vis: SideConfig = SideConfig()
@@ -108,11 +111,11 @@ class SourceConfig(_Section):
     thermal: ThermalConfig = ThermalConfig()
     camera_format: str | None = Field(None, description="`format` of both cameras where a camera has none of its own")
     camera_size: str | None = Field(None, pattern=r"^\d+x\d+$", description="`size` of both, likewise")
-    camera_fps: float | None = Field(None, gt=0, description="`rate` asked of both cameras, likewise")
+    camera_fps: float | None = Field(None, gt=0, description="`rate` to request from both, likewise")
     open_timeout_s: float = Field(10.0, gt=0, description="how long a camera or network stream may take to answer")
-    stall_s: float = Field(2.0, gt=0, description="silence after which a live source is opened anew")
+    stall_s: float = Field(2.0, gt=0, description="time without frames after which a live source is reopened")
     give_up_s: float | None = Field(
-        30.0, gt=0, description="end a live run when neither camera has given a frame for so long; none: never"
+        30.0, gt=0, description="end a live run after so long without a frame from either camera; none: never"
     )
 
     @field_validator("ir", "vis", mode="before", json_schema_input_type=SideConfig | str | int | None)
@@ -129,7 +132,7 @@ class SourceConfig(_Section):
     def _no_infrared(cls, vis: SideConfig) -> SideConfig:
         given = [name for name in ("kelvin", "polarity", "preset") if getattr(vis, name) not in (None, "auto")]
         if given:
-            raise ValueError(f"{', '.join(given)}: of infrared; give it under ir, or leave it out")
+            raise ValueError(f"{', '.join(given)}: for infrared only; give it under ir, or leave it out")
         return vis
 
     def side(self, camera: Camera) -> SideConfig:
@@ -139,10 +142,10 @@ class SourceConfig(_Section):
     @property
     def shared(self) -> bool:
         """Whether both cameras are in one source, told apart by names or channels. Crops of their own make it two."""
-        return self._one_place and (self.ir.crop is None or self.ir.crop == self.vis.crop)
+        return self._same_place and (self.ir.crop is None or self.ir.crop == self.vis.crop)
 
     @property
-    def _one_place(self) -> bool:
+    def _same_place(self) -> bool:
         ir, vis = self.ir.source or "", self.vis.source or ""
         try:
             return ir == vis or (Path(ir).is_dir() and Path(ir).samefile(vis))
@@ -158,7 +161,7 @@ class SourceConfig(_Section):
 
 
 class SyncConfig(_Section):
-    """How frames of the two cameras are paired."""
+    """Pairing of the two cameras' frames."""
 
     offset_ms: Milliseconds | Literal["auto", "rig"] = Field(
         "auto", description="added to infrared times; auto: measured between recordings; rig: the rig file's"
@@ -169,13 +172,13 @@ class SyncConfig(_Section):
 
 
 class EngineConfig(_Section):
-    """Which fusion engine, and how far it goes."""
+    """The fusion engine and its strengths."""
 
     name: str = "realtime"
     dehaze: Strength = "auto"
     lift: Strength = "auto"
-    hue: Strength = Field("auto", description="how far what is warm is coloured amber; auto: the engine's own")
-    prompt: str = Field("auto", description="what is wrong with the pictures, in words; auto: as measured")
+    hue: Strength = Field("auto", description="strength of the amber tint on warm objects; auto: the engine's")
+    prompt: str = Field("auto", description="degradations, in words; auto: measured")
 
     @model_validator(mode="after")
     def _consistent(self) -> EngineConfig:
@@ -193,25 +196,25 @@ class DetectorConfig(_Section):
     confidence: float = Field(0.25, gt=0, lt=1, description="lowest score kept")
     classes: list[str] | None = Field(None, description="keep these only")
     track: bool = Field(False, description="number the objects over time")
-    coast_s: float = Field(0.25, ge=0, description="how long a tracked object that is not found stays, as `coasted`")
+    coast_s: float = Field(0.25, ge=0, description="how long a tracked object is predicted (`coasted`) when missed")
 
     @property
     def wanted(self) -> bool:
-        """Whether there is to be detection."""
+        """Whether a detector is used."""
         return (self.weights is not None or DETECTOR_WEIGHTS.exists()) if self.enabled is None else self.enabled
 
 
 class OverlayConfig(_Section):
-    """What is drawn on the output."""
+    """The overlay on the output."""
 
     enabled: bool | None = Field(None, description="none: on for video and window, off for image folders")
     inset: bool = Field(False, description="the two inputs, small, in a corner")
-    trails: bool = Field(False, description="where tracked objects came from")
-    tint: bool = Field(False, description="colour people by how far they stand out in infrared")
+    trails: bool = Field(False, description="paths of tracked objects")
+    tint: bool = Field(False, description="colour people by their infrared contrast")
 
 
 class OutputConfig(_Section):
-    """Where results go."""
+    """Outputs."""
 
     out: Path | None = Field(None, description="file or folder; of a list, addresses go to `send`")
     send: list[str] = Field(
@@ -228,7 +231,7 @@ class OutputConfig(_Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _parted(cls, given: Any) -> Any:
+    def _split_targets(cls, given: Any) -> Any:
         """Files and addresses of one list apart."""
         if not isinstance(given, dict) or not isinstance(given.get("out"), str | Path | list):
             return given
@@ -245,13 +248,15 @@ class RecordConfig(_Section):
     """A recording beside the output, in segments that survive a killed process."""
 
     folder: Path | None = Field(None, description="folder, or an .mcap file that is not there yet; none: no recording")
-    counts: bool = Field(True, description="infrared of over 8 bits as its counts (.mkv: FFV1); else as shown (.mp4)")
+    counts: bool = Field(True, description="16-bit infrared as raw counts (.mkv: FFV1); else as shown (.mp4)")
     segment_s: float = Field(60.0, gt=1, description="length of a segment")
-    quota_gb: float | None = Field(20.0, gt=0, description="size from which the oldest files go; none: no limit")
+    quota_gb: float | None = Field(
+        20.0, gt=0, description="size from which the oldest files are removed; none: no limit"
+    )
     events: bool = Field(False, description="also a clip around every detection, in the folder's `events`")
-    before_s: float = Field(5.0, ge=0, description="of an event's clip before its first detection")
-    after_s: float = Field(5.0, ge=0, description="of an event's clip after its last detection")
-    longest_s: float = Field(120.0, gt=0, description="after which an event that goes on is cut in two")
+    before_s: float = Field(5.0, ge=0, description="seconds of an event clip before its first detection")
+    after_s: float = Field(5.0, ge=0, description="seconds of an event clip after its last detection")
+    longest_s: float = Field(120.0, gt=0, description="seconds after which a long event is split")
 
     @property
     def is_file(self) -> bool:
@@ -270,17 +275,17 @@ class RecordConfig(_Section):
 
 
 class MonitorConfig(_Section):
-    """How a run is watched from outside. Nothing here changes what comes out."""
+    """Monitoring of a run. It does not change the results."""
 
     metrics: str | None = Field(None, description="[HOST]:PORT of the Prometheus endpoint; without HOST: loopback")
     serve: str | None = Field(None, description="[HOST]:PORT of the page for browsers; without HOST: loopback")
-    token: SecretStr | None = Field(None, description="that the page asks for; none: made up where others can connect")
-    watch_token: SecretStr | None = Field(None, description="for those who may watch the page and change nothing")
+    token: SecretStr | None = Field(None, description="token of the page; none: generated where others can connect")
+    watch_token: SecretStr | None = Field(None, description="read-only token of the page")
     tls: tuple[Path, Path] | None = Field(
         None, description="certificate and key of page and metrics, PEM; none: no TLS"
     )
-    log_json: bool = Field(False, description="events as JSON lines on stderr, in place of what is meant for people")
-    drift: bool = Field(True, description="with a rig: warn when infrared lies elsewhere than at its calibration")
+    log_json: bool = Field(False, description="events as JSON lines on stderr, instead of text")
+    drift: bool = Field(True, description="with a rig: warn when infrared has shifted since the calibration")
 
 
 class RunConfig(_Section, Versioned):
@@ -297,7 +302,7 @@ class RunConfig(_Section, Versioned):
     record: RecordConfig = RecordConfig()
     monitor: MonitorConfig = MonitorConfig()
     max_frames: int | None = Field(None, gt=0)
-    strict: bool = Field(False, description="a result that would be doubtful is an error")
+    strict: bool = Field(False, description="doubts are errors")
 
     @model_validator(mode="after")
     def _consistent(self) -> RunConfig:

@@ -1,4 +1,4 @@
-"""The exceptions that are meant for the person at the keyboard."""
+"""Exceptions whose message is shown to the user."""
 
 
 class InputError(Exception):
@@ -6,7 +6,7 @@ class InputError(Exception):
 
 
 def reason_of(error: Exception) -> str:
-    """Why something failed, on one line: what the system says, else the exception's name and text."""
+    """The reason of a failure, on one line: the system's message, else the exception's name and text."""
     return getattr(error, "strerror", None) or f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 

@@ -1,4 +1,4 @@
-"""fusecam as a library: see `fusecam`, which has these names."""
+"""The Python API, exported by the package `fusecam`."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ from .running import Run
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Frame:
-    """One fused frame. Images are uint8, colour is RGB; unpacks in the order of its fields.
+    """One fused frame. Images are uint8, colour is RGB. Iterating gives the fields in order.
 
     Raises:
-        ValueError: where a shape or type is another than the fields say.
+        ValueError: a shape or dtype differs from the documented one.
     """
 
     image: Pixels
     """(H, W, 3), the fused frame, without overlay."""
     restored: Pixels
-    """(H, W, 3), the visible frame without haze and darkness."""
+    """(H, W, 3), the visible frame, dehazed and enhanced."""
     haze: Pixels
-    """(h, w), haze density 1 - t times 255, t the transmission; may be smaller than the frame."""
+    """(h, w), haze density (1 - transmission) times 255; may be smaller than the frame."""
     illumination: Pixels
     """(h, w), Retinex illumination times 255; may be smaller than the frame."""
     infrared: Pixels
@@ -90,11 +90,11 @@ def open(
         ir: infrared: camera (`dev0`, `/dev/video0`), video file, folder or glob of images, rtsp:// or http:// address,
             named pipe.
         vis: visible, likewise.
-        rig: file of how the cameras stand to each other; None: infrared is scaled onto visible.
-        detect: find people, bicycles and cars; None: where there are weights.
+        rig: rig file, or another tool's calibration; None: infrared is scaled onto visible.
+        detect: detect people, bicycles and cars; None: if detector weights are available.
         engine: NAME[:BACKEND[:PRECISION]], for example `tiny`; None: `realtime` on the best backend of this machine.
         track: number the objects over time.
-        settings: a run file, or the same as a mapping, for everything else; arguments overrule it.
+        settings: a run file, or the same as a mapping, for everything else; arguments override it.
 
     Returns:
         A context manager to iterate over, once. It owns cameras, engine and detector, and closes them.
@@ -114,7 +114,8 @@ def open(
 class Stream:
     """Fused frames of two cameras, in order. See `open`.
 
-    Frames of recordings wait for whoever iterates; of cameras the newest are given, and those left out are counted.
+    Recordings are read without loss, as fast as the caller iterates. Cameras give their newest frames; frames that the
+    caller is too slow for are dropped and counted.
 
     Attributes:
         report: once it has ended: latencies, counts, time offset and doubts, as `fusecam --report` writes them.
@@ -143,7 +144,7 @@ class Stream:
 
     def __iter__(self) -> Iterator[Frame]:
         if self._read or self._stop.is_set():
-            raise InputError("this stream was read already: open it anew")
+            raise InputError("this stream was read already: open it again")
         self._read = True
         with self._busy, stoppable(self._stop):
             self._run = Run(self._config, self._streams, self._tools, self._stop, Terminal(quiet=True))
@@ -188,7 +189,7 @@ class Stream:
 
 
 class Engine:
-    """A fusion engine for a stream of one's own. Each frame size is built for once, which takes seconds."""
+    """A fusion engine for the caller's own frames. It is built once for each frame size, which takes seconds."""
 
     def __init__(self, name: str, rig: str | Path | None, dehaze: Strength, lift: Strength, hue: Strength) -> None:
         """See `load_engine`."""
@@ -198,19 +199,20 @@ class Engine:
 
     @property
     def name(self) -> str:
-        """NAME:BACKEND:PRECISION of what runs."""
+        """NAME:BACKEND:PRECISION of the engine in use."""
         return self._engine.name
 
     def fuse(self, visible: Pixels, infrared: Pixels, time: float | None = None) -> Frame:
-        """Fuse two images of one moment.
+        """Fuse a visible and an infrared image taken at the same time.
 
         Args:
             visible: (H, W, 3) uint8 RGB.
-            infrared: (h, w) uint8, white hot; any size, registered by the rig, or scaled onto visible without one.
-            time: capture time in seconds, of a video: haze and light are steadied over it. None: a single picture.
+            infrared: (h, w) uint8, white-hot; any size, registered by the rig, or scaled onto visible without one.
+            time: capture time in seconds, for video: whole-frame estimates of haze and light are smoothed over time.
+                None: a single image.
 
         Raises:
-            EngineError: where shapes or types do not fit, or the engine cannot be built.
+            EngineError: a shape or dtype is wrong, or the engine cannot be built.
         """
         elapsed = None if time is None or self._before is None else max(time - self._before, 0.0)
         self._before = time
@@ -226,17 +228,17 @@ def load_engine(
     lift: Strength = "auto",
     hue: Strength = "auto",
 ) -> Engine:
-    """A fusion engine by name.
+    """Load a fusion engine by name.
 
     Args:
         name: NAME[:BACKEND[:PRECISION]]; `fusecam doctor` lists what runs on this machine.
-        rig: file of how the cameras stand to each other; None: infrared is scaled onto visible.
-        dehaze: how much haze to remove, 0 to 1, or `auto`.
-        lift: how far to lift darkness, likewise.
-        hue: how far what is warm is coloured amber, likewise.
+        rig: rig file, or another tool's calibration; None: infrared is scaled onto visible.
+        dehaze: strength of haze removal, 0 to 1, or `auto`.
+        lift: strength of low-light enhancement, likewise.
+        hue: strength of the amber tint on warm objects, likewise.
 
     Raises:
-        EngineError, RigError: what is unknown or cannot run here.
+        EngineError, RigError: the engine or the rig is unknown or cannot be used here.
     """
     return Engine(name, rig, dehaze, lift, hue)
 

@@ -20,7 +20,7 @@ RUN, HOW, OUTPUT, WATCH = "Input", "Processing", "Output", "Monitoring"
 
 
 def place(text: str | Path) -> Path:
-    """A path to write to, given or a default. An empty one, as of a variable not set, would be the folder at hand."""
+    """A path to write to. An empty one (an unset shell variable) is refused: it would mean the current folder."""
     if not str(text).strip():
         raise typer.BadParameter("is empty; give a file or folder")
     return Path(text)
@@ -52,8 +52,9 @@ def _score(option: str, value: float) -> float:
 class Option:
     """One option; its name is its key in `OPTIONS`, unless `names` says otherwise.
 
-    setting: where its value goes in a run file. brief: its line in the short help, in which others are left out.
-    single: not of `fusecam batch`. read: option and value to the setting. parser: text to value, for typer.
+    setting: its key in a run file. brief: its line in the short help; options without one are left out there.
+    single: not an option of `fusecam batch`. read: converts option and value to the setting. parser: text to value,
+    for typer.
     """
 
     setting: str
@@ -96,8 +97,8 @@ OPTIONS = {
     "out": Option(
         "output.out", list[Any], OUTPUT, "FILE|DIR|URL",
         "A video (.mp4, .mkv, .mov) or a folder of PNG images, with the detections beside it as .jsonl; or where to "
-        "send the video: rtsp://, rtmp://, srt://, udp://, /dev/videoN (v4l2loopback); recordings are sent at their "
-        "own pace. May be given more than once.",
+        "send the video: rtsp://, rtmp://, srt://, udp://, tcp://, /dev/videoN (v4l2loopback); recordings are sent in "
+        "real time. Repeatable.",
         "Video, folder of images, or rtsp:// etc.",
         ("--out", "-o"), single=True, parser=_target,
     ),
@@ -106,16 +107,17 @@ OPTIONS = {
         "Window; q closes it.", ("--show/--no-show",), single=True,
     ),
     "engine": Option(
-        "engine.name", str, HOW, "NAME", "NAME[:BACKEND[:PRECISION]]. 'fusecam doctor' lists what is here.",
+        "engine.name", str, HOW, "NAME", "NAME[:BACKEND[:PRECISION]]. 'fusecam doctor' lists the available ones.",
         "Fusion network; 'fusecam doctor' lists them.",
     ),
     "detect": Option(
-        "detector.enabled", bool, HOW, None, "Detect on the fused frames. Default: on where there are weights.",
+        "detector.enabled", bool, HOW, None,
+        "Detect on the fused frames. Default: on if detector weights are available.",
         "People, bicycles and cars.", ("--detect/--no-detect",),
     ),
     "track": Option(
         "detector.track", bool, HOW, None,
-        "Number the objects over time, and keep them through gaps of up to 0.25 s. Default: off.",
+        "Number the objects over time; numbers are kept through gaps of up to 30 frames. Default: off.",
         "Number objects over time.", ("--track/--no-track",),
     ),
     "dehaze": Option(
@@ -129,8 +131,8 @@ OPTIONS = {
     ),
     "record": Option(
         "record.folder", Path, OUTPUT, "DIR|FILE.mcap",
-        "Record fused and raw streams in segments that stay playable when the process is killed; the oldest go when "
-        "DIR is full (record.quota_gb). FILE.mcap: one file for Foxglove, Rerun and ROS 2.",
+        "Record fused and raw streams in segments that stay playable when the process is killed; the oldest are "
+        "removed when DIR is full (record.quota_gb). FILE.mcap: one file for Foxglove, Rerun and ROS 2.",
         "Fused and raw streams, in segments.", single=True, parser=place,
     ),
     "report": Option(
@@ -139,8 +141,8 @@ OPTIONS = {
     ),
     "serve": Option(
         "monitor.serve", str, WATCH, "[HOST]:PORT",
-        "Page for browsers: stream, inputs, maps, latency, switches. Without HOST: loopback only; 0.0.0.0:PORT for "
-        "others too, who need the token.",
+        "Page for browsers: stream, inputs, maps, latency, switches. Without HOST: loopback only; 0.0.0.0:PORT: "
+        "for others too, with the token.",
         "Page for browsers.", single=True,
     ),
     "config": Option(
@@ -149,8 +151,8 @@ OPTIONS = {
     ),
     "pairs": Option(
         "sources.pairs", Path, RUN, "CSV",
-        "Which images, or clips of a batch, belong together: columns visible,infrared. Default: by their names, or by "
-        "the capture times in them.",
+        "Table of pairs of images, or of clips of a batch: columns visible,infrared. Default: paired by name or "
+        "capture time.",
     ),
     "max_frames": Option("max_frames", int, RUN, "N", "Stop after N output frames.", least=1),
     "strict": Option(
@@ -200,11 +202,11 @@ OPTIONS = {
         names=("--inset/--no-inset",),
     ),
     "trails": Option(
-        "overlay.trails", bool, OUTPUT, None, "Draw where tracked objects came from. Switches --track on.",
+        "overlay.trails", bool, OUTPUT, None, "Draw the paths of tracked objects. Switches --track on.",
         names=("--trails/--no-trails",),
     ),
     "tint": Option(
-        "overlay.tint", bool, OUTPUT, None, "Colour people by how far they stand out in infrared.",
+        "overlay.tint", bool, OUTPUT, None, "Colour people by their infrared contrast.",
         names=("--tint/--no-tint",),
     ),
     "events": Option(
@@ -221,13 +223,13 @@ OPTIONS = {
     ),
     "token": Option(
         "monitor.token", str, WATCH, "TEXT",
-        "Token of the page, at least 8 characters (or $FUSECAM_TOKEN). Default: a new one, printed; with --log-json "
-        "one must be given.",
+        "Token of the page, at least 8 characters (or $FUSECAM_TOKEN). Default: generated and printed; required "
+        "with --log-json.",
         single=True,
     ),
     "watch_token": Option(
         "monitor.watch_token", str, WATCH, "TEXT",
-        "A second token (or $FUSECAM_WATCH_TOKEN), for those who may watch the page and switch nothing.", single=True,
+        "A second, read-only token of the page (or $FUSECAM_WATCH_TOKEN).", single=True,
     ),
     "tls": Option(
         "monitor.tls", tuple[Path, Path], WATCH, "CERT KEY",
@@ -238,9 +240,9 @@ OPTIONS = {
         names=("--log-json",), single=True,
     ),
 }  # fmt: skip
-"""By name; the most used first."""
+"""Options by name, the most used first."""
 OLD_NAMES = {"--weights": "--detector", "--every": "--stride", "--split": "--group-by"}
-"""Of every command: what was once a name of an option, and is still understood."""
+"""Deprecated option names of all commands, and their replacements."""
 THIS_CLUSTER = "this"
 
 
@@ -283,7 +285,7 @@ def overrides(**given: Any) -> dict[str, Any]:
         clashes.append(("--trails", "--no-track"))
     if clashes:
         raise InputError("{} and {} contradict each other: leave one of them out".format(*clashes[0]))
-    # What is given here overrules what stands against it in a run file.
+    # Options given here override contradicting settings of a run file.
     if detect is False:
         given |= {"track": False, "trails": False, "events": given.get("events", False)}
     if given.get("track") is False:

@@ -1,4 +1,4 @@
-"""What a run tells afterwards: a JSON report, and a few lines and a table for the terminal."""
+"""The report of a run: JSON, and a summary and latency table for the terminal."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def _source(source: Source, run: Health) -> dict[str, Any]:
 
 
 def warnings(streams: Streams, tools: Tools, outputs: Outputs) -> list[str]:
-    """Every stated fallback that the run took, once each."""
+    """Every reported fallback of the run, once each."""
     found = [*streams.notes, *tools.engine.notes, *streams.registrar.warnings]
     found += streams.infrared.health.warnings + streams.visible.health.warnings
     return list(dict.fromkeys([*found, *outputs.warnings]))
@@ -115,7 +115,7 @@ def print_summary(report: dict[str, Any], recorder: LatencyRecorder, config: Run
 
 
 def print_account(report: dict[str, Any], config: RunConfig, console: Console) -> None:
-    """What happened to the frames, the time offset, every warning, and where the result is."""
+    """Print the frame counts, the time offset, all warnings, and the location of the result."""
     sync = report["sync"]
     unread = report["sources"]["infrared"]["unread"]
     tail = f", {unread} not read after the visible end" if unread and report["ended"] == "end of stream" else ""
@@ -137,7 +137,7 @@ def print_account(report: dict[str, Any], config: RunConfig, console: Console) -
     if doubts := len(report["doubts"]):
         say(
             console,
-            f"the result rests on {doubts} assumption{'s' if doubts > 1 else ''} that may be wrong, said above "
+            f"the result rests on {doubts} assumption{'s' if doubts > 1 else ''} that may be wrong, listed above "
             "(--strict refuses such a result)",
             "doubtful",
         )

@@ -1,4 +1,4 @@
-"""A run from configuration to report: a session with its outputs, what watches it, and its word in the terminal."""
+"""A run from configuration to report: session, outputs, monitoring and terminal output."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ _MOST_PIXELS = 9_000_000  # 4K is 8.3
 
 
 class Run:
-    """A session whose results go to the outputs. A context manager that ends it, whatever happens.
+    """A session whose results go to the outputs. A context manager that always ends it.
 
-    An output that fails is left out from then on, and the others finish their files. What ended the run, or the first
+    A failed output is closed, and the others finish their files. What ended the run, or the first
     output that failed, is in the outcome, not raised. A KeyboardInterrupt removes what is unfinished.
 
     Attributes:
-        outcome, report, recorder: what happened, and everything to be told about it, once `finish` was called.
+        outcome, report, recorder: the outcome, the report and the latencies, once `finish` was called.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Run:
     ) -> None:
         """Build the engine for these cameras and open the outputs. On an error the cameras are closed.
 
-        stop: once set, by anybody, the run ends as interrupted. more_sinks: outputs beside those of `config`.
+        stop: once set, from any thread, the run ends as interrupted. more_sinks: outputs beside those of `config`.
         keep_partial: a run that was interrupted, or lost a camera, keeps the frames it has as a whole, playable output.
         """
         self._config, self._streams, self._tools, self._console = config, streams, tools, console
@@ -122,9 +122,9 @@ class Run:
             self._outputs.on_warning = partial(say, console, kind="warning")
             if streams.drift is not None:
                 streams.drift.on_warning = self._outputs.on_warning
-            self._grown, self._stop = None, stop
+            self._sizes, self._stop = None, stop
             if (visible.live or infrared.live) and ":openvino:" in tools.engine.name:  # what is built is stored
-                self._grown = Sizes(shape, *sizes, partial(_build_aside, tools, config), self._outputs.warn)
+                self._sizes = Sizes(shape, *sizes, partial(_build_aside, tools, config), self._outputs.warn)
             follows = tools.detector is not None and config.detector.track
             self._tracker = Tracker(config.detector.confidence, config.detector.coast_s) if follows else None
             self._session = Session(
@@ -134,16 +134,16 @@ class Run:
                 tracker=self._tracker,
                 recorder=self.recorder,
                 switches=switches,
-                sizes=self._grown,
+                sizes=self._sizes,
                 tap=None if recording is None else recording.take,
                 give_up_s=config.sources.give_up_s,
             )
             streams.doubts.follow(self._doubt)
-            self._around = ExitStack()
+            self._context = ExitStack()
             if built:
-                self._around.enter_context(watched(config.monitor, self._view, console))
+                self._context.enter_context(watched(config.monitor, self._view, console))
             total = min((n for n in (visible.frames, config.max_frames) if n is not None), default=None)
-            tell = self._around.enter_context(progress(console, title, total, self.recorder))
+            tell = self._context.enter_context(progress(console, title, total, self.recorder))
             opened.pop_all()
         self._began = time.perf_counter()
         look = partial(viewed, view=config.output.view, palette=config.output.palette)
@@ -151,7 +151,7 @@ class Run:
         self.outcome = self._writer.outcome
 
     def results(self) -> Iterator[Result]:
-        """Every result, once it was left to the outputs; without overlay."""
+        """Every result, after it was handed to the outputs; without overlay."""
         session, limit = self._session, self._config.max_frames
         ended = "end of stream"
         try:
@@ -172,12 +172,12 @@ class Run:
         if self.report:
             return
         session, outputs, streams, outcome = self._session, self._outputs, self._streams, self.outcome
-        with self._around:
+        with self._context:
             try:
                 self._writer.end()
                 session.close()
-                if self._grown is not None:
-                    self._grown.end(self._stop)
+                if self._sizes is not None:
+                    self._sizes.end(self._stop)
                 whole = outcome.ended != "interrupted" and session.failure is None and not outputs.lost
                 outcome.kept = outputs.close(whole or (self._keep_partial and outcome.frames > 0))
             except KeyboardInterrupt:
@@ -203,7 +203,7 @@ class Run:
         self._writer.abandon()
         self._session.abandon()
         self._outputs.discard()
-        self._around.close()
+        self._context.close()
 
     def _build(self, shape: Shape, stop: threading.Event) -> bool:
         """Whether it was not interrupted. If it was, no frames will come, and nothing is opened for them."""
@@ -236,7 +236,7 @@ def run_streams(
 
 
 def _check_size(engine: str, visible: SourceInfo) -> None:
-    """Refuse at once what a network would take minutes and gigabytes to be built for."""
+    """Refuse frame sizes for which building a network takes minutes and gigabytes."""
     pixels = visible.width * visible.height
     if pixels > _MOST_PIXELS and engine.partition(":")[0] in {*NAMES} - {"average"}:
         raise InputError(
@@ -246,7 +246,7 @@ def _check_size(engine: str, visible: SourceInfo) -> None:
 
 
 def _build_aside(tools: Tools, config: RunConfig, shape: Shape) -> None:
-    """Build for another shape with engines of their own, so that those of the run work on and find it in the store."""
+    """Build for another shape with separate engines; those of the run keep working and then find it in the store."""
     create_engine(tools.engine.name, unlifted=tools.detector is not None).prepare(*shape)
     if isinstance(tools.detector, OwnDetector):
         other = create_detector(config.detector)

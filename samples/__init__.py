@@ -1,1 +1,1 @@
-"""Short infrared/visible clips that the project's own renderer makes, with ground truth, and that renderer."""
+"""Short synthetic infrared/visible clips with ground truth, and the renderer that makes them."""

@@ -1,4 +1,4 @@
-"""Both cameras at work: one visible exposure with its truth, one infrared exposure, at any instant."""
+"""Both cameras: a visible exposure with ground truth, or an infrared exposure, at any instant."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class View:
 
 @dataclass(eq=False)
 class Buffers:
-    """What the rasteriser leaves, all (h, w) of the view.
+    """Output buffers of the rasteriser, all (h, w) of the view.
 
     layer: (h, w, 4) uint8 albedo and emission, or (h, w) uint8 thermal bytes; 0 where nothing was hit.
     inverse_depth: float32, 1 / z in 1 / m, 0 where nothing was hit.

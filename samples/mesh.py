@@ -72,7 +72,7 @@ class Mesh:
         )
 
     def owned(self) -> Mesh:
-        """What belongs to objects of the ground truth, without shadows."""
+        """The part that belongs to ground-truth objects, without shadows."""
         found = Mesh()
         for corners, texture, owner in zip(self.corners, self.textures, self.owners, strict=True):
             if owner:

@@ -29,7 +29,7 @@ class Look:
 
 @dataclass(frozen=True, eq=False)
 class Stance:
-    """Where a body stands and where it looks: ground point, unit heading in the ground plane, speed in m/s."""
+    """Pose and speed of a body: ground point, unit heading in the ground plane, speed in m/s."""
 
     at: Array
     heading: Array

@@ -63,7 +63,7 @@ def render_scene(scene: Scene, rig: Rig, out: Path, seconds: float, progress: Pr
 
 
 def truth_of(scene: Scene) -> dict[str, Any]:
-    """What `truth.yaml` says about one scene."""
+    """The entry of one scene in `truth.yaml`."""
     air = scene.air
     return {
         "time_offset_ms": scene.time_offset_ms,

@@ -1,4 +1,4 @@
-"""What moves where: the three scenes, each a function of continuous time on the visible camera's clock."""
+"""The motion of the three scenes, each a function of continuous time on the visible camera's clock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The street that stands still: carriageway, pavements, houses, trees, lamps, signs, traffic light."""
+"""The static street: carriageway, pavements, houses, trees, lamps, signs, traffic light."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A scene made solid: the street's mesh once, and the mesh of everything that moves at any instant."""
+"""The meshes of a scene: the static street, and everything that moves, at any instant."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ def of_camchain(data: Mapping[str, Any], first: str | None) -> Pair:
     poses = [np.eye(4)]  # from cam0 to each
     for k, camera in enumerate(chain[1:], 1):
         if camera.get("T_cn_cnm1") is None:
-            raise ForeignError(f"cam{k}.T_cn_cnm1 is missing: how it stands to cam{k - 1}; calibrate them together")
+            raise ForeignError(f"cam{k}.T_cn_cnm1 is missing, its pose relative to cam{k - 1}: calibrate them together")
         poses.append(shaped(camera["T_cn_cnm1"], (4, 4), f"cam{k}.T_cn_cnm1") @ poses[-1])
     one, two = 0, 1
     if len(chain) > 2:

@@ -62,8 +62,8 @@ def of_opencv(data: Mapping[str, Any], first: str | None) -> Pair | None:
     missing = [key for key in ("R", "T") if not isinstance(found[key], np.ndarray | list)]
     if missing:
         raise ForeignError(
-            f"{' and '.join(missing)} missing: how the cameras stand (stereoCalibrate's R and T); give them in the "
-            "same file, or a folder with both files"
+            f"{' and '.join(missing)} missing: the cameras' relative pose (stereoCalibrate's R and T); give them in "
+            "the same file, or a folder with both files"
         )
     cameras = []
     for k in "12":

@@ -1,4 +1,4 @@
-"""Two cameras and how they stand, as every format gives them, and the checks that all formats share."""
+"""Two cameras and their relative pose, as every format gives them, and the checks that all formats share."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _INFRARED = re.compile(
 _VISIBLE = re.compile(r"(?<![a-z])(vis|visible|rgb\w*|colou?r|eo|bgr|optical|daylight)(?![a-z])")
 ONE_CAMERA = "holds the lens of one camera"
 GIVE_BOTH = (
-    "a rig needs both cameras and how they stand: give stereoCalibrate's K1 D1 K2 D2 R T, a folder with both cameras' "
-    "camera_info of a stereo calibration, or Kalibr's camchain"
+    "a rig needs both cameras and their relative pose: give stereoCalibrate's K1 D1 K2 D2 R T, a folder with both "
+    "cameras' camera_info of a stereo calibration, or Kalibr's camchain"
 )
 
 
@@ -39,7 +39,8 @@ class Foreign:
 
 @dataclass(frozen=True, slots=True)
 class Camera:
-    """name: whatever may tell which camera it is. size: (width, height), None where the file does not say it."""
+    """name: text that may identify the camera (topic, file, camera_name). size: (width, height), None where the file
+    does not say it."""
 
     name: str
     matrix: Matrix
@@ -70,7 +71,7 @@ class Pair:
 
 
 def fisheye(model: str) -> str:
-    """What is wrong with a lens model."""
+    """Reason why a lens model is not supported."""
     return f"the lens model {model!r} is not known here: calibrate with a pinhole model (plumb_bob, radtan)"
 
 

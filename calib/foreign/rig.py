@@ -1,4 +1,4 @@
-"""The rig of two cameras: which is which, how large their images are, and in what unit they stand apart."""
+"""The rig of two cameras: which is which, their image sizes, and the unit of the translation."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 from .pair import Camera, Foreign, ForeignError, Matrix, Pair, Size
 
 DISTANCE = 20.0
-"""Metres: where images are aligned if nobody says it, as `fusecam calibrate board` does."""
+"""Default distance of the alignment plane in metres, as in `fusecam calibrate board`."""
 _LONGEST_M, _SURELY_MM = 3.0, 20.0  # of a baseline: no car carries more; beyond the second it can only be millimetres
 _OFF_CENTRE = 0.2  # of the image's side: a principal point farther from the middle is of another image size
 
@@ -89,6 +89,6 @@ def _metres(translation: Matrix, doubts: list[str]) -> Matrix:
     if length <= _LONGEST_M:
         return translation
     if length < _SURELY_MM:
-        raise ForeignError(f"the cameras stand {length:.3g} m apart: give the translation in metres")
+        raise ForeignError(f"the cameras are {length:.3g} m apart: give the translation in metres")
     doubts.append(f"the translation is {length:.4g} long and taken as millimetres: give it in metres")
     return translation / 1000

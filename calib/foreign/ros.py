@@ -34,8 +34,8 @@ def of_recording(path: Path) -> Pair:
     pose = pose_between(parents, left[1]["frame"], right[1]["frame"])
     if pose is None:
         raise ForeignError(
-            "has camera_info of both cameras, but not how they stand: no projections of a stereo calibration, and no "
-            "/tf_static that joins their frames; use `fusecam calibrate scene` or `board`"
+            "has camera_info of both cameras, but not their relative pose: no projections of a stereo calibration, "
+            "and no /tf_static that joins their frames; use `fusecam calibrate scene` or `board`"
         )
     return Pair(one.camera, two.camera, pose[:3, :3], pose[:3, 3], naming="rename its topics, or write a rig file")
 
@@ -57,7 +57,7 @@ def of_camera_infos(left: tuple[str, Any], right: tuple[str, Any]) -> Pair:
         one, two = two, one
     if not two.shift.any() and np.allclose(one.rectification, two.rectification):
         raise ForeignError(
-            "both files are calibrations of single cameras: how the cameras stand is not in them (rectification and "
+            "both files are calibrations of single cameras: the relative pose is not in them (rectification and "
             "projection are those of one camera); calibrate them as a stereo pair"
         )
     rotation = two.rectification.T @ one.rectification

@@ -1,4 +1,4 @@
-"""A rig without a board: from what both cameras see of one scene, pooled over many pairs of frames."""
+"""Calibration without a board: from a scene that both cameras see, pooled over many pairs of frames."""
 
 from .evidence import Agreement
 from .solve import SceneFit, align

@@ -1,4 +1,4 @@
-"""How well the views coincide in each part of the image, for every small displacement, pair by pair."""
+"""Agreement of the views in each part of the image, for every small displacement, pair by pair."""
 
 from __future__ import annotations
 

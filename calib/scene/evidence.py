@@ -1,4 +1,4 @@
-"""Whether what was found is the rig or chance: by parts of the image, by frames, by halves, by exchanged partners."""
+"""Tests whether a result is the rig or chance: by parts of the image, by frames, by halves, by shuffled pairs."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ _EXCHANGES = 300
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """How far a scene calibration is to be trusted.
+    """Reliability of a scene calibration.
 
     pairs: given. used: those that agree with the result by themselves. cells: share of the parts of the image where the
     pooled evidence peaks where the result says, 0 to 1. error_px: standard error of the visible corners in visible
     pixels, from halves of the pairs, so without what is wrong in all pairs alike; None with fewer than four. partners:
-    by how many standard deviations true partners agree better than exchanged ones; None where all frames look alike,
-    so that exchanging them says nothing.
+    by how many standard deviations true pairs agree better than shuffled ones; None where all frames look alike, so
+    that shuffling them tests nothing.
     """
 
     pairs: int
@@ -59,7 +59,7 @@ def voters(level: Level, at: Matrix) -> npt.NDArray[np.bool_]:
 def judge(
     level: Level, at: Matrix, halves: Sequence[Matrix], votes: npt.NDArray[np.bool_], sizes: tuple[Size, Size]
 ) -> Agreement:
-    """Ask all witnesses. Raises CalibrationError, naming the one that does not agree.
+    """Run all tests. Raises CalibrationError, naming the one that fails.
 
     at: where the result lies on the level's surfaces, (cells, 2). halves: homographies from disjoint halves of the
     pairs, two in a row. votes: which pairs agree. sizes: of the visible pictures, as compared and their own.
@@ -106,7 +106,7 @@ def _agreeing(level: Level, at: Matrix, votes: npt.NDArray[np.bool_]) -> npt.NDA
 
 
 def _lead_of_partners(level: Level) -> float | None:
-    """Mean agreement of true partners over that of random exchanges between frames that do not look alike."""
+    """Mean agreement of true pairs over that of random shuffles among frames that do not look alike."""
     pairs = len(level.looks)
     if pairs < _FEWEST_PARTNERS or float(np.median((level.looks @ level.looks.T)[~np.eye(pairs, dtype=bool)])) > _ALIKE:
         return None

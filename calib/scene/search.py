@@ -1,4 +1,4 @@
-"""Where the two views may coincide: every zoom and turn tried, every shift at once, evidence summed over all pairs."""
+"""Coarse search for the alignment: every zoom and rotation, all shifts at once, evidence summed over all pairs."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ _RIM, _MOST = 0.06, 0.6  # of infrared's view in the visible one: added on each 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SceneFit:
-    """How the views coincide. homography: (3, 3), visible pixel to infrared pixel, at the pictures' own sizes."""
+    """The alignment of the views. homography: (3, 3), visible pixel to infrared pixel, at the pictures' own sizes."""
 
     homography: Matrix
     agreement: Agreement
@@ -78,7 +78,7 @@ def _align(visible: Sequence[Grey], infrared: Sequence[Grey], whole: bool) -> Sc
 def _coarse(
     seen: Sequence[Grey], felt: Sequence[Grey], areas: tuple[Mask, Mask], size: tuple[int, int]
 ) -> tuple[Frame, Parameters]:
-    """Of the candidates of the search, moved to where they fit best, the one that then fits best of all."""
+    """The best of the search's candidates after each was refined."""
     side, reach, blurs = _START
     best: tuple[float, Frame, Parameters] | None = None
     for candidate in search(seen, felt, areas):

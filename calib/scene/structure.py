@@ -1,4 +1,4 @@
-"""What an infrared and a visible picture of one scene share: where edges are and which way they run.
+"""Edge directions, which an infrared and a visible picture of one scene share.
 
 An edge may be bright to dark in one camera and dark to bright in the other, strong here and weak there. Its direction
 modulo half a turn is the same in both, so gradients are taken with their angle doubled (and quadrupled, which tells

@@ -1,4 +1,4 @@
-"""Real-time infrared and RGB perception: pair, register, dehaze and lift, fuse, detect, with the latency of each step.
+"""Real-time infrared and RGB perception: registration, dehazing, low-light enhancement, fusion, detection, latencies.
 
     import fusecam
 
@@ -7,7 +7,7 @@
             print(frame.time, frame.skew_ms, frame.image.shape, frame.detections)
 
     frame = fusecam.fuse(visible, infrared)     # two images: (H, W, 3) RGB and (h, w), uint8
-    engine = fusecam.load_engine("realtime")    # a stream of your own: engine.fuse(visible, infrared, time)
+    engine = fusecam.load_engine("realtime")    # for your own frames: engine.fuse(visible, infrared, time)
 
 Cameras, addresses, pipes and folders are opened like files. The names below are the public interface; they keep their
 meaning within a major version. All else may change with any release.
@@ -37,7 +37,7 @@ __version__ = version("fusecam")
 
 
 def __getattr__(name: str) -> Any:
-    """What is public is imported when it is asked for: `fusecam --help` needs none of it."""
+    """Import public names on first use: `fusecam --help` needs none of them."""
     if name not in _PUBLIC:
         raise AttributeError(f"module 'fusecam' has no attribute {name!r}")
     return getattr(import_module(f"fusecam.{_PUBLIC[name]}"), name)

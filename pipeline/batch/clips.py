@@ -1,4 +1,4 @@
-"""Clips of a batch: which belong together, where their results go, and one of them run, whole or not at all."""
+"""Clips of a batch: pairing, result files, and running one clip, whose results are complete or absent."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ def _bytes(clip: Clip) -> list[int] | None:
 
 
 def line(row: Row) -> str:
-    """What is said of a clip when it is over."""
+    """Message for a finished clip."""
     colour = {
         "done": "green",
         "doubtful": "bold yellow",

@@ -30,7 +30,7 @@ from .worker import Work, run_there
 CORES = 2
 """Cores for each clip, unless told otherwise."""
 ATTEMPTS = 3
-"""How often a clip is tried."""
+"""Maximum number of attempts for each clip."""
 POLL_S = 0.2
 ANSWER_S = 10.0
 
@@ -45,7 +45,7 @@ class Cluster:
 
 @dataclass(slots=True)
 class _Job:
-    """A clip and what was tried: attempts, and the machines that failed at it."""
+    """A clip with its number of attempts and the machines on which it failed."""
 
     clip: Clip
     attempts: int = 0
@@ -69,7 +69,7 @@ def run_clips(
 
 
 def places(nodes: Sequence[dict[str, Any]], cores: int) -> tuple[dict[str, int], dict[str, int]]:
-    """What a clip takes, as Ray's `num_cpus` and `num_gpus`, and how many each machine can run at once.
+    """Resources of a clip, as Ray's `num_cpus` and `num_gpus`, and how many clips each machine can run at once.
 
     nodes: as `ray.nodes()` tells them. Where any has a GPU, a clip takes one, and machines without are left out: they
     would take many times as long, and their engine rounds otherwise.

@@ -1,4 +1,5 @@
-"""`fusecam batch`: folders of clips, none done twice; here one after the other, or on a Ray cluster."""
+"""`fusecam batch`: folders of clips, skipping finished ones; one after the other on this machine, or on a Ray
+cluster."""
 
 from __future__ import annotations
 
@@ -57,7 +58,7 @@ def run_batch(
 
 
 def _settled(config: RunConfig) -> RunConfig:
-    """What every clip is run with, wherever: paths that mean the same everywhere, no overlay unless asked for."""
+    """Configuration for every clip: absolute paths, no overlay unless requested."""
     weights = config.detector.weights
     update: dict[str, Any] = {
         "overlay": config.overlay.model_copy(update={"enabled": bool(config.overlay.enabled)}),

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What is done with every clip. cores: how many it may keep busy. version: of fusecam, on all machines."""
+    """Settings for every clip. cores: how many a clip may use. version: of fusecam, on all machines."""
 
     config: RunConfig
     force: bool

@@ -1,1 +1,1 @@
-"""`fusecam bench`: what engines and the whole chain cost on this machine, measured each in a process of its own."""
+"""`fusecam bench`: latency and memory of engines and of the whole chain, each measured in its own process."""

@@ -18,7 +18,7 @@ def bench(
         option(
             panel=INPUT,
             metavar="NAME",
-            help="NAME[:BACKEND[:PRECISION]]; parts left out: all. Repeatable. Default: every real-time engine.",
+            help="NAME[:BACKEND[:PRECISION]]; omitted parts: all. Repeatable. Default: every real-time engine.",
         ),
     ] = None,
     size: Annotated[
@@ -43,8 +43,8 @@ def bench(
 ) -> None:
     """Measure engines, the detector and the whole chain, on the sample clips.
 
-    Engines run in processes of their own, by turns in five rounds, so that all
-    share a slow minute. The baseline is eager PyTorch, plain and tuned
+    Each engine runs in its own process. Engines take turns in five rounds, so
+    that a slow minute affects all. The baseline is eager PyTorch, plain and tuned
     (channels-last, freed memory kept). The chain reads two H.264 streams and
     writes one with overlay: as fast as it can, then live at --fps, with and
     without detection. Use an idle machine; a busy one is reported.

@@ -1,4 +1,4 @@
-"""What a network holds and computes, independent of any machine."""
+"""Parameters and GFLOPs of a network, independent of the machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is measured in one child process, as it is handed over."""
+"""Measurement jobs for child processes, serialisable to JSON."""
 
 from __future__ import annotations
 

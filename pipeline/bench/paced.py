@@ -1,4 +1,4 @@
-"""Recordings given out as by two cameras: each frame when it is due, whether there is time for it or not."""
+"""Recordings played as two live cameras: each frame is given when it is due, dropped if not taken."""
 
 from __future__ import annotations
 

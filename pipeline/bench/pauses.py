@@ -1,4 +1,4 @@
-"""How often the machine itself stands still: a latency that no program on it can do better than."""
+"""Stalls of the machine itself, which add to the latency of every program on it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ SECONDS = 2.0
 """Looked at each core."""
 MOST_CORES = 4
 LEAST_MS = 1.0
-"""From which a gap counts: shorter ones are interrupts, and do not show in a frame's time."""
+"""Shortest gap counted: shorter ones are interrupts, and do not show in a frame's time."""
 
 
 def measure_pauses(seconds: float = SECONDS) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What `fusecam bench` is asked to measure."""
+"""The measurements of `fusecam bench`."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Plan:
 
     @property
     def rounds(self) -> list[int]:
-        """How many of the repeats each round has."""
+        """Number of repeats in each round."""
         count = max(1, min(ROUNDS, self.repeats // FEWEST))
         return [self.repeats // count + (number < self.repeats % count) for number in range(count)]
 

@@ -85,7 +85,7 @@ def _fit(image: Pixels, size: Size) -> Pixels:
 
 
 def _rig_for(rig: Rig, size: Size) -> Rig:
-    """The rig of images stretched to `size`, of whatever aspect ratio."""
+    """The rig for images stretched to `size`, of any aspect ratio."""
     cameras = {"visible": rig.visible.resized(size), "infrared": rig.infrared.resized(size)}
     return rig.model_copy(update={**cameras, "edges": None})
 

@@ -1,4 +1,4 @@
-"""A job in a process of its own, so that no engine finds the memory, the threads or the caches of another."""
+"""Runs a job in its own process, so that engines do not share memory, threads or caches."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def run_job(job: Job, cache: Path, tell: Callable[[int, int], None] = lambda don
 
 @contextmanager
 def _signals_wait() -> Iterator[None]:
-    """Ctrl-C and SIGTERM take effect after the block: within `Popen` they would leave a process that nobody knows."""
+    """Ctrl-C and SIGTERM take effect after the block: within `Popen` they would leave an orphaned process."""
     came: list[int] = []
     before = {each: signal.signal(each, lambda number, frame: came.append(number)) for each in TERMINATING}
     try:

@@ -1,4 +1,4 @@
-"""A row of the report, measured in rounds: engines take turns, so that a slow minute of the machine is everybody's."""
+"""A row of the report, measured in rounds: engines take turns, so that a slow minute affects all of them."""
 
 from __future__ import annotations
 

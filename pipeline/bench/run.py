@@ -220,7 +220,7 @@ class _Bench:
 
 
 def _busy_now() -> float | None:
-    """The share of the cores in others' hands, if it is too much."""
+    """The share of the cores used by other processes, if it is too high."""
     watch = Watch()
     time.sleep(LOOKED_S)
     others = float(watch.seen()["others"])

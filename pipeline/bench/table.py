@@ -1,4 +1,4 @@
-"""The report as tables for people. Losses stand beside wins: rows are sorted by what they took, whoever they are of."""
+"""The report as tables for the terminal. Rows are sorted by time; unfavourable results are listed too."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def _engines(rows: list[Row], size: tuple[int, ...], settings: Row) -> Table:
         f"{settings['repeats']} repeats in {settings['rounds']} rounds by turns, each after {settings['warmups']} "
         f"warm-ups{', but of slow ones fewer: ' + ', '.join(fewer) if fewer else ''}. rounds: their lowest and highest "
         "median. kept: with channels-last weights and freed memory kept, the fair form of eager torch. x kept: times "
-        "as fast as that, not told where either was disturbed"
+        "as fast as that, omitted where either was disturbed"
     )
     return table
 

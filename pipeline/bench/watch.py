@@ -1,4 +1,4 @@
-"""What a measurement is disturbed by and what it takes: other processes' share of the cores, page faults, memory."""
+"""Disturbances and resources of a measurement: other processes' share of the cores, page faults, memory."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import psutil
 from ...engines.host.devices import cores
 
 BUSY = 0.1
-"""Share of the cores in other hands from which a measurement is called disturbed. The kernel counts in steps of 10 ms,
-so of a measurement of half a second less than this cannot be told."""
+"""Share of the cores used by other processes from which a measurement counts as disturbed. The kernel counts in steps
+of 10 ms, so of a measurement of half a second less than this cannot be told."""
 _WORKING = ("user", "nice", "system", "irq", "softirq", "steal")
 
 
@@ -44,7 +44,7 @@ class Watch:
 
 
 def peak_mib() -> float:
-    """Most memory that this process ever had resident, in MiB.
+    """Peak resident memory of this process, in MiB.
 
     Linux counts that of the parent process into `getrusage`, so there its own high-water mark is read.
     """

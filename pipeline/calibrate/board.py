@@ -34,7 +34,7 @@ _COLOUR, _GREY = 8.0, 3.0  # mean difference of the colour channels above which 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What the person asked for."""
+    """Options of the command."""
 
     infrared: str
     visible: str

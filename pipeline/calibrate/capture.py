@@ -31,7 +31,7 @@ class Shot:
 
 @dataclass(slots=True)
 class Tally:
-    """What was looked at: pairs examined, boards found, moments passed over, and what stood in a board's place."""
+    """Counts of pairs examined, boards found and moments skipped, and other boards seen instead."""
 
     pairs: int = 0
     visible: int = 0
@@ -87,7 +87,7 @@ class Views:
             self._take(pair, visible, self._find(1, pair.infrared))
 
     def draw(self, visible: Pixels) -> Pixels:
-        """A picture for whoever holds the board: where it was found last (green), what the views cover (yellow)."""
+        """A preview for the operator: the last board found (green), the area that the views cover (yellow)."""
         image, radius = visible.copy(), max(2, visible.shape[1] // 200)
         marks = [*((shot.view.visible, _YELLOW) for shot in self.shots), (self.found, _GREEN)]
         for found, colour in marks:

@@ -33,7 +33,7 @@ _POOLED = 30
 
 
 def _pairs(text: str) -> tuple[int, Path | None]:
-    """What `--pairs` means: how many pairs to pool, and the table of images, if it is one."""
+    """Parse `--pairs`: the number of pairs to pool, and the table of images, if one is given."""
     if not text.strip().lstrip("-").isdecimal():
         return _POOLED, Path(text)
     if not 3 <= int(text) <= 200:
@@ -83,7 +83,7 @@ def board(
             metavar="N",
             min=5,
             default=True,
-            help="Most views to take from videos and cameras.",
+            help="Maximum number of views to take from videos and cameras.",
         ),
     ] = 30,
     show: Annotated[bool, option("--show/--no-show", panel=WHAT, help="Window with board and coverage; q ends.")] = (
@@ -138,7 +138,7 @@ def scene(
 def reference(
     ir: Infrared,
     vis: Visible,
-    rig: Annotated[Path, option("--rig", panel=WHAT, metavar="YAML", help="Rig file, known to be right.")],
+    rig: Annotated[Path, option("--rig", panel=WHAT, metavar="YAML", help="Rig file, known to be correct.")],
     out: Annotated[
         Path | None, option("--out", "-o", panel=OUTPUT, metavar="YAML", help="Default: the rig file itself.")
     ] = None,
@@ -148,7 +148,7 @@ def reference(
         option("--offset-ms", panel=WHAT, metavar="X", help="Added to infrared times. Default: the rig's."),
     ] = None,
 ) -> None:
-    """Record in a rig file how edges agree now, for the drift monitor.
+    """Store in a rig file how edges agree now, for the drift monitor.
 
     Runs then notice from the first second when the rig file is wrong. Use it after
     `calibrate board`, or for the rig file of another tool; `calibrate scene` does
@@ -175,7 +175,7 @@ def points(
             "--serve",
             panel=WHAT,
             metavar="[HOST]:PORT",
-            help="Where the page for picking is, also to correct those of the CSV. Default: this machine, any port.",
+            help="Address of the page for picking, also to correct points of the CSV. Default: loopback, a free port.",
         ),
     ] = None,
     pairs: Table = None,
@@ -203,7 +203,7 @@ def view_rig(
     rig: Annotated[Path, option("--rig", panel=WHAT, metavar="YAML", help="Rig file.")],
     distance: Annotated[
         float | None,
-        option("--distance", panel=WHAT, metavar="METRES", help="Of the alignment plane. Default: the rig's."),
+        option("--distance", panel=WHAT, metavar="METRES", help="Distance of the alignment plane. Default: the rig's."),
     ] = None,
     offset_ms: Annotated[
         float | None, option("--offset-ms", panel=WHAT, metavar="X", help="Added to infrared times, in milliseconds.")

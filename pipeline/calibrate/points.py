@@ -35,7 +35,7 @@ _LOOK_S = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What the person asked for. serve: where the page is, None for none. pairs: which images belong together."""
+    """Options of the command. serve: address of the page, None for none. pairs: pairs of images."""
 
     table: Path | None
     infrared: str

@@ -26,7 +26,7 @@ _PASSES = 3  # wrongly paired frames of a moving rig bend the result, which bend
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What the person asked for. pairs: how many to pool. table: which images belong together."""
+    """Options of the command. pairs: number of pairs to pool. table: pairs of images."""
 
     infrared: str
     visible: str
@@ -69,7 +69,7 @@ def calibrate_scene(order: Order, console: Console) -> int:
 
 
 def _measured_offset(config: RunConfig, streams: Streams, rig: Rig, console: Console) -> float | None:
-    """In ms, with the rig just found, which tells it better than none; None, said, where it cannot be told."""
+    """The time offset in ms, measured with the new rig, which is more accurate; None, with a message, if unknown."""
     doubts = Doubts()
     with console.status("measuring the time offset"):
         infos = streams.infrared.info, streams.visible.info
@@ -112,7 +112,7 @@ def _report(fit: SceneFit, offset_ms: float | None, order: Order, console: Conso
         "not in it: judge that by eye)",
     )
     if agreement.partners is not None:
-        say(console, f"true partners lead exchanged ones by {agreement.partners:.0f} standard deviations")
+        say(console, f"true pairs score above shuffled ones by {agreement.partners:.0f} standard deviations")
     if offset_ms is not None:
         say(console, f"time offset of these recordings: {offset_ms:+.1f} ms (not in the rig: others have their own)")
     say(console, f"rig: {order.out}; judge it by eye: fusecam view-rig --rig {order.out}")

@@ -1,4 +1,4 @@
-"""What a calibration reads, and the rig file that it is to write: seen to be possible before the work begins."""
+"""Inputs of a calibration and its rig file, checked before the work begins."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`fusecam view-rig`: both cameras registered by a rig, shown so that a person can judge it."""
+"""`fusecam view-rig`: both cameras registered by a rig, for visual inspection."""
 
 from __future__ import annotations
 

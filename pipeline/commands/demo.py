@@ -1,4 +1,4 @@
-"""`fusecam demo`: the sample clips through the whole chain, and what comes out, ready to look at."""
+"""`fusecam demo`: runs the sample clips through the whole chain and writes videos, a contact sheet and latencies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`fusecam doctor`: what this machine has, what fusecam will use, and why."""
+"""`fusecam doctor`: hardware and backends of this machine, which are used, and why."""
 
 from __future__ import annotations
 

@@ -61,19 +61,17 @@ def labels(
     ] = None,
     names: Annotated[
         str | None,
-        typer.Option(
-            "--classes", metavar="A,B", help="The classes that are kept, in the order of their numbers. Default: all."
-        ),
+        typer.Option("--classes", metavar="A,B", help="Classes to keep, in the order of their numbers. Default: all."),
     ] = None,
-    conf: Annotated[float, typer.Option("--conf", min=0, max=1, help="The least score that is kept.")] = 0.0,
+    conf: Annotated[float, typer.Option("--conf", min=0, max=1, help="Lowest score to keep.")] = 0.0,
 ) -> None:
-    """Turn the detections of a run into labels for training tools and trackers' evaluation.
+    """Convert the detections of a run to labels for training and tracker evaluation.
 
     coco: a data set with scores, as pycocotools reads it. yolo: images/, labels/
     and data.yaml, as Ultralytics trains on them. mot: MOTChallenge's frame, id,
     left, top, width, height, score, all counted from 1; needs a run with --track.
-    Boxes that a track only predicts are in mot alone, those without a track in
-    the others alone.
+    Predicted (coasted) boxes are written to mot only, boxes without a track to
+    coco and yolo only.
 
     [bold]Examples[/bold]
 
@@ -97,14 +95,14 @@ def labels(
 
 @dataclass(slots=True)
 class Run:
-    """What is kept of a run's lines: its file, the classes in the order of their numbers, the frames."""
+    """A run's lines: its file, the classes in the order of their numbers, the frames."""
 
     path: Path
     classes: list[str]
     frames: list[dict[str, Any]] = field(default_factory=list)
 
     def boxes(self, frame: dict[str, Any], tracked: bool = False) -> Iterator[dict[str, Any]]:
-        """What was found in a frame; tracked: what has a number, found or predicted, in place of it."""
+        """Detections of a frame; tracked: numbered objects instead, found or predicted."""
         return (found for found in frame["detections"] if ("track" in found if tracked else not found.get("coasted")))
 
     def name(self, frame: dict[str, Any]) -> str:
@@ -242,7 +240,7 @@ def write_yolo(run: Run, out: Path, source: Path) -> None:
 
     with closing(open_pictures(source, run)) as opened, naming(out, InputError):
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise InputError(f"{out}: is there already; give a new folder")
+            raise InputError(f"{out}: already exists; give a new folder")
         out.parent.mkdir(parents=True, exist_ok=True)
         aside = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
         try:

@@ -49,7 +49,7 @@ class SourceReport(_Section):
     clock_drift_ppm: float | None
     """How much faster this machine's clock runs than a live source's."""
     polarity: str | None
-    """Of infrared: what was assumed or measured."""
+    """Infrared polarity: set, measured or assumed."""
     dropped_queue: int
     unread: int | None
     """Frames after the end of the run."""
@@ -59,7 +59,7 @@ class SourceReport(_Section):
 class RunHealth(create_model("_RunCounters", **_with(RUN_COUNTERS))):  # type: ignore[misc]
     """Counters of the run."""
 
-    oldest_shown_s: float = Field(description="greatest age of a frame as it was output")
+    oldest_shown_s: float = Field(description="largest age of a frame at output")
 
 
 class CameraHealth(create_model("_CameraCounters", **_with(CAMERA_COUNTERS))):  # type: ignore[misc]
@@ -70,14 +70,14 @@ class CameraHealth(create_model("_CameraCounters", **_with(CAMERA_COUNTERS))):  
 
 
 class HealthReport(_Section):
-    """What became of every frame."""
+    """Counters of what became of every frame."""
 
     cameras: dict[Literal["visible", "infrared"], CameraHealth]
     run: RunHealth
 
 
 class Registration(_Section):
-    """What the drift monitor saw last."""
+    """Last result of the drift monitor."""
 
     moved: bool
     shift_px: tuple[float, float] | None
@@ -141,20 +141,20 @@ class Report(_Section):
     """None without a rig."""
     latency: LatencyReport
     warnings: list[str]
-    """Fallbacks that were taken, which leave the result right."""
+    """Fallbacks that leave the result correct."""
     doubts: list[str]
     """Assumptions that may be wrong."""
     machine: Machine
     config: RunConfig
     """The settings, as in a run file."""
     fingerprint: str = ""
-    """Of a clip of a batch: changes with its inputs, weights and settings."""
+    """Batch clips: fingerprint of inputs, weights and settings."""
     bytes: list[int] | None = None
-    """Of a clip of a batch: sizes of video and JSON lines."""
+    """Batch clips: sizes of video and JSON lines, in bytes."""
 
 
 class Figure(_Section):
-    """Of one condition, row and class. Figures in [0, 1], None without labels; low, high: where `confidence` of
+    """Figures of one condition, row and class, in [0, 1], None without labels; low, high: where `confidence` of
     `resamples` of the scenes lie.
     """
 

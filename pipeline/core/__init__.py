@@ -1,1 +1,1 @@
-"""What every part of the pipeline shares: frames, results, counters, latencies, doubts, logging."""
+"""Shared by all parts of the pipeline: frames, results, counters, latencies, doubts, logging."""

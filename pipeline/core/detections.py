@@ -1,4 +1,4 @@
-"""What is found in a frame."""
+"""Detections."""
 
 from __future__ import annotations
 

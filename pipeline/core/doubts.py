@@ -1,4 +1,4 @@
-"""What makes a result doubtful: every assumption that may be wrong, said at once and once."""
+"""Doubts about a result: assumptions that may be wrong, each reported once and at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What travels along the pipeline: a camera's frame, and two frames paired in time.
+"""Data types of the pipeline: a camera's frame, and two frames paired in time.
 
 Colour is RGB everywhere; infrared is one channel. Times are integer nanoseconds.
 """
@@ -21,7 +21,7 @@ Clock = Literal["media", "monotonic", "index"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trace:
-    """What is kept of a picture's raw samples to tell whether its camera stands still.
+    """Statistics of a picture's raw samples by which a frozen camera is recognised.
 
     means: (h, w) float64, over blocks of samples, some 40 across; equal only where all samples are, but for chance.
     exact: whether the samples are as the sensor gave them, noise and all; not so behind a lossy codec.
@@ -37,7 +37,7 @@ class Trace:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Temperature:
-    """What an infrared frame's samples say of heat: kelvin = scale * value + offset.
+    """Temperatures of an infrared frame: kelvin = scale * value + offset.
 
     values: (H, W), of any integer or float type, oriented as the frame's pixels.
     shown: the values that are black and white in its pixels.
@@ -99,7 +99,7 @@ class FramePair:
     infrared: None where no infrared frame lies within the tolerance: the chain goes on with visible alone.
     skew_ns: infrared minus visible capture time, after offset and drift were removed; 0 without infrared.
     led_by: "infrared" where the visible camera is lost. `visible` then stands in for it: the infrared frame at its
-        time on the visible clock, (h, w) as it came until `alone.stand_in` has made it RGB on the visible grid.
+        time on the visible clock, (h, w) as it came until `infrared_only.stand_in` has made it RGB on the visible grid.
     """
 
     visible: Frame

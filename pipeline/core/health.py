@@ -1,6 +1,6 @@
-"""How a run is: what became of every frame of each camera, which camera is there now, how old its last frame is.
+"""Health of a run: what became of every frame, the state of each camera, the age of its last frame.
 
-Counters only rise, so that whoever reads them (the report, an endpoint, a log) makes rates of its own choice.
+Counters only rise, so that readers (report, endpoint, log) can compute rates over any interval.
 """
 
 from __future__ import annotations
@@ -35,38 +35,38 @@ CAMERA_COUNTERS: dict[CameraCounter, str] = {
     "alone": "frames that went on without one",
     "unused": "infrared frames that no visible frame needed, images that pairing left out",
     "overtaken": "visible frames that came when infrared had already been shown past their time",
-    "dropped_late": "frames too old when their turn came",
-    "dropped_queue": "frames replaced by a newer one before they were looked at",
+    "dropped_late": "frames too old to be processed",
+    "dropped_queue": "frames replaced by a newer one before processing",
     "stale": "frames from before the run was ready",
-    "frozen": "frames with the picture before them once more; of recordings infrared only",
-    "unprocessed": "frames still on their way when the run ended",
+    "frozen": "frames that repeat the previous picture; of recordings infrared only",
+    "unprocessed": "frames still queued when the run ended",
     "corrupt": "packets or frames that could not be decoded",
     "retimed": "timestamps that repeated or went back",
     "resized": "changes of the frame size",
-    "stalls": "silences that the watchdog ended",
+    "stalls": "stalls detected by the watchdog",
     "losses": "times the other camera had to go on alone",
-    "reconnects": "times the source was opened anew and gave frames again",
+    "reconnects": "times the source was reopened and gave frames again",
     "recorded": "frames in the camera's own track of a recording; with unrecorded: frames less stale",
-    "unrecorded": "frames missing there, because the disk was slow or refused",
+    "unrecorded": "frames missing there, because the disk was slow or failed",
 }
-"""Per camera."""
+"""Counters of each camera."""
 RUN_COUNTERS: dict[RunCounter, str] = {
     "fused": "pairs and single frames that went on to be fused; out and dropped_output once the run is over",
     "out": "frames given to the outputs",
-    "dropped_output": "frames fused and not given out: replaced by a newer one because outputs were slow, grown old "
-    "while an engine was built, or the engine or the last output failed",
+    "dropped_output": "fused frames that were not output: replaced by a newer one because outputs were slow, too old "
+    "after an engine was built, or the engine or the last output failed",
     "output_losses": "outputs that failed and were left out from then on",
     "overlay_losses": "frames that went out without overlay because it failed",
-    "engine_losses": "engines that failed in mid-run and were replaced",
-    "scaled": "frames of a new size, fused at the size before while an engine was built for theirs",
-    "recorder_losses": "times that a track of a recording broke off for want of disk or rights; what it had taken in "
-    "the last second before may be lost as well",
+    "engine_losses": "engines that failed during the run and were replaced",
+    "scaled": "frames of a new size, fused at the previous size while an engine was built",
+    "recorder_losses": "times a track of a recording stopped for lack of disk space or permission; up to a second "
+    "before may be lost as well",
     "recorder_frames": "frames out in the recording's fused track",
     "recorder_frames_lost": "frames out missing there, until it was tried again or because the disk was slow",
     "event_clips": "event clips cut",
     "event_clips_lost": "event clips that could not be cut",
 }
-"""Of the run."""
+"""Counters of the run."""
 KEPT_CHANGES = 50
 
 
@@ -157,7 +157,7 @@ class Health:
         return None if last is None else (time.monotonic_ns() - last) * 1e-9
 
     def shown_age_s(self) -> float | None:
-        """How old the frame is that the outputs got last, as of now: what a person at the screen looks at."""
+        """Current age of the last frame given to the outputs, in seconds, as seen on a display."""
         with self._lock:
             shown = self._shown_ns
         return None if shown is None else (time.monotonic_ns() - shown) * 1e-9
@@ -168,7 +168,7 @@ class Health:
             return self._oldest_ns * 1e-9
 
     def unaccounted(self) -> list[str]:
-        """What does not add up once a run is over, one line each: every frame has exactly one fate."""
+        """Inconsistent counters after a run, one line each: every frame must be counted by exactly one outcome."""
         run = self.run_counters()
         sums = {"fused": (run["fused"], {"out": run["out"], "dropped_output": run["dropped_output"]})}
         for camera in CAMERAS:

@@ -1,4 +1,4 @@
-"""How long every stage takes, per run and over the last two seconds, in bounded memory.
+"""Latency of every stage, per run and over the last two seconds, in bounded memory.
 
 Latencies are nanoseconds of the host's monotonic clock inside, milliseconds in every report. Jitter is the standard
 deviation of the latency (population form), which is how camera-to-display figures are commonly published; it is not
@@ -23,7 +23,7 @@ import numpy as np
 from rich.table import Table
 
 EXACT = 8192
-"""Up to so many samples of a stage, percentiles are exact; beyond, they come from the histogram."""
+"""Number of samples of a stage up to which percentiles are exact; beyond, they come from the histogram."""
 _MANTISSA_BITS = 7  # buckets are at most 1/128 of their value wide: their centre is within 0.4 % of any sample in them
 _RECENT = 1024  # samples kept per stage for the rolling figures: the window of 2 s at up to 512 fps
 _MS = 1e-6

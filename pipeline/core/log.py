@@ -16,7 +16,7 @@ from ...calib.yaml_file import Version
 from ...engines.host.terminal import redact, redacted
 
 _LOGGER = logging.getLogger("fusecam")
-_LOGGER.propagate = False  # whoever uses fusecam as a library adds a handler to the logger of this name
+_LOGGER.propagate = False  # users of the library add a handler to the logger of this name
 _LOGGER.addHandler(logging.NullHandler())
 
 
@@ -53,7 +53,7 @@ class _Stderr(logging.Handler):
 
 
 def write_json_lines() -> None:
-    """From now on events go to stderr. Safe to call twice."""
+    """Write events to stderr from now on. Safe to call twice."""
     if not writing():
         handler = _Stderr()
         handler.setFormatter(JsonLines())

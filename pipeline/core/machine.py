@@ -1,4 +1,4 @@
-"""What this machine is: written into every report, shown by `fusecam doctor`."""
+"""Description of this machine, for reports and `fusecam doctor`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Freed memory given back to the system, where glibc would keep it for a process that may never need it again."""
+"""Returns freed memory to the system, which glibc would otherwise keep for the process."""
 
 from __future__ import annotations
 

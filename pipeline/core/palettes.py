@@ -1,4 +1,4 @@
-"""Colours for infrared, as thermal cameras offer them."""
+"""Colour maps for infrared, as in thermal cameras."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that are written must not be those that are read."""
+"""Checks that outputs do not overwrite inputs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..errors import InputError
 
 
 def spare(target: Path, read: Iterable[str | Path | None], what: str = "the input", option: str = "--out") -> None:
-    """InputError where `target` is one of the files, folders or image patterns in `read`, by whatever name or link.
+    """InputError where `target` is one of the files, folders or image patterns in `read`, by any name or link.
 
     read: as the user wrote them, None for none. what, option: for the message.
     """

@@ -1,4 +1,4 @@
-"""What leaves the pipeline for one visible frame, as the sinks take it."""
+"""The result for one visible frame, as given to the sinks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes to stderr must not end a run or hold it up, and must not tell secrets, tracebacks included.
+"""Output to stderr must not end or block a run, and must not contain secrets, tracebacks included.
 
 Where stderr leads to a full disk, to a reader that went away (tee, a dropped ssh, `| head`) or to one that has stopped
 reading, the run goes on in silence.
@@ -24,7 +24,7 @@ PATIENCE_S = 0.1
 _PART = 4096  # bytes that a pipe takes at once when it says that it takes any (PIPE_BUF)
 
 
-class _Unfailing:
+class _SafeStream:
     """A text stream that drops what cannot be written, or not soon. Any thread."""
 
     def __init__(self, stream: TextIO) -> None:
@@ -63,20 +63,20 @@ class _Unfailing:
 
 
 def _parts(text: str) -> list[str]:
-    """Pieces of at most _PART bytes each, whatever the encoding."""
+    """Pieces of at most _PART bytes each in any encoding."""
     length = _PART // 4
     return [text[at : at + length] for at in range(0, len(text), length)]
 
 
 def guard_stderr() -> None:
-    """From now on nothing behind stderr hinders the run, and tracebacks hold no secrets. Safe to call twice."""
-    if sys.stderr is not None and not isinstance(sys.stderr, _Unfailing):
-        sys.stderr = cast(TextIO, _Unfailing(sys.stderr))
+    """Keep stderr from ending or blocking the run, and mask secrets in tracebacks. Safe to call twice."""
+    if sys.stderr is not None and not isinstance(sys.stderr, _SafeStream):
+        sys.stderr = cast(TextIO, _SafeStream(sys.stderr))
     threading.excepthook = _crashed_thread
 
 
 def crashed(error: BaseException) -> None:
-    """Tell of an exception that nobody expected, with its traceback, in the log's form where there is one."""
+    """Report an unexpected exception with its traceback, as a log event if the log is on."""
     text = redact("".join(traceback.format_exception(error)))
     if writing():
         tell("crashed", logging.ERROR, message=f"{type(error).__name__}: {error}", traceback=text)

@@ -47,7 +47,7 @@ class Track:
 
     @property
     def xyxy(self) -> Floats:
-        """Where it is expected."""
+        """The predicted box, x1, y1, x2, y2 in pixels."""
         centre, (aspect, height) = self.mean[:2], self.mean[2:4]
         half = np.array([aspect * height, height]) / 2
         return np.concatenate([centre - half, centre + half])

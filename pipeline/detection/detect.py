@@ -1,4 +1,4 @@
-"""What is found in a frame, and what finds it."""
+"""Detectors: fusecam's own, Ultralytics models and plug-ins."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Detector(Protocol):
 def create_detector(config: DetectorConfig, lowest: float | None = None) -> Detector | None:
     """The detector that a run asks for, None for none: fusecam's own unless other weights are named.
 
-    lowest: keep scores down to this one, whatever the configuration says, for what comes after to choose from.
+    lowest: keep scores down to this one, regardless of the configuration, for the tracker to choose from.
     Raises InputError and EngineError where it cannot be used.
     """
     if not config.wanted:
@@ -164,7 +164,7 @@ def _load(weights: Path, confidence: float) -> tuple[Any, dict[int, str], int]:
             if _of_yolov5(weights):
                 raise InputError(
                     f"{weights}: made by the old YOLOv5, which Ultralytics cannot read; take the model of that name "
-                    "that Ultralytics has (with a u: yolov5nu.pt), or train anew with it"
+                    "that Ultralytics has (with a u: yolov5nu.pt), or retrain with it"
                 ) from e
             raise InputError(
                 f"{weights}: holds more than an Ultralytics model, which may run code when it is read, or none at all; "

@@ -1,4 +1,4 @@
-"""Objects numbered over time: ByteTrack on what a detector found, frame by frame."""
+"""Tracking: ByteTrack on the detections of each frame, with consistent numbers and prediction through gaps."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WEAKEST = 0.1
 REMEMBERED = 30
 """Frames after which a track that was not seen again ends."""
 PROVEN = 5
-"""Frames that an object was found in before it may coast: what flickered up once is left alone."""
+"""Frames in which an object must have been found before it may coast: a single false box does not."""
 SURE = 0.7
 """Score that an object must have had once before it may coast."""
 AT_ONCE = 0.4
@@ -35,7 +35,7 @@ COVERED = 0.6
 
 @dataclass(slots=True)
 class _Known:
-    """What is remembered of a track: the classes it was seen as, its last score and its highest, and when."""
+    """State of a track: votes for its class, its last and its highest score, and when it was last found."""
 
     votes: Counter[str] = field(default_factory=Counter)
     score: float = 0.0
@@ -99,7 +99,7 @@ class Tracker:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many objects were numbered so far, by the class that each was most often seen as."""
+        """Number of tracked objects so far, by the class most often detected for each."""
         return dict(sorted((self._ended + Counter(_winner(known.votes) for known in self._known.values())).items()))
 
     def _coasting(self, visible: Frame) -> Iterator[Detection]:

@@ -1,4 +1,4 @@
-"""Where a server listens: [HOST]:PORT."""
+"""Listening addresses of servers: [HOST]:PORT."""
 
 from __future__ import annotations
 

@@ -1,9 +1,10 @@
-"""Who may see the page, use its switches and read the metrics.
+"""Access control of the page, its switches and the metrics.
 
-Without a token only names of this machine itself are answered to, so that a foreign site whose name is made to point
-here (DNS rebinding) gets nothing. With one, everything asks for it, once by `/?token=...` and from then on by a cookie
-that other sites cannot send. What changes something, and the stream, must come from the page itself (Origin).
-Metrics are open where they are served to others, but answer to addresses and to the names of this machine only.
+Without a token only requests to this machine's own names are answered, so that a foreign site whose name resolves to
+this machine (DNS rebinding) gets nothing. With one, every request needs it: once as `/?token=...`, from then on as a
+cookie that other sites cannot send. Requests that change something, and the stream, must come from the page itself
+(Origin). Metrics are open where they are served to others, but answer to addresses and to the names of this machine
+only.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ class Guard:
         return None
 
     def _answers_to(self, host: str) -> bool:
-        """Whether a Host header names this machine as no foreign site can: by address, or by a name of its own."""
+        """Whether a Host header names this machine by address or by one of its own names, which no foreign site can."""
         try:
             name = urlsplit(f"//{host}").hostname or ""
         except ValueError:
@@ -95,11 +96,11 @@ class Guard:
         return address.is_loopback or self._to_others
 
     def may_change(self, request: web.Request) -> bool:
-        """Whether who may pass may also change something."""
+        """Whether the client may also change something."""
         return self._token is None or any(_same(given, self._token) for given in self._given(request))
 
     def _login(self, request: web.Request) -> web.Response | None:
-        """None for who may pass."""
+        """None if the request is allowed."""
         if self._token is None:
             return None
         shown = request.query.get("token") if request.path == "/" else None
@@ -114,7 +115,7 @@ class Guard:
         return web.Response(status=401, text=login(shown is not None), content_type="text/html", headers=headers)
 
     def _given(self, request: web.Request) -> tuple[str, str]:
-        """What a request says by its cookie, and as a program."""
+        """Tokens of a request, in its cookie or its header."""
         kind, _, bearer = request.headers.get("Authorization", "").partition(" ")
         return request.cookies.get(_cookie(request), ""), bearer if kind == "Bearer" else ""
 

@@ -1,4 +1,4 @@
-"""What pages have in common: their files, and the JSON that browsers send."""
+"""Shared by the pages: static files, and JSON requests."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def add_files(router: web.UrlDispatcher, folder: Traversable, *names: str) -> No
 
 
 async def json_object(request: web.Request) -> dict[str, Any]:
-    """What a page sends. Only as JSON: other sites' forms cannot send that."""
+    """The JSON object of a request. JSON only: forms of other sites cannot send it."""
     try:
         async with asyncio.timeout(BODY_S):
             wanted = json.loads((await request.read()).decode())

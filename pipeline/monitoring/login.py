@@ -1,4 +1,4 @@
-"""What asks for the token. It comes before the token is known, so it needs nothing else of the page."""
+"""The login form. It is served without a token, so it uses no other file of the page."""
 
 from __future__ import annotations
 

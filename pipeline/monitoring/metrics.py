@@ -1,4 +1,4 @@
-"""The run's figures for Prometheus. Read when asked for, so that the run itself pays nothing."""
+"""The run's figures for Prometheus, computed on request, at no cost to the run."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from .site import Site
 from .view import RunView
 
 BOUNDS_MS = (0.5, 1, 2, 5, 10, 15, 20, 33, 50, 100, 200, 500, 1000, 2000, 5000)
-"""Of the latency histograms; 33 and 50 tell whether a frame was done within a camera's period."""
+"""Bucket bounds of the latency histograms; 33 and 50 are the frame periods of 30 and 20 fps."""
 
 
 class RunCollector(Collector):
@@ -50,9 +50,9 @@ class RunCollector(Collector):
             for camera in CAMERAS:
                 counter.add_metric([camera], counters[camera][name])
             yield counter
-        states = GaugeMetricFamily("fusecam_camera_state", "1: how the camera is now", labels=["camera", "state"])
+        states = GaugeMetricFamily("fusecam_camera_state", "1: the camera's current state", labels=["camera", "state"])
         ages = GaugeMetricFamily(
-            "fusecam_camera_last_frame_age_seconds", "Since the camera's last new picture arrived", labels=["camera"]
+            "fusecam_camera_last_frame_age_seconds", "Time since the camera's last new picture", labels=["camera"]
         )
         for camera in CAMERAS:
             now = health.state(camera)
@@ -72,10 +72,10 @@ class RunCollector(Collector):
             family = f"fusecam_frames_{name}" if name == "out" else f"fusecam_{name}"
             yield CounterMetricFamily(family, RUN_COUNTERS[name].capitalize(), count)
         gauges = {
-            "fusecam_shown_frame_age_seconds": ("Age of the frame that the outputs got last", health.shown_age_s()),
-            "fusecam_oldest_shown_seconds": ("Greatest age of a frame as it was output", health.oldest_shown_s()),
-            "fusecam_haze_density": ("Mean of the newest frame, 0 to 1", view.haze),
-            "fusecam_illumination": ("Mean of the newest frame, 0 to 1", view.illumination),
+            "fusecam_shown_frame_age_seconds": ("Age of the last frame at the outputs", health.shown_age_s()),
+            "fusecam_oldest_shown_seconds": ("Largest age of a frame at output", health.oldest_shown_s()),
+            "fusecam_haze_density": ("Mean haze density of the newest frame, 0 to 1", view.haze),
+            "fusecam_illumination": ("Mean illumination of the newest frame, 0 to 1", view.illumination),
         }
         for gauge, (meaning, value) in gauges.items():
             if value is not None:
@@ -95,7 +95,7 @@ class RunCollector(Collector):
 
 
 def _label(text: str) -> str:
-    """As UTF-8 can hold it, without secrets."""
+    """A label value that UTF-8 can encode, without secrets."""
     return redact(text).encode("utf-8", "backslashreplace").decode()
 
 

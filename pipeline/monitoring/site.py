@@ -1,8 +1,8 @@
-"""An aiohttp application on a thread and an event loop of its own, that strangers cannot make a burden to the run.
+"""An aiohttp application in its own thread and event loop, limited so that unknown clients cannot slow the run.
 
 Connections are few: MOST in all, and no more than an eighth of the descriptors that this process may have, so that
-cameras and recordings find theirs. Whoever has not got in (see `Guard`) has UNKNOWN_S seconds in all, and gives way to
-the next when UNKNOWN such connections are open. Errors are told at most once in QUIET_S seconds.
+cameras and recordings find theirs. An unauthenticated connection (see `Guard`) has UNKNOWN_S seconds in all; when
+UNKNOWN such connections are open, the oldest is closed for the next. Errors are told at most once in QUIET_S seconds.
 
 aiohttp rather than the standard library's server: WebSockets, many idle phones on one thread, strict parsing of what
 strangers send. Its thread keeps its priority: one of low priority that is put aside while it holds Python's lock holds
@@ -34,7 +34,7 @@ MOST = 48
 UNKNOWN = 16
 UNKNOWN_S = 5.0
 KEPT_S = 15.0
-"""How long a connection that got in may be idle between two requests."""
+"""Maximum idle time of an authenticated connection between two requests, in seconds."""
 QUIET_S = 10.0
 _WAITING = 128  # connections that the system holds for us; they cost no descriptors
 _LOOK_S = 0.5
@@ -137,7 +137,7 @@ class Site:
                 await asyncio.sleep(_PACE_S)
 
     async def _take(self, protocol: Any, connection: socket.socket) -> None:
-        """Begin with a connection; with TLS once hands were shaken, which others need not wait for."""
+        """Begin with a connection; with TLS after its handshake, for which others do not wait."""
         try:
             await self._loop.connect_accepted_socket(lambda: protocol, connection, **self._tls)
         except OSError:
@@ -180,7 +180,7 @@ class Site:
 
 
 class _Complaints(logging.Handler):
-    """Errors, told seldom. As a handler it takes those that aiohttp logs; what strangers send wrongly is none."""
+    """Rate-limited error reports. As a logging handler it takes aiohttp's errors, except those of invalid requests."""
 
     def __init__(self, tell: Callable[[str], None]) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What may be changed while a run goes on."""
+"""Settings that can be changed during a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The certificate that a page is served with."""
+"""The TLS certificate of the page and the metrics."""
 
 from __future__ import annotations
 

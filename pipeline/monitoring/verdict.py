@@ -1,4 +1,4 @@
-"""Whether all is well with a run, in plain words."""
+"""The overall status of a run, in words."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from ..core.health import CAMERAS
 from .view import RunView
 
 Level = Literal["bad", "warn"]
-"""bad: pictures or recordings are being lost. warn: something is not as it should be."""
+"""bad: pictures or recordings are being lost. warn: any other problem."""
 WINDOW_S = 10.0
 DROPPED, ALONE = 0.05, 0.1
-"""Shares of the frames above which it is told."""
+"""Shares of dropped and of visible-only frames above which a problem is reported."""
 _FEW = 10  # frames, of which no share is worth telling
 _STEP_S = 0.5
 _STATES = {
@@ -28,21 +28,21 @@ _STATES = {
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """One thing that is wrong, in a line."""
+    """One problem, in a line."""
 
     level: Level
     text: str
 
 
 class Verdict:
-    """Judges a run by its counters over the last WINDOW_S seconds. To be asked about twice a second, by one thread."""
+    """Judges a run by its counters over the last WINDOW_S seconds. Call about twice a second, from one thread."""
 
     def __init__(self, view: RunView) -> None:
         self._view = view
         self._past: deque[tuple[float, dict[str, int]]] = deque()
 
     def troubles(self) -> list[Trouble]:
-        """What is wrong now, gravest first; nothing if all is well."""
+        """Current problems, most serious first; empty if all is well."""
         health, run = self._view.health_of_run, self._view.health_of_run.run_counters()
         seconds, lately = self._lately()
         found = [trouble for camera in CAMERAS if (trouble := self._camera(camera)) is not None]
@@ -76,7 +76,7 @@ class Verdict:
         return Trouble(level, f"{camera} camera {state}: {told}" if level == "bad" else f"{camera} camera: {told}")
 
     def _lately(self) -> tuple[float, dict[str, int]]:
-        """Over how many seconds, and what was counted in them."""
+        """Length of the window in seconds, and the counts in it."""
         now, counts = time.monotonic(), self._counts()
         if not self._past or now - self._past[-1][0] >= _STEP_S:
             self._past.append((now, counts))

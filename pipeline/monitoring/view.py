@@ -1,4 +1,4 @@
-"""A run as seen from outside: its newest result and all its figures, for whoever asks, in whatever thread."""
+"""A run as seen by monitoring: its newest result and all its figures, readable from any thread."""
 
 from __future__ import annotations
 
@@ -86,8 +86,8 @@ class RunView:
             return self._latest
 
     def temperature(self) -> dict[str, float | None] | None:
-        """Of the newest result, in degrees Celsius: `spot` in the middle of the image, and what is black (`low`) and
-        white (`high`) in infrared. None where infrared gives no temperatures.
+        """Temperatures of the newest result in degrees Celsius: `spot` in the middle of the image, and what is black
+        (`low`) and white (`high`) in infrared. None where infrared gives no temperatures.
         """
         latest = self.latest
         if latest is None or latest.heat is None:

@@ -32,15 +32,15 @@ if TYPE_CHECKING:
 SHORTEST = 8  # characters of a token
 TOKEN = "FUSECAM_TOKEN"
 WATCH_TOKEN = "FUSECAM_WATCH_TOKEN"
-"""Environment variables: tokens that no list of processes shows."""
+"""Environment variables with the tokens, which do not appear in process lists."""
 POLL_S = 0.25
-"""How late an event may be in the log."""
+"""Maximum delay of an event in the log."""
 HEARTBEAT_S = 10.0
 
 
 @contextmanager
 def watched(config: MonitorConfig, view: RunView, console: Console) -> Iterator[None]:
-    """Watch a run for the length of a `with` block. Raises InputError where an address cannot be listened on."""
+    """Monitor a run during a `with` block. Raises InputError where an address cannot be listened on."""
     tls = None if config.tls is None else tls_context(*config.tls)
     scheme = "http" if tls is None else "https"
     with ExitStack() as stack:
@@ -71,7 +71,7 @@ def check_watching(config: MonitorConfig) -> None:
     address, token, watch_token = parse_address("--serve", config.serve), *_given_tokens(config)
     if token is None and (watch_token is not None or not address.loopback) and writing():
         raise InputError(
-            f"--serve {address}: a made-up token would stand in the log; give one with ${TOKEN} or --token, or "
+            f"--serve {address}: a generated token would be written to the log; give one with ${TOKEN} or --token, or "
             "leave out --log-json"
         )
 
@@ -86,14 +86,14 @@ def _given_tokens(config: MonitorConfig) -> tuple[str | None, str | None]:
         )
     )
     if token is not None and token == watch_token:
-        raise InputError("--watch-token: is that of --token, with which one may switch; give another")
+        raise InputError("--watch-token: equals --token, which is not read-only; give another")
     return token, watch_token
 
 
 def _given_token(token: SecretStr | None, option: str, name: str) -> str | None:
     given = token.get_secret_value() if token is not None else os.environ.get(name)
     if given and len(given) < SHORTEST:
-        raise InputError(f"{option}, ${name}: too short to keep anybody out; give at least {SHORTEST} characters")
+        raise InputError(f"{option}, ${name}: too short; give at least {SHORTEST} characters")
     return given or None
 
 
@@ -110,7 +110,8 @@ def _complain(console: Console, what: str, message: str) -> None:
 def page_tokens(config: MonitorConfig, address: Address) -> tuple[str | None, str | None, str]:
     """Those that a page asks for, and the end of its URL.
 
-    The first is the given one, else the environment's, else made up where others can connect, and then in the URL.
+    The first is the given one, else that of the environment, else generated where others can connect, and then part of
+    the URL.
     """
     given, watch_token = _given_tokens(config)
     made = None if given or (address.loopback and watch_token is None) else secrets.token_urlsafe(16)
@@ -129,7 +130,7 @@ def _serve(config: MonitorConfig, text: str, view: RunView, console: Console, tl
 
 
 def reachable(address: Address) -> Address:
-    """Where others find a server that listens on every address of this machine."""
+    """Address at which others reach a server that listens on every address of this machine."""
     if address.host not in ("0.0.0.0", "::"):
         return address
     with suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as route:
@@ -139,7 +140,7 @@ def reachable(address: Address) -> Address:
 
 
 class _Events:
-    """Tells the log what changes: cameras, warnings; and every ten seconds the figures."""
+    """Logs changes of cameras, new warnings, and every ten seconds the figures."""
 
     def __init__(self, view: RunView) -> None:
         self._view = view

@@ -1,4 +1,4 @@
-"""What is drawn on the output: boxes with labels, trails, a tint, a head-up line, the two inputs in a corner."""
+"""The overlay: boxes with labels, trails, a tint, a head-up line, the two inputs in a corner."""
 
 from .draw import Overlay
 from .hud import Hud

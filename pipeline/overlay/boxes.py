@@ -81,7 +81,7 @@ def _draw_corners(image: Pixels, box: Area, colour: Colour) -> None:
 def _place_label(
     image: Pixels, found: Detection, box: Area, size: int, ceiling: int, taken: list[Area], small: list[Area]
 ) -> tuple[Area, Inks] | None:
-    """Where the label goes, and what it says. taken: areas of labels that are there. small: boxes not to be hidden."""
+    """Place and text of a label. taken: areas of labels already drawn. small: boxes not to be hidden."""
     height, width = image.shape[:2]
     pad, widest = _gap(size), max(_WIDEST * (box[3] - box[1]), 1.5 * (box[2] - box[0]))
     wordings = [[(text_mask(text, size), ink) for text, ink in words] for words in _wordings(found)]
@@ -110,7 +110,7 @@ def _draw_label(image: Pixels, area: Area, masks: Inks, pad: int) -> None:
 
 
 def _wordings(found: Detection) -> Iterator[Words]:
-    """What a label may say, longest first."""
+    """Candidate texts of a label, longest first."""
     name = (found.label, class_colour(found.label))
     number = () if found.track is None else ((f"#{found.track}", BRIGHT),)
     if not found.coasted:

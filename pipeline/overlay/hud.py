@@ -1,4 +1,4 @@
-"""The head-up line: what the run does, in figures."""
+"""The head-up line: the run's figures."""
 
 from __future__ import annotations
 

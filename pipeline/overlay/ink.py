@@ -1,4 +1,4 @@
-"""Colours and sizes of everything that is drawn, and how text is laid on a picture."""
+"""Colours and sizes of the overlay, and text drawing."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PALETTE: tuple[Colour, ...] = (
 CLASS_COLOURS = {"person": PALETTE[0], "car": PALETTE[1], "bicycle": PALETTE[2]}
 BRIGHT, DIM, ALERT = (245, 245, 245), (180, 186, 190), (255, 190, 60)
 SHADE = 0.33
-"""What is left of the picture under text."""
+"""Brightness of the picture under text, as a share."""
 
 
 def font_size(width: int, height: int) -> int:

@@ -1,4 +1,4 @@
-"""People coloured by how far they stand out of their surroundings in infrared."""
+"""Colours people by their infrared contrast to the surroundings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where tracked objects came from."""
+"""Trails: the paths of tracked objects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the outputs show of a result: the fused picture, or both cameras in another way."""
+"""The views of a result: the fused picture, or both cameras in another way."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..core.palettes import coloured
 from ..core.result import Result
 
 _EDGES = 1.5
-"""How strongly the visible picture's edges are laid on infrared."""
+"""Strength of the visible picture's edges on infrared."""
 _FINE = 3.0  # pixels: what is finer than about that is an edge
 
 

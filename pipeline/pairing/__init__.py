@@ -1,4 +1,4 @@
-"""Which image or clip of one camera belongs to which of the other: one code for runs, batches, evaluation, training."""
+"""Pairing of the images or clips of both cameras, shared by runs, batches, evaluation and training."""
 
 from .clips import ClipPair, pair_clips
 from .images import Pairing, pair_images

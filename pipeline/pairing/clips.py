@@ -1,4 +1,4 @@
-"""Pairs the clips of a batch by name: never by position, never on a doubt."""
+"""Pairs the clips of a batch by name, never by position, and only if unambiguous."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Key = TypeVar("Key", bound=Hashable)
 
 @dataclass(frozen=True, slots=True)
 class ClipPair:
-    """Two clips of one scene; `name` is unique among the pairs found together, whatever the case of letters.
+    """Two clips of one scene; `name` is unique among the pairs found together, ignoring case.
 
     name: with `/` between folders, where those count.
     """
@@ -98,7 +98,7 @@ def _by_name(
         found = _unique_partners({p: key for p, (_, key) in seen.items()}, {p: key for p, (_, key) in heat.items()})
         names |= {path: seen[path][0] or "/".join(labels[path]) for path in found}
         partners |= found
-    if not partners:  # markers that nobody knew: what the recorders write into every name
+    if not partners:  # unknown markers: words that the recorders write into every name
         own = own_words(list(labels.values()), list(heat_labels.values()))
         heat_own = own_words(list(heat_labels.values()), list(labels.values()))
         doubt, _ = learned((own, heat_own), len(visible), len(infrared))
@@ -112,7 +112,7 @@ def _by_name(
 
 
 def _by_signs(path: Path, pattern: str) -> Label:
-    """What the pattern's signs stand for in a path that matches it; of `**` on, all that follows."""
+    """The parts of a path that the pattern's wildcards match; from `**` on, all that follows."""
     parts, signs = (*path.parts[:-1], path.stem), Path(pattern).parts
     first = signs.index("**") if "**" in signs else len(signs)
     found = tuple(part for part, sign in zip(parts[:first], signs, strict=False) if glob.has_magic(sign))

@@ -16,7 +16,7 @@ ASK = "name the pairs in a CSV file, columns visible,infrared, and give it with 
 _SHOWN = 3
 _SAME_PICTURE_NS = 2_000_000_000
 _SURE_NS = 10_000_000
-"""Times so near belong together, whatever the cameras' rates."""
+"""Times this close belong together, at any frame rate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +59,9 @@ def pair_images(
 ) -> Pairing:
     """Pair the images of two folders, given their labels in order.
 
-    Tried in this order, taking what pairs most and of equals the strictest: equal names; equal words and numbers;
-    names without the camera's marker; names without words that every name of one camera has and none of the other;
-    capture times. Nothing is dropped: what has no partner is in the result.
+    These rules are tried, strictest first; the one that pairs most images wins, of equals the strictest: equal names;
+    equal words and numbers; names without the camera's marker; names without words that every name of one camera has
+    and none of the other; capture times. Images without a partner are listed in the result.
 
     Args:
         visible: Labels of the visible images.

@@ -1,4 +1,4 @@
-"""Names taken apart: folders, segments, words, numbers, and the words that only tell the camera.
+"""Parsing of names: folders, segments, words, numbers, and camera markers.
 
 A camera marker is a word of a name that tells the camera, as a whole part between `_`, `-`, `.`, spaces or digits, in
 any case: `DJI_0001_T`, `IRX_0001`, `VIS001`. Clear markers are removed wherever they stand; faint ones (`t`, `i`, `co`)
@@ -19,7 +19,7 @@ from pathlib import Path
 from ..core.frames import Camera
 
 Label = tuple[str, ...]
-"""What an image or clip is known by: folders, where they count, and the name without its suffix."""
+"""Identification of an image or clip: folders, where they matter, and the name without its suffix."""
 Key = tuple[str, ...]
 """Words in lower case and numbers without leading zeros, ready to be compared."""
 
@@ -44,7 +44,7 @@ Autel: IRX, MAX. FLIR ADAS: PreviewData. DroneVehicle: trainimg, trainimgr. VEDA
 _LONG = 5
 _TOKEN = re.compile(r"[^\W\d_]+|\d+")
 _EXPORT = re.compile(r"_(?:jpe?g|png|bmp|tiff?)\.rf\.[0-9a-f]{32}$", re.IGNORECASE)
-"""What Roboflow adds to every name it exports: the old suffix, and a hash of the file."""
+"""Suffix that Roboflow adds to exported names: the old suffix, and a hash of the file."""
 
 
 def labels_of(paths: Sequence[Path], spec: str) -> list[Label]:

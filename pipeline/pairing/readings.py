@@ -1,4 +1,4 @@
-"""The ways in which two lists of names can be read as pairs."""
+"""The rules by which two lists of names can be paired."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _keys(
 
 
 def learned(own: tuple[frozenset[str], frozenset[str]], seen: int, felt: int) -> tuple[str | None, str | None]:
-    """What to doubt and what to note of words that were taken for the cameras' own."""
+    """Doubt and note about words that were assumed to name the camera."""
     strange = [sorted(word for word in own[0] if not tells(word, "visible"))]
     strange.append(sorted(word for word in own[1] if not tells(word, "infrared")))
     if not any(strange):
@@ -139,7 +139,7 @@ def _rows(labels: Sequence[Label], camera: Camera, own: frozenset[str]) -> list[
 
 
 def counters_apart(visible: Sequence[Label], infrared: Sequence[Label]) -> str | None:
-    """What to doubt where names of both cameras only count, with few gaps, and not alike; else None."""
+    """Doubt if names of both cameras are plain counters, with few gaps, that differ; else None."""
     first, last, count = [], [], []
     for labels in (visible, infrared):
         numbers = [re.findall(r"\d+", label[-1]) for label in labels]

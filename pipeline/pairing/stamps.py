@@ -74,7 +74,7 @@ class Stamps:
 
 
 def stamps_in_names(labels: Sequence[Label]) -> list[Stamps]:
-    """Every way in which the names can be read as capture times, the surest first; times must all differ."""
+    """All interpretations of the names as capture times, the most certain first; times must all differ."""
     ways: list[tuple[Kind, Callable[[str], int | None]]] = [
         ("epoch", _epoch), ("date", _date), ("clock", _clock), ("seconds", _seconds), ("steps", _steps)
     ]  # fmt: skip

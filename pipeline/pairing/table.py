@@ -1,4 +1,4 @@
-"""The table of `--pairs`: which image, or which clip, belongs to which."""
+"""The table of `--pairs`: pairs of images or clips."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Where infrared lies on the visible image, from edges that both cameras see: what the drift monitor looks at, and what
-a calibration leaves in the rig file for it to compare with.
+"""Displacement of infrared on the visible image, from edges that both cameras see: for the drift monitor, and for the
+record that a calibration stores in the rig file.
 
 Both images, small and registered, are compared in cells: edge directions, correlated over small displacements.
 """
@@ -89,7 +89,7 @@ class Agreement:
 
 
 def edge_record(pairs: Iterable[tuple[Pixels, Pixels]], registrar: Registrar) -> EdgeRecord | None:
-    """Where infrared lies in these pairs, for the rig file. None where too few of them say it.
+    """The edge record of these pairs, for the rig file. None if too few of them determine it.
 
     pairs: visible, (H, W, 3) or (H, W) uint8, all of one size, and infrared as the camera gives it.
     """

@@ -1,16 +1,17 @@
-"""Watches whether infrared still lies where the rig says, from edges that both cameras see. It warns; it moves nothing.
+"""Drift monitor: checks from edges that both cameras see whether the rig still fits. It warns; it changes no warp.
 
     monitor = DriftMonitor(registrar)
-    monitor.look(pair)           # every pair; most are passed over at no cost
+    monitor.look(pair)           # every pair; most are skipped at no cost
     monitor.moved, monitor.shift_px, registrar.warnings
 
 A few times a second both images are compared (see `agreement`), and the surfaces are pooled over about a second, which
 makes up for haze and noise. The displacement at which they sum to the most is compared
 
-- with that at the calibration, where the rig file has recorded it: this tells a rig that is wrong from the start;
-- with that of the scene's own first seconds, which is finer: a scene as far as the rig's plane lies at 0, a nearer one
-  elsewhere, and neither says that the rig has moved;
-- between what scenes say in the middle, so that a shift is noticed, later, where scenes change quickly.
+- with the one recorded at calibration, if the rig file has it: this detects a rig that is wrong from the start;
+- with the one in the scene's first seconds, which is more precise: a scene at the rig's alignment distance has 0, a
+  nearer one has parallax, and neither means that the rig has moved;
+- as a median over the last scenes with that over the first ones, so that a shift is also detected, later, where scenes
+  change quickly.
 """
 
 from __future__ import annotations
@@ -130,14 +131,14 @@ class DriftMonitor:
         self._calibrated.blind()
 
     def _is_cut(self, pair: FramePair) -> bool:
-        """Whether the cameras show another scene than at the look before."""
+        """Whether the cameras show another scene than at the last comparison."""
         assert pair.infrared is not None
         now = [_thumbnail(frame.pixels) for frame in (pair.visible, pair.infrared)]
         before, self._before = self._before, now
         return float(np.mean([(a * b).sum() for a, b in zip(now, before or now, strict=True)])) < _CUT
 
     def _scene_over(self) -> None:
-        """Keep where the scene lay, and compare the last scenes' middle with that of the first ones."""
+        """Store the scene's displacement, and compare the median of the last scenes with that of the first ones."""
         place = None if self._reference is None else self._agreement.peak(self._reference)
         settled = self._seen_s >= _SETTLE_S
         self._new_scene()

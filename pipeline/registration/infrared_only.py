@@ -16,7 +16,7 @@ _UNKNOWN = np.zeros((1, 1), np.uint8)
 
 
 def stand_in(pair: FramePair, registrar: Registrar, size: tuple[int, int]) -> tuple[FramePair, Fused]:
-    """What goes on in the place of a fused frame where `pair.led_by` is infrared.
+    """The substitute for a fused frame where `pair.led_by` is infrared.
 
     size: (width, height) of the visible frames before. The image is infrared on the visible grid, in grey; where the
     infrared camera does not look it fades to the mean of what it sees, so that nothing downstream meets a black border.

@@ -1,4 +1,4 @@
-"""Where infrared lies on the visible camera's pixel grid, and the coverage that says where it is valid."""
+"""Registration: warps from infrared to the visible pixel grid, and the coverage where they are valid."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _CACHED = 4  # size pairs: the stream's own, the offset estimator's small one, a
 
 
 class Registrar:
-    """Says where infrared frames lie on the visible grid: by a rig's map or, without one, stretched over it.
+    """Gives the warps of infrared frames to the visible grid: a rig's map or, without one, scaling to its size.
 
     feather: width of the ramp of the coverage, as a fraction of the visible image's width, 0 for none.
     warnings: one line for each kind of trouble met.
@@ -43,15 +43,15 @@ class Registrar:
     def register(self, pair: FramePair) -> tuple[Pixels, Warp]:
         """The infrared frame of a pair and its warp, as `FusionEngine.fuse` takes them.
 
-        Without an infrared frame, or where the rig does not fit its size, infrared and coverage are 0 everywhere, of
-        the sizes that came before, so that the engine goes on with the graph that it has.
+        Without an infrared frame, or where the rig does not fit its size, infrared and coverage are 0 everywhere, with
+        the previous sizes, so that the engine keeps its graph.
         """
         size = pair.visible.size
         warp = self._warp_for(size, pair.infrared.size) if pair.infrared is not None else None
         return self._without(size) if pair.infrared is None or warp is None else (pair.infrared.pixels, warp)
 
     def warp(self, visible: Size, infrared: Size) -> Warp:
-        """For frames of these sizes, (width, height) each. Raises RigError where the rig does not fit them.
+        """The warp for frames of these sizes, (width, height) each. Raises RigError where the rig does not fit them.
 
         `warp(small, infrared).apply(frame)` gives small registered images at little cost.
         """
@@ -61,7 +61,7 @@ class Registrar:
         return warp
 
     def edges(self, visible: Size, infrared: Size) -> EdgeRecord | None:
-        """How edges agreed at the calibration, for frames of these sizes. None where the rig does not say."""
+        """The rig's edge record, for frames of these sizes. None if it has none."""
         rig = self.rig_for(visible, infrared)
         return None if rig is None else rig.edges
 

@@ -1,4 +1,4 @@
-"""Temperatures of what is seen in the visible image, out of the infrared frame's own samples."""
+"""Temperatures of detections and of the image centre, from the infrared frame's own samples."""
 
 from __future__ import annotations
 

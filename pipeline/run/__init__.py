@@ -1,1 +1,1 @@
-"""A run: opened streams, capture, queues, the loop around the engine, and the account of every frame."""
+"""A run: opened streams, capture, queues, the loop around the engine, and the accounting of frames."""

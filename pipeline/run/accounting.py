@@ -1,4 +1,4 @@
-"""Keeps a run's health up to date: what became of every frame, and whether both cameras are there."""
+"""Keeps a run's health up to date: what became of every frame, and the state of both cameras."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Account:
             )
 
     def close(self, inbox: Inbox, synchronizer: Synchronizer) -> None:
-        """The run is over: count what is still under way."""
+        """The run is over: count the frames still queued."""
         self._settle()
         self._given_up(inbox, synchronizer)
         stats = synchronizer.stats

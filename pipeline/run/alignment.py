@@ -1,4 +1,4 @@
-"""How the times of two recordings become those of one clock."""
+"""Alignment of the times of two recordings to one clock."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _SURE = 0.6  # confidence from which nothing else is tried
 
 @dataclass(frozen=True, slots=True)
 class Alignment:
-    """How infrared times become visible times: time + offset_ms + drift_ppm of the time since the first frame.
+    """Conversion of infrared times to visible times: time + offset_ms + drift_ppm of the time since the first frame.
 
     origin: where that comes from, in words. confidence: of a measured offset, else None.
     """
@@ -67,7 +67,7 @@ class _Recording:
 def measure_alignment(
     config: SourceConfig, infrared: SourceInfo, visible: SourceInfo, registrar: Registrar, doubts: Doubts
 ) -> Alignment:
-    """Offset and drift from what moves in both recordings; 0, with a doubt, where that cannot be told.
+    """Offset and drift from motion in both recordings; 0, with a doubt, where they cannot be estimated.
 
     Stored times count from a zero of the file's own, or from one that both share: both are tried where they differ.
     Where the recordings are not of one length, a larger offset is looked for, and a rate of infrared by which they are.

@@ -1,4 +1,4 @@
-"""One camera's thread: takes its frames, says how it is, and leaves in the inbox what is worth working on."""
+"""One camera's thread: reads its frames, updates its state, and puts usable frames into the inbox."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Capture:
         watch: FreezeWatch,
         tap: Callable[[Frame], None] | None = None,
     ) -> None:
-        """tap: given every frame of the run as the source gave it, whatever becomes of it."""
+        """tap: called with every frame of the run as the source gave it, used or not."""
         self._source, self._inbox, self._recorder, self._health = source, inbox, recorder, health
         self._over, self._fail, self._tap = over, fail, tap
         self._camera = source.info.camera
@@ -53,7 +53,7 @@ class Capture:
         self._thread.start()
 
     def join(self) -> None:
-        """Wait for the end of the thread, if it was started."""
+        """Join the thread, if it was started."""
         if self._since_ns:
             self._thread.join()
 

@@ -1,4 +1,4 @@
-"""What is done with one pair: register, watch the registration, fuse, detect, track."""
+"""Processing of one pair: registration, drift monitor, fusion, detection, tracking."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .streams import Streams, Tools
 
 
 class Chain:
-    """Makes results of the pairs of one run, given in order."""
+    """Turns the pairs of one run, given in order, into results."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class Chain:
         self._before_ns: int | None = None
 
     def result(self, pair: FramePair, index: int) -> Result:
-        """Work on one pair, to be frame `index` of the output."""
+        """Process one pair as frame `index` of the output."""
         recorder, detector = self._recorder, self._tools.detector
         recorder.add("pair", time.monotonic_ns() - pair.visible.arrival_ns, index)
         original, scaled = pair, self._scaled(pair)

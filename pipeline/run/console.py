@@ -1,4 +1,4 @@
-"""A run in the terminal: Ctrl-C that finishes the files, progress, doubts."""
+"""Terminal handling of a run: Ctrl-C that finishes the files, progress, doubts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the capture threads leave frames for the one thread that works on them."""
+"""Queues from the capture threads to the processing thread."""
 
 from __future__ import annotations
 
@@ -72,12 +72,12 @@ class Inbox:
             return camera in self._ended and not self._frames[camera]
 
     def close(self) -> None:
-        """Release everybody who waits. What is still inside stays countable by `left`."""
+        """Wake all waiting threads. Frames still inside are counted by `left`."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
 
     def left(self) -> dict[Camera, int]:
-        """How many frames of each camera nobody took, those that came after the closing included."""
+        """Number of frames of each camera that were not taken, including those that came after closing."""
         with self._changed:
             return {camera: len(waiting) + self._refused[camera] for camera, waiting in self._frames.items()}

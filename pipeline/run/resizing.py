@@ -1,4 +1,4 @@
-"""Frames that change their size in mid-run: an engine for the new size takes seconds to build, the run goes on."""
+"""Changes of the frame size during a run: an engine for the new size takes seconds to build, the run goes on."""
 
 from __future__ import annotations
 
@@ -60,13 +60,15 @@ class Sizes:
                 self._ready.add(build.shape)
             else:
                 self._refused.add(build.shape)
-                self._warn(f"engine: cannot be built for {build.shape}: such frames are fused scaled ({build.error})")
+                self._warn(
+                    f"engine: cannot be built for {build.shape}: such frames are scaled for fusion ({build.error})"
+                )
         if shape in self._ready:
             if pair.infrared is not None:
                 self.known = pair.visible.size, pair.infrared.size
             return True
         if self._building is None and shape not in self._refused:
-            self._warn(f"engine: built for {shape} in mid-run; until it is ready such frames are fused scaled")
+            self._warn(f"engine: is being built for {shape}; until it is ready such frames are scaled for fusion")
             self._building = _Build(shape, self._job)
         return False
 
@@ -90,7 +92,7 @@ class Sizes:
 
 
 def back(fused: Fused, detections: list[Detection], size: Size) -> tuple[Fused, list[Detection]]:
-    """What came of a scaled pair, for frames of `size`."""
+    """Scale the results of a scaled pair back to frames of `size`."""
     height, width = fused.image.shape[:2]
     whole = replace(
         fused,

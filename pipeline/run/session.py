@@ -1,12 +1,12 @@
-"""Both cameras as one stream of pairs, or of fused and detected frames, for whoever iterates.
+"""Both cameras as one iterable of pairs, or of fused frames with detections.
 
     capture visible  --\\
                         Inbox --> pairs() --> results(): register, fuse, detect, track
     capture infrared --/
 
-Files are lossless: every queue waits. Live frames are paired first; where that is more than can be worked on, the
-newest pair stays, what is older than two periods when its turn comes is dropped, and all are counted. While one camera
-is lost the other goes on alone.
+Files are lossless: every queue waits. Live frames are paired first. If processing does not keep up, only the newest
+pair is kept, and pairs older than two periods are dropped; all are counted. While one camera is lost the other goes on
+alone.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ class Session:
     """One run over both cameras. `pairs` or `results` is iterated once, in one thread; `close` ends everything.
 
     Attributes:
-        stop: once set, by anybody, the iteration ends.
-        failure: the first error that ended it, in whatever thread it arose; the iteration raises it.
-        frames: results so far, which is the next one's index. Whoever lets one take the place of another lowers it.
-        live: whether the cameras wait for nobody.
+        stop: once set, from any thread, the iteration ends.
+        failure: the first error that ended it, from any thread; the iteration raises it.
+        frames: results so far, which is the next one's index. The caller lowers it when one result replaces another.
+        live: whether frames not taken in time are lost.
     """
 
     def __init__(
@@ -70,11 +70,11 @@ class Session:
             streams: both cameras, closed with the session.
             tools: engine and detector, for `results`.
             stop: see above.
-            tracker: numbers what is detected.
+            tracker: numbers the detections.
             recorder: of the stages' latencies.
             switches: of the detector.
             sizes: for frames of a size that no engine is ready for.
-            tap: given every frame of both cameras before any is left out, in the thread of its camera.
+            tap: called with every frame of both cameras before any is dropped, in the camera's thread.
             give_up_s: a live session ends when neither camera has given a new picture for so long; None: never.
         """
         self.stop = threading.Event() if stop is None else stop
@@ -107,14 +107,14 @@ class Session:
             )
             for source in sources
         ]
-        self._coming = set(CAMERAS)
+        self._active = set(CAMERAS)
         self._pairs: deque[FramePair] = deque()
-        self._standing: set[Camera] = set()
-        self._took: deque[int] = deque(maxlen=65)
+        self._frozen: set[Camera] = set()
+        self._durations_ns: deque[int] = deque(maxlen=65)
         self._closed = False
 
     def pairs(self) -> Iterator[FramePair]:
-        """Every visible frame with the infrared one nearest in time, in order; each has its fate when it is given.
+        """Every visible frame with the infrared one nearest in time, in order; each is counted when it is yielded.
 
         Raises:
             InputError: a camera failed, or both are gone for good.
@@ -125,7 +125,7 @@ class Session:
         for capture in self._captures:
             capture.start()
         try:
-            while not self._over() and self._gather():
+            while not self._over() and self._pair_next():
                 self._account.look(self._inbox, self._streams.synchronizer)
                 while self._pairs and not self._over():
                     pair = self._pairs.popleft()
@@ -136,7 +136,7 @@ class Session:
                     given = time.monotonic_ns()
                     yield pair
                     if pair.led_by == "visible":
-                        self._took.append(time.monotonic_ns() - given)
+                        self._durations_ns.append(time.monotonic_ns() - given)
             if self.failure is not None:
                 raise self.failure
         finally:
@@ -167,7 +167,7 @@ class Session:
                 yield result
 
     def fail(self, error: Exception) -> None:
-        """End the iteration, which then raises `error`; the first one counts. From any thread."""
+        """End the iteration, which raises `error`; only the first counts. Callable from any thread."""
         if self.failure is None:
             self.failure = error
 
@@ -188,7 +188,7 @@ class Session:
             self._streams.doubts.add(line)
 
     def abandon(self) -> None:
-        """Close the cameras and wait for nothing."""
+        """Close the cameras without waiting."""
         self._closed = True
         self._inbox.close()
         self._streams.close()
@@ -205,26 +205,26 @@ class Session:
     def _over(self) -> bool:
         return self.stop.is_set() or self.failure is not None or self._closed
 
-    def _gather(self) -> bool:
+    def _pair_next(self) -> bool:
         """Pair what has come. False once every visible frame has gone through."""
         synchronizer, inbox = self._streams.synchronizer, self._inbox
         ends = {"infrared": synchronizer.end_infrared, "visible": synchronizer.end_visible}
-        ended = next((camera for camera in ends if camera in self._coming and inbox.finished(camera)), None)
+        ended = next((camera for camera in ends if camera in self._active and inbox.finished(camera)), None)
         if ended is not None:
-            self._coming.remove(ended)
+            self._active.remove(ended)
             self._pairs += ends[ended]()
-        elif "visible" not in self._coming and synchronizer.stats.visible_pending == 0:
+        elif "visible" not in self._active and synchronizer.stats.visible_pending == 0:
             return False
         else:
             self._pairs += self._arrived(self._wanted())
         return True
 
     def _arrived(self, wanted: Wants) -> list[FramePair]:
-        """The pairs that come of the next frame; of live ones of all frames that are there, and only the newest pair,
-        the freshest picture, where work does not keep up with the cameras.
+        """The pairs completed by the next frame. Live: by all frames that have arrived; only the newest pair where
+        processing does not keep up with the cameras.
 
-        Were frames to give way before they are paired, it would often be the partner of one that stays. Where work
-        keeps up all stay: networks send bursts, and a slow infrared camera makes several visible frames wait for it.
+        Dropping frames before pairing would often drop the partner of a frame that stays. If processing keeps up, all
+        stay: networks send bursts, and a slow infrared camera makes several visible frames wait for it.
         """
         if not self.live:
             return self._push(self._inbox.take(wanted, POLL_S))
@@ -238,39 +238,39 @@ class Session:
         return pairs[-1:]
 
     def _wanted(self) -> Wants:
-        if len(self._coming) == 1:
-            return next(iter(self._coming))
-        return self._streams.synchronizer.wants if self._coming else "infrared"
+        if len(self._active) == 1:
+            return next(iter(self._active))
+        return self._streams.synchronizer.wants if self._active else "infrared"
 
     def _push(self, frame: Frame | None) -> list[FramePair]:
         synchronizer = self._streams.synchronizer
         if frame is None:
             return synchronizer.expire(time.monotonic_ns()) if self.live else []
-        if not self.live and self._left_out(frame):
+        if not self.live and self._dropped_as_frozen(frame):
             return []
         return synchronizer.push_visible(frame) if frame.camera == "visible" else synchronizer.push_infrared(frame)
 
-    def _left_out(self, frame: Frame) -> bool:
-        """Of a recording: whether its camera stood still, so that infrared is left out. Visible frames all come out."""
+    def _dropped_as_frozen(self, frame: Frame) -> bool:
+        """Recordings: whether to drop the frame, infrared of a frozen camera. Visible frames are never dropped."""
         if frame.trace is None or not self._watches[frame.camera].frozen(frame):
             return False
         infrared = frame.camera == "infrared"
         source = self._streams.infrared if infrared else self._streams.visible
-        if frame.camera not in self._standing:
-            self._standing.add(frame.camera)
-            line = f"{source.info.spec}: the {frame.camera} picture stands still at {frame.time_ns / 1e9:.2f} s"
+        if frame.camera not in self._frozen:
+            self._frozen.add(frame.camera)
+            line = f"{source.info.spec}: the {frame.camera} picture is frozen from {frame.time_ns / 1e9:.2f} s on"
             if infrared:
                 source.health.warnings.append(
-                    f"{line}: until it moves again frames are visible-only, counted as frozen"
+                    f"{line}: until it changes, frames are visible-only and counted as frozen"
                 )
             else:
-                source.health.doubts.add(f"{line} and is used as it is: cut the recording there")
+                source.health.doubts.add(f"{line}, and its frames are used: cut the recording there")
         if infrared:
             self.health.count("infrared", "frozen")
         return infrared
 
     def _too_old(self, pair: FramePair) -> bool:
-        """Whether a live frame would no longer be what is there now."""
+        """Whether a live frame is too old to be shown as current."""
         leader = pair.visible
         if pair.led_by == "infrared" and pair.infrared is not None:  # the stand-in's time is not on the host's clock
             leader = pair.infrared
@@ -279,10 +279,10 @@ class Session:
     def _took_too_long(self, took_ns: int) -> bool:
         """Whether work took so much longer than usual that the live frame has grown old: an engine was built for a new
         frame size, or in the place of one that broke down."""
-        usual = self._usual_ns if self._took else took_ns
+        usual = self._usual_ns if self._durations_ns else took_ns
         return took_ns > 4 * usual + self._streams.synchronizer.limit_ns("visible")
 
     @property
     def _usual_ns(self) -> int:
-        """How long work on a pair usually takes; 0 before the first."""
-        return sorted(self._took)[len(self._took) // 2] if self._took else 0
+        """Median processing time of a pair in nanoseconds; 0 before the first."""
+        return sorted(self._durations_ns)[len(self._durations_ns) // 2] if self._durations_ns else 0

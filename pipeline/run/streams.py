@@ -1,4 +1,4 @@
-"""From a run's configuration to the objects that run it: sources opened, streams aligned in time, engine built."""
+"""Builds a run from its configuration: opens sources, aligns streams in time, builds the engine."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from .alignment import Alignment, measure_alignment
 
 @dataclass(slots=True)
 class Tools:
-    """What takes time to build and can serve one run after another. prompt: of the engine, to be changed in mid-run."""
+    """Engine and detector, reusable by several runs. prompt: of the engine, changeable during a run."""
 
     engine: FusionEngine
     detector: Detector | None
@@ -49,10 +49,10 @@ def build_tools(engine: EngineConfig, detector: DetectorConfig) -> Tools:
 
 @dataclass(slots=True)
 class Streams:
-    """Both sources open, on one clock and on one pixel grid; live ones are opened anew when they are lost.
+    """Both sources open, on one clock and on one pixel grid; live ones are reopened when they are lost.
 
     notes: the stated fallbacks taken on the way. doubts: what may be wrong with the result, of both sources too.
-    health: where live sources count what befalls them. drift: watches the rig, None without one.
+    health: counters of the live sources. drift: watches the rig, None without one.
     """
 
     infrared: Source
@@ -126,7 +126,7 @@ def open_streams(config: RunConfig) -> Streams:
 
 
 def check_sources(config: SourceConfig) -> None:
-    """See that two different sources are named. Raises InputError."""
+    """Check that two different sources are given. Raises InputError."""
     missing = [option for option, spec in (("--ir", config.ir.source), ("--vis", config.vis.source)) if not spec]
     if missing:
         raise InputError(f"{' and '.join(missing)} missing: give both cameras, e.g. --ir dev0 --vis dev1")
@@ -154,7 +154,7 @@ def frame_size(source: Source) -> Size:
 
 
 def _open_both(config: SourceConfig) -> tuple[Source, Source]:
-    """Open infrared and visible at the same time: two pipes fed by one writer would otherwise wait for each other."""
+    """Open infrared and visible in parallel: two pipes fed by one writer would otherwise wait for each other."""
     if config.shared and bag_place(config.ir.source or "") is None:
         return open_shared(config.ir.source or "", config)
     cameras: tuple[Camera, Camera] = ("infrared", "visible")
@@ -237,7 +237,7 @@ def _pair_images(
 
 
 def _never_opened(source: Source) -> int:
-    """How many images of a folder pairing left out."""
+    """Number of images of a folder without a partner."""
     return len(source.files) - (source.info.frames or 0) if isinstance(source, ImageSource) else 0
 
 

@@ -17,7 +17,7 @@ from .session import Session
 
 @dataclass(slots=True)
 class Outcome:
-    """What a run did. `ended` says why it stopped; `failure` is the error that ended it, if one did.
+    """Result of a run. `ended`: why it stopped. `failure`: the error that ended it, if any.
 
     kept: whether the outputs were finished and put in place.
     """
@@ -71,9 +71,8 @@ class Handover:
 
 
 class Writer:
-    """Gives a session's results to the outputs, and counts each as `out` or `dropped_output`.
-
-    A failure of the last output ends the session, as does an output that has enough.
+    """Gives a session's results to the outputs, and counts each as `out` or `dropped_output`. The session ends when the
+    last output fails, or an output asks for the end.
     """
 
     def __init__(
@@ -110,7 +109,7 @@ class Writer:
         self._thread.join()
 
     def abandon(self) -> None:
-        """Write nothing more, and wait for nothing."""
+        """Stop writing, without waiting."""
         self._broken_off.set()
         self._queue.end()
 
@@ -135,15 +134,15 @@ class Writer:
             raise
         if self._outputs.enough:
             self._session.stop.set()
-        self._seen(result)
+        self._update_view(result)
         self.outcome.frames += 1
         recorder.add("age", time.monotonic_ns() - result.pair.visible.arrival_ns, result.index)
         recorder.output()
         health.count_run("out")
         self._on_frame(result.index + 1)
 
-    def _seen(self, result: Result) -> None:
-        """Tell who watches; what fails there costs no output."""
+    def _update_view(self, result: Result) -> None:
+        """Update monitoring; its failures do not affect the outputs."""
         try:
             self._view.write(result)
         except Exception as error:

@@ -1,4 +1,4 @@
-"""Where results go: video, images, JSON lines, an address, a window."""
+"""Outputs: video, images, JSON lines, network streams, devices, a window."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def is_video(out: Path) -> bool:
 
 
 def lines_of(out: Path) -> Path:
-    """Where the JSON lines of an output lie."""
+    """Path of the JSON lines of an output."""
     whole = out.resolve()
     return out.with_suffix(".jsonl") if is_video(out) else whole.with_name(whole.name + ".jsonl")
 

@@ -1,4 +1,4 @@
-"""Frames that wait for a disk, in a thread of their own: whoever leaves one there waits for none."""
+"""A queue of frames written to disk in its own thread, so that producers do not wait for the disk."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Backlog:
         self._counted(False)
 
     def pause(self) -> None:
-        """Finish; the next frame begins anew."""
+        """Finish; the next frame begins a new file."""
         with self._changed:
             if not self._waiting or self._waiting[-1] is not None:
                 self._waiting.append(None)

@@ -1,4 +1,4 @@
-"""What every sink is: takes results in order, and leaves a whole output or none."""
+"""The sink interface: takes results in order, and leaves a complete output or none."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class SinkHealth:
 
     written: frames taken. resized: frames brought to the first frame's size. retimed: frames whose presentation time
     could not be kept because it did not increase. warnings: for the end of the run. urgent: to be said at once.
-    enough: the run is to end, as the person at a window wants.
+    enough: the output asks for the end of the run (window closed).
     """
 
     written: int = 0
@@ -28,11 +28,11 @@ class SinkHealth:
 
 
 class Sink(Protocol):
-    """A place where results go. Used from one thread; a sink that raised takes only `close(complete=False)`."""
+    """An output for results. Used from one thread; a sink that raised takes only `close(complete=False)`."""
 
     @property
     def health(self) -> SinkHealth:
-        """What has been written, and what was not as it came."""
+        """Counters and warnings of the sink."""
         ...
 
     def write(self, result: Result) -> None:

@@ -1,4 +1,4 @@
-"""The output's presentation times: which ticks per second, and which tick each frame gets."""
+"""The output's presentation times: its time base, and the tick of each frame."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The contact sheet: for chosen frames, what came in, what was measured and what came out, side by side."""
+"""The contact sheet: for chosen frames, inputs, estimated maps and results side by side."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Infrared counts as a video that keeps every bit."""
+"""Lossless video of 16-bit infrared counts."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from .encoder import Muxing, Writer
 
 
 class CountsEncoder(Muxing):
-    """Counts of one size in, FFV1 (gray16) in Matroska out; playable up to its last second, whatever becomes of the
-    process. Every frame can be decoded by itself.
+    """Counts of one size in, FFV1 (gray16) in Matroska out; playable up to its last second if the process is killed.
+    Every frame can be decoded by itself.
     """
 
     timescale = 1000

@@ -27,7 +27,7 @@ _MAKE = "`sudo modprobe v4l2loopback` makes one"
 
 
 class DeviceSink:
-    """Writes every result as YUYV. A device that goes away is opened anew; what comes meanwhile is left out, counted.
+    """Writes every result as YUYV. A device that disappears is reopened; frames are dropped and counted meanwhile.
 
     Recordings are written, and the run goes on, at the pace of their times.
     """

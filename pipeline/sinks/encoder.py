@@ -29,7 +29,7 @@ _LIVE = {"flush_packets": "1", "flvflags": "no_duration_filesize"}
 
 
 class Writer(Protocol):
-    """What a muxer writes to."""
+    """Output interface of a muxer."""
 
     def write(self, content: bytes, /) -> int:
         """Write all of it."""
@@ -48,7 +48,7 @@ class Muxing:
         self._container.close()
 
     def abandon(self) -> None:
-        """Free the encoder; what it still writes does not matter."""
+        """Free the encoder, ignoring errors."""
         with suppress(av.FFmpegError, OSError):
             self._container.close()
 
@@ -75,7 +75,7 @@ class Encoder(Muxing):
     ) -> None:
         """image: of the size to come, (H, W, 3) RGB or (H, W). timescale: ticks per second.
 
-        fragments: the file (mp4) can be played up to the last key frame at any time, whatever becomes of the process.
+        fragments: the file (mp4) is playable up to the last key frame at any time, also if the process is killed.
             Without them, or `live`, a frame is still inside when `write` returns.
         live: for one who watches; who joins later sees a picture within a second.
         """

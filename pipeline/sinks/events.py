@@ -37,8 +37,8 @@ class EventCutter:
     """Collects detections into events and leaves each as `events/TIME.mp4`, fused, TIME that of its first frame in UTC.
 
     An event lasts from `before_s` before its first detection to `after_s` after its last; detections within that time
-    belong to the same one, up to `longest_s`. It starts at the key frame before. What is killed before an event is cut
-    is in the segments still. A clip that cannot be cut is counted and said; the next ones are cut all the same.
+    belong to the same one, up to `longest_s`. It starts at the key frame before. After a kill, an event that was not
+    yet cut is still in the segments. A clip that cannot be cut is counted and said; the next ones are cut all the same.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class EventCutter:
             for last in (False, True):
                 try:
                     self._cut(event)
-                except Exception as error:  # whatever it is, it is of this clip alone
+                except Exception as error:  # an error affects this clip only
                     if not last and getattr(error, "errno", None) in FULL and self._keeper.make_room():
                         continue
                     self._health.count_run("event_clips_lost")

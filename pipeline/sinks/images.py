@@ -50,7 +50,7 @@ class ImagesSink:
         self.health.written += 1
 
     def close(self, complete: bool) -> None:
-        """Every image was finished when it was written; a folder made for a run that wrote none goes again."""
+        """Images are already complete; a folder that this run made and left empty is removed."""
         if self._made and not self.health.written:
             with suppress(OSError):  # somebody else's files are in it by now
                 self._folder.rmdir()

@@ -1,4 +1,4 @@
-"""What a recorder wrote into its folder, and so may remove again: nothing else is ever touched."""
+"""The list of files that a recorder wrote into its folder: only these may be removed."""
 
 from __future__ import annotations
 
@@ -73,7 +73,8 @@ class Manifest:
             self._append(descriptor, name)
 
     def groups(self) -> list[tuple[str, int]]:
-        """What can be removed, oldest first, each with its bytes: segments, all files together, then event clips."""
+        """Groups of files that can be removed, oldest first, with their sizes in bytes: segments, all files together,
+        then event clips."""
         with self._lock, self._opened() as descriptor:
             self._read(descriptor)
             found = {group: self._size(names) for group, names in self._groups.items()}

@@ -1,4 +1,4 @@
-"""An MCAP file that can be read at any time, whatever becomes of the process, and that a full disk does not harm."""
+"""An MCAP file that stays readable if the process is killed or the disk is full."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _CHUNK = 1 << 20  # bytes
 _CHUNK_S = 1.0
 _LEFT_FREE = 64 << 20  # bytes of the disk; of small ones a quarter
 _END = struct.pack("<BQI", Opcode.DATA_END, 4, 0) + struct.pack("<BQQQI", Opcode.FOOTER, 20, 0, 0, 0) + MCAP0_MAGIC
-"""Of a file without an index."""
+"""End of a file without an index: data end, footer, magic."""
 
 
 class McapFile:

@@ -74,7 +74,7 @@ class McapSink(Recording):
         try:
             self._file = McapFile(path, self._broken)
         except FileExistsError as e:
-            raise InputError(f"--record {path}: is there already and is kept; give another name") from e
+            raise InputError(f"--record {path}: already exists and is kept; give another name") from e
         except OSError as e:
             raise InputError(
                 f"--record {path}: cannot be made: {e.strerror}; choose another place with --record"

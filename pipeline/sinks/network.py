@@ -57,8 +57,7 @@ class NetworkSink:
     rtmp://, srt://, udp://, tcp://.
 
     A receiver that is slow or gone never holds up the run: frames that it does not take in time are left out and
-    counted, and the connection is made anew after 0.25 to 5 s. A recording is sent, and the run goes on, at the pace of
-    its times: nobody could watch it any faster.
+    counted, and it reconnects after 0.25 to 5 s. A recording is sent, and the run processed, in real time.
     """
 
     def __init__(self, url: str, config: OutputConfig, rate: Fraction | None) -> None:
@@ -134,7 +133,7 @@ class NetworkSink:
             return self._ending and not self._waiting
 
     def _wait(self, seconds: float) -> None:
-        """Until it is time for another attempt; what comes meanwhile is left out."""
+        """Wait until the next attempt; frames that come meanwhile are dropped."""
         until = time.monotonic() + seconds
         with self._changed:
             while (left := until - time.monotonic()) > 0 and not self._ending:

@@ -1,4 +1,4 @@
-"""The sinks of one run, side by side: one that fails is ended and said, the others go on."""
+"""The sinks of one run: one that fails is closed and reported, the others go on."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class Outputs:
         return kept
 
     def discard(self) -> None:
-        """Remove what is unfinished, at once, whatever is being written; safe to call from any thread."""
+        """Remove unfinished outputs at once, even during a write; safe to call from any thread."""
         if self._lock.acquire(timeout=_PATIENCE_S):
             self._lock.release()
             self.close(complete=False)

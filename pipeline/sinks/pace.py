@@ -1,4 +1,4 @@
-"""The pace of a recording that is watched while it is worked on."""
+"""Real-time pacing of recordings that are watched during processing."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from ..core.frames import Frame
 
 
 class Pace:
-    """Holds recordings to their own times: nobody could watch them any faster. Live frames come at theirs."""
+    """Delays the frames of recordings to their own times (real time). Live frames need no delay."""
 
     def __init__(self) -> None:
         self._origin: tuple[int, float] | None = None
 
     def wait(self, frame: Frame) -> int:
-        """Until it is time for the frame. Returns nanoseconds since the first one, on the frame's clock."""
+        """Wait until it is time for the frame. Returns nanoseconds since the first one, on the frame's clock."""
         if self._origin is None:
             self._origin = frame.time_ns, time.monotonic()
         since_ns = frame.time_ns - self._origin[0]

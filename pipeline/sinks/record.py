@@ -1,4 +1,4 @@
-"""A recording that survives whatever becomes of the process: short segments, each playable up to its last second."""
+"""A recording that survives a killed process: short segments, each playable up to its last second."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every recording does: takes all frames of both cameras and all results, counts them, and says what it lacks."""
+"""Base of recordings: takes all frames of both cameras and all results, counts them, and reports missing ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One size for outputs that cannot change theirs."""
+"""Scales results to one size for outputs of fixed size."""
 
 from __future__ import annotations
 

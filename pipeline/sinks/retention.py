@@ -1,4 +1,4 @@
-"""Keeps a recording's folder within its quota, and its disk from filling up, in a thread of its own."""
+"""Keeps a recording's folder within its quota, and its disk from filling up, in its own thread."""
 
 from __future__ import annotations
 

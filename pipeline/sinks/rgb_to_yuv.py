@@ -1,4 +1,4 @@
-"""RGB pictures as the planes that H.264 codes: twice as quick by OpenCV as by swscale, no further from the picture."""
+"""RGB to YUV planes for H.264: by OpenCV twice as fast as by swscale, and as accurate."""
 
 from __future__ import annotations
 

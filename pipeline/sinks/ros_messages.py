@@ -117,7 +117,7 @@ def boxes(line: Line, utc_ns: int) -> Any:
 
 
 def figures(line: Line, utc_ns: int) -> Any:
-    """What else is known of a fused frame."""
+    """Message with the other figures of a fused frame."""
     detections = []
     for found in line["detections"]:
         heat = found.get("temperature", {})
@@ -152,7 +152,7 @@ def latencies(stages: dict[str, tuple[float, float]], utc_ns: int) -> Any:
 
 
 def camera_info(camera: CameraModel, utc_ns: int, frame: str) -> Any:
-    """Of a camera with intrinsics."""
+    """CameraInfo of a camera with intrinsics."""
     assert camera.intrinsics is not None
     fx, fy, cx, cy = camera.intrinsics
     given = list(camera.distortion)
@@ -175,7 +175,7 @@ def camera_info(camera: CameraModel, utc_ns: int, frame: str) -> Any:
 
 
 def infrared_pose(rig: Rig, utc_ns: int) -> Any:
-    """Where the infrared camera of a full rig stands, for `/tf_static`."""
+    """Pose of the infrared camera of a full rig, for `/tf_static`."""
     rotation, translation = np.array(rig.rotation), np.array(rig.translation)
     axis = cv2.Rodrigues(rotation.T)[0].ravel()
     angle = float(np.linalg.norm(axis))

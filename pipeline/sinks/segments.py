@@ -1,4 +1,4 @@
-"""Which stretch of time a recorded frame belongs to; the same for every track of a recording."""
+"""Time segments of a recording, shared by all its tracks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Segment:
 
 
 class UtcClock:
-    """Tells when frames were taken. Its method may be called from any thread."""
+    """Gives the UTC capture times of frames. Its method may be called from any thread."""
 
     def __init__(self, steady: bool = False) -> None:
         """steady: the machine's date is looked at once, so that times stay apart as they were taken, however it is set

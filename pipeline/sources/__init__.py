@@ -1,4 +1,4 @@
-"""Where frames come from: files, folders, cameras, network streams, pipes."""
+"""Sources: files, folders, cameras, network streams, pipes, ROS recordings."""
 
 from .base import Source, SourceHealth, SourceInfo
 from .camera import list_cameras

@@ -1,4 +1,4 @@
-"""How a recording's 16-bit infrared is read, as fusecam wrote it into the recording."""
+"""Settings for 16-bit infrared that fusecam stored in a recording, for replaying it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LONGEST = 1000  # characters
 
 
 def note_of(config: SourceConfig, temperature: Temperature | None) -> str:
-    """What is to be known of recorded counts, as JSON; "" where that is nothing.
+    """The settings for recorded counts, as JSON; "" where that is nothing.
 
     Args:
         config: with which they were read.
@@ -69,7 +69,7 @@ def _plain(value: Any) -> str:
 
 
 def note_in_video(path: Path) -> str | None:
-    """Of a Matroska file."""
+    """The note of a Matroska file."""
     if path.suffix.lower() == ".mkv":
         with suppress(av.error.FFmpegError, OSError), open_container(str(path.absolute()), "file") as container:
             return container.metadata.get(KEY)
@@ -77,7 +77,7 @@ def note_in_video(path: Path) -> str | None:
 
 
 def note_in_mcap(path: Path, topic: str) -> str | None:
-    """Of a topic of an MCAP file. Raises ImportError without the package mcap."""
+    """The note of a topic of an MCAP file. Raises ImportError without the package mcap."""
     if path.suffix.lower() != ".mcap":
         return None
     from mcap.exceptions import McapError

@@ -55,7 +55,7 @@ class Place:
 
 
 def bag_place(spec: str) -> Place | None:
-    """What a source names in a recording of messages: PATH or PATH:TOPIC. None for any other source."""
+    """Parse PATH or PATH:TOPIC of a ROS recording. None for any other source."""
     head, colon, topic = spec.partition(":/")
     for path, named in ((spec, None), (head, "/" + topic if colon else None)):
         place = Path(path).expanduser()
@@ -123,7 +123,7 @@ class BagSource:
         self._closed.set()
 
     def _settled(self, bag: Reader) -> Polarity:
-        """As set or, of infrared, inferred from messages all over the recording."""
+        """The polarity as set or, for infrared, inferred from messages spread over the recording."""
         polarity = Polarity(self._config.side(self._camera).polarity)
         if self._camera == "infrared" and self._config.ir.polarity == "auto":
             pictures = PictureMaker("", self._camera, self._config, SourceHealth(), True, polarity)
@@ -151,7 +151,7 @@ class BagSource:
                     health.warn("stamps", line)
                 stamp = times.stamp(stamp_ns - begin_ns, None, _NANOSECOND, 0)
                 pixels = pictures.make(stored, begin_ns + stamp.time_ns)
-            except Exception as error:  # rosbags and the decoders raise whatever they trip over in damaged data
+            except Exception as error:  # rosbags and the decoders raise any exception on damaged data
                 self._corrupt = told(error)
                 health.corrupt += 1
                 if health.corrupt == 1:

@@ -1,4 +1,4 @@
-"""What every source is: an iterator of frames with true capture times, that counts whatever it could not deliver."""
+"""The source interface: an iterator of frames with capture times, which counts frames it could not deliver."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Kind = Literal["video", "images", "camera", "network", "pipe", "messages"]
 
 @dataclass(frozen=True, slots=True)
 class SourceInfo:
-    """What is known of a source when it opens.
+    """Properties of a source, known when it opens.
 
     spec: what the user wrote. width, height: of the first frame. rate: nominal frames per second, None if unknown.
     frames: how many to expect, None if unknown (live, pipes, files without an index). live: frames are lost when
@@ -56,7 +56,7 @@ class SourceHealth:
     _said: set[str] = field(default_factory=set, init=False, repr=False)
 
     def first(self, what: str) -> bool:
-        """Whether nothing was said of this yet; from now on something was."""
+        """Whether this was not yet reported; marks it as reported."""
         news = what not in self._said
         self._said.add(what)
         return news

@@ -1,4 +1,4 @@
-"""Recover when a sender captured its frames, on our own clock, from when they arrived.
+"""Recovers capture times on this host's clock from a sender's timestamps and the arrival times.
 
 A frame of the sender's time s arrives at a = r s + c + j: r the rate of the sender's clock (1 but for drift, where it
 is a clock), c the distance of the two clocks, and j >= 0 what the network added this time. The lower envelope of
@@ -128,7 +128,7 @@ class ClockMapper:
         return float(np.median((delay[second] - delay[first]) / (sender[second] - sender[first]))) * 1e6
 
     def _restart(self) -> None:
-        """What was learned of the clocks' distance holds no more."""
+        """Forget the estimated offset of the clocks."""
         self._minima.clear()
         self._frames.clear()
         self._epoch += 1

@@ -1,4 +1,4 @@
-"""What an opened container says about its video."""
+"""Opening of containers, and the properties of their video stream."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .base import SourceHealth
 
 _PIXELS = {"max_pixels": str(MOST_PIXELS)}
 _FORGIVING: dict[str, Any] = {} if int(av.__version__.partition(".")[0]) >= 19 else {"metadata_errors": "replace"}
-"""From 19 on PyAV does so by itself, and knows the argument no more."""
+"""Since version 19 PyAV does this by default, and has no such argument."""
 _TEXT_CODECS = {"ansi", "bintext", "xbin", "idf"}
 """FFmpeg renders text as video: never what a camera's file is."""
 
@@ -68,7 +68,7 @@ def video_stream(container: av.container.InputContainer, spec: str, health: Sour
 
 
 def stated_frames(container: av.container.InputContainer, stream: VideoStream) -> int | None:
-    """How many frames the container's index promises, without those that an edit list cuts off."""
+    """Number of frames in the container's index, without those that an edit list cuts off."""
     entries = stream.index_entries
     if "mov" in container.format.name and 0 < len(entries) <= stream.frames:
         return sum(not entry.is_discard for entry in entries)

@@ -1,4 +1,4 @@
-"""Image files to the values that are stored in them: no bit lost, no channel merged."""
+"""Decodes image files to their stored values, with all bits and channels."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ class Still:
 
 
 def read_still(file: Path | bytes, heat: bool = False) -> Still:
-    """The first picture of an image file, given by its path or its content. Raises whatever the libraries raise for one
-    that cannot be read whole.
+    """The first picture of an image file, given by its path or its content. Raises the libraries' exceptions for one
+    that cannot be read completely.
 
     heat: of FLIR's radiometric JPEGs read the temperatures, if the package flyr is there.
     """
@@ -62,7 +62,7 @@ def read_still(file: Path | bytes, heat: bool = False) -> Still:
         try:
             _check_records(opened)
             values = flyr.unpack(opened).kelvin.astype(np.float32)
-        except Exception as error:  # flyr raises whatever it trips over
+        except Exception as error:  # flyr raises any exception on damaged data
             raise ValueError("its temperatures are damaged (without flyr it is read as drawn)") from error
         return replace(still, values=values, kelvin=True)
 

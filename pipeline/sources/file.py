@@ -50,7 +50,7 @@ def open_file(
 
 
 def polarity_of_file(spec: str, path: Path, config: SourceConfig) -> Polarity:
-    """Of an infrared recording, as set or inferred from pictures all over it. Raises as `open_file`."""
+    """The polarity of an infrared recording, as set or inferred from pictures spread over it. Raises as `open_file`."""
     polarity = Polarity(config.ir.polarity)
     if config.ir.polarity != "auto":
         return polarity

@@ -1,19 +1,18 @@
-"""Whether a camera stands still: infrared while it recalibrates behind its shutter, or a hung camera.
+"""Detection of frozen cameras: infrared that recalibrates behind its shutter, or a camera that hangs.
 
-Judged by the raw samples of each picture (`Trace`), in live runs by the time of arrival, in recordings by their own.
+It uses the raw samples of each picture (`Trace`), with arrival times in live runs and capture times in recordings.
 
-Where the samples are exact (raw cameras, lossless files) a picture that stands is equal to the one before: a sensor
-that works has noise. Telemetry rows, burnt-in clocks and dead pixels may go on changing: a picture is the same when no
-more than a tenth of its blocks changed, and less than half as many as usually do.
+Exact samples (raw cameras, lossless files): a frozen picture equals the one before, since a working sensor has noise.
+Telemetry rows, burnt-in clocks and dead pixels may keep changing, so a picture counts as unchanged when at most a tenth
+of its blocks changed, and less than half as many as usual.
 
-Behind a lossy codec equality proves nothing: encoders repeat a scene without motion bit by bit, and send a camera that
-stands with changes of their own. There the block means are compared beyond what codecs and noise change, and what
-stands may keep on changing in one small place (a clock). A key frame, and what refines it, differs from the pictures
-before by its coding alone, the more the lower the bit rate, and ends no standing by itself. Such a picture is frozen
-only where the other camera tells that it ought to move: that one moves as much as it usually does, when this one
-usually moves too. Where both stand, or the picture holds nothing that could move (night, fog), its frames are used. So
-they are where that happens over and over, or from the start on, when this camera was never seen to move: then a doubt
-is said.
+Lossy codecs: equality proves nothing. Encoders repeat a static scene bit by bit, and add changes of their own to a
+frozen one. Block means are compared, with a threshold above codec changes and noise; a frozen picture may keep changing
+in one small place (a clock). A key frame and the frames that refine it differ from the pictures before by coding
+alone, the more the lower the bit rate, so they do not end a freeze by themselves. A picture is frozen only if motion is
+expected: the other camera shows its usual motion, and this one usually moves with it. If both are static, or the
+picture has no contrast that could move (night, fog), its frames are used. They are also used, with a doubt, if this
+happens repeatedly, or from the start on with a camera that never showed motion.
 """
 
 from __future__ import annotations
@@ -55,21 +54,21 @@ _FROM_THE_START_NS, _BROADLY = 10_000_000_000, 0.25
 
 
 class FreezeWatch:
-    """Of one camera, see the module. Every frame of the camera has to pass here, in order."""
+    """Freeze detection for one camera. It must be given every frame of the camera, in order."""
 
     def __init__(
         self, camera: Camera, live: bool = True, doubt: Callable[[str], None] = lambda line: None, spec: str = ""
     ) -> None:
-        """doubt: told in one line of what cannot be decided. spec: the source, for that line."""
+        """doubt: called with one line where freezing cannot be decided. spec: the source, for that line."""
         self._camera, self._live = camera, live
         self._exact, self._coded = _Exact(_LEAST_NS[camera]), _Coded(camera, live, doubt, spec)
 
     def beside(self, other: FreezeWatch) -> None:
-        """Watch each other's motion."""
+        """Let both cameras use each other's motion."""
         self._coded.other, other._coded.other = other._coded, self._coded
 
     def frozen(self, frame: Frame) -> bool:
-        """Whether this frame is one repetition too many."""
+        """Whether the camera is frozen at this frame."""
         now = frame.arrival_ns if self._live else frame.time_ns
         trace = frame.trace or trace_of_pixels(frame.pixels)
         if not trace.means.size:

@@ -1,4 +1,4 @@
-"""Visible video in HDR (HLG, PQ) or wide colour (BT.2020) to what screens, networks and detectors expect: BT.709."""
+"""Converts visible video in HDR (HLG, PQ) or wide colour (BT.2020) to BT.709."""
 
 from __future__ import annotations
 

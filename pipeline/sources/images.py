@@ -147,7 +147,7 @@ class ImageSource:
             file = self.files[index]
             try:
                 pixels = self._read(file, time_ns)
-            except Exception as e:  # Pillow's plugins raise whatever they trip over in a damaged file
+            except Exception as e:  # Pillow's plugins raise any exception on a damaged file
                 self._count_corrupt(file, e)
                 continue
             yield Frame(
@@ -196,7 +196,7 @@ def has_fourth_picture(file: Path) -> bool:
 
 
 def _polarity(files: Sequence[Path], camera: Camera, config: SourceConfig) -> Polarity:
-    """As set or, of infrared, inferred from files all over the folder, which are taken for one camera's."""
+    """The polarity as set or, for infrared, inferred from files spread over the folder, assumed to be of one camera."""
     polarity = Polarity(config.side(camera).polarity)
     if camera == "infrared" and config.ir.polarity == "auto":
         sample = PictureMaker("", camera, config, SourceHealth(), True, polarity)

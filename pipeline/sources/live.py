@@ -1,4 +1,4 @@
-"""A source that may block for as long as its camera or network likes, kept away from the caller's thread."""
+"""Runs a source that may block indefinitely (camera driver, network) outside the caller's thread."""
 
 from __future__ import annotations
 

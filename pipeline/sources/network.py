@@ -23,7 +23,7 @@ _PROTOCOLS = {
     "rtsp": _RTSP, "rtsps": _RTSP, "http": _HTTP, "https": _HTTP, "udp": "udp", "tcp": "tcp", "srt": "srt",
     "rtmp": "rtmp,tcp",
 }  # fmt: skip
-"""What FFmpeg may open for an address: what comes from there can name no file of this machine."""
+"""Protocols that FFmpeg may open for an address, so that a stream cannot name files of this machine."""
 SCHEMES = tuple(_PROTOCOLS)
 _REASONS: dict[tuple[type[Exception], ...], str] = {
     (av.error.HTTPUnauthorizedError,): "asks for a password: write {scheme}://USER:PASSWORD@HOST/PATH",

@@ -1,4 +1,4 @@
-"""From what the user wrote to the source that it means."""
+"""Opens the source that a user's specification names."""
 
 from __future__ import annotations
 

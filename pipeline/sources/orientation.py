@@ -1,4 +1,4 @@
-"""How a stored picture is turned and mirrored, said in one way for EXIF, display matrices and settings."""
+"""Rotation and mirroring of a stored picture, in one representation for EXIF, display matrices and settings."""
 
 from __future__ import annotations
 
@@ -45,12 +45,13 @@ _EXIF = {
 
 
 def of_exif(value: int | None) -> Orientation:
-    """Of EXIF's and TIFF's tag 274; what is not 2 to 8 is upright."""
+    """Orientation from EXIF's and TIFF's tag 274; other values than 2 to 8 are upright."""
     return _EXIF.get(value or 1, UPRIGHT)
 
 
 def of_display_matrix(data: bytes) -> Orientation | None:
-    """Of FFmpeg's AV_FRAME_DATA_DISPLAYMATRIX, nine int32 in rows; None where it is no multiple of 90 degrees."""
+    """Orientation from FFmpeg's AV_FRAME_DATA_DISPLAYMATRIX, nine int32 in rows; None where it is no multiple of 90
+    degrees."""
     if len(data) < 36:
         return UPRIGHT
     a, b, _, c, d, *_ = struct.unpack("=9i", data[:36])  # display x = a x + c y, y = b x + d y
@@ -64,6 +65,6 @@ def of_display_matrix(data: bytes) -> Orientation | None:
 
 
 def of_settings(side: SideConfig) -> Orientation:
-    """Of `rotate` (clockwise) and `flip`, in this order."""
+    """Orientation from `rotate` (clockwise) and `flip`, in this order."""
     flips = {"none": UPRIGHT, "horizontal": Orientation(0, True), "vertical": Orientation(2, True)}
     return Orientation(-side.rotate // 90 % 4).then(flips[side.flip])

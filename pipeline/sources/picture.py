@@ -28,7 +28,7 @@ _GRADED_PART = 0.02  # soft edges of a mask are less of a picture than this
 
 
 class PictureMaker:
-    """Applies a camera's settings (see `config.SideConfig`) to its pictures, and leaves out of them what is no scene.
+    """Applies a camera's settings (see `config.SideConfig`) to its pictures, and excludes non-scene pixels.
 
     channel, crop, range, polarity, rotate, flip, in this order. Infrared of over 8 bits goes through ThermalMapper,
     visible of over 8 bits is scaled by its depth. What had to be assumed is said in `health`, once.

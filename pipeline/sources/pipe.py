@@ -1,4 +1,4 @@
-"""Video from stdin or a named pipe: not seekable, lossless, and never stuck in a read that nobody answers."""
+"""Video from stdin or a named pipe: not seekable, lossless, and never blocked in a read."""
 
 from __future__ import annotations
 

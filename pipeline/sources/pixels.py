@@ -27,7 +27,7 @@ _COMB = 12
 
 
 class PixelReader:
-    """Turns the decoded frames of one video into arrays that nobody else holds.
+    """Converts the decoded frames of one video to arrays that are not overwritten later.
 
     Visible: (H, W, 3) RGB, HDR brought to BT.709. Infrared: (H, W). Pictures whose samples fill 16 bits, infrared of
     9 bits or more, and floats, keep them until PictureMaker scales them; everything else goes through swscale, which

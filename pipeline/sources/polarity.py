@@ -1,4 +1,4 @@
-"""Whether infrared is white-hot or black-hot, told by what is hot on roads: people and engines, and the cold sky."""
+"""Detects white-hot or black-hot infrared from what is hot on roads (people, engines) and the cold sky."""
 
 from __future__ import annotations
 

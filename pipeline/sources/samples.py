@@ -1,4 +1,4 @@
-"""What a decoded picture's raw samples say about whether its camera stands still, in a few hundred numbers."""
+"""Block statistics of a decoded picture's raw samples, by which a frozen camera is recognised."""
 
 from __future__ import annotations
 

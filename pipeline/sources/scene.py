@@ -1,4 +1,4 @@
-"""What of a stored picture is scene: rows of telemetry, borders and no-data values would spoil every statistic of it.
+"""Finds the scene in a stored picture: rows of telemetry, borders and no-data values would distort its statistics.
 
 They are cut off where they lie outside the sensor's picture, and filled from beside where they lie inside it, so that
 nothing moves: the range of 16-bit infrared, haze, illumination and the networks then see the scene alone.

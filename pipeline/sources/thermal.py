@@ -1,4 +1,4 @@
-"""16-bit infrared to 8-bit, with a range that follows the scene slowly enough not to pump."""
+"""16-bit infrared to 8-bit, with a smoothed range that avoids pumping."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ _PACE_NS = 400_000_000  # for which a stream just opened has to come at its pace
 
 @dataclass(frozen=True, slots=True)
 class VideoTraits:
-    """How one kind of source differs from the others.
+    """Properties of one kind of video source.
 
     stamper: makes the source's clock from the stored times. patience_s: how long reads that time out are tried again
     before the stream counts as dead. cancelled: asked between reads. interrupt: unblocks a read in progress.

@@ -1,4 +1,4 @@
-"""A live source that comes back: opened anew, with growing pauses, whenever it ends, breaks or falls silent."""
+"""A live source that is reopened, with growing pauses, whenever it ends, fails or stalls."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class WatchedSource:
         return frame
 
     def _reconnect(self) -> None:
-        """Until it is open again or closed for good."""
+        """Reopen the source, or return when it is closed for good."""
         ended, self._finished = self._source, _sum(self._finished, self._source.health)
         ended.close()
         give_back()
@@ -123,7 +123,7 @@ class WatchedSource:
 
 
 class _Attempt:
-    """One opening in a thread of its own, so that nobody has to wait for it to give up."""
+    """Opens a source in its own thread, so that the caller need not wait for a timeout."""
 
     def __init__(self, open_it: Callable[[], LiveSource]) -> None:
         self._open_it = open_it

@@ -1,4 +1,4 @@
-"""At which pace the frames of one camera come, and whether the next one is overdue."""
+"""The frame period of one camera, and whether its next frame is overdue."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ _WIDEST = 4  # times the period; a longer silence was a fault and does not becom
 _OVERDUE = 1.5  # times the expected spacing
 
 
-class Rhythm:
-    """Of one camera. Times of capture and arrival in nanoseconds, each on its own clock.
+class FrameRate:
+    """Frame rate and latency of one camera. Times of capture and arrival in nanoseconds, each on its own clock.
 
     period: median interval of the last 65 capture times; the shortest one before 5 were seen, None before any.
     latency: median from capture to arrival. quickest: the least of the last few.

@@ -1,4 +1,4 @@
-"""How much moves where and when, in terms that an infrared and a visible camera share.
+"""Motion signatures: how much moves where and when, comparable between infrared and visible.
 
 Contrast may be opposite in the two cameras and levels differ, but edges of moving things pass the same place at the
 same time in both. A frame's signature is the change of local edge strength since the frame before, per cell of a grid.
@@ -41,7 +41,7 @@ class MotionSignature:
         self._activity: list[Series] = []
 
     def __len__(self) -> int:
-        """How many differences of frames are held."""
+        """Number of frame differences held."""
         return len(self._times)
 
     @property

@@ -1,4 +1,4 @@
-"""The time offset and the clock drift between two streams, measured from what moves in both.
+"""The time offset and the clock drift between two streams, measured from motion seen in both.
 
     estimate = measure_offset(visible_frames, infrared_frames, Registrar(rig))
     if estimate.ok: Synchronizer(offset_ns=round(estimate.offset_ms * 1e6))
@@ -36,7 +36,7 @@ _DRIFT_MISFIT_MS = 20.0
 
 @dataclass(frozen=True, slots=True)
 class _Limits:
-    """What a correlation peak must fulfil to be believed; found on unrelated, static and periodic scenes."""
+    """Thresholds for accepting a correlation peak, set on unrelated, static and periodic scenes."""
 
     peak: float
     runner_up: float
@@ -44,7 +44,7 @@ class _Limits:
     error_ms: float
     edge_s: float
     bias_ms: float
-    """What all stretches share, so their scatter does not show it: exposure, parallax, a wrong view."""
+    """Error common to all stretches, which their scatter does not show: exposure, parallax, a wrong view."""
 
 
 _REGISTERED = _Limits(peak=0.12, runner_up=0.7, prominence=4.5, error_ms=20, edge_s=0.1, bias_ms=5)
@@ -83,7 +83,7 @@ class DriftEstimate:
 
 
 class FrameSource(Protocol):
-    """What is measured: frames in order, closed afterwards. Every Source is one."""
+    """A readable recording: frames in order, closed afterwards. Every Source is one."""
 
     def __iter__(self) -> Iterator[Frame]: ...
 
@@ -227,7 +227,7 @@ def _judged(curve: LagCurve, limits: _Limits, search_s: float, span: float) -> O
     prominence = curve.peak / max(float(np.sqrt(np.mean(far**2))), 1e-9) if far.size else 0.0
     error_ms = curve.error_s * 1000
     if curve.peak < limits.peak:
-        return _refused("what moves in the two streams has nothing in common, or nothing moves")
+        return _refused("the streams show no common motion, or nothing moves")
     if abs(curve.peak_s) > search_s - limits.edge_s:
         return _refused(f"the best match lies at the edge of the search, +-{search_s:g} s")
     if runner_up > limits.runner_up:

@@ -1,4 +1,4 @@
-"""Whether the frames of two live cameras find each other."""
+"""Checks whether most frames of two live cameras can be paired."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _IN_A_ROW = 2  # a short loss of one camera is none of the clocks
 
 
 class PairingWatch:
-    """Says a doubt when most visible frames of two stretches of 2 s found no infrared one, though infrared came.
+    """Reports a doubt when most visible frames of two stretches of 2 s found no infrared one, though infrared came.
 
-    Times are arrivals, on CLOCK_MONOTONIC. Said once: whoever reads it knows where to look.
+    Times are arrivals, on CLOCK_MONOTONIC. Reported once.
     """
 
     def __init__(self, doubts: Doubts) -> None:

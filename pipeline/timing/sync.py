@@ -1,7 +1,7 @@
 """Pairs the frames of two cameras by capture time. The visible camera leads: each of its frames comes out once.
 Where a live visible camera is lost, infrared leads until it is back.
 
-No threads and no clock of its own: whoever reads the cameras pushes frames in and takes the finished pairs out.
+It has no threads and no clock of its own: the caller pushes frames in and takes the finished pairs out.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from ..core.doubts import Doubts
 from ..core.frames import Camera, Frame, FramePair
 from ..errors import InputError
-from .frame_rate import Rhythm
+from .frame_rate import FrameRate
 from .pair_rate import PairingWatch
 
 Wants = Literal["visible", "infrared", "either"]
@@ -31,7 +31,7 @@ _TOLERANCE_PER_PERIOD = 0.55  # half a period is the largest skew of steady came
 
 @dataclass(frozen=True, slots=True)
 class SyncStats:
-    """What became of every frame so far.
+    """Counts of frames by outcome so far.
 
     visible = paired + visible_alone + visible_pending + visible_late. infrared = paired - infrared_reused +
     infrared_alone + infrared_unused + infrared_pending, the pending ones being held, neither used nor given up.
@@ -74,17 +74,17 @@ class Synchronizer:
     drift_ppm: the infrared clock's further lag since its first frame, in parts per million, added likewise.
     tolerance_ns: largest |skew|; None: 0.55 of the slower camera's period, each period the median of the last 65
         intervals (the shortest one before 5 were seen, 1/9 s before any).
-    live: frames cannot be waited for. A visible frame goes out as soon as the last infrared frame is nearer than the
-        next one is expected to be, or when `expire` finds it has waited since its arrival for a period of the
-        slower camera, and as long as infrared takes longer to arrive than visible, up to a second; from then
-        on, until infrared comes again, frames go out at once. Once the next visible frame is overdue by half a period
-        (see Rhythm), the newest infrared frame goes out alone, as `FramePair.led_by` says, and so does every later
-        one until visible frames come again; those of a time that infrared has shown are dropped as late. Where no
-        visible frame has come at all, that begins a second after the first infrared one.
-    doubts: live: told within seconds when most frames do not pair.
-    unused: infrared images that will not come, since pairing by name or time left them out.
+    live: waiting is limited. A visible frame goes out as soon as the last infrared frame is nearer than the next one
+        is expected to be, or when `expire` finds that it has waited since its arrival for a period of the slower
+        camera plus the extra latency of infrared (at most a second); from then on, until infrared comes again, frames
+        go out at once. Once the next visible frame is overdue by half a period (see `FrameRate`), the newest infrared
+        frame goes out alone (`FramePair.led_by`), and so does every later one until visible frames come again; visible
+        frames older than these are dropped as late. If no visible frame has come at all, this begins a second after
+        the first infrared one.
+    doubts: live: gets a line within seconds when most frames do not pair.
+    unused: number of infrared images that pairing by name or time excluded.
 
-    Otherwise (files) pairing is exact and loses nothing, whatever the rates, provided that the camera named by `wants`
+    Otherwise (files) pairing is exact and lossless at any rates, provided that the camera named by `wants`
     is read next; then no more than a few frames are held. An infrared frame may serve several visible frames. Of two
     equally near, the earlier one. Times of each camera must increase.
     """
@@ -104,7 +104,7 @@ class Synchronizer:
         self._tolerance_ns, self._live = tolerance_ns, live
         self._waiting: deque[Frame] = deque()
         self._held: deque[_Held] = deque()
-        self._rates: dict[Camera, Rhythm] = {"visible": Rhythm(), "infrared": Rhythm()}
+        self._rates: dict[Camera, FrameRate] = {"visible": FrameRate(), "infrared": FrameRate()}
         self._clocks: dict[str, str] = {}
         self._origin_ns: int | None = None
         self._visible_ended = self._infrared_ended = self._stalled = False
@@ -181,7 +181,7 @@ class Synchronizer:
         return pairs + self.expire(frame.arrival_ns) if self._live and frame.arrival_ns else pairs
 
     def lag_ns(self, time_ns: int) -> int:
-        """What makes an infrared time one of the visible clock when it is added."""
+        """Nanoseconds to add to an infrared time to get visible time."""
         origin_ns = time_ns if self._origin_ns is None else self._origin_ns
         return self._offset_ns + round(self._drift * (time_ns - origin_ns))
 
@@ -334,7 +334,7 @@ class Synchronizer:
         self._unused += not self._held.popleft().used
 
     def _skew_percentile(self, q: float) -> float:
-        """In ms, the middle of the histogram's bin."""
+        """Percentile in ms: the middle of the histogram's bin."""
         if not self._paired:
             return 0.0
         middle = (int(np.searchsorted(np.cumsum(self._skews), q * self._paired)) + 0.5) / 10

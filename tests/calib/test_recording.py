@@ -1,4 +1,4 @@
-"""Rigs out of ROS recordings, written by rosbags: camera_info of both cameras, and how they stand."""
+"""Rigs out of ROS recordings, written by rosbags: camera_info of both cameras, and their relative pose."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_lenses_by_camera_info_and_the_pose_by_tf_static(way: str, tmp_path: Pat
 @pytest.mark.parametrize(
     ("names", "moved", "says"),
     [
-        (("/rgb", "/thermal"), False, "not how they stand"),
+        (("/rgb", "/thermal"), False, "not their relative pose"),
         (("/rgb", None), True, "which two of its camera_info topics .* it has /rgb/camera_info"),
     ],
 )

@@ -22,7 +22,7 @@ def test_infrared_that_stands_in_a_recording_is_left_out_and_counted(clock, tmp_
         monkeypatch=monkeypatch, capfd=capfd,
     )  # fmt: skip
     assert said.code == 0, said
-    assert "ir.mkv: the infrared picture stands still at 4." in said.said
+    assert "ir.mkv: the infrared picture is frozen from 4." in said.said
     cameras = check_account(json.loads(report.read_text()))
     frozen = cameras["infrared"]["frozen"]
     assert len(STANDS) - 15 <= frozen <= len(STANDS)
@@ -39,7 +39,7 @@ def test_a_scene_that_stands_in_both_recordings_is_fused(tmp_path, monkeypatch, 
         "--ir", infrared, "--vis", visible, "--report", report, "--offset-ms", 0, "--no-detect", *QUICK,
         monkeypatch=monkeypatch, capfd=capfd,
     )  # fmt: skip
-    assert said.code == 0 and "stands still" not in said.said, said
+    assert said.code == 0 and "is frozen" not in said.said, said
     assert check_account(json.loads(report.read_text()))["visible"]["paired"] == 200
 
 
@@ -51,7 +51,7 @@ def test_visible_that_stands_in_a_recording_is_kept_with_a_doubt(tmp_path, monke
         "--ir", infrared, "--vis", visible, "--out", out, "--report", report, "--offset-ms", 0, "--no-detect", *QUICK,
         monkeypatch=monkeypatch, capfd=capfd,
     )  # fmt: skip
-    assert said.code == 3 and "vis.mkv: the visible picture stands still at" in said.said, said
+    assert said.code == 3 and "vis.mkv: the visible picture is frozen from" in said.said, said
     told = json.loads(report.read_text())
     assert any("cut the recording there" in line for line in told["doubts"])
     assert len(json_lines(out.with_suffix(".jsonl"))) == told["frames"] == 200

@@ -50,7 +50,7 @@ def test_the_command_line_replaces_the_source_and_leaves_its_settings(tmp_path):
         ("{vis: {rate: 0}}", "sources.vis.rate"),
         ("{vis: {fps: 3}}", "unknown key 'sources.vis.fps'; known there: source, format"),
         ("{ir: {rotate: 45}}", "sources.ir.rotate"),
-        ("{vis: {preset: p2pro, kelvin: 0.01}}", "sources.vis: kelvin, preset: of infrared; give it under ir"),
+        ("{vis: {preset: p2pro, kelvin: 0.01}}", "sources.vis: kelvin, preset: for infrared only; give it under ir"),
     ],
 )
 def test_what_cannot_be_is_named(tmp_path, text, says):

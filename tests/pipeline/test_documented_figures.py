@@ -27,7 +27,7 @@ README = (Path(__file__).parents[2] / "pipeline" / "README.md").read_text(encodi
         ("`sources.give_up_s` ({:g} s", SourceConfig().give_up_s),
         ("buffered up to {:g} MiB", AHEAD / 2**20),
         ("gaps of up to {} frames", REMEMBERED),
-        ("seen in {} frames", {5: "five"}.get(PROVEN)),
+        ("found in {} frames", {5: "five"}.get(PROVEN)),
         ("`detector.coast_s` ({:g} s;", DetectorConfig().coast_s),
         ("`--ray-cores` ({})", Cluster("").cores),
         ("{} times at most", {3: "three"}.get(ATTEMPTS)),

@@ -138,7 +138,7 @@ def test_what_cannot_be_used_is_named(video: Path, tmp_path: Path, text: str, to
 def test_nothing_is_overwritten_but_a_file(video: Path, folder: Path, tmp_path: Path) -> None:
     (tmp_path / "set").mkdir()
     (tmp_path / "set" / "mine").write_text("")
-    with pytest.raises(InputError, match="is there already"):
+    with pytest.raises(InputError, match="already exists"):
         run(folder, "--to", "yolo", "-o", tmp_path / "set")
     with pytest.raises(InputError, match="is also the input"):
         run(folder, "--to", "coco", "-o", folder)

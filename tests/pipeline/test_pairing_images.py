@@ -85,10 +85,11 @@ def test_images_pair_by_what_their_names_share(
 def test_each_documented_marker_tells_the_camera() -> None:
     readme = (Path(__file__).parents[2] / "pipeline" / "README.md").read_text(encoding="utf-8")
     (line,) = (line for line in readme.splitlines() if "without the camera marker" in line)
-    heat, seen = (re.findall(r"`(\w+)`", part) for part in line.rstrip(";").split(";"))
+    heat, seen, together = (re.findall(r"`(\w+)`", part) for part in line.rstrip(";").split(";"))
     assert len(heat) == len(set(heat)) > 10 < len(seen) == len(set(seen))
-    assert (heat.pop(), seen.pop()) == ("left", "right")  # only together
-    pairs = [(marker, "vis") for marker in heat] + [("ir", marker) for marker in seen] + [("left", "right")]
+    assert together == ["left", "right"]
+    pairs = [(marker, "vis") for marker in heat] + [("ir", marker) for marker in seen]
+    pairs += [("left", "right"), ("right", "left")]
     for warm, light in pairs:
         for ir, vis in ((warm.lower(), light.lower()), (warm.upper(), light.upper())):
             found = pair([f"a_{k}_{vis}" for k in (1, 3)], [f"a_{k}_{ir}" for k in (1, 2, 3)])

@@ -285,7 +285,7 @@ def test_live_frames_wait_for_nobody(tmp_path: Path) -> None:
 
 def test_a_file_that_is_there_stays(tmp_path: Path) -> None:
     (tmp_path / "drive.mcap").write_bytes(b"another drive")
-    with pytest.raises(InputError, match=r"drive\.mcap: is there already and is kept; give another name"):
+    with pytest.raises(InputError, match=r"drive\.mcap: already exists and is kept; give another name"):
         sink(tmp_path / "drive.mcap")
     assert (tmp_path / "drive.mcap").read_bytes() == b"another drive"
     with pytest.raises(InputError, match=r"cannot be made: No such file or directory"):

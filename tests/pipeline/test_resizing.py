@@ -31,7 +31,7 @@ def test_frames_of_a_new_size_are_scaled_until_the_engine_for_it_is_there():
     assert sizes.scaled(pair((128, 96), None), registrar).infrared is None
     time.sleep(0.5)
     assert sizes.ready(new, shape) and wanted == [shape] and sizes.known == ((128, 96), (32, 24))
-    assert len(said) == 1 and "built for 128x96 with infrared of 32x24 in mid-run" in said[0]
+    assert len(said) == 1 and "is being built for 128x96 with infrared of 32x24" in said[0]
 
 
 def test_a_size_that_cannot_be_built_for_goes_on_scaled():

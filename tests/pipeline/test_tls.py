@@ -60,7 +60,7 @@ def test_files_that_do_not_serve_are_told_in_one_line(pems, certificate, key, wo
 def test_tls_without_a_page_and_a_token_for_both_are_refused(pems):
     with pytest.raises(InputError, match="give --serve or --metrics too"):
         check_watching(MonitorConfig(tls=(pems / "one.pem", pems / "one.key")))
-    with pytest.raises(InputError, match="--watch-token: is that of --token"):
+    with pytest.raises(InputError, match="--watch-token: equals --token"):
         check_watching(MonitorConfig(serve=":0", token=TOKEN, watch_token=TOKEN))
     with pytest.raises(InputError, match=r"--watch-token.*too short"):
         check_watching(MonitorConfig(serve=":0", token=TOKEN, watch_token="short"))

@@ -23,7 +23,7 @@ async function ask(path, content) {
   return answer;
 }
 
-// What goes wrong is told; a server that is gone most of all.
+// Show errors, above all a lost server.
 const told = (action) => async (...given) => {
   try {
     await action(...given);

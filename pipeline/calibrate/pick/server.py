@@ -50,8 +50,8 @@ class PickPage:
 
         Args:
             address: to listen on.
-            token: that everybody is asked for; None only on loopback.
-            watch_token: of those who may see and pick nothing.
+            token: required of every client; None only on loopback.
+            watch_token: read-only access.
             pairs: RGB and infrared, uint8, one at least, all of the same sizes.
             points: to begin with, of the first pair.
             save: writes the rig; may raise RigError.

@@ -9,7 +9,7 @@ export function draw(canvas, image) {
   canvas.getContext("2d").drawImage(image, 0, 0);
 }
 
-// Where a camera gives no picture: its half of a comparison is not to be taken for darkness.
+// Drawn where a camera gives no picture, so that it is not mistaken for darkness.
 export function blank(canvas, view) {
   const context = canvas.getContext("2d");
   context.clearRect(0, 0, canvas.width, canvas.height);

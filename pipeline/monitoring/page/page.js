@@ -13,7 +13,7 @@ const RETRY_MS = [500, 1000, 2000, 5000];
 const decoder = new TextDecoder();
 const link = { socket: null, ended: false, last: 0, period: 0, troubles: [], age: null, shownFor: 0 };
 let failures = 0;
-let shown = 0; // for tests and the curious: frames drawn since the page was opened
+let shown = 0; // for tests and debugging: frames drawn since the page was opened
 
 function connect() {
   const scheme = location.protocol === "https:" ? "wss:" : "ws:";

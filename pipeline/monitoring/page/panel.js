@@ -1,4 +1,4 @@
-// What the run tells of itself, beside the picture, and its switches.
+// The run's figures beside the picture, and its switches.
 import { element, find, rows } from "./draw.js";
 
 const PLOTTED = 300;

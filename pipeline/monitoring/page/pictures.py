@@ -1,4 +1,4 @@
-"""What a browser is sent of one result: JPEGs of the views it asked for, and the figures."""
+"""Messages to a browser: JPEGs of the requested views of one result, and its figures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the run's recorder wrote, to be looked at in a browser."""
+"""Playback of the run's recordings in a browser."""
 
 from __future__ import annotations
 

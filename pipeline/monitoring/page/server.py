@@ -43,7 +43,7 @@ IN_FLIGHT = 2  # frames on the way to a browser: one shown, one coming
 class PageServer:
     """Serves the page until it is closed. Raises InputError where it cannot listen.
 
-    token: asked for from everybody; None only on loopback. watch_token: lets in, too, but changes nothing. complain:
+    token: required of every client; None only on loopback. watch_token: read-only access. complain:
     told of errors. Nothing is encoded while nobody watches.
     """
 
@@ -76,7 +76,7 @@ class PageServer:
         view.on_result = self._woken
 
     def close(self) -> None:
-        """Tell the browsers the final figures and that the run is over, and end."""
+        """Send the final figures and the end of the run to the browsers, and close."""
         self._view.on_result = None
         self._site.close()
         self._encoder.shutdown()
@@ -211,7 +211,7 @@ class _Watcher:
         return True
 
     async def wait(self, now: float) -> None:
-        """Until a result or a request comes, or something is due."""
+        """Wait until a result or a request comes, or something is due."""
         due = self.state_due
         if self.owed and self.frame_due > now:
             due = min(due, self.frame_due)

@@ -1,8 +1,8 @@
-// One light that tells whether all is well, by what the run says and by what arrives here.
+// The status light, from the run's state and from the frames that arrive here.
 import { element, find } from "./draw.js";
 
 const STALE_MS = 500; // and no less than two of the stream's own periods
-const SILENT_MS = 3000; // without any news a connection is not believed
+const SILENT_MS = 3000; // without messages for so long the connection counts as lost
 const OLD_MS = 1000;
 const WORDS = { good: "all well", warn: "attention", bad: "trouble", ended: "ended" };
 

@@ -24,7 +24,7 @@ function awaited() {
   second.hidden = !second.dataset.view;
 }
 
-// A canvas has its picture now, or the word that there is none.
+// Marks a canvas as having its picture, or having none.
 export function drawn(canvas, view, there) {
   canvas.dataset.view = view.split(":")[0];
   canvas.dataset.missing = there ? "" : "missing";

@@ -168,7 +168,7 @@ def _compiled(larger: bool) -> SimpleNamespace:
     groups = _groups(larger)
     with ThreadPoolExecutor(len(groups)) as pool:
         apart = list(pool.map(_made_apart, groups))
-    loops = {}
+    loops: dict[str, Loop] = {}
     for group, files in zip(groups, apart, strict=True):
         files = kept_anew(group) if files is None else files
         loops |= {name: Loop(files[name + SUFFIX], name, each) for name, each in _arguments(group).items()}

@@ -95,15 +95,15 @@ class Prior(NamedTuple):
     """Infrared and where it is valid, (N, 2, h, w)."""
 
 
-class Found(NamedTuple):
-    """What is learned: corrections of the prior."""
+class Corrections(NamedTuple):
+    """Output of the learned layers: corrections of the prior, before their activations."""
 
-    corrections: Tensor
-    """Of transmission's scale and shift, of light, of infrared's weight and of noise, (N, 5, ⌈h/2⌉, ⌈w/2⌉)."""
+    maps: Tensor
+    """Of transmission's scale and shift, of illumination, of infrared's weight and of noise, (N, 5, ⌈h/2⌉, ⌈w/2⌉)."""
     air_field: Tensor
-    """Of airlight over the frame, (N, 1, ⌈h/8⌉, ⌈w/8⌉)."""
-    whole: Tensor
-    """Of airlight's level and tints, and of transmission, for the frame as a whole, (N, 5, 1, 1)."""
+    """Of the airlight over the frame, (N, 1, ⌈h/8⌉, ⌈w/8⌉)."""
+    frame: Tensor
+    """Global ones: of the airlight's level and two tints, of transmission's scale and shift, (N, 5, 1, 1)."""
 
 
 class Core(nn.Module):
@@ -137,7 +137,7 @@ class Core(nn.Module):
         """colour: (N, 3, h, w). thermal, valid: (N, 1, h, w). All in [0, 1]. memory: of the frames before."""
         memory = memory or Memory()
         prior = self.prior(colour, thermal, valid, memory)
-        return self._maps(colour, prior, self.found(prior.seen, prior.infrared, prior.air, memory), memory)
+        return self._maps(colour, prior, self.correct(prior.seen, prior.infrared, prior.air, memory), memory)
 
     def prior(self, colour: Tensor, thermal: Tensor, valid: Tensor, memory: Memory) -> Prior:
         """The dark-channel prior, from which learning starts; arguments as for `forward`."""
@@ -162,8 +162,8 @@ class Core(nn.Module):
         seen = torch.cat([colour, restored, dark, t, level + 0 * dark, valid], dim=1)
         return Prior(gray, a, b, air, seen, torch.cat([thermal * valid, valid], dim=1))
 
-    def found(self, seen: Tensor, infrared: Tensor, air: Tensor, memory: Memory) -> Found:
-        """What is learned, from what `prior` gives."""
+    def correct(self, seen: Tensor, infrared: Tensor, air: Tensor, memory: Memory) -> Corrections:
+        """The learned layers. seen, infrared, air: see `Prior`. memory: of the frames before."""
         colour, _, t, _ = torch.split(seen, [3, 4, 1, 2], dim=1)
         visible = self.visible(seen)
         # IASSF eq. 5: where haze is dense, features that know the infrared; elsewhere the visible ones
@@ -193,24 +193,25 @@ class Core(nn.Module):
         fine = fine + _twice(self.up0(middle), fine)
         fine = self.last(fine + self.join0(fine))
         whole = STEP * self.whole(context.flatten(1))[:, :, None, None]
-        return Found(STEP * self.maps(fine), self.air_field(coarse), whole)
+        return Corrections(STEP * self.maps(fine), self.air_field(coarse), whole)
 
-    def _maps(self, colour: Tensor, prior: Prior, found: Found, memory: Memory) -> Maps:
+    def _maps(self, colour: Tensor, prior: Prior, corrections: Corrections, memory: Memory) -> Maps:
+        """Apply the corrections to the prior."""
         gray, guide = prior.gray, self.profile.guide
         # airlight: a global colour, nearly gray, times a smooth field
-        brighter, warmer, greener, all_scale, all_shift = found.whole.chunk(5, dim=1)
+        brighter, warmer, greener, all_scale, all_shift = corrections.frame.chunk(5, dim=1)
         shift = torch.cat([brighter + TINTS * warmer, brighter + TINTS * greener, brighter - TINTS * warmer], dim=1)
-        field = 1 + self.profile.field * torch.tanh(physics.enlarge(found.air_field, 8, gray))
+        field = 1 + self.profile.field * torch.tanh(physics.enlarge(corrections.air_field, 8, gray))
         whole_air = prior.air + self.profile.air * torch.tanh(shift)
 
         # transmission: the prior's, scaled and shifted, as a whole and at every point
-        scale, shift, more_light, hot, more_noise = physics.enlarge(found.corrections, 2, gray).chunk(5, dim=1)
+        scale, shift, more_light, hot, more_noise = physics.enlarge(corrections.maps, 2, gray).chunk(5, dim=1)
         scale = 2 * torch.sigmoid(scale + all_scale)
         a, b = scale * prior.a, scale * prior.b + shift + all_shift
         t = clamp(a * gray + b, T_LEAST, 1)
         if self.profile.bounded:  # beyond white no loss of a clear frame would hold it, and tanh does not let it back
             whole_air = clamp(whole_air, 0, 1)
-            whole_air = whole_air * _possible(gray, luma(whole_air * field) * (1 - t))
+            whole_air = whole_air * _airlight_bound(gray, luma(whole_air * field) * (1 - t))
         whole_air = memory.steady(whole_air)
         air = whole_air * field
 
@@ -222,11 +223,11 @@ class Core(nn.Module):
         return Maps(t, a, b, air, field, light.clamp(0, 1), torch.sigmoid(hot + 3), noise, whole_air)
 
 
-def _possible(gray: Tensor, veil: Tensor) -> Tensor:
-    """What airlight must be multiplied by so that no more light is scattered than there is: s A (1 - t) <= Y.
+def _airlight_bound(gray: Tensor, veil: Tensor) -> Tensor:
+    """Factor s for the airlight such that haze scatters no more light than the frame shows: s A (1 - t) <= Y.
 
-    Over tiles of DARK_TILE; the mean over the DARK_PART of them that leave the least. gray: Y, (N, 1, h, w). veil: luma
-    of A (1 - t), likewise. Returns s <= 1, (N, 1, 1, 1).
+    Y / (A (1 - t)) is computed on tiles of DARK_TILE, clamped to 1, and averaged over the DARK_PART of AIRLIGHT_GRID
+    with the lowest values. gray: Y, (N, 1, h, w). veil: luma of A (1 - t), (N, 1, h, w). Returns s, (N, 1, 1, 1).
     """
     share = physics.reduce(gray, DARK_TILE) / physics.reduce(veil, DARK_TILE).clamp(min=1e-3)
     return -physics.brightest(-share.clamp(max=1), DARK_PART)

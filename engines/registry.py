@@ -16,7 +16,7 @@ from .fallback import Chosen
 from .host.devices import gpus
 from .host.plugins import plugin, plugins
 from .networks import checkpoints
-from .prompts.conditioning import Asked, Spoken
+from .prompts.conditioning import Spoken, StrengthSource
 
 if TYPE_CHECKING:
     from .backends.cuda import Compiler, CudaPrecision
@@ -167,7 +167,7 @@ def _of_plugin(name: str, argument: str) -> FusionEngine:
     return cast("FusionEngine", make(argument))
 
 
-def _make(name: str, backend: str, precision: str, strengths: Asked, unlifted: bool) -> FusionEngine:
+def _make(name: str, backend: str, precision: str, strengths: StrengthSource, unlifted: bool) -> FusionEngine:
     unlifted = unlifted and name in UNLIFTED
     make = partial(network, name, unlifted)
     if backend == "torch":

@@ -18,7 +18,7 @@ from ..build import store
 from ..build.parity import Parity, compare
 from ..build.process import build_apart
 from ..networks.smoothing import State, Steady
-from ..prompts.conditioning import OWN_CHOICE, Asked
+from ..prompts.conditioning import OWN_CHOICE, StrengthSource
 from ..warp import Held, Shape, Size, Warp
 from . import bf16, int8, kernels
 from .inputs import check_pair, check_shape
@@ -86,7 +86,7 @@ class OpenVinoEngine:
         network_name: str,
         make: Callable[[], Network],
         precision: Precision = "f32",
-        asked: Asked = OWN_CHOICE,
+        strengths: StrengthSource = OWN_CHOICE,
         key: Mapping[str, str] | None = None,
         apart: bool = False,
         unlifted: bool = False,
@@ -98,7 +98,7 @@ class OpenVinoEngine:
             make: Returns the module, as in `networks`. Not called if everything is in the store; torch is then not
                 imported.
             precision: Of the computation.
-            asked: Strengths for each frame.
+            strengths: Of dehazing, lift and the other tasks, for each frame.
             key: Identifies code and weights of the network in the store; None: nothing is stored.
             apart: Build in another process, see `build.process`. That process creates the engine by its name, so `make`
                 must be the registry's.
@@ -111,7 +111,7 @@ class OpenVinoEngine:
         self._narrow = precision != "f32" and network_name in bf16.LAYERS
         hint = "bf16" if precision == "bf16" and not self._narrow else "f32"
         self._settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY"}
-        self._asked = asked
+        self._strengths = strengths
         self._steady = Steady()
         self._ready: Recent[Shape, _Whole | Split] = Recent()
         self._unsplit = kernels.missing() if network_name in SPLIT else ""
@@ -141,7 +141,7 @@ class OpenVinoEngine:
     def notes(self) -> list[str]:
         """See `FusionEngine.notes`."""
         slower = f"{self._name}: {self._unsplit}; fusion is slower" if self._unsplit else None
-        return [note for note in (self._asked.note, slower, self._unkept) if note]
+        return [note for note in (self._strengths.note, slower, self._unkept) if note]
 
     def prepare(self, width: int, height: int, infrared: Size | None = None, reduce: int = 1) -> None:
         """See `FusionEngine.prepare`."""
@@ -151,7 +151,7 @@ class OpenVinoEngine:
         """See `FusionEngine.fuse`. The first frame of a size also builds for it."""
         warp = check_pair(self._name, visible, infrared, warp)
         ready = self._ready.of(warp.shape, self._readied)
-        controls = np.append(self._asked(visible, infrared, elapsed_s), self._steady.prior(visible, elapsed_s))
+        controls = np.append(self._strengths(visible, infrared, elapsed_s), self._steady.prior(visible, elapsed_s))
         outputs = ready.run(visible, infrared, warp, controls)
         self._steady.keep(outputs["state"])
         return Fused.of(outputs)

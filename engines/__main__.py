@@ -13,18 +13,18 @@ if TYPE_CHECKING:
 
 
 def main(what: str, name: str, *numbers: str) -> None:
-    """What the other process does.
+    """Build into the store and exit.
 
-    what: `loops`, and name a group of `kernels`; `fusion`, and name the engine's,
-    NAME:BACKEND:PRECISION, numbers whether it is to give the frame without lift, 0 or 1, then those of a `Shape`; or
-    `detector`, and name its weights, numbers its precision, and width and height of the frames.
+    what: `loops`, `fusion` or `detector`. name, numbers, in the same order: a group of `backends.kernels`; an engine,
+    NAME:BACKEND:PRECISION, then 0 or 1 for the frame without lift, then the numbers of a `Shape`; the detector's
+    weights, then its precision and the width and height of the frames.
     """
     if what == "loops":
         from .backends import kernels
 
         kernels.kept_anew(name)
         return
-    import torch  # noqa: F401  from here on engines are built where they are asked for
+    import torch  # noqa: F401  with torch loaded, engines are built in this process, see `build_apart`
 
     if what == "fusion":
         from .registry import create_engine

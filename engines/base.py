@@ -1,4 +1,4 @@
-"""What every fusion engine is: both cameras' frames in, fused frame and the two physical maps out."""
+"""The interface of all fusion engines: frames of both cameras in; fused frame and two physical maps out."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from .warp import Pixels as Pixels
 from .warp import Warp
 
 Outputs = Mapping[str, npt.NDArray[Any]]
-"""What a graph gives for one pair, by the names of `graph.ImagePath.outputs`: images (H, W, 3) and maps (H, W) uint8,
-state (STATE,) float32. Owned by whoever receives them."""
+"""Arrays that a graph computes for one pair, by the names of `graph.ImagePath.outputs`: images (H, W, 3) and maps
+(h, w), uint8; state (STATE,), float32. The caller owns them."""
 Strength = float | Literal["auto"]
-"""0 to 1, or `auto`: chosen by the engine from its own haze density or illumination map."""
+"""0 to 1, or `auto`: the engine chooses it for each frame from its haze density or illumination."""
 
 
 class EngineError(Exception):
-    """An engine cannot be built or used. One line: which engine, what is wrong, what to do."""
+    """An engine cannot be built or used. The message is one line: the engine, the cause, the remedy."""
 
 
 class EngineRefused(EngineError):
-    """A built engine does not compute what its network does. The message has the figures."""
+    """A compiled engine failed the parity gate: its outputs differ from the network's. The message has the figures."""
 
 
 class BuildStopped(EngineError):
-    """The build of an engine was given up because a stop was asked for. No fault, and no reason for another engine."""
+    """A build was cancelled because the run is to stop. Not a fault: no other engine is tried."""
 
     def __init__(self) -> None:
         super().__init__("stopped while an engine was built")
@@ -35,14 +35,16 @@ class BuildStopped(EngineError):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fused:
-    """What an engine returns for one pair. All arrays uint8 and owned by the caller.
+    """Result of an engine for one pair. All arrays are uint8 and owned by the caller.
 
-    image: (H, W, 3) RGB, the fused frame.
-    restored: (H, W, 3) RGB, the visible frame without haze and darkness.
-    haze_density: (h, w), H = 1 - t times 255, t the transmission; may be smaller than the frame.
-    illumination: (h, w), Retinex illumination L of the visible frame times 255; may be smaller than the frame.
-    infrared: (H, W), infrared on the visible grid, whatever its coverage.
-    unlifted: (H, W, 3) RGB, the fused frame with its darkness left; of an engine that was asked for it, and can.
+    Attributes:
+        image: (H, W, 3) RGB, the fused frame.
+        restored: (H, W, 3) RGB, the visible frame, dehazed and lifted.
+        haze_density: (h, w), 255 (1 - t), t the transmission; may be smaller than the frame.
+        illumination: (h, w), 255 L, L the Retinex illumination of the visible frame; may be smaller than the frame.
+        infrared: (H, W), infrared warped onto the visible grid, also where its coverage is 0.
+        unlifted: (H, W, 3) RGB, the fused frame without lift; None unless the engine was created with `unlifted` and
+            its network can compute it.
     """
 
     image: Pixels
@@ -54,7 +56,7 @@ class Fused:
 
     @staticmethod
     def of(outputs: Outputs) -> Fused:
-        """From what a graph gives."""
+        """From the outputs of a graph."""
         return Fused(
             image=outputs["fused"],
             restored=outputs["restored"],
@@ -66,7 +68,7 @@ class Fused:
 
     @property
     def to_detect(self) -> Pixels:
-        """The frame for a detector. Lifting darkness is for people's eyes: it lifts noise, too, and takes contrast."""
+        """The frame for a detector: `unlifted` if there is one, since the lift amplifies noise and reduces contrast."""
         return self.image if self.unlifted is None else self.unlifted
 
     @property
@@ -90,25 +92,38 @@ class FusionEngine(Protocol):
 
     @property
     def notes(self) -> list[str]:
-        """What a person should know of how this engine came about: refused backends. One line each."""
+        """Messages for the user about this engine, such as backends that were refused. One line each."""
         ...
 
     def prepare(self, width: int, height: int, infrared: tuple[int, int] | None = None, reduce: int = 1) -> None:
-        """Build for these sizes now, not with the first frame: seconds the first time, less from the store.
+        """Build for these frame sizes now instead of with the first frame: takes seconds, less from the store.
 
-        width, height: of the visible frame. infrared: (width, height) of the infrared frame, None for the same. reduce:
-        of the warp; `prepare(*warp.shape)` builds for one. Raises EngineError; EngineRefused where the built engine
-        fails the parity gate.
+        `prepare(*warp.shape)` builds for a warp.
+
+        Args:
+            width: Of the visible frame, in pixels.
+            height: Of the visible frame, in pixels.
+            infrared: (width, height) of the infrared frame; None: that of the visible frame.
+            reduce: Side of the tiles of the infrared frame that are averaged before it is sampled, see `Warp`.
+
+        Raises:
+            EngineError: The sizes are not supported, or the engine cannot be built.
+            EngineRefused: The compiled engine failed the parity gate.
         """
         ...
 
     def fuse(self, visible: Pixels, infrared: Pixels, warp: Warp | Pixels, elapsed_s: float | None = None) -> Fused:
-        """Fuse one pair of any size from 160x120 up, odd sizes too.
+        """Fuse one pair, of any size from 160x120 up, also odd sizes.
 
-        visible: (H, W, 3) uint8 RGB. infrared: (h, w) uint8, as the camera gives it. warp: how it lies on the visible
-        frame; of infrared that is registered already, (H, W), just its coverage, (H, W) uint8, 255 where infrared is
-        valid, 0 where the result must be the visible frame alone. elapsed_s: seconds since the frame of the call
-        before, if both are of one video: the airlight is then steadied over time (see `steady`); None for a picture on
-        its own. Raises EngineError on other shapes or dtypes.
+        Args:
+            visible: (H, W, 3) uint8 RGB.
+            infrared: (h, w) uint8, as the camera delivers it.
+            warp: Maps infrared onto the visible frame. For infrared that is already registered, (H, W): its coverage,
+                (H, W) uint8, 255 where infrared is valid, 0 where the result must be the visible frame alone.
+            elapsed_s: Seconds since the previous call's frame of the same video: airlight, strengths and other global
+                quantities are then smoothed over time (see `networks.smoothing`). None for a single picture.
+
+        Raises:
+            EngineError: An array has another shape or dtype.
         """
         ...

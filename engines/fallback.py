@@ -1,4 +1,4 @@
-"""The best backend that passes: engines in order of preference, each used only if it is what its network computes."""
+"""Fallback between backends: the first engine of a list that can be built and passes the parity gate."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from .warp import Size, Warp
 
 
 class Chosen:
-    """The first of several engines that is not refused. One that is refused, at any frame size, or that breaks in the
-    middle of a run (a GPU that is lost, say), is left for good; the frame it failed on goes to the next.
+    """The first of several engines that works. An engine that is refused at any frame size, or that fails during a run
+    (a lost GPU, for example), is dropped for good; the next one fuses the frame it failed on.
 
-    An engine works in buffers of its own, on one frame at a time: threads that share one wait for each other. What it
-    steadies over time is of one video, so each video needs an engine of its own.
+    Thread-safe: threads that share an engine wait for each other. Each video needs its own engine, since global
+    quantities are smoothed from frame to frame.
     """
 
     def __init__(self, makers: Sequence[Callable[[], FusionEngine]], notes: Sequence[str] = ()) -> None:
-        """makers: give the engines, best first, when they are needed; at least one. notes: said first."""
+        """makers: create the engines when needed, best first; at least one. notes: precede those of the engine."""
         self._rest = list(makers)
         self._engine = self._rest.pop(0)()
         self._notes = [*notes]
-        self._one_at_a_time = threading.Lock()
+        self._lock = threading.Lock()
 
     @property
     def name(self) -> str:
-        """Of the engine in use, NAME:BACKEND:PRECISION."""
+        """Name of the engine in use, NAME:BACKEND:PRECISION."""
         return self._engine.name
 
     @property
@@ -35,8 +35,8 @@ class Chosen:
         return [*self._notes, *self._engine.notes]
 
     def prepare(self, width: int, height: int, infrared: Size | None = None, reduce: int = 1) -> None:
-        """See `FusionEngine.prepare`. EngineRefused only when no engine is left."""
-        with self._one_at_a_time:
+        """See `FusionEngine.prepare`. Raises EngineRefused only if the last engine is refused."""
+        with self._lock:
             while True:
                 try:
                     return self._engine.prepare(width, height, infrared, reduce)
@@ -44,8 +44,8 @@ class Chosen:
                     self._next(refusal)
 
     def fuse(self, visible: Pixels, infrared: Pixels, warp: Warp | Pixels, elapsed_s: float | None = None) -> Fused:
-        """See `FusionEngine.fuse`. EngineError for bad frames, and when no engine is left."""
-        with self._one_at_a_time:
+        """See `FusionEngine.fuse`. Raises EngineError for invalid frames, and if the last engine fails."""
+        with self._lock:
             while True:
                 try:
                     return self._engine.fuse(visible, infrared, warp, elapsed_s)
@@ -53,13 +53,14 @@ class Chosen:
                     self._next(failure)
 
     def _next(self, failure: EngineRefused | RuntimeError) -> None:
+        """Switch to the next engine that can be created. Raises if there is none."""
         reason = str(failure)
         if not isinstance(failure, EngineRefused):
             reason = f"{self._engine.name}: broke down: {' '.join(reason.split())[:300]}"
         while self._rest:
             try:
                 engine = self._rest.pop(0)()
-            except (EngineRefused, RuntimeError) as another:  # of the same GPU, say
+            except (EngineRefused, RuntimeError) as another:  # of the same lost GPU, for example
                 reason += f"; {' '.join(str(another).split())[:300]}"
                 continue
             self._engine = engine

@@ -1,8 +1,8 @@
 """The physics shared by all engines, as tensor operations: haze (dark-channel prior) and light (Retinex).
 
-Images are (N, C, H, W) floating point in [0, 1]. Everything is differentiable, exportable (no cumulative sums, no
-unfold, no shape that depends on values) and written for half precision: nothing subtracts two large numbers to get a
-small one unless the reference form is asked for by name, and every divisor is bounded away from zero.
+Images are (N, C, H, W) floating point in [0, 1]. Every function is differentiable, can be exported (no cumulative sums,
+no unfold, no data-dependent shapes) and works in half precision: no cancellation, except with moments `centred`, and
+every divisor is bounded away from zero.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 AIRLIGHT_GRID = (96, 128)
-"""Airlight is read from the maps brought to this fixed size, so that its rank statistic has a constant shape."""
+"""Height and width to which maps are resampled before the airlight is read, so that top-k has a constant shape."""
 BRIGHTEST = 1e-3
-"""Part of their places that gives it."""
+"""Fraction of these points that gives the airlight."""
 ALIKE = 1 / 512
-"""Half a level of eight bits: a place so much darker than the last of the brightest no longer counts."""
+"""Tolerance for ties: points that are darker than the last of the brightest by less than this, half an 8-bit level,
+count too, with a decreasing weight."""
 
 Moments = Literal["residual", "centred"]
 
@@ -27,13 +28,13 @@ def dark_channel(image: Tensor, window: int = 15) -> Tensor:
     """Dark channel: the minimum over channels, then over a window; dark(x) = min_{y in Ω(x)} min_c I_c(y).
 
     image: (N, C, H, W). window: side in pixels; an even one reaches one pixel less to the right and below.
-    Returns (N, 1, H, W), in the image's range. Outside the image counts as infinitely bright.
+    Returns (N, 1, H, W), in the image's range. Pixels outside the image are ignored.
     """
     return min_filter(image.amin(dim=1, keepdim=True), window)
 
 
 def min_filter(x: Tensor, window: int) -> Tensor:
-    """Minimum over a square window, rows then columns. (N, C, H, W) to (N, C, H, W)."""
+    """Minimum over a square window, as a row and a column filter. (N, C, H, W) to (N, C, H, W)."""
     half = window // 2
     y = F.max_pool2d(-x, (1, window), stride=1, padding=(0, half))
     y = F.max_pool2d(y, (window, 1), stride=1, padding=(half, 0))
@@ -41,18 +42,17 @@ def min_filter(x: Tensor, window: int) -> Tensor:
 
 
 def box(x: Tensor, window: int) -> Tensor:
-    """Mean over an odd square window, over the part of it inside the image. (N, C, H, W) to (N, C, H, W).
+    """Mean over an odd square window, over its part inside the image. (N, C, H, W) to (N, C, H, W).
 
-    As sums by products with two constant matrices: on a CPU up to four times as fast as pooling, whose backward pass
-    would take most of a training step. Zeros, ones and counts are whole numbers, which every precision knows; divided
-    after each product, so that no sum leaves half precision.
+    Computed as products with two band matrices of ones: on a CPU up to four times as fast as pooling, whose backward
+    pass would take most of a training step. Division follows each product, so that no sum overflows half precision.
     """
-    rows, columns = (_near(x.shape[axis], window, x) for axis in (2, 3))
+    rows, columns = (_band_matrix(x.shape[axis], window, x) for axis in (2, 3))
     return rows @ x / rows.sum(dim=1)[:, None] @ columns / columns.sum(dim=0)
 
 
-def _near(size: int, window: int, like: Tensor) -> Tensor:
-    """1 where two places of one axis lie in the same window, (size, size)."""
+def _band_matrix(size: int, window: int, like: Tensor) -> Tensor:
+    """1 where two pixels of an axis are at most window // 2 apart, else 0, (size, size)."""
     at = torch.arange(size, device=like.device)
     return ((at[:, None] - at[None, :]).abs() <= window // 2).to(like.dtype)
 
@@ -60,30 +60,30 @@ def _near(size: int, window: int, like: Tensor) -> Tensor:
 def reduce(x: Tensor, factor: int, whole: bool = False) -> Tensor:
     """Mean over factor x factor tiles; the last tiles may be partial. (N, C, H, W) to (N, C, ⌈H/f⌉, ⌈W/f⌉).
 
-    whole: H and W are multiples of the factor, which saves the look at the last tiles.
+    whole: H and W are multiples of the factor: no partial tiles, so padding is skipped.
     """
     height, width = x.shape[-2:]
     planes = x.reshape(-1, 1, height, width)
     if not whole:
         planes = F.pad(planes, (0, -width % factor, 0, -height % factor))
-    # rows, then columns, as means of a folded axis: on a CPU twice as fast as pooling
+    # mean over folded axes, rows, then columns: on a CPU twice as fast as pooling
     rows = planes.reshape(planes.shape[0], -1, factor, planes.shape[3]).mean(dim=2)
     y = rows.reshape(x.shape[0], x.shape[1], rows.shape[1], -1, factor).mean(dim=4)
     return y if whole else y / (_filled(height, y.shape[2], factor, x)[:, None] * _filled(width, y.shape[3], factor, x))
 
 
 def _filled(size: int, tiles: int, factor: int, like: Tensor) -> Tensor:
-    """How much of each tile of one axis lies inside, (tiles,), 1 but for the last."""
+    """Fraction of each tile of an axis that lies inside the image, (tiles,): 1 except for the last."""
     first = torch.arange(tiles, device=like.device, dtype=torch.float32) * factor
     return ((size - first) * (1 / factor)).clamp(max=1).to(like.dtype)
 
 
 def enlarge(x: Tensor, factor: int, like: Tensor, whole: bool = False) -> Tensor:
-    """Bilinear inverse of `reduce`, tile centres onto tile centres, at the height and width of `like`.
+    """Bilinear enlargement by `factor`, aligned to the tiles of `reduce`, cropped to the height and width of `like`.
 
-    Columns by a convolution that gives `factor` channels, rows by three weighted shifts: many times faster on a CPU
-    than the resize operators. x: (N, C, ⌈H/f⌉, ⌈W/f⌉). whole: H and W are multiples of the factor, so that nothing is
-    cut off, which is a copy. Returns (N, C, H, W).
+    Columns by a convolution with `factor` output channels, rows by three weighted shifts: on a CPU many times as fast
+    as the resize operators. x: (N, C, ⌈H/f⌉, ⌈W/f⌉). whole: H and W are multiples of the factor, which saves the crop
+    and its copy. Returns (N, C, H, W).
     """
     (count, channels, rows, _), (height, width) = x.shape, like.shape[-2:]
     offset = (torch.arange(factor, device=x.device, dtype=torch.float32) + 0.5) / factor - 0.5
@@ -99,39 +99,39 @@ def enlarge(x: Tensor, factor: int, like: Tensor, whole: bool = False) -> Tensor
 
 
 def brightest(ranked: Tensor, fraction: float, values: Tensor | None = None) -> Tensor:
-    """Mean of `values` (or of `ranked` itself) over the given fraction of positions where `ranked` is largest.
+    """Mean of `values`, or of `ranked` itself, over the fraction of points where `ranked` is largest.
 
-    With `values` also over those near the last of them, down to ALIKE below it, the less the more they are below: in a
-    plateau every backend would choose others.
-    ranked: (N, 1, H, W). values: (N, C, H, W). fraction in (0, 1]. Returns (N, C, 1, 1). Both maps are first brought to
-    AIRLIGHT_GRID by bilinear sampling.
+    Both maps are first resampled to AIRLIGHT_GRID, bilinear. With `values`, points less than ALIKE below the last of
+    the largest count too, with a weight that falls to 0: on a plateau, each backend's top-k would pick other points.
+
+    ranked: (N, 1, H, W). values: (N, C, H, W). fraction: in (0, 1]. Returns (N, C, 1, 1).
     """
     ranked = _sampled(ranked).flatten(2)
     top, _ = ranked.topk(places(fraction), dim=-1, sorted=False)
     if values is None:
         return top.mean(dim=-1)[..., None, None]
-    # no comparison: it would leave half precision
+    # without a comparison, which would leave half precision
     picked = ((ranked - top.amin(dim=-1, keepdim=True) + ALIKE) * (2 / ALIKE)).clamp(0, 1)
-    # how many by their mean: exporters have sums in float32, and no map may be that
+    # the sum as a mean: exporters compute sums in float32, and no map may be float32
     weights = picked / (picked.mean(dim=-1, keepdim=True) * picked.shape[-1])
     return (_sampled(values).flatten(2) @ weights.transpose(1, 2))[..., None]
 
 
 def places(fraction: float) -> int:
-    """How many of AIRLIGHT_GRID a fraction is."""
+    """Number of points of AIRLIGHT_GRID in a fraction of them, at least 1."""
     return max(1, round(fraction * AIRLIGHT_GRID[0] * AIRLIGHT_GRID[1]))
 
 
 def _sampled(x: Tensor) -> Tensor:
-    """Bilinear sampling at the centres of AIRLIGHT_GRID, as two products: OpenVINO's own resizing takes up to seven
-    times as long. (N, C, H, W) to (N, C, *AIRLIGHT_GRID).
+    """Bilinear resampling to AIRLIGHT_GRID by two matrix products: OpenVINO's resize operator takes up to seven times
+    as long. (N, C, H, W) to (N, C, *AIRLIGHT_GRID).
     """
-    rows, columns = (_between(x.shape[2 + axis], points, x) for axis, points in enumerate(AIRLIGHT_GRID))
+    rows, columns = (_interpolation_matrix(x.shape[2 + axis], points, x) for axis, points in enumerate(AIRLIGHT_GRID))
     return rows @ x @ columns.transpose(0, 1)
 
 
-def _between(size: int, points: int, like: Tensor) -> Tensor:
-    """`_sampled` of one axis as a matrix, (points, size)."""
+def _interpolation_matrix(size: int, points: int, like: Tensor) -> Tensor:
+    """Weights of `_sampled` along one axis, (points, size)."""
     at = (torch.arange(points, device=like.device, dtype=torch.float32) + 0.5) * size / points - 0.5
     pixel = torch.arange(size, device=like.device, dtype=torch.float32)
     at = torch.minimum(at.clamp(min=0), pixel[-1])
@@ -141,7 +141,8 @@ def _between(size: int, points: int, like: Tensor) -> Tensor:
 def airlight(image: Tensor, dark: Tensor, fraction: float = BRIGHTEST) -> Tensor:
     """Airlight A: mean colour of the pixels with the brightest dark channel.
 
-    image: (N, C, H, W). dark: (N, 1, H, W), its dark channel. fraction: of the pixels. Returns (N, C, 1, 1) in [0, 1].
+    image: (N, C, H, W). dark: (N, 1, H, W), its dark channel. fraction: of AIRLIGHT_GRID. Returns (N, C, 1, 1) in
+    [0, 1].
     """
     return brightest(dark, fraction, image)
 
@@ -161,10 +162,10 @@ def guided_coefficients(
 
     a = cov(g, p) / (var(g) + ε), b = mean(p) - a mean(g), both then box-filtered.
 
-    guide: (N, 1, H, W). target: (N, C, H, W). window: odd side in pixels. eps: of the squared guide.
-    moments: `residual` takes var and cov of what is left after the local mean was subtracted, box((g - box g)²). It
-    cannot cancel, so it holds in fp16 at any level and contrast. `centred` is He's definition, box(g²) - box(g)² about
-    the image's mean; in fp16 its error reaches 2e-4, so it needs ε >= 1e-3 there.
+    guide: (N, 1, H, W). target: (N, C, H, W). window: odd side in pixels. eps: ε, in units of the guide squared.
+    moments: how var and cov are computed. `residual`: from the difference to the local mean, box((g - box g)²); without
+    cancellation, so exact enough in fp16 at any level and contrast. `centred`: He's definition, box(g²) - box(g)²,
+    after subtracting the image's mean; in fp16 its error reaches 2e-4, so it needs ε >= 1e-3 there.
     Returns a, b: (N, C, H, W).
     """
     if moments == "centred":
@@ -189,7 +190,7 @@ def guided_coefficients(
 def guided_filter(guide: Tensor, target: Tensor, window: int, eps: float, moments: Moments = "residual") -> Tensor:
     """Edge-preserving smoothing of `target` along the edges of `guide`; arguments as for `guided_coefficients`.
 
-    Returns (N, C, H, W); may leave the target's range slightly.
+    Returns (N, C, H, W), which may exceed the target's range slightly.
     """
     a, b = guided_coefficients(guide, target, window, eps, moments)
     return a * guide + b
@@ -244,18 +245,18 @@ def illumination(image: Tensor, factor: int = 4, window: int = 15, eps: float = 
 def lift_gain(light: Tensor, strength: Tensor | float, floor: float = 0.04) -> Tensor:
     """Retinex lift: V = R L becomes R L^γ, so a pixel is multiplied by ((L + δ) / (1 + δ))^(γ - 1), γ = 1 - s / 2.
 
-    light: L, (N, 1, H, W) in [0, 1]. strength: s in [0, 1]; 0 gives 1 everywhere. floor: δ, which bounds the gain of
-    noise where there is no light: at s = 1 and δ = 0.04 by 5.1. Returns the gain >= 1, (N, 1, H, W).
+    light: L, (N, 1, H, W) in [0, 1]. strength: s in [0, 1]; 0 gives a gain of 1. floor: δ, which bounds the gain in
+    black: at s = 1 and δ = 0.04 to 5.1. Returns the gain, >= 1, (N, 1, H, W).
     """
     return torch.exp(-0.5 * strength * torch.log(((light + floor) / (1 + floor)).clamp(max=1)))
 
 
 def lift(image: Tensor, gain: Tensor) -> Tensor:
-    """V times the gain g with a shoulder that white cannot pass: V g / (1 + (g - 1) max(R, G, B)); hue is kept.
+    """Apply the gain g with a shoulder, so that nothing clips: V g / (1 + (g - 1) max(R, G, B)). Keeps the hue.
 
     image: (N, 3, H, W) in [0, 1]. gain: (N, 1, H, W), from `lift_gain`. Returns (N, 3, H, W) in [0, 1].
     """
     red, green, blue = image.chunk(3, dim=1)
-    most = torch.maximum(torch.maximum(red, green), blue)  # which compilers merge with what is around it, unlike amax
+    most = torch.maximum(torch.maximum(red, green), blue)  # compilers fuse it, unlike amax
     shoulder = gain.squeeze(1) / (1 + (gain.squeeze(1) - 1) * most.squeeze(1))
     return image * shoulder.unsqueeze(1)

@@ -16,7 +16,7 @@ from .fallback import Chosen
 from .host.devices import gpus
 from .host.plugins import plugin, plugins
 from .networks import checkpoints
-from .prompts.conditioning import Asked, Spoken
+from .prompts.conditioning import Spoken, StrengthSource
 
 if TYPE_CHECKING:
     from .backends.cuda import Compiler, CudaPrecision
@@ -34,19 +34,19 @@ PAPERS = {
     "dfvo": "darkness-free fusion of the DFVO paper",
     "lure": "degradation-aware fusion of the LURE paper, guided by a prompt",
 }
-"""Networks of which the user imports or trains better weights than the shipped ones, see `checkpoints`."""
+"""Networks from papers; users import or train better weights than the shipped ones, see `checkpoints`."""
 NAMES = (*NETWORKS, *PAPERS)
 PROMPTED = ("lure",)
-"""Networks that answer every task of a prompt; the others its haze and low light alone."""
+"""Networks that act on every task of a prompt; the others act on haze and low light only."""
 UNLIFTED = ("realtime", "tiny")
-"""Networks that can give the fused frame without lift beside the one with it; the others' one frame is for all."""
+"""Networks that can also compute the fused frame without lift, for a detector."""
 BACKENDS = {
     "tensorrt": ("f16",),
     "cuda": ("f16", "f32"),
     "openvino": ("f32", "bf16", "int8"),
     "torch": ("f32",),
 }
-"""Precisions of each backend, the default first, but see `preferred`. Backends stand in the order they are tried in."""
+"""Precisions of each backend, the default first, but see `preferred`. Backends are tried in this order."""
 WHERE = {
     "tensorrt": "Torch-TensorRT on an NVIDIA GPU",
     "cuda": "CUDA graph on an NVIDIA GPU",
@@ -56,28 +56,31 @@ WHERE = {
 
 
 PLUGIN = "plugin"
-"""Stands for the backend of an engine that another package gives, see `host.plugins`."""
+"""Used as the backend of an engine from another package, see `host.plugins`."""
 
 
 def precisions(name: str, backend: str) -> tuple[str, ...]:
-    """Those of a backend that a network has use for: bf16 where convolutions take most of the time, which is not so in
-    `tiny`; int8 where its layers are known, see `backends.int8`.
+    """The precisions of a backend that a network supports.
+
+    bf16 is for networks whose convolutions take most of the time, which excludes `tiny`; int8 for networks listed in
+    `backends.int8`.
     """
-    fit = {"bf16": name in bf16.LAYERS or name in PAPERS, "int8": name in int8.LAYERS}
-    return tuple(precision for precision in BACKENDS[backend] if fit.get(precision, True))
+    supported = {"bf16": name in bf16.LAYERS or name in PAPERS, "int8": name in int8.LAYERS}
+    return tuple(precision for precision in BACKENDS[backend] if supported.get(precision, True))
 
 
 def preferred(name: str, backend: str) -> tuple[str, ...]:
-    """The precisions that are tried where none is asked for, best first: bf16 for the layers that bear it, where the
-    CPU has it, before the backend's default.
+    """The precisions to try if none is specified, best first.
+
+    bf16 comes before the backend's default if the CPU supports it and the network has layers that tolerate it.
     """
     default = BACKENDS[backend][0]
-    narrow = backend == "openvino" and name in bf16.LAYERS and bf16.native()
-    return ("bf16", default) if narrow else (default,)
+    use_bf16 = backend == "openvino" and name in bf16.LAYERS and bf16.native()
+    return ("bf16", default) if use_bf16 else (default,)
 
 
 def unusable(backend: str) -> str | None:
-    """Why a backend cannot run on this machine, None if it can. Nothing is imported for the answer."""
+    """Why a backend cannot run on this machine, None if it can. Imports no backend."""
     if backend in ("tensorrt", "cuda") and not gpus():
         return "no NVIDIA GPU, or no driver for it, was found by nvidia-smi"
     if backend == "tensorrt" and find_spec("torch_tensorrt") is None:
@@ -105,33 +108,40 @@ def create_engine(
     unlifted: bool = False,
     hue: Strength = "auto",
 ) -> FusionEngine:
-    """Make an engine. It is built for a frame size by `prepare`, or with the first frame: some seconds the first time,
-    for torch's import, the compilation and the comparison with eager torch; then it is kept (see `store`).
+    """Create an engine.
 
-    spec: NAME[:BACKEND[:PRECISION]], for example `realtime` or `realtime:openvino:bf16`; see `available`. Without a
-    backend, the best one of this machine that passes the comparison.
-    dehaze, lift: 0 (leave as it is) to 1 (fully), or `auto`: chosen per frame from its haze density and illumination.
-    prompt: what is wrong with the pictures, in words (see `prompts`), instead of strengths; or `auto`; or what `spoken`
-    gives, which can be told another one in mid-run and has the strengths.
-    hue: how far warmth is coloured amber, 0 (not at all) to 1, of `realtime` and `tiny`; `auto`: their own.
-    unlifted: also give `Fused.unlifted`, for a detector, where the network can (UNLIFTED).
-    Raises EngineError for an unknown name, a backend that cannot run here, a strength out of range, or a prompt that is
-    not understood.
+    It is built for a frame size by `prepare`, or with the first frame. The first time this takes some seconds: torch is
+    imported, the network compiled and compared with eager torch. The result is stored on disk (see `build.store`).
+
+    Args:
+        spec: NAME[:BACKEND[:PRECISION]], for example `realtime` or `realtime:openvino:bf16`; see `available`. Without
+            BACKEND, the best one of this machine that passes the comparison.
+        dehaze: Strength of dehazing, 0 (none) to 1 (full), or `auto`: chosen per frame from its haze density.
+        lift: Strength of the lift of dark frames, 0 to 1, or `auto`: chosen per frame from its illumination.
+        prompt: What is wrong with the pictures, in words (see `prompts`), instead of strengths; or `auto`; or the
+            result of `spoken`, which includes the strengths and can be changed during a run.
+        unlifted: Also compute `Fused.unlifted`, for a detector, if the network can (UNLIFTED).
+        hue: How strongly warm objects are coloured amber, 0 (none) to 1; `auto`: the network's default. Only for
+            `realtime` and `tiny`.
+
+    Raises:
+        EngineError: The name is unknown, the backend cannot run here, a strength is out of range, or the prompt is not
+            understood.
     """
     name, backend, precision = parse(spec)
-    asked = spoken(spec, dehaze, lift, prompt, hue) if isinstance(prompt, str) else prompt
+    strengths = spoken(spec, dehaze, lift, prompt, hue) if isinstance(prompt, str) else prompt
     users = checkpoints.users(name) if name in checkpoints.OWN else None
     notes = [] if users is None else [f"{name}: imported weights, {users}; `fusecam weights remove {name}` ends that"]
     if backend == PLUGIN:
         return Chosen([partial(_of_plugin, name, precision)], notes)
     if ":" in spec:
-        return Chosen([partial(_make, name, backend, precision, asked, unlifted)], notes)
+        return Chosen([partial(_make, name, backend, precision, strengths, unlifted)], notes)
     return Chosen(
         [
-            partial(_make, name, each, precision, asked, unlifted)
-            for each in BACKENDS
-            if unusable(each) is None
-            for precision in preferred(name, each)
+            partial(_make, name, candidate, precision, strengths, unlifted)
+            for candidate in BACKENDS
+            if unusable(candidate) is None
+            for precision in preferred(name, candidate)
         ],
         notes,
     )
@@ -144,10 +154,10 @@ def spoken(
     prompt: str = "auto",
     hue: Strength = "auto",
 ) -> Spoken:
-    """A prompt for an engine that can be changed while it runs. Arguments and errors as for `create_engine`."""
+    """Strengths for `create_engine`, whose prompt can be changed during a run. Arguments and errors as there."""
     name, _, _ = parse(spec)
-    given = {"dehaze": dehaze, "lift": lift, "hue": hue}
-    strengths = {setting: strength(spec, setting, value) for setting, value in given.items()}
+    settings = {"dehaze": dehaze, "lift": lift, "hue": hue}
+    strengths = {setting: strength(spec, setting, value) for setting, value in settings.items()}
     return Spoken(name, prompt, **strengths, every_task=name in PROMPTED)
 
 
@@ -157,28 +167,30 @@ def _of_plugin(name: str, argument: str) -> FusionEngine:
     return cast("FusionEngine", make(argument))
 
 
-def _make(name: str, backend: str, precision: str, asked: Asked, unlifted: bool) -> FusionEngine:
+def _make(name: str, backend: str, precision: str, strengths: StrengthSource, unlifted: bool) -> FusionEngine:
     unlifted = unlifted and name in UNLIFTED
     make = partial(network, name, unlifted)
     if backend == "torch":
         from .backends.eager import EagerEngine
 
-        return EagerEngine(name, make(), asked)
+        return EagerEngine(name, make(), strengths)
     if backend in ("tensorrt", "cuda"):
         from .backends.cuda import CudaEngine
 
         compiler: Compiler | None = None
         if backend == "tensorrt":
             from .backends.tensorrt import build as compiler
-        return CudaEngine(name, make(), cast("CudaPrecision", precision), asked, compiler)
+        return CudaEngine(name, make(), cast("CudaPrecision", precision), strengths, compiler)
     from .backends.openvino import OpenVinoEngine
 
-    return OpenVinoEngine(name, make, cast("Precision", precision), asked, made_of(name), True, unlifted)
+    return OpenVinoEngine(name, make, cast("Precision", precision), strengths, made_of(name), True, unlifted)
 
 
 def parse(spec: str) -> tuple[str, str, str]:
-    """Name, backend and precision of a specification, defaults filled in; of an engine of another package name, PLUGIN
-    and what follows the name. EngineError says what exists.
+    """Split a specification into name, backend and precision, with defaults filled in.
+
+    For an engine from another package: its name, PLUGIN, and the text after the name. Raises EngineError, which lists
+    the known names, for one that does not exist.
     """
     name, _, rest = spec.partition(":")
     backend, _, precision = rest.partition(":")
@@ -205,12 +217,12 @@ def parse(spec: str) -> tuple[str, str, str]:
 
 
 def weights(name: str) -> list[Path]:
-    """A network's files of weights, none for one without. EngineError for one of PAPERS that has none yet."""
+    """Weights files of a network, empty if it has no weights. EngineError for one of PAPERS without its weights."""
     return [checkpoints.weights_file(name)] if name in checkpoints.NAMES else []
 
 
 def made_of(name: str) -> dict[str, str]:
-    """What a compiled network depends on beside shape, precision and backend, as part of a key of the store."""
+    """What a compiled network depends on besides shape, precision and backend, as part of its key in the store."""
     try:
         return {
             "network": name,
@@ -223,9 +235,10 @@ def made_of(name: str) -> dict[str, str]:
 
 
 def network(name: str, unlifted: bool = False) -> Network:
-    """A network as torch runs it, with its weights. EngineError without usable weights, and for an unknown name.
+    """Create a network's torch module and load its weights.
 
-    name: of NETWORKS or PAPERS. unlifted: whether it gives that frame, too; of one of UNLIFTED.
+    name: of NETWORKS or PAPERS. unlifted: also return the fused frame without lift; only for UNLIFTED. Raises
+    EngineError for an unknown name, and without usable weights.
     """
     if name not in NAMES:
         raise EngineError(f"network {name!r}: unknown; known: {', '.join(NAMES)}")

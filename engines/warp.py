@@ -1,4 +1,4 @@
-"""How infrared lies on the visible camera's grid: made once for a rig and two sizes, applied in the engine's graph."""
+"""The map from the visible camera's grid to the infrared frame: made once per rig and sizes, applied in the graph."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ import numpy.typing as npt
 Pixels = npt.NDArray[np.uint8]
 Size = tuple[int, int]
 STEPS = 256
-"""Places between two infrared pixels. A coordinate is kept as whole numbers, pixel and step, which no precision of a
-backend rounds: half precision knows no 300.5, let alone bf16. Off by 1/512 of a pixel at most."""
+"""Sub-pixel steps of the fixed-point coordinates. Pixel and step are integers, which no backend's precision rounds, as
+f16 and bf16 would a large coordinate. The error is at most 1/512 pixel."""
 
 
 class Shape(NamedTuple):
-    """What a graph is built for: width and height of the visible frame, (width, height) of the infrared frame as it
-    comes, and the side of the tiles of it that are averaged before it is sampled."""
+    """Sizes that a graph is built for: width and height of the visible frame; (width, height) of the infrared frame as
+    the camera delivers it; and the side of its tiles that are averaged before it is sampled."""
 
     width: int
     height: int
@@ -29,11 +29,11 @@ class Shape(NamedTuple):
 
     @staticmethod
     def of(width: int, height: int, infrared: Size | None = None, reduce: int = 1) -> Shape:
-        """infrared: None for that of the visible frame."""
+        """infrared: None for the size of the visible frame."""
         return Shape(width, height, infrared or (width, height), reduce)
 
     def __str__(self) -> str:
-        """`640x480`; of another infrared size `640x480 with infrared of 320x256`, of a reduced one `... by 2`."""
+        """`640x480`; with another infrared size `640x480 with infrared of 320x256`; with a reduction `... by 2`."""
         text = f"{self.width}x{self.height}"
         if self.infrared != (self.width, self.height) or self.reduce > 1:
             text += f" with infrared of {self.infrared[0]}x{self.infrared[1]}"
@@ -42,13 +42,17 @@ class Shape(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Warp:
-    """For every visible pixel the place in the infrared frame, bilinear, replicated beyond its border. Read-only.
+    """Position in the infrared frame of every visible pixel, for bilinear sampling with a replicated border. Read-only.
 
-    map: (H, W, 2) float32, x and y in pixels of the infrared frame as it comes, centres at integers.
-    coverage: (H, W) uint8, 255 where infrared is valid, 0 where the result must be the visible frame alone.
-    infrared: (width, height) of the infrared frame. reduce: side of the tiles of it that are averaged first, because
-    bilinear sampling would alias where a visible pixel spans several infrared ones.
-    index: (H, W) int32, fractions: (2, H, W) uint8: the map as a graph takes it, see `graph.ImagePath`.
+    Attributes:
+        map: (H, W, 2) float32, x and y in pixels of the infrared frame as the camera delivers it, pixel centres at
+            integers.
+        coverage: (H, W) uint8, 255 where infrared is valid, 0 where the result must be the visible frame alone.
+        infrared: (width, height) of the infrared frame.
+        reduce: Side of the infrared tiles that are averaged before sampling: bilinear sampling alone would alias where
+            a visible pixel spans several infrared ones.
+        index: (H, W) int32, `map` in fixed point: flat index of the pixel above left, in the reduced infrared frame.
+        fractions: (2, H, W) uint8, the rest in x and y, in units of 1/STEPS.
     """
 
     map: npt.NDArray[np.float32]
@@ -66,7 +70,7 @@ class Warp:
         infrared: Size,
         reduce: int = 1,
     ) -> Warp:
-        """map_x, map_y: (H, W) float32, as for cv2.remap on the whole infrared frame. The rest as in the class."""
+        """map_x, map_y: (H, W) float32, as for `cv2.remap` on the full infrared frame. The rest as in the class."""
         width, height = infrared[0] // reduce, infrared[1] // reduce
         x, y = ((np.nan_to_num(grid) + 0.5) / reduce - 0.5 for grid in (map_x, map_y))
         steps = [
@@ -80,25 +84,25 @@ class Warp:
 
     @staticmethod
     def registered(coverage: Pixels) -> Warp:
-        """Of infrared frames that lie on the visible grid already. coverage: (H, W) uint8, copied."""
+        """The identity map, for infrared that is already registered. coverage: (H, W) uint8, copied."""
         return replace(_identity(coverage.shape[1], coverage.shape[0]), coverage=_fixed(coverage.copy()))
 
     @property
     def shape(self) -> Shape:
-        """What the graph that takes it is built for."""
+        """The sizes that a graph for this warp is built for."""
         return Shape(self.map.shape[1], self.map.shape[0], self.infrared, self.reduce)
 
     @property
     def parts(self) -> tuple[npt.NDArray[Any], ...]:
-        """What a graph keeps of it, in the order of its inputs."""
+        """The arrays that a graph takes, in the order of its inputs: index, fractions, coverage."""
         return self.index, self.fractions, self.coverage
 
     def blank(self) -> Warp:
-        """The same for a pair without infrared: coverage 0 everywhere."""
+        """A copy with coverage 0 everywhere, for a pair without infrared."""
         return replace(self, coverage=_fixed(np.zeros_like(self.coverage)))
 
     def apply(self, infrared: Pixels) -> Pixels:
-        """What the graph does to infrared, outside it: (h, w) uint8 to (H, W) uint8, for small images and pictures."""
+        """Warp infrared by OpenCV, outside a graph: (h, w) uint8 to (H, W) uint8. For previews and single pictures."""
         if self.reduce > 1:
             width, height = self.infrared[0] // self.reduce, self.infrared[1] // self.reduce
             whole = infrared[: height * self.reduce, : width * self.reduce]
@@ -108,17 +112,17 @@ class Warp:
 
 
 class Held:
-    """Which warp lies in a graph's buffers, so that it is written there once and not with every frame."""
+    """Remembers the warp in a graph's buffers, so that it is copied only when it changes."""
 
     def __init__(self) -> None:
         self._parts: list[npt.NDArray[Any] | None] = [None, None, None]
 
     def take(self, warp: Warp) -> Iterator[tuple[int, npt.NDArray[Any]]]:
-        """The parts of `warp` that are to be written, by their places in it; they then count as held."""
-        for place, part in enumerate(warp.parts):
-            if part is not self._parts[place]:
-                self._parts[place] = part
-                yield place, part
+        """Yield index and array of each part of `warp` that is not in the buffers yet; it then counts as held."""
+        for index, part in enumerate(warp.parts):
+            if part is not self._parts[index]:
+                self._parts[index] = part
+                yield index, part
 
 
 @lru_cache(maxsize=8)

@@ -1,4 +1,4 @@
-"""Registered pairs for training, found by the layouts of the public data sets and kept decoded in memory."""
+"""Registered pairs for training: found in the folder layouts of public data sets, decoded once, kept in memory."""
 
 from __future__ import annotations
 
@@ -22,14 +22,19 @@ from .images import read_colour, read_gray
 
 
 def find_pairs(root: Path, without: Path | None = None) -> list[tuple[Path, Path]]:
-    """Every (visible, infrared) pair of files below a folder, or below those of a pattern such as LLVIP/*/train, sorted
-    by the visible path.
+    """Find all (visible, infrared) pairs of image files below a folder, sorted by the visible path.
 
-    The rule: a marker in the names of folders or files tells the camera (see `pipeline.pairing`), and what else their
-    paths share tells which belong together. That covers MSRS (train/vi, train/ir), LLVIP (visible/train,
-    infrared/train), RoadScene (crop_LR_visible, cropinfrared), M3FD (Vis, Ir), KAIST (set00/V000/visible,
-    set00/V000/lwir), VT5000 (RGB, T), FLIR ADAS v1 (_RGB, _PreviewData) and VEDAI (_co, _ir). What lies below `without`
-    is left out. TrainError where the folder has no pair, a visible file has no partner, or names do not tell.
+    A marker in a folder's or a file's name identifies the camera (see `pipeline.pairing`); the rest of the path
+    identifies the pair. This covers MSRS (train/vi, train/ir), LLVIP (visible/train, infrared/train), RoadScene
+    (crop_LR_visible, cropinfrared), M3FD (Vis, Ir), KAIST (set00/V000/visible, set00/V000/lwir), VT5000 (RGB, T), FLIR
+    ADAS v1 (_RGB, _PreviewData) and VEDAI (_co, _ir).
+
+    Args:
+        root: Folder, or a pattern of folders such as LLVIP/*/train.
+        without: Folder whose files are ignored.
+
+    Raises:
+        TrainError: There is no pair, a visible file has no partner, or names are ambiguous.
     """
     base = root if root.is_dir() else Path(*takewhile(lambda part: not has_magic(part), root.parts))
     folders = [root] if base == root else list(base.glob(str(root.relative_to(base))))
@@ -48,7 +53,7 @@ def find_pairs(root: Path, without: Path | None = None) -> list[tuple[Path, Path
     if not infrared:
         raise TrainError(f"{visible[0]}: no infrared file belongs to it; put it into a folder named ir beside vis")
     try:
-        found = pair_images(
+        result = pair_images(
             labels_of(visible, str(root)),
             labels_of(infrared, str(root)),
             sources=(f"{root}, visible", "infrared"),
@@ -56,27 +61,27 @@ def find_pairs(root: Path, without: Path | None = None) -> list[tuple[Path, Path
         )
     except InputError as error:
         raise TrainError(str(error)) from error
-    alone = next((visible[v] for v, i in found.pairs if i is None), None)
-    if alone is not None:
-        raise TrainError(f"{alone}: no infrared file belongs to it; add it, or remove this one")
-    if found.doubts:
-        raise TrainError(found.doubts[0])
-    return [(visible[v], infrared[i]) for v, i in found.pairs if i is not None]
+    unpaired = next((visible[v] for v, i in result.pairs if i is None), None)
+    if unpaired is not None:
+        raise TrainError(f"{unpaired}: no infrared file belongs to it; add it, or remove this one")
+    if result.doubts:
+        raise TrainError(result.doubts[0])
+    return [(visible[v], infrared[i]) for v, i in result.pairs if i is not None]
 
 
 def split(pairs: list[tuple[Path, Path]], hold_out: int, held: bool) -> list[tuple[Path, Path]]:
-    """Every `hold_out`-th pair (held) or the others; 0 holds nothing out."""
+    """Every `hold_out`-th pair if `held`, else the others. hold_out 0: no pair is held out."""
     if hold_out == 0:
         return [] if held else list(pairs)
     return [pair for index, pair in enumerate(pairs) if (index % hold_out == 0) == held]
 
 
 class PairDataset(Dataset[tuple[Tensor, Tensor]]):
-    """Pairs as uint8 tensors: visible (3, H, W) RGB, infrared (1, H, W), of one size.
+    """Pairs of one size as uint8 tensors: visible (3, H, W) RGB, infrared (1, H, W).
 
-    Frames are decoded once. With `crop`, each access cuts a random window at the frames' own scale (frames smaller than
-    the window are enlarged to it); without, the whole frame is resized to `size`, which also undoes a squeezed aspect.
-    With `mirror`, half of the pairs come mirrored left to right.
+    All frames are decoded once and kept in memory. With `crop`, each access returns a random window at the frames' own
+    scale; frames smaller than the window are enlarged to it. Without, whole frames are resized to `size`, whatever
+    their aspect ratio. With `mirror`, half of the accesses return the pair mirrored left to right.
     """
 
     def __init__(

@@ -1,7 +1,8 @@
-"""Degradations made on the fly, on batches of clear pairs: haze, night, glare, and infrared as cameras give it.
+"""Synthetic degradations of clear pairs during training: haze, night, glare, noise, and artefacts of infrared cameras.
 
-Images are (N, C, h, w) floating point in [0, 1] on any device. `random` is a torch.Generator on that device, so that a
-batch can be made again. Every function returns new tensors; what it drew is drawn for each batch item alone.
+Images are (N, C, h, w) floating point in [0, 1] on any device, colour is RGB. `random` is a torch.Generator on that
+device, which makes a batch reproducible. Every function returns new tensors and draws its parameters independently for
+each batch item.
 """
 
 from __future__ import annotations
@@ -18,79 +19,83 @@ from .veils import Veil, choose, drawn, halos, night_air, smoke, smooth_field, s
 
 
 class Mixture(BaseModel):
-    """How often each degradation is drawn (share of the batch items) and how strong it gets."""
+    """Probability of each degradation per batch item, 0 to 1 unless stated otherwise, and limits of its strength."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     haze: float = Field(0.75, ge=0, le=1)
     t_least: float = Field(0.08, gt=0, lt=1)
-    """Least mean transmission."""
+    """Lowest mean transmission of a hazy frame."""
     t_most: float = Field(0.85, gt=0, le=1)
+    """Highest mean transmission of a hazy frame."""
     relief: float = Field(1, ge=0, le=2)
-    """How far depth varies within a frame; 0 gives even haze."""
+    """Scale of the depth variation within a frame; 0: uniform haze."""
     even: float = Field(0, ge=0, le=1)
-    """Of the hazy frames, those in which it hardly varies."""
+    """Share of hazy frames with almost uniform haze."""
     air_least: float = Field(0.5, gt=0, le=1)
+    """Lowest level of the airlight."""
     gray: float = Field(0, ge=0, le=1)
-    """Of the hazy frames, those whose airlight has hardly any tint."""
+    """Share of hazy frames with an almost gray airlight."""
     smoke: float = Field(0, ge=0, le=1)
-    """Clouds of smoke, before a hazy frame or a clear one."""
+    """Clouds of smoke, in front of hazy and clear frames."""
     halos: float = Field(0, ge=0, le=1)
-    """Of the dark frames, those whose lamps have halos."""
+    """Share of dark frames whose lamps have halos."""
     night_fog: float = Field(0, ge=0, le=1)
-    """Of the dark frames, those whose haze is dim, lit by lamps, rather than white."""
+    """Share of dark frames whose haze is dim and lit by lamps instead of white."""
     white: float = Field(0, ge=0, le=1)
-    """Frames that get a bright sky, white walls or lamps, which stay."""
+    """Bright sky, white walls or lamps that are added to the clear frame: white that is no haze."""
     night: float = Field(0.2, ge=0, le=1)
     glare: float = Field(0.05, ge=0, le=1)
     gain: float = Field(0, ge=0, le=1)
-    """Infrared as automatic gain gives it: bright everywhere."""
+    """Infrared after a camera's automatic gain: bright everywhere."""
     weak_infrared: float = Field(0.15, ge=0, le=1)
     stripes: float = Field(0.1, ge=0, le=1)
     noise: float = Field(0.006, ge=0, le=0.1)
-    """Greatest standard deviation of the sensor's noise in full light."""
+    """Highest standard deviation of sensor noise in full light."""
 
 
 class Degraded(NamedTuple):
-    """A degraded batch and what it was made from."""
+    """A degraded batch and its ground truth."""
 
     visible: Tensor
-    """(N, 3, h, w), as a camera would give it, in steps of 1/255."""
+    """(N, 3, h, w), degraded, quantised to multiples of 1/255."""
     infrared: Tensor
-    """(N, 1, h, w)."""
+    """(N, 1, h, w), degraded, quantised to multiples of 1/255."""
     clear: Tensor
-    """(N, 3, h, w): without haze, glare and noise, as dark as the scene is."""
+    """(N, 3, h, w): without haze, glare and noise, but still dark if the scene is."""
     thermal: Tensor
-    """(N, 1, h, w): infrared with its contrast, without noise."""
+    """(N, 1, h, w): infrared at full contrast, without noise and stripes."""
     t: Tensor
-    """(N, 1, h, w), 1 where no haze was added."""
+    """Transmission, (N, 1, h, w), 1 where no haze was added."""
     air: Tensor
-    """(N, 3, h, w), the airlight where there is haze."""
+    """Airlight, (N, 3, h, w); meaningless where t is 1."""
 
 
 def degrade(visible: Tensor, infrared: Tensor, mixture: Mixture, random: Generator) -> Degraded:
-    """Degrade a batch of clear pairs, (N, 3, h, w) and (N, 1, h, w)."""
+    """Degrade a batch of clear pairs. visible: (N, 3, h, w). infrared: (N, 1, h, w)."""
     n = visible.shape[0]
     scene = some(mixture.white, visible, with_white, random)
     bright = luma(scene).mean(dim=(1, 2, 3)) > 0.2
     clear = some(drawn(n, mixture.night, random) & bright, scene, darken, random)
     glaring = some(mixture.glare, clear, glare, random)
 
-    def hidden(gray: Tensor, random: Generator) -> Tensor:
+    def draw_transmission(gray: Tensor, random: Generator) -> Tensor:
         return transmission(gray, mixture.t_least, mixture.t_most, random, mixture.relief, mixture.even)
 
     gray = luma(scene)
-    t = choose(hazy := drawn(n, mixture.haze, random), some(hazy, gray, hidden, random), torch.ones_like(gray))
+    t = choose(
+        hazy := drawn(n, mixture.haze, random), some(hazy, gray, draw_transmission, random), torch.ones_like(gray)
+    )
     dark = luma(clear).mean(dim=(1, 2, 3)) < 0.2
     dim = drawn(n, mixture.night_fog, random) & dark
     air = choose(dim, some(dim, clear, night_air, random), airlight(scene, mixture.air_least, random, mixture.gray))
     veil = Veil(t, air).veiled(drawn(n, mixture.halos, random) & dark, clear, halos, random)
     veil = veil.veiled(drawn(n, mixture.smoke, random), clear, smoke, random)
-    given = sensor_noise(haze(glaring, *veil), mixture.noise * uniform(n, 0, 1, random), random)
+    noisy = sensor_noise(haze(glaring, *veil), mixture.noise * uniform(n, 0, 1, random), random)
 
     thermal = some(mixture.gain, infrared, automatic_gain, random)
     weak = some(mixture.stripes, some(mixture.weak_infrared, thermal, weaken, random), stripe, random)
-    return Degraded(quantise(given), quantise(weak), clear, thermal, *veil)
+    return Degraded(quantise(noisy), quantise(weak), clear, thermal, *veil)
 
 
 def haze(image: Tensor, t: Tensor, air: Tensor) -> Tensor:
@@ -99,10 +104,10 @@ def haze(image: Tensor, t: Tensor, air: Tensor) -> Tensor:
 
 
 def airlight(like: Tensor, least: float, random: Generator, gray: float = 0.0) -> Tensor:
-    """Airlight (N, 3, h, w): gray, bluish or yellowish, and for every third one a glow that varies over the frame.
+    """Random airlight, (N, 3, h, w): gray, bluish or yellowish; in a third of the frames it varies over the frame.
 
-    Most of the tint lies between blue and yellow, as daylight's and a white balance's does. gray: share of those with a
-    tenth of it.
+    Most of the tint is on the blue-yellow axis, like that of daylight and of white balance. least: lowest level. gray:
+    share of frames with a tenth of the tint.
     """
     n = like.shape[0]
     level = uniform(n, least, 1, random)
@@ -116,12 +121,14 @@ def airlight(like: Tensor, least: float, random: Generator, gray: float = 0.0) -
 def transmission(
     gray: Tensor, least: float, most: float, random: Generator, relief: float = 1.0, even: float = 0.0
 ) -> Tensor:
-    """Transmission t = exp(-β d) of a made-up depth d, (N, 1, h, w); β is such that the mean of t is in [least, most].
+    """Transmission t = exp(-β d) of a synthetic depth d, (N, 1, h, w), with β such that mean(d) has a transmission in
+    [least, most].
 
-    The depth is a random mix of what scenes have: a road that runs to a horizon, a slope in any direction, smooth
-    fields, steps along the edges of the image's own tones, and boxes that stand nearer.
-    gray: (N, 1, h, w), whose edges the steps follow. relief: how far the depth varies. even: share of frames in which
-    it varies by a seventh of that.
+    The depth is a random sum of a road up to a horizon, a slope in any direction, smooth fields, steps along the edges
+    of the image's tones, and boxes that are nearer than their background.
+
+    gray: (N, 1, h, w), the image whose edges the steps follow. relief: scale of the depth variation. even: share of
+    frames with a seventh of it.
     """
     n, device = gray.shape[0], gray.device
     down = torch.linspace(0, 1, gray.shape[2], device=device)[None, None, :, None].expand_as(gray)
@@ -135,7 +142,7 @@ def transmission(
     depth = torch.ones_like(gray)
     varies = choose(drawn(n, even, random), torch.full_like(gray, relief / 7), torch.full_like(gray, relief))
     for field in fields:
-        # most scenes have only some of these
+        # each component occurs in 40 % of the scenes
         weight = uniform(n, 0, 1, random) * (uniform(n, 0, 1, random) < 0.4)
         depth = depth + varies * weight * (field - field.mean(dim=(2, 3), keepdim=True))
     depth = depth.clamp(min=0.05)
@@ -144,7 +151,7 @@ def transmission(
 
 
 def tone_steps(gray: Tensor, random: Generator) -> Tensor:
-    """A depth in [-0.5, 0.5] for each of eight gray tones of the smoothed image, so that it steps at its edges."""
+    """A random depth in [-0.5, 0.5] for each of eight tones of the smoothed image, so that depth steps at its edges."""
     n = gray.shape[0]
     calm = physics.guided_filter(gray, gray, 9, 1e-2)
     spread = calm.amax(dim=(2, 3), keepdim=True) - calm.amin(dim=(2, 3), keepdim=True)
@@ -154,7 +161,7 @@ def tone_steps(gray: Tensor, random: Generator) -> Tensor:
 
 
 def boxes(like: Tensor, random: Generator) -> Tensor:
-    """Three upright boxes that stand nearer than what is behind them: 0 outside, down to -0.6 inside, (N, 1, h, w)."""
+    """Depth of three upright boxes nearer than their background: 0 outside, -0.1 to -0.6 inside, (N, 1, h, w)."""
     n, device = like.shape[0], like.device
     down = torch.linspace(0, 1, like.shape[2], device=device)[None, None, :, None]
     across = torch.linspace(0, 1, like.shape[3], device=device)[None, None, None, :]
@@ -168,7 +175,7 @@ def boxes(like: Tensor, random: Generator) -> Tensor:
 
 
 def darken(image: Tensor, random: Generator) -> Tensor:
-    """Night by Retinex: V = R L, the reflectance of the day and a dim L that varies over the frame and has lamps."""
+    """Turn day into night by the Retinex model V = R L: the day frame times a dim, uneven illumination with lamps."""
     n = image.shape[0]
     dim = torch.exp(-uniform(n, 0.9, 2.8, random))
     field = torch.exp(0.4 * smooth_field(image, 3, random))
@@ -179,7 +186,7 @@ def darken(image: Tensor, random: Generator) -> Tensor:
 
 
 def glare(image: Tensor, random: Generator) -> Tensor:
-    """Local over-exposure: a round veil of light that saturates in its middle."""
+    """Local over-exposure: a round, soft patch of light, saturated in its centre."""
     n, device = image.shape[0], image.device
     down = torch.linspace(0, 1, image.shape[2], device=device)[None, None, :, None]
     across = torch.linspace(0, 1, image.shape[3], device=device)[None, None, None, :]
@@ -189,9 +196,9 @@ def glare(image: Tensor, random: Generator) -> Tensor:
 
 
 def sensor_noise(image: Tensor, sd: Tensor, random: Generator) -> Tensor:
-    """Noise of a sensor whose gain follows the scene: sd² = sd₀² (1 + 0.03 / mean light), so darkness is noisier.
+    """Gaussian noise of a sensor with automatic gain: σ² = sd² (1 + 0.03 / mean(image)), so dark frames are noisier.
 
-    sd: (N, 1, 1, 1), of full light.
+    sd: (N, 1, 1, 1), standard deviation in full light.
     """
     light = image.mean(dim=(1, 2, 3), keepdim=True)
     gain = (1 + 0.03 / light.clamp(min=5e-3)).sqrt()
@@ -200,9 +207,9 @@ def sensor_noise(image: Tensor, sd: Tensor, random: Generator) -> Tensor:
 
 
 def automatic_gain(infrared: Tensor, random: Generator) -> Tensor:
-    """What a camera makes of a scene of even warmth: levels spread by their ranks, most of them bright.
+    """Automatic gain of an infrared camera on a scene of uniform temperature: most levels become bright.
 
-    Plateau equalisation, as cameras have it: no level takes more than its share of the contrast.
+    Plateau histogram equalisation, as in cameras: the clipped histogram limits the contrast of any level.
     """
     n = infrared.shape[0]
     level = (infrared.clamp(0, 1) * 255).round().long().flatten(1)
@@ -215,7 +222,7 @@ def automatic_gain(infrared: Tensor, random: Generator) -> Tensor:
 
 
 def weaken(infrared: Tensor, random: Generator) -> Tensor:
-    """Low contrast: drawn towards a level, with a little noise."""
+    """Low contrast: scales the deviation from the mean, moves the mean to a random level, adds a little noise."""
     n = infrared.shape[0]
     contrast, level = uniform(n, 0.25, 0.8, random), uniform(n, 0.1, 0.5, random)
     noise = 0.01 * torch.randn(infrared.shape, generator=random, device=infrared.device)
@@ -223,11 +230,11 @@ def weaken(infrared: Tensor, random: Generator) -> Tensor:
 
 
 def stripe(infrared: Tensor, random: Generator) -> Tensor:
-    """Fixed-pattern noise of uncooled sensors: every column has its own offset."""
+    """Fixed-pattern noise of uncooled sensors: a random offset for each column."""
     offsets = torch.randn(infrared.shape[0], 1, 1, infrared.shape[3], generator=random, device=infrared.device)
     return (infrared + uniform(infrared.shape[0], 0.005, 0.03, random) * offsets).clamp(0, 1)
 
 
 def quantise(image: Tensor) -> Tensor:
-    """To steps of 1/255: what thin haze costs nothing costs dense haze its last contrast."""
+    """Round to multiples of 1/255, which matters in dense haze, where little contrast is left."""
     return (image.clamp(0, 1) * 255).round() / 255

@@ -1,7 +1,8 @@
-"""The losses of the papers, by name; a recipe weighs and adds them.
+"""Loss functions, most of them from papers; a recipe gives their weights (see `recipe.Losses`).
 
-All images are (N, C, h, w) floating point in [0, 1]; every loss returns a scalar, 0 at its best. "Sobel" is
-|Sobel_x| + |Sobel_y|, with the border repeated.
+Images are (N, C, h, w) floating point in [0, 1]. Every loss returns a scalar, 0 at its best. In the formulas F is the
+fused, V the visible, I the infrared and G the ground-truth (clear) image; a hat marks an estimate, an asterisk a ground
+truth. "Sobel" is |Sobel_x| + |Sobel_y| with a replicated border.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from torch import Tensor
 from ..engines import physics
 
 EDGE = 1e-3
-"""Sobel strength below which an edge has no direction."""
+"""Sobel strength below which the direction of an edge is meaningless; keeps gradients finite."""
 
 
 def sobel(image: Tensor) -> Tensor:
@@ -44,78 +45,85 @@ def restoration(restored: Tensor, clear: Tensor) -> Tensor:
 
 
 def squared_restoration(restored: Tensor, clear: Tensor) -> Tensor:
-    """mean (V^ - G)², which is what PSNR measures: a day taken for a night costs far more than by eq. 9."""
+    """mean (V^ - G)², as in PSNR: penalises large errors, such as a day restored like a night, far more than eq. 9."""
     return ((restored - clear) ** 2).mean()
 
 
 def restored_gradient(restored: Tensor, clear: Tensor) -> Tensor:
-    """LURE's stage one: mean|Sobel(y^) - Sobel(y)|."""
+    """Gradient loss of LURE's first stage: mean|Sobel(V^) - Sobel(G)|."""
     return (sobel(restored) - sobel(clear)).abs().mean()
 
 
 def unified(codes: Sequence[Tensor], pseudo: Sequence[Tensor]) -> Tensor:
-    """LURE eq. 3: 1 - cos(Z, Z_pd), over each item's whole code at a scale, mean over scales and items."""
+    """LURE eq. 3: 1 - cos(Z, Z_pd) of the flattened codes; mean over scales and batch items.
+
+    codes, pseudo: Z and Z_pd, one (N, C, h, w) per scale.
+    """
     pairs = zip(codes, pseudo, strict=True)
-    alike = [F.cosine_similarity(a.flatten(1), b.flatten(1), dim=1, eps=1e-4) for a, b in pairs]
-    return 1 - torch.stack(alike).mean()
+    similarities = [F.cosine_similarity(a.flatten(1), b.flatten(1), dim=1, eps=1e-4) for a, b in pairs]
+    return 1 - torch.stack(similarities).mean()
 
 
 def retinex(reflectance: Tensor, light: Tensor, visible: Tensor) -> Tensor:
-    """DFVO's reconstruction: mean|R ⊙ L - V|."""
+    """DFVO's reconstruction loss: mean|R ⊙ L - V|, R reflectance, L illumination."""
     return (reflectance * light - visible).abs().mean()
 
 
 def mutual_smoothness(light: Tensor, visible: Tensor) -> Tensor:
     """DFVO's smoothness of illumination: 1.35 mean(|∂L| exp(-10 |∂L|)) + 1.55 mean(|∂L| / max(|∂V|, 0.01)).
 
-    The first term lets strong edges of L stand, the second only those that V has too. ∂ are forward differences;
-    visible is (N, 1, h, w).
+    The first term does not penalise strong edges of L, the second penalises edges of L that V does not have. ∂ are
+    forward differences. light, visible: L and V, (N, 1, h, w).
     """
     total = light.new_zeros(())
     for axis in (2, 3):
-        of_light, of_visible = light.diff(dim=axis).abs(), visible.diff(dim=axis).abs()
-        total = total + 1.35 * (of_light * torch.exp(-10 * of_light)).mean()
-        total = total + 1.55 * (of_light / of_visible.clamp(min=0.01)).mean()
+        grad_light, grad_visible = light.diff(dim=axis).abs(), visible.diff(dim=axis).abs()
+        total = total + 1.35 * (grad_light * torch.exp(-10 * grad_light)).mean()
+        total = total + 1.55 * (grad_light / grad_visible.clamp(min=0.01)).mean()
     return total
 
 
 def content(fused: Tensor, enhanced: Tensor, infrared: Tensor) -> Tensor:
-    """DFVO's content: w_V ||F - E||² + w_I ||F - I||², w the softmax of each source's mean Sobel strength, per item."""
+    """DFVO's content loss: w_E ||F - E||² + w_I ||F - I||², E the enhanced visible image.
+
+    w is the softmax of the two sources' mean Sobel strengths, for each batch item.
+    """
     strengths = torch.stack([sobel(enhanced).mean(dim=(1, 2, 3)), sobel(infrared).mean(dim=(1, 2, 3))])
-    of_visible, of_infrared = torch.softmax(strengths, dim=0).unbind(0)
-    far_visible = ((fused - enhanced) ** 2).mean(dim=(1, 2, 3))
-    far_infrared = ((fused - infrared) ** 2).mean(dim=(1, 2, 3))
-    return (of_visible * far_visible + of_infrared * far_infrared).mean()
+    weight_enhanced, weight_infrared = torch.softmax(strengths, dim=0).unbind(0)
+    error_enhanced = ((fused - enhanced) ** 2).mean(dim=(1, 2, 3))
+    error_infrared = ((fused - infrared) ** 2).mean(dim=(1, 2, 3))
+    return (weight_enhanced * error_enhanced + weight_infrared * error_infrared).mean()
 
 
 def structure(fused: Tensor, enhanced: Tensor, infrared: Tensor) -> Tensor:
-    """DFVO's structure: ||Sobel F - max(Sobel E, Sobel I)||², as a mean."""
+    """DFVO's structure loss: mean (Sobel(F) - max(Sobel(E), Sobel(I)))², E the enhanced visible image."""
     return ((sobel(fused) - torch.maximum(sobel(enhanced), sobel(infrared))) ** 2).mean()
 
 
 def colour(image: Tensor, reference: Tensor) -> Tensor:
-    """DFVO's colour: 1 - cosine between RGB vectors, weighted by the reference's light so that black has no hue."""
+    """DFVO's colour loss: 1 - cosine of RGB vectors, weighted by max(R, G, B) of the reference: black has no hue."""
     cosine = F.cosine_similarity(image + 1e-2, reference + 1e-2, dim=1, eps=1e-4)
     return ((1 - cosine) * reference.amax(dim=1)).mean()
 
 
 def chroma(image: Tensor, reference: Tensor) -> Tensor:
-    """The colour term of Text-IF, which LURE's stage two takes over: mean|CbCr(F) - CbCr(V)|, BT.601."""
+    """Colour loss of Text-IF, also used in LURE's second stage: mean|CbCr(F) - CbCr(V)|, BT.601."""
     blue = (_difference(image, 2) - _difference(reference, 2)).abs().mean()
     red = (_difference(image, 0) - _difference(reference, 0)).abs().mean()
     return blue + red
 
 
 def _difference(image: Tensor, channel: int) -> Tensor:
+    """Chroma of BT.601, (N, h, w): Cr for channel 0, Cb for channel 2."""
     luma = 0.299 * image[:, 0] + 0.587 * image[:, 1] + 0.114 * image[:, 2]
     return (image[:, channel] - luma) * (0.713 if channel == 0 else 0.564)
 
 
 def perceptual(image: Tensor, reference: Tensor, levels: int = 4) -> Tensor:
-    """LURE's perceptual term, on a Laplacian pyramid: L1 of band-pass contrast, relative to the reference's own.
+    """Replacement of LURE's perceptual loss: L1 of local contrast on a pyramid of up to `levels` scales.
 
-    The published term compares VGG features; those need downloaded weights, which this project does without. Contrast
-    relative to the surroundings is what the eye compares: each band is divided by the local level + 0.05.
+    The published loss compares VGG features, whose weights this project does not ship. Like the eye, this one compares
+    contrast relative to the surroundings: each band is divided by the reference's local mean + 0.05.
     """
     total = image.new_zeros(())
     for _ in range(levels):
@@ -134,87 +142,95 @@ def dissimilarity(fused: Tensor, first: Tensor, second: Tensor) -> Tensor:
 
 
 def unshared_differences(fused: Tensor, clear: Tensor, infrared: Tensor) -> Tensor:
-    """2 - SCD: what F has beyond one source should correlate with the other, r(F - I, V) + r(F - V, I)."""
+    """2 - SCD, the sum of correlations of differences: SCD = r(F - I, V) + r(F - V, I)."""
     return 2 - (_correlation(fused - infrared, clear) + _correlation(fused - clear, infrared)).mean()
 
 
 def lost_edges(fused: Tensor, first: Tensor, second: Tensor) -> Tensor:
-    """1 - Qabf (see `metrics.perception.qabf`), orientation compared as an angle between lines, which can learn."""
+    """1 - Qabf (see `metrics.perception.qabf`), in a differentiable form: orientations are compared modulo 180°."""
     across, down = _sobel_parts(fused)
     strength = _norm(across, down)
-    kept, total = fused.new_zeros(()), fused.new_zeros(())
+    preserved, total = fused.new_zeros(()), fused.new_zeros(())
     for source in (first, second):
         a, b = _sobel_parts(source)
         g = _norm(a, b)
         ratio = torch.minimum(g, strength) / torch.maximum(g, strength)
-        turned = torch.atan2((a * down - b * across).abs(), (a * across + b * down).abs() + EDGE * EDGE)
-        like = 0.9994 * torch.sigmoid(15 * (ratio - 0.5)) * 0.9879 * torch.sigmoid(22 * (0.2 - turned * (2 / torch.pi)))
-        kept, total = kept + (like * g).mean(), total + g.mean()
-    return 1 - kept / total
+        angle = torch.atan2((a * down - b * across).abs(), (a * across + b * down).abs() + EDGE * EDGE)
+        similarity = 0.9994 * torch.sigmoid(15 * (ratio - 0.5))
+        similarity = similarity * 0.9879 * torch.sigmoid(22 * (0.2 - angle * (2 / torch.pi)))
+        preserved, total = preserved + (similarity * g).mean(), total + g.mean()
+    return 1 - preserved / total
 
 
 def lost_information(fused: Tensor, first: Tensor, second: Tensor) -> Tensor:
-    """2 - VIF, the sum over both sources of visual information fidelity (see `metrics.structure.vif`), per item."""
+    """2 - VIF, visual information fidelity summed over both sources (see `metrics.structure.vif`)."""
     return 2 - (_vif(first, fused) + _vif(second, fused)).mean()
 
 
 def lost_white(restored: Tensor, clear: Tensor) -> Tensor:
-    """By how much white comes out too dark: mean of max(V - V^, 0) where V is white, both luma."""
+    """Penalises white that is restored too dark: mean of max(G - V^, 0) where G is white. Both luma, (N, 1, h, w)."""
     return ((clear - restored).clamp(min=0) * ((clear - 0.85) / 0.1).clamp(0, 1)).mean()
 
 
 def lost_contrast(fused: Tensor, clear: Tensor, infrared: Tensor) -> Tensor:
-    """What stands out in one camera should stand out in the fused frame, by colour if not by luma.
+    """Local contrast of either camera should be kept in the fused frame, by colour if not by luma.
 
-    Contrast is the distance of a place's opponent colours, (Y, R - G, (R + G) / 2 - B), from those of its surroundings,
-    a small and a large window: mean of max(max(C(V), C(I)) - C(F), 0). fused, clear: (N, 3, h, w).
-    infrared: (N, 1, h, w). Best on a reduced frame, of about 160x120.
+    mean of max(max(C(G), C(I)) - C(F), 0), over a small and a large window. The contrast C of a pixel is the distance
+    of its opponent colours, (Y, R - G, (R + G) / 2 - B), from their local mean.
+
+    fused, clear: (N, 3, h, w). infrared: (N, 1, h, w). Meant for frames of about 160x120.
     """
     total = fused.new_zeros(())
     for window in (9, 31):
-        of_fused, of_clear, of_infrared = (
-            _stands_out(x, window) for x in (_opponent(fused), _opponent(clear), infrared)
+        c_fused, c_clear, c_infrared = (
+            _local_contrast(x, window) for x in (_opponent(fused), _opponent(clear), infrared)
         )
-        total = total + (torch.maximum(of_clear, of_infrared) - of_fused).clamp(min=0).mean()
+        total = total + (torch.maximum(c_clear, c_infrared) - c_fused).clamp(min=0).mean()
     return total / 2
 
 
 def distillation(student: Tensor, teacher: Tensor) -> Tensor:
-    """mean|S - T|: what the small network makes of a frame beside what the large one makes of it."""
+    """mean|S - T|: the outputs of student and teacher."""
     return (student - teacher).abs().mean()
 
 
 def transmission(t: Tensor, truth: Tensor) -> Tensor:
-    """mean|log t - log t*|: the relative error of t is the relative error of the restored contrast."""
+    """mean|log t - log t*|: a relative error of t is the same relative error of the restored contrast."""
     return (t.clamp(min=1e-2).log() - truth.clamp(min=1e-2).log()).abs().mean()
 
 
 def airlight(air: Tensor, truth: Tensor, t: Tensor) -> Tensor:
-    """mean (1 - t*) |A - A*|: how wrong the veil is that gets taken away; nothing where there is no haze."""
+    """mean (1 - t*) |A - A*|: the error of the scattered light that is removed; 0 where there is no haze.
+
+    air, truth: A and A*, (N, 3, h, w). t: t*, (N, 1, h, w).
+    """
     return ((1 - t) * (air - truth).abs()).mean()
 
 
 def illumination(light: Tensor, truth: Tensor) -> Tensor:
-    """mean|√L - √L*|: the lift is a power of L, so dark levels count."""
+    """mean|√L - √L*|: the root weighs dark levels more, as the lift, a power of L, does."""
     return ((light + 1e-3).sqrt() - (truth + 1e-3).sqrt()).abs().mean()
 
 
 def _opponent(image: Tensor) -> Tensor:
+    """Opponent colours (Y, R - G, (R + G) / 2 - B), (N, 3, h, w)."""
     red, green, blue = image.chunk(3, dim=1)
     return torch.cat([0.299 * red + 0.587 * green + 0.114 * blue, red - green, (red + green) / 2 - blue], dim=1)
 
 
-def _stands_out(planes: Tensor, window: int) -> Tensor:
-    apart = physics.box(planes, 3) - physics.box(planes, window)
-    return (apart.square().sum(dim=1) + EDGE * EDGE).sqrt()
+def _local_contrast(planes: Tensor, window: int) -> Tensor:
+    """Distance of each pixel, slightly smoothed, from its local mean over all channels, (N, h, w)."""
+    difference = physics.box(planes, 3) - physics.box(planes, window)
+    return (difference.square().sum(dim=1) + EDGE * EDGE).sqrt()
 
 
 def _ssim(x: Tensor, y: Tensor) -> Tensor:
+    """Mean SSIM over 7x7 windows, a scalar."""
     mean_x, mean_y = physics.box(x, 7), physics.box(y, 7)
     var_x, var_y = physics.box((x - mean_x) ** 2, 7), physics.box((y - mean_y) ** 2, 7)
-    both = physics.box((x - mean_x) * (y - mean_y), 7)
-    alike = (2 * mean_x * mean_y + 1e-4) * (2 * both + 9e-4)
-    return (alike / ((mean_x**2 + mean_y**2 + 1e-4) * (var_x + var_y + 9e-4))).mean()
+    covariance = physics.box((x - mean_x) * (y - mean_y), 7)
+    numerator = (2 * mean_x * mean_y + 1e-4) * (2 * covariance + 9e-4)
+    return (numerator / ((mean_x**2 + mean_y**2 + 1e-4) * (var_x + var_y + 9e-4))).mean()
 
 
 def _sobel_parts(image: Tensor) -> tuple[Tensor, Tensor]:
@@ -229,7 +245,7 @@ def _norm(across: Tensor, down: Tensor) -> Tensor:
 
 
 def _vif(reference: Tensor, image: Tensor) -> Tensor:
-    """VIFp over up to four scales, as many as fit, (N,)."""
+    """Pixel-domain VIF over four scales, fewer for small images, (N,)."""
     x, y = 255 * reference, 255 * image
     carried, contained = x.new_full((len(x),), 1e-10), x.new_full((len(x),), 1e-10)
     for scale in range(4):
@@ -253,13 +269,14 @@ def _vif(reference: Tensor, image: Tensor) -> Tensor:
 
 
 def _filtered(planes: Tensor, taps: Tensor) -> Tensor:
-    """Separable filter of every plane, where it lies inside."""
+    """Separable filter of every plane, without padding (`valid`)."""
     count = planes.shape[1]
     row = taps.expand(count, 1, 1, -1)
     return F.conv2d(F.conv2d(planes, row, groups=count), row.mT, groups=count)
 
 
 def _correlation(x: Tensor, y: Tensor) -> Tensor:
+    """Pearson correlation of each batch item, (N,)."""
     x, y = x - x.mean(dim=(2, 3), keepdim=True), y - y.mean(dim=(2, 3), keepdim=True)
     norm = ((x * x).mean(dim=(1, 2, 3)) * (y * y).mean(dim=(1, 2, 3)) + 1e-8).sqrt()
     return (x * y).mean(dim=(1, 2, 3)) / norm

@@ -1,4 +1,4 @@
-"""The Lightning module: steps, validation against the dark-channel prior, and a contact sheet per epoch."""
+"""The Lightning module: training steps, validation against the dark-channel prior, and a contact sheet per epoch."""
 
 from __future__ import annotations
 
@@ -30,40 +30,45 @@ from .objective import Example, Result, cost, make_example, run
 from .recipe import Recipe
 
 Batch = tuple[Tensor, Tensor, Tensor]
+"""Visible (N, 3, h, w) uint8 RGB, infrared (N, 1, h, w) uint8, grid step of the core (scalar)."""
 Net = TypeVar("Net", bound=torch.nn.Module)
 SHEET_ROWS = 8
+"""Most rows of a contact sheet."""
 
 
 def make_network(recipe: Recipe) -> RealtimeFusion:
-    """The recipe's network, from its start weights if it names some."""
-    asked = recipe.network
-    started = None if asked.start is None else own(asked.profile, asked.start)
-    profile = PROFILES[asked.profile] if started is None else started.profile
-    ranges = {name: getattr(asked, name) for name in ("air", "field", "bounded") if getattr(asked, name) is not None}
-    network = RealtimeFusion(replace(profile, **ranges, haze=asked.haze, light=asked.light, gate=asked.gate))
-    if started is not None:
-        network.load_state_dict(_rescaled(started, network.profile))
+    """Create the recipe's network and load its start weights, if any. Raises TrainError for weights of another one."""
+    config = recipe.network
+    start = None if config.start is None else own(config.profile, config.start)
+    profile = PROFILES[config.profile] if start is None else start.profile
+    ranges = {name: getattr(config, name) for name in ("air", "field", "bounded") if getattr(config, name) is not None}
+    network = RealtimeFusion(replace(profile, **ranges, haze=config.haze, light=config.light, gate=config.gate))
+    if start is not None:
+        network.load_state_dict(_rescaled(start, network.profile))
     return network
 
 
-def _rescaled(started: RealtimeFusion, profile: Profile) -> dict[str, Tensor]:
-    """Weights for other ranges of the airlight's corrections, each of which is range x tanh(x)."""
-    state = {name: value.clone() for name, value in started.state_dict().items()}
+def _rescaled(start: RealtimeFusion, profile: Profile) -> dict[str, Tensor]:
+    """State dict of `start` for a profile with other ranges of the airlight's corrections, range x tanh(x).
+
+    Scaled by the ratio of the ranges, which keeps corrections the same as long as they are small.
+    """
+    state = {name: value.clone() for name, value in start.state_dict().items()}
     for kind in ("weight", "bias"):
-        state[f"core.whole.{kind}"][:3] *= started.profile.air / profile.air
-        state[f"core.air_field.{kind}"] *= started.profile.field / profile.field
+        state[f"core.whole.{kind}"][:3] *= start.profile.air / profile.air
+        state[f"core.air_field.{kind}"] *= start.profile.field / profile.field
     return state
 
 
 def make_teacher(recipe: Recipe) -> RealtimeFusion | None:
-    """The network to distil from, if the recipe names one: never trained."""
+    """Load the teacher for distillation, with frozen weights; None if the recipe names none."""
     if recipe.network.teacher is None:
         return None
     return own("realtime", recipe.network.teacher).requires_grad_(False)
 
 
 def own(name: str, weights: Path) -> RealtimeFusion:
-    """`realtime` or `tiny` with these weights. TrainError where they are of another."""
+    """`realtime` or `tiny` with these weights. Raises TrainError for weights of another network."""
     try:
         return cast(RealtimeFusion, checkpoints.load(name, weights))
     except EngineError as error:
@@ -71,7 +76,7 @@ def own(name: str, weights: Path) -> RealtimeFusion:
 
 
 def filled(network: Net, weights: Path | None) -> Net:
-    """The network with these weights, if there are any. TrainError where they are of another."""
+    """Load weights, if any, into the network and return it. Raises TrainError for weights of another network."""
     if weights is not None:
         try:
             network.load_state_dict(load_file(weights))
@@ -81,9 +86,9 @@ def filled(network: Net, weights: Path | None) -> Net:
 
 
 def save_weights(network: torch.nn.Module, path: Path, about: dict[str, str] | None = None) -> None:
-    """Weights as fp16 safetensors, whole or not at all; those of batch norm, which divides by them, stay in float32.
+    """Write weights as fp16 safetensors, atomically. Those of batch norm, which divides by them, stay float32.
 
-    about: the file's metadata.
+    about: metadata of the file.
     """
     norms = tuple(name for name, module in network.named_modules() if isinstance(module, torch.nn.BatchNorm2d))
     state = {name: value.detach().contiguous() for name, value in network.state_dict().items()}
@@ -94,8 +99,10 @@ def save_weights(network: torch.nn.Module, path: Path, about: dict[str, str] | N
 
 
 def between(network: Net, start: Mapping[str, Tensor], keep: float) -> Net:
-    """A copy with the weights k W0 + (1 - k) W, k = keep, W0 those of `start`: one that a short training left near its
-    start is often worse than the mean of both."""
+    """A copy of the network with the weights k W0 + (1 - k) W: k = keep, W0 = start, W those of the network.
+
+    After a short training, which stays near its start, this interpolation is often better than W.
+    """
     mixed = copy.deepcopy(network)
     own = mixed.state_dict()
     for name, value in own.items():
@@ -106,7 +113,7 @@ def between(network: Net, start: Mapping[str, Tensor], keep: float) -> Net:
 
 
 class Trained(lightning.LightningModule):
-    """What all trained networks share: the optimiser, and whose weights are exported."""
+    """Base class of the Lightning modules: optimiser, random generator, logging, export of the weights."""
 
     def __init__(self, recipe: Recipe, network: torch.nn.Module, about: dict[str, str] | None = None) -> None:
         """about: metadata of the exported weights."""
@@ -114,28 +121,28 @@ class Trained(lightning.LightningModule):
         self.recipe, self.network, self.about = recipe, network, about
 
     def write(self, weights: Path) -> None:
-        """The network as it is now."""
+        """Export the current weights."""
         save_weights(self.network, weights, self.about)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """AdamW at the recipe's rate, `annealed`."""
+        """AdamW at the recipe's learning rate, with the schedule `annealed`."""
         learning = [parameter for parameter in self.parameters() if parameter.requires_grad]
         return optimised({"whole": learning}, self.recipe.rate, lambda part, step: annealed(step, self.recipe.steps))
 
     def drawing(self) -> torch.Generator:
-        """Draws what is this step's on this device alone."""
+        """A generator seeded by the recipe's seed, the step and the device's rank."""
         seed = hash((self.recipe.seed, self.global_step, self.global_rank)) % 2**63
         return torch.Generator(self.device).manual_seed(seed)
 
     def logged(self, parts: Mapping[str, Tensor], total: Tensor) -> Tensor:
-        """The total, logged beside its parts."""
+        """Log the losses and their total; returns the total."""
         self.log_dict({f"loss/{name}": value for name, value in parts.items()}, batch_size=1)
         self.log("loss", total, prog_bar=True, batch_size=1)
         return total
 
 
 def annealed(step: int, steps: int) -> float:
-    """Part of the rate at a step: a linear warm-up over 2 % of the steps, then a cosine to a hundredth."""
+    """Learning rate at a step, relative to its peak: linear warm-up over 2 % of the steps, then a cosine to 1 %."""
     warm = max(1, steps // 50)
     if step < warm:
         return (step + 1) / warm
@@ -143,68 +150,74 @@ def annealed(step: int, steps: int) -> float:
 
 
 def optimised(
-    parts: Mapping[str, Iterable[torch.nn.Parameter]], rate: float, follows: Callable[[str, int], float]
+    parts: Mapping[str, Iterable[torch.nn.Parameter]], rate: float, schedule: Callable[[str, int], float]
 ) -> OptimizerLRSchedulerConfig:
-    """AdamW over parameters by the name of their part. follows: the part of `rate` of a part at a step."""
+    """AdamW with one parameter group per part.
+
+    rate: peak learning rate. schedule: takes a part's name and the step, returns the factor of `rate`.
+    """
     groups = [{"params": list(parameters)} for parameters in parts.values()]
     optimiser = torch.optim.AdamW(groups, rate, betas=(0.9, 0.99), weight_decay=1e-3)
-    rates: list[Callable[[int], float]] = [partial(follows, name) for name in parts]
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, rates)
-    return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+    rates: list[Callable[[int], float]] = [partial(schedule, name) for name in parts]
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimiser, rates)
+    return {"optimizer": optimiser, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
 
 class FusionModule(Trained):
-    """Trains `RealtimeFusion` by a recipe. Batches are (visible, infrared, factor), the first two uint8."""
+    """Trains `RealtimeFusion` by a recipe, on batches of `Batch`."""
 
     def __init__(self, recipe: Recipe, folder: Path) -> None:
-        """folder: where contact sheets go."""
+        """folder: for the contact sheets."""
         self.network: RealtimeFusion
         network = make_network(recipe)
         super().__init__(recipe, network, checkpoints.describe(recipe.network.profile, network.profile))
         self.folder = folder
         self._start = {name: value.clone() for name, value in network.state_dict().items()}
-        self._teacher = [make_teacher(recipe)]  # in a list: not a part of what is trained, averaged and saved
-        self.train()  # Lightning keeps the modes that it finds
+        self._teacher = [
+            make_teacher(recipe)
+        ]  # in a list, so that it is not a submodule, which would be trained, averaged and saved
+        self.train()  # Lightning does not switch modes by itself
 
     def write(self, weights: Path) -> None:
-        """The network as it is now, or what the recipe keeps of its start with it."""
+        """Export the current weights, mixed with the start weights if the recipe has `keep`."""
         keep = self.recipe.network.keep
         save_weights(between(self.network, self._start, keep) if keep else self.network, weights, self.about)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """AdamW; each part at the rates of the recipe's stages, each of which is `annealed`.
+        """AdamW; core and head at the rates of the recipe's stages, each with the schedule `annealed`.
 
-        All parameters have gradients at all times, at a rate of 0 too: several devices wait for every one of them.
+        Parameters keep their gradients at a rate of 0 too, since distributed training waits for each of them.
         """
         parts = {"core": self.network.core.parameters()}
         if self.network.head is not None:
             parts["head"] = self.network.head.parameters()
 
-        def follows(part: str, step: int) -> float:
+        def schedule(part: str, step: int) -> float:
             stage, at = self.recipe.stage(step)
             return (stage.core if part == "core" else stage.head) * annealed(at, stage.steps)
 
-        return optimised(parts, self.recipe.rate, follows)
+        return optimised(parts, self.recipe.rate, schedule)
 
     def on_train_batch_start(self, batch: Batch, index: int) -> None:
-        """From the recipe's step on, batch norm works in training as it does in use."""
+        """From step `Recipe.norms` on, switch batch norm to its running statistics, as in inference."""
         if self.recipe.norms is not None and self.global_step >= self.recipe.norms:
             for module in self.network.modules():
                 if isinstance(module, torch.nn.BatchNorm2d):
                     module.eval()
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
-        """One degraded batch; the total of the weighted losses."""
+        """Degrade a batch and run the network; returns the weighted sum of the losses."""
         stage, _ = self.recipe.stage(self.global_step)
-        example, result = self._try(batch, self.drawing(), stage.mixture or self.recipe.mixture)
+        example, result = self._run_batch(batch, self.drawing(), stage.mixture or self.recipe.mixture)
         weights = stage.losses or self.recipe.losses
         parts = cost(result, example, weights, self._teach(example, int(batch[2])))
         return self.logged(parts, torch.stack([getattr(weights, name) * value for name, value in parts.items()]).sum())
 
     def validation_step(self, batch: Batch, index: int) -> None:
-        """PSNR of the restored frame, as fed and without any degradation, beside plain dark-channel dehazing."""
+        """Log the losses; PSNR of the restored frame, from the degraded and from the clear frame; and that of plain
+        dark-channel dehazing."""
         random = torch.Generator(self.device).manual_seed(index)
-        example, result = self._try(batch, random, self.recipe.mixture)
+        example, result = self._run_batch(batch, random, self.recipe.mixture)
         for name, value in cost(result, example, self.recipe.losses).items():
             self.log(f"val/{name}", value, batch_size=len(batch[0]))
         figures = {
@@ -222,13 +235,15 @@ class FusionModule(Trained):
             self.folder.mkdir(parents=True, exist_ok=True)
             write_sheet(self.folder / f"{self.global_step:06d}.png", example, result)
 
-    def _try(self, batch: Batch, random: torch.Generator, mixture: Mixture) -> tuple[Example, Result]:
+    def _run_batch(self, batch: Batch, random: torch.Generator, mixture: Mixture) -> tuple[Example, Result]:
+        """Degrade a batch, in float32, and run the network on it."""
         visible, infrared, factor = batch
         with torch.autocast(self.device.type, enabled=False):
             example = make_example(visible, infrared, mixture, int(factor), random)
         return example, run(self.network, example, int(factor))
 
     def _teach(self, example: Example, factor: int) -> Result | None:
+        """The teacher's result, None without a teacher."""
         (teacher,) = self._teacher
         if teacher is None:
             return None
@@ -237,13 +252,13 @@ class FusionModule(Trained):
 
 
 def psnr(image: Tensor, reference: Tensor) -> Tensor:
-    """PSNR in dB of every batch item, (N,), at most 60."""
+    """PSNR of each batch item in dB, (N,), at most 60. image, reference: (N, C, h, w) in [0, 1]."""
     error = ((image.float().clamp(0, 1) - reference) ** 2).mean(dim=(1, 2, 3))
     return -10 * torch.log10(error.clamp(min=1e-6))
 
 
 def dark_channel_prior(example: Example) -> Tensor:
-    """What plain dark-channel dehazing makes of the example, lifted by the true illumination, (N, 3, h, w)."""
+    """Baseline: plain dark-channel dehazing, lifted by the ground-truth illumination, (N, 3, h, w)."""
     image = example.given.visible
     window, guide = (5, 15) if example.infrared.shape == example.light.shape and image.shape[2] <= 160 else (15, 61)
     density, air = physics.haze_density(image, window=window, guide_window=guide)
@@ -252,7 +267,10 @@ def dark_channel_prior(example: Example) -> Tensor:
 
 
 def write_sheet(path: Path, example: Example, result: Result) -> None:
-    """Contact sheet, a row a pair: given, infrared, restored, target, fused, transmission, its truth, illumination."""
+    """Write a contact sheet with one row per pair.
+
+    Columns: degraded visible, infrared, restored, target, fused, transmission, its ground truth, illumination.
+    """
     rows = []
     for index in range(min(SHEET_ROWS, len(example.infrared))):
         cells = [example.given.visible, example.given.infrared, result.restored, example.target, result.fused]

@@ -1,4 +1,4 @@
-"""What one training batch costs: degrade it, run the network, weigh the losses."""
+"""One training batch: degrade it, run the network, compute the losses."""
 
 from __future__ import annotations
 
@@ -19,25 +19,26 @@ from .recipe import Losses
 
 
 class Example(NamedTuple):
-    """A degraded batch, what it should become, and how far the light is to be lifted."""
+    """A degraded batch, its targets and the requested strengths."""
 
     given: Degraded
+    """The degraded batch and its ground truth."""
     infrared: Tensor
-    """(N, 1, h, w), without noise and without the grey of automatic gain."""
+    """(N, 1, h, w), without noise, and without the floor that the network subtracts."""
     target: Tensor
-    """(N, 3, h, w): the clear frame, lifted."""
+    """Target of the restored frame, (N, 3, h, w): the clear frame, lifted."""
     light: Tensor
-    """(N, 1, h, w): its illumination."""
+    """Illumination of the clear frame, (N, 1, h, w)."""
     lift: Tensor
-    """(N, 1, 1, 1)."""
+    """Strength of the lift, (N, 1, 1, 1), in [0, 1]."""
     hue: Tensor
-    """(N, 1, 1, 1)."""
+    """Strength of the hue, (N, 1, 1, 1), 0 or HUE."""
     fused: Tensor
-    """(N, 1, h, w): luma that the network's rule of fusion makes of the target and the infrared."""
+    """Target of the fused luma, (N, 1, h, w): the fusion rule applied to target and infrared."""
 
 
 class Result(NamedTuple):
-    """What the network made of an example."""
+    """Output of the network for an example, see `realtime.Fusion`."""
 
     fused: Tensor
     restored: Tensor
@@ -45,9 +46,11 @@ class Result(NamedTuple):
 
 
 def make_example(visible: Tensor, infrared: Tensor, mixture: Mixture, factor: int, random: Generator) -> Example:
-    """From uint8 pairs (N, 3, h, w) and (N, 1, h, w); half of them stay as dark as they are (lift 0).
+    """Degrade uint8 pairs and compute their targets.
 
-    Half of them are fused without hue, so that luma alone has to show what is warm.
+    Half of the items get lift 0, so dark frames stay dark. Half get hue 0, so that luma alone must show warm objects.
+
+    visible: (N, 3, h, w) uint8 RGB. infrared: (N, 1, h, w) uint8. factor: grid step of the core.
     """
     colour, thermal = visible.float() / 255, infrared.float() / 255
     given = degrade(colour, thermal, mixture, random)
@@ -55,14 +58,15 @@ def make_example(visible: Tensor, infrared: Tensor, mixture: Mixture, factor: in
     lift = (2 * strength - 1).clamp(min=0)
     light = physics.illumination(given.clear, factor, 15, 4e-3)
     target = lifted(given.clear, light, lift)
-    # the network takes the grey of automatic gain away, so that is the infrared to be found in the fused frame
-    seen = without_floor(given.thermal, floor_of(given.thermal, torch.ones_like(thermal)))
+    # the target infrared is without the floor, since the network subtracts it
+    target_infrared = without_floor(given.thermal, floor_of(given.thermal, torch.ones_like(thermal)))
     hue = HUE * torch.randint(2, lift.shape, generator=random, device=random.device)
-    return Example(given, seen, target, light, lift, hue, intended(luma(target), seen, factor))
+    fused = intended(luma(target), target_infrared, factor)
+    return Example(given, target_infrared, target, light, lift, hue, fused)
 
 
 def intended(bright: Tensor, thermal: Tensor, factor: int) -> Tensor:
-    """Fused luma by the rule of `stand_out`: the brighter of both where that washes out nothing that is visible."""
+    """Target of the fused luma, by the rule of `stand_out`. bright: restored luma, thermal: infrared, (N, 1, h, w)."""
     small, small_thermal = (physics.reduce(x, factor) for x in (bright, thermal))
     ones = torch.ones_like(small)
     share, _ = stand_out(small, small_thermal, ones, ones, 2 * PROFILES["realtime"].guide + 1)
@@ -70,24 +74,27 @@ def intended(bright: Tensor, thermal: Tensor, factor: int) -> Tensor:
 
 
 def lifted(clear: Tensor, light: Tensor, lift: Tensor) -> Tensor:
-    """The clear frame as it should come out: lifted, without the noise and the cast that the lift would amplify."""
-    gain, calm = physics.lift_gain(light, lift), physics.box(clear, 5)
-    image, base = physics.lift(clear, gain), physics.lift(calm, gain)
+    """Target of the restored frame: the clear frame, lifted, without amplified noise and colour noise."""
+    gain, smoothed = physics.lift_gain(light, lift), physics.box(clear, 5)
+    image, base = physics.lift(clear, gain), physics.lift(smoothed, gain)
     image = base + trusted(luma(base), DARK_NOISE * (gain - 1)) * (image - base)
-    return luma(image) + trusted_chroma(calm, base) * (image - luma(image))
+    return luma(image) + trusted_chroma(smoothed, base) * (image - luma(image))
 
 
 def run(network: RealtimeFusion, example: Example, factor: int) -> Result:
-    """Dehaze fully and lift as asked. factor: of the grid of `realtime`'s core, 1 for frames as small as it."""
+    """Run the network on an example, with dehazing at full strength.
+
+    factor: grid step of the core of `realtime`; 1 for frames of the grid's size.
+    """
     dehaze = torch.ones_like(example.lift)
     valid = torch.ones_like(example.infrared)
     given, factor = example.given, factor * network.factor // FACTOR
-    made = network.fuse(given.visible, given.infrared, valid, dehaze, example.lift, factor, hue=example.hue)
-    return Result(made.fused, made.restored, made.maps)
+    output = network.fuse(given.visible, given.infrared, valid, dehaze, example.lift, factor, hue=example.hue)
+    return Result(output.fused, output.restored, output.maps)
 
 
 def cost(result: Result, example: Example, weights: Losses, taught: Result | None = None) -> dict[str, Tensor]:
-    """Every loss that has a weight, unweighted, by name. taught: what the teacher made of it, for distillation."""
+    """The losses with a weight above 0, by name, not yet weighted. taught: the teacher's result, for distillation."""
     fused, bright, target = luma(result.fused), luma(result.restored), luma(example.target)
     t, light, truth = result.maps.t, result.maps.light, example.given.t
     clear, air = example.given.clear, example.given.air

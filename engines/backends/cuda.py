@@ -1,4 +1,4 @@
-"""Engines on an NVIDIA GPU: the network in half precision, as it is or compiled, captured once as a CUDA graph."""
+"""Engines on an NVIDIA GPU: the network, in eager torch or compiled, captured once per frame size as a CUDA graph."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..base import EngineRefused, Fused, Outputs, Pixels
 from ..build.parity import compare
 from ..networks.io import Network
 from ..networks.smoothing import State, Steady
-from ..prompts.conditioning import OWN_CHOICE, Asked
+from ..prompts.conditioning import OWN_CHOICE, StrengthSource
 from ..warp import Held, Shape, Size, Warp
 from .eager import EagerEngine
 from .graph import KEPT, ImagePath, examples
@@ -26,12 +26,15 @@ from .lru import Recent
 CudaPrecision = Literal["f16", "f32"]
 Compiler = Callable[[nn.Module, tuple[Tensor, ...]], Callable[..., Any]]
 WARM_UPS = 3
-"""Runs before the capture, in which cuDNN chooses its algorithms."""
+"""Warm-up runs before the capture, in which cuDNN selects its algorithms."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Graph:
-    """A captured graph with its buffers, pinned on the host and fixed on the device, and which warp lies in them."""
+    """A captured graph with its static buffers: given and taken pinned on the host, inputs and outputs on the device.
+
+    held: the warp that they contain.
+    """
 
     graph: torch.cuda.CUDAGraph
     given: tuple[Tensor, ...]
@@ -42,10 +45,11 @@ class _Graph:
 
 
 class CudaEngine:
-    """A network on the current CUDA device: one graph for each pair of frame sizes, from both cameras' frames
-    to all outputs, with static buffers. With a frame go in what changes with it, the warp when it is a new one.
+    """A network on the current CUDA device, as one CUDA graph for each pair of frame sizes.
 
-    Each new pair of sizes is compared with the network in eager torch on the CPU (see `parity`). One thread at a time.
+    The graph computes everything from both cameras' frames to all outputs, in static buffers. Frames are copied to the
+    device for each call, a warp only when it changes. For each new pair of sizes, the graph is compared with the
+    network in eager torch on the CPU (see `parity`). Not thread-safe.
     """
 
     def __init__(
@@ -53,13 +57,20 @@ class CudaEngine:
         network_name: str,
         module: Network,
         precision: CudaPrecision = "f16",
-        asked: Asked = OWN_CHOICE,
+        strengths: StrengthSource = OWN_CHOICE,
         compiler: Compiler | None = None,
     ) -> None:
-        """network_name: for the engine's name. module: as in `networks`. asked: strengths for each frame.
-        compiler: makes something faster of the module, see `tensorrt.build`; None: it runs as it is.
+        """Copy the module to the device.
 
-        Raises EngineRefused where torch finds no usable GPU.
+        Args:
+            network_name: For the engine's name.
+            module: As in `networks`.
+            precision: Of the computation.
+            strengths: Of each task, for each frame.
+            compiler: Compiles the module, see `tensorrt.build`; None: eager torch is captured.
+
+        Raises:
+            EngineRefused: torch finds no usable GPU.
         """
         self._name = f"{network_name}:{'cuda' if compiler is None else 'tensorrt'}:{precision}"
         self._compiler = compiler
@@ -69,7 +80,7 @@ class CudaEngine:
         self._precision = precision
         placed = copy.deepcopy(module).eval().requires_grad_(False).to(memory_format=torch.channels_last).cuda()
         self._module = placed.half() if precision == "f16" else placed
-        self._asked = asked
+        self._strengths = strengths
         self._steady = Steady()
         self._graphs: Recent[Shape, _Graph] = Recent()
 
@@ -81,7 +92,7 @@ class CudaEngine:
     @property
     def notes(self) -> list[str]:
         """See `FusionEngine.notes`."""
-        return [self._asked.note] if self._asked.note else []
+        return [self._strengths.note] if self._strengths.note else []
 
     def prepare(self, width: int, height: int, infrared: Size | None = None, reduce: int = 1) -> None:
         """See `FusionEngine.prepare`."""
@@ -91,15 +102,16 @@ class CudaEngine:
         """See `FusionEngine.fuse`. The first frame of a size also captures its graph."""
         warp = check_pair(self._name, visible, infrared, warp)
         graph = self._graphs.of(warp.shape, self._compared)
-        controls = np.append(self._asked(visible, infrared, elapsed_s), self._steady.prior(visible, elapsed_s))
+        controls = np.append(self._strengths(visible, infrared, elapsed_s), self._steady.prior(visible, elapsed_s))
         outputs = _run(graph, visible, infrared, warp, controls)
         self._steady.keep(outputs["state"])
         return Fused.of(outputs)
 
     def _compared(self, shape: Shape) -> _Graph:
+        """Capture a graph for these sizes. Raises EngineRefused if that fails, or the graph fails the parity gate."""
         try:
             graph = self._capture(shape)
-        except Exception as e:  # a compiler's may be any
+        except Exception as e:  # a compiler may raise anything
             reason = " ".join(str(e).split())[:300]
             raise EngineRefused(f"{self._name}: cannot be built for {shape}: {reason}") from e
         parity = compare(self._reference.run, partial(_run, graph), self._precision, shape)
@@ -112,12 +124,12 @@ class CudaEngine:
         inputs = tuple(tensor.cuda() for tensor in given)
         path = ImagePath(self._module, shape.reduce)
         module: Callable[..., Any] = path if self._compiler is None else self._compiler(path, inputs)
-        aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        aside.wait_stream(torch.cuda.current_stream())
-        with torch.inference_mode(), torch.cuda.stream(aside):
+        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.inference_mode(), torch.cuda.stream(stream):
             for _ in range(WARM_UPS):
                 module(*inputs)
-        torch.cuda.current_stream().wait_stream(aside)
+        torch.cuda.current_stream().wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
         with torch.inference_mode(), torch.cuda.graph(graph):
             outputs = tuple(output.contiguous() for output in module(*inputs))
@@ -127,6 +139,7 @@ class CudaEngine:
 
 
 def _run(graph: _Graph, visible: Pixels, infrared: Pixels, warp: Warp, controls: State) -> Outputs:
+    """Fuse one pair. controls: (CONTROLS,) float32. Returns the outputs of `graph.ImagePath` by name."""
     for place, frame in enumerate((visible, infrared)):
         np.copyto(graph.given[place].numpy()[0], frame)
     moved = [0, 1, len(graph.given) - 1]

@@ -1,4 +1,4 @@
-"""Engines on plain torch: the reference that every compiled engine is compared with."""
+"""Engines on plain torch, the reference for every compiled engine."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ import torch
 from ..base import Fused, Outputs, Pixels
 from ..networks.io import Network
 from ..networks.smoothing import State, Steady
-from ..prompts.conditioning import OWN_CHOICE, Asked
+from ..prompts.conditioning import OWN_CHOICE, StrengthSource
 from ..warp import Size, Warp
 from .graph import ImagePath
 from .inputs import check_pair, check_shape
 
 
 class EagerEngine:
-    """A network run by torch as it is written, on the CPU, in f32. Slow; any size; deterministic."""
+    """A network run by eager torch on the CPU, in f32. Slow, deterministic, for any frame size."""
 
-    def __init__(self, network_name: str, module: Network, asked: Asked = OWN_CHOICE) -> None:
-        """network_name: for the engine's name. module: as in `networks`. asked: strengths for each frame."""
+    def __init__(self, network_name: str, module: Network, strengths: StrengthSource = OWN_CHOICE) -> None:
+        """network_name: for the engine's name. module: as in `networks`. strengths: of each task, for each frame."""
         self._name = f"{network_name}:torch:f32"
         self._module = module.eval()
-        self._asked = asked
+        self._strengths = strengths
         self._steady = Steady()
 
     @property
@@ -32,7 +32,7 @@ class EagerEngine:
     @property
     def notes(self) -> list[str]:
         """See `FusionEngine.notes`."""
-        return [self._asked.note] if self._asked.note else []
+        return [self._strengths.note] if self._strengths.note else []
 
     def prepare(self, width: int, height: int, infrared: Size | None = None, reduce: int = 1) -> None:
         """See `FusionEngine.prepare`. Nothing is built."""
@@ -41,15 +41,15 @@ class EagerEngine:
     def fuse(self, visible: Pixels, infrared: Pixels, warp: Warp | Pixels, elapsed_s: float | None = None) -> Fused:
         """See `FusionEngine.fuse`."""
         warp = check_pair(self._name, visible, infrared, warp)
-        controls = np.append(self._asked(visible, infrared, elapsed_s), self._steady.prior(visible, elapsed_s))
+        controls = np.append(self._strengths(visible, infrared, elapsed_s), self._steady.prior(visible, elapsed_s))
         outputs = self.run(visible, infrared, warp, controls)
         self._steady.keep(outputs["state"])
         return Fused.of(outputs)
 
     def run(self, visible: Pixels, infrared: Pixels, warp: Warp, controls: State) -> Outputs:
-        """Every output for one pair by these controls, (CONTROLS,) float32; nothing is remembered."""
+        """Fuse one pair, statelessly. controls: (CONTROLS,) float32. Returns `graph.ImagePath.outputs` by name."""
         path = ImagePath(self._module, warp.reduce)
-        given = (torch.from_numpy(np.array(x, order="C"))[None] for x in (visible, infrared, *warp.parts))
+        inputs = (torch.from_numpy(np.array(x, order="C"))[None] for x in (visible, infrared, *warp.parts))
         with torch.inference_mode():
-            made = path(*given, torch.from_numpy(controls))
-        return {name: np.array(x[0].numpy(), order="C") for name, x in zip(path.outputs, made, strict=True)}
+            outputs = path(*inputs, torch.from_numpy(controls))
+        return {name: np.array(x[0].numpy(), order="C") for name, x in zip(path.outputs, outputs, strict=True)}

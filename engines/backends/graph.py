@@ -1,4 +1,4 @@
-"""The whole of the image path as one torch module: camera frames in; fused frame, maps and registered infrared out."""
+"""The image path as one torch module: camera frames in; fused frame, maps and registered infrared out."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from ..warp import STEPS, Shape
 
 INPUTS = ("visible", "infrared", "index", "fractions", "coverage", "controls")
 OUTPUTS = ("fused", "restored", "haze_density", "illumination", "registered", "state")
-"""Those of every network; see `ImagePath.outputs`."""
+"""Outputs of every network, see `ImagePath.outputs`."""
 KEPT = slice(2, 5)
-"""The inputs that change with the warp, not with the frame."""
+"""Inputs that change only with the warp."""
 
 
 class ImagePath(nn.Module):
-    """A network with the warp before it, so that every network and backend takes infrared as the camera gives it."""
+    """A network preceded by the warp, so that every network and backend takes infrared as the camera delivers it."""
 
     def __init__(self, network: Network, reduce: int = 1, planar: bool = False) -> None:
-        """network: takes registered infrared. reduce: see `Warp`. planar: colour frames are (1, 3, H, W) on both ends,
-        for backends that interleave bytes slowly.
+        """network: takes registered infrared. reduce: see `Warp`. planar: colour inputs and outputs are (1, 3, H, W),
+        for backends that are slow at interleaving bytes.
         """
         super().__init__()
         self.network = network
@@ -31,7 +31,7 @@ class ImagePath(nn.Module):
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """Names of what `forward` returns: OUTPUTS, and before the state `unlifted` where the network gives it."""
+        """Names of the outputs of `forward`: OUTPUTS, with `unlifted` before the state if the network computes it."""
         return (*OUTPUTS[:-1], *["unlifted"] * self.network.unlifted, OUTPUTS[-1])
 
     def forward(
@@ -39,9 +39,10 @@ class ImagePath(nn.Module):
     ) -> tuple[Tensor, ...]:
         """Warp and fuse one pair.
 
-        visible: (1, H, W, 3) uint8 RGB. infrared: (1, h, w) uint8, as the camera gives it. index: (1, H, W) int32,
+        visible: (1, H, W, 3) uint8 RGB. infrared: (1, h, w) uint8, as the camera delivers it. index: (1, H, W) int32,
         fractions: (1, 2, H, W) uint8, coverage: (1, H, W) uint8, of `Warp`. controls: (CONTROLS,) float32, see
-        `steady`. Returns `outputs`: what the network does, and infrared on the visible grid, (1, H, W) uint8.
+        `networks.smoothing`. Returns `outputs`: those of the network, and infrared on the visible grid, (1, H, W)
+        uint8.
         """
         levels = self.sampled(infrared, index, fractions)
         if self.planar:
@@ -52,10 +53,10 @@ class ImagePath(nn.Module):
         return fused, restored, density, light, levels.to(torch.uint8), *unlifted, state
 
     def sampled(self, infrared: Tensor, index: Tensor, fractions: Tensor) -> Tensor:
-        """Infrared on the visible grid, (1, H, W), whole grey levels 0 to 255 in the type the network computes in.
+        """Warp infrared onto the visible grid: (1, H, W), integer grey levels 0 to 255 in the network's dtype.
 
-        Fixed-point places, gathers, two interpolations: nothing that half precision could move. Whole levels in
-        floating point because TensorRT takes bytes at the border of a graph alone.
+        Gathers at fixed-point coordinates and two linear interpolations, whose positions half precision cannot shift.
+        Floating point because TensorRT supports uint8 only as inputs and outputs of a graph.
         """
         dtype = self.network.dtype
         if self.reduce > 1:
@@ -63,10 +64,10 @@ class ImagePath(nn.Module):
         elif dtype == torch.float16:
             infrared = infrared.to(dtype)  # for TensorRT
         width = infrared.shape[2]
-        # of the last row and column the neighbours are beyond the frame; they count nothing, but must be there
+        # padding: the neighbours of the last row and column have weight 0, but must exist
         flat, at = F.pad(infrared.reshape(-1), (0, width + 1)), index.reshape(-1)
         if infrared.dtype == torch.uint8:
-            # a byte and its right neighbour in one number: half the gathers
+            # a pixel and its right neighbour packed into one number: half the gathers
             pairs = flat.to(dtype) + 256 * flat.roll(-1).to(dtype)
             both = [pairs.index_select(0, at + step).reshape(index.shape) for step in (0, width)]
             b, d = ((pair * (1 / 256)).floor() for pair in both)
@@ -74,7 +75,7 @@ class ImagePath(nn.Module):
         else:
             near = (flat.index_select(0, at + step).to(dtype) for step in (0, 1, width, width + 1))
             a, b, c, d = (plane.reshape(index.shape) for plane in near)
-        # bytes are parted as bytes, which costs nothing, where a backend can: TensorRT knows but the cast of them
+        # split uint8 planes without a copy where the backend can; TensorRT can only cast them
         steps = fractions if infrared.dtype == torch.uint8 else fractions.to(dtype)
         right, down = (part.squeeze(1).to(dtype) * (1 / STEPS) for part in steps.chunk(2, dim=1))
         above, below = a + right * (b - a), c + right * (d - c)
@@ -82,7 +83,7 @@ class ImagePath(nn.Module):
 
 
 def examples(shape: Shape, planar: bool = False) -> tuple[Tensor, ...]:
-    """Zeros of the shapes and types of INPUTS. planar: see `ImagePath`."""
+    """Example inputs: zeros with the shapes and dtypes of INPUTS. planar: see `ImagePath`."""
     height, width = shape.height, shape.width
     visible = (1, 3, height, width) if planar else (1, height, width, 3)
     return (

@@ -1,4 +1,4 @@
-"""Eight bits: the wide layers of a converted network, quantised by NNCF and calibrated on the sample clips."""
+"""int8: post-training quantisation of a converted network's wide layers by NNCF, calibrated on the sample clips."""
 
 from __future__ import annotations
 
@@ -29,50 +29,53 @@ LAYERS = {
     "realtime": ("core.down1", "core.mix1", "core.down2", "core.mix2", "core.join1", "head.mix"),
     "tiny": ("core.down1", "core.mix1", "core.down2", "core.mix2", "core.join1"),
 }
-"""Modules whose convolutions are quantised, by network; other networks are not offered in eight bits.
+"""Modules whose convolutions are quantised, by network; other networks have no int8.
 
-Not those that see pixels or give maps or corrections, nor the U-Net's finest grid between them: in dense haze a small
-step of the transmission is a large one of the image.
+The first and last layers and the finest scale of the U-Net stay in f32: in dense haze, a small error of transmission is
+a large error of the image.
 """
 EVERY = 44
-"""Every how many-th frame of a clip calibrates: four of each."""
+"""Stride between calibration frames: four frames of each clip."""
 FOGS = ((0.03, 217), (0.06, 180), (0.12, 120), (0.25, 60))
-"""Transmission and airlight in grey levels of the fog that they are drawn in once more."""
+"""Transmission, and airlight in grey levels, of synthetic fog: each calibration frame is also used with fog."""
 
 
 def clips_digest() -> str:
-    """SHA-256 of the clips that calibrate, as part of a key of the store. Raises OSError."""
+    """SHA-256 of the calibration clips, as part of a key of the store. Raises OSError."""
     with as_file(files("fusecam.samples")) as samples:
         return digest_of(clip for scene in SCENES for clip in _clips(samples, scene))
 
 
 def missing() -> str | None:
-    """Why nothing can be quantised here, None if it can."""
+    """Why quantisation is not possible here, None if it is."""
     return None if find_spec("nncf") else "eight bits need NNCF: pip install 'fusecam[int8]'"
 
 
 def quantised(model: ov.Model, name: str, shape: Shape) -> ov.Model:
-    """A copy of a network's converted model with the convolutions of LAYERS in eight bits, its sizes still dynamic.
+    """Quantise the convolutions of LAYERS to int8. Returns a copy, still with dynamic sizes.
 
-    Activations by the extremes of the calibration frames, asymmetric; weights by channel, symmetric; then the mean
-    error of each layer is taken from its bias. name: of the network. shape: at which it is calibrated. Raises
-    EngineError where the sample clips cannot be read.
+    Activations: asymmetric, range from the minimum and maximum over the calibration frames. Weights: symmetric, per
+    channel. Biases are corrected by the mean error of their layer.
+
+    model: converted network. name: of the network. shape: frame sizes of the calibration. Raises EngineError if the
+    sample clips cannot be read.
     """
     import nncf
     from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 
-    chosen = {each.get_friendly_name() for each in convolutions(model, LAYERS[name])}
-    left = [each.get_friendly_name() for each in model.get_ordered_ops() if each.get_friendly_name() not in chosen]
-    given = list(_inputs(shape))
+    quantised_names = {op.get_friendly_name() for op in convolutions(model, LAYERS[name])}
+    names = [op.get_friendly_name() for op in model.get_ordered_ops()]
+    ignored = [op_name for op_name in names if op_name not in quantised_names]
+    samples = list(_inputs(shape))
     nncf.set_log_level(logging.ERROR)
     with redirect_stdout(io.StringIO()):  # its progress bars
         return nncf.quantize(
             model,
-            nncf.Dataset(given),
+            nncf.Dataset(samples),
             preset=nncf.QuantizationPreset.MIXED,
-            subset_size=len(given),
+            subset_size=len(samples),
             fast_bias_correction=False,  # the fast one loses 10 dB
-            ignored_scope=nncf.IgnoredScope(names=left, validate=False),
+            ignored_scope=nncf.IgnoredScope(names=ignored, validate=False),
             advanced_parameters=nncf.AdvancedQuantizationParameters(
                 activations_range_estimator_params=RangeEstimatorParametersSet.MINMAX
             ),
@@ -80,10 +83,10 @@ def quantised(model: ov.Model, name: str, shape: Shape) -> ov.Model:
 
 
 def _inputs(shape: Shape) -> Iterator[dict[int, Pixels]]:
-    """What the model takes, by input, for frames of the clips as they are and in FOGS."""
+    """Calibration inputs by index, from frames of the clips, without fog and in FOGS."""
     size = shape.width, shape.height
     shape = Shape.of(*size, (size[0] * shape.reduce, size[1] * shape.reduce), shape.reduce)
-    warp = [np.asarray(part)[None] for _, part in sorted(Held().take(gate_warp(shape)), key=lambda each: each[0])]
+    warp = [np.asarray(part)[None] for _, part in sorted(Held().take(gate_warp(shape)), key=lambda item: item[0])]
     controls = np.concatenate([np.full(STRENGTHS, -1, np.float32), np.zeros(STATE + 1, np.float32)])
     with as_file(files("fusecam.samples")) as samples:
         for scene in SCENES:
@@ -92,8 +95,8 @@ def _inputs(shape: Shape) -> Iterator[dict[int, Pixels]]:
             for (visible, infrared), (t, airlight) in zip(pairs, FOGS, strict=False):
                 foggy = (t * visible + (1 - t) * airlight).astype(np.uint8)
                 thermal = np.ascontiguousarray(infrared[..., 1])[None]
-                for seen in (visible, foggy):
-                    planes = np.ascontiguousarray(np.moveaxis(seen, 2, 0))[None]
+                for image in (visible, foggy):
+                    planes = np.ascontiguousarray(np.moveaxis(image, 2, 0))[None]
                     yield dict(enumerate([planes, thermal, *warp, controls]))
 
 
@@ -102,7 +105,7 @@ def _clips(samples: Path, scene: str) -> tuple[Path, Path]:
 
 
 def _frames(clip: Path, size: tuple[int, int]) -> Iterator[Pixels]:
-    """Every EVERY-th frame at (width, height): (H, W, 3) RGB."""
+    """Every EVERY-th frame of a clip, resized. size: (width, height). Yields (H, W, 3) uint8 RGB."""
     video, number = cv2.VideoCapture(str(clip)), 0
     while video.grab():
         if number % EVERY == EVERY // 2:

@@ -1,6 +1,6 @@
-"""The loops of `pointwise` and `pointwise_grid`, compiled for this processor once, kept in the signed store.
+"""The numba kernels of `pointwise` and `pointwise_grid`: compiled once for this processor, then loaded from the store.
 
-numba compiles them, see `loops`. It is not imported where they are in the store: with LLVM it takes 120 MiB.
+`loops` compiles them. numba is imported only if they are not in the signed store: with LLVM it takes 120 MiB.
 """
 
 from __future__ import annotations
@@ -29,20 +29,21 @@ from ..networks import realtime_constants
 from . import pointwise, pointwise_grid, pointwise_planes, pointwise_rows
 from .pointwise import LENGTH, Argument
 
-BANDS = 4
-"""Parts of a frame for each processor, so that one that is disturbed does less."""
-AT_ONCE = 64
-"""Most rows of a band: what is made of them stays in a processor's cache."""
+BANDS_PER_THREAD = 4
+"""Bands of a frame per thread: several, so that a thread that is interrupted processes fewer of them."""
+MAX_BAND_ROWS = 64
+"""Most rows of a band, so that the intermediate results of a band stay in the processor's cache."""
 ROWS: tuple[Argument, ...] = (LENGTH, LENGTH)
+"""The first arguments of a kernel that works on bands: first and last row."""
 COLOUR, GREY, PLANES = (np.uint8, 3), (np.uint8, 2), (np.float32, 3)
-ROOM, LINE, SUMS = (np.float32, 2), (np.float32, 1), (np.float64, 2)
-WHOLE_NUMBERS: tuple[Argument, ...] = (LENGTH, LENGTH, LENGTH, LENGTH)
+PLANE, LINE, SUMS = (np.float32, 2), (np.float32, 1), (np.float64, 2)
+FOUR_INTS: tuple[Argument, ...] = (LENGTH, LENGTH, LENGTH, LENGTH)
 SUFFIX = ".o"
 _lock = threading.Lock()
 
 
 def missing() -> str | None:
-    """Why loops can be neither found nor compiled here, None if they can."""
+    """Why the kernels are not in the store and cannot be compiled here; None if they are or can be."""
     if any(kept(larger) for larger in (False, True)):
         return None
     return _unusable()
@@ -50,7 +51,10 @@ def missing() -> str | None:
 
 @cache
 def _unusable() -> str | None:
-    """Asked in another process, which takes with it what was imported; where torch is, that is no matter."""
+    """Why numba cannot be imported, None if it can.
+
+    Tried in another process, to keep numba out of this one's memory; where torch is loaded, that saves nothing.
+    """
     try:
         if "torch" in sys.modules:
             import_module("numba")
@@ -59,14 +63,14 @@ def _unusable() -> str | None:
         ran = subprocess.run(
             command, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True, errors="replace"
         )
-        said = ran.stderr.strip().rpartition("\n")[2] if ran.returncode else None
-    except Exception as e:  # of a numba that does not fit NumPy or Python, any
-        said = str(e)
-    return None if said is None else f"numba cannot be imported: {' '.join(said.split())[:200]}"
+        error = ran.stderr.strip().rpartition("\n")[2] if ran.returncode else None
+    except Exception as e:  # a numba that does not fit this NumPy or Python may raise anything
+        error = str(e)
+    return None if error is None else f"numba cannot be imported: {' '.join(error.split())[:200]}"
 
 
 def made_of() -> dict[str, str]:
-    """What compiled loops depend on beside their source, as part of a key of the store."""
+    """Versions of the compiler, as part of the store's key of compiled kernels."""
 
     def installed(package: str) -> str:
         try:
@@ -77,52 +81,68 @@ def made_of() -> dict[str, str]:
     return {package: installed(package) for package in ("numba", "llvmlite")}
 
 
-class Loop:
-    """A compiled function of `pointwise` or `pointwise_grid`."""
+class Kernel:
+    """A compiled kernel of `pointwise` or `pointwise_grid`."""
 
     def __init__(self, code: bytes, name: str, arguments: tuple[Argument, ...]) -> None:
-        """code: of `loops`. name, arguments: the function's. Raises OSError where the system forbids new code."""
+        """Load a kernel.
+
+        Args:
+            code: Object file, of `loops.machine_code_of`.
+            name: Of the function.
+            arguments: Types of its arguments.
+
+        Raises:
+            OSError: The system forbids executable memory.
+        """
         self._name, self._arguments = name, arguments
-        kinds: list[Any] = []
-        for each in arguments:
-            if isinstance(each, tuple):
-                kinds += [ctypes.c_void_p, *[ctypes.c_int64] * each[1]]
+        types: list[Any] = []
+        for argument in arguments:
+            if isinstance(argument, tuple):
+                types += [ctypes.c_void_p, *[ctypes.c_int64] * argument[1]]
             else:
-                kinds.append(np.ctypeslib.as_ctypes_type(each))
+                types.append(np.ctypeslib.as_ctypes_type(argument))
         try:
             address = machine_code.load(code, name)
-        except ValueError:  # of another processor or system, or with what this processor's code needs beyond it
+        except ValueError:  # not x86-64 Linux, or a relocation that `machine_code` does not know
             from .loops import load
 
             address = load(code, name)
-        self._call = ctypes.CFUNCTYPE(None, *kinds)(address)
+        self._call = ctypes.CFUNCTYPE(None, *types)(address)
 
     def of(self, *last: Any) -> Callable[..., None]:
-        """The function with its last arguments given, taking the others. Raises TypeError for others than its own."""
+        """Bind the last arguments. Returns a function of the remaining ones.
+
+        Raises TypeError for an array of another dtype, number of dimensions or memory layout than the kernel takes.
+        """
         count = len(self._arguments) - len(last)
-        first, given = self._arguments[:count], self._flat(self._arguments[count:], last)
+        first, bound = self._arguments[:count], self._flat(self._arguments[count:], last)
 
         def call(*arguments: Any, alive: object = last) -> None:
-            self._call(*self._flat(first, arguments), *given)
+            self._call(*self._flat(first, arguments), *bound)
 
         return call
 
-    def _flat(self, wanted: tuple[Argument, ...], given: tuple[Any, ...]) -> list[Any]:
-        """Of an array its address and lengths."""
+    def _flat(self, types: tuple[Argument, ...], values: tuple[Any, ...]) -> list[Any]:
+        """Arguments as C takes them: an array as its address and its shape."""
         flat: list[Any] = []
-        for kind, each in zip(wanted, given, strict=True):
+        for kind, value in zip(types, values, strict=True):
             if isinstance(kind, tuple):
-                if each.dtype != kind[0] or each.ndim != kind[1] or not each.flags.c_contiguous:
-                    raise TypeError(f"{self._name}: {each.dtype}, {each.ndim} dimensions, where {kind} are due")
-                flat.append(each.__array_interface__["data"][0])
-                flat.extend(each.shape)
+                if value.dtype != kind[0] or value.ndim != kind[1] or not value.flags.c_contiguous:
+                    raise TypeError(
+                        f"{self._name}: got {value.dtype} with {value.ndim} dimensions, needs contiguous "
+                        f"{np.dtype(kind[0])} with {kind[1]}"
+                    )
+                flat.append(value.__array_interface__["data"][0])
+                flat.extend(value.shape)
             else:
-                flat.append(each)
+                flat.append(value)
         return flat
 
 
 GRID, SAME, LARGER = "grid", "frames as they are", "larger frames"
-"""Loops that are compiled and kept together: on the core's grid, and those of frames."""
+"""Groups of kernels that are compiled and stored together: of the core's grid, of frames that have the working size,
+and of frames that are larger."""
 
 
 def _groups(larger: bool) -> tuple[str, str]:
@@ -132,34 +152,35 @@ def _groups(larger: bool) -> tuple[str, str]:
 def _arguments(group: str) -> dict[str, tuple[Argument, ...]]:
     if group == GRID:
         return {
-            "prior": (PLANES, LINE, np.float32, *WHOLE_NUMBERS, np.float32, PLANES, PLANES, LINE, PLANES, PLANES, ROOM),
+            "prior": (PLANES, LINE, np.float32, *FOUR_INTS, np.float32, PLANES, PLANES, LINE, PLANES, PLANES, PLANE),
             "analysed": (
-                *(PLANES, PLANES, PLANES, LINE, LINE, PLANES, LINE, *WHOLE_NUMBERS, np.float32, np.float32, LENGTH),
+                *(PLANES, PLANES, PLANES, LINE, LINE, PLANES, LINE, *FOUR_INTS, np.float32, np.float32, LENGTH),
                 *(PLANES, LINE, GREY, GREY, LINE),  # results
-                *(PLANES, PLANES, ROOM, ROOM),
+                *(PLANES, PLANES, PLANE, PLANE),
             ),
         }
     working = PLANES if group == LARGER else COLOUR
     loops: dict[str, tuple[Argument, ...]] = {
         "neighbours": (GREY, (np.uint32, 2)),
         "sample": (*ROWS, (np.int32, 1), (np.int32, 1), (np.int32, 2), COLOUR, GREY),
-        "gridded": (*ROWS, ROOM, working, np.float32, LENGTH, np.float32, PLANES),
-        "restore": (*ROWS, ROOM, COLOUR, working, np.float32, PLANES, LENGTH, LINE, LENGTH, PLANES, PLANES),
+        "gridded": (*ROWS, PLANE, working, np.float32, LENGTH, np.float32, PLANES),
+        "restore": (*ROWS, PLANE, COLOUR, working, np.float32, PLANES, LENGTH, LINE, LENGTH, PLANES, PLANES),
     }
     if group == LARGER:
         loops["reduced"] = (*ROWS, (np.uint16, 1), GREY, GREY, GREY, LENGTH, PLANES, SUMS)
-        loops["enlarged"] = (*ROWS, ROOM, COLOUR, COLOUR, GREY, GREY, PLANES, PLANES, PLANES, LINE, LENGTH)
+        loops["enlarged"] = (*ROWS, PLANE, COLOUR, COLOUR, GREY, GREY, PLANES, PLANES, PLANES, LINE, LENGTH)
     else:
         loops["parted"] = (*ROWS, GREY, GREY, COLOUR, SUMS)
-        loops["composed"] = (*ROWS, ROOM, COLOUR, COLOUR, PLANES, PLANES)
+        loops["composed"] = (*ROWS, PLANE, COLOUR, COLOUR, PLANES, PLANES)
     return loops
 
 
 def compiled(larger: bool) -> SimpleNamespace:
-    """The functions of `pointwise` and `pointwise_grid` as `Loop`s: from the store, or compiled now, in some seconds.
-    larger: those for frames that are reduced before they are worked on; otherwise those for frames that are not.
+    """The kernels of `pointwise` and `pointwise_grid` by name: from the store, or compiled in some seconds.
+
+    larger: whether the frame is larger than the working size, to which it is then reduced.
     """
-    with _lock:  # whoever asks meanwhile waits, and compiles nothing
+    with _lock:  # a second thread waits for the first one's result instead of compiling again
         return _compiled(larger)
 
 
@@ -167,40 +188,40 @@ def compiled(larger: bool) -> SimpleNamespace:
 def _compiled(larger: bool) -> SimpleNamespace:
     groups = _groups(larger)
     with ThreadPoolExecutor(len(groups)) as pool:
-        apart = list(pool.map(_made_apart, groups))
-    loops: dict[str, Loop] = {}
-    for group, files in zip(groups, apart, strict=True):
+    loops: dict[str, Kernel] = {}
         files = kept_anew(group) if files is None else files
-        loops |= {name: Loop(files[name + SUFFIX], name, each) for name, each in _arguments(group).items()}
+        loops |= {name: Kernel(files[name + SUFFIX], name, types) for name, types in _arguments(group).items()}
     return SimpleNamespace(**loops)
 
 
-def _made_apart(group: str) -> Mapping[str, bytes] | None:
-    """The files of a group from the store, compiled in another process where they are not there yet."""
-    found = store.find(_key(group))
-    if found is None and build_apart("loops", group, always=True):
-        found = store.find(_key(group))
-    return None if found is None else found.files
+def _built_apart(group: str) -> Mapping[str, bytes] | None:
+    """Files of a group from the store, compiled by another process if need be; None if that process fails."""
+    entry = store.find(_key(group))
+    if entry is None and build_apart("loops", group, always=True):
+        entry = store.find(_key(group))
+    return None if entry is None else entry.files
 
 
 def kept_anew(group: str) -> Mapping[str, bytes]:
-    """The files of a group, compiled in this process and kept."""
+    """Files of a group, compiled in this process and written to the store."""
     from .loops import machine_code_of
 
     files = {name + SUFFIX: code for name, code in machine_code_of(_arguments(group)).items()}
-    store.keep(_key(group), lambda into: _written(files, into))
+    store.keep(_key(group), lambda folder: _written(files, folder))
     return files
 
 
 def begin(larger: bool) -> None:
-    """Have `compiled` begin in a thread, which waits for another process: numba is Python for most of its time, and so
-    is what this one does meanwhile. What hinders it is said to whoever asks for its result.
+    """Start `compiled` in the background, and do not wait.
+
+    numba compiles in another process, since it would hold this one's interpreter lock most of the time. If it fails,
+    the next call of `compiled` tries again and raises the error.
     """
     ThreadPoolExecutor(1, thread_name_prefix="fusecam-loops").submit(compiled, larger)
 
 
 def kept(larger: bool) -> bool:
-    """Whether `compiled` need not compile."""
+    """Whether all kernels are in the store, so that `compiled` compiles nothing."""
     return all(store.find(_key(group)) is not None for group in _groups(larger))
 
 
@@ -219,13 +240,13 @@ def _written(files: dict[str, bytes], folder: Path) -> store.Facts:
 
 
 def in_bands(work: Callable[[int, int], None], rows: int) -> None:
-    """`work` on rows 0 to `rows`, by its first and last row, in bands that all processors share."""
+    """Call `work(first, last)` for bands that together cover rows 0 to `rows` - 1, on all processors."""
     threads = _threads()
-    count = max(-(-rows // AT_ONCE), 1 if threads == 1 else min(rows, BANDS * threads))
+    count = max(-(-rows // MAX_BAND_ROWS), 1 if threads == 1 else min(rows, BANDS_PER_THREAD * threads))
     bands = iter([(rows * i // count, rows * (i + 1) // count) for i in range(count)])
     lock = threading.Lock()
 
-    def share() -> None:
+    def process_bands() -> None:
         while True:
             with lock:
                 band = next(bands, None)
@@ -233,13 +254,13 @@ def in_bands(work: Callable[[int, int], None], rows: int) -> None:
                 return
             work(*band)
 
-    others = [_pool().submit(share) for _ in range(min(threads, count) - 1)]
+    others = [_pool().submit(process_bands) for _ in range(min(threads, count) - 1)]
     try:
-        share()
+        process_bands()
     finally:
         wait(others)
-    for each in others:
-        each.result()
+    for other in others:
+        other.result()
 
 
 @cache

@@ -1,5 +1,5 @@
-"""The loops of `pointwise` and `pointwise_grid` as machine code for this processor, by numba, for which alone it is
-needed.
+"""Compile the kernels of `pointwise` and `pointwise_grid` to machine code for this processor. Only this module imports
+numba.
 """
 
 from __future__ import annotations
@@ -19,48 +19,48 @@ MODULES = (pointwise, pointwise_grid)
 OPTIONS: dict[str, Any] = {"fastmath": True, "error_model": "numpy"}
 _kept: list[Any] = []
 CHECKED = 2000
-"""Pairs of arrays that LLVM may compare at run time for overlap; with its own 8 the loops here are not vectorised."""
+"""Run-time overlap checks of array pairs that LLVM may insert; its default of 8 keeps these loops from vectorising."""
 
 
 def machine_code_of(loops: Mapping[str, tuple[Argument, ...]]) -> dict[str, bytes]:
-    """Each loop as an object file of one function, which takes an array as its address and lengths.
+    """Compile each kernel to an object file with one function, which takes an array as its address and its shape.
 
-    loops: functions of MODULES and what they take.
+    loops: names of functions in MODULES, with the types of their arguments.
     """
     for limit in ("runtime-memory-check-threshold", "vectorize-memory-check-threshold"):
         llvm.set_option("", f"-{limit}={CHECKED}")
     compiled: dict[Any, Any] = {}
-    for module in (pointwise_rows, pointwise_planes, *MODULES):  # a function is compiled into those that call it
-        for name, each in list(vars(module).items()):
-            if isfunction(each):
-                setattr(module, name, compiled.setdefault(each, numba.njit(**OPTIONS)(each)))
+    for module in (pointwise_rows, pointwise_planes, *MODULES):  # callees before their callers
+        for name, value in list(vars(module).items()):
+            if isfunction(value):
+                setattr(module, name, compiled.setdefault(value, numba.njit(**OPTIONS)(value)))
     return {name: _object(name, arguments) for name, arguments in loops.items()}
 
 
 def _object(name: str, arguments: tuple[Argument, ...]) -> bytes:
-    taken, given, kinds = [], [], []
-    for number, each in enumerate(arguments):
-        element, dimensions = each if isinstance(each, tuple) else (each, 0)
+    parameters, passed, types = [], [], []
+    for number, argument in enumerate(arguments):
+        element, dimensions = argument if isinstance(argument, tuple) else (argument, 0)
         lengths = [f"n{number}_{axis}" for axis in range(dimensions)]
-        taken += [f"a{number}", *lengths]
-        given.append(f"carray(a{number}, ({', '.join(lengths)},))" if dimensions else f"a{number}")
-        kind = numba.from_dtype(np.dtype(element))
-        kinds += [
-            numba.types.CPointer(kind) if dimensions else kind,
+        parameters += [f"a{number}", *lengths]
+        passed.append(f"carray(a{number}, ({', '.join(lengths)},))" if dimensions else f"a{number}")
+        element_type = numba.from_dtype(np.dtype(element))
+        types += [
+            numba.types.CPointer(element_type) if dimensions else element_type,
             *[numba.from_dtype(np.dtype(LENGTH))] * dimensions,
         ]
     (loop,) = (vars(module)[name] for module in MODULES if name in vars(module))
     names = {"loop": loop, "carray": numba.carray}
-    exec(f"def {name}({', '.join(taken)}): loop({', '.join(given)})", names)
-    compiled = numba.cfunc(numba.types.void(*kinds), **OPTIONS)(names[name])
+    exec(f"def {name}({', '.join(parameters)}): loop({', '.join(passed)})", names)
+    compiled = numba.cfunc(numba.types.void(*types), **OPTIONS)(names[name])
     module = llvm.parse_assembly(compiled.inspect_llvm())
-    for each in (*module.functions, *module.global_variables):
-        if not each.is_declaration and each.name != compiled.native_name:
-            each.linkage = "internal"
+    for symbol in (*module.functions, *module.global_variables):
+        if not symbol.is_declaration and symbol.name != compiled.native_name:
+            symbol.linkage = "internal"
     entry = module.get_function(compiled.native_name)
     entry.name = name
     machine = _machine()
-    # that no loop raises becomes known, and with what would tell Python of it goes all that needs numba
+    # constant propagation proves that no kernel raises; the error handling, which needs the numba runtime, is then dead
     passes = llvm.create_new_module_pass_manager()
     passes.add_ipsccp_pass()
     passes.add_global_dead_code_eliminate_pass()
@@ -69,7 +69,7 @@ def _object(name: str, arguments: tuple[Argument, ...]) -> bytes:
 
 
 def load(code: bytes, name: str) -> int:
-    """The address of a function, for as long as this process lives, by LLVM: where `machine_code` cannot."""
+    """Load an object file by LLVM, where `machine_code` cannot. Returns the function's address, valid until exit."""
     compiler = llvm.create_lljit_compiler(_machine())
     library = llvm.JITLibraryBuilder().add_object_img(code).add_current_process().export_symbol(name)
     _kept.append(library.link(compiler, name))

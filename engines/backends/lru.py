@@ -1,4 +1,4 @@
-"""What an engine builds for each frame size, the last sizes kept."""
+"""A small LRU cache of what engines build for each frame size."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
 SIZES_KEPT = 2
-"""Frame sizes that an engine keeps ready: those of a camera that changes to and fro, or of a folder with upright and
-lying images. Each takes some 30 MB; one that is not kept is there again from the store in a fifth of a second."""
+"""Capacity: enough for a camera that alternates between two sizes, or a folder of portrait and landscape images. Each
+size takes some 30 MB; one that was evicted is loaded from the store again in 0.2 s."""
 Size = TypeVar("Size", bound=Hashable)
 Built = TypeVar("Built")
 
 
 class Recent(Generic[Size, Built]):
-    """Builds for a size that is not there, and lets go of the one that was not asked for longest.
+    """Cache by frame size that evicts the least recently used entry.
 
-    How to build is not kept here: an engine that its own parts hold would stay in memory when it is given up.
+    The build function is an argument of `of` and no attribute: a bound method of the engine would be a reference cycle,
+    which keeps a discarded engine in memory.
     """
 
     def __init__(self) -> None:
@@ -26,9 +27,9 @@ class Recent(Generic[Size, Built]):
         return len(self._kept)
 
     def of(self, size: Size, build: Callable[[Size], Built]) -> Built:
-        """What was built for a size, now if need be. Whatever `build` raises goes through, and nothing is kept then."""
+        """The entry of a size, built now if it is not cached. If `build` raises, nothing is cached."""
         if size not in self._kept and len(self._kept) == SIZES_KEPT:
-            self._kept.popitem(last=False)  # before building, so that there is never one more in memory
+            self._kept.popitem(last=False)  # before building, so that memory never holds one more
         built = self._kept.pop(size) if size in self._kept else build(size)
         self._kept[size] = built
         return built

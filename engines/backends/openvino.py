@@ -1,4 +1,4 @@
-"""Engines on OpenVINO: a torch network converted once, compiled and compared with it once for each frame size, kept."""
+"""Engines on OpenVINO: a network is converted once, then compiled and verified once per frame size; both are stored."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..build import store
 from ..build.parity import Parity, compare
 from ..build.process import build_apart
 from ..networks.smoothing import State, Steady
-from ..prompts.conditioning import OWN_CHOICE, Asked
+from ..prompts.conditioning import OWN_CHOICE, StrengthSource
 from ..warp import Held, Shape, Size, Warp
 from . import bf16, int8, kernels
 from .inputs import check_pair, check_shape
@@ -35,15 +35,15 @@ if TYPE_CHECKING:
 
 Precision = Literal["f32", "bf16", "int8"]
 Modules = Mapping[str, "tuple[nn.Module, tuple[Tensor, ...]]"]
-"""What is converted, by name, with examples of what it takes."""
+"""Torch modules to convert, by graph name, each with example inputs."""
 IR, IR_WEIGHTS, BLOB = ".xml", ".bin", ".blob"
 HEAD, WHOLE = "head", "network"
-"""Names of graphs: the head of a network that is split, and a network that is one graph."""
+"""Names of graphs: the head of a split network, and a network that is one graph."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Whole:
-    """A network that is one graph, with its buffers, and which warp lies in them."""
+    """A network that is one graph, with its buffers. held: the warp that they contain."""
 
     request: ov.InferRequest
     outputs: tuple[str, ...]
@@ -51,11 +51,11 @@ class _Whole:
 
     @staticmethod
     def of(compiled: ov.CompiledModel) -> _Whole:
-        """Its outputs by the names that `_convert` gave them."""
+        """Wrap a compiled model, whose outputs have the names that `_convert` set."""
         return _Whole(compiled.create_infer_request(), tuple(output.any_name for output in compiled.outputs))
 
     def run(self, visible: Pixels, infrared: Pixels, warp: Warp, controls: State) -> Outputs:
-        """Every output for one pair by these controls."""
+        """Fuse one pair. controls: (CONTROLS,) float32. Returns the outputs of `graph.ImagePath` by name."""
         request = self.request
         cv2.split(visible, list(request.get_input_tensor(0).data[0]))
         np.copyto(request.get_input_tensor(1).data[0], infrared)
@@ -63,18 +63,22 @@ class _Whole:
             np.copyto(request.get_input_tensor(2 + index).data[0], part)
         np.copyto(request.get_input_tensor(5).data, controls)
         request.infer()
-        made = zip(self.outputs, (tensor.data for tensor in request.output_tensors), strict=True)
-        return {name: np.asarray(cv2.merge(list(x[0]))) if x.ndim == 4 else x[0].copy() for name, x in made}
+        arrays = (tensor.data for tensor in request.output_tensors)
+        outputs = zip(self.outputs, arrays, strict=True)
+        return {name: np.asarray(cv2.merge(list(x[0]))) if x.ndim == 4 else x[0].copy() for name, x in outputs}
 
 
 class OpenVinoEngine:
     """A network on the CPU through OpenVINO, with static shapes and buffers that are reused between frames.
 
-    A conversion is dynamic in heights and widths; each new pair of frame sizes is then made static and compiled,
-    because static shapes run about twice as fast, and compared with the network in eager torch (see `parity`). Both are
-    kept in the store. The last sizes stay compiled, see `lru`. `realtime` and `tiny` are split, see `split`,
-    unless in eight bits, of infrared that is reduced, with branches left out, or where loops cannot be compiled.
-    A frame is copied into its buffer, a warp only when it is a new one. One thread at a time.
+    The converted model is dynamic in height and width. For each new pair of frame sizes it is reshaped to static
+    shapes, which run about twice as fast, compiled, and compared with the network in eager torch (see `parity`). Both
+    models are kept in the store; the engines of the most recent sizes stay in memory, see `lru`.
+
+    `realtime` and `tiny` are split into graphs and kernels (see `split`), except with int8, with infrared that is
+    reduced first, with ablated branches, and where kernels cannot be compiled.
+
+    Frames are copied into the input buffers; a warp is copied only when it changes. Not thread-safe.
     """
 
     def __init__(
@@ -82,27 +86,32 @@ class OpenVinoEngine:
         network_name: str,
         make: Callable[[], Network],
         precision: Precision = "f32",
-        asked: Asked = OWN_CHOICE,
+        strengths: StrengthSource = OWN_CHOICE,
         key: Mapping[str, str] | None = None,
         apart: bool = False,
         unlifted: bool = False,
     ) -> None:
         """Nothing is built before the first frame, or `prepare`.
 
-        network_name: for the engine's name. make: gives the module, as in `networks`; it is not called, and torch not
-        imported, where everything is in the store. asked: strengths for each frame. key: what the network is
-        made of (code, weights), for the store; None: never keep it on disk. apart: build in another process, see
-        `apart`; it makes the engine by its name, so that `make` must be the registry's. unlifted: whether what `make`
-        gives has that output.
+        Args:
+            network_name: For the engine's name.
+            make: Returns the module, as in `networks`. Not called if everything is in the store; torch is then not
+                imported.
+            precision: Of the computation.
+            strengths: Of dehazing, lift and the other tasks, for each frame.
+            key: Identifies code and weights of the network in the store; None: nothing is stored.
+            apart: Build in another process, see `build.process`. That process creates the engine by its name, so `make`
+                must be the registry's.
+            unlifted: Whether the module of `make` has that output.
         """
         self._network, self._make, self._precision = network_name, make, precision
         self._name = f"{network_name}:openvino:{precision}"
         self._core = ov.Core()
-        # int8 is in the graph, where its layers bear it; so is bf16 of some networks, also beside int8
+        # int8, and bf16 of the networks in bf16.LAYERS, are set layer by layer in the graph, not by OpenVINO's hint
         self._narrow = precision != "f32" and network_name in bf16.LAYERS
         hint = "bf16" if precision == "bf16" and not self._narrow else "f32"
         self._settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY"}
-        self._asked = asked
+        self._strengths = strengths
         self._steady = Steady()
         self._ready: Recent[Shape, _Whole | Split] = Recent()
         self._unsplit = kernels.missing() if network_name in SPLIT else ""
@@ -119,7 +128,7 @@ class OpenVinoEngine:
         if self._key and self._split:
             self._key |= kernels.made_of()
         self._apart, self._unlifted = apart, unlifted
-        store.limit_bytes()  # a wrong setting is said here, not by the process that builds
+        store.limit_bytes()  # reports an invalid setting here rather than in the process that builds
         self._models: dict[tuple[int, ...], dict[str, ov.Model]] = {}
         self._unkept: str | None = None
 
@@ -132,7 +141,7 @@ class OpenVinoEngine:
     def notes(self) -> list[str]:
         """See `FusionEngine.notes`."""
         slower = f"{self._name}: {self._unsplit}; fusion is slower" if self._unsplit else None
-        return [note for note in (self._asked.note, slower, self._unkept) if note]
+        return [note for note in (self._strengths.note, slower, self._unkept) if note]
 
     def prepare(self, width: int, height: int, infrared: Size | None = None, reduce: int = 1) -> None:
         """See `FusionEngine.prepare`."""
@@ -142,7 +151,7 @@ class OpenVinoEngine:
         """See `FusionEngine.fuse`. The first frame of a size also builds for it."""
         warp = check_pair(self._name, visible, infrared, warp)
         ready = self._ready.of(warp.shape, self._readied)
-        controls = np.append(self._asked(visible, infrared, elapsed_s), self._steady.prior(visible, elapsed_s))
+        controls = np.append(self._strengths(visible, infrared, elapsed_s), self._steady.prior(visible, elapsed_s))
         outputs = ready.run(visible, infrared, warp, controls)
         self._steady.keep(outputs["state"])
         return Fused.of(outputs)
@@ -157,7 +166,7 @@ class OpenVinoEngine:
             raise EngineRefused(f"{self._name}: cannot be built for {shape}: {reason}") from e
 
     def _build(self, shape: Shape) -> _Whole | Split:
-        """The engine for these sizes: from the store, or compiled, compared and stored."""
+        """The engine for these sizes: from the store, or compiled, verified and stored."""
         key = self._key and self._key | {
             "shape": str(shape),
             "precision": self._precision,
@@ -179,7 +188,7 @@ class OpenVinoEngine:
         graphs = {name: model.clone() for name, model in self._converted(network, shape).items()}
         compiled = {}
         for name, (_, examples) in self._modules(network, shape).items():
-            graphs[name].reshape({index: list(given.shape) for index, given in enumerate(examples)})
+            graphs[name].reshape({index: list(example.shape) for index, example in enumerate(examples)})
             compiled[name] = self._core.compile_model(graphs[name], "CPU", self._settings_of(name))
         facts = {"steps": steps, "profile": self._constants(network, shape)}
         ready = self._put_together(compiled, shape, facts)
@@ -190,36 +199,36 @@ class OpenVinoEngine:
         return ready
 
     def _kept(self, key: store.Key | None, shape: Shape) -> _Whole | Split | None:
-        """What is in the store. EngineRefused where that is an engine that failed."""
-        found = store.find(key) if key else None
-        if found is None:
+        """The engine from the store, None if it is not there. EngineRefused if it failed the parity gate."""
+        entry = store.find(key) if key else None
+        if entry is None:
             return None
         try:
-            self._judge(Parity.from_dict(found.facts["parity"]))
-            if WHOLE + BLOB not in found.files and not kernels.kept(found.facts["steps"][0] > 1):
+            self._judge(Parity.from_dict(entry.facts["parity"]))
+            if WHOLE + BLOB not in entry.files and not kernels.kept(entry.facts["steps"][0] > 1):
                 return None
             compiled = {
                 name: self._core.import_model(content, "CPU", self._settings_of(name))
-                for name, content in ((file.removesuffix(BLOB), content) for file, content in found.files.items())
+                for name, content in ((file.removesuffix(BLOB), content) for file, content in entry.files.items())
             }
-            return self._put_together(compiled, shape, found.facts)
+            return self._put_together(compiled, shape, entry.facts)
         except (KeyError, TypeError, RuntimeError):
-            return None  # OpenVINO cannot read it: made anew
+            return None  # OpenVINO cannot read it: build it again
 
     def _settings_of(self, graph: str) -> dict[str, Any]:
-        """The head bears bfloat16 as a whole, which saves its conversions."""
+        """OpenVINO's settings for a graph. All layers of the head run in bf16, which saves conversions between them."""
         whole = self._narrow and graph == HEAD
         return self._settings | ({"INFERENCE_PRECISION_HINT": "bf16"} if whole else {})
 
     def _is_split(self, network: Network, shape: Shape) -> bool:
         if not self._split or shape.reduce != 1:
             return False
-        from .seams import looped
+        from .seams import has_kernels
 
-        return looped(cast("RealtimeFusion", network))
+        return has_kernels(cast("RealtimeFusion", network))
 
     def _modules(self, network: Network, shape: Shape) -> Modules:
-        """What of a network is converted for this shape."""
+        """The modules of a network to convert for this shape."""
         from .graph import ImagePath, examples
 
         if self._is_split(network, shape):
@@ -233,7 +242,7 @@ class OpenVinoEngine:
     ) -> _Whole | Split:
         if WHOLE in compiled:
             return _Whole.of(compiled[WHOLE])
-        requests = {name: each.create_infer_request() for name, each in compiled.items()}
+        requests = {name: model.create_infer_request() for name, model in compiled.items()}
         step, factor, _ = facts["steps"]
         return Split(requests, shape, Constants(*facts["profile"]), step, factor, self._unlifted)
 
@@ -245,18 +254,18 @@ class OpenVinoEngine:
         return constants(cast("RealtimeFusion", network))
 
     def _converted(self, network: Network, shape: Shape) -> dict[str, ov.Model]:
-        """The modules for any size of these steps: from memory, from the store, or converted, and quantised if they are
-        to be.
+        """The converted models, for all sizes with the same `Network.steps`: from memory, from the store, or converted
+        now, with their layers set to int8 and bf16.
         """
         variant: tuple[int, ...] = (shape.reduce, *network.steps(*shape[1::-1]))
         key = self._key and self._key | {"shape": f"any of {variant}"}
         if variant not in self._models and key:
-            found = store.find(key)
-            with suppress(KeyError, RuntimeError):  # OpenVINO cannot read it: made anew
-                if found is not None:
+            entry = store.find(key)
+            with suppress(KeyError, RuntimeError):  # OpenVINO cannot read it: convert again
+                if entry is not None:
                     self._models[variant] = {
-                        name.removesuffix(IR): self._core.read_model(content, found.files[name.replace(IR, IR_WEIGHTS)])
-                        for name, content in found.files.items()
+                        name.removesuffix(IR): self._core.read_model(content, entry.files[name.replace(IR, IR_WEIGHTS)])
+                        for name, content in entry.files.items()
                         if name.endswith(IR)
                     }
         if variant not in self._models:
@@ -283,13 +292,14 @@ class OpenVinoEngine:
 
 
 def _convert(module: nn.Module, examples: tuple[Tensor, ...]) -> ov.Model:
-    """A module as an OpenVINO model, dynamic in the heights and widths of what it takes; of a whole network those that
-    have the same steps (see `Network.steps`).
+    """Convert a module to an OpenVINO model with dynamic height and width.
+
+    A model of a whole network is valid only for sizes with the same `Network.steps` as the examples.
     """
     import torch
 
     with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")  # openvino's own use of torch.jit.trace is deprecated there
+        warnings.simplefilter("ignore")  # OpenVINO calls torch.jit.trace, which is deprecated
         model = ov.convert_model(module, example_input=examples)
     for output, name in zip(model.outputs, getattr(module, "outputs", ()), strict=False):
         output.get_tensor().set_names({name})
@@ -297,7 +307,7 @@ def _convert(module: nn.Module, examples: tuple[Tensor, ...]) -> ov.Model:
 
 
 def _saved(models: Mapping[str, ov.Model], folder: Path) -> store.Facts:
-    """Files for the store. Raises OSError: OpenVINO's error does not say more than that it could not write."""
+    """Write the converted models for the store. Raises OSError where OpenVINO cannot write."""
     try:
         for name, model in models.items():
             ov.save_model(model, folder / (name + IR), compress_to_fp16=False)
@@ -307,8 +317,8 @@ def _saved(models: Mapping[str, ov.Model], folder: Path) -> store.Facts:
 
 
 def _written(compiled: Mapping[str, ov.CompiledModel], parity: Parity, folder: Path) -> store.Facts:
-    """Files and facts for the store; of an engine that failed, the facts alone."""
+    """Write the compiled models for the store, unless they failed the parity gate. Returns the facts of the entry."""
     if parity.passed:
-        for name, each in compiled.items():
-            (folder / (name + BLOB)).write_bytes(each.export_model().getbuffer())
+        for name, model in compiled.items():
+            (folder / (name + BLOB)).write_bytes(model.export_model().getbuffer())
     return {"parity": parity.as_dict()}

@@ -1,12 +1,12 @@
-"""The point-wise part of `networks.realtime` for a CPU, as loops that a compiler makes one pass each of.
+"""Point-wise operations of `networks.realtime` on a CPU, as fused loops: kernels that numba compiles (see `loops`).
 
-What they compute is defined by the network; they are held to it by the same comparison as every graph (see `parity`).
-Each loop takes a band of rows, so that several threads share a frame; a result does not depend on their number. Rows
-that are worked on stay in the processor's cache, while a graph writes and reads every plane of every step.
+The network defines what they compute, and the parity gate compares them with it, as it does every graph (see `parity`).
+Each kernel processes a band of rows, first to last - 1, so that several threads share a frame; the result does not
+depend on their number. All steps of a row are done while it is in the processor's cache, whereas a graph writes every
+intermediate plane to memory and reads it back.
 
-Functions take arrays and numbers alone, nothing of them is allocated or raised here, so that what `loops` compiles
-needs nothing of numba when it runs; as plain Python they run, too, slowly. Their first arguments: the rows, and room to
-work in, for each band its own.
+Kernels take arrays and numbers only, allocate nothing and raise nothing, so that the compiled code needs no numba
+runtime. They also run as plain Python, slowly. The first arguments are the band's rows and its own scratch memory.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 
 from ..networks import realtime_constants as network
-from .pointwise_rows import ONE, ZERO, Array, F, between, corrected, level, mixed, stretched
+from .pointwise_rows import ONE, ZERO, Array, F, enlarge_row, lerp, lerp_position, to_uint8, unfold_head_row
 
 Argument = type | tuple[type, int]
-"""What a function takes: a number's type, or that of an array's elements and its dimensions."""
+"""Type of a kernel's argument: of a number, or of an array as (element type, number of dimensions)."""
 LENGTH = np.int64
-"""Of the lengths of arrays, and of all whole numbers."""
+"""Type of array lengths and of all integer arguments."""
 
-# float32 one by one, as ZERO and its like: with numbers of Python everything would become float64
+# float32 constants: numba would promote an expression with a Python float to float64
 R, G, B = F(network.LUMA[0]), F(network.LUMA[1]), F(network.LUMA[2])
 LEVEL = F(1 / 255)
 T0 = F(network.T_LEAST)
@@ -33,16 +33,22 @@ SHARE, WARMER = F(network.SHARE), F(network.WARMER)
 TINT_R, TINT_G, TINT_B = F(network.TINT[0]), F(network.TINT[1]), F(network.TINT[2])
 HEAD_GAIN = F(network.HEAD_GAIN)
 
-SLOPE, OFFSET, GAIN, PART, TRUST, FIELD, COLOURFUL, MEAN_IR, MEAN_FUSED, BASE, AROUND = 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 12
-"""Places in the grid's planes, as `networks.realtime.PLANES` has them."""
+SLOPE, OFFSET, GAIN, IR_SHARE, TRUST, FIELD = 0, 1, 2, 3, 4, 5
+COLOURFUL, MEAN_IR, MEAN_FUSED, BASE, AROUND = 6, 7, 8, 9, 12
+"""Indices of the grid's planes, in the order of `networks.realtime.PLANES`."""
 KEPT, KEPT_DARK = 7, 11
-"""Planes that `restore` gives: three of restored colour; then, for a frame as large as it, the strength of amber and
-what infrared adds; for a larger one those of `networks.realtime.Brought`. Beyond KEPT a detector's frame."""
+"""Number of planes that `restore` writes for a frame larger than the working size, without and with a detector's frame.
+
+0 to 2: the restored frame, R, G, B. 3 detail, 4 share, 5 and 6 means, see `networks.realtime.FullSize`. 7 to 9: the
+detector's frame, R, G, B; 10 its detail. A frame of the working size has five planes: 0 to 2 as above, 3 the strength
+of the amber hue, 4 the luma added from infrared."""
 
 
 def neighbours(infrared: Array, quads: Array) -> None:
-    """Every infrared pixel with those right of it, below and below right in one number, the first in the lowest byte;
-    beyond the frame 0. infrared: (h, w) uint8. quads: (h, w) uint32.
+    """Pack the 2x2 neighbourhood of every infrared pixel into one integer, so that `sample` needs one load per pixel.
+
+    infrared: (h, w) uint8. quads: (h, w) uint32, from the lowest byte: the pixel, right of it, below, below right. The
+    bytes right of the last column are 0; below the last row it is repeated.
     """
     height, width = infrared.shape
     for y in range(height):
@@ -59,15 +65,17 @@ def neighbours(infrared: Array, quads: Array) -> None:
 
 
 def sample(first: int, last: int, near: Array, quads: Array, index: Array, fractions: Array, registered: Array) -> None:
-    """Warped infrared. near: (W,) int32, room. quads: of `neighbours`, flat, int32. index, fractions: of `Warp`.
-    registered: (H, W) uint8.
+    """Warp infrared onto the visible grid, bilinear.
+
+    near: (W,) int32, scratch. quads: (h w,), of `neighbours`, viewed as int32. index, fractions: of `Warp`. registered:
+    (H, W) uint8.
     """
     width = registered.shape[1]
     for y in range(first, last):
         warped, at, right, down = registered[y], index[y], fractions[0, y], fractions[1, y]
         for x in range(width):
             near[x] = quads[at[x]]
-        for x in range(width):  # whole numbers of 32 bits, which are exact here and fast
+        for x in range(width):  # 32-bit integers are exact here, and fast
             quad = near[x]
             a, b = np.int32(quad & 255), np.int32((quad >> 8) & 255)
             c, d = np.int32((quad >> 16) & 255), np.int32((quad >> 24) & 255)
@@ -77,10 +85,10 @@ def sample(first: int, last: int, near: Array, quads: Array, index: Array, fract
 
 
 def parted(first: int, last: int, registered: Array, coverage: Array, working: Array, sums: Array) -> None:
-    """Infrared and coverage as they are worked on, beside the colours: (5, H, W) uint8 red, green, blue, infrared,
-    coverage.
+    """Copy infrared and coverage into `working`, and sum them by row, where the frame has the working size.
 
-    sums: (H, 2) float64, of each row the sum of infrared times coverage and that of coverage, both in [0, 1].
+    registered, coverage: (H, W) uint8. working: (5, H, W) uint8: R, G, B (which the caller writes), infrared, coverage.
+    sums: (H, 2) float64: by row, the sums of infrared x coverage and of coverage, both in [0, 1].
     """
     width = working.shape[2]
     for y in range(first, last):
@@ -97,7 +105,7 @@ def parted(first: int, last: int, registered: Array, coverage: Array, working: A
 def reduced(
     first: int,
     last: int,
-    room: Array,
+    scratch: Array,
     visible: Array,
     registered: Array,
     coverage: Array,
@@ -105,16 +113,19 @@ def reduced(
     working: Array,
     sums: Array,
 ) -> None:
-    """The same on tiles of `step` pixels: (5, ⌈H/s⌉, ⌈W/s⌉) float32 in [0, 1]. room: (5 W,) uint16. visible: (H, 3 W).
-    sums: of its rows.
+    """Reduce all five planes to the working size by the mean over tiles, and sum infrared and coverage by row.
+
+    first, last: rows of `working`. scratch: (5 W,) uint16. visible: (H, 3 W) uint8, interleaved RGB. registered,
+    coverage: (H, W) uint8. step: side of the tiles, s. working: (5, ⌈H/s⌉, ⌈W/s⌉) float32 in [0, 1]. sums: (⌈H/s⌉, 2)
+    float64. Planes and sums as for `parted`.
     """
     height, width = registered.shape
     columns = working.shape[2]
-    colours, grey, seen = room[: 3 * width], room[3 * width : 4 * width], room[4 * width :]
+    colours, grey, seen = scratch[: 3 * width], scratch[3 * width : 4 * width], scratch[4 * width :]
     for y in range(first, last):
         rows = min(step, height - y * step)
         for x in range(5 * width):
-            room[x] = 0
+            scratch[x] = 0
         for row in range(y * step, y * step + rows):
             warped, cover = registered[row], coverage[row]
             for x in range(3 * width):
@@ -147,8 +158,10 @@ def reduced(
 def gridded(
     first: int, last: int, total: Array, working: Array, scale: Any, factor: int, floor: Any, grid: Array
 ) -> None:
-    """`working` on the core's grid, infrared without its floor. total: (5, W) float32, room. scale: of `working` to
-    [0, 1]. grid: (5, h, w).
+    """Reduce `working` to the core's grid, and subtract the floor from infrared.
+
+    first, last: rows of the grid. total: (5, W) float32, scratch. scale: brings `working` to [0, 1]. factor: grid step
+    in pixels of `working`. floor: see `networks.realtime_rules.floor_of`. grid: (5, h, w) float32 in [0, 1].
     """
     _, height, width = working.shape
     rest = ONE / (ONE - floor)
@@ -159,85 +172,86 @@ def gridded(
                 total[plane, x] = ZERO
         for row in range(place * factor, place * factor + rows):
             for plane in range(5):
-                line, into = working[plane, row], total[plane]
+                line, out = working[plane, row], total[plane]
                 if plane == 3:
                     for x in range(width):
-                        into[x] += max((scale * F(line[x]) - floor) * rest, ZERO)
+                        out[x] += max((scale * F(line[x]) - floor) * rest, ZERO)
                 else:
                     for x in range(width):
-                        into[x] += scale * F(line[x])
+                        out[x] += scale * F(line[x])
         for plane in range(5):
-            from_, into = total[plane], grid[plane, place]
-            for x in range(into.shape[0]):
+            from_, out = total[plane], grid[plane, place]
+            for x in range(out.shape[0]):
                 start = x * factor
                 inside = min(factor, width - start)
                 mean: Any = ZERO
                 for near in range(start, start + inside):
                     mean += from_[near]
-                into[x] = mean / F(rows * inside)
+                out[x] = mean / F(rows * inside)
 
 
 def restore(
     first: int,
     last: int,
-    room: Array,
+    scratch: Array,
     dark: Array,
     working: Array,
     scale: Any,
     planes: Array,
     factor: int,
-    whole: Array,
+    scalars: Array,
     step: int,
     kept: Array,
     head: Array,
 ) -> None:
-    """The scattering model and Retinex inverted, and both cameras fused, with the grid's planes brought up along edges.
+    """Invert the scattering model and the Retinex model, and fuse: `networks.realtime.RealtimeFusion.fuse`.
 
-    room: (2 planes + 8, W) float32. dark: (3, rows, W) uint8 for a detector's frame where it is as large as `working`,
-    or of no size. planes: (12 or 13, h, w) of the grid. whole: (6,): the airlight's three colours, the strength of
-    dehazing, the hue and infrared's floor. step: 1 where the frame is as large as `working`. kept: (KEPT or KEPT_DARK,
-    H, W) float32. head: (4, H', W') float32, what the head takes, or of no size.
+    scratch: (2 planes + 8, W) float32. dark: (3, rows, W) uint8, receives the detector's frame where the frame has the
+    working size; else empty. working, scale: as for `gridded`. planes: (12 or 13, h, w), of the grid. factor: grid step
+    in pixels of `working`. scalars: (6,): airlight R, G, B, dehazing strength, hue, infrared's floor. step: pixels of
+    the frame to one of `working`. kept: (5, KEPT or KEPT_DARK, H, W) float32, result, see KEPT. head: (4, H', W')
+    float32, receives the head's input, H' and W' even; empty without a head.
     """
     _, height, width = working.shape
     count = planes.shape[0]
-    air_r, air_g, air_b, dehaze, hue, floor = whole[0], whole[1], whole[2], whole[3], whole[4], whole[5]
+    air_r, air_g, air_b, dehaze, hue, floor = scalars[0], scalars[1], scalars[2], scalars[3], scalars[4], scalars[5]
     rest = ONE / (ONE - floor)
-    clear, inverse, unused = room[2 * count :], room[2 * count + 3], room[2 * count + 4 :]
-    made = -1
+    clear, inverse, unused = scratch[2 * count :], scratch[2 * count + 3], scratch[2 * count + 4 :]
+    done = -1
     for y in range(first, last):
-        upper, lower, part = between(y, factor, planes.shape[1])
-        while made < lower:
-            made = max(made + 1, upper)
+        upper, lower, weight = lerp_position(y, factor, planes.shape[1])
+        while done < lower:
+            done = max(done + 1, upper)
             for plane in range(count):
-                stretched(planes[plane, made], factor, room[(made & 1) * count + plane])
-        above, below = room[(upper & 1) * count :], room[(lower & 1) * count :]
+                enlarge_row(planes[plane, done], factor, scratch[(done & 1) * count + plane])
+        above, below = scratch[(upper & 1) * count :], scratch[(lower & 1) * count :]
         red, green, blue, warped, cover = working[0, y], working[1, y], working[2, y], working[3, y], working[4, y]
         of_bright, of_fused = (head[0, y], head[1, y]) if head.shape[0] else (unused[0], unused[1])
         of_thermal, of_noise = (head[2, y], head[3, y]) if head.shape[0] else (unused[2], unused[3])
         for x in range(width):
             r, g, b = scale * F(red[x]), scale * F(green[x]), scale * F(blue[x])
-            slope = mixed(above[SLOPE, x], below[SLOPE, x], part)
-            t = slope * (R * r + G * g + B * b) + mixed(above[OFFSET, x], below[OFFSET, x], part)
+            slope = lerp(above[SLOPE, x], below[SLOPE, x], weight)
+            t = slope * (R * r + G * g + B * b) + lerp(above[OFFSET, x], below[OFFSET, x], weight)
             over = ONE / (ONE - dehaze * (ONE - min(max(t, T0), ONE)))
-            field = mixed(above[FIELD, x], below[FIELD, x], part)
+            field = lerp(above[FIELD, x], below[FIELD, x], weight)
             r = min(max((r - air_r * field) * over + air_r * field, ZERO), ONE)
             g = min(max((g - air_g * field) * over + air_g * field, ZERO), ONE)
             b = min(max((b - air_b * field) * over + air_b * field, ZERO), ONE)
             inverse[x], clear[0, x], clear[1, x], clear[2, x] = over, r, g, b
-            gain, trust = mixed(above[GAIN, x], below[GAIN, x], part), mixed(above[TRUST, x], below[TRUST, x], part)
+            gain, trust = lerp(above[GAIN, x], below[GAIN, x], weight), lerp(above[TRUST, x], below[TRUST, x], weight)
             bend = gain / (ONE + (gain - ONE) * max(max(r, g), b))
-            base = mixed(above[BASE, x], below[BASE, x], part)
+            base = lerp(above[BASE, x], below[BASE, x], weight)
             r = base + trust * (r * bend - base)
-            base = mixed(above[BASE + 1, x], below[BASE + 1, x], part)
+            base = lerp(above[BASE + 1, x], below[BASE + 1, x], weight)
             g = base + trust * (g * bend - base)
-            base = mixed(above[BASE + 2, x], below[BASE + 2, x], part)
+            base = lerp(above[BASE + 2, x], below[BASE + 2, x], weight)
             b = base + trust * (b * bend - base)
             bright = R * r + G * g + B * b
-            colourful = mixed(above[COLOURFUL, x], below[COLOURFUL, x], part)
+            colourful = lerp(above[COLOURFUL, x], below[COLOURFUL, x], weight)
             thermal, valid = max((scale * F(warped[x]) - floor) * rest, ZERO), scale * F(cover[x])
-            added = valid * mixed(above[PART, x], below[PART, x], part) * max(thermal - bright, ZERO)
-            more = max(bright + added - mixed(above[MEAN_FUSED, x], below[MEAN_FUSED, x], part), ZERO)
-            wanted = WARM * (thermal - mixed(above[MEAN_IR, x], below[MEAN_IR, x], part)) - SHOWN * more - LEAST
+            added = valid * lerp(above[IR_SHARE, x], below[IR_SHARE, x], weight) * max(thermal - bright, ZERO)
+            more = max(bright + added - lerp(above[MEAN_FUSED, x], below[MEAN_FUSED, x], weight), ZERO)
+            wanted = WARM * (thermal - lerp(above[MEAN_IR, x], below[MEAN_IR, x], weight)) - SHOWN * more - LEAST
             kept[0, y, x] = bright + colourful * (r - bright)
             kept[1, y, x] = bright + colourful * (g - bright)
             kept[2, y, x] = bright + colourful * (b - bright)
@@ -253,22 +267,23 @@ def restore(
                     head[plane, height, x] = head[plane, y, x]
         if step > 1:
             for x in range(width):
-                gain, trust = mixed(above[GAIN, x], below[GAIN, x], part), mixed(above[TRUST, x], below[TRUST, x], part)
+                gain = lerp(above[GAIN, x], below[GAIN, x], weight)
+                trust = lerp(above[TRUST, x], below[TRUST, x], weight)
                 bend = ONE + (gain - ONE) * (R * clear[0, x] + G * clear[1, x] + B * clear[2, x])
                 detail = trust * gain * inverse[x] / (bend * bend)
                 kept[0, y, x] -= detail * (scale * F(red[x]))
                 kept[1, y, x] -= detail * (scale * F(green[x]))
                 kept[2, y, x] -= detail * (scale * F(blue[x]))
                 kept[3, y, x] = detail
-                kept[4, y, x] = scale * F(cover[x]) * mixed(above[PART, x], below[PART, x], part)
-                kept[5, y, x] = mixed(above[MEAN_IR, x], below[MEAN_IR, x], part)
-                kept[6, y, x] = mixed(above[MEAN_FUSED, x], below[MEAN_FUSED, x], part)
+                kept[4, y, x] = scale * F(cover[x]) * lerp(above[IR_SHARE, x], below[IR_SHARE, x], weight)
+                kept[5, y, x] = lerp(above[MEAN_IR, x], below[MEAN_IR, x], weight)
+                kept[6, y, x] = lerp(above[MEAN_FUSED, x], below[MEAN_FUSED, x], weight)
         if count > AROUND:
             for x in range(width):
                 r, g, b = clear[0, x], clear[1, x], clear[2, x]
                 thermal, valid = max((scale * F(warped[x]) - floor) * rest, ZERO), scale * F(cover[x])
                 less = ONE - SHARE * valid
-                more = valid * ((SHARE + WARMER) * thermal - WARMER * mixed(above[AROUND, x], below[AROUND, x], part))
+                more = valid * ((SHARE + WARMER) * thermal - WARMER * lerp(above[AROUND, x], below[AROUND, x], weight))
                 colder = valid * (thermal - (R * r + G * g + B * b))
                 clear[0, x] = less * r + more + TINT_R * colder
                 clear[1, x] = less * g + more + TINT_G * colder
@@ -276,7 +291,7 @@ def restore(
             if step == 1:
                 for plane in range(3):
                     for x in range(width):
-                        dark[plane, y - first, x] = level(clear[plane, x])
+                        dark[plane, y - first, x] = to_uint8(clear[plane, x])
             else:
                 for x in range(width):
                     over = inverse[x]
@@ -286,94 +301,97 @@ def restore(
                     kept[KEPT + 3, y, x] = over
 
 
-def composed(first: int, last: int, room: Array, made: Array, working: Array, kept: Array, head: Array) -> None:
-    """The results of a frame as large as `working`. room: (2, W + 4) float32, of zeros. made: (6, rows, W) uint8, the
-    colours of the restored image, then of the fused one. head: of `corrected`, or of no size.
+def composed(first: int, last: int, scratch: Array, images: Array, working: Array, kept: Array, head: Array) -> None:
+    """Add the head's corrections and write the images, where the frame has the working size.
+
+    scratch: (2, W + 4) float32, zeros. images: (6, rows, W) uint8: restored R, G, B, then fused R, G, B. working: as
+    for `parted`. kept: of `restore`. head: (16, H', W') float32, the head's output; empty without a head.
     """
     width = working.shape[2]
-    bright, fused = room[0], room[1]
+    bright, fused = scratch[0], scratch[1]
     for y in range(first, last):
         if head.shape[0]:
-            corrected(head, y, bright, fused)
+            unfold_head_row(head, y, bright, fused)
         cover, row = working[4, y], y - first
         for x in range(width):
             change, amber = bright[x], kept[3, y, x]
             more = kept[4, y, x] + LEVEL * F(cover[x]) * (fused[x] - change)
             r, g, b = kept[0, y, x] + change, kept[1, y, x] + change, kept[2, y, x] + change
-            made[0, row, x], made[1, row, x], made[2, row, x] = level(r), level(g), level(b)
-            made[3, row, x] = level(r + more + AMBER_R * amber)
-            made[4, row, x] = level(g + more + AMBER_G * amber)
-            made[5, row, x] = level(b + more + AMBER_B * amber)
+            images[0, row, x], images[1, row, x], images[2, row, x] = to_uint8(r), to_uint8(g), to_uint8(b)
+            images[3, row, x] = to_uint8(r + more + AMBER_R * amber)
+            images[4, row, x] = to_uint8(g + more + AMBER_G * amber)
+            images[5, row, x] = to_uint8(b + more + AMBER_B * amber)
 
 
 def enlarged(
     first: int,
     last: int,
-    room: Array,
+    scratch: Array,
     colours: Array,
-    made: Array,
+    images: Array,
     registered: Array,
     coverage: Array,
     working: Array,
     kept: Array,
     head: Array,
-    whole: Array,
+    scalars: Array,
     step: int,
 ) -> None:
-    """The results at full size, from those of the reduced frame: see `networks.realtime`. Rows are those of the images.
+    """Write the images at full size, from what `restore` made at the working size: `networks.realtime._at_full_size`.
 
-    room: (2 planes of `kept` + 5, W + 4) float32, of zeros. colours: (3, rows, W) uint8, the visible frame's. made: as
-    for `composed`, then a detector's frame, if there is one. Other arguments as for `restore` and `composed`.
+    first, last: rows of the full frame. scratch: (2 planes of `kept` + 5, W + 4) float32, zeros. colours: (3, rows, W)
+    uint8, R, G, B of the visible frame. images: (6 or 9, rows, W) uint8, as for `composed`, then R, G, B of the
+    detector's frame if there is one. Other arguments as for `restore` and `composed`.
     """
     width = registered.shape[1]
     rows, columns = working.shape[1], working.shape[2]
-    hue, floor = whole[4], whole[5]
+    hue, floor = scalars[4], scalars[5]
     rest = ONE / (ONE - floor)
     count = kept.shape[0]
-    bright, fused, line, up = room[0], room[1], room[2, :columns], room[3:]
+    bright, fused, line, up = scratch[0], scratch[1], scratch[2, :columns], scratch[3:]
     done = -1
     for y in range(first, last):
-        upper, lower, part = between(y, step, rows)
+        upper, lower, weight = lerp_position(y, step, rows)
         while done < lower:
             done = max(done + 1, upper)
             slot = up[(done & 1) * (count + 1) :]
             if head.shape[0]:
-                corrected(head, done, bright, fused)
+                unfold_head_row(head, done, bright, fused)
             for plane in range(count):
                 source = kept[plane, done]
                 if plane < 3:
                     for x in range(columns):
                         line[x] = source[x] + bright[x]
-                    stretched(line, step, slot[plane, :width])
+                    enlarge_row(line, step, slot[plane, :width])
                 else:
-                    stretched(source, step, slot[plane, :width])
+                    enlarge_row(source, step, slot[plane, :width])
             if head.shape[0]:
                 cover = working[4, done]
                 for x in range(columns):
                     line[x] = cover[x] * (fused[x] - bright[x])
-                stretched(line, step, slot[count, :width])
+                enlarge_row(line, step, slot[count, :width])
         above, below = up[(upper & 1) * (count + 1) :], up[(lower & 1) * (count + 1) :]
         warped, cover, row = registered[y], coverage[y], y - first
         red, green, blue = colours[0, row], colours[1, row], colours[2, row]
         for x in range(width):
-            detail = mixed(above[3, x], below[3, x], part) * LEVEL
-            r = mixed(above[0, x], below[0, x], part) + detail * F(red[x])
-            g = mixed(above[1, x], below[1, x], part) + detail * F(green[x])
-            b = mixed(above[2, x], below[2, x], part) + detail * F(blue[x])
+            detail = lerp(above[3, x], below[3, x], weight) * LEVEL
+            r = lerp(above[0, x], below[0, x], weight) + detail * F(red[x])
+            g = lerp(above[1, x], below[1, x], weight) + detail * F(green[x])
+            b = lerp(above[2, x], below[2, x], weight) + detail * F(blue[x])
             luma = R * r + G * g + B * b
             thermal = max((LEVEL * F(warped[x]) - floor) * rest, ZERO)
-            added = mixed(above[4, x], below[4, x], part) * max(thermal - luma, ZERO)
-            more = max(luma + added - mixed(above[6, x], below[6, x], part), ZERO)
-            wanted = WARM * (thermal - mixed(above[5, x], below[5, x], part)) - SHOWN * more - LEAST
+            added = lerp(above[4, x], below[4, x], weight) * max(thermal - luma, ZERO)
+            more = max(luma + added - lerp(above[6, x], below[6, x], weight), ZERO)
+            wanted = WARM * (thermal - lerp(above[5, x], below[5, x], weight)) - SHOWN * more - LEAST
             amber = hue * (LEVEL * F(cover[x])) * min(max(wanted, ZERO), MOST)
-            added += mixed(above[count, x], below[count, x], part)
-            made[0, row, x], made[1, row, x], made[2, row, x] = level(r), level(g), level(b)
-            made[3, row, x] = level(r + added + AMBER_R * amber)
-            made[4, row, x] = level(g + added + AMBER_G * amber)
-            made[5, row, x] = level(b + added + AMBER_B * amber)
+            added += lerp(above[count, x], below[count, x], weight)
+            images[0, row, x], images[1, row, x], images[2, row, x] = to_uint8(r), to_uint8(g), to_uint8(b)
+            images[3, row, x] = to_uint8(r + added + AMBER_R * amber)
+            images[4, row, x] = to_uint8(g + added + AMBER_G * amber)
+            images[5, row, x] = to_uint8(b + added + AMBER_B * amber)
         if count > KEPT:
             for x in range(width):
-                over = mixed(above[KEPT + 3, x], below[KEPT + 3, x], part) * LEVEL
-                made[6, row, x] = level(mixed(above[KEPT, x], below[KEPT, x], part) + over * F(red[x]))
-                made[7, row, x] = level(mixed(above[KEPT + 1, x], below[KEPT + 1, x], part) + over * F(green[x]))
-                made[8, row, x] = level(mixed(above[KEPT + 2, x], below[KEPT + 2, x], part) + over * F(blue[x]))
+                over = lerp(above[KEPT + 3, x], below[KEPT + 3, x], weight) * LEVEL
+                images[6, row, x] = to_uint8(lerp(above[KEPT, x], below[KEPT, x], weight) + over * F(red[x]))
+                images[7, row, x] = to_uint8(lerp(above[KEPT + 1, x], below[KEPT + 1, x], weight) + over * F(green[x]))
+                images[8, row, x] = to_uint8(lerp(above[KEPT + 2, x], below[KEPT + 2, x], weight) + over * F(blue[x]))

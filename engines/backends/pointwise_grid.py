@@ -1,7 +1,7 @@
-"""What `networks.realtime` computes on its grid around the learned core, as loops: the prior before, the planes after.
+"""Numba kernels for the core's grid in `networks.realtime`: `prior` before the learned layers, `analysed` after them.
 
-As graphs these are some two hundred small operations, which take three times as long as the core's convolutions. For
-what loops are and may do see `pointwise`. Rooms are (n, h, w) float32.
+As graphs they are some two hundred small operations, which take three times as long as the core's convolutions. For the
+rules that kernels obey see `pointwise`. Planes are (h, w) float32, scratch memory is (n, h, w) float32.
 """
 
 from __future__ import annotations
@@ -12,8 +12,18 @@ import numpy as np
 
 from ..networks import realtime_constants as network
 from ..networks.smoothing import STRENGTHS
-from .pointwise_planes import apart, at, box, brought_up, guided, halved, least, sampled, threshold
-from .pointwise_rows import ONE, ZERO, Array, F, exp, level, log, sigmoid, smooth, tanh
+from .pointwise_planes import (
+    abs_difference,
+    box,
+    enlarge,
+    guided_coefficients,
+    halve,
+    min_filter,
+    sample_points,
+    sample_position,
+    threshold,
+)
+from .pointwise_rows import ONE, ZERO, Array, F, exp, log, sigmoid, smoothstep, tanh, to_uint8
 
 R, G, B = F(network.LUMA[0]), F(network.LUMA[1]), F(network.LUMA[2])
 T_LEAST, T_PRIOR, OMEGA = F(network.T_LEAST), F(0.1), F(0.95)
@@ -27,11 +37,11 @@ TINTS, DARK, ENERGY = F(network.TINTS), F(network.DARK), F(network.ENERGY)
 DECIDES, DOUBT = F(network.DECIDES), F(network.DOUBT)
 COLOUR_LOW, COLOUR_HIGH = F(network.COLOUR_NOISE[0]), F(network.COLOUR_NOISE[1])
 TILE, AROUND = network.DARK_TILE, 12
-# numbers of Python that stand in a call have functions compiled for them alone
-TWICE: Any = np.int64(2)
-EIGHT: Any = np.int64(8)
-NEAR: Any = np.int64(5)
-NEXT: Any = np.int64(3)
+# constants as int64: numba would compile another version of a function for every literal integer argument
+FACTOR_2: Any = np.int64(2)
+FACTOR_8: Any = np.int64(8)
+WINDOW_5: Any = np.int64(5)
+WINDOW_3: Any = np.int64(3)
 
 
 def prior(
@@ -47,42 +57,48 @@ def prior(
     infrared: Array,
     air: Array,
     coefficients: Array,
-    room: Array,
+    scratch: Array,
     points: Array,
 ) -> None:
-    """The dark-channel prior and what the core sees of it.
+    """The dark-channel prior, and the input of the learned layers: `networks.realtime_core.Core.prior`.
 
-    frame: (5, h, w): colour, infrared without its floor, coverage. before, weight: the state, and its weight. window,
-    guide, bounded: of the profile. Gives seen (10, h, w), infrared (2, h, w), the airlight (3,), steadied, and the
-    transmission's coefficients (2, h, w), a and b. room: (7, h, w). points: as large as AIRLIGHT_GRID. top, alike:
-    how many of them give the airlight, and what counts as bright.
+    Args:
+        frame: (5, h, w) in [0, 1]: R, G, B, infrared without its floor, coverage.
+        before, weight: State of the previous frame, and its weight.
+        window, guide, bounded: Of the profile.
+        top, alike: Number of points that give the airlight, and `physics.ALIKE`.
+        seen, infrared: Results, (10, h, w) and (2, h, w): input of the learned layers, see `realtime_core.Prior`.
+        air: Result, (3,): airlight, smoothed over time.
+        coefficients: Result, (2, h, w): a and b of transmission.
+        scratch: (7, h, w).
+        points: Of the shape AIRLIGHT_GRID, scratch.
     """
     _, height, width = frame.shape
-    gray, rough = room[0], room[1]
+    gray, rough = scratch[0], scratch[1]
     dark = seen[6]
     for y in range(height):
         for x in range(width):
             gray[y, x] = R * frame[0, y, x] + G * frame[1, y, x] + B * frame[2, y, x]
             rough[y, x] = min(min(frame[0, y, x], frame[1, y, x]), frame[2, y, x])
-    least(rough, window, dark, room[2])
-    brightest(dark, frame, top, alike, points, room[2, 0], air)
-    grey = (air[0] + air[1] + air[2]) / F(3)
-    most = max(max(abs(air[0] - grey), abs(air[1] - grey)), abs(air[2] - grey))
+    min_filter(rough, window, dark, scratch[2])
+    airlight(dark, frame, top, alike, points, scratch[2, 0], air)
+    mean = (air[0] + air[1] + air[2]) / F(3)
+    most = max(max(abs(air[0] - mean), abs(air[1] - mean)), abs(air[2] - mean))
     kept = AIR_TINT / max(most, AIR_TINT) if bounded else ONE - GRAYNESS
     for colour in range(3):
-        measured = grey + kept * (air[colour] - grey)
+        measured = mean + kept * (air[colour] - mean)
         air[colour] = measured + weight * (before[1 + colour] - measured)
-    grey = (air[0] + air[1] + air[2]) / F(3)
+    mean = (air[0] + air[1] + air[2]) / F(3)
 
     red, green, blue = max(air[0], AIR_LEAST), max(air[1], AIR_LEAST), max(air[2], AIR_LEAST)
     for y in range(height):
         for x in range(width):
             rough[y, x] = min(min(frame[0, y, x] / red, frame[1, y, x] / green), frame[2, y, x] / blue)
-    least(rough, window, room[3], room[2])
+    min_filter(rough, window, scratch[3], scratch[2])
     for y in range(height):
         for x in range(width):
-            rough[y, x] = min(max(ONE - OMEGA * room[3, y, x], ZERO), ONE)
-    guided(gray, rough, guide, AIR_EPS, coefficients, room[2:])
+            rough[y, x] = min(max(ONE - OMEGA * scratch[3, y, x], ZERO), ONE)
+    guided_coefficients(gray, rough, guide, AIR_EPS, coefficients, scratch[2:])
     for y in range(height):
         for x in range(width):
             t = min(max(coefficients[0, y, x] * gray[y, x] + coefficients[1, y, x], ZERO), ONE)
@@ -91,7 +107,7 @@ def prior(
             seen[3, y, x] = min(max((frame[0, y, x] - air[0]) * over + air[0], ZERO), ONE)
             seen[4, y, x] = min(max((frame[1, y, x] - air[1]) * over + air[1], ZERO), ONE)
             seen[5, y, x] = min(max((frame[2, y, x] - air[2]) * over + air[2], ZERO), ONE)
-            seen[7, y, x], seen[8, y, x], seen[9, y, x] = t, grey, frame[4, y, x]
+            seen[7, y, x], seen[8, y, x], seen[9, y, x] = t, mean, frame[4, y, x]
             infrared[0, y, x], infrared[1, y, x] = frame[3, y, x] * frame[4, y, x], frame[4, y, x]
 
 
@@ -99,7 +115,7 @@ def analysed(
     frame: Array,
     corrections: Array,
     air_field: Array,
-    found: Array,
+    frame_corrections: Array,
     air: Array,
     coefficients: Array,
     controls: Array,
@@ -111,97 +127,118 @@ def analysed(
     field_range: Any,
     darkest: int,
     planes: Array,
-    whole: Array,
+    scalars: Array,
     density: Array,
     light: Array,
     state: Array,
-    room: Array,
+    scratch: Array,
     small: Array,
     points: Array,
     tiles: Array,
 ) -> None:
-    """The rest of `RealtimeFusion.analyse`, of what the core found.
+    """Apply the learned corrections and compute the grid's planes: the rest of `RealtimeFusion.analyse`.
 
-    frame, air, coefficients: of `prior`. corrections: (5, ⌈h/2⌉, ⌈w/2⌉). air_field: (1, ⌈h/8⌉, ⌈w/8⌉). found: (5,), for
-    the frame as a whole. controls: as a network takes them. place: of the airlight in the state. guide, bounded,
-    air_range, field_range: of the profile. factor: of the grid. Gives planes (12 or 13, h, w), whole (4,): the
-    airlight's colour and the strength of dehazing, density and light (h, w) uint8, and in state what it steadied.
-    room: (12, h, w). small: (3, ⌈h/2⌉, ⌈w/2⌉). points: as large as AIRLIGHT_GRID, of which the `darkest` bound the
-    airlight. tiles: (⌈h/8⌉, ⌈w/8⌉).
+    Args:
+        frame, air, coefficients: Of `prior`.
+        corrections, air_field, frame_corrections: (5, ⌈h/2⌉, ⌈w/2⌉), (1, ⌈h/8⌉, ⌈w/8⌉) and (5,): what the learned
+            layers return, see `realtime_core.Corrections`.
+        controls: (CONTROLS,), see `networks.smoothing`.
+        place: Index of the airlight in the state.
+        guide, bounded, air_range, field_range: Of the profile.
+        factor: Grid step in pixels of the reduced frame.
+        darkest: Number of points that bound the airlight.
+        planes: Result, (12 or 13, h, w), in the order of `networks.realtime.PLANES`.
+        scalars: Result, (4,): airlight R, G, B, dehazing strength.
+        density, light: Results, (h, w) uint8: haze density and illumination.
+        state: (STATE,), updated from `place` on with the quantities smoothed here.
+        scratch: (12, h, w).
+        small: (3, ⌈h/2⌉, ⌈w/2⌉), scratch.
+        points: Of the shape AIRLIGHT_GRID, scratch.
+        tiles: (⌈h/8⌉, ⌈w/8⌉), scratch.
     """
     before, weight = controls[STRENGTHS:], controls[controls.shape[0] - 1]
-    t, hot, noise, more_light, bright, lit, work = room[0], room[1], room[2], room[3], room[4], room[5], room[6:]
-    for plane, into in ((0, planes[6]), (1, planes[7]), (2, more_light), (3, hot), (4, noise)):
-        brought_up(corrections[plane], TWICE, into, work)
-    brought_up(air_field[0], EIGHT, planes[5], work)
-    for colour, tint in ((0, found[1]), (1, found[2]), (2, -found[1])):
-        whole[colour] = air[colour] + air_range * tanh(found[0] + TINTS * tint)
+    t, hot, noise, more_light, bright, lit, work = (
+        scratch[0],
+        scratch[1],
+        scratch[2],
+        scratch[3],
+        scratch[4],
+        scratch[5],
+        scratch[6:],
+    )
+    for plane, out in ((0, planes[6]), (1, planes[7]), (2, more_light), (3, hot), (4, noise)):
+        enlarge(corrections[plane], FACTOR_2, out, work)
+    enlarge(air_field[0], FACTOR_8, planes[5], work)
+    for colour, tint in ((0, frame_corrections[1]), (1, frame_corrections[2]), (2, -frame_corrections[1])):
+        scalars[colour] = air[colour] + air_range * tanh(frame_corrections[0] + TINTS * tint)
         if bounded:
-            whole[colour] = min(max(whole[colour], ZERO), ONE)
-    transmission(frame, found, coefficients, field_range, whole, planes, t, work[0], bright)
+            scalars[colour] = min(max(scalars[colour], ZERO), ONE)
+    transmission(frame, frame_corrections, coefficients, field_range, scalars, planes, t, work[0], bright)
     if bounded:
-        bound = possible(work[0], bright, darkest, points, work[1, 0], tiles)
-        whole[0], whole[1], whole[2] = whole[0] * bound, whole[1] * bound, whole[2] * bound
+        bound = airlight_bound(work[0], bright, darkest, points, work[1, 0], tiles)
+        scalars[0], scalars[1], scalars[2] = scalars[0] * bound, scalars[1] * bound, scalars[2] * bound
     for colour in range(3):
-        whole[colour] += weight * (before[place + colour] - whole[colour])
-    peaks(frame, whole, planes[5], t, bright)
-    guided(bright, bright, guide, LIGHT_EPS, work[4:6], work)
+        scalars[colour] += weight * (before[place + colour] - scalars[colour])
+    peak_channel(frame, scalars, planes[5], t, bright)
+    guided_coefficients(bright, bright, guide, LIGHT_EPS, work[4:6], work)
     of_light = illumination(bright, work[4:6], more_light, lit, light)
-    of_haze = hazes(t, noise, hot, density)
+    of_haze = haze_density(t, noise, hot, density)
 
-    dehaze = smooth(of_haze, HAZE_LOW, HAZE_HIGH) if controls[0] < ZERO else min(controls[0], ONE)
+    dehaze = smoothstep(of_haze, HAZE_LOW, HAZE_HIGH) if controls[0] < ZERO else min(controls[0], ONE)
     dehaze = dehaze + weight * (before[place + 3] - dehaze)
-    automatic = (ONE - smooth(of_light, LIGHT_LOW, LIGHT_HIGH)) * (ONE - LESS_LIFT * dehaze * of_haze)
+    automatic = (ONE - smoothstep(of_light, LIGHT_LOW, LIGHT_HIGH)) * (ONE - LESS_LIFT * dehaze * of_haze)
     lift = automatic if controls[1] < ZERO else min(controls[1], ONE)
     lift = lift + weight * (before[place + 4] - lift)
-    whole[3] = dehaze
-    state[place], state[place + 1], state[place + 2] = whole[0], whole[1], whole[2]
+    scalars[3] = dehaze
+    state[place], state[place + 1], state[place + 2] = scalars[0], scalars[1], scalars[2]
     state[place + 3], state[place + 4] = dehaze, lift
 
-    lifted(frame, whole, lift, t, lit, noise, planes, bright)
-    box(bright, NEAR, work[2], work[0])
-    apart(bright, work[2], work[2])
-    box(work[2], NEAR, planes[4], work[0])
-    believed(noise, planes[2], planes[4])
-    laid_over(frame, bright, hot, 2 * guide + 1, planes, work)
+    dehaze_and_lift(frame, scalars, lift, t, lit, noise, planes, bright)
+    box(bright, WINDOW_5, work[2], work[0])
+    abs_difference(bright, work[2], work[2])
+    box(work[2], WINDOW_5, planes[4], work[0])
+    trust_in_detail(noise, planes[2], planes[4])
+    infrared_share(frame, bright, hot, 2 * guide + 1, planes, work)
     if factor == 1:  # the base is coarser than the frame
         for colour in range(3):
-            box(planes[9 + colour], NEAR, planes[9 + colour], work[0])
+            box(planes[9 + colour], WINDOW_5, planes[9 + colour], work[0])
     if planes.shape[0] > AROUND:
         surroundings(frame, guide, small)
-        brought_up(small[0], TWICE, planes[AROUND], work)
+        enlarge(small[0], FACTOR_2, planes[AROUND], work)
 
 
 def transmission(
     frame: Array,
-    found: Array,
+    frame_corrections: Array,
     coefficients: Array,
     field_range: Any,
-    whole: Array,
+    scalars: Array,
     planes: Array,
     t: Array,
     gray: Array,
     veil: Array,
 ) -> None:
-    """The prior's, scaled and shifted, with its slope and offset along luma; the airlight's field; and the light that
-    haze would scatter by them. The scale and shift at every place lie where planes 6 and 7 will be.
+    """Transmission t: the prior's, scaled and shifted; and the luma of the light that haze scatters, A (1 - t).
+
+    planes: 5 holds the raw field of the airlight, 6 and 7 the scale and the shift of transmission. Writes planes 0 and
+    1, slope and offset of t along luma, and 5, the field. t, gray, veil: results, (h, w); gray is the luma of `frame`.
     """
     slope, offset, field, scale, shift = planes[0], planes[1], planes[5], planes[6], planes[7]
-    of_air = R * whole[0] + G * whole[1] + B * whole[2]
+    of_air = R * scalars[0] + G * scalars[1] + B * scalars[2]
     for y in range(t.shape[0]):
         for x in range(t.shape[1]):
             gray[y, x] = R * frame[0, y, x] + G * frame[1, y, x] + B * frame[2, y, x]
             field[y, x] = ONE + field_range * tanh(field[y, x])
-            times = F(2) * sigmoid(scale[y, x] + found[3])
+            times = F(2) * sigmoid(scale[y, x] + frame_corrections[3])
             slope[y, x] = times * coefficients[0, y, x]
-            offset[y, x] = times * coefficients[1, y, x] + shift[y, x] + found[4]
+            offset[y, x] = times * coefficients[1, y, x] + shift[y, x] + frame_corrections[4]
             t[y, x] = min(max(slope[y, x] * gray[y, x] + offset[y, x], T_LEAST), ONE)
             veil[y, x] = of_air * field[y, x] * (ONE - t[y, x])
 
 
-def peaks(frame: Array, whole: Array, field: Array, t: Array, peak: Array) -> None:
-    """The brightest colour of the frame without haze."""
-    red, green, blue = whole[0], whole[1], whole[2]
+def peak_channel(frame: Array, scalars: Array, field: Array, t: Array, peak: Array) -> None:
+    """Maximum of R, G, B of the frame without haze, clamped to [0, 1], into `peak`."""
+    red, green, blue = scalars[0], scalars[1], scalars[2]
     for y in range(t.shape[0]):
         for x in range(t.shape[1]):
             over = ONE / t[y, x]
@@ -212,35 +249,41 @@ def peaks(frame: Array, whole: Array, field: Array, t: Array, peak: Array) -> No
 
 
 def illumination(peak: Array, coefficients: Array, more: Array, lit: Array, light: Array) -> Any:
-    """Retinex illumination, as 8-bit levels, too. Returns its mean."""
+    """Retinex illumination into `lit`, float32, and `light`, uint8. Returns its mean.
+
+    coefficients: (2, h, w), of the guided filter of `peak`. more: (h, w), learned correction.
+    """
     total = ZERO
     for y in range(lit.shape[0]):
         for x in range(lit.shape[1]):
             smoothed = coefficients[0, y, x] * peak[y, x] + coefficients[1, y, x]
             lit[y, x] = min(max(smoothed * exp(tanh(more[y, x])), ZERO), ONE)
-            light[y, x] = level(lit[y, x])
+            light[y, x] = to_uint8(lit[y, x])
             total += lit[y, x]
     return total / F(lit.size)
 
 
-def hazes(t: Array, noise: Array, hot: Array, density: Array) -> Any:
-    """Haze density as 8-bit levels; noise and infrared's weight of what the core found. Returns the mean density."""
+def haze_density(t: Array, noise: Array, hot: Array, density: Array) -> Any:
+    """Haze density 1 - t into `density`, uint8; activate `noise` and `hot`, in place. Returns the mean density."""
     total = ZERO
     for y in range(t.shape[0]):
         for x in range(t.shape[1]):
             noise[y, x] = NOISE * exp(F(2) * tanh(noise[y, x]))
             hot[y, x] = sigmoid(hot[y, x] + F(3))
-            density[y, x] = level(ONE - t[y, x])
+            density[y, x] = to_uint8(ONE - t[y, x])
             total += ONE - t[y, x]
     return total / F(t.size)
 
 
-def lifted(
-    frame: Array, whole: Array, lift: Any, t: Array, lit: Array, noise: Array, planes: Array, bright: Array
+def dehaze_and_lift(
+    frame: Array, scalars: Array, lift: Any, t: Array, lit: Array, noise: Array, planes: Array, bright: Array
 ) -> None:
-    """The frame without haze and darkness, its luma, what is left of its colour, and its noise, amplified."""
+    """Dehaze and lift the frame: writes planes 2 (gain), 6 (chroma kept) and 9 to 11 (R, G, B), and its luma, `bright`.
+
+    noise: (h, w), multiplied by its amplification, in place.
+    """
     gain, field, colourful, base = planes[2], planes[5], planes[6], planes[9:12]
-    red, green, blue, dehaze = whole[0], whole[1], whole[2], whole[3]
+    red, green, blue, dehaze = scalars[0], scalars[1], scalars[2], scalars[3]
     for y in range(t.shape[0]):
         for x in range(t.shape[1]):
             times = exp(F(-0.5) * lift * log(min((lit[y, x] + LIFT_FLOOR) / (ONE + LIFT_FLOOR), ONE)))
@@ -256,13 +299,13 @@ def lifted(
             shoulder = times / (ONE + (times - ONE) * max(max(r, g), b))
             base[0, y, x], base[1, y, x], base[2, y, x] = r * shoulder, g * shoulder, b * shoulder
             bright[y, x] = was * shoulder
-            sure = smooth(colour, COLOUR_LOW, COLOUR_HIGH)
+            sure = smoothstep(colour, COLOUR_LOW, COLOUR_HIGH)
             left = min(max(was, DARK) / max(bright[y, x], DARK), ONE)
             colourful[y, x] = sure + (ONE - sure) * left
 
 
-def believed(noise: Array, gain: Array, trust: Array) -> None:
-    """How far detail is, of its energy, in whose place it comes."""
+def trust_in_detail(noise: Array, gain: Array, trust: Array) -> None:
+    """`realtime_rules.trusted`, in place. trust: (h, w), the local deviation of luma on entry, the trust on exit."""
     for y in range(trust.shape[0]):
         for x in range(trust.shape[1]):
             doubt = min(noise[y, x] / (trust[y, x] + ENERGY), F(3.5))
@@ -271,8 +314,8 @@ def believed(noise: Array, gain: Array, trust: Array) -> None:
             trust[y, x] = (ONE + MORE_DETAIL * (ONE - ONE / gain[y, x])) / (ONE + doubt * doubt)
 
 
-def laid_over(frame: Array, bright: Array, hot: Array, window: int, planes: Array, work: Array) -> None:
-    """`realtime_rules.stand_out`: infrared's share, and the means of infrared and of fused luma."""
+def infrared_share(frame: Array, bright: Array, hot: Array, window: int, planes: Array, work: Array) -> None:
+    """`realtime_rules.stand_out`: writes planes 3, the share of infrared, 7 and 8, the means of infrared and luma."""
     share, fused, thermal, valid = planes[3], planes[8], frame[3], frame[4]
     seen, both, mean = work[1], work[2], work[3]
     for y in range(share.shape[0]):
@@ -281,8 +324,8 @@ def laid_over(frame: Array, bright: Array, hot: Array, window: int, planes: Arra
             both[y, x] = bright[y, x] + hot[y, x] * valid[y, x] * max(thermal[y, x] - bright[y, x], ZERO)
     for plain, result in ((bright, work[4]), (both, work[5])):
         box(plain, window, mean, work[0])
-        apart(plain, mean, mean)
-        box(mean, NEXT, result, work[0])
+        abs_difference(plain, mean, mean)
+        box(mean, WINDOW_3, result, work[0])
     for y in range(share.shape[0]):
         for x in range(share.shape[1]):
             share[y, x] = hot[y, x] * sigmoid(DECIDES * (work[5, y, x] - work[4, y, x] + DOUBT))
@@ -301,9 +344,9 @@ def laid_over(frame: Array, bright: Array, hot: Array, window: int, planes: Arra
 
 
 def surroundings(frame: Array, window: int, small: Array) -> None:
-    """`realtime_rules.surroundings` on half the grid, in the first of these planes."""
-    halved(frame[3], small[0])
-    halved(frame[4], small[1])
+    """`realtime_rules.surroundings` at half the grid's size, into `small[0]`."""
+    halve(frame[3], small[0])
+    halve(frame[4], small[1])
     for y in range(small.shape[1]):
         for x in range(small.shape[2]):
             small[0, y, x] *= small[1, y, x]
@@ -314,10 +357,13 @@ def surroundings(frame: Array, window: int, small: Array) -> None:
             small[0, y, x] /= max(small[1, y, x], F(1e-2))
 
 
-def brightest(dark: Array, frame: Array, top: int, alike: Any, points: Array, line: Array, air: Array) -> None:
-    """`physics.airlight`: the mean colour where the dark channel is brightest."""
+def airlight(dark: Array, frame: Array, top: int, alike: Any, points: Array, line: Array, air: Array) -> None:
+    """`physics.airlight`: the mean colour where the dark channel is brightest, into `air`, (3,).
+
+    top, alike, points: as for `prior`. line: (w,), scratch.
+    """
     _, height, width = frame.shape
-    sampled(dark, points, line)
+    sample_points(dark, points, line)
     enough, _ = threshold(points, top)
     picked = ZERO
     air[0], air[1], air[2] = ZERO, ZERO, ZERO
@@ -326,8 +372,8 @@ def brightest(dark: Array, frame: Array, top: int, alike: Any, points: Array, li
             weight = min((points[row, column] - enough + alike) * (F(2) / alike), ONE)
             if weight > ZERO:
                 picked += weight
-                y, below, v = at(row, points.shape[0], height)
-                x, right, u = at(column, points.shape[1], width)
+                y, below, v = sample_position(row, points.shape[0], height)
+                x, right, u = sample_position(column, points.shape[1], width)
                 for colour in range(3):
                     plane = frame[colour]
                     upper = plane[y, x] + u * (plane[y, right] - plane[y, x])
@@ -337,8 +383,8 @@ def brightest(dark: Array, frame: Array, top: int, alike: Any, points: Array, li
         air[colour] /= picked
 
 
-def possible(gray: Array, veil: Array, darkest: int, points: Array, line: Array, tiles: Array) -> Any:
-    """`networks.realtime_core` bounds the airlight by this. tiles: (⌈h/8⌉, ⌈w/8⌉), room."""
+def airlight_bound(gray: Array, veil: Array, darkest: int, points: Array, line: Array, tiles: Array) -> Any:
+    """Factor that bounds the airlight, `networks.realtime_core._airlight_bound`. tiles: (⌈h/8⌉, ⌈w/8⌉), scratch."""
     height, width = gray.shape
     for row in range(tiles.shape[0]):
         for column in range(tiles.shape[1]):
@@ -349,7 +395,7 @@ def possible(gray: Array, veil: Array, darkest: int, points: Array, line: Array,
                     scattered += veil[y, x]
             inside = min(TILE, height - row * TILE) * min(TILE, width - column * TILE)
             tiles[row, column] = -min(light / max(scattered, F(1e-3) * F(inside)), ONE)
-    sampled(tiles, points, line)
+    sample_points(tiles, points, line)
     low, high = threshold(points, darkest)
     total, reached = ZERO, 0
     for row in range(points.shape[0]):

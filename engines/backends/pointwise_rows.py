@@ -1,4 +1,4 @@
-"""What the loops of `pointwise` do to single rows and their elements."""
+"""Element and row functions that the numba kernels of `pointwise` and `pointwise_grid` call; all values are float32."""
 
 from __future__ import annotations
 
@@ -7,70 +7,77 @@ from typing import Any
 import numpy as np
 
 F = np.float32
-# float32 one by one: with numbers of Python everything would become float64
+# float32 constants: numba would promote an expression with a Python float to float64
 ZERO, HALF, ONE, FULL = F(0), F(0.5), F(1), F(255)
 
 Array = Any
 
 
-def between(place: int, factor: int, count: int) -> tuple[int, int, Any]:
-    """Row or column `place` of what `physics.enlarge` makes: the two it lies between, and its part of the second."""
+def lerp_position(place: int, factor: int, count: int) -> tuple[int, int, Any]:
+    """Bilinear source position of row or column `place` of an image made by `physics.enlarge`.
+
+    factor: scale factor. count: number of source rows or columns. Returns the indices of the two source rows that
+    `place` lies between, and the weight of the second one, 0 to 1.
+    """
     at = (F(place) + HALF) / F(factor) - HALF
     at = min(max(at, ZERO), F(count - 1))
     lower = int(at)
     return lower, min(lower + 1, count - 1), at - F(lower)
 
 
-def stretched(line: Array, factor: int, into: Array) -> None:
-    """A row of planes enlarged along itself. line: (w,). into: (W,)."""
-    count, width = line.shape[0], into.shape[0]
+def enlarge_row(line: Array, factor: int, out: Array) -> None:
+    """Bilinear enlargement of one row, as in `physics.enlarge`. line: (w,). out: (W,)."""
+    count, width = line.shape[0], out.shape[0]
     first = factor // 2
-    start, part = F(factor % 2 == 0) * HALF / F(factor), ONE / F(factor)
+    start, step = F(factor % 2 == 0) * HALF / F(factor), ONE / F(factor)
     for x in range(min(first, width)):
-        into[x] = line[0]
+        out[x] = line[0]
     cells = max(min(count - 1, (width - first) // factor), 0)
-    # with the commonest factors written out, the compiler puts several cells side by side: half the time
+    # unrolled for the common factors: the compiler then vectorises over cells, which halves the time
     if factor == 2:
         for cell in range(cells):
             here, slope = line[cell], line[cell + 1] - line[cell]
-            into[first + 2 * cell] = here + F(0.25) * slope
-            into[first + 2 * cell + 1] = here + F(0.75) * slope
+            out[first + 2 * cell] = here + F(0.25) * slope
+            out[first + 2 * cell + 1] = here + F(0.75) * slope
     elif factor == 3:
         for cell in range(cells):
-            here, slope = line[cell], (line[cell + 1] - line[cell]) * part
-            into[first + 3 * cell] = here
-            into[first + 3 * cell + 1] = here + slope
-            into[first + 3 * cell + 2] = here + slope + slope
+            here, slope = line[cell], (line[cell + 1] - line[cell]) * step
+            out[first + 3 * cell] = here
+            out[first + 3 * cell + 1] = here + slope
+            out[first + 3 * cell + 2] = here + slope + slope
     elif factor == 4:
         for cell in range(cells):
             here, slope = line[cell], line[cell + 1] - line[cell]
-            into[first + 4 * cell] = here + F(0.125) * slope
-            into[first + 4 * cell + 1] = here + F(0.375) * slope
-            into[first + 4 * cell + 2] = here + F(0.625) * slope
-            into[first + 4 * cell + 3] = here + F(0.875) * slope
+            out[first + 4 * cell] = here + F(0.125) * slope
+            out[first + 4 * cell + 1] = here + F(0.375) * slope
+            out[first + 4 * cell + 2] = here + F(0.625) * slope
+            out[first + 4 * cell + 3] = here + F(0.875) * slope
     else:
         cells = 0
     for cell in range(cells, count - 1):
         slope = line[cell + 1] - line[cell]
         at = first + cell * factor
         for k in range(min(factor, width - at)):
-            into[at + k] = line[cell] + (start + part * F(k)) * slope
+            out[at + k] = line[cell] + (start + step * F(k)) * slope
     for x in range(min(first + (count - 1) * factor, width), width):
-        into[x] = line[count - 1]
+        out[x] = line[count - 1]
 
 
-def mixed(above: Any, below: Any, part: Any) -> Any:
-    """What lies between two rows, as `between` has it."""
-    return above + part * (below - above)
+def lerp(above: Any, below: Any, weight: Any) -> Any:
+    """Linear interpolation: (1 - weight) above + weight below; for `weight` see `lerp_position`."""
+    return above + weight * (below - above)
 
 
-def level(value: Any) -> Any:
-    """Of a value in [0, 1], uint8."""
+def to_uint8(value: Any) -> Any:
+    """A value in [0, 1] as uint8, clamped and rounded."""
     return np.uint8(min(max(value, ZERO), ONE) * FULL + HALF)
 
 
 def exp(x: Any) -> Any:
-    """e^x within 2e-5, for |x| up to 20: by the 64th power of a short series, which needs no library at run time."""
+    """e^x for |x| up to 20, relative error below 5e-5: the Taylor series at x / 64, to the power of 64.
+
+    Unlike numpy.exp it calls no library function, which the object code could not resolve at run time.
+    """
     y = min(max(x, F(-20)), F(20)) * F(1 / 64)
     y = ONE + y * (ONE + y * (HALF + y * (F(1 / 6) + y * (F(1 / 24) + y * F(1 / 120)))))
     y = y * y
@@ -99,14 +106,18 @@ def log(x: Any) -> Any:
     return F(16) * z * (ONE + square * (F(1 / 3) + square * (F(1 / 5) + square * F(1 / 7))))
 
 
-def smooth(x: Any, low: Any, high: Any) -> Any:
-    """Smooth step: 0 at `low`, 1 at `high`."""
+def smoothstep(x: Any, low: Any, high: Any) -> Any:
+    """Smooth step: 0 at `low`, 1 at `high`, 3u² - 2u³ in between."""
     u = min(max((x - low) / (high - low), ZERO), ONE)
     return u * u * (F(3) - u - u)
 
 
-def corrected(head: Array, y: int, bright: Array, fused: Array) -> None:
-    """Row y of the head's corrections. head: (16, H', W'), see `Head.folded`. bright, fused: (4 W',)."""
+def unfold_head_row(head: Array, y: int, bright: Array, fused: Array) -> None:
+    """Unfold row y of the head's corrections.
+
+    head: (16, H', W'), as `networks.realtime.Head.forward` returns them. bright, fused: (4 W',), the corrections of
+    restored and of fused luma.
+    """
     half, odd = y // 2, y % 2
     for place in range(4):
         of_bright, of_fused = head[4 * odd + place, half], head[8 + 4 * odd + place, half]

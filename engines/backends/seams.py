@@ -1,4 +1,4 @@
-"""The parts of `realtime` and `tiny` that OpenVINO has where they are split (see `split`), as torch modules."""
+"""The parts of `realtime` and `tiny` that OpenVINO runs in the split engine (see `split`), as torch modules."""
 
 from __future__ import annotations
 
@@ -16,64 +16,72 @@ from ..warp import Shape
 from .split import Constants
 
 
-class OnGrid(nn.Module):
-    """The learned part of the core, between the priors and what is made of it, which are loops."""
+class GridLayers(nn.Module):
+    """The learned layers of the core; kernels compute the prior before them and the planes after them."""
 
     def __init__(self, network: RealtimeFusion) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, seen: Tensor, infrared: Tensor, air: Tensor, controls: Tensor) -> tuple[Tensor, ...]:
-        """seen, infrared, air: of `realtime_core.Prior`. controls: as for a network.
+        """seen, infrared, air: of `realtime_core.Prior`. controls: (CONTROLS,), as for a network.
 
-        Returns what `realtime_core.Found` has, and the steadied features of the whole frame, (1, STATE).
+        Returns the fields of `realtime_core.Corrections`, and the state with the smoothed global features, (1, STATE).
         """
         values = controls.reshape(1, CONTROLS, 1, 1)
         memory = Memory(values[:, -1 - STATE : -1], values[:, -1:])
-        memory.steady(torch.zeros(1, 1, 1, 1))  # the places of infrared's floor and of the airlight
-        memory.steady(torch.zeros(1, 3, 1, 1))
-        return *self.network.core.found(seen, infrared, air, memory), memory.state()
+        memory.steady(torch.zeros(1, 1, 1, 1))  # skip infrared's floor in the state: kernels smooth it
+        memory.steady(torch.zeros(1, 3, 1, 1))  # and the prior's airlight
+        return *self.network.core.correct(seen, infrared, air, memory), memory.state()
 
 
-class OnHead(nn.Module):
-    """The head, its corrections as the last convolution gives them."""
+class HeadLayers(nn.Module):
+    """The head; its corrections stay folded, as the last convolution returns them."""
 
     def __init__(self, network: RealtimeFusion) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, planes: Tensor) -> Tensor:
-        """See `Head`."""
+        """See `Head.forward`."""
         assert self.network.head is not None
         return cast(Tensor, self.network.head(planes))
 
 
-def looped(network: RealtimeFusion) -> bool:
-    """Whether loops compute what is around these parts: not for ablations, nor for even windows."""
-    of = network.profile
-    return of.haze and of.light and of.window % 2 == of.guide % 2 == 1
+def has_kernels(network: RealtimeFusion) -> bool:
+    """Whether there are kernels for this profile: none for ablations, nor for even windows."""
+    profile = network.profile
+    return profile.haze and profile.light and profile.window % 2 == profile.guide % 2 == 1
 
 
 def constants(network: RealtimeFusion) -> Constants:
-    """What the loops around these parts must know."""
-    of = network.profile
-    chosen = physics.places(physics.BRIGHTEST), physics.ALIKE, physics.places(DARK_PART)
+    """Parameters of the grid's kernels."""
+    profile = network.profile
     return Constants(
-        of.window, of.guide, int(of.bounded), of.air, of.field, of.widths[2], physics.AIRLIGHT_GRID, *chosen
+        window=profile.window,
+        guide=profile.guide,
+        bounded=int(profile.bounded),
+        air=profile.air,
+        field=profile.field,
+        features=profile.widths[2],
+        points=physics.AIRLIGHT_GRID,
+        top=physics.places(physics.BRIGHTEST),
+        alike=physics.ALIKE,
+        darkest=physics.places(DARK_PART),
     )
 
 
 def seams(network: RealtimeFusion, shape: Shape) -> dict[str, tuple[nn.Module, tuple[Tensor, ...]]]:
-    """The modules by name, with inputs of the sizes for this shape."""
+    """The modules by name, each with example inputs (zeros) of the sizes for this shape."""
     step, factor, _ = network.steps(shape.height, shape.width)
     height, width = -(-shape.height // step), -(-shape.width // step)
     grid = -(-height // factor), -(-width // factor)
     parts: dict[str, tuple[nn.Module, tuple[Tensor, ...]]] = {
         "grid": (
-            OnGrid(network),
+            GridLayers(network),
             (torch.zeros(1, 10, *grid), torch.zeros(1, 2, *grid), torch.zeros(1, 3, 1, 1), torch.zeros(CONTROLS)),
         )
     }
     if network.head is not None:
-        parts["head"] = OnHead(network), (torch.zeros(1, 4, height + height % 2, width + width % 2),)
+        parts["head"] = HeadLayers(network), (torch.zeros(1, 4, height + height % 2, width + width % 2),)
     return parts

@@ -1,14 +1,14 @@
-"""`realtime` and `tiny` on a CPU, split: graphs for the grid and the head, compiled loops for what is point-wise.
+"""`realtime` and `tiny` on a CPU: OpenVINO graphs for the convolutions, numba kernels for everything point-wise.
 
-    neighbours, sample, parted or reduced, gridded     loops: infrared warped; both cameras on the core's grid
-    prior                                              loop: what the core sees
-    grid                                               graph: what is learned on the grid
-    analysed                                           loop: all that is made of it there
-    restore                                            loop: at about 640x480
-    head                                               graph, where there is one
-    composed or enlarged                               loop: the results
+    neighbours, sample, parted or reduced, gridded     kernels: warp infrared, reduce both cameras to the core's grid
+    prior                                              kernel: dark-channel prior, the input of the core
+    grid                                               graph: the learned layers of the core
+    analysed                                           kernel: planes of the core's grid
+    restore                                            kernel: dehaze, lift and fuse at the working size, about 640x480
+    head                                               graph, only of `realtime`
+    composed or enlarged                               kernel: final images
 
-OpenVINO alone writes and reads every plane of every point-wise step, three quarters of the time.
+As one OpenVINO graph, three quarters of the time would go into memory traffic between point-wise operations.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ if TYPE_CHECKING:
     from .ov import ov
 
 NETWORKS = ("realtime", "tiny")
-"""Those that are split."""
-NONE = np.zeros((0, 0, 0), np.float32)
-AIR_PLACE = 4
-"""Place in the state after infrared's floor and the first airlight; then come the features of the whole frame."""
-NO_IMAGE = np.zeros((0, 0, 0), np.uint8)
+"""Networks that this module runs."""
+EMPTY_PLANES = np.zeros((0, 0, 0), np.float32)
+EMPTY_IMAGE = np.zeros((0, 0, 0), np.uint8)
+FEATURES_PLACE = 4
+"""Index in the state of the frame's global features, after infrared's floor (1) and the prior's airlight (3)."""
 
 
 class Constants(NamedTuple):
-    """For the loops on the grid: of a profile, see `networks.realtime_core.Profile`, and of `physics.brightest`."""
+    """Parameters of the grid's kernels, from `networks.realtime_core.Profile` and `physics`."""
 
     window: int
     guide: int
@@ -48,30 +48,34 @@ class Constants(NamedTuple):
     air: float
     field: float
     features: int
-    """Of the frame as a whole."""
+    """Number of global features of the frame."""
     points: tuple[int, int]
+    """`physics.AIRLIGHT_GRID`."""
     top: int
+    """Number of these points that give the airlight."""
     alike: float
+    """`physics.ALIKE`."""
     darkest: int
+    """Number of these points that bound the airlight."""
 
 
 class Grid(NamedTuple):
-    """Buffers of the loops on the core's grid, float32."""
+    """Buffers of the grid's kernels, float32, see `pointwise_grid`."""
 
     frame: Any
-    """(5, h, w): colour, infrared without its floor, coverage."""
+    """(5, h, w): R, G, B, infrared without its floor, coverage."""
     coefficients: Any
     planes: Any
     """See `networks.realtime.PLANES`."""
-    whole: Any
-    room: Any
+    scalars: Any
+    scratch: Any
     small: Any
     points: Any
     tiles: Any
 
     @staticmethod
     def of(height: int, width: int, points: tuple[int, int], unlifted: bool) -> Grid:
-        """Those of a grid of this size. points: of `physics.AIRLIGHT_GRID`."""
+        """Allocate for a grid of this size. points: `physics.AIRLIGHT_GRID`. unlifted: with the plane `around`."""
         shapes = [(5, height, width), (2, height, width), (12 + unlifted, height, width), (4,), (12, height, width)]
         shapes += [(3, -(-height // 2), -(-width // 2)), points]
         shapes += [(-(-height // DARK_TILE), -(-width // DARK_TILE))]
@@ -80,9 +84,14 @@ class Grid(NamedTuple):
 
 @dataclass(slots=True)
 class Split:
-    """The parts of a network for one pair of sizes, with their buffers. graphs: `grid`, and `head` where there is one.
+    """A network for one pair of frame sizes, with its buffers.
 
-    step, factor: of `Network.steps`. unlifted: whether it gives a detector's frame.
+    Attributes:
+        graphs: `grid`, and `head` where the network has one.
+        shape: Frame sizes.
+        constants: Parameters of the grid's kernels.
+        step, factor: Of `Network.steps`.
+        unlifted: Whether to compute a detector's frame.
     """
 
     graphs: Mapping[str, ov.InferRequest]
@@ -110,23 +119,24 @@ class Split:
 
     @property
     def _size(self) -> tuple[int, int]:
-        """Of what is worked on, rows and columns."""
+        """Rows and columns of the working size."""
         return -(-self.shape.height // self.step), -(-self.shape.width // self.step)
 
     def run(self, visible: Pixels, infrared: Pixels, warp: Warp, controls: State) -> Outputs:
-        """Every output for one pair by these controls, as `graph.ImagePath` gives them."""
+        """Fuse one pair. controls: (CONTROLS,) float32. Returns the outputs of `graph.ImagePath` by name."""
         loops, step, working, kept = self._loops, self.step, self._working, self._kept
         height, width = self.shape.height, self.shape.width
         rows, columns = self._size
         visible, infrared = np.ascontiguousarray(visible), np.ascontiguousarray(infrared)
         registered = np.empty((height, width), np.uint8)
         loops.neighbours.of(infrared, self._quads)()
-        quads, given = self._quads.reshape(-1).view(np.int32), (visible, registered, warp.coverage)
+        quads, coverage = self._quads.reshape(-1).view(np.int32), warp.coverage
         sample = loops.sample.of(quads, warp.index, warp.fractions, registered)
         if step == 1:
-            parted = loops.parted.of(*given[1:], working, self._sums)
+            parted = loops.parted.of(registered, coverage, working, self._sums)
         else:
-            reduced = loops.reduced.of(visible.reshape(height, -1), *given[1:], step, working, self._sums)
+            pixels = visible.reshape(height, -1)
+            reduced = loops.reduced.of(pixels, registered, coverage, step, working, self._sums)
 
         def read(first: int, last: int) -> None:
             sample(first * step, min(last * step, height), np.empty(width, np.int32))
@@ -137,60 +147,61 @@ class Split:
                 reduced(first, last, np.empty(5 * width, np.uint16))
 
         kernels.in_bands(read, rows)
-        used = self._floor(controls)
+        floor = self._floor(controls)
         scale = np.float32(1 / 255 if step == 1 else 1)
         grid = self._grid
-        gridded = loops.gridded.of(working, scale, self.factor, used, grid.frame)
+        gridded = loops.gridded.of(working, scale, self.factor, floor, grid.frame)
         kernels.in_bands(
             lambda first, last: gridded(first, last, np.empty((5, columns), np.float32)), grid.frame.shape[1]
         )
-        density, light, state = self._analyse(controls, used)
+        density, light, state = self._analyse(controls, floor)
         planes, hue = grid.planes, controls[STRENGTHS - 1]
-        whole = np.array([*grid.whole, HUE if hue < 0 else min(hue, 1), used], np.float32)
+        scalars = np.array([*grid.scalars, HUE if hue < 0 else min(hue, 1), floor], np.float32)
 
         head = self.graphs.get("head")
-        into = NONE if head is None else head.get_input_tensor(0).data[0]
+        head_input = EMPTY_PLANES if head is None else head.get_input_tensor(0).data[0]
         fused, restored = np.empty_like(visible), np.empty_like(visible)
-        dark = np.empty_like(visible) if self.unlifted else NO_IMAGE
-        brought = loops.restore.of(working, scale, planes, self.factor, whole, step, kept, into)
+        unlifted = np.empty_like(visible) if self.unlifted else EMPTY_IMAGE
+        restore = loops.restore.of(working, scale, planes, self.factor, scalars, step, kept, head_input)
 
-        def finishing(corrections: npt.NDArray[np.float32]) -> Callable[[int, int], None]:
-            images = [restored, fused, dark] if step > 1 and self.unlifted else [restored, fused]
+        def finisher(corrections: npt.NDArray[np.float32]) -> Callable[[int, int], None]:
+            """The last pass over a band. corrections: (16, H', W'), the head's output; empty without a head."""
+            images = [restored, fused, unlifted] if step > 1 and self.unlifted else [restored, fused]
             if step == 1:
-                finish, lines = loops.composed.of(working, kept, corrections), 2
+                kernel, lines = loops.composed.of(working, kept, corrections), 2
             else:
-                finish = loops.enlarged.of(*given[1:], working, kept, corrections, whole, step)
+                kernel = loops.enlarged.of(registered, coverage, working, kept, corrections, scalars, step)
                 lines = 2 * len(kept) + 5
 
-            def finished(first: int, last: int) -> None:
-                room, made = np.zeros((lines, width + 4), np.float32), _planes(3 * len(images), first, last, width)
+            def finish(first: int, last: int) -> None:
+                scratch, out = np.zeros((lines, width + 4), np.float32), _planes(3 * len(images), first, last, width)
                 if step == 1:
-                    finish(first, last, room, made)
+                    kernel(first, last, scratch, out)
                 else:
                     colours = _planes(3, first, last, width)
                     cv2.split(visible[first:last], list(colours))
-                    finish(first, last, room, colours, made)
-                for image, part in zip(images, np.split(made, len(images)), strict=True):
-                    cv2.merge(list(part), image[first:last])
+                    kernel(first, last, scratch, colours, out)
+                for image, image_planes in zip(images, np.split(out, len(images)), strict=True):
+                    cv2.merge(list(image_planes), image[first:last])
 
-            return finished
+            return finish
 
-        # what was restored is still in the processor's cache
-        at_once = finishing(NONE) if step == 1 and head is None else None
+        # without a head the last pass runs right after `restore`, while the band is in the processor's cache
+        finish_band = finisher(EMPTY_PLANES) if step == 1 and head is None else None
 
-        def restore(first: int, last: int) -> None:
-            small_dark = _planes(3, first, last, columns) if step == 1 and self.unlifted else NO_IMAGE
-            brought(first, last, np.empty((2 * len(planes) + 8, columns), np.float32), small_dark)
-            if len(small_dark):
-                cv2.merge(list(small_dark), dark[first:last])
-            if at_once is not None:
-                at_once(first, last)
+        def restore_band(first: int, last: int) -> None:
+            unlifted_planes = _planes(3, first, last, columns) if step == 1 and self.unlifted else EMPTY_IMAGE
+            restore(first, last, np.empty((2 * len(planes) + 8, columns), np.float32), unlifted_planes)
+            if len(unlifted_planes):
+                cv2.merge(list(unlifted_planes), unlifted[first:last])
+            if finish_band is not None:
+                finish_band(first, last)
 
-        kernels.in_bands(restore, rows)
+        kernels.in_bands(restore_band, rows)
         if head is not None:
             head.infer()
-        if at_once is None:
-            kernels.in_bands(finishing(NONE if head is None else head.get_output_tensor(0).data[0]), height)
+        if finish_band is None:
+            kernels.in_bands(finisher(EMPTY_PLANES if head is None else head.get_output_tensor(0).data[0]), height)
         outputs = {
             "fused": fused,
             "restored": restored,
@@ -198,33 +209,38 @@ class Split:
             "illumination": light,
             "registered": registered,
         }
-        return outputs | ({"unlifted": dark} if self.unlifted else {}) | {"state": state}
+        return outputs | ({"unlifted": unlifted} if self.unlifted else {}) | {"state": state}
 
     def _analyse(self, controls: State, floor: np.float32) -> tuple[Pixels, Pixels, State]:
-        """`RealtimeFusion.analyse` of the frame on the grid: haze density, illumination and state; the rest stays."""
-        loops, of, at, core = self._loops, self.constants, self._grid, self.graphs["grid"]
-        seen, infrared, air, given = (tensor.data for tensor in core.input_tensors)
+        """`RealtimeFusion.analyse`, into the buffers of the grid.
+
+        Returns haze density and illumination, (h, w) uint8, and the state, (STATE,) float32.
+        """
+        loops, constants, grid, core = self._loops, self.constants, self._grid, self.graphs["grid"]
+        seen, infrared, air, graph_controls = (tensor.data for tensor in core.input_tensors)
         before, weight = controls[STRENGTHS:-1], controls[-1]
         loops.prior.of(
-            *(at.frame, before, weight, of.window, of.guide, of.bounded, of.top, of.alike),
-            *(seen[0], infrared[0], air.reshape(3), at.coefficients, at.room, at.points),
+            *(grid.frame, before, weight, constants.window, constants.guide, constants.bounded),
+            *(constants.top, constants.alike),
+            *(seen[0], infrared[0], air.reshape(3), grid.coefficients, grid.scratch, grid.points),
         )()
-        np.copyto(given, controls)
+        np.copyto(graph_controls, controls)
         core.infer()
-        corrections, air_field, found, state = (tensor.data for tensor in core.output_tensors)
-        density, light = (np.empty(at.frame.shape[1:], np.uint8) for _ in range(2))
+        corrections, air_field, frame_corrections, state = (tensor.data for tensor in core.output_tensors)
+        density, light = (np.empty(grid.frame.shape[1:], np.uint8) for _ in range(2))
         state = state[0].copy()
         state[0], state[1:4] = floor, air.reshape(3)
-        place = AIR_PLACE + of.features
+        place = FEATURES_PLACE + constants.features
         loops.analysed.of(
-            *(at.frame, corrections[0], air_field[0], found.reshape(-1), air.reshape(3), at.coefficients, controls),
-            *(place, of.guide, of.bounded, self.factor, of.air, of.field, of.darkest),
-            *(at.planes, at.whole, density, light, state, at.room, at.small, at.points, at.tiles),
+            *(grid.frame, corrections[0], air_field[0], frame_corrections.reshape(-1), air.reshape(3)),
+            *(grid.coefficients, controls, place, constants.guide, constants.bounded, self.factor),
+            *(constants.air, constants.field, constants.darkest),
+            *(grid.planes, grid.scalars, density, light, state, grid.scratch, grid.small, grid.points, grid.tiles),
         )()
         return density, light, state
 
     def _floor(self, controls: State) -> np.float32:
-        """Infrared's floor as `networks.realtime_rules.floor_of` measures it, steadied over time."""
+        """Floor of infrared, `networks.realtime_rules.floor_of`, smoothed over time."""
         both, alone = self._sums.sum(axis=0) / (self._working.shape[1] * self._working.shape[2])
         measured = min(max(both / max(alone, 1e-2) - FLOOR, 0), 0.9)
         before, weight = controls[STRENGTHS], controls[-1]
@@ -232,5 +248,5 @@ class Split:
 
 
 def _planes(count: int, first: int, last: int, width: int) -> Pixels:
-    """Room for planes of some rows: OpenCV puts pixels together and apart several times as fast as a loop."""
+    """Empty uint8 planes for a band: OpenCV splits and merges interleaved pixels several times as fast as a kernel."""
     return np.empty((count, last - first, width), np.uint8)

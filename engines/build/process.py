@@ -1,8 +1,8 @@
-"""Engines built in a process of their own, into the store.
+"""Builds engines in a separate process, which writes them to the store.
 
-Torch, the conversion and the comparison leave some 600 MiB in the process that they ran in: a camera that changes its
-frame size in mid-run, or an engine that is replaced, would make a run keep them to its end. And what compiles cannot be
-interrupted, but a process can be ended.
+torch, conversion and comparison take some 600 MiB that a process does not give back: a run whose camera changes its
+frame size, or whose engine is replaced, would hold them to its end. And a compiler cannot be interrupted, but a process
+can be terminated.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from contextlib import contextmanager
 from ..base import BuildStopped
 
 LIMIT_S = 600.0
-"""After which a build is given up; the slowest network takes a minute on two cores."""
+"""Time limit of a build, in seconds; the slowest network takes a minute on two cores."""
 POLL_S = 0.05
-"""How soon a stop is noticed."""
+"""Interval in seconds at which a stop request is checked."""
 BUILDER = "fusecam.engines"
-"""The module that is run there. It knows the engines; nothing here does."""
+"""Module that the process runs. Named by a string, since it imports the engines, which import this module."""
 _stop: threading.Event | None = None
 
 
 @contextmanager
 def stoppable(stop: threading.Event) -> Iterator[None]:
-    """Within the block an engine's build ends with BuildStopped, in whatever thread it is, once `stop` is set.
+    """Context in which setting `stop` cancels a build, in any thread, with BuildStopped.
 
-    It is then built apart even where this process has imported torch already.
+    Engines are then always built in another process, even if this one has imported torch.
     """
     global _stop
     before, _stop = _stop, stop
@@ -41,13 +41,20 @@ def stoppable(stop: threading.Event) -> Iterator[None]:
 
 
 def build_apart(what: str, *arguments: object, always: bool = False) -> bool:
-    """Build an engine in another process; whoever asks then finds it in the store.
+    """Build an engine in another process, which writes it to the store.
 
-    what, arguments: see `fusecam.engines.__main__`. always: also where this process has imported torch.
+    The other process never outlives this call or this process.
 
-    Returns whether it ended well. False, and nothing done, where this process has imported torch already, unless the
-    build is to be stoppable: then there is nothing to be saved. The other process ends with this call, and with this
-    process, however they end. Raises BuildStopped, see `stoppable`.
+    Args:
+        what, *arguments: See `fusecam.engines.__main__`.
+        always: Build in another process even if this one has imported torch.
+
+    Returns:
+        Whether the build succeeded. False, without building, if this process has imported torch already, as another
+        process would then save no memory; not so with `always` or within `stoppable`.
+
+    Raises:
+        BuildStopped: See `stoppable`.
     """
     stop = _stop
     if stop is None and "torch" in sys.modules and not always:
@@ -58,10 +65,10 @@ def build_apart(what: str, *arguments: object, always: bool = False) -> bool:
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", BUILDER, what, *(str(argument) for argument in arguments)],
             env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-            stdin=subprocess.PIPE,  # whose end tells it that this process is gone
+            stdin=subprocess.PIPE,  # its end of file tells the process that this one has ended
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C is for the run, which ends this one
+            start_new_session=True,  # Ctrl-C goes to the run only, which terminates the build
         )
     except OSError:
         return False

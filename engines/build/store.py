@@ -1,11 +1,11 @@
-"""Compiled engines kept on disk: made once, found again by everything they depend on, used only if this user made them.
+"""On-disk store of compiled engines, keyed by everything they depend on; entries are signed by the user who built them.
 
-<cache>/fusecam/engines/<digest>/manifest.json     the key in full, facts, SHA-256 of every file, signature of all that
-                                 <files>           what the backend wrote
+<cache>/fusecam/engines/<digest>/manifest.json     the full key, facts, SHA-256 of every file, and a signature
+                                 <files>           written by the backend
 
-A compiled engine is a program, and a cache may lie where others write: on a shared disk, in a container's volume, under
-a lax umask. So the manifest is signed (HMAC-SHA-256) with a key of this user's, see `secret`, and no byte is used that
-it does not vouch for. Owners and modes of the folders would say less: network disks make them up.
+A compiled engine is a program, and other users may be able to write to the cache: on a shared disk, in a container's
+volume, under a lax umask. So the manifest is signed (HMAC-SHA-256) with a key of this user, see `secret`, and only
+files that match it are used. File owners and modes are no substitute: network file systems may report arbitrary ones.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from ..host import secret
 
 MANIFEST = "manifest.json"
 LIMIT_MIB = 2048
-"""Of all entries together, unless $FUSECAM_ENGINES_MIB says otherwise; those used longest ago go first."""
+"""Default size limit of all entries, overridden by $FUSECAM_ENGINES_MIB; the least recently used are evicted first."""
 STALE_S = 3600
-"""Age from which a folder that a process left half-written is swept away."""
+"""Age in seconds from which an incomplete folder, left by a process that ended, is removed."""
 
 Key = Mapping[str, str]
 """Everything an entry depends on, by name: network, weights, code, shape, precision, backend, device, versions."""
@@ -39,31 +39,31 @@ Facts = dict[str, Any]
 
 
 def folder() -> Path:
-    """Where engines are kept: fusecam/engines in $XDG_CACHE_HOME, else in ~/.cache."""
+    """Folder of the store: fusecam/engines in $XDG_CACHE_HOME, else in ~/.cache."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fusecam" / "engines"
 
 
 def limit_bytes() -> int:
-    """The size limit. EngineError for a setting that is no number."""
-    asked = os.environ.get("FUSECAM_ENGINES_MIB") or str(LIMIT_MIB)
-    if not asked.isdecimal():
-        raise EngineError(f"FUSECAM_ENGINES_MIB={asked}: give a whole number of MiB, or unset it for {LIMIT_MIB}")
-    return int(asked) * 2**20
+    """The size limit in bytes. Raises EngineError if $FUSECAM_ENGINES_MIB is not a number."""
+    setting = os.environ.get("FUSECAM_ENGINES_MIB") or str(LIMIT_MIB)
+    if not setting.isdecimal():
+        raise EngineError(f"FUSECAM_ENGINES_MIB={setting}: give a whole number of MiB, or unset it for {LIMIT_MIB}")
+    return int(setting) * 2**20
 
 
 @cache
 def code_digest(package: Path = Path(__file__).parents[1]) -> str:
-    """SHA-256 of all source files of a package and of the frames that engines are judged on, by default of this one.
+    """SHA-256 of all source files of a package (by default `engines`) and of the parity gate's test frames.
 
-    A part of every key. All of them rather than those that a network uses: a list would be forgotten one day, and an
-    engine that is built anew for nothing costs seconds.
+    Part of every key. It covers all files rather than those a network uses: a list of files would be forgotten one day,
+    and an unnecessary build costs only seconds.
     """
     files = (path for path in package.rglob("*") if path.suffix in (".py", ".jpg"))
     return digest_of(sorted(files))
 
 
 def digest_of(paths: Iterable[Path]) -> str:
-    """SHA-256 of the files' contents, one after the other; of a folder all that is in it. Raises OSError."""
+    """SHA-256 of the concatenated contents of files, and of all files in folders. Raises OSError."""
     digest = hashlib.sha256()
     for path in paths:
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
@@ -74,9 +74,14 @@ def digest_of(paths: Iterable[Path]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One kept engine. path: its folder. key, facts: as they were stored. used: when last, seconds since the epoch.
+    """A stored engine.
 
-    files: their contents by name, only where `find` gave it.
+    Attributes:
+        path: Its folder.
+        key, facts: As stored.
+        size: Of its files, in bytes.
+        used: Time of the last use, in seconds since the epoch.
+        files: Contents by file name; only in the result of `find`.
     """
 
     path: Path
@@ -88,8 +93,8 @@ class Entry:
 
 
 def find(key: Key) -> Entry | None:
-    """The entry of `key` with its files, None where there is none. One that is damaged, or not of this user's making,
-    is removed and not found.
+    """The entry of `key` with its files, None if there is none. A damaged entry, or one without this user's signature,
+    is removed.
     """
     try:
         path = folder() / _digest(key)
@@ -99,30 +104,32 @@ def find(key: Key) -> Entry | None:
     if entry is None or entry.key != dict(key):
         shutil.rmtree(path, ignore_errors=True)
         return None
-    with suppress(OSError):  # a store that may only be read serves as well
+    with suppress(OSError):  # a read-only store works as well
         os.utime(path / MANIFEST)
     return entry
 
 
 def keep(key: Key, write: Callable[[Path], Facts]) -> str | None:
-    """Store what `write` puts into the folder it is given, with the facts that it returns. What hinders it, or None.
+    """Store an entry. write: writes the files into the folder it is passed, and returns the facts.
 
-    The entry appears under its final name only when complete, so that another process sees all of it or nothing; of two
-    that make the same one, the later wins. Older entries then give way to the size limit. What `write` raises passes,
-    but for OSError: a disk that is full or may not be written to only costs the next start its time.
+    The entry is written atomically: another process sees all of it or nothing, and of two that write the same one, the
+    later wins. Then the oldest entries are evicted down to the size limit.
+
+    Returns None, or a message for the user if the disk is full or not writable: the engine then works, but the next
+    start must build it again. Other exceptions of `write` propagate.
     """
     try:
         target = folder() / _digest(key)
         folder().mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".", dir=folder(), ignore_cleanup_errors=True) as work:
-            made = Path(work) / target.name
-            made.mkdir()
-            facts = write(made)
-            files = {file.name: [file.stat().st_size, digest_of([file])] for file in sorted(made.iterdir())}
+            entry = Path(work) / target.name
+            entry.mkdir()
+            facts = write(entry)
+            files = {file.name: [file.stat().st_size, digest_of([file])] for file in sorted(entry.iterdir())}
             manifest = {"key": dict(key), "facts": facts, "files": files}
             signed = manifest | {"signature": _signature(manifest)}
-            (made / MANIFEST).write_text(json.dumps(signed, indent=1), encoding="utf-8")
-            _replace(made, target)
+            (entry / MANIFEST).write_text(json.dumps(signed, indent=1), encoding="utf-8")
+            _replace(entry, target)
         _shrink(limit_bytes(), spare=target)
     except OSError as e:
         where = e.filename if e.filename and Path(e.filename).is_relative_to(secret.folder()) else folder()
@@ -131,13 +138,13 @@ def keep(key: Key, write: Callable[[Path], Facts]) -> str | None:
 
 
 def entries() -> list[Entry]:
-    """Every whole entry of this user's making, the one used last first."""
+    """All complete entries with this user's signature, the most recently used first."""
     found = (_read(path) for path in _folders())
     return sorted((entry for entry in found if entry is not None), key=lambda entry: -entry.used)
 
 
 def clear() -> tuple[int, int]:
-    """Remove everything, half-written and damaged entries too. Returns how many went, and their bytes."""
+    """Remove everything, including incomplete and damaged entries. Returns their number and size in bytes."""
     count = size = 0
     for path in _folders(hidden=True):
         bytes_here = _size(path)
@@ -148,7 +155,7 @@ def clear() -> tuple[int, int]:
 
 
 def _digest(key: Key) -> str:
-    """Another one for each user, so that those who share a store leave each other's entries alone."""
+    """Folder name of an entry. Depends on the user's secret key, so users who share a store have separate entries."""
     return _signature(dict(key))[:24]
 
 
@@ -164,7 +171,7 @@ def _folders(hidden: bool = False) -> list[Path]:
 
 
 def _read(path: Path, files: bool = False) -> Entry | None:
-    """The entry in `path`, None if it is not whole or not signed. files: read and check them, too."""
+    """The entry in `path`, None if it is incomplete or not signed by this user. files: read and verify them, too."""
     try:
         manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
         signature = manifest.pop("signature")
@@ -185,15 +192,18 @@ def _read(path: Path, files: bool = False) -> Entry | None:
         return None
 
 
-def _replace(made: Path, target: Path) -> None:
-    """Put `made` in the place of `target`. A reader between the two steps finds nothing and makes its own."""
+def _replace(entry: Path, target: Path) -> None:
+    """Move folder `entry` to `target`. A reader between the two steps finds nothing and builds its own."""
     if target.exists():
-        target.rename(made.with_suffix(".old"))
-    made.rename(target)
+        target.rename(entry.with_suffix(".old"))
+    entry.rename(target)
 
 
 def _shrink(limit: int, spare: Path) -> None:
-    """Also of what others left here, and of what is damaged: the limit is that of the folder."""
+    """Evict the least recently used entries but `spare`, until the folder is within `limit` bytes.
+
+    The limit is that of the whole folder: damaged entries and those of other users count, and are evicted, too.
+    """
     now = time.time()
     for path in _folders(hidden=True):
         if path.name.startswith(".") and now - path.stat().st_mtime > STALE_S:
@@ -207,7 +217,7 @@ def _shrink(limit: int, spare: Path) -> None:
 
 
 def _used(path: Path) -> float:
-    """When last, seconds since the epoch; 0 for what is no entry."""
+    """Time of the last use in seconds since the epoch; 0 for a folder that is no entry."""
     try:
         return (path / MANIFEST).stat().st_mtime
     except OSError:

@@ -1,4 +1,4 @@
-"""The detector on OpenVINO: compiled and compared with eager torch once for each input size, kept in the store."""
+"""The detector on OpenVINO: compiled and compared with eager torch once per input size, kept in the store."""
 
 from __future__ import annotations
 
@@ -30,23 +30,27 @@ BLOB = "compiled.blob"
 class DetectorEngine:
     """A detector on the CPU through OpenVINO, with static shapes and buffers reused between frames.
 
-    One frame at a time: threads that share it wait for each other. torch and Ultralytics are imported where an input
-    size is met for the first time, and then never again: what was compiled is in the store.
+    Thread-safe: threads that share it wait for each other. torch and Ultralytics are imported only to build for a new
+    input size; the compiled model is then in the store.
     """
 
     def __init__(self, weights: Path = DETECTOR_WEIGHTS, precision: Precision = "auto") -> None:
-        """weights: as `load_detector` takes them. precision: `auto` for bf16 where the processor computes in it, else
-        f32, and for f32 where bf16 does not pass the comparison: by what it can do, not by a clock, for two machines of
-        one kind to give the same boxes.
+        """Nothing is built before the first frame, or `prepare`.
 
-        Nothing is built before the first frame, or `prepare`. Raises EngineError without weights.
+        Args:
+            weights: As for `load_detector`.
+            precision: `auto`: bf16 if the processor supports it and it passes the comparison, else f32. Not chosen by
+                measured speed, so that two machines of the same kind give the same boxes.
+
+        Raises:
+            EngineError: The weights cannot be read.
         """
-        self._weights, self._asked = weights, precision
+        self._weights, self._precision = weights, precision
         self._core = ov.Core()
         self._requests: Recent[tuple[int, int], ov.InferRequest] = Recent()
-        self._one_at_a_time = threading.Lock()
+        self._lock = threading.Lock()
         self._used = precision
-        store.limit_bytes()  # a wrong setting is said here, not by the process that builds
+        store.limit_bytes()  # reports an invalid setting here rather than in the process that builds
         try:
             self._digest = store.digest_of([weights])
             self._names, self.channels = detector_names(weights), detector_channels(weights)
@@ -60,20 +64,22 @@ class DetectorEngine:
 
     @property
     def names(self) -> dict[int, str]:
-        """Class names by their numbers in the rows."""
+        """Class names by class index."""
         return dict(self._names)
 
     def prepare(self, width: int, height: int) -> None:
         """Build for frames of this size now: seconds the first time, less from the store. Raises EngineError."""
         plan = Letterbox.of(width, height)
-        with self._one_at_a_time:
+        with self._lock:
             self._requests.of((plan.height, plan.width), self._readied)
 
     def find(self, image: Pixels, confidence: float, classes: Sequence[int] | None = None) -> Rows:
-        """What is in a frame, the best score first. image: (H, W, `channels`) uint8: RGB, or RGB and
-        infrared. confidence, classes: see `suppress`."""
+        """Detect objects in a frame. Returns `Rows`, sorted by descending score.
+
+        image: (H, W, `channels`) uint8: RGB, or RGB and infrared. confidence, classes: see `suppress`.
+        """
         plan = Letterbox.of(image.shape[1], image.shape[0])
-        with self._one_at_a_time:
+        with self._lock:
             request = self._requests.of((plan.height, plan.width), self._readied)
             plan.fill(image, request.get_input_tensor().data[0])
             request.infer()
@@ -92,10 +98,10 @@ class DetectorEngine:
             raise EngineRefused(f"{self.name}: cannot be built for {width}x{height}: {reason}") from e
 
     def _build(self, height: int, width: int) -> ov.CompiledModel:
-        """For this input size: from the store, or compiled, compared and stored."""
+        """The model for this input size: from the store, or compiled, verified and stored."""
         key = self._key | {"shape": f"{width}x{height}"}
         kept = self._kept(key)
-        if kept is None and build_apart("detector", self._weights, self._asked, width, height):
+        if kept is None and build_apart("detector", self._weights, self._precision, width, height):
             kept = self._kept(key)
         if kept is not None:
             return kept
@@ -109,20 +115,20 @@ class DetectorEngine:
         return compiled
 
     def _kept(self, key: store.Key) -> ov.CompiledModel | None:
-        """What is in the store."""
-        found = store.find(key)
-        if found is None:
+        """The compiled model from the store, None if it is not there."""
+        entry = store.find(key)
+        if entry is None:
             return None
         try:
-            settings = self._settings(found.facts["used"])
-            compiled = self._core.import_model(found.files[BLOB], "CPU", settings)
+            settings = self._settings(entry.facts["used"])
+            compiled = self._core.import_model(entry.files[BLOB], "CPU", settings)
         except (KeyError, TypeError, RuntimeError):
-            return None  # OpenVINO cannot read it: made anew
-        self._used = found.facts["used"]
+            return None  # OpenVINO cannot read it: build it again
+        self._used = entry.facts["used"]
         return compiled
 
     def _choose(self, height: int, width: int) -> tuple[ov.CompiledModel, Precision, store.Facts]:
-        """The first precision whose boxes are those of the network."""
+        """Compile in the first precision that passes the comparison. Raises EngineRefused if none does."""
         image = next(frames(width, height, self.channels))
         from .network import Whole, converted  # imports torch
 
@@ -135,13 +141,13 @@ class DetectorEngine:
             facts[precision] = agreement.as_dict()
             if agreement.passed(precision):
                 return compiled, precision, facts | {"used": precision}
-        told = "; ".join(f"{precision}: {Agreement(**facts[precision])}" for precision in self._precisions)
-        raise EngineRefused(f"{self.name}: at {width}x{height} not what the network computes: {told}")
+        results = "; ".join(f"{precision}: {Agreement(**facts[precision])}" for precision in self._precisions)
+        raise EngineRefused(f"{self.name}: at {width}x{height} not what the network computes: {results}")
 
     @property
     def _precisions(self) -> tuple[Precision, ...]:
-        if self._asked != "auto":
-            return (self._asked,)
+        if self._precision != "auto":
+            return (self._precision,)
         return ("bf16", "f32") if "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else ("f32",)
 
     def _settings(self, precision: Precision) -> dict[str, Any]:
@@ -157,7 +163,7 @@ class DetectorEngine:
             "ultralytics": version("ultralytics"),
             "backend": "openvino",
             "openvino": ov.__version__,
-            "precision": self._asked,
+            "precision": self._precision,
             "device": str(self._core.get_property("CPU", "FULL_DEVICE_NAME")),
         }
 

@@ -1,4 +1,4 @@
-"""Object files with one function each, put into memory to be called. LLVM could, too, at 40 MiB for its library."""
+"""Loads object files with one function each into memory. LLVM can too, but its library takes 40 MiB."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from typing import NamedTuple
 HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
 IDENTITY, OBJECT, X86_64 = b"\x7fELF\x02\x01", 1, 62
 SYMBOLS, RELOCATIONS, EMPTY = 2, 4, 8
-"""Kinds of sections."""
+"""ELF section types: SHT_SYMTAB, SHT_RELA, SHT_NOBITS."""
 ALLOCATED = 2
-"""Flag of a section that belongs into memory."""
+"""Section flag SHF_ALLOC: the section is loaded into memory."""
 RELATIVE = 2, 4
-"""R_X86_64_PC32, R_X86_64_PLT32: all that code has that may lie anywhere and needs nothing but LIBRARY."""
+"""R_X86_64_PC32, R_X86_64_PLT32: the relocations of position-independent code that calls nothing but LIBRARY."""
 LIBRARY = ("memset", "memcpy", "memmove")
+"""Functions of the C library that the code may call."""
 JUMP = struct.Struct("<6sQ2x")
-"""To the address behind it, for calls that reach no further than 2 GiB."""
+"""An indirect jump and its 64-bit target: calls in the code reach only 2 GiB."""
 _in_memory: list[mmap.mmap] = []
 
 
@@ -35,10 +36,18 @@ class _Section(NamedTuple):
 
 
 def load(content: bytes, name: str) -> int:
-    """The address of function `name`, for as long as this process lives.
+    """Load an ELF object file with position-independent code for x86-64 Linux.
 
-    content: an ELF object of position-independent code for x86-64 Linux. Raises ValueError where it is another, or
-    needs more than LIBRARY; OSError where the system forbids new code.
+    Args:
+        content: Of the file.
+        name: Of its function.
+
+    Returns:
+        The function's address, valid until the process exits.
+
+    Raises:
+        ValueError: The file is of another kind, or needs more than LIBRARY.
+        OSError: The system forbids executable memory.
     """
     identity, kind, machine, *_, table, _, _, _, _, _, count, _ = HEADER.unpack_from(content)
     if not identity.startswith(IDENTITY) or (kind, machine) != (OBJECT, X86_64):
@@ -49,15 +58,16 @@ def load(content: bytes, name: str) -> int:
         if section.flags & ALLOCATED:
             places[number] = end + -end % max(section.alignment, 1)
             end = places[number] + section.size
-    jumps = {each: end + JUMP.size * n for n, each in enumerate(LIBRARY)}
+    jumps = {function: end + JUMP.size * n for n, function in enumerate(LIBRARY)}
     memory = mmap.mmap(-1, end + JUMP.size * len(LIBRARY))
     for number, place in places.items():
         start, size = sections[number].start, sections[number].size
         if sections[number].kind != EMPTY:
             memory[place : place + size] = content[start : start + size]
     libc = ctypes.CDLL(None, use_errno=True)
-    for each, place in jumps.items():
-        JUMP.pack_into(memory, place, b"\xff\x25\0\0\0\0", ctypes.cast(getattr(libc, each), ctypes.c_void_p).value)
+    for function, place in jumps.items():
+        target = ctypes.cast(getattr(libc, function), ctypes.c_void_p).value
+        JUMP.pack_into(memory, place, b"\xff\x25\0\0\0\0", target)
 
     functions = {}
     (symbols,) = (section for section in sections if section.kind == SYMBOLS)

@@ -1,4 +1,4 @@
-"""8-bit frames in and out of a network, inside its graph."""
+"""Base class of the networks, and conversions of 8-bit frames inside their graphs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from .realtime_constants import LUMA
 from .smoothing import CONTROLS, STATE, STRENGTHS
 
-# Casts stand at the very border of the graph: on uint8 TensorRT knows no other operation.
+# Casts come first and last in the graph: TensorRT supports no other operation on uint8.
 
 
 def from_rgb(pixels: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -32,28 +32,28 @@ def to_gray(image: Tensor) -> Tensor:
 
 
 def luma(image: Tensor) -> Tensor:
-    """Luma of (1, 3, H, W), as (1, 1, H, W)."""
+    """Luma, BT.601. image: (N, 3, H, W) RGB. Returns (N, 1, H, W)."""
     red, green, blue = image.chunk(3, dim=1)
     return LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue
 
 
 class Memory:
-    """Global quantities steadied over time: each is drawn to what it was with the frames before.
+    """Exponential smoothing over time of a network's global quantities, such as the airlight, inside its graph.
 
-    Quantities are known by their order, so a network asks for the same ones at every frame.
+    Quantities are identified by their order, so a network must smooth the same ones in each frame.
     """
 
     def __init__(self, before: Tensor | None = None, weight: Tensor | float = 0.0) -> None:
-        """before: what `state` returned with the frame before, (1, STATE, 1, 1), None without one. weight: of it."""
+        """before: `state` of the previous frame, (1, STATE, 1, 1); None without one. weight: its weight w, 0 to 1."""
         self._before, self._weight = before, weight
         self._kept: list[Tensor] = []
         self._count = 0
 
     def steady(self, measured: Tensor) -> Tensor:
-        """The next quantity, x + w (x_before - x); measured: x, (N, C, 1, 1).
+        """Smooth the next quantity: x + w (x_before - x). measured: x, (N, C, 1, 1).
 
-        What is kept stays in float32 where the network computes in half precision: steps of a thirtieth, from frame to
-        frame, would be lost in rounding, and the quantity would stop short of what is measured.
+        The state stays float32 if the network computes in half precision, where the small steps between frames would be
+        rounded away before the quantity reaches its measured value.
         """
         used = measured
         if self._before is not None:
@@ -64,16 +64,16 @@ class Memory:
         return used.to(measured.dtype)
 
     def state(self) -> Tensor:
-        """All quantities of this frame, and zeros up to (N, STATE), float32."""
+        """The smoothed quantities of this frame, padded with zeros to (N, STATE), float32."""
         kept = torch.cat(self._kept, dim=1).flatten(1).float()
         return torch.nn.functional.pad(kept, (0, STATE - self._count))
 
 
 class Network(nn.Module):
-    """What all fusion networks are. `half()` and `double()` set the type they compute in, with weights or without."""
+    """Base class of the fusion networks. `half()` and `double()` set the dtype, also of a network without weights."""
 
     unlifted = False
-    """Whether `forward` gives, before the state, the fused frame without lift as well; only for those that can."""
+    """Whether `forward` also returns the fused frame without lift, before the state; only for networks that can."""
     _like: Tensor
 
     def __init__(self) -> None:
@@ -81,23 +81,23 @@ class Network(nn.Module):
         self.register_buffer("_like", torch.zeros(()), persistent=False)
 
     def steps(self, height: int, width: int) -> tuple[int, ...]:
-        """What of the graph depends on the frame's size beyond the shapes: graphs of equal steps are one graph."""
+        """Constants in the graph that depend on the frame's size: sizes with equal steps can share a graph."""
         return ()
 
     @property
     def dtype(self) -> torch.dtype:
-        """What it computes in."""
+        """The dtype of the computation."""
         return self._like.dtype
 
     def read(
         self, visible: Tensor, infrared: Tensor, coverage: Tensor, controls: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Memory]:
-        """What `forward` takes, as the network computes with it.
+        """Convert the inputs of `forward` to the network's dtype and layout.
 
-        visible: (1, H, W, 3) uint8 RGB. infrared, coverage: (1, H, W) uint8; infrared may also be whole levels in
-        floating point, as `graph` gives them. controls: (CONTROLS,) float32, see `steady`. Returns colour (1, 3, H, W),
-        infrared and coverage (1, 1, H, W), all in [0, 1]; dehaze and lift, (1, 1, 1, 1) each; and the memory of the
-        frames before.
+        visible: (1, H, W, 3) uint8 RGB. infrared, coverage: (1, H, W) uint8; infrared may also be integer levels in
+        floating point, as from `graph.ImagePath`. controls: (CONTROLS,) float32, see `smoothing`. Returns colour (1, 3,
+        H, W), infrared and coverage (1, 1, H, W), all in [0, 1]; the strengths of dehazing and lift, (1, 1, 1, 1) each;
+        and the memory of the previous frames.
         """
         dtype = self.dtype
         controls = controls.reshape(1, CONTROLS, 1, 1)
@@ -107,5 +107,5 @@ class Network(nn.Module):
 
 
 def _levels(image: Tensor) -> Tensor:
-    # truncation after adding a half: every backend does that alike, rounding of ties they do not
+    # add 0.5, then truncate: backends differ in rounding ties, not in truncation
     return image.clamp(0, 1) * 255 + 0.5

@@ -1,7 +1,7 @@
-"""Joint dehazing, lifting and fusion by published physics alone, without learned weights.
+"""Joint dehazing, lift and fusion by published physics alone, without learned weights.
 
-Heavy work runs on the frame reduced by 4; the full-size work is point-wise on coefficients brought up bilinearly.
-Nothing is thresholded hard and the global quantities are means, so that video does not pump.
+Window filters run on the frame reduced by 4; at full size all is point-wise, with bilinearly enlarged coefficients.
+There are no hard thresholds, and global quantities are means, so that video does not flicker.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from .io import Network, luma, to_gray, to_rgb
 FACTOR = 4
 """The reduced grid's step in pixels."""
 T_LEAST = 0.1
-"""Least transmission that is still divided by."""
+"""Lower bound t0 of transmission in dehazing."""
 AIR_GRAYNESS = 0.7
-"""How far airlight is drawn to gray: fog is nearly gray, but by night the brightest pixels take a lamp's colour."""
+"""How far the airlight is drawn towards gray, 0 to 1: fog is nearly gray, but at night the brightest pixels are
+those of a lamp."""
 AIR_GLOW = (0.15, 0.35)
-"""Airlight below which there is no haze and above which all is believed: haze scatters light, a dark frame has none."""
+"""Mean airlight below which haze is ignored, and above which it counts fully: a dark frame scatters no light."""
 NOISE = 0.004
 """Mean absolute noise of both cameras on the reduced grid."""
 
@@ -28,10 +29,10 @@ class PhysicsFusion(Network):
     """The engine `physics`.
 
     1. Haze (dark-channel prior, IASSF eq. 3-4): H and airlight A give the restored J = (V - A) / max(t, t0) + A.
-    2. Light (Retinex): L of J gives the lift, J times a gain that is bounded where there is no light.
-    3. Fusion on luma Y in two scales. Base: where infrared stands out hot, S max(I - Y, 0) is added. Detail: infrared
-       detail is added as far as it is stronger than the visible one, more where haze is dense (IASSF eq. 5's idea).
-       Chroma is that of the restored frame.
+    2. Lift (Retinex): J times a gain from its illumination L, bounded in black.
+    3. Fusion of luma Y at two scales. Base: S max(I - Y, 0) is added where infrared is hotter than its surroundings.
+       Detail: infrared detail is added where it is stronger than visible detail, more so in dense haze (after IASSF
+       eq. 5). Chroma is that of the restored frame.
     """
 
     def forward(
@@ -39,9 +40,9 @@ class PhysicsFusion(Network):
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Fuse one pair.
 
-        visible: (1, H, W, 3) uint8 RGB. infrared, coverage: (1, H, W) uint8. controls: (CONTROLS,) float32: dehaze
-        and lift, 0 to 1, or negative: chosen from the measured maps; then the state of the frames before and its weight
-        (see `steady`). Returns fused (1, H, W, 3), restored (1, H, W, 3), haze density (1, h, w), illumination
+        visible: (1, H, W, 3) uint8 RGB. infrared, coverage: (1, H, W) uint8. controls: (CONTROLS,) float32: strengths
+        of dehazing and lift, 0 to 1, negative: automatic; then the state of the previous frame and its weight (see
+        `smoothing`). Returns fused (1, H, W, 3), restored (1, H, W, 3), haze density (1, h, w), illumination
         (1, h, w) with h = ⌈H/4⌉, w = ⌈W/4⌉, all uint8; and the state, (1, STATE) float32.
         """
         colour, thermal, valid, asked_dehaze, asked_lift, memory = self.read(visible, infrared, coverage, controls)
@@ -64,19 +65,19 @@ class PhysicsFusion(Network):
         # light, of the dehazed frame
         peak = small_clear.amax(dim=1, keepdim=True)
         light = physics.guided_filter(peak, peak, 15, 4e-3).clamp(0, 1)
-        # what haze is left would be lifted too, so less lift where much was taken away
+        # residual haze would be lifted too, so less lift where much haze was removed
         less = 1 - 0.4 * dehaze
         lift = memory.steady(torch.where(asked_lift < 0, self.lift_strength(light) * less, asked_lift.clamp(max=1)))
         gain = physics.lift_gain(light, lift)
 
-        # noise: where amplified noise would be stronger than structure, detail and chroma are held back
+        # attenuate detail and chroma where amplified noise would exceed structure
         base = luma(small_clear) * gain
         energy = physics.box((base - physics.box(base, 5)).abs(), 5)
         noise = NOISE * (gain / small_t - 1)
         trust = (energy.square() + 1e-5) / (energy.square() + noise.square() + 1e-5)
         vivid = (0.4 + 0.6 * trust) * gain.pow(-0.25)
 
-        # infrared: what is hot against its surroundings, and where the detail of the rest is the stronger one
+        # infrared: what is hotter than its surroundings, and where the detail of the rest exceeds visible detail
         mean_thermal = (small_thermal * small_valid).mean((2, 3), True) / small_valid.mean((2, 3), True).clamp(min=1e-2)
         mean_thermal = memory.steady(mean_thermal)
         inside = mean_thermal + small_valid * (small_thermal - mean_thermal)
@@ -106,13 +107,13 @@ class PhysicsFusion(Network):
 
     @staticmethod
     def dehaze_strength(haze: Tensor) -> Tensor:
-        """Strength from the haze density (1, 1, h, w): of its mean and soft minimum; 0 below .3, 1 above .6."""
+        """Automatic strength from the mean of average and soft minimum of haze density: 0 below 0.3, 1 above 0.6."""
         least = -0.1 * torch.exp(-10 * haze).mean((2, 3), True).clamp(min=1e-4).log()
         return _smooth((haze.mean((2, 3), True) + least) / 2, 0.3, 0.6)
 
     @staticmethod
     def lift_strength(light: Tensor) -> Tensor:
-        """Strength from the illumination (1, 1, h, w): 0 for a mean above .34, 1 below .08."""
+        """Automatic strength from the mean illumination: 0 above 0.34, 1 below 0.08. light: (1, 1, h, w)."""
         return 1 - _smooth(light.mean((2, 3), True), 0.08, 0.34)
 
 

@@ -1,11 +1,12 @@
-"""The real-time fusion network: dehazes, lifts and fuses in one pass, learned on top of the shared physics.
+"""The real-time fusion network: dehazes, lifts and fuses in one pass; learned corrections on top of the shared physics.
 
-Three parts, each usable alone:
+Four stages:
 
-    core    on a grid of about 160x120: transmission, airlight, illumination, fusion weight (see `realtime_core`)
-    fuse    at about 640x480: the scattering model and Retinex, inverted point-wise with the maps brought up along edges
-    head    at about 640x480: restored and fused luma refined from both cameras
-    detail  at full size, where that is larger: one point-wise pass
+    core    at about 160x120: transmission, airlight, illumination and fusion weight (see `realtime_core`)
+    fuse    at the working size, about 640x480: inverts the scattering model and Retinex, with the core's maps enlarged
+            along edges, and fuses both cameras
+    head    at the working size: refines restored and fused luma; only of `realtime`
+    detail  at full size, if that is larger: one point-wise pass
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ from .io import Memory, Network, luma, to_gray, to_rgb
 from .realtime_constants import DARK_NOISE, HEAD_GAIN, LESS_LIFT, MORE_DETAIL, T_LEAST, WORKING
 from .realtime_core import PROFILES, Core, Maps, Profile, clamp, layer, start_at_zero
 from .realtime_rules import (
-    asked_hue,
     dehaze_strength,
     floor_of,
     lift_strength,
+    requested_hue,
     stand_out,
     surroundings,
     to_detect,
@@ -48,11 +49,11 @@ PLANES = {
     "base": 3,
     "around": 1,
 }
-"""What the grid's planes are, with their channels; the last one only for a detector's frame."""
+"""Planes that the core's grid passes on, with their numbers of channels; `around` only for a detector's frame."""
 
 
 class Head(nn.Module):
-    """Refines luma at full size; its features live on every second row and column, one position for four pixels."""
+    """Refines luma at the working size; its features have half the rows and columns."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -64,8 +65,8 @@ class Head(nn.Module):
     def forward(self, planes: Tensor) -> Tensor:
         """planes: (N, 4, H, W), H and W even: restored luma, fused luma, infrared, noise gain.
 
-        Returns the corrections of restored and of fused luma as the last convolution gives them, (N, 16, H / 2,
-        ⌈W / 4⌉): a channel for each plane, row of two and column of four, in this order. See `unfolded`.
+        Returns the corrections of restored and of fused luma, folded into channels: (N, 16, H / 2, ⌈W / 4⌉), channel =
+        8 plane + 4 (row % 2) + column % 4. See `unfolded`.
         """
         x = F.relu(self.enter(planes))
         x = x + self.mix(x)
@@ -73,8 +74,8 @@ class Head(nn.Module):
         return F.conv2d(x, *self._two_places(), stride=(1, 2), padding=1)
 
     def _two_places(self) -> tuple[Tensor, Tensor]:
-        """`both` at two neighbouring places at once, as weights and biases of 16 channels: 8 would leave half of a
-        CPU's vector registers empty; so it takes two thirds of the time.
+        """Weights and biases that apply `both` to two neighbouring columns at once: 16 output channels instead of 8
+        fill a CPU's vector registers, which takes two thirds of the time.
         """
         width = self.both.in_channels
         assert self.both.bias is not None
@@ -85,53 +86,55 @@ class Head(nn.Module):
 
 
 class Analysis(NamedTuple):
-    """What `RealtimeFusion.analyse` finds, on the core's grid."""
+    """Result of `RealtimeFusion.analyse`, on the core's grid."""
 
     maps: Maps
     planes: Tensor
-    """What is brought up along edges, (N, C, h, w), in the order of PLANES."""
+    """Planes to enlarge to the working size, (N, C, h, w), in the order of PLANES."""
     dehaze: Tensor
-    """The strength that is used, (N, 1, 1, 1)."""
+    """Strength of dehazing in use, (N, 1, 1, 1)."""
 
 
 class Fusion(NamedTuple):
-    """What `RealtimeFusion.fuse` makes, all (N, C, H, W), not clamped."""
+    """Result of `RealtimeFusion.fuse`. Images are RGB in [0, 1], not clamped."""
 
     fused: Tensor
+    """(N, 3, H, W)."""
     restored: Tensor
+    """(N, 3, H, W)."""
     maps: Maps
-    brought: Brought
-    dark: Tensor | None
-    """A detector's frame, where it is asked for."""
+    full_size: FullSize
+    unlifted: Tensor | None
+    """The frame for a detector, (N, 3, H, W), if it was requested."""
 
 
-class Brought(NamedTuple):
-    """What stands beside the images on their way to a larger frame, as large as they."""
+class FullSize(NamedTuple):
+    """Inputs of `_at_full_size`, at the working size H x W."""
 
     detail: Tensor
-    """By how much restored colour changes with that of the visible frame, (N, 1, H, W)."""
+    """Derivative of the restored colour with respect to the visible frame's, (N, 1, H, W)."""
     share: Tensor
-    """Of infrared, where it is brighter than restored luma."""
+    """Share of infrared where it is brighter than the restored luma, (N, 1, H, W)."""
     means: Tensor
-    """Of infrared and of fused luma, over the surroundings, (N, 2, H, W)."""
+    """Local means of infrared and of fused luma, (N, 2, H, W)."""
     head: Tensor | None
-    """What the head adds to fused luma beyond restored luma; None without one."""
+    """The head's correction of fused luma less that of restored luma, (N, 1, H, W); None without a head."""
     sharp: Tensor
-    """1 / t: by how much a detector's frame changes with the visible frame."""
+    """1 / t, (N, 1, H, W): derivative of the detector's frame with respect to the visible frame."""
     floor: Tensor
-    """The grey that was taken off infrared, (N, 1, 1, 1)."""
+    """Grey level that was subtracted from infrared, (N, 1, 1, 1)."""
 
 
 class RealtimeFusion(Network):
-    """The engines `realtime` and `tiny`.
+    """The network of the engines `realtime` and `tiny`.
 
-    Dehazing: J = (V - A) / max(t, t0) + A. Lift: J times the Retinex gain of L (`physics.lift_gain`), colour only as
-    far as it stands above noise. Fusion on luma: F = Y + k max(I - Y, 0), refined by the head, k small where that would
-    stand out less from its surroundings than Y does (`stand_out`); chroma is that of the restored frame, and a hue
-    where warmth stands out in infrared more than in F (`warmth`).
+    Dehazing: J = (V - A) / max(t, t0) + A. Lift: J times the Retinex gain of L (`physics.lift_gain`); chroma is lifted
+    only where it exceeds noise (`trusted_chroma`). Fusion of luma: F = Y + k max(I - Y, 0), refined by the head; k is
+    small where that would reduce local contrast (`stand_out`). Chroma is that of the restored frame, plus an amber tint
+    where infrared exceeds its local mean (`warmth`).
 
-    However large the frame is, all of this is done on it reduced to about 640x480; on the full frame detail is added to
-    what comes of that (`_at_full_size`).
+    A frame larger than about 640x480 is reduced to this working size first; its detail is added at the end
+    (`_at_full_size`).
     """
 
     def __init__(self, profile: Profile = PROFILES["realtime"]) -> None:
@@ -141,8 +144,8 @@ class RealtimeFusion(Network):
         self.head = Head(profile.head) if profile.head else None
 
     def steps(self, height: int, width: int) -> tuple[int, int, bool]:
-        """See `Network.steps`: pixels of the frame to one of the reduced frame, of that to one of the core's grid, and
-        whether the first divides the frame.
+        """See `Network.steps`. Returns pixels of the frame per pixel of the working size, pixels of the working size
+        per pixel of the core's grid, and whether the first divides height and width.
         """
         side = math.sqrt(height * width / WORKING)
         step = max(1, round(side))
@@ -151,23 +154,30 @@ class RealtimeFusion(Network):
     def forward(self, visible: Tensor, infrared: Tensor, coverage: Tensor, controls: Tensor) -> tuple[Tensor, ...]:
         """Fuse one pair.
 
-        visible: (1, H, W, 3) uint8 RGB. infrared, coverage: (1, H, W) uint8. controls: (CONTROLS,) float32: dehaze
-        and lift, 0 to 1, or negative: chosen from the measured maps; the hue, 0 to 1, or negative: HUE; then the state
-        of the frames before and its weight (see `steady`). Returns fused (1, H, W, 3), restored (1, H, W, 3), haze
-        density (1, h, w), illumination (1, h, w) on the core's grid of about 160x120, that of `tiny` 80x60, all uint8;
-        where `unlifted` is set, the fused frame without lift, (1, H, W, 3) uint8; and the state, (1, STATE) float32.
+        Args:
+            visible: (1, H, W, 3) uint8 RGB.
+            infrared: (1, H, W) uint8, registered.
+            coverage: (1, H, W) uint8, of infrared.
+            controls: (CONTROLS,) float32: strengths of dehazing and lift, 0 to 1, negative: automatic; strengths of
+                other tasks, unused; the hue, 0 to 1, negative: HUE; the state of the previous frame and its weight
+                (see `smoothing`).
+
+        Returns:
+            fused (1, H, W, 3) and restored (1, H, W, 3), uint8 RGB; haze density and illumination (1, h, w), uint8, on
+            the core's grid, about 160x120, 80x60 for `tiny`; if `unlifted` is set, the fused frame without lift (1, H,
+            W, 3), uint8 RGB; the state (1, STATE), float32.
         """
         colour, thermal, valid, dehaze, lift, memory = self.read(visible, infrared, coverage, controls)
         hue = controls[len(TASKS)].reshape(1, 1, 1, 1).to(colour.dtype)
         step, factor, whole = self.steps(int(colour.shape[2]), int(colour.shape[3]))
         if step > 1:
-            small, heat, seen = (physics.reduce(x, step, whole) for x in (colour, thermal, valid))
-            made = self.fuse(small, heat, seen, dehaze, lift, factor, memory, hue)
-            made = _at_full_size(made, small, colour, thermal, valid, asked_hue(hue), step, whole)
+            small, small_thermal, small_valid = (physics.reduce(x, step, whole) for x in (colour, thermal, valid))
+            result = self.fuse(small, small_thermal, small_valid, dehaze, lift, factor, memory, hue)
+            result = _at_full_size(result, small, colour, thermal, valid, requested_hue(hue), step, whole)
         else:
-            made = self.fuse(colour, thermal, valid, dehaze, lift, factor, memory, hue)
-        images = to_rgb(made.fused), to_rgb(made.restored), to_gray(1 - made.maps.t), to_gray(made.maps.light)
-        return *images, *(to_rgb(image) for image in (made.dark,) if image is not None), memory.state()
+            result = self.fuse(colour, thermal, valid, dehaze, lift, factor, memory, hue)
+        images = to_rgb(result.fused), to_rgb(result.restored), to_gray(1 - result.maps.t), to_gray(result.maps.light)
+        return *images, *(to_rgb(image) for image in (result.unlifted,) if image is not None), memory.state()
 
     def fuse(
         self,
@@ -180,11 +190,16 @@ class RealtimeFusion(Network):
         memory: Memory | None = None,
         hue: Tensor | None = None,
     ) -> Fusion:
-        """`forward` on floating point, at the size that is given.
+        """`forward` on floating point, at the size of its input.
 
-        colour: (N, 3, H, W) in [0, 1]. thermal, valid: (N, 1, H, W). dehaze, lift: (N, 1, 1, 1) or (1, 1, 1, 1).
-        factor: of the core's grid, that of the profile by default; 1 trains on frames already as small as that grid.
-        memory: of the frames before. hue: (1, 1, 1, 1), none without it.
+        Args:
+            colour: (N, 3, H, W) RGB in [0, 1].
+            thermal: (N, 1, H, W) infrared in [0, 1].
+            valid: (N, 1, H, W) coverage of infrared in [0, 1].
+            dehaze, lift: (N, 1, 1, 1) or (1, 1, 1, 1), see `forward`.
+            factor: Grid step of the core; by default that of the profile. 1 to train on frames of the grid's size.
+            memory: State of the previous frames.
+            hue: (N, 1, 1, 1) or (1, 1, 1, 1); None: no amber tint.
         """
         factor, memory = factor or self.factor, memory or Memory()
         floor = floor_of(thermal, valid, memory)
@@ -192,26 +207,26 @@ class RealtimeFusion(Network):
         small, small_thermal, small_valid = colour, thermal, valid
         if factor > 1:
             small, small_thermal, small_valid = (physics.reduce(x, factor) for x in (colour, thermal, valid))
-        found = self.analyse(small, small_thermal, small_valid, dehaze, lift, factor, memory)
-        maps, dehaze = found.maps, found.dehaze
+        analysis = self.analyse(small, small_thermal, small_valid, dehaze, lift, factor, memory)
+        maps, dehaze = analysis.maps, analysis.dehaze
 
         gray = luma(colour)
-        planes = physics.enlarge(found.planes, factor, gray) if factor > 1 else found.planes
+        planes = physics.enlarge(analysis.planes, factor, gray) if factor > 1 else analysis.planes
         a, b, gain, share, trust, field, colourful, means, base, *around = torch.split(planes, _parts(planes), dim=1)
         air = maps.whole_air * field
         t = a * gray + b
         t = 1 - dehaze * (1 - clamp(t, T_LEAST, 1))
         clear = clamp((colour - air) / t + air, 0, 1, t)
-        # for a detector all of the detail, noise too: it tells them apart, and loses more by what is taken away.
-        # What is added to all three colours ends on (N, H, W): compilers then compute it once, not for each of them
-        dark = to_detect(clear, thermal, valid, around[0]) if around else None
+        # a detector gets unfiltered detail: it copes with noise better than with missing detail.
+        # Terms added to all three colours are (N, H, W): compilers then compute them once, not per colour
+        unlifted = to_detect(clear, thermal, valid, around[0]) if around else None
         restored = base + trust * (physics.lift(clear, gain) - base)
         bright = luma(restored)
         restored = bright + colourful * (restored - bright)
         share = valid * share
         fused = bright + share * (thermal - bright).clamp(min=0)
         more = fused.squeeze(1) - bright.squeeze(1)
-        tint = warmth(thermal, fused, means, valid, asked_hue(hue))
+        tint = warmth(thermal, fused, means, valid, requested_hue(hue))
         refined: Tensor | None = None
         if self.head is not None:
             more_bright, more_fused = self._head(
@@ -221,10 +236,10 @@ class RealtimeFusion(Network):
             refined = valid * (more_fused - more_bright).unsqueeze(1)
             more = more + refined.squeeze(1)
         image = restored + more.unsqueeze(1) + tint
-        # of what the shoulder makes of a pixel: g / (1 + (g - 1) Y)²
+        # derivative of the lift's shoulder: g / (1 + (g - 1) Y)²
         detail = trust * gain / ((1 + (gain - 1) * luma(clear)).square() * t)
-        brought = Brought(detail, share, means, refined, 1 / t, floor)
-        return Fusion(image, restored, maps, brought, dark)
+        full_size = FullSize(detail, share, means, refined, 1 / t, floor)
+        return Fusion(image, restored, maps, full_size, unlifted)
 
     def analyse(
         self,
@@ -236,18 +251,19 @@ class RealtimeFusion(Network):
         factor: int,
         memory: Memory,
     ) -> Analysis:
-        """All that is found on the core's grid, where images are small and filters wide.
+        """The core, the automatic strengths, and the filters with large windows, all on the core's grid.
 
-        colour: (N, 3, h, w) in [0, 1]. thermal, without its floor, and valid: (N, 1, h, w). The rest as for `fuse`.
+        colour: (N, 3, h, w) in [0, 1]. thermal: (N, 1, h, w), without its floor. valid: (N, 1, h, w). Other arguments
+        as for `fuse`.
         """
         maps = self.core(colour, thermal, valid, memory)
         dehaze = memory.steady(torch.where(dehaze < 0, dehaze_strength(maps.t), dehaze.clamp(max=1)))
-        # what haze is left would be lifted too, so less lift where much was taken away
+        # residual haze would be lifted too, so less lift where much haze was removed
         covered = dehaze * (1 - maps.t).mean((2, 3), True)
         lift = torch.where(lift < 0, lift_strength(maps.light) * (1 - LESS_LIFT * covered), lift.clamp(max=1))
         lift = memory.steady(lift)
         gain = physics.lift_gain(maps.light, lift)
-        # noise: where amplified noise would be stronger than structure, only the reduced frame is believed
+        # where amplified noise would exceed structure, only the reduced frame is used
         t = 1 - dehaze * (1 - maps.t)
         clear = clamp((colour - maps.air) / t + maps.air, 0, 1, t)
         base = physics.lift(clear, gain)
@@ -256,24 +272,25 @@ class RealtimeFusion(Network):
         colourful = trusted_chroma(clear, base)
         window = self.core.profile.guide
         share, means = stand_out(luma(base), thermal, valid, maps.hot, 2 * window + 1)
-        if factor == 1:  # the base is coarser than the frame
+        if factor == 1:  # the base must be coarser than the frame
             base = physics.box(base, 5)
         planes = [maps.slope, maps.offset, gain, share, trust, maps.field, colourful, means, base]
-        if self.unlifted:  # on half the grid: their windows are large
+        if self.unlifted:  # at half the grid's size, since the window is large
             coarse = physics.reduce(thermal, 2), physics.reduce(valid, 2)
             planes.append(physics.enlarge(surroundings(*coarse, window), 2, thermal))
         return Analysis(maps, torch.cat(planes, dim=1), dehaze)
 
     def _head(self, planes: Tensor) -> tuple[Tensor, Tensor]:
+        """Corrections of restored and of fused luma, (N, H, W) each. planes: (N, 4, H, W)."""
         assert self.head is not None
         height, width = planes.shape[-2], planes.shape[-1]
-        # one more row and column, so that odd sizes fold; even ones lose it again by the floor of the stride
+        # pad odd sizes to even ones, since the head's features have half the size
         more, other = unfolded(self.head(F.pad(planes, (0, width % 2, 0, height % 2), mode="replicate")))
         return more[:, :height, :width], other[:, :height, :width]
 
 
 def _at_full_size(
-    made: Fusion,
+    result: Fusion,
     reduced: Tensor,
     colour: Tensor,
     thermal: Tensor,
@@ -282,33 +299,37 @@ def _at_full_size(
     step: int,
     whole: bool,
 ) -> Fusion:
-    """What was made of the reduced frame at full size: R = up(R_r - d C_r) + d C, and on R's luma the same fusion.
+    """Bring the result from the working size to full size: R = up(R_r - d C_r) + d C, then fuse on the luma of R.
 
-    Linear in the visible frame's colour C around the reduced one C_r, where the haze, the light and the head's
-    corrections are those of the reduced frame: the detail that was averaged away comes back as strong as what is left.
+    A first-order expansion in the visible frame's colour C around the reduced colour C_r; haze, illumination and the
+    head's corrections stay those of the working size. Detail that the reduction removed gets the same gain as the rest.
+
+    result: of `fuse`, R_r. reduced: C_r, (N, 3, h, w). colour: C, (N, 3, H, W). thermal, valid: (N, 1, H, W). hue: see
+    `requested_hue`. step: pixels of the frame per pixel of the working size. whole: `step` divides H and W.
     """
-    brought = made.brought
-    planes = [made.restored - brought.detail * reduced, brought.detail, brought.share, brought.means]
-    if made.dark is not None:
-        planes += [made.dark - brought.sharp * reduced, brought.sharp]
-    if brought.head is not None:
-        planes.append(brought.head)
+    inputs = result.full_size
+    planes = [result.restored - inputs.detail * reduced, inputs.detail, inputs.share, inputs.means]
+    if result.unlifted is not None:
+        planes += [result.unlifted - inputs.sharp * reduced, inputs.sharp]
+    if inputs.head is not None:
+        planes.append(inputs.head)
     parts = [plane.shape[1] for plane in planes]
     enlarged = physics.enlarge(torch.cat(planes, dim=1), step, colour, whole)
     restored, detail, share, means, *others = torch.split(enlarged, parts, dim=1)
     restored = restored + detail * colour
     bright = luma(restored)
-    thermal = without_floor(thermal, brought.floor)
+    thermal = without_floor(thermal, inputs.floor)
     fused = bright + share * (thermal - bright).clamp(min=0)
-    more = fused - bright if brought.head is None else fused - bright + others.pop()
+    more = fused - bright if inputs.head is None else fused - bright + others.pop()
     image = restored + more + warmth(thermal, fused, means, valid, hue)
-    return made._replace(fused=image, restored=restored, dark=others[0] + others[1] * colour if others else None)
+    unlifted = others[0] + others[1] * colour if others else None
+    return result._replace(fused=image, restored=restored, unlifted=unlifted)
 
 
 def unfolded(y: Tensor) -> Tensor:
-    """What `Head` gives, (N, 16, h, w), as planes: (2, N, 2 h, 4 w).
+    """Unfold the output of `Head`, (N, 16, h, w), into planes, (2, N, 2 h, 4 w).
 
-    Channels in the order plane, row, column: one permutation, less than half the time of a pixel shuffle.
+    One permutation, which takes less than half the time of a pixel shuffle.
     """
     count, _, height, width = y.shape
     y = y.permute(0, 2, 3, 1).reshape(count, height, width, 2, 2, 4).permute(3, 0, 1, 4, 2, 5)
@@ -316,5 +337,6 @@ def unfolded(y: Tensor) -> Tensor:
 
 
 def _parts(planes: Tensor) -> list[int]:
+    """Numbers of channels of the planes, with or without the last of PLANES."""
     parts = list(PLANES.values())
     return parts if planes.shape[1] == sum(parts) else parts[:-1]

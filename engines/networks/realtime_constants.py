@@ -1,54 +1,56 @@
-"""The numbers in the formulas of `realtime`, without torch: its loops for a CPU take them from here, too."""
+"""Constants of `realtime` and `tiny`. Without torch, since the numba kernels of `backends.pointwise` use them too."""
 
 LUMA = (0.299, 0.587, 0.114)
 """BT.601 weights of R, G, B."""
 AIR_GRAYNESS = 0.85
-"""How far the first airlight is drawn to gray: fog is nearly gray, but by night its brightest pixels are a lamp's."""
+"""How far the prior's airlight is drawn towards gray, 0 to 1: fog is nearly gray, but at night its brightest pixels are
+those of a lamp."""
 AIR_TINT = 0.02
-"""How far a channel of a `bounded` first airlight may be from its mean: all of fog's tint, little of a lamp's."""
+"""Most difference of a channel from the mean of a `bounded` airlight: keeps the tint of fog, not that of a lamp."""
 DARK_TILE, DARK_PART = 8, 0.2
-"""The tiles, in steps of the grid, whose light bounds the airlight, and the part of them that decides."""
+"""Side of the tiles, in grid pixels, whose luma bounds the airlight; fraction of AIRLIGHT_GRID that decides."""
 NOISE = 0.0015
-"""Mean absolute noise of the reduced frame: what dehazing amplifies, before the network corrects it."""
+"""Mean absolute noise of the reduced frame, which dehazing amplifies; the network corrects it."""
 T_LEAST = 0.04
-"""Least transmission that is still divided by."""
+"""Lower bound t0 of transmission in dehazing."""
 FLOOR = 0.15
-"""Mean level of infrared that is left as it is."""
+"""Mean infrared level up to which nothing is subtracted, see `realtime_rules.floor_of`."""
 DARK_NOISE = 0.012
-"""Mean absolute noise in darkness, which the lift amplifies: sensors turn their gain up there."""
+"""Mean absolute noise of dark frames, which the lift amplifies: in the dark, sensors raise their gain."""
 MORE_DETAIL = 0.3
-"""By how much a strong lift raises the detail that is believed; the lift's shoulder takes contrast from it."""
+"""How much a strong lift raises the weight of detail, to make up for the contrast lost in the lift's shoulder."""
 LESS_LIFT = 0.4
-"""Of the automatic lift, where haze was dense."""
+"""How much dense haze reduces the automatic lift."""
 WORKING = 640 * 480
-"""Pixels of the frame that is worked on, about: larger ones are reduced to it."""
+"""Working size, in pixels: larger frames are reduced to about this."""
 HUE = 0.8
-"""The hue where none is asked for."""
+"""Default strength of the amber hue."""
 AMBER = 0.6, -0.12, -0.96
-"""What full warmth adds to red, green and blue: none of luma."""
+"""Added to R, G, B at full warmth; its luma is about 0."""
 WARM, SHOWN, LEAST, MOST = 4.0, 1.5, 0.12, 0.7
-"""Of the hue: for what stands out in infrared; less for what of it luma shows; what is too little; at most."""
+"""Coefficients of `realtime_rules.warmth`: α, β, l and the upper bound."""
 DECIDES, DOUBT = 30.0, 0.06
-"""Of the choice between the brighter of both and the visible luma: how sharp, and by how much the first is favoured."""
+"""Slope and bias of the choice between the brighter of both cameras and the visible luma, see
+`realtime_rules.stand_out`."""
 COLOUR_NOISE = 0.03, 0.12
-"""Colour, as the largest difference from luma, that is taken for noise and for colour."""
+"""Chroma, max|RGB - Y|, up to which it counts as noise, and from which on as colour."""
 HEAD_GAIN = 0.2
-"""By which the gain of noise is scaled for the head."""
+"""Scale of the noise gain in the head's input."""
 SHARE = 0.5
-"""Infrared's part of a detector's frame."""
+"""Share of infrared in a detector's frame."""
 WARMER = 0.3
-"""Part of what infrared is above its surroundings that a detector's frame gets on top of it."""
+"""Share of infrared's local contrast that is added to a detector's frame."""
 TINT = 0.1, -0.05, 0.0
-"""Part of the difference of infrared and visible that a detector's frame gets in red, green and blue: none of luma."""
+"""Share of the difference of infrared and visible luma that is added to R, G, B of a detector's frame; luma about 0."""
 HAZE = 0.04, 0.12
-"""Mean haze density under which automatic dehazing does nothing, and above which it does all."""
+"""Mean haze density below which automatic dehazing has strength 0, and above which 1."""
 LIGHT = 0.14, 0.38
-"""Mean illumination under which the automatic lift does all, and above which it does nothing."""
+"""Mean illumination below which the automatic lift has strength 1, and above which 0."""
 TINTS = 0.2
-"""By which the learned tints of the airlight are scaled, beside its level."""
+"""Scale of the learned tints of the airlight, relative to its level."""
 AIR_EPS, LIGHT_EPS = 1e-3, 4e-3
-"""Of the guided filters of transmission and of illumination."""
+"""ε of the guided filters of transmission and of illumination."""
 DARK = 1e-2
-"""Luma under which colour is no longer compared with it."""
+"""Lower bound of luma when chroma is compared with it."""
 ENERGY = 3e-3
-"""Least deviation of luma from its surroundings that noise is compared with."""
+"""Added to the local deviation of luma when noise is compared with it."""

@@ -1,6 +1,6 @@
-"""The core of the real-time fusion network: transmission, airlight, illumination and fusion weight of a reduced frame.
+"""The core of the real-time fusion network: estimates transmission, airlight, illumination and the fusion weight.
 
-Physics first, then a U-Net on a half, a quarter and an eighth of the reduced frame that corrects it.
+It works on a reduced frame. A dark-channel prior comes first; a U-Net at 1/2, 1/4 and 1/8 of its size corrects it.
 """
 
 from __future__ import annotations
@@ -17,23 +17,30 @@ from .io import Memory, luma
 from .realtime_constants import AIR_EPS, AIR_GRAYNESS, AIR_TINT, DARK_PART, DARK_TILE, LIGHT_EPS, NOISE, T_LEAST, TINTS
 
 FACTOR = 4
-"""The core's grid step in pixels, that of `tiny` is twice as large."""
+"""The core's grid step in pixels; that of `tiny` is twice as large."""
 STEP = 0.2
-"""Scale of the learned corrections, so that an optimiser's step on them is a small one."""
+"""Scale of the learned corrections, which makes the optimiser's steps on them small."""
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """Widths and branches of the network; the branches are switched off only for ablations.
+    """Widths and branches of the network.
 
-    factor: the core's grid step in pixels. widths: channels at 2, 4 and 8 steps. infrared: of the infrared features.
-    head: of the full-size head, 0 for none. window: of the dark channel, 20 to 24 pixels of a frame of 640x480. guide:
-    of the guided filters, about three times as much; both in steps of the grid. air: how far the learned airlight may
-    leave the dark-channel one, which by night is that of a lamp. field: part by which it may vary over the frame.
-    bounded: airlight is no brighter than white, no more light is scattered than there is, and the first airlight keeps
-    a slight tint.
-    haze: dark-channel features and transmission start. light: learned illumination. gate: infrared features enter where
-    haze is dense (IASSF eq. 5); without it they enter everywhere alike.
+    Attributes:
+        factor: Grid step of the core, in pixels.
+        widths: Channels at 1/2, 1/4 and 1/8 of the grid.
+        infrared: Channels of the infrared features.
+        head: Channels of the full-size head; 0: no head.
+        window: Side of the dark channel's window, in grid pixels: 20 to 24 pixels of a 640x480 frame.
+        guide: Side of the guided filters' window, in grid pixels, about three times as large.
+        air: Largest learned correction of the prior's airlight, which at night may be that of a lamp.
+        field: Largest relative variation of the airlight over the frame.
+        bounded: Bound the airlight: at most white, and haze scatters no more light than the frame shows. The prior's
+            airlight then keeps a slight tint.
+        haze: Use the dark-channel prior. False only for ablations.
+        light: Learn a correction of illumination. False only for ablations.
+        gate: Let infrared features in where haze is dense (IASSF eq. 5), else everywhere alike. False only for
+            ablations.
     """
 
     factor: int = FACTOR
@@ -57,25 +64,26 @@ PROFILES = {
 
 
 class Maps(NamedTuple):
-    """What the core finds in a frame, on the frame's own grid (reduced by 4 in use). All in [0, 1]."""
+    """The core's maps of a reduced frame, at its size."""
 
     t: Tensor
-    """Transmission, (N, 1, h, w)."""
+    """Transmission, (N, 1, h, w), in [0, 1]."""
     slope: Tensor
-    """Of transmission along the frame's luma Y, (N, 1, h, w): t = slope Y + offset, between the grid's points too."""
+    """Linear model of transmission in the luma Y, (N, 1, h, w): t = slope Y + offset. Also valid at full resolution."""
     offset: Tensor
+    """See `slope`, (N, 1, h, w)."""
     air: Tensor
-    """Airlight at every point, (N, 3, h, w)."""
+    """Airlight of every pixel, (N, 3, h, w): `whole_air` times `field`."""
     field: Tensor
-    """What the global colour of the airlight is multiplied by there, around 1, (N, 1, h, w)."""
+    """Relative brightness of the airlight over the frame, around 1, (N, 1, h, w)."""
     light: Tensor
-    """Retinex illumination L of the frame without haze, (N, 1, h, w)."""
+    """Retinex illumination L of the dehazed frame, (N, 1, h, w), in [0, 1]."""
     hot: Tensor
-    """Weight of infrared where it is brighter than the visible luma, (N, 1, h, w)."""
+    """Weight of infrared where it is brighter than the visible luma, (N, 1, h, w), in [0, 1]."""
     noise: Tensor
-    """Mean absolute noise under the haze, (N, 1, h, w)."""
+    """Mean absolute noise of the hazy frame, (N, 1, h, w)."""
     whole_air: Tensor
-    """The global colour of the airlight, (N, 3, 1, 1), which video steadies over time."""
+    """Global colour of the airlight, (N, 3, 1, 1), smoothed over time in video."""
 
 
 class Prior(NamedTuple):
@@ -84,30 +92,31 @@ class Prior(NamedTuple):
     gray: Tensor
     """Luma Y, (N, 1, h, w)."""
     a: Tensor
-    """Of transmission along Y, (N, 1, h, w): t = a Y + b."""
+    """Linear model of transmission in Y, (N, 1, h, w): t = a Y + b."""
     b: Tensor
+    """See `a`, (N, 1, h, w)."""
     air: Tensor
     """Airlight, (N, 3, 1, 1)."""
     seen: Tensor
-    """What the network sees of it, (N, 10, h, w): colour, colour without haze, dark channel, t, airlight's level, and
-    where infrared is valid."""
+    """Input of the learned layers, (N, 10, h, w): R, G, B; dehazed R, G, B; dark channel; t; mean of the airlight;
+    coverage of infrared."""
     infrared: Tensor
-    """Infrared and where it is valid, (N, 2, h, w)."""
+    """Infrared, 0 where it is not valid, and its coverage, (N, 2, h, w)."""
 
 
-class Found(NamedTuple):
-    """What is learned: corrections of the prior."""
+class Corrections(NamedTuple):
+    """Output of the learned layers: corrections of the prior, before their activations."""
 
-    corrections: Tensor
-    """Of transmission's scale and shift, of light, of infrared's weight and of noise, (N, 5, ⌈h/2⌉, ⌈w/2⌉)."""
+    maps: Tensor
+    """Of transmission's scale and shift, of illumination, of infrared's weight and of noise, (N, 5, ⌈h/2⌉, ⌈w/2⌉)."""
     air_field: Tensor
-    """Of airlight over the frame, (N, 1, ⌈h/8⌉, ⌈w/8⌉)."""
-    whole: Tensor
-    """Of airlight's level and tints, and of transmission, for the frame as a whole, (N, 5, 1, 1)."""
+    """Of the airlight over the frame, (N, 1, ⌈h/8⌉, ⌈w/8⌉)."""
+    frame: Tensor
+    """Global ones: of the airlight's level and two tints, of transmission's scale and shift, (N, 5, 1, 1)."""
 
 
 class Core(nn.Module):
-    """Haze, light and fusion weights from the reduced frame."""
+    """Estimates the `Maps` of a reduced frame."""
 
     def __init__(self, profile: Profile) -> None:
         super().__init__()
@@ -134,13 +143,17 @@ class Core(nn.Module):
         start_at_zero(self.whole, self.air_field, self.maps)
 
     def forward(self, colour: Tensor, thermal: Tensor, valid: Tensor, memory: Memory | None = None) -> Maps:
-        """colour: (N, 3, h, w). thermal, valid: (N, 1, h, w). All in [0, 1]. memory: of the frames before."""
+        """Compute the maps of a reduced frame.
+
+        colour: (N, 3, h, w) RGB. thermal, valid: (N, 1, h, w), infrared and its coverage. All in [0, 1]. memory: state
+        of the previous frames, None without.
+        """
         memory = memory or Memory()
         prior = self.prior(colour, thermal, valid, memory)
-        return self._maps(colour, prior, self.found(prior.seen, prior.infrared, prior.air, memory), memory)
+        return self._maps(colour, prior, self.correct(prior.seen, prior.infrared, prior.air, memory), memory)
 
     def prior(self, colour: Tensor, thermal: Tensor, valid: Tensor, memory: Memory) -> Prior:
-        """The dark-channel prior, from which learning starts; arguments as for `forward`."""
+        """The dark-channel prior, which the learned layers correct. Arguments as for `forward`."""
         gray, window, guide = luma(colour), self.profile.window, self.profile.guide
         dark = physics.dark_channel(colour, window)
         air = physics.airlight(colour, dark)
@@ -162,11 +175,11 @@ class Core(nn.Module):
         seen = torch.cat([colour, restored, dark, t, level + 0 * dark, valid], dim=1)
         return Prior(gray, a, b, air, seen, torch.cat([thermal * valid, valid], dim=1))
 
-    def found(self, seen: Tensor, infrared: Tensor, air: Tensor, memory: Memory) -> Found:
-        """What is learned, from what `prior` gives."""
+    def correct(self, seen: Tensor, infrared: Tensor, air: Tensor, memory: Memory) -> Corrections:
+        """The learned layers. seen, infrared, air: see `Prior`. memory: of the frames before."""
         colour, _, t, _ = torch.split(seen, [3, 4, 1, 2], dim=1)
         visible = self.visible(seen)
-        # IASSF eq. 5: where haze is dense, features that know the infrared; elsewhere the visible ones
+        # IASSF eq. 5: features of both cameras where haze is dense, of the visible one elsewhere
         candidate = self.candidate(torch.cat([visible, self.infrared(infrared)], dim=1))
         dense = 1 - physics.reduce(t, 2)
         if not self.profile.gate:
@@ -177,13 +190,14 @@ class Core(nn.Module):
         middle = middle + self.mix1(middle)
         coarse = self.down2(middle)
         coarse = coarse + self.mix2(coarse)
-        # global context: the means, the mean over where the network chooses to look, spread and extremes of the input
-        where = torch.softmax(self.attention(coarse).flatten(2), dim=-1)
-        looked = (coarse.flatten(2) * where).sum(dim=-1)
+        # global context: mean and attention-weighted mean of the features; mean, deviation and extremes of the input
+        attention = torch.softmax(self.attention(coarse).flatten(2), dim=-1)
+        attended = (coarse.flatten(2) * attention).sum(dim=-1)
         mean = seen.mean(dim=(2, 3), keepdim=True)
         spread = (seen - mean).abs().mean(dim=(2, 3))
-        calm = physics.reduce(colour, 2)
-        parts = [coarse.mean(dim=(2, 3)), looked, mean.flatten(1), spread, calm.amin((2, 3)), calm.amax((2, 3))]
+        smoothed = physics.reduce(colour, 2)
+        low, high = smoothed.amin((2, 3)), smoothed.amax((2, 3))
+        parts = [coarse.mean(dim=(2, 3)), attended, mean.flatten(1), spread, low, high]
         context = F.relu(self.pooled(torch.cat([*parts, air.flatten(1)], dim=1)))
         context = context + F.relu(self.pooled2(context))
         context = memory.steady(context[:, :, None, None])
@@ -193,24 +207,26 @@ class Core(nn.Module):
         fine = fine + _twice(self.up0(middle), fine)
         fine = self.last(fine + self.join0(fine))
         whole = STEP * self.whole(context.flatten(1))[:, :, None, None]
-        return Found(STEP * self.maps(fine), self.air_field(coarse), whole)
+        return Corrections(STEP * self.maps(fine), self.air_field(coarse), whole)
 
-    def _maps(self, colour: Tensor, prior: Prior, found: Found, memory: Memory) -> Maps:
+    def _maps(self, colour: Tensor, prior: Prior, corrections: Corrections, memory: Memory) -> Maps:
+        """Apply the corrections to the prior."""
         gray, guide = prior.gray, self.profile.guide
-        # airlight: a global colour, nearly gray, times a smooth field
-        brighter, warmer, greener, all_scale, all_shift = found.whole.chunk(5, dim=1)
+        # airlight: a global colour, close to gray, times a smooth field
+        brighter, warmer, greener, all_scale, all_shift = corrections.frame.chunk(5, dim=1)
         shift = torch.cat([brighter + TINTS * warmer, brighter + TINTS * greener, brighter - TINTS * warmer], dim=1)
-        field = 1 + self.profile.field * torch.tanh(physics.enlarge(found.air_field, 8, gray))
+        field = 1 + self.profile.field * torch.tanh(physics.enlarge(corrections.air_field, 8, gray))
         whole_air = prior.air + self.profile.air * torch.tanh(shift)
 
-        # transmission: the prior's, scaled and shifted, as a whole and at every point
-        scale, shift, more_light, hot, more_noise = physics.enlarge(found.corrections, 2, gray).chunk(5, dim=1)
+        # transmission: the prior's, scaled and shifted, globally and per pixel
+        scale, shift, more_light, hot, more_noise = physics.enlarge(corrections.maps, 2, gray).chunk(5, dim=1)
         scale = 2 * torch.sigmoid(scale + all_scale)
         a, b = scale * prior.a, scale * prior.b + shift + all_shift
         t = clamp(a * gray + b, T_LEAST, 1)
-        if self.profile.bounded:  # beyond white no loss of a clear frame would hold it, and tanh does not let it back
+        if self.profile.bounded:
+            # airlight brighter than white is not penalised by clear frames, and tanh has no gradient to bring it back
             whole_air = clamp(whole_air, 0, 1)
-            whole_air = whole_air * _possible(gray, luma(whole_air * field) * (1 - t))
+            whole_air = whole_air * _airlight_bound(gray, luma(whole_air * field) * (1 - t))
         whole_air = memory.steady(whole_air)
         air = whole_air * field
 
@@ -222,22 +238,22 @@ class Core(nn.Module):
         return Maps(t, a, b, air, field, light.clamp(0, 1), torch.sigmoid(hot + 3), noise, whole_air)
 
 
-def _possible(gray: Tensor, veil: Tensor) -> Tensor:
-    """What airlight must be multiplied by so that no more light is scattered than there is: s A (1 - t) <= Y.
+def _airlight_bound(gray: Tensor, veil: Tensor) -> Tensor:
+    """Factor s for the airlight such that haze scatters no more light than the frame shows: s A (1 - t) <= Y.
 
-    Over tiles of DARK_TILE; the mean over the DARK_PART of them that leave the least. gray: Y, (N, 1, h, w). veil: luma
-    of A (1 - t), likewise. Returns s <= 1, (N, 1, 1, 1).
+    Y / (A (1 - t)) is computed on tiles of DARK_TILE, clamped to 1, and averaged over the DARK_PART of AIRLIGHT_GRID
+    with the lowest values. gray: Y, (N, 1, h, w). veil: luma of A (1 - t), (N, 1, h, w). Returns s, (N, 1, 1, 1).
     """
     share = physics.reduce(gray, DARK_TILE) / physics.reduce(veil, DARK_TILE).clamp(min=1e-3)
     return -physics.brightest(-share.clamp(max=1), DARK_PART)
 
 
 def clamp(x: Tensor, low: float, high: float, scale: Tensor | float = 1.0) -> Tensor:
-    """Clamp; while learning, a little of the gradient passes where it bites, so that a wrong guess can come back.
+    """Clamp with a leaky gradient: in training, 0.1 x scale is added to it, so that clamped values can recover.
 
-    scale: of that little, where the gradient is steep.
+    scale: reduces the leak where the gradient is steep.
     """
-    clamped = x.clamp(float(low), float(high))  # the exporter to ONNX takes no mixture
+    clamped = x.clamp(float(low), float(high))  # the ONNX exporter takes no mixture of int and float
     return clamped + 0.1 * scale * (x - x.detach()) if x.requires_grad else clamped
 
 
@@ -248,7 +264,7 @@ def layer(channels: int, features: int, stride: int = 1) -> nn.Sequential:
 
 
 def start_at_zero(*layers: nn.Module) -> None:
-    """Learning starts from the physics alone."""
+    """Initialise layers to zero, so that training starts from the physical prior alone."""
     for layer in layers:
         for parameter in layer.parameters():
             nn.init.zeros_(parameter)
@@ -260,5 +276,5 @@ def _twice(x: Tensor, like: Tensor) -> Tensor:
 
 
 def _linear(channels: int, features: int) -> nn.Sequential:
-    """1x1 convolution and batch norm, without which what is summed up grows until learning blows up."""
+    """1x1 convolution and batch norm; without the norm, sums of features grow until training diverges."""
     return nn.Sequential(nn.Conv2d(channels, features, 1, bias=False), nn.BatchNorm2d(features))

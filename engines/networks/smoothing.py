@@ -1,4 +1,4 @@
-"""Global quantities steadied over time, outside the networks, so that fused video does not pump."""
+"""Smoothing of global quantities over time, so that fused video does not flicker: the part outside the networks."""
 
 from __future__ import annotations
 
@@ -11,30 +11,31 @@ from ..base import Pixels
 from .tasks import TASKS
 
 TIME_CONSTANT_S = 1.0
+"""Time constant of the exponential smoothing, in seconds."""
 LONGEST_S = 2.0
-"""A gap after which what was seen before says nothing any more."""
+"""Longest gap between frames, in seconds; after a longer one smoothing restarts."""
 CUT_LEVELS = 24.0
-"""Earth mover's distance between the grey levels of two frames above which the scene was cut."""
+"""Earth mover's distance between the histograms of two frames, in grey levels, above which there is a scene cut."""
 _BINS = 16
 
 STATE = 80
-"""Room for the global quantities of a network: airlight, strengths, level of infrared, features of the whole frame."""
+"""Size of the state, for any network's global quantities: airlight, strengths, infrared's floor, global features."""
 STRENGTHS = len(TASKS) + 1
-"""A strength for each of TASKS, the first two those of dehazing and lift, and that of the hue."""
+"""Number of strengths: one per task of TASKS, dehazing and lift first, and that of the hue."""
 CONTROLS = STRENGTHS + STATE + 1
-"""What a network takes beside the frames: STRENGTHS; the state before, and its weight."""
+"""Length of a network's `controls`: the strengths, the state of the previous frame, and the weight of that state."""
 
 State = npt.NDArray[np.float32]
 
 
 class Cuts:
-    """Whether each frame shows another scene than the one before."""
+    """Detects scene cuts."""
 
     def __init__(self) -> None:
         self._before: npt.NDArray[np.float64] | None = None
 
     def cut(self, visible: Pixels) -> bool:
-        """Of the next frame, (H, W, 3) uint8 RGB. True for the first."""
+        """Whether the next frame, (H, W, 3) uint8 RGB, shows another scene than the last one. True for the first."""
         counts = np.cumsum(np.bincount(visible[::8, ::8, 1].ravel() // (256 // _BINS), minlength=_BINS))
         levels, before = counts / counts[-1], self._before
         self._before = levels
@@ -42,7 +43,7 @@ class Cuts:
 
 
 def past_weight(elapsed_s: float | None, cut: bool) -> float:
-    """Weight of what was seen before: exp(-elapsed / 1 s), 0 after a gap, a cut, and for a picture on its own."""
+    """Weight of the previous state: exp(-elapsed / 1 s); 0 after a gap or a cut, and for a single picture."""
     if elapsed_s is None or not 0 < elapsed_s <= LONGEST_S or cut:
         return 0.0
     return math.exp(-elapsed_s / TIME_CONSTANT_S)
@@ -51,8 +52,8 @@ def past_weight(elapsed_s: float | None, cut: bool) -> float:
 class Steady:
     """Exponential smoothing of every global quantity x: x <- w x_before + (1 - w) x_measured, w = exp(-elapsed / 1 s).
 
-    It starts afresh (w = 0) with a picture on its own, after a gap of 2 s, and on a scene cut. The smoothing itself is
-    done where the quantity is measured, in the network (`networks.io.Memory`); here is what it does not see: time.
+    It restarts (w = 0) with a single picture, after a gap of 2 s, and at a scene cut. The network itself smooths its
+    quantities (`networks.io.Memory`); this class keeps their state between frames and computes the weight.
     """
 
     def __init__(self) -> None:
@@ -60,12 +61,12 @@ class Steady:
         self._cuts = Cuts()
 
     def prior(self, visible: Pixels, elapsed_s: float | None) -> State:
-        """What the network takes: (STATE + 1,) float32, the state before and its weight w.
+        """State of the previous frame and its weight w, (STATE + 1,) float32, for the network's `controls`.
 
-        visible: (H, W, 3) uint8 RGB, the frame to come. elapsed_s: as in `FusionEngine.fuse`.
+        visible: (H, W, 3) uint8 RGB, the next frame. elapsed_s: as in `FusionEngine.fuse`.
         """
         return np.append(self._state, np.float32(past_weight(elapsed_s, self._cuts.cut(visible))))
 
     def keep(self, state: State) -> None:
-        """Remember the state that the network used, (STATE,) float32."""
+        """Store the state that the network returned, (STATE,) float32."""
         self._state = state.reshape(STATE).astype(np.float32)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from llvmlite import binding as llvm
 
-from fusecam.engines.backends.kernels import Loop
+from fusecam.engines.backends.kernels import Kernel
 from fusecam.engines.host.machine_code import load
 
 pytestmark = pytest.mark.skipif(
@@ -72,5 +72,5 @@ define void @wanted(ptr %into, i64 %length, i64 %value) {
     with pytest.raises(ValueError, match="needs what is not there"):
         load(compiled(text), "wanted")
     into = np.zeros(1, np.int64)
-    Loop(compiled(text), "wanted", ((np.int64, 1), np.int64)).of()(into, -5)
+    Kernel(compiled(text), "wanted", ((np.int64, 1), np.int64)).of()(into, -5)
     assert into[0] == 5

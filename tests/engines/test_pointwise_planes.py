@@ -1,4 +1,4 @@
-"""The loops on the grid, as plain Python, against the tensor operations that define them."""
+"""The grid's kernels, run as plain Python, against the tensor operations that define them."""
 
 from __future__ import annotations
 
@@ -27,40 +27,40 @@ def tensor(x: np.ndarray) -> torch.Tensor:
 
 @settings(deadline=None)
 @given(sizes, st.sampled_from([1, 3, 5, 15, 31]))
-def test_box_and_least_are_those_of_physics(size: tuple[int, int], window: int) -> None:
-    x, made, room = plane(size), np.zeros(size, np.float32), np.zeros(size, np.float32)
-    planes.box(x, window, made, room)
+def test_box_and_min_filter_match_physics(size: tuple[int, int], window: int) -> None:
+    x, made, scratch = plane(size), np.zeros(size, np.float32), np.zeros(size, np.float32)
+    planes.box(x, window, made, scratch)
     np.testing.assert_allclose(made, physics.box(tensor(x), window)[0, 0], atol=2e-6)
-    planes.least(x, window, made, room)
+    planes.min_filter(x, window, made, scratch)
     np.testing.assert_array_equal(made, physics.min_filter(tensor(x), window)[0, 0])
-    planes.box(x, window, x, room)  # into itself
+    planes.box(x, window, x, scratch)  # into itself
     np.testing.assert_allclose(x, physics.box(tensor(plane(size)), window)[0, 0], atol=2e-6)
 
 
 @settings(deadline=None)
 @given(sizes)
-def test_guided_coefficients_halves_and_enlargements_are_those_of_physics(size: tuple[int, int]) -> None:
+def test_guided_coefficients_halve_and_enlarge_match_physics(size: tuple[int, int]) -> None:
     guide, target, made = plane(size), plane(size, 1), np.zeros((2, *size), np.float32)
-    planes.guided(guide, target, 5, np.float32(1e-3), made, np.zeros((4, *size), np.float32))
+    planes.guided_coefficients(guide, target, 5, np.float32(1e-3), made, np.zeros((4, *size), np.float32))
     for a, b in zip(made, physics.guided_coefficients(tensor(guide), tensor(target), 5, 1e-3), strict=True):
         np.testing.assert_allclose(a, b[0, 0], atol=2e-5)
     half = np.zeros((-(-size[0] // 2), -(-size[1] // 2)), np.float32)
-    planes.halved(guide, half)
+    planes.halve(guide, half)
     np.testing.assert_allclose(half, physics.reduce(tensor(guide), 2)[0, 0], atol=1e-6)
-    planes.brought_up(half, 2, made[0], np.zeros((2, *size), np.float32))
+    planes.enlarge(half, 2, made[0], np.zeros((2, *size), np.float32))
     np.testing.assert_allclose(made[0], physics.enlarge(tensor(half), 2, tensor(guide))[0, 0], atol=1e-6)
 
 
 @pytest.mark.parametrize("size", [(30, 40), (120, 160)])
 @pytest.mark.parametrize("plateau", [False, True])
-def test_airlight_is_that_of_physics(size: tuple[int, int], plateau: bool) -> None:
+def test_airlight_matches_physics(size: tuple[int, int], plateau: bool) -> None:
     colour = np.random.default_rng(3).random((3, *size), np.float32)
     dark = np.ascontiguousarray(physics.dark_channel(torch.from_numpy(colour)[None], 5)[0, 0])
     if plateau:
         dark[:9] = 0.7
     air, points, line = np.zeros(3, np.float32), np.zeros(physics.AIRLIGHT_GRID, np.float32), np.zeros(200, np.float32)
     top = physics.places(physics.BRIGHTEST)
-    grid.brightest(dark, colour, top, np.float32(physics.ALIKE), points, line, air)
+    grid.airlight(dark, colour, top, np.float32(physics.ALIKE), points, line, air)
     np.testing.assert_allclose(air, physics.airlight(torch.from_numpy(colour)[None], tensor(dark)).flatten(), atol=1e-5)
 
 

@@ -149,7 +149,7 @@ def test_adversarial_frames_stay_finite_and_in_half_precision_near_single(advers
         colour = torch.from_numpy(frame).permute(2, 0, 1)[None].float()
         given = colour, colour[:, :1].clone(), torch.ones(1, 1, 120, 160), auto, auto
         with torch.no_grad():
-            exact, near = single.fuse(*given).dark, half.fuse(*(x.half() for x in given)).dark
+            exact, near = single.fuse(*given).unlifted, half.fuse(*(x.half() for x in given)).unlifted
         assert exact.isfinite().all() and near.isfinite().all(), name
         assert (exact.clamp(0, 1) - near.float().clamp(0, 1)).abs().mean() < 0.02, name
 

@@ -237,14 +237,14 @@ def test_a_checkpoint_that_cannot_be_gone_on_from(recipe: Path, tmp_path: Path) 
         ("data: [{root: pairs, grid: frame, size: [50, 66]}]", "data.0.size: with grid `frame` give multiples of 8"),
         (
             "data: [{root: pairs, size: [32, 32], batch: 1}, {root: pairs, grid: frame, size: [64, 64], batch: 1}]",
-            "data.1: one place of one window",
+            "data.1: a batch has one pixel",
         ),
         ("seed: -1", "seed: Input should be greater than or equal to 0"),
-        ("losses: {distillation: 1}", "losses.distillation: from whom? name network.teacher"),
+        ("losses: {distillation: 1}", "losses.distillation: needs network.teacher"),
         ("losses: 0", "losses: all are 0, nothing would be learned"),
         ("stages: [{steps: 1}]", "the whole file: Value error, `steps` beside `stages`"),
         ("network: {start: damaged.safetensors, air: 0}", "network.air: Input should be greater than 0"),
-        ("network: {keep: 0.5}", "network: Value error, `keep` of what?"),
+        ("network: {keep: 0.5}", "network: Value error, `keep` needs `start`"),
         ("network: {start: damaged.safetensors}", "damaged.safetensors: cannot be read"),
     ],
 )

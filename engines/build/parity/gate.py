@@ -1,4 +1,4 @@
-"""The comparison itself: eager torch in f32 against a compiled engine, every output of the graph, frame by frame."""
+"""The comparison of a compiled engine with eager torch in f32: every output of the graph, frame by frame."""
 
 from __future__ import annotations
 
@@ -15,30 +15,33 @@ from ...warp import Shape, Warp
 from .frames import SCENES, gate_frames
 
 LIMITS_DB = {"f32": 45.0, "f16": 40.0, "bf16": 40.0, "int8": 35.0}
-"""Least PSNR of the fused images and of warped infrared on every frame, by precision."""
+"""Lowest allowed PSNR of the fused images and of warped infrared on any frame, in dB, by precision."""
 RESTORED_DB = {precision: limit - 5 for precision, limit in LIMITS_DB.items()}
-"""That of `realtime` in eight bits reaches 32.6 where everything is white."""
+"""The same for the restored image. `realtime` in int8 reaches 32.6 dB on the white frame."""
 MAPS_DB = {"f32": 40.0, "f16": 20.0, "bf16": 20.0, "int8": 20.0}
-"""Of haze density, illumination and whatever else an engine gives. The haze density of `iassf` in bf16 reaches 22.3 in
-dense haze."""
+"""The same for haze density, illumination and other maps. The haze density of `iassf` in bf16 reaches 22.3 dB in dense
+haze."""
 STATE_DB = {"f32": 30.0, "f16": 15.0, "bf16": 15.0, "int8": 15.0}
-"""Of the largest relative error of the state. `iassf`, which stretches the range of what it sees, reaches 38.2 in f32
-and 18.1 in bf16 on a contrast of one level."""
+"""The same for the state, as its largest relative error in dB. `iassf`, which stretches its input's contrast, reaches
+38.2 in f32 and 18.1 in bf16 on a contrast of one grey level."""
 _SHOWN = dict.fromkeys(("fused", "unlifted", "registered"), LIMITS_DB)
 _BY_OUTPUT = _SHOWN | {"restored": RESTORED_DB, "state": STATE_DB}
 SAME_DB = 99.0
-"""What equal outputs get."""
+"""PSNR that stands for equal outputs, in dB."""
 PAST = 0.6
-"""Weight of the state in frames that follow another."""
+"""Weight of the previous state in frames of a video."""
 Run = Callable[[Pixels, Pixels, Warp, State], Outputs]
-"""Visible, infrared, warp and controls (see `steady`) to every output of the graph."""
+"""Maps visible, infrared, warp and controls (see `networks.smoothing`) to the outputs of the graph."""
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One frame: PSNR in dB of every output by name, and the largest difference of the fused image in grey levels.
+    """Result for one frame.
 
-    The state is no image: the largest relative error of its quantities, in dB.
+    Attributes:
+        frame: Its name.
+        outputs: PSNR in dB of every output by name; of the state, the largest relative error of its quantities, in dB.
+        largest: Largest difference of the fused image, in grey levels.
     """
 
     frame: str
@@ -48,14 +51,14 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Parity:
-    """All frames at one size, and whether they pass. precision: a key of LIMITS_DB."""
+    """Results for all frames at one size. precision: a key of LIMITS_DB."""
 
     shape: Shape
     precision: str
     frames: tuple[Comparison, ...]
 
     def limit(self, output: str) -> float:
-        """What an output has to reach on every frame, in dB."""
+        """Lowest allowed value of an output on any frame, in dB."""
         return _BY_OUTPUT.get(output, MAPS_DB)[self.precision]
 
     def worst(self, output: str) -> Comparison:
@@ -69,12 +72,12 @@ class Parity:
 
     @property
     def failed(self) -> list[str]:
-        """The outputs that do not reach their limit on every frame."""
+        """The outputs below their limit on any frame."""
         return [name for name in self.frames[0].outputs if self.worst(name).outputs[name] < self.limit(name)]
 
     @property
     def passed(self) -> bool:
-        """Whether there are none."""
+        """Whether all outputs reach their limits on all frames."""
         return not self.failed
 
     def __str__(self) -> str:
@@ -104,7 +107,7 @@ class Parity:
 
 @dataclass(frozen=True, slots=True)
 class _Trial:
-    """A frame to compare. strengths: (STRENGTHS,) float32. follows: with the state of the frame before."""
+    """A frame to compare. strengths: (STRENGTHS,) float32. follows: use the state of the previous trial."""
 
     name: str
     visible: Pixels
@@ -114,7 +117,7 @@ class _Trial:
 
 
 def compare(reference: Run, engine: Run, precision: str, shape: Shape) -> Parity:
-    """Run both on every test frame of these sizes, by a map that turns, and compare all that they give.
+    """Run both on every test frame of these sizes, with a warp that rotates, and compare all outputs.
 
     precision: a key of LIMITS_DB.
     """
@@ -122,12 +125,12 @@ def compare(reference: Run, engine: Run, precision: str, shape: Shape) -> Parity
     states = [np.zeros(STATE, np.float32)] * 2
     for trial in _trials(shape):
         past = [PAST if trial.follows else 0.0]
-        truth, found = (
+        expected, actual = (
             run(trial.visible, trial.infrared, warp, np.concatenate([trial.strengths, state, past], dtype=np.float32))
             for run, state in zip((reference, engine), states, strict=True)
         )
-        states = [truth["state"], found["state"]]
-        rows.append(_compared(trial.name, truth, found))
+        states = [expected["state"], actual["state"]]
+        rows.append(_compared(trial.name, expected, actual))
     return Parity(shape, precision, tuple(rows))
 
 

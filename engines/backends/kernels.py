@@ -188,7 +188,9 @@ def compiled(larger: bool) -> SimpleNamespace:
 def _compiled(larger: bool) -> SimpleNamespace:
     groups = _groups(larger)
     with ThreadPoolExecutor(len(groups)) as pool:
+        built = list(pool.map(_built_apart, groups))
     loops: dict[str, Kernel] = {}
+    for group, files in zip(groups, built, strict=True):
         files = kept_anew(group) if files is None else files
         loops |= {name: Kernel(files[name + SUFFIX], name, types) for name, types in _arguments(group).items()}
     return SimpleNamespace(**loops)

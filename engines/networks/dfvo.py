@@ -1,8 +1,8 @@
-"""DFVO: darkness-free visible and infrared image fusion, cascaded tasks learned all at once in one network.
+"""DFVO: fusion of dark visible images with infrared; one network trained jointly on cascaded tasks.
 
-After "DFVO: Learning Darkness-free Visible and Infrared Image Disentanglement and Fusion All at Once"; equations are
-numbered as there. It works on luma in [0, 1]; chroma of the visible frame is kept. Where the published code differs
-from the paper, the fields of `Profile` say which is meant.
+Implements "DFVO: Learning Darkness-free Visible and Infrared Image Disentanglement and Fusion All at Once"; equation
+numbers are those of the paper. The network fuses luma in [0, 1]; the chroma of the visible frame is unchanged. Where
+the published code differs from the paper, a field of `Profile` selects one of the two.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from .io import Network, luma, to_gray, to_rgb
 from .smoothing import STATE
 
 FOLD = 4
-"""Sides are brought to multiples of this, by reflection: the stride of HCAM."""
+"""Stride of HCAM; inputs are padded by reflection to multiples of it."""
 SCORES = 1 << 26
-"""Most attention scores held at once; what is beyond is computed in turns, so that memory is linear in the tokens."""
+"""Maximum number of attention scores in memory. More are computed in chunks, so memory is linear in the tokens."""
 STEPS = 3
-"""Coupling steps of DEM."""
+"""Number of coupling steps of DEM."""
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """Sizes, and where paper and published code part.
+    """Size of the network, and options in which the published code differs from the paper.
 
-    width: channels of the first encoder block, doubled three times.
-    scaled: attention divides its scores by √d (eq. 7); the published code does not.
-    own: infrared details have a convolution of their own (eq. 5); the published code applies that of the visible ones
-    to both.
+    Attributes:
+        width: Channels of the first encoder block, doubled three times.
+        scaled: Attention scores are divided by √d (eq. 7); not in the published code.
+        own: Infrared details have their own convolution (eq. 5); the published code shares that of the visible details.
     """
 
     width: int = 16
@@ -46,7 +46,7 @@ PROFILES = {"full": Profile(), "small": Profile(width=4)}
 
 
 class Outputs(NamedTuple):
-    """What the tasks make of a pair, (N, 1, H, W) each, in [0, 1]."""
+    """Outputs of all tasks for an image pair: (N, 1, H, W) each, in [0, 1]."""
 
     illumination: Tensor
     enhanced: Tensor
@@ -55,13 +55,13 @@ class Outputs(NamedTuple):
 
 
 def cross_attention(query: Tensor, key: Tensor, value: Tensor, most: int = SCORES) -> Tensor:
-    """softmax(Q Kᵀ) V, for some queries at a time.
+    """softmax(Q Kᵀ) V, computed in chunks of queries.
 
-    query: (N, T, d). key: (N, S, d). value: (N, S, e). most: scores held at once. Returns (N, T, e).
+    query: (N, T, d). key: (N, S, d). value: (N, S, e). most: maximum number of scores per chunk. Returns (N, T, e).
     """
     rows = max(1, most // (key.shape[0] * key.shape[1]))
-    some = [torch.softmax(part @ key.transpose(-2, -1), dim=-1) @ value for part in torch.split(query, rows, dim=1)]
-    return some[0] if len(some) == 1 else torch.cat(some, dim=1)
+    chunks = [torch.softmax(part @ key.transpose(-2, -1), dim=-1) @ value for part in torch.split(query, rows, dim=1)]
+    return chunks[0] if len(chunks) == 1 else torch.cat(chunks, dim=1)
 
 
 def block(channels: int, features: int) -> nn.Sequential:
@@ -72,7 +72,7 @@ def block(channels: int, features: int) -> nn.Sequential:
 
 
 class SobelConv(nn.Module):
-    """|Sobel_x| + |Sobel_y| of features, brought to a few channels; the Sobel kernels are where learning starts."""
+    """|Sobel_x| + |Sobel_y| of features, then a 1x1 convolution. The kernels are learned, initialised as Sobel kernels."""
 
     def __init__(self, channels: int, features: int) -> None:
         super().__init__()
@@ -80,10 +80,10 @@ class SobelConv(nn.Module):
         self.down = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
         self.narrow = nn.Conv2d(channels, features, 1)
         kernel = torch.tensor([[1.0, 0, -1], [2, 0, -2], [1, 0, -1]]) / 8
-        each = torch.eye(channels)[:, :, None, None]
+        identity = torch.eye(channels)[:, :, None, None]
         with torch.no_grad():
-            self.across.weight.copy_(each * kernel)
-            self.down.weight.copy_(each * kernel.T)
+            self.across.weight.copy_(identity * kernel)
+            self.down.weight.copy_(identity * kernel.T)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, channels, H, W) to (N, features, H, W)."""
@@ -92,13 +92,13 @@ class SobelConv(nn.Module):
 
 
 class Up(nn.Module):
-    """Transposed 3x3 convolution of stride 4 and dilation 2, run as one of 5x5 with zeros between the taps, because
-    TensorRT has no strided and dilated one.
+    """Transposed 3x3 convolution with stride 4 and dilation 2, computed as a 5x5 one with zeros between the taps:
+    TensorRT does not support stride and dilation together.
     """
 
     def __init__(self, channels: int, features: int) -> None:
         super().__init__()
-        # it only holds and starts the weights
+        # holds and initialises the weights; not called
         self.taps = nn.ConvTranspose2d(channels, features, 3, stride=FOLD, padding=1, dilation=2, output_padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -109,7 +109,7 @@ class Up(nn.Module):
 
 
 class HCAM(nn.Module):
-    """Hyper cross attention (eq. 6-9): base features, where the structure of one modality looks up the other's."""
+    """Hyper cross attention module (eq. 6-9): base features by attention between the modalities."""
 
     def __init__(self, channels: int, scaled: bool) -> None:
         super().__init__()
@@ -123,15 +123,15 @@ class HCAM(nn.Module):
         self.visible_up, self.infrared_up = Up(wide, channels), Up(wide, channels)
 
     def forward(self, visible: Tensor, infrared: Tensor) -> tuple[Tensor, Tensor]:
-        """Encoder features, (N, channels, H, W), H and W multiples of 4, to base features of the same shape."""
+        """visible, infrared: encoder features, (N, channels, H, W), H and W multiples of 4. Returns base features, alike."""
         small_v = F.max_pool2d(self.visible_down(visible), 3, stride=1, padding=1)
         small_i = F.max_pool2d(self.infrared_down(infrared), 3, stride=1, padding=1)
         query = _tokens(self.scale * self.query(torch.cat([small_v, small_i], dim=1)))
-        # crosswise: visible values are picked by infrared keys, and the other way round
-        of_v = cross_attention(query, _tokens(self.infrared_key(small_i)), _tokens(self.visible_value(small_v)))
-        of_i = cross_attention(query, _tokens(self.visible_key(small_v)), _tokens(self.infrared_value(small_i)))
-        base_v = self.visible_up(of_v.transpose(-2, -1).reshape(small_v.shape)) + visible
-        base_i = self.infrared_up(of_i.transpose(-2, -1).reshape(small_i.shape)) + infrared
+        # cross attention: infrared keys weight visible values, and vice versa
+        attended_v = cross_attention(query, _tokens(self.infrared_key(small_i)), _tokens(self.visible_value(small_v)))
+        attended_i = cross_attention(query, _tokens(self.visible_key(small_v)), _tokens(self.infrared_value(small_i)))
+        base_v = self.visible_up(attended_v.transpose(-2, -1).reshape(small_v.shape)) + visible
+        base_i = self.infrared_up(attended_i.transpose(-2, -1).reshape(small_i.shape)) + infrared
         return base_v, base_i
 
 
@@ -139,13 +139,13 @@ class Coupling(nn.Module):
     """One invertible step of eq. 4: z2 += φ(z1), then z1 = z1 ⊙ exp(ρ(z2)) + η(z2)."""
 
     def __init__(self, channels: int) -> None:
-        """channels: of each half."""
+        """channels: number in each half, z1 and z2."""
         super().__init__()
         self.shuffle = nn.Conv2d(2 * channels, 2 * channels, 1)
         self.phi, self.rho, self.eta = (_bottleneck(channels) for _ in range(3))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, 2 channels, H, W) to the same."""
+        """(N, 2 channels, H, W) to the same shape."""
         z1, z2 = self.shuffle(x).chunk(2, dim=1)
         z2 = z2 + self.phi(z1)
         z1 = z1 * torch.exp(self.rho(z2)) + self.eta(z2)
@@ -153,23 +153,23 @@ class Coupling(nn.Module):
 
 
 class DEM(nn.Module):
-    """Details extraction (eq. 4): coupling steps, which lose nothing. The convolution of eq. 5 follows in `LCFE`."""
+    """Detail extraction module (eq. 4): invertible coupling steps. The convolution of eq. 5 is in `LCFE`."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.steps = nn.Sequential(*(Coupling(channels // 2) for _ in range(STEPS)))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, channels, H, W) to the same."""
+        """(N, channels, H, W) to the same shape."""
         detail: Tensor = self.steps(x)
         return detail
 
 
 class LCFE(nn.Module):
-    """Latent-common feature extractor: the dual encoder, HCAM and DEM, which all tasks share."""
+    """Latent-common feature extractor, shared by all tasks: two encoders, HCAM and DEM."""
 
     def __init__(self, profile: Profile, deployed: bool) -> None:
-        """deployed: without a convolution that nothing applies."""
+        """deployed: without the infrared detail convolution if it is not used."""
         super().__init__()
         widths = (1, *(profile.width << at for at in range(4)))
         channels = widths[-1]
@@ -183,23 +183,26 @@ class LCFE(nn.Module):
             self.infrared_smooth = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, visible: Tensor, infrared: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Lumas, (N, 1, H, W), H and W multiples of 4, to base V, base I, detail V, detail I, (N, 8 width, H, W)."""
-        of_v, of_i = self.visible(visible), self.infrared(infrared)
-        base_v, base_i = self.hcam(of_v, of_i)
-        return base_v, base_i, self._detail(of_v, True), self._detail(of_i, False)
+        """visible, infrared: luma, (N, 1, H, W), H and W multiples of 4.
+
+        Returns base V, base I, detail V and detail I, (N, 8 width, H, W) each.
+        """
+        features_v, features_i = self.visible(visible), self.infrared(infrared)
+        base_v, base_i = self.hcam(features_v, features_i)
+        return base_v, base_i, self._detail(features_v, True), self._detail(features_i, False)
 
     def sums(self, visible: Tensor, infrared: Tensor) -> tuple[Tensor, Tensor]:
-        """Base V + base I and detail V + detail I alone, as the fusion task takes them.
+        """Return base V + base I and detail V + detail I only, the input of the fusion task. Arguments as for `forward`.
 
-        Every map is let go of as soon as it was used: of a frame of 1280x1024, one of 128 channels is 0.7 GB.
+        Feature maps are freed as soon as possible: at 1280x1024, a map with 128 channels takes 0.7 GB.
         """
-        of_v, of_i = self.visible(visible), self.infrared(infrared)
-        base_v, base_i = self.hcam(of_v, of_i)
+        features_v, features_i = self.visible(visible), self.infrared(infrared)
+        base_v, base_i = self.hcam(features_v, features_i)
         base = base_v + base_i
         del base_v, base_i
-        detail = self._detail(of_v, True)
-        del of_v
-        return base, detail + self._detail(of_i, False)
+        detail = self._detail(features_v, True)
+        del features_v
+        return base, detail + self._detail(features_i, False)
 
     def _detail(self, features: Tensor, visible: bool) -> Tensor:
         dem = self.visible_dem if visible else self.infrared_dem
@@ -209,9 +212,9 @@ class LCFE(nn.Module):
 
 
 def decoder(channels: int, blocks: int) -> nn.Sequential:
-    """A task's decoder: blocks that halve the channels, then a 3x3 convolution to one channel and a sigmoid.
+    """Decoder of a task: blocks that halve the channels, then a 3x3 convolution to one channel and a sigmoid.
 
-    The paper's transposed convolutions of stride 1 are convolutions with the kernel turned round, which run faster.
+    The paper's transposed convolutions of stride 1 are computed as convolutions with flipped kernels, which is faster.
     """
     widths = [channels >> at for at in range(blocks + 1)]
     return nn.Sequential(
@@ -220,7 +223,7 @@ def decoder(channels: int, blocks: int) -> nn.Sequential:
 
 
 def illumination_network(width: int) -> nn.Sequential:
-    """The separate encoder-decoder for the illumination L of the visible luma; all at full resolution."""
+    """Separate encoder-decoder for the illumination L of the visible luma, at full resolution throughout."""
     return nn.Sequential(
         block(1, 2 * width),
         nn.MaxPool2d(3, stride=1, padding=1),
@@ -235,7 +238,7 @@ class DFVO(Network):
     """The engine `dfvo`."""
 
     def __init__(self, profile: Profile = PROFILES["full"], deployed: bool = False) -> None:
-        """deployed: for running, which needs the fused image alone: without the decoders of the other tasks."""
+        """deployed: for inference, without the layers that only training needs: the decoders of the other tasks."""
         super().__init__()
         self.profile = profile
         channels = 8 * profile.width
@@ -251,28 +254,28 @@ class DFVO(Network):
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Fuse one pair.
 
-        visible: (1, H, W, 3) uint8 RGB. infrared, coverage: (1, H, W) uint8. controls: (CONTROLS,) float32, without
-        effect: the network lifts as it was trained to. Returns fused (1, H, W, 3); restored (1, H, W, 3), the visible
-        frame, since its enhancement is a task of training alone; haze density (1, H, W), all 0; illumination (1, H, W),
-        by the shared physics; all uint8; and the state, (1, STATE) float32, all 0.
+        visible: (1, H, W, 3) uint8 RGB. infrared, coverage: (1, H, W) uint8. controls: (CONTROLS,) float32, ignored:
+        the strength of enhancement is learned. Returns fused (1, H, W, 3); restored (1, H, W, 3), which is the visible
+        frame, as enhancement is a training task only; haze density (1, H, W), all 0; illumination (1, H, W), see
+        `physics.illumination`; all uint8; and the state, (1, STATE) float32, all 0.
         """
         colour, thermal, valid, *_ = self.read(visible, infrared, coverage, controls)
         bright = luma(colour)
-        more = valid * (self.fuse(bright, valid * thermal + (1 - valid) * bright) - bright)
+        change = valid * (self.fuse(bright, valid * thermal + (1 - valid) * bright) - bright)
         light = physics.illumination(colour)
-        none = controls[-1 - STATE : -1].clamp(0, 0).unsqueeze(0)
-        return to_rgb(colour + more), to_rgb(colour), to_gray(0 * bright), to_gray(light), none
+        no_state = controls[-1 - STATE : -1].clamp(0, 0).unsqueeze(0)
+        return to_rgb(colour + change), to_rgb(colour), to_gray(0 * bright), to_gray(light), no_state
 
     def fuse(self, visible: Tensor, infrared: Tensor) -> Tensor:
-        """F of two lumas, (N, 1, H, W) in [0, 1] of any size."""
+        """Fuse luma. visible, infrared: (N, 1, H, W) in [0, 1], any size. Returns F, of the same shape."""
         height, width = visible.shape[-2], visible.shape[-1]
-        fused: Tensor = self.fusion(torch.cat(self.lcfe.sums(*_folded(visible, infrared)), dim=1))
+        fused: Tensor = self.fusion(torch.cat(self.lcfe.sums(*_padded(visible, infrared)), dim=1))
         return fused[:, :, :height, :width]
 
     def tasks(self, visible: Tensor, infrared: Tensor) -> Outputs:
-        """All tasks, of two lumas, (N, 1, H, W) in [0, 1] of any size; not of the deployed form."""
+        """Run all tasks; not available if `deployed`. visible, infrared: luma, (N, 1, H, W) in [0, 1], any size."""
         height, width = visible.shape[-2], visible.shape[-1]
-        visible, infrared = _folded(visible, infrared)
+        visible, infrared = _padded(visible, infrared)
         base_v, base_i, detail_v, detail_i = self.lcfe(visible, infrared)
         planes = (
             self.illumination(visible),
@@ -283,18 +286,20 @@ class DFVO(Network):
         return Outputs(*(plane[:, :, :height, :width] for plane in planes))
 
 
-def _folded(visible: Tensor, infrared: Tensor) -> tuple[Tensor, Tensor]:
+def _padded(visible: Tensor, infrared: Tensor) -> tuple[Tensor, Tensor]:
+    """Pad right and below, by reflection, to multiples of FOLD. (N, 1, H, W) each."""
     height, width = visible.shape[-2], visible.shape[-1]
     planes = F.pad(torch.cat([visible, infrared], dim=1), (0, -width % FOLD, 0, -height % FOLD), mode="reflect")
     return planes[:, :1], planes[:, 1:]
 
 
 def _tokens(x: Tensor) -> Tensor:
+    """(N, C, H, W) to (N, H W, C)."""
     return x.flatten(2).transpose(-2, -1)
 
 
 def _bottleneck(channels: int) -> nn.Sequential:
-    """Inverted residual block without batch norm: 1x1 to twice the width, 3x3 depth-wise, 1x1 back."""
+    """Inverted residual block without batch norm: 1x1 expansion by 2, 3x3 depth-wise, 1x1 projection."""
     wide = 2 * channels
     return nn.Sequential(
         nn.Conv2d(channels, wide, 1, bias=False),

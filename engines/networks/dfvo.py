@@ -72,7 +72,7 @@ def block(channels: int, features: int) -> nn.Sequential:
 
 
 class SobelConv(nn.Module):
-    """|Sobel_x| + |Sobel_y| of features, then a 1x1 convolution. The kernels are learned, initialised as Sobel kernels."""
+    """|Sobel_x| + |Sobel_y| of features, then a 1x1 convolution. Kernels are learned, starting from Sobel's."""
 
     def __init__(self, channels: int, features: int) -> None:
         super().__init__()
@@ -123,7 +123,7 @@ class HCAM(nn.Module):
         self.visible_up, self.infrared_up = Up(wide, channels), Up(wide, channels)
 
     def forward(self, visible: Tensor, infrared: Tensor) -> tuple[Tensor, Tensor]:
-        """visible, infrared: encoder features, (N, channels, H, W), H and W multiples of 4. Returns base features, alike."""
+        """visible, infrared: encoder features, (N, channels, H, W), H and W multiples of 4. Returns base V, base I."""
         small_v = F.max_pool2d(self.visible_down(visible), 3, stride=1, padding=1)
         small_i = F.max_pool2d(self.infrared_down(infrared), 3, stride=1, padding=1)
         query = _tokens(self.scale * self.query(torch.cat([small_v, small_i], dim=1)))
@@ -192,7 +192,7 @@ class LCFE(nn.Module):
         return base_v, base_i, self._detail(features_v, True), self._detail(features_i, False)
 
     def sums(self, visible: Tensor, infrared: Tensor) -> tuple[Tensor, Tensor]:
-        """Return base V + base I and detail V + detail I only, the input of the fusion task. Arguments as for `forward`.
+        """Return only base V + base I and detail V + detail I, the input of the fusion task. Arguments: see `forward`.
 
         Feature maps are freed as soon as possible: at 1280x1024, a map with 128 channels takes 0.7 GB.
         """

@@ -1,17 +1,18 @@
-"""LURE: fusion in a unified latent feature space that text guides.
+"""LURE: text-guided fusion in a unified latent feature space.
 
-After "Learning a Unified Degradation-aware Representation Model for Multi-modal Image Fusion"; equations as there.
+Implements "Learning a Unified Degradation-aware Representation Model for Multi-modal Image Fusion"; equation numbers
+are those of the paper.
 
-Degraded images of either camera are encoded, each under its own prompt, into one space Z in which a degradation leaves
-no trace; what is fused there and decoded is clean. So combinations of degradations need no data of combinations. The
-code of the paper is not published: what its text leaves open is chosen here and said where it stands.
+Degraded images of either camera are encoded, each with its own prompt, into a latent space Z that is independent of the
+degradation, fused there, and decoded to a clean image. Training needs no data with combined degradations. The code of
+the paper is not published; choices that its text leaves open are documented where they are made.
 
     E_txt  PromptEmbedding   strengths of the six tasks and the pseudo prompt to a text feature c
     E_img  Encoder           image, c, modality to Z at four scales; each by an EncoderLayer: z = Φ_t - Φ_d
-    F      Fusion            cross attention at each scale, then a zero convolution, on top of a prior rule
-    D      Decoder           Z to an image, without any path around Z
+    F      Fusion            cross attention at each scale, then a zero convolution, added to a prior rule
+    D      Decoder           Z to an image, without skip connections past Z
 
-There is no residual from input to output, as the paper asks; Φ_t, one linear layer, is the short way for detail.
+As in the paper, there is no residual from input to output; details pass through Φ_t, a single linear layer.
 """
 
 from __future__ import annotations
@@ -30,22 +31,28 @@ from .lure_blocks import BaseBlock, BottleNeck, ChannelNorm, CrossAttention, NAF
 from .tasks import TASKS
 
 FOLD = 8
-"""Sides are brought to multiples of this inside: three times the scale is halved."""
+"""Inputs are padded to multiples of this: the encoder downsamples three times by 2."""
 FACTOR = 4
-"""Grid step of the haze density and illumination that are returned; LURE itself uses neither."""
+"""Downsampling factor of the returned haze density and illumination, which LURE itself does not use."""
 VISIBLE, INFRARED = 0, 1
 PROMPTS = len(TASKS) + 1
-"""The tasks' prompts and, last, the pseudo prompt, under which an image is to come out as it is."""
+"""Number of prompts: one for each task and, last, the pseudo prompt, which leaves the image unchanged."""
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """Sizes, and the branches that the paper's ablations (Table 6) switch.
+    """Sizes of the layers, and branches for the paper's ablations (Table 6).
 
-    widths: channels of the encoder's layers; latent: of Z. tga_base, tga_bottleneck: how often each composite module
-    is repeated (K_tb, K_bt). decoder, fusion: blocks at each scale. heads: of attention. text: length of c.
-    inner_residual: off for "w/o Inner Residual", z = Φ_d. tga: `gate` for "TGA→Gate": text weighs channels alone. rule:
-    of DenseFuse; `none` for "w/o Rule".
+    Attributes:
+        widths: Channels of the encoder at each scale.
+        latent: Channels of Z at each scale.
+        tga_base, tga_bottleneck: Repetitions of each composite module, K_tb and K_bt.
+        decoder, fusion: Number of blocks at each scale.
+        heads: Attention heads.
+        text: Channels of the text feature c.
+        inner_residual: False for "w/o Inner Residual", z = Φ_d.
+        tga: `gate` for "TGA→Gate": text weights channels only.
+        rule: Prior rule of DenseFuse; `none` for "w/o Rule".
     """
 
     widths: tuple[int, int, int, int] = (48, 96, 192, 384)
@@ -62,7 +69,7 @@ class Profile:
 
 
 FULL = Profile()
-"""The paper's."""
+"""The paper's sizes."""
 SMALL = Profile(
     widths=(12, 24, 40, 64),
     latent=(8, 16, 24, 32),
@@ -71,13 +78,13 @@ SMALL = Profile(
     fusion=(1, 1, 1, 1),
     text=32,
 )
-"""Trained on a CPU; 0.35 M parameters instead of 36 M."""
+"""0.35 M parameters instead of 36 M; can be trained on a CPU."""
 
 
 class EncoderLayer(nn.Module):
     """One scale: (TGABlock + BaseBlock) K_tb times, then Φ_d by (TGABlock + BottleNeck) K_bt times and Φ_t, linear.
 
-    Of the bottlenecks the last one alone reduces to the latent width.
+    Only the last bottleneck reduces to the latent channels.
     """
 
     def __init__(self, at: int, profile: Profile) -> None:
@@ -93,7 +100,7 @@ class EncoderLayer(nn.Module):
         self.linear = nn.Conv2d(width, latent, 1) if profile.inner_residual else None
 
     def forward(self, x: Tensor, text: Tensor, modality: Tensor) -> tuple[Tensor, Tensor]:
-        """Features for the next layer, (N, width, H, W), and z, (N, latent, H, W)."""
+        """x: (N, width, H, W). text, modality: see `Encoder`. Returns features, (N, width, H, W), and z, (N, latent, H, W)."""
         for look, base in zip(self.look, self.base, strict=True):
             x = base(look(x, text), modality)
         specific = x
@@ -103,7 +110,7 @@ class EncoderLayer(nn.Module):
 
 
 class Encoder(nn.Module):
-    """E_img, from an image to Z at scales 1, 1/2, 1/4 and 1/8. One for both cameras."""
+    """E_img: image to Z at scales 1, 1/2, 1/4 and 1/8. Both cameras share it."""
 
     def __init__(self, profile: Profile) -> None:
         super().__init__()
@@ -115,7 +122,10 @@ class Encoder(nn.Module):
         )
 
     def forward(self, image: Tensor, text: Tensor, modality: Tensor) -> list[Tensor]:
-        """image: (N, 3, H, W) in [0, 1], sides multiples of FOLD. text: (N, text, 1, 1). modality: (N,) int64."""
+        """image: (N, 3, H, W) in [0, 1], H and W multiples of FOLD. text: (N, text, 1, 1). modality: (N,) int64.
+
+        Returns Z, one (N, latent, h, w) for each scale, the finest first.
+        """
         x, codes = self.enter(image), []
         for at, layer in enumerate(self.layers):
             x, code = layer(self.down[at - 1](x) if at else x, text, modality)
@@ -124,7 +134,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """D, from Z to an image: at each scale NAFBlocks, then twice as large, onto the code of the next."""
+    """D: Z to an image. At each scale NAFBlocks, then upsampling by 2 and adding the code of the next scale."""
 
     def __init__(self, profile: Profile) -> None:
         super().__init__()
@@ -138,7 +148,7 @@ class Decoder(nn.Module):
         self.leave = nn.Conv2d(profile.latent[0], 3, 3, padding=1)
 
     def forward(self, codes: list[Tensor]) -> Tensor:
-        """codes: as `Encoder` gives them. Returns (N, 3, H, W), about [0, 1], not clamped."""
+        """codes: Z, from `Encoder`. Returns (N, 3, H, W), approximately in [0, 1], not clamped."""
         x = self.blocks[3](codes[3])
         for at in (2, 1, 0):
             x = self.blocks[at](F.pixel_shuffle(self.up[at](x), 2) + codes[at])
@@ -146,7 +156,7 @@ class Decoder(nn.Module):
 
 
 class FusionScale(nn.Module):
-    """zero[F(Z_vi, Z_ir)] + rule(Z_vi, Z_ir) at one scale: each camera attends to the other, in turn."""
+    """zero[F(Z_vi, Z_ir)] + rule(Z_vi, Z_ir) at one scale: cross attention in both directions."""
 
     def __init__(self, channels: int, count: int, profile: Profile) -> None:
         super().__init__()
@@ -160,19 +170,19 @@ class FusionScale(nn.Module):
                 nn.init.zeros_(parameter)
 
     def forward(self, visible: Tensor, infrared: Tensor) -> Tensor:
-        """Codes of both cameras, (N, C, H, W) each, to that of the fused image."""
+        """visible, infrared: codes, (N, C, H, W). Returns the code of the fused image, of the same shape."""
         x, y = visible, infrared
-        for of_visible, of_infrared in zip(self.to_infrared, self.to_visible, strict=True):
-            x, y = of_visible(x, y), of_infrared(y, x)
+        for to_infrared, to_visible in zip(self.to_infrared, self.to_visible, strict=True):
+            x, y = to_infrared(x, y), to_visible(y, x)
         learned = torch.as_tensor(self.zero(F.gelu(self.join(torch.cat([x, y], dim=1)))))
         return learned if self.rule == "none" else learned + prior_rule(visible, infrared, self.rule)
 
 
 class PromptEmbedding(nn.Module):
-    """From strengths of the prompts to the text feature c: the embeddings' mean, a norm and a linear layer.
+    """Strengths of the prompts to the text feature c: weighted mean of embeddings, norm, linear layer.
 
-    The paper's E_txt ends in a norm and a linear layer too; before it stands the text encoder (`prompts.encoder`), of
-    which the tasks alone are passed on, as its loss L_text would have it.
+    The paper's E_txt ends in a norm and a linear layer, too. The text encoder before it is `prompts.encoder`, which
+    outputs strengths of tasks only; the paper's loss L_text aims at the same.
     """
 
     def __init__(self, text: int) -> None:
@@ -182,7 +192,7 @@ class PromptEmbedding(nn.Module):
         nn.init.normal_(self.embed.weight)
 
     def forward(self, strengths: Tensor) -> Tensor:
-        """strengths: (N, PROMPTS, 1, 1), of sum 1. Returns c, (N, text, 1, 1)."""
+        """strengths: (N, PROMPTS, 1, 1), with sum 1. Returns c, (N, text, 1, 1)."""
         return torch.as_tensor(self.linear(self.norm(self.embed(strengths))))
 
 
@@ -204,33 +214,44 @@ class Lure(Network):
         """Fuse one pair.
 
         visible: (1, H, W, 3) uint8 RGB. infrared, coverage: (1, H, W) uint8. controls: (CONTROLS,) float32: strengths
-        of TASKS, 0 to 1, negative as 0; then the state of the frames before and its weight (see `steady`). Returns
-        fused (1, H, W, 3), restored (1, H, W, 3), haze density (1, h, w), illumination (1, h, w) with h = ⌈H/4⌉,
-        w = ⌈W/4⌉, of the visible frame as given, all uint8; and the state, (1, STATE) float32.
+        of TASKS, 0 to 1, negative: 0; then the state of the previous frame and its weight, see `smoothing`. Returns
+        fused (1, H, W, 3), restored (1, H, W, 3), haze density and illumination of the input, (1, h, w), h = ⌈H/4⌉,
+        w = ⌈W/4⌉, all uint8; and the state, (1, STATE) float32.
         """
         colour, thermal, valid, _, _, memory = self.read(visible, infrared, coverage, controls)
-        # a prompt that changes fades over, as all global quantities do
-        asked = memory.steady(controls[: len(TASKS)].reshape(1, len(TASKS), 1, 1).clamp(0, 1)).to(colour.dtype)
-        fused, restored = self.fuse(colour, thermal, valid, asked)
-        density, light = measured(colour, memory)
+        # smoothed over time like all global quantities: a new prompt is faded in
+        strengths = memory.steady(controls[: len(TASKS)].reshape(1, len(TASKS), 1, 1).clamp(0, 1)).to(colour.dtype)
+        fused, restored = self.fuse(colour, thermal, valid, strengths)
+        density, light = display_maps(colour, memory)
         return to_rgb(fused), to_rgb(restored), to_gray(density), to_gray(light), memory.state()
 
     def fuse(self, colour: Tensor, thermal: Tensor, valid: Tensor, strengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Eq. 8-9 on floating point: fused and restored, (N, 3, H, W), not clamped.
+        """Fuse floating-point images (eq. 8-9).
 
-        colour: (N, 3, H, W) in [0, 1]. thermal, valid: (N, 1, H, W). strengths: of TASKS, (N, TASKS, 1, 1).
+        Args:
+            colour: (N, 3, H, W) RGB in [0, 1].
+            thermal: Infrared, (N, 1, H, W) in [0, 1].
+            valid: Coverage, (N, 1, H, W) in [0, 1].
+            strengths: Of TASKS, (N, TASKS, 1, 1) in [0, 1].
+
+        Returns:
+            Fused and restored, (N, 3, H, W), approximately in [0, 1], not clamped.
         """
         level = (thermal * valid).mean((2, 3), True) / valid.mean((2, 3), True).clamp(min=1e-2)
-        filled = level + valid * (thermal - level)  # so that infrared's view has no edge
-        of_visible, of_infrared = split_prompts(strengths)
-        seen = self.encode(colour, of_visible, VISIBLE)
-        warm = self.encode(filled.expand(-1, 3, -1, -1), of_infrared, INFRARED)
-        both = [scale(x, y) for scale, x, y in zip(self.fusion, seen, warm, strict=True)]
-        restored, fused = self.decode(seen, colour), self.decode(both, colour)
+        filled = level + valid * (thermal - level)  # the mean outside the coverage: no edge at its border
+        visible_prompts, infrared_prompts = split_prompts(strengths)
+        visible_codes = self.encode(colour, visible_prompts, VISIBLE)
+        infrared_codes = self.encode(filled.expand(-1, 3, -1, -1), infrared_prompts, INFRARED)
+        fused_codes = [scale(x, y) for scale, x, y in zip(self.fusion, visible_codes, infrared_codes, strict=True)]
+        restored, fused = self.decode(visible_codes, colour), self.decode(fused_codes, colour)
         return restored + valid * (fused - restored), restored
 
     def encode(self, image: Tensor, strengths: Tensor, modality: int | Tensor) -> list[Tensor]:
-        """Z of an image. image: (N, 3, H, W) in [0, 1], any size. strengths: (N, PROMPTS, 1, 1), of sum 1."""
+        """Encode an image of any size.
+
+        image: (N, 3, H, W) in [0, 1]. strengths: (N, PROMPTS, 1, 1), with sum 1. modality: VISIBLE or INFRARED, or (N,)
+        int64. Returns Z, see `Encoder`.
+        """
         height, width = image.shape[-2], image.shape[-1]
         image = F.pad(image, (0, (FOLD - width % FOLD) % FOLD, 0, (FOLD - height % FOLD) % FOLD), mode="replicate")
         if isinstance(modality, int):
@@ -238,29 +259,32 @@ class Lure(Network):
         return [*self.encoder(image, self.prompts(strengths), modality)]
 
     def decode(self, codes: list[Tensor], like: Tensor) -> Tensor:
-        """The image that codes stand for, at the height and width of `like`, not clamped."""
+        """Decode Z, cropped to the height and width of `like`. Returns (N, 3, H, W), not clamped."""
         return torch.as_tensor(self.decoder(codes))[:, :, : like.shape[2], : like.shape[3]]
 
 
 def split_prompts(strengths: Tensor) -> tuple[Tensor, Tensor]:
-    """Strengths of TASKS, (N, TASKS, 1, 1) in [0, 1], as prompts of each camera, (N, PROMPTS, 1, 1) of sum 1.
+    """Split strengths of TASKS, (N, TASKS, 1, 1) in [0, 1], into prompts of each camera, (N, PROMPTS, 1, 1), with sum 1.
 
-    What the tasks leave of 1 is the pseudo prompt's; more than 1 is shared out.
+    The strength of the pseudo prompt is 1 - the sum of the others; if that sum exceeds 1, they are divided by it.
     """
     half = len(TASKS) // 2
     visible, infrared = torch.split(strengths, half, dim=1)
-    both = []
-    for asked, before, after in ((visible, 0, half), (infrared, half, 0)):
-        total = asked.sum(dim=1, keepdim=True)
-        asked = asked / total.clamp(min=1)
-        nothing = torch.zeros_like(total)
-        parts = [*([nothing] * before), asked, *([nothing] * after), (1 - total).clamp(min=0)]
-        both.append(torch.cat(parts, dim=1))
-    return both[0], both[1]
+    prompts = []
+    for tasks, before, after in ((visible, 0, half), (infrared, half, 0)):
+        total = tasks.sum(dim=1, keepdim=True)
+        tasks = tasks / total.clamp(min=1)
+        zero = torch.zeros_like(total)
+        parts = [*([zero] * before), tasks, *([zero] * after), (1 - total).clamp(min=0)]
+        prompts.append(torch.cat(parts, dim=1))
+    return prompts[0], prompts[1]
 
 
-def measured(colour: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
-    """Haze density by the dark-channel prior and Retinex illumination, for display: (N, 1, ⌈H/4⌉, ⌈W/4⌉) each."""
+def display_maps(colour: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
+    """Haze density by the dark-channel prior and Retinex illumination, for display.
+
+    colour: (N, 3, H, W) in [0, 1]. Returns (N, 1, ⌈H/4⌉, ⌈W/4⌉) each, in [0, 1].
+    """
     small = physics.reduce(colour, FACTOR)
     air = memory.steady(physics.airlight(small, physics.dark_channel(small, 3)))
     gray, peak = small.mean(dim=1, keepdim=True), small.amax(dim=1, keepdim=True)

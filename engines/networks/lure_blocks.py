@@ -1,4 +1,4 @@
-"""What LURE is made of: blocks of the encoder and decoder, text-guided attention, cross attention, the prior rule."""
+"""Building blocks of LURE: encoder and decoder blocks, text-guided attention, cross attention, prior rule."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from .. import physics
 
 EPS = 1e-4
-"""Of variances and norms, large enough for half precision."""
+"""Added to variances and squared norms; large enough for half precision."""
 
 
 class ChannelNorm(nn.Module):
-    """Layer norm over the channels of each position. (N, C, H, W) to (N, C, H, W)."""
+    """Layer norm over channels, per pixel."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -23,13 +23,13 @@ class ChannelNorm(nn.Module):
         self.shift = nn.Parameter(torch.zeros(1, channels, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Centred before it is squared, so that half precision has no difference of large numbers to form."""
+        """(N, C, H, W) to the same shape. The mean is subtracted before squaring, which avoids cancellation in fp16."""
         x = x - x.mean(dim=1, keepdim=True)
         return x * ((x * x).mean(dim=1, keepdim=True) + EPS).rsqrt() * self.scale + self.shift
 
 
 class NAFBlock(nn.Module):
-    """The block of NAFNet: a gated depth-wise convolution with channel attention, then a gated pair of 1x1 layers."""
+    """Block of NAFNet: gated depth-wise convolution with channel attention, then a gated feed-forward of 1x1 layers."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class NAFBlock(nn.Module):
 
 
 class BaseBlock(nn.Module):
-    """NAFBlock with a modality embedding, added before it: a learned vector for each camera."""
+    """NAFBlock whose input has a learned embedding of the modality added."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -60,16 +60,16 @@ class BaseBlock(nn.Module):
         self.block = NAFBlock(channels)
 
     def forward(self, x: Tensor, modality: Tensor) -> Tensor:
-        """x: (N, C, H, W). modality: (N,) int64, VISIBLE or INFRARED."""
+        """x: (N, C, H, W). modality: (N,) int64, VISIBLE or INFRARED. Returns (N, C, H, W)."""
         return torch.as_tensor(self.block(x + self.modality[modality]))
 
 
 class TextGuidedAttention(nn.Module):
-    """TGA: text, its channels weighted by what the image holds, is the query that attends to all positions.
+    """TGA: attention of a text query to all pixels; image statistics weight the channels of the query.
 
-    q = σ(W GAP(x)) ⊙ W_q c; every position's value is weighed by σ(τ <q, k>), q and k of unit length, in each head.
-    A sigmoid (the figure has one) instead of a softmax over positions: its weights do not shrink with the frame's size.
-    `gate`: what the paper compares with, x ⊙ σ(W c).
+    q = σ(W GAP(x)) ⊙ W_q c; in each head, the value of a pixel is multiplied by σ(τ <q, k>), q and k normalised. The
+    paper's figure shows a sigmoid; unlike those of a softmax over pixels, its weights do not depend on the frame size.
+    `gate`: the paper's ablation, x ⊙ σ(W c).
     """
 
     def __init__(self, channels: int, text: int, heads: int, gate: bool) -> None:
@@ -84,14 +84,14 @@ class TextGuidedAttention(nn.Module):
         self.project = nn.Conv2d(channels, channels, 1)
 
     def forward(self, x: Tensor, text: Tensor) -> Tensor:
-        """x: (N, C, H, W). text: (N, text, 1, 1)."""
+        """x: (N, C, H, W). text: (N, text, 1, 1). Returns (N, C, H, W)."""
         query = self.query(text)
         if self.gate:
             return torch.as_tensor(self.project(x * torch.sigmoid(query)))
         query = query * torch.sigmoid(self.weigh(x.mean(dim=(2, 3), keepdim=True)))
         key, value = self.key_value_around(self.key_value(x)).unflatten(1, (2 * self.heads, -1)).chunk(2, dim=1)
-        agree = (_unit(query.unflatten(1, (self.heads, -1))) * _unit(key)).sum(dim=2, keepdim=True)
-        return torch.as_tensor(self.project((value * torch.sigmoid(self.sharpness * agree)).flatten(1, 2)))
+        similarity = (_unit(query.unflatten(1, (self.heads, -1))) * _unit(key)).sum(dim=2, keepdim=True)
+        return torch.as_tensor(self.project((value * torch.sigmoid(self.sharpness * similarity)).flatten(1, 2)))
 
 
 class TGABlock(nn.Module):
@@ -107,14 +107,14 @@ class TGABlock(nn.Module):
         self.project = nn.Conv2d(hidden, channels, 1)
 
     def forward(self, x: Tensor, text: Tensor) -> Tensor:
-        """x: (N, C, H, W). text: (N, text, 1, 1)."""
+        """x: (N, C, H, W). text: (N, text, 1, 1). Returns (N, C, H, W)."""
         x = x + self.tga(self.norm(x), text)
-        bent, straight = self.around(self.spread(self.norm2(x))).chunk(2, dim=1)
-        return torch.as_tensor(x + self.project(F.gelu(bent) * straight))
+        gate_input, linear_input = self.around(self.spread(self.norm2(x))).chunk(2, dim=1)
+        return torch.as_tensor(x + self.project(F.gelu(gate_input) * linear_input))
 
 
 class BottleNeck(nn.Module):
-    """NAFBlock and a 1x1 convolution that keeps what concerns the text, in fewer channels."""
+    """NAFBlock, and a 1x1 convolution that reduces the channels to text-related features."""
 
     def __init__(self, channels: int, out: int) -> None:
         super().__init__()
@@ -126,7 +126,7 @@ class BottleNeck(nn.Module):
 
 
 class CrossAttention(nn.Module):
-    """Cross attention between channels (as Restormer's): memory grows with the frame, not with its square."""
+    """Cross attention between channels, as in Restormer: memory is linear in the number of pixels."""
 
     def __init__(self, channels: int, heads: int) -> None:
         super().__init__()
@@ -138,35 +138,37 @@ class CrossAttention(nn.Module):
         self.project = nn.Conv2d(channels, channels, 1)
 
     def forward(self, x: Tensor, other: Tensor) -> Tensor:
-        """What x, (N, C, H, W), finds in the other camera's features, added to it."""
+        """x: (N, C, H, W), queries. other: features of the other camera, same shape. Returns x + attention(x, other)."""
         key, value = self.key_value(self.norm(other)).chunk(2, dim=1)
         query = self.query(self.norm_query(x))
         query, key, value = (y.unflatten(1, (self.heads, -1)).flatten(3) for y in (query, key, value))
-        # unit vectors over all positions by their mean square: a sum of squares would leave half precision's range
+        # normalised by the mean square over pixels, since the sum of squares would overflow half precision
         query, key = (y * ((y * y).mean(dim=-1, keepdim=True) + EPS).rsqrt() for y in (query, key))
-        share = query.shape[-1] ** -0.5
-        agree = (query * share) @ (key * share).transpose(2, 3)
-        found = torch.softmax(agree * self.temperature, dim=-1) @ value
-        return torch.as_tensor(x + self.project(found.reshape(x.shape)))
+        norm = query.shape[-1] ** -0.5
+        similarity = (query * norm) @ (key * norm).transpose(2, 3)
+        attended = torch.softmax(similarity * self.temperature, dim=-1) @ value
+        return torch.as_tensor(x + self.project(attended.reshape(x.shape)))
 
 
 def prior_rule(visible: Tensor, infrared: Tensor, rule: Literal["l1", "addition"] = "l1") -> Tensor:
-    """DenseFuse's: `l1`, weighted by the l1 norm over channels, averaged over 3x3; or `addition`, as a mean.
+    """Fusion rules of DenseFuse. visible, infrared: codes, (N, C, H, W). Returns the same shape.
 
-    The mean instead of the sum keeps codes in the range that the decoder knows.
+    rule: `l1`: mean weighted by the l1 norm over channels, averaged over 3x3; `addition`: mean, rather than the sum, so
+    that the range of codes stays the same.
     """
     if rule == "addition":
         return (visible + infrared) / 2
     activity = [physics.box(z.abs().mean(dim=1, keepdim=True), 3) for z in (visible, infrared)]
-    share = (activity[0] + EPS) / (activity[0] + activity[1] + 2 * EPS)
-    return infrared + share * (visible - infrared)
+    weight = (activity[0] + EPS) / (activity[0] + activity[1] + 2 * EPS)
+    return infrared + weight * (visible - infrared)
 
 
 def _gated(x: Tensor) -> Tensor:
+    """Product of the two halves of the channels, (N, 2 C, H, W) to (N, C, H, W)."""
     first, second = x.chunk(2, dim=1)
     return first * second
 
 
 def _unit(x: Tensor) -> Tensor:
-    """Unit vectors along the channels of each head, (N, heads, C, H, W)."""
+    """Normalise along the channels of each head, (N, heads, C, H, W)."""
     return x * ((x * x).sum(dim=2, keepdim=True) + EPS).rsqrt()

@@ -1,7 +1,7 @@
-"""Window attention and the blocks made of it, after DehazeFormer, of which IASSF is built.
+"""Window attention and transformer blocks of DehazeFormer, used by IASSF.
 
-Maps are (N, C, H, W) of any size; what windows need beyond the border is reflected. Nothing depends on values, so all
-of it exports; the global statistics are taken in steps, so that no sum leaves half precision.
+Maps are (N, C, H, W) of any size, padded by reflection to whole windows. Control flow does not depend on data, so all
+modules can be exported; global means are computed axis by axis, so that no sum overflows half precision.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 WINDOW = 8
-"""Side of the attention windows in positions."""
+"""Height and width of the attention windows in pixels of the map."""
 
 
-def whole_mean(x: Tensor) -> Tensor:
-    """Mean over channels and positions, (N, C, H, W) to (N, 1, 1, 1), one axis after the other."""
+def global_mean(x: Tensor) -> Tensor:
+    """Mean over channels, rows and columns, one axis after the other. (N, C, H, W) to (N, 1, 1, 1)."""
     return x.mean(dim=3, keepdim=True).mean(dim=2, keepdim=True).mean(dim=1, keepdim=True)
 
 
 class RescaledNorm(nn.Module):
-    """Layer norm over (C, H, W) of each image that also says how to undo it after the branch that follows."""
+    """Layer norm over (C, H, W), which also returns scale and bias to undo it after the branch that follows."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -36,17 +36,17 @@ class RescaledNorm(nn.Module):
             nn.init.constant_(layer.bias, start)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The normed map, and the rescale and rebias of the branch's result, (N, C, 1, 1) each."""
-        mean = whole_mean(x)
+        """Return the normalised map, (N, C, H, W), and scale and bias for the output of the branch, (N, C, 1, 1)."""
+        mean = global_mean(x)
         centred = x - mean
-        deviation = (whole_mean(centred * centred) + 1e-5).sqrt()
+        deviation = (global_mean(centred * centred) + 1e-5).sqrt()
         return centred / deviation * self.scale + self.shift, self.rescale(deviation), self.rebias(mean)
 
 
 class WindowAttention(nn.Module):
-    """Self-attention in windows of 8x8 with a learned bias of relative position; and, if asked for, a 5x5 convolution.
+    """Self-attention in 8x8 windows with a learned relative position bias; optionally a parallel 5x5 convolution.
 
-    softmax(q kᵀ / √d + b) v, b = MLP(sign(Δ) log(1 + |Δ|)), Δ the offset of two positions in a window.
+    softmax(q kᵀ / √d + b) v, b = MLP(sign(Δ) log(1 + |Δ|)), Δ: offset between two pixels of a window.
     """
 
     offsets: Tensor
@@ -54,7 +54,7 @@ class WindowAttention(nn.Module):
     def __init__(
         self, channels: int, heads: int, shift: int = 0, attends: bool = True, convolves: bool = False
     ) -> None:
-        """shift: of the windows against the map's corner. attends, convolves: which branches there are."""
+        """shift: of the windows, in pixels. attends, convolves: whether there is attention, a convolution."""
         super().__init__()
         self.heads, self.shift = heads, shift
         self.value = nn.Conv2d(channels, channels, 1)
@@ -66,8 +66,8 @@ class WindowAttention(nn.Module):
         if attends:
             self.bias = nn.Sequential(nn.Linear(2, 256), nn.ReLU(), nn.Linear(256, heads))
             at = torch.stack(torch.meshgrid(torch.arange(WINDOW), torch.arange(WINDOW), indexing="ij")).flatten(1)
-            apart = (at[:, :, None] - at[:, None, :]).permute(1, 2, 0).float()
-            self.register_buffer("offsets", apart.sign() * apart.abs().log1p(), persistent=False)
+            offset = (at[:, :, None] - at[:, None, :]).permute(1, 2, 0).float()
+            self.register_buffer("offsets", offset.sign() * offset.abs().log1p(), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to (N, C, H, W)."""
@@ -84,21 +84,21 @@ class WindowAttention(nn.Module):
         batch, channels, height, width = joined.shape
         down, right = -height % WINDOW, -width % WINDOW
         left = self.shift
-        if left:  # windows start before the corner, so that they end as far after the other one
+        if left:  # windows start `shift` pixels before the top left corner
             down, right = (WINDOW - left + down) % WINDOW, (WINDOW - left + right) % WINDOW
         joined = F.pad(joined, (left, right, left, down), mode="reflect")
         rows, columns = joined.shape[2] // WINDOW, joined.shape[3] // WINDOW
-        width_of_head = channels // 3 // self.heads
+        head_channels = channels // 3 // self.heads
         # (N, 3, heads, d, rows, 8, columns, 8) to three of (N rows columns, heads, 64, d)
-        windows = joined.reshape(batch, 3, self.heads, width_of_head, rows, WINDOW, columns, WINDOW)
+        windows = joined.reshape(batch, 3, self.heads, head_channels, rows, WINDOW, columns, WINDOW)
         windows = windows.permute(1, 0, 4, 6, 2, 5, 7, 3)
-        windows = windows.reshape(3, batch * rows * columns, self.heads, WINDOW * WINDOW, width_of_head)
+        windows = windows.reshape(3, batch * rows * columns, self.heads, WINDOW * WINDOW, head_channels)
         query, key, value = windows.unbind(0)
-        scores = (query * width_of_head**-0.5) @ key.transpose(-2, -1) + self.bias(self.offsets).permute(2, 0, 1)
-        seen = torch.softmax(scores, dim=-1) @ value
-        seen = seen.reshape(batch, rows, columns, self.heads, WINDOW, WINDOW, width_of_head)
-        seen = seen.permute(0, 3, 6, 1, 4, 2, 5).reshape(batch, channels // 3, rows * WINDOW, columns * WINDOW)
-        return seen[:, :, left : left + height, left : left + width]
+        scores = (query * head_channels**-0.5) @ key.transpose(-2, -1) + self.bias(self.offsets).permute(2, 0, 1)
+        attended = torch.softmax(scores, dim=-1) @ value
+        attended = attended.reshape(batch, rows, columns, self.heads, WINDOW, WINDOW, head_channels)
+        attended = attended.permute(0, 3, 6, 1, 4, 2, 5).reshape(batch, channels // 3, rows * WINDOW, columns * WINDOW)
+        return attended[:, :, left : left + height, left : left + width]
 
 
 def mlp(channels: int, hidden: int) -> nn.Sequential:
@@ -107,7 +107,7 @@ def mlp(channels: int, hidden: int) -> nn.Sequential:
 
 
 class RestorationBlock(nn.Module):
-    """x + norm-undone(attention(norm(x))), then x + MLP(x); without attention, its convolution alone and no norm."""
+    """Residual window attention with `RescaledNorm`, or only its convolution, without norm; then a residual MLP."""
 
     def __init__(self, channels: int, heads: int, ratio: float, shift: int, attends: bool) -> None:
         super().__init__()
@@ -122,12 +122,12 @@ class RestorationBlock(nn.Module):
         else:
             normed, rescale, rebias = self.norm(x)
             x = x + (self.attention(normed) * rescale + rebias)
-        more: Tensor = self.mlp(x)
-        return x + more
+        residual: Tensor = self.mlp(x)
+        return x + residual
 
 
 def stage(channels: int, depth: int, heads: int, ratio: float, attending: float) -> nn.Sequential:
-    """`depth` blocks, of which the last `attending` share attend; windows are shifted by 4 in every second one."""
+    """`depth` blocks, the last fraction `attending` of them with attention; every second block shifts windows by 4."""
     first = depth - int(attending * depth)
     return nn.Sequential(
         *(RestorationBlock(channels, heads, ratio, i % 2 * WINDOW // 2, i >= first) for i in range(depth))
@@ -135,7 +135,7 @@ def stage(channels: int, depth: int, heads: int, ratio: float, attending: float)
 
 
 class TransformerEncoder(nn.Module):
-    """1x1 convolution to `features`, then pre-norm window attention and a pre-norm MLP of 2.66 times the width."""
+    """1x1 convolution to `features`, then pre-norm window attention and a pre-norm MLP with expansion 2.66."""
 
     def __init__(self, channels: int, features: int, heads: int = 1) -> None:
         super().__init__()
@@ -146,17 +146,17 @@ class TransformerEncoder(nn.Module):
         self.mlp = mlp(features, int(features * 2.66))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, `channels`, H, W) to (N, `features`, H, W)."""
+        """(N, channels, H, W) to (N, features, H, W)."""
         x = self.enter(x)
         normed, rescale, rebias = self.norm(x)
         x = x + (self.attention(normed) * rescale + rebias)
         normed, rescale, rebias = self.norm2(x)
-        more: Tensor = self.mlp(normed) * rescale + rebias
-        return x + more
+        residual: Tensor = self.mlp(normed) * rescale + rebias
+        return x + residual
 
 
 class SelectiveKernel(nn.Module):
-    """Joins maps of the same shape: their sum, each weighted per channel by a softmax over the maps."""
+    """Weighted sum of maps of the same shape; the weights of each channel are a softmax over the maps."""
 
     def __init__(self, channels: int, count: int = 2) -> None:
         super().__init__()
@@ -167,7 +167,7 @@ class SelectiveKernel(nn.Module):
         )
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
-        """`count` maps (N, C, H, W) to one."""
+        """maps: `count` maps, (N, C, H, W) each. Returns one of the same shape."""
         pooled = sum(maps[1:], maps[0]).mean(dim=3, keepdim=True).mean(dim=2, keepdim=True)
         weights = torch.softmax(self.weigh(pooled).unflatten(1, (self.count, -1)), dim=1).unbind(1)
         return sum((x * w for x, w in zip(maps[1:], weights[1:], strict=True)), maps[0] * weights[0])

@@ -1,4 +1,4 @@
-"""Build one engine for another process, see `build.process`: `python -m fusecam.engines WHAT NAME NUMBER...`."""
+"""Builds an engine for another process, see `build.process`: `python -m fusecam.engines WHAT NAME NUMBER...`."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ if TYPE_CHECKING:
 
 
 def main(what: str, name: str, *numbers: str) -> None:
-    """Build into the store and exit.
+    """Build one thing, which the builder writes to the store.
 
-    what: `loops`, `fusion` or `detector`. name, numbers, in the same order: a group of `backends.kernels`; an engine,
-    NAME:BACKEND:PRECISION, then 0 or 1 for the frame without lift, then the numbers of a `Shape`; the detector's
-    weights, then its precision and the width and height of the frames.
+    Args:
+        what: `loops`, `fusion` or `detector`.
+        name: For `loops` a group of `backends.kernels`; for `fusion` an engine, NAME:BACKEND:PRECISION; for `detector`
+            the path of the weights.
+        *numbers: For `fusion` 0 or 1 for the unlifted frame, then the numbers of a `Shape`; for `detector` the
+            precision, and width and height of the frames.
     """
     if what == "loops":
         from .backends import kernels

@@ -1,4 +1,4 @@
-"""The command `fusecam engines`: what is kept of compiled engines. Only typer is imported until it runs."""
+"""The command `fusecam engines`: list and clear the store of compiled engines. Imports only typer until it runs."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def show() -> None:
     from .build.parity import Parity
     from .host.terminal import Terminal, markup
 
-    console, found = Terminal(emoji=False), store.entries()
+    console, entries = Terminal(emoji=False), store.entries()
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in ("engine", "frames", "MiB", "used", "PSNR to eager f32"):
         table.add_column(column, justify="right" if column in ("MiB", "used") else "left", no_wrap=column != "frames")
-    for entry in found:
+    for entry in entries:
         key, parity = entry.key, entry.facts.get("parity")
         table.add_row(
             ":".join(key[part] for part in ("network", "backend", "precision") if part in key),
@@ -37,11 +37,11 @@ def show() -> None:
             _ago(time.time() - entry.used),
             "-" if parity is None else _verdict(Parity.from_dict(parity)),
         )
-    if found:
+    if entries:
         console.print(table)
-    used, limit = sum(entry.size for entry in found) / 2**20, store.limit_bytes() / 2**20
+    used, limit = sum(entry.size for entry in entries) / 2**20, store.limit_bytes() / 2**20
     folder = markup(store.folder())
-    console.print(f"{len(found)} kept, {used:.1f} of at most {limit:.0f} MiB, in {folder}", soft_wrap=True)
+    console.print(f"{len(entries)} kept, {used:.1f} of at most {limit:.0f} MiB, in {folder}", soft_wrap=True)
 
 
 @engines.command()
@@ -56,10 +56,12 @@ def clear() -> None:
 
 
 def _verdict(parity: Parity) -> str:
+    """For example `46.2 dB (limit 45)`."""
     return f"{parity.least:.1f} dB ({'' if parity.passed else 'refused, '}limit {parity.limit('fused'):.0f})"
 
 
 def _ago(seconds: float) -> str:
+    """For example `3 h ago`."""
     for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= length:
             return f"{seconds / length:.0f} {unit} ago"

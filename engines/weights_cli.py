@@ -1,4 +1,4 @@
-"""The command `fusecam weights`: weights of the networks. Only typer is imported until it runs."""
+"""The command `fusecam weights`: import, remove and list weights. Imports only typer until it runs."""
 
 from __future__ import annotations
 
@@ -34,9 +34,10 @@ def take(
     from .host.terminal import Terminal, markup
     from .networks import checkpoints
 
-    found = checkpoints.take(name, files)
+    imported = checkpoints.take(name, files)
     Terminal(emoji=False).print(
-        f"wrote {markup(found.path)}: {markup(', '.join(file.split()[0] for file in found.source))}", soft_wrap=True
+        f"wrote {markup(imported.path)}: {markup(', '.join(file.split()[0] for file in imported.source))}",
+        soft_wrap=True,
     )
 
 
@@ -62,15 +63,15 @@ def show() -> None:
     from .host.terminal import Terminal, markup
     from .networks import checkpoints
 
-    console, found = Terminal(emoji=False), {kept.name: kept for kept in checkpoints.kept()}
+    console, known = Terminal(emoji=False), {weights.name: weights for weights in checkpoints.kept()}
     for name in checkpoints.NAMES:
-        if name in found:
-            source = ", ".join(file.split()[0] for file in found[name].source)
+        if name in known:
+            source = ", ".join(file.split()[0] for file in known[name].source)
             source = source or ("imported" if checkpoints.users(name) else "shipped")
-            if found[name].damaged:
+            if known[name].damaged:
                 source += f"; damaged: fusecam weights remove {name}" if checkpoints.users(name) else "; damaged"
-            console.print(f"{name}: {markup(found[name].path)} ({markup(source)})", soft_wrap=True, highlight=False)
+            console.print(f"{name}: {markup(known[name].path)} ({markup(source)})", soft_wrap=True, highlight=False)
         else:
-            where = checkpoints.AUTHORS.get(name)
-            how = f"the authors' are at {where}" if where else "none are published: train some"
+            address = checkpoints.AUTHORS.get(name)
+            how = f"the authors' are at {address}" if address else "none are published: train some"
             console.print(f"{name}: none; {how}", soft_wrap=True, highlight=False)

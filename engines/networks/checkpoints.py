@@ -1,9 +1,9 @@
-"""Weights of the networks: taken from training or from the authors' checkpoints, kept, found again.
+"""Weights of the networks: import from training or from the authors' checkpoints, storage, loading.
 
-<data>/fusecam/weights/NAME.safetensors    the tensors by our names; the sizes of the network and where it came from are
-                                           in the file's metadata
+<data>/fusecam/weights/NAME.safetensors    the state_dict of the network as in this package; the metadata hold the sizes
+                                           of the network and the files it was imported from
 
-Nothing is ever unpickled: .pth files are read by torch with weights_only.
+Pickles are never executed: .pth files are read by torch with weights_only.
 """
 
 from __future__ import annotations
@@ -36,15 +36,16 @@ AUTHORS = {
     "dfvo": "https://github.com/DaVin-Qi530/DFVO",
     "lure": None,
 }
-"""The papers' networks, and where these say that their authors' checkpoints are; None: nowhere."""
+"""Networks of papers, and the address of their authors' checkpoints; None: not published."""
 OWN = ("realtime", "tiny")
-"""The project's networks."""
+"""Networks of this project."""
 NAMES = (*OWN, *AUTHORS)
 SHIPPED = "{name}_small.safetensors"
-"""In engines/weights, where a small variant of a paper's network was trained."""
-_ABOUT = "fusecam"
+"""File name in engines/weights of a small variant of a paper's network, trained by this project."""
+_METADATA = "fusecam"
+"""Key of the metadata of a safetensors file."""
 LARGEST, MOST_PARAMETERS = 4096, 200_000_000
-"""Of any size that a file names, and of a whole network: the largest of the papers has 36 million."""
+"""Maximum of any size in a file, and of the parameters of a network; the largest network has 36 million."""
 
 
 Profile = TypeVar("Profile")
@@ -52,9 +53,14 @@ Profile = TypeVar("Profile")
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """One file of weights. profile: sizes of the network, by field. source: the files it was made from.
+    """A weights file.
 
-    damaged: it cannot be read.
+    Attributes:
+        name: Of the network, one of NAMES.
+        path: Of the file.
+        profile: Sizes of the network: fields of its `Profile`.
+        source: Names and SHA-256 of the files it was imported from; empty for shipped weights.
+        damaged: The file cannot be read.
     """
 
     name: str
@@ -65,92 +71,101 @@ class Kept:
 
 
 def folder() -> Path:
-    """Where weights are kept: $FUSECAM_HOME/weights, else fusecam/weights in $XDG_DATA_HOME or ~/.local/share."""
+    """Folder of imported weights: $FUSECAM_HOME/weights, else fusecam/weights in $XDG_DATA_HOME or ~/.local/share."""
     return secret.folder() / "weights"
 
 
 def find(name: str) -> Path | None:
-    """The weights of one of NAMES: the user's, else the shipped ones, else None."""
+    """Weights of one of NAMES: imported by the user, else shipped, else None."""
     file = (SHIPPED if name in AUTHORS else "{name}.safetensors").format(name=name)
     return users(name) or _existing(Path(__file__).parents[1] / "weights" / file)
 
 
 def users(name: str) -> Path | None:
-    """The user's weights of one of NAMES, None where shipped ones are used."""
+    """Weights of one of NAMES that the user imported, None if there are none."""
     return _existing(folder() / f"{name}.safetensors")
 
 
 def weights_file(name: str) -> Path:
-    """As `find`; EngineError says how to get weights where there are none."""
+    """As `find`, but raises EngineError, which says how to get weights, if there are none."""
     path = find(name)
     if path is None and name in OWN:
         raise EngineError(f"{name}: its weights are not in {Path(__file__).parents[1]}/weights; install fusecam anew")
     if path is None:
-        theirs = f"import the authors' ({AUTHORS[name]}) with `fusecam weights import {name} FILE`, or "
+        published = f"import the authors' ({AUTHORS[name]}) with `fusecam weights import {name} FILE`, or "
         raise EngineError(
-            f"{name}: no weights; {theirs if AUTHORS[name] else ''}train some with `fusecam train "
+            f"{name}: no weights; {published if AUTHORS[name] else ''}train some with `fusecam train "
             f"train/recipes/{name}_small.yaml` and import these"
         )
     return path
 
 
 def load(name: str, path: Path | None = None) -> RealtimeFusion | IASSF | DFVO | Lure:
-    """A network as it runs, with its weights, by default those of `weights_file`. EngineError where there are none, or
-    none that can be used.
+    """Load a network for inference, in evaluation mode.
+
+    name: one of NAMES. path: weights, None: those of `weights_file`. Raises EngineError if there are no usable weights.
     """
-    mend = f"`fusecam weights remove {name}` brings the shipped ones back" if users(name) else "install fusecam anew"
+    hint = f"`fusecam weights remove {name}` brings the shipped ones back" if users(name) else "install fusecam anew"
     if path is not None:
-        mend = f"name weights.safetensors of {name}"
+        hint = f"name weights.safetensors of {name}"
     path = path or weights_file(name)
-    state, about = _read_own(path, mend)
+    state, about = _read_own(path, hint)
     if about is None and name in AUTHORS:
         raise EngineError(f"{path}: not written by fusecam; import it with `fusecam weights import {name} FILE`")
     network = _network(name, (about or {}).get("profile", {}), path, deployed=True)
     own = network.state_dict()
-    _fill(name, network, {key: value for key, value in state.items() if key in own}, path, mend)
+    _fill(name, network, {key: value for key, value in state.items() if key in own}, path, hint)
     return network.eval()
 
 
 def take(name: str, files: Sequence[Path]) -> Kept:
-    """Import weights for the engine `name`, one of NAMES, from one file or from several that belong together.
+    """Import weights of a network. Weights imported before are replaced, after all checks have passed.
 
-    files: the authors' checkpoints (.pth or safetensors), or the weights.safetensors of a training run. Replaces what
-    was imported before, once everything was checked. EngineError in one line where they cannot be used.
+    Args:
+        name: One of NAMES.
+        files: The authors' checkpoints (.pth or safetensors), all files of one network; or weights.safetensors of a
+            training run.
+
+    Raises:
+        EngineError: The files cannot be used.
     """
     if name not in NAMES:
         raise EngineError(f"weights of {name!r}: unknown name; known: {', '.join(NAMES)}")
-    shown = ", ".join(str(file) for file in files)
-    found: dict[str, Tensor] = {}
+    file_names = ", ".join(str(file) for file in files)
+    imported: dict[str, Tensor] = {}
     profile: dict[str, Any] = _PUBLISHED.get(name, {})
     for file in files:
         state, about = _read_own(file) if _is_safetensors(file) else (None, None)
         if about is not None and state is not None:
             if about.get("network") != name:
                 raise EngineError(f"{file}: weights of {about.get('network')}, not of {name}")
-            found, profile = found | state, about.get("profile", {})
+            imported, profile = imported | state, about.get("profile", {})
         elif name in OWN:
             if state is None:
                 raise EngineError(f"{file}: not of {name}; give weights.safetensors of a training run")
-            found |= state
+            imported |= state
         else:
-            found |= _translated(name, state if state is not None else _read_foreign(file), file)
+            imported |= _translated(name, state if state is not None else _read_foreign(file), file)
     whole = _network(name, profile, files[0])
     deployed = _network(name, profile, files[0], deployed=True)
-    wanted, needed = whole, set(deployed.state_dict())
-    if needed <= set(found) < set(whole.state_dict()):  # the authors' deployed form
-        wanted, found = deployed, {key: found[key] for key in needed}
-    _fill(name, wanted, found, files[0] if len(files) == 1 else shown, "give every file of it")
+    network, needed = whole, set(deployed.state_dict())
+    if needed <= set(imported) < set(whole.state_dict()):  # the authors' deployed form
+        network, imported = deployed, {key: imported[key] for key in needed}
+    _fill(name, network, imported, files[0] if len(files) == 1 else file_names, "give every file of it")
     path = folder() / f"{name}.safetensors"
     source = [f"{file.name} sha256:{hashlib.sha256(file.read_bytes()).hexdigest()}" for file in files]
-    write(path, name, found, wanted.profile, source)
-    return Kept(name, path, asdict(wanted.profile), source)
+    write(path, name, imported, network.profile, source)
+    return Kept(name, path, asdict(network.profile), source)
 
 
 def remove(name: str) -> Path:
-    """Remove what was imported for one of NAMES; shipped weights count again. Returns its path. EngineError if none."""
+    """Remove imported weights of one of NAMES, so that the shipped ones are used. Returns the path of the removed file.
+
+    Raises EngineError if none were imported, or the file cannot be removed.
+    """
     path = users(name) if name in NAMES else None
     if path is None:
-        imported = ", ".join(each for each in NAMES if users(each)) or "nothing"
+        imported = ", ".join(known for known in NAMES if users(known)) or "nothing"
         raise EngineError(f"weights of {name!r}: none were imported; imported: {imported}")
     try:
         path.unlink()
@@ -160,8 +175,8 @@ def remove(name: str) -> Path:
 
 
 def kept() -> list[Kept]:
-    """What is there for each of NAMES: imported, or shipped."""
-    listed = []
+    """List the weights of all NAMES that have some, imported or shipped."""
+    weights = []
     for name in NAMES:
         path = find(name)
         if path is None:
@@ -169,20 +184,32 @@ def kept() -> list[Kept]:
         try:
             about = _read_own(path)[1] or ({} if name in OWN else None)
         except EngineError:
-            listed.append(Kept(name, path, {}, [], damaged=True))
+            weights.append(Kept(name, path, {}, [], damaged=True))
             continue
         if about is not None:
-            listed.append(Kept(name, path, about.get("profile", {}), about.get("source", [])))
-    return listed
+            weights.append(Kept(name, path, about.get("profile", {}), about.get("source", [])))
+    return weights
 
 
 def describe(name: str, profile: Any, source: Sequence[str] = ()) -> dict[str, str]:
-    """A file's metadata, by which `take` and `load` know what its tensors are. profile: of the network."""
-    return {_ABOUT: json.dumps({"network": name, "profile": asdict(profile), "source": list(source)}, sort_keys=True)}
+    """Metadata of a weights file, which `take` and `load` read. profile: of the network. source: see `Kept`."""
+    about = {"network": name, "profile": asdict(profile), "source": list(source)}
+    return {_METADATA: json.dumps(about, sort_keys=True)}
 
 
 def write(path: Path, name: str, state: Mapping[str, Tensor], profile: Any, source: Sequence[str] = ()) -> None:
-    """Write weights with what they are, whole or not at all. profile: of the network. EngineError if it cannot be."""
+    """Write weights with their metadata atomically.
+
+    Args:
+        path: Of the file.
+        name: Of the network.
+        state: Its state_dict.
+        profile: Of the network.
+        source: See `Kept`.
+
+    Raises:
+        EngineError: The file cannot be written.
+    """
     from safetensors.torch import save
 
     tensors = {key: value.detach().contiguous() for key, value in state.items()}
@@ -197,13 +224,13 @@ _PUBLISHED: dict[str, dict[str, Any]] = {
     "dfvo": {"scaled": False, "own": False},
     "lure": {},
 }
-"""Where the networks of the authors' checkpoints differ from the papers, as fields of the profiles."""
+"""Fields of the profiles in which the networks of the authors' checkpoints differ from the papers."""
 _KNOWN_BY = {
     "restormer_encoder.mlp.weight": ("iassf", "restoration"),
     "prompt_gen_block.prompt_param": ("iassf", "fusion"),
     "ViEncode1.Conv.weight": ("dfvo", ""),
 }
-"""A tensor that only one of the authors' networks has."""
+"""Network, and part of it, that a checkpoint of the authors holds, by a tensor that only it has."""
 
 
 def _existing(path: Path) -> Path | None:
@@ -227,21 +254,21 @@ def _network(
             make = partial(lure.Lure, _sizes(lure.Profile(), profile))
         else:
             make = partial(dfvo.DFVO, _sizes(dfvo.Profile(), profile), deployed)
-        with torch.device("meta"):  # which takes no memory
+        with torch.device("meta"):  # allocates no memory
             count = sum(value.numel() for value in make().state_dict().values())
         if count > MOST_PARAMETERS:
             raise ValueError(f"{count:.1e} parameters")
         return make()
-    except Exception as e:  # sizes that do not fit together fail in many ways
+    except Exception as e:  # torch raises many types for inconsistent sizes
         raise EngineError(f"{path}: no network of {name} has these sizes: {_line(e)}; import it anew") from e
 
 
-def _sizes(known: Profile, given: Mapping[str, Any]) -> Profile:
-    """A profile with these fields, which come from a file: of the right types, and no more than LARGEST. ValueError."""
-    fields: Any = asdict(known)  # type: ignore[call-overload]
-    if not isinstance(given, Mapping) or not set(given) <= set(fields):
-        raise ValueError(f"fields {', '.join(sorted({*map(str, given)} - set(fields)))[:80] or given!r}")
-    sizes = TypeAdapter(type(known)).validate_json(json.dumps(fields | dict(given)), strict=True)
+def _sizes(default: Profile, changes: Mapping[str, Any]) -> Profile:
+    """The default profile with fields from a file. Raises ValueError for other fields or types, or above LARGEST."""
+    fields: Any = asdict(default)  # type: ignore[call-overload]
+    if not isinstance(changes, Mapping) or not set(changes) <= set(fields):
+        raise ValueError(f"fields {', '.join(sorted({*map(str, changes)} - set(fields)))[:80] or changes!r}")
+    sizes = TypeAdapter(type(default)).validate_json(json.dumps(fields | dict(changes)), strict=True)
     for value in asdict(sizes).values():  # type: ignore[call-overload]
         for number in value if isinstance(value, tuple) else [value]:
             if not isinstance(number, str) and not 0 <= number <= LARGEST:
@@ -249,18 +276,18 @@ def _sizes(known: Profile, given: Mapping[str, Any]) -> Profile:
     return sizes
 
 
-def _fill(name: str, network: nn.Module, state: Mapping[str, Tensor], path: Path | str, mend: str) -> None:
+def _fill(name: str, network: nn.Module, state: Mapping[str, Tensor], path: Path | str, hint: str) -> None:
     bad = next((key for key, value in state.items() if not value.isfinite().all()), None)
     if bad is not None:
         raise EngineError(f"{path}: {bad} has values that are not finite; the training that wrote it had diverged")
     try:
         network.load_state_dict(state)
     except RuntimeError as e:
-        raise EngineError(f"{path}: not all weights of {name}, or others: {_line(e)}; {mend}") from e
+        raise EngineError(f"{path}: not all weights of {name}, or others: {_line(e)}; {hint}") from e
 
 
 def _translated(name: str, content: Any, file: Path) -> dict[str, Tensor]:
-    """The authors' tensors among what a checkpoint holds (optimisers, epochs), by our names."""
+    """State dict of the network `name` from an authors' checkpoint, which may hold other entries, too."""
     from . import published
 
     rename = {
@@ -269,8 +296,8 @@ def _translated(name: str, content: Any, file: Path) -> dict[str, Tensor]:
         "": published.dfvo,
     }
     state: dict[str, Tensor] = {}
-    for given in _state_dicts(content):
-        plain = {key.removeprefix("module."): value for key, value in given.items()}
+    for original in _state_dicts(content):
+        plain = {key.removeprefix("module."): value for key, value in original.items()}
         network, part = next((_KNOWN_BY[key] for key in _KNOWN_BY if key in plain), ("", ""))
         if network == name:
             state |= {f"{part}.{key}" if part else key: value for key, value in rename[part](plain).items()}
@@ -281,6 +308,7 @@ def _translated(name: str, content: Any, file: Path) -> dict[str, Tensor]:
 
 
 def _state_dicts(content: Any) -> Iterator[Mapping[str, Tensor]]:
+    """All dicts of tensors in nested dicts."""
     import torch
 
     if not isinstance(content, Mapping):
@@ -299,7 +327,7 @@ def _read_foreign(file: Path) -> Any:
         return torch.load(file, map_location="cpu", weights_only=True)
     except OSError as e:
         raise EngineError(f"{file}: cannot be read: {e.strerror or e}; name a .pth or .safetensors file") from e
-    except Exception as e:  # of many kinds: pickle's, zipfile's, torch's own
+    except Exception as e:  # of pickle, zipfile or torch
         reason = "not a checkpoint of tensors alone, and nothing else is loaded; save its state_dict by torch.save"
         raise EngineError(f"{file}: {what_text(file) or reason}") from e
 
@@ -309,32 +337,33 @@ def _is_safetensors(file: Path) -> bool:
 
 
 def _read_own(
-    file: Path, mend: str = "name a .pth or .safetensors file"
+    file: Path, hint: str = "name a .pth or .safetensors file"
 ) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
-    """Tensors of a safetensors file, and what fusecam wrote about them, None where it is another's."""
+    """Tensors of a safetensors file, and its metadata, None if fusecam did not write it. Raises EngineError."""
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(file, framework="pt") as opened:
-            about = (opened.metadata() or {}).get(_ABOUT)
+            about = (opened.metadata() or {}).get(_METADATA)
             state = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
         parsed = None if about is None else json.loads(about)
     except (OSError, SafetensorError, ValueError, RecursionError) as e:
-        raise EngineError(f"{file}: {what_text(file) or f'cannot be read: {_line(e)}; {mend}'}") from e
-    return state, _about(parsed)
+        raise EngineError(f"{file}: {what_text(file) or f'cannot be read: {_line(e)}; {hint}'}") from e
+    return state, _validated(parsed)
 
 
-def _about(parsed: Any) -> dict[str, Any] | None:
-    """What fusecam wrote about a file, nothing but what it should be in it; None if it did not."""
+def _validated(parsed: Any) -> dict[str, Any] | None:
+    """Metadata with the expected fields and types only; None if there are none."""
     if not isinstance(parsed, dict):
         return None
     source, profile = parsed.get("source", []), parsed.get("profile", {})
     return {
         "network": str(parsed.get("network"))[:40],
         "profile": profile if isinstance(profile, dict) else {},
-        "source": [str(each) for each in source] if isinstance(source, list) else [],
+        "source": [str(file) for file in source] if isinstance(source, list) else [],
     }
 
 
 def _line(error: Exception) -> str:
+    """The message of an error on one line."""
     return " ".join(str(error).split())[:200]

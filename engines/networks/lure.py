@@ -100,7 +100,10 @@ class EncoderLayer(nn.Module):
         self.linear = nn.Conv2d(width, latent, 1) if profile.inner_residual else None
 
     def forward(self, x: Tensor, text: Tensor, modality: Tensor) -> tuple[Tensor, Tensor]:
-        """x: (N, width, H, W). text, modality: see `Encoder`. Returns features, (N, width, H, W), and z, (N, latent, H, W)."""
+        """x: (N, width, H, W). text, modality: see `Encoder.forward`.
+
+        Returns features for the next layer, (N, width, H, W), and z, (N, latent, H, W).
+        """
         for look, base in zip(self.look, self.base, strict=True):
             x = base(look(x, text), modality)
         specific = x
@@ -264,7 +267,7 @@ class Lure(Network):
 
 
 def split_prompts(strengths: Tensor) -> tuple[Tensor, Tensor]:
-    """Split strengths of TASKS, (N, TASKS, 1, 1) in [0, 1], into prompts of each camera, (N, PROMPTS, 1, 1), with sum 1.
+    """Split strengths of TASKS, (N, TASKS, 1, 1) in [0, 1], into prompts per camera, (N, PROMPTS, 1, 1), with sum 1.
 
     The strength of the pseudo prompt is 1 - the sum of the others; if that sum exceeds 1, they are divided by it.
     """

@@ -138,7 +138,7 @@ class CrossAttention(nn.Module):
         self.project = nn.Conv2d(channels, channels, 1)
 
     def forward(self, x: Tensor, other: Tensor) -> Tensor:
-        """x: (N, C, H, W), queries. other: features of the other camera, same shape. Returns x + attention(x, other)."""
+        """x: (N, C, H, W), queries. other: features of the other camera, alike. Returns x + attention(x, other)."""
         key, value = self.key_value(self.norm(other)).chunk(2, dim=1)
         query = self.query(self.norm_query(x))
         query, key, value = (y.unflatten(1, (self.heads, -1)).flatten(3) for y in (query, key, value))

@@ -1,4 +1,4 @@
-"""Names of the authors' checkpoints in terms of our modules. Weights of another file are turned into ours by these."""
+"""Conversion of the authors' checkpoints: rules that rename their tensors to those of our modules."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _BLOCKS: Rules = (
     (r"\bnorm1\b", "norm"),
     (r"\b(?:ffn|mlp)\.mlp\b", "mlp"),
 )
-"""Of the window transformer."""
+"""Rules for the blocks of `windows`."""
 
 _DEHAZE: Rules = (
     (r"^restormer_encoder\.mlp\b", "encode.enter"),
@@ -68,15 +68,15 @@ _FUSION: Rules = (
 )
 
 
-def iassf_restoration(given: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The `dehaze_network_state_dict` of an IASSF checkpoint as the state of `iassf.IAFRM`."""
-    return {_renamed(name, _DEHAZE): value for name, value in given.items()}
+def iassf_restoration(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Convert `dehaze_network_state_dict` of an IASSF checkpoint to the state_dict of `iassf.IAFRM`."""
+    return {_renamed(name, _DEHAZE): value for name, value in state.items()}
 
 
-def iassf_fusion(given: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The `fusion_network_state_dict` of an IASSF checkpoint as the state of `iassf.MsPEFM`."""
-    renamed = {_renamed(name, _FUSION): value for name, value in given.items()}
-    return {re.sub(r"^skip\.(\d)", lambda found: f"skip.{int(found[1]) - 1}", n): v for n, v in renamed.items()}
+def iassf_fusion(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Convert `fusion_network_state_dict` of an IASSF checkpoint to the state_dict of `iassf.MsPEFM`."""
+    renamed = {_renamed(name, _FUSION): value for name, value in state.items()}
+    return {re.sub(r"^skip\.(\d)", lambda match: f"skip.{int(match[1]) - 1}", n): v for n, v in renamed.items()}
 
 
 def _renamed(name: str, rules: Rules) -> str:
@@ -87,7 +87,7 @@ def _renamed(name: str, rules: Rules) -> str:
 
 _PARTS: Rules = tuple((rf"\.{name}\.", f".{at}.") for name, at in (("Conv", 0), ("Bn", 1)))
 _DFVO: Rules = (
-    # a block is (Conv, Bn); the last convolution of a decoder stands alone
+    # a block is (Conv, Bn); the last layer of a decoder is a convolution only
     *((rf"^IL\.Encode{at + 1}\.(Conv|Bn)\.", rf"illumination.{place}.\1.") for at, place in enumerate((0, 2, 3))),
     *((rf"^IL\.Decode{at + 1}\.(Conv|Bn)\.", rf"illumination.{at + 5}.\1.") for at in range(3)),
     (r"^IL\.Sigmoid\.Conv\.", "illumination.8."),
@@ -123,14 +123,14 @@ _DFVO: Rules = (
 )
 
 
-def dfvo(given: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The `model` of a DFVO checkpoint as the state of `dfvo.DFVO`.
+def dfvo(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Convert `model` of a DFVO checkpoint to the state_dict of `dfvo.DFVO`.
 
-    Its decoders are transposed convolutions of stride 1; ours are convolutions: the kernels are turned round.
+    Its decoders are transposed convolutions with stride 1, ours are convolutions: kernels are flipped.
     """
-    state = {}
-    for name, value in given.items():
+    converted = {}
+    for name, value in state.items():
         if re.search(r"Decode\d\.Conv\.weight$", name):
             value = value.transpose(0, 1).flip(2, 3).contiguous()
-        state[_renamed(name, _DFVO)] = value
-    return state
+        converted[_renamed(name, _DFVO)] = value
+    return converted

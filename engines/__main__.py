@@ -27,7 +27,7 @@ def main(what: str, name: str, *numbers: str) -> None:
 
         kernels.kept_anew(name)
         return
-    import torch  # noqa: F401  with torch loaded, engines are built in this process, see `build_apart`
+    import torch  # noqa: F401  once torch is imported, `build_apart` builds in this process
 
     if what == "fusion":
         from .registry import create_engine

@@ -35,10 +35,8 @@ def take(
     from .networks import checkpoints
 
     imported = checkpoints.take(name, files)
-    Terminal(emoji=False).print(
-        f"wrote {markup(imported.path)}: {markup(', '.join(file.split()[0] for file in imported.source))}",
-        soft_wrap=True,
-    )
+    source = ", ".join(file.split()[0] for file in imported.source)
+    Terminal(emoji=False).print(f"wrote {markup(imported.path)}: {markup(source)}", soft_wrap=True)
 
 
 @weights.command("remove")

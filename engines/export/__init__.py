@@ -1,1 +1,1 @@
-"""Networks as files for other runtimes and compilers."""
+"""Export of networks to files for other runtimes and compilers."""

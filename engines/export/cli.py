@@ -1,4 +1,4 @@
-"""The command `fusecam export`. Only typer is imported until it runs, so that registering it costs nothing."""
+"""The command `fusecam export`. Imports only typer until it runs."""
 
 from __future__ import annotations
 
@@ -46,13 +46,14 @@ def export(
     width, height = parse_size(size)
     errors, console = Terminal(stderr=True, emoji=False), Terminal(emoji=False)
     with errors.status(f"exporting {markup(name)}"):
-        made = export_onnx(name, width, height, out or Path(f"{name}.onnx"), unlifted)
+        exported = export_onnx(name, width, height, out or Path(f"{name}.onnx"), unlifted)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in ("", "name", "shape", "type", "holds"):
         table.add_column(column, no_wrap=column in ("name", "shape"), overflow="fold")
-    for side, rows in (("in", made.inputs), ("out", made.outputs)):
+    for side, rows in (("in", exported.inputs), ("out", exported.outputs)):
         for row in rows:
             table.add_row(side, row.name, "x".join(map(str, row.shape)), row.dtype, markup(row.about))
     console.print(table)
-    told = f"wrote {markup(made.path)}: {made.size / 1e6:.1f} MB; onnxruntime gives what PyTorch does ({made.agrees})"
-    console.print(told, soft_wrap=True, highlight=False)
+    text = f"wrote {markup(exported.path)}: {exported.size / 1e6:.1f} MB"
+    text += f"; onnxruntime gives what PyTorch does ({exported.agrees})"
+    console.print(text, soft_wrap=True, highlight=False)

@@ -1,4 +1,4 @@
-"""A torch module as an ONNX model of fixed shapes."""
+"""Export of a torch module to an ONNX model with fixed shapes."""
 
 from __future__ import annotations
 
@@ -12,36 +12,35 @@ from torch import Tensor, nn
 from ..base import EngineError
 
 _LARGEST_FOLDED = 1 << 28
-"""Elements of a constant: the interpolation matrices are to be folded too, which is not the default."""
+"""Maximum elements of a folded constant; larger than the default, so that interpolation matrices are folded."""
 
 
-def traced(
+def export_model(
     name: str,
     module: nn.Module,
-    given: tuple[Tensor, ...],
+    examples: tuple[Tensor, ...],
     inputs: Sequence[str],
     outputs: Sequence[str],
     opset: int | None = None,
 ) -> Any:
-    """The module as an `onnx_ir.Model`, as the exporter writes it.
+    """Export a module to an `onnx_ir.Model`, not yet optimised.
 
     Args:
-        name: of the network, for the error.
-        module: in evaluation mode.
-        given: one tensor for each input, of the shape and type that it will have.
-        inputs: their names.
-        outputs: names of what the module returns.
-        opset: version of ONNX' operators; None: the exporter's own.
+        name: Of the network, for messages.
+        module: In evaluation mode.
+        examples: One tensor for each input, which sets its shape and dtype.
+        inputs, outputs: Names of the inputs and outputs.
+        opset: Version of the ONNX operators; None: the exporter's default.
 
     Raises:
-        EngineError: for an operator that ONNX does not have.
+        EngineError: ONNX lacks an operator.
     """
     try:
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")  # the exporter's own deprecations
             program = torch.onnx.export(
                 module,
-                given,
+                examples,
                 dynamo=True,
                 verbose=False,
                 input_names=inputs,
@@ -55,20 +54,20 @@ def traced(
     return program.model
 
 
-def tidied(model: Any) -> Any:
-    """The same model with constants folded, each once, and without the paths of this machine."""
+def optimise(model: Any) -> Any:
+    """Fold and deduplicate constants, and remove metadata, which contain local paths. Changes and returns the model."""
     from onnx_ir.passes.common import ClearMetadataAndDocStringPass, DeduplicateInitializersPass
     from onnxscript import optimizer
 
     optimizer.fold_constants(model, input_size_limit=_LARGEST_FOLDED, output_size_limit=_LARGEST_FOLDED)
     optimizer.remove_unused_nodes(model)
-    DeduplicateInitializersPass(size_limit=_LARGEST_FOLDED)(model)  # every filter brings its matrices along
+    DeduplicateInitializersPass(size_limit=_LARGEST_FOLDED)(model)  # each filter has its own copy of the matrices
     ClearMetadataAndDocStringPass()(model)
     return model
 
 
-def serialized(model: Any) -> bytes:
-    """The bytes of an ONNX file."""
+def serialize(model: Any) -> bytes:
+    """Serialise a model to the bytes of an ONNX file."""
     from onnx_ir import serde
 
     return bytes(serde.serialize_model(model).SerializeToString())

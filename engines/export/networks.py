@@ -1,4 +1,4 @@
-"""The networks as float modules of planar images: what compilers for other hardware take."""
+"""The networks as modules with planar float32 images, as compilers for other hardware need them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DETECTOR = "detector"
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """An input or output. about: range, layout, meaning."""
+    """An input or output. about: channels, range and meaning."""
 
     name: str
     about: str
@@ -52,7 +52,7 @@ DETECTOR_OUTPUT = Port(
 
 
 class FusionGraph(nn.Module):
-    """A fusion network whose images are (1, 3, H, W) or (1, 1, H, W) float32 in [0, 1]."""
+    """A fusion network with images (1, 3, H, W) or (1, 1, H, W) float32 in [0, 1]."""
 
     def __init__(self, network: Network) -> None:
         """network: takes registered infrared."""
@@ -62,46 +62,46 @@ class FusionGraph(nn.Module):
         self.outputs = tuple(Port(name, _ABOUT[name]) for name in names)
 
     def forward(self, visible: Tensor, infrared: Tensor, coverage: Tensor, controls: Tensor) -> tuple[Tensor, ...]:
-        """See INPUTS and `outputs`."""
+        """visible: (1, 3, H, W) RGB. infrared, coverage: (1, 1, H, W). controls: (1, CONTROLS). Returns `outputs`."""
         levels = (255 * visible).permute(0, 2, 3, 1), 255 * infrared[:, 0], 255 * coverage[:, 0]
         *images, state = self.network(*levels, controls.reshape(CONTROLS))
         planes = (image.permute(0, 3, 1, 2) if image.ndim == 4 else image.unsqueeze(1) for image in images)
         return *(plane.float() * (1 / 255) for plane in planes), state
 
     def examples(self, width: int, height: int) -> tuple[Tensor, ...]:
-        """Zeros for every input."""
+        """Example inputs: zeros."""
         planes = (torch.zeros(1, channels, height, width) for channels in (3, 1, 1))
         return *planes, torch.zeros(1, CONTROLS)
 
 
 class DetectorGraph(nn.Module):
-    """The detector on (1, 3, H, W) float32 in [0, 1], H and W multiples of 32, as Ultralytics exports one."""
+    """The detector on (1, 3, H, W) float32 RGB in [0, 1], H and W multiples of 32, as Ultralytics exports it."""
 
     def __init__(self) -> None:
         super().__init__()
         from ..detection.quiet import ultralytics
 
-        ultralytics()  # imported here first, so that it stays quiet
+        ultralytics()  # first import, without downloads and output
         self.detector = load_detector()
 
     def forward(self, images: Tensor) -> Tensor:
-        """(1, 4 + classes, anchors)."""
+        """Returns (1, 4 + classes, anchors), see DETECTOR_OUTPUT."""
         raw: Tensor = self.detector(images)[0]
         return raw
 
 
-def without_bytes(model: Any) -> None:
-    """Casts to uint8 become what they do to 0 to 255: rounding down. Most compilers know no bytes inside a graph."""
+def remove_uint8(model: Any) -> None:
+    """Replace casts to uint8 with Floor, the same for 0 to 255: most compilers do not support uint8 within a graph."""
     from onnx_ir import DataType, Node
     from onnx_ir.convenience import replace_all_uses_with
 
     for node in list(model.graph):
         if node.op_type == "Cast" and node.attributes["to"].as_int() == DataType.UINT8:
             floor = Node("", "Floor", [node.inputs[0]], name=f"{node.name}_floor")
-            (made,), (bytes_,) = floor.outputs, node.outputs
-            made.name, made.dtype, made.shape = f"{bytes_.name}_level", DataType.FLOAT, bytes_.shape
+            (level,), (cast,) = floor.outputs, node.outputs
+            level.name, level.dtype, level.shape = f"{cast.name}_level", DataType.FLOAT, cast.shape
             model.graph.insert_before(node, floor)
-            replace_all_uses_with(bytes_, made)
+            replace_all_uses_with(cast, level)
             model.graph.remove(node, safe=True)
         for value in node.outputs:
             if value.dtype == DataType.UINT8:

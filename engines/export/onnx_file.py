@@ -1,4 +1,4 @@
-"""A network as an ONNX file that says what it takes, compared with torch before it is written."""
+"""Writes a network to an ONNX file with a description of its inputs, after a comparison with torch."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from ..detection import parity as boxes
 from ..detection.letterbox import STRIDE, Letterbox
 from ..detection.weights import DETECTOR_NAMES
 from ..networks.smoothing import CONTROLS
-from .graph import serialized, tidied, traced
-from .networks import DETECTOR, DETECTOR_INPUT, DETECTOR_OUTPUT, INPUTS, DetectorGraph, FusionGraph, Port, without_bytes
+from .graph import export_model, optimise, serialize
+from .networks import DETECTOR, DETECTOR_INPUT, DETECTOR_OUTPUT, INPUTS, DetectorGraph, FusionGraph, Port, remove_uint8
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 OPSET = 18
-"""Read by TensorRT 8.6 (JetPack 5) and later, and by RKNN-Toolkit2, which stops at 19."""
+"""Supported by TensorRT 8.6 (JetPack 5) and later, and by RKNN-Toolkit2, whose latest opset is 19."""
 INSTALL = "pip install 'fusecam[onnx]'"
 
 
 class Tensors(NamedTuple):
-    """An input or output as the file has it. about: see `Port`."""
+    """An input or output of the file. about: see `Port`."""
 
     name: str
     shape: tuple[int, ...]
@@ -43,7 +43,7 @@ class Tensors(NamedTuple):
 
 
 class Exported(NamedTuple):
-    """What was written. agrees: what the comparison of onnxruntime with torch found, in words."""
+    """The file written. size: in bytes. agrees: result of the comparison of onnxruntime with torch, as text."""
 
     path: Path
     size: int
@@ -53,17 +53,16 @@ class Exported(NamedTuple):
 
 
 def export_onnx(name: str, width: int, height: int, out: Path, unlifted: bool = False) -> Exported:
-    """Write a network for frames of one size; what stood at `out` is replaced only by a file that agrees with torch.
+    """Export a network for one frame size. An existing file is replaced only if the new one agrees with torch.
 
     Args:
-        name: a fusion network, or `detector`.
-        width: of the visible frame in pixels.
-        height: likewise.
-        out: the file.
-        unlifted: of networks that can, with the frame without enhancement.
+        name: A fusion network, or `detector`.
+        width, height: Of the visible frame, in pixels.
+        out: The file.
+        unlifted: Add the unlifted frame as an output, if the network has it.
 
     Raises:
-        EngineError: an unknown name, a missing package, a place that cannot be written, a graph that does not agree.
+        EngineError: The name is unknown, a package is missing, the file cannot be written, or outputs differ.
     """
     if name not in (*registry.NAMES, DETECTOR):
         raise EngineError(f"export {name}: unknown name; known: {', '.join((*registry.NAMES, DETECTOR))}")
@@ -77,48 +76,53 @@ def export_onnx(name: str, width: int, height: int, out: Path, unlifted: bool = 
         raise EngineError(f"export needs ONNX ({error}): {INSTALL}") from error
     AtomicFile(out, EngineError).discard()
     module: FusionGraph | DetectorGraph
-    ports: tuple[Port, ...]
-    made: tuple[Port, ...]
+    in_ports: tuple[Port, ...]
+    out_ports: tuple[Port, ...]
     if name == DETECTOR:
         module = DetectorGraph()
         box = Letterbox.of(width, height)
-        given: tuple[Tensor, ...] = (torch.zeros(1, 3, box.height, box.width),)
-        ports, made = (DETECTOR_INPUT,), (DETECTOR_OUTPUT,)
-        about = {  # by which Ultralytics reads it
+        examples: tuple[Tensor, ...] = (torch.zeros(1, 3, box.height, box.width),)
+        in_ports, out_ports = (DETECTOR_INPUT,), (DETECTOR_OUTPUT,)
+        about = {  # metadata that Ultralytics reads
             "task": "detect", "stride": STRIDE, "batch": 1, "channels": 3,
             "imgsz": [box.height, box.width], "names": DETECTOR_NAMES,
         }  # fmt: skip
     else:
         module = FusionGraph(registry.network(name, unlifted))
-        given, ports, made, about = module.examples(width, height), INPUTS, module.outputs, {}
+        examples, in_ports, out_ports, about = module.examples(width, height), INPUTS, module.outputs, {}
     module.eval()
     with torch.inference_mode():
-        module(*given)  # the detector lays out its anchors, which the exporter then takes as they are
-    model = traced(name, module, given, [port.name for port in ports], [port.name for port in made], OPSET)
-    without_bytes(model)
-    model = tidied(model)
+        module(*examples)  # the detector computes its anchors, which become constants
+    model = export_model(
+        name, module, examples, [port.name for port in in_ports], [port.name for port in out_ports], OPSET
+    )
+    remove_uint8(model)
+    model = optimise(model)
     sides = []
-    for values, described in ((model.graph.inputs, ports), (model.graph.outputs, made)):
-        sides.append([_described(value, port.about) for value, port in zip(values, described, strict=True)])
+    for values, ports in ((model.graph.inputs, in_ports), (model.graph.outputs, out_ports)):
+        sides.append([_described(value, port.about) for value, port in zip(values, ports, strict=True)])
     inputs, outputs = sides
-    notes = {"fusecam": version("fusecam"), "network": name, **about}
+    metadata = {"fusecam": version("fusecam"), "network": name, **about}
     for side, rows in (("inputs", inputs), ("outputs", outputs)):
-        notes[side] = json.dumps([row._asdict() for row in rows])
-    model.metadata_props.update({key: str(value) for key, value in notes.items()})
+        metadata[side] = json.dumps([row._asdict() for row in rows])
+    model.metadata_props.update({key: str(value) for key, value in metadata.items()})
     model.producer_name, model.producer_version = "fusecam", version("fusecam")
-    content = serialized(model)
+    content = serialize(model)
     agrees = _compared(name, module, InferenceSession(content, providers=["CPUExecutionProvider"]), width, height)
     write_atomic(out, content, EngineError)
     return Exported(out, len(content), inputs, outputs, agrees)
 
 
 def _described(value: Any, about: str) -> Tensors:
-    value.doc_string = about  # which Netron shows
+    value.doc_string = about  # shown by Netron
     return Tensors(value.name, tuple(value.shape.numpy()), "float32", about)
 
 
 def _compared(name: str, module: nn.Module, session: InferenceSession, width: int, height: int) -> str:
-    """onnxruntime against eager torch on scenes of the sample clips, in words. EngineError where it is too far off."""
+    """Compare onnxruntime with eager torch on the scenes of the parity gate. Returns the result as text.
+
+    Raises EngineError if they differ too much.
+    """
     if isinstance(module, DetectorGraph):
         box = Letterbox.of(width, height)
         agreement = boxes.compare(
@@ -127,7 +131,7 @@ def _compared(name: str, module: nn.Module, session: InferenceSession, width: in
             box.width,
             box.height,
         )
-        passed, found = agreement.passed("f32"), str(agreement)
+        passed, result = agreement.passed("f32"), str(agreement)
     else:
         auto = np.full((1, CONTROLS), -1, np.float32)
         auto[:, -1] = 0
@@ -136,10 +140,10 @@ def _compared(name: str, module: nn.Module, session: InferenceSession, width: in
             frames = [_planes(visible), _planes(infrared), np.ones((1, 1, height, width), np.float32), auto]
             error = np.square(_eager(module, frames)[0] - _run(session, frames)[0]).mean()
             worst = min(worst, -10 * np.log10(max(float(error), 1e-10)))
-        passed, found = worst >= LIMITS_DB["f32"], f"fused within {worst:.0f} dB"
+        passed, result = worst >= LIMITS_DB["f32"], f"fused within {worst:.0f} dB"
     if not passed:
-        raise EngineError(f"{name}: not written: onnxruntime does not give what torch does ({found})")
-    return found
+        raise EngineError(f"{name}: not written: onnxruntime does not give what torch does ({result})")
+    return result
 
 
 def _planes(image: Pixels) -> np.ndarray[Any, Any]:
@@ -148,12 +152,12 @@ def _planes(image: Pixels) -> np.ndarray[Any, Any]:
     return np.ascontiguousarray(planes, np.float32) / 255
 
 
-def _eager(module: nn.Module, given: Sequence[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
+def _eager(module: nn.Module, arrays: Sequence[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
     with torch.inference_mode():
-        made = module(*map(torch.from_numpy, given))
-    return [each.numpy() for each in (made if isinstance(made, tuple) else (made,))]
+        outputs = module(*map(torch.from_numpy, arrays))
+    return [output.numpy() for output in (outputs if isinstance(outputs, tuple) else (outputs,))]
 
 
-def _run(session: InferenceSession, given: Sequence[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
-    names = [each.name for each in session.get_inputs()]
-    return list(session.run(None, dict(zip(names, given, strict=True))))
+def _run(session: InferenceSession, arrays: Sequence[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
+    names = [port.name for port in session.get_inputs()]
+    return list(session.run(None, dict(zip(names, arrays, strict=True))))

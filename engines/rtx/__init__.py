@@ -1,1 +1,1 @@
-"""TensorRT-RTX engines built ahead of time, on any machine: ONNX, its parser, one plan for several GPU generations."""
+"""TensorRT-RTX engines built ahead of time, without a GPU: ONNX export, parser, one plan for several targets."""

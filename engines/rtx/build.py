@@ -1,4 +1,4 @@
-"""ONNX to a TensorRT-RTX engine, without a GPU."""
+"""Builds a TensorRT-RTX engine from ONNX; no GPU is needed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TARGETS = {
     "sm120": "GeForce RTX 50",
     "sm121": "GB10 (DGX Spark)",
 }
-"""Compute capabilities that TensorRT-RTX builds for, and what has them."""
+"""Compute capabilities that TensorRT-RTX builds for, with examples of GPUs."""
 INSTALL = "pip install 'fusecam[tensorrt-rtx]'"
 
 
@@ -27,8 +27,12 @@ INSTALL = "pip install 'fusecam[tensorrt-rtx]'"
 class Built:
     """A built engine.
 
-    plan: the serialised engine. defined, made: the layers of the network as parsed, and those that the builder made of
-    them. inputs, outputs: of the engine. version: of TensorRT-RTX.
+    Attributes:
+        plan: Serialised engine.
+        defined: Layers of the parsed network.
+        made: Layers of the built engine.
+        inputs, outputs: Of the engine.
+        version: Of TensorRT-RTX.
     """
 
     plan: bytes
@@ -40,7 +44,7 @@ class Built:
 
 
 def tensorrt_rtx() -> ModuleType:
-    """The module of that name. EngineError, with what to install, where it or the ONNX exporter's needs are missing."""
+    """Import TensorRT-RTX. Raises EngineError, with the packages to install, if it or the ONNX exporter is missing."""
     try:
         import onnx  # noqa: F401
         import onnxscript  # noqa: F401
@@ -51,9 +55,15 @@ def tensorrt_rtx() -> ModuleType:
 
 
 def build(name: str, onnx: bytes, targets: Sequence[str]) -> Built:
-    """One engine for all targets, keys of TARGETS, from a serialised ONNX model; strongly typed, so nothing is widened.
+    """Build one engine for all targets, strongly typed: tensors keep their precision.
 
-    EngineError with the layer's name where an operator is not supported, or a layer is refused (`layers.refusals`).
+    Args:
+        name: Of the network, for messages.
+        onnx: Serialised ONNX model.
+        targets: Keys of TARGETS.
+
+    Raises:
+        EngineError: An operator is not supported, or a layer is refused (`layers.refusals`); names the layer.
     """
     trt = tensorrt_rtx()
     log = _logger(trt)
@@ -62,8 +72,8 @@ def build(name: str, onnx: bytes, targets: Sequence[str]) -> Built:
     parser = trt.OnnxParser(network, log)
     if not parser.parse(onnx):
         errors = [parser.get_error(index) for index in range(parser.num_errors)]
-        what = "; ".join(f"{e.node_name()} ({e.node_operator()}): {_one_line(e.desc())}" for e in errors)
-        raise EngineError(f"{name}: TensorRT-RTX does not take {what}")
+        reasons = "; ".join(f"{e.node_name()} ({e.node_operator()}): {_one_line(e.desc())}" for e in errors)
+        raise EngineError(f"{name}: TensorRT-RTX does not take {reasons}")
     defined = layers.defined(network)
     branches = layers.branches(defined)
     _refuse(name, layers.refusals(defined, branches))
@@ -90,6 +100,7 @@ def _value(tensor: Any) -> Value:
 
 
 def _refuse(name: str, lines: list[str]) -> None:
+    """Raise EngineError if there are refusals."""
     if lines:
         more = f"; and {len(lines) - 5} more" if len(lines) > 5 else ""
         raise EngineError(f"{name}: not built, not all of it is half precision: {'; '.join(lines[:5])}{more}")
@@ -100,7 +111,7 @@ def _one_line(text: str) -> str:
 
 
 def _logger(trt: ModuleType) -> Any:
-    """A logger that keeps errors and the report of layers, and prints nothing."""
+    """A logger that stores errors and the layer report, and prints nothing."""
 
     class Log(trt.ILogger):  # type: ignore[misc, name-defined]
         def __init__(self) -> None:

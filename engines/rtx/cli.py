@@ -1,4 +1,4 @@
-"""The command `fusecam compile`. Only typer is imported until it runs, so that registering it costs nothing."""
+"""The command `fusecam compile`. Imports only typer until it runs."""
 
 from __future__ import annotations
 
@@ -73,26 +73,26 @@ def compile_command(
     from ..warp import Shape
     from .compile import NOT_RUN, compile_engine, parse_targets
 
-    heat = None if infrared is None else parse_size(infrared, "--infrared")
-    shape, targets = Shape.of(*parse_size(size), heat, reduce), parse_targets(target)
+    infrared_size = None if infrared is None else parse_size(infrared, "--infrared")
+    shape, targets = Shape.of(*parse_size(size), infrared_size, reduce), parse_targets(target)
     errors = Terminal(stderr=True, emoji=False)
     columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
     with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as progress:
         task = progress.add_task("", total=None)
 
-        def tell(step: str) -> None:
+        def report(step: str) -> None:
             progress.update(task, description=markup(step))
             if not errors.is_terminal:
                 errors.print(markup(step), highlight=False)
 
-        built, description = compile_engine(engine, shape, targets, out, tell, unlifted)
+        built, description = compile_engine(engine, shape, targets, out, report, unlifted)
     console = Terminal(emoji=False)
     console.print(_table(built, description))
     console.print(f"wrote {markup(out)} and {markup(out.name)}.json: {NOT_RUN}", highlight=False, soft_wrap=True)
 
 
 def _table(built: Built, description: dict[str, Any]) -> Table:
-    """What was built, in a few rows."""
+    """Summary of the built engine. description: content of the sidecar."""
     from rich.table import Table
 
     from ..warp import Shape

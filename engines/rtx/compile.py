@@ -1,4 +1,4 @@
-"""From an engine's name to a TensorRT-RTX engine file with its sidecar."""
+"""Compiles a network by name to a TensorRT-RTX engine file, with a sidecar that describes it."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ NOT_RUN = "built without a GPU: not run, and not compared with the network"
 
 
 def parse_targets(text: str) -> list[str]:
-    """Names of TARGETS from a list with commas, each once, in TARGETS' order. EngineError for an unknown one."""
-    asked = [part.strip().lower() for part in text.split(",") if part.strip()]
-    unknown = [target for target in asked if target not in TARGETS]
-    if unknown or not asked:
-        known = ", ".join(f"{target} ({what})" for target, what in TARGETS.items())
+    """Parse a comma-separated list of TARGETS. Returns them in their order, without duplicates. Raises EngineError."""
+    names = [part.strip().lower() for part in text.split(",") if part.strip()]
+    unknown = [target for target in names if target not in TARGETS]
+    if unknown or not names:
+        known = ", ".join(f"{target} ({gpus})" for target, gpus in TARGETS.items())
         raise EngineError(f"--target {text}: unknown {', '.join(unknown) or 'empty list'}; known: {known}")
-    return [target for target in TARGETS if target in asked]
+    return [target for target in TARGETS if target in names]
 
 
 def compile_engine(
@@ -39,12 +39,21 @@ def compile_engine(
     tell: Callable[[str], None] = lambda _: None,
     unlifted: bool = False,
 ) -> tuple[Built, dict[str, Any]]:
-    """Build, check, and write `out` and its sidecar; what stood there before is replaced only by an engine that passed.
+    """Build an engine, check its layers, and write it with its sidecar. Existing files are replaced only on success.
 
-    name: one of the fusion networks. shape: of the frames, which the engine then takes alone. targets:
-    from `parse_targets`. tell: called with each step as it begins. unlifted: with the frame without lift, for a
-    detector. Returns what was built and the sidecar's content.
-    EngineError for all that can go wrong; no file is then left behind or changed.
+    Args:
+        name: Of a fusion network.
+        shape: Frame sizes, which are fixed in the engine.
+        targets: From `parse_targets`.
+        out: Engine file.
+        tell: Called with a description of each step when it begins.
+        unlifted: Add the unlifted frame as an output, for a detector.
+
+    Returns:
+        The built engine, and the content of the sidecar.
+
+    Raises:
+        EngineError: The engine cannot be built or written. No file is then created or changed.
     """
     if name not in registry.NAMES:
         raise EngineError(f"--engine {name}: unknown name; known, alone: {', '.join(registry.NAMES)}")
@@ -93,12 +102,12 @@ def compile_engine(
 
 
 def weights_hash(name: str) -> str | None:
-    """SHA-256 of a network's file of weights, None for a network without weights."""
+    """SHA-256 of the weights file of a network, None for a network without weights."""
     weights = registry.weights(name)
     return hashlib.sha256(weights[0].read_bytes()).hexdigest() if weights else None
 
 
-def _rows(found: Sequence[Layer], branches: layers.Branches) -> list[dict[str, Any]]:
+def _rows(described: Sequence[Layer], branches: layers.Branches) -> list[dict[str, Any]]:
     return [
         {
             "name": layer.name,
@@ -109,9 +118,10 @@ def _rows(found: Sequence[Layer], branches: layers.Branches) -> list[dict[str, A
             "branches": layers.on(layer, branches),
             "origin": list(layer.origin),
         }
-        for layer in found
+        for layer in described
     ]
 
 
 def _text(value: Value) -> str:
+    """For example `HALF 1x3x480x640`."""
     return f"{value.dtype} {'x'.join(map(str, value.shape)) or '1'}"

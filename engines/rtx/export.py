@@ -1,39 +1,46 @@
-"""A fusion network as ONNX in half precision, for TensorRT's parser."""
+"""ONNX export of fusion networks in half precision, for TensorRT's parser."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from ..backends.graph import INPUTS, ImagePath, examples
-from ..export.graph import serialized, tidied, traced
+from ..export.graph import export_model, optimise, serialize
 from ..warp import Shape
 
 if TYPE_CHECKING:
     from ..networks.io import Network
 
 _WIDENED = ("ReduceMax", "ReduceMin", "ReduceSum", "Abs")
+"""Operators that the exporter computes in float32."""
 
 
 def export(name: str, module: Network, shape: Shape) -> bytes:
-    """The image path with a network as a serialised ONNX model for frames of one pair of sizes; the module is turned to
-    half precision.
+    """Export the image path with a network to a serialised ONNX model with fixed frame sizes.
 
-    Inputs and outputs are those of `ImagePath`, by their names: frames and images uint8, the warp's index int32,
-    controls and state float32. The bytes depend on nothing but the network, its weights, the sizes and the versions of
-    the exporter. EngineError for an operator that ONNX does not have.
+    Inputs and outputs are those of `ImagePath`: frames and images uint8, the warp's index int32, controls and state
+    float32. The bytes depend only on the network, its weights, the sizes and the versions of the exporter.
+
+    Args:
+        name: Of the network, for messages.
+        module: The network; converted to half precision in place.
+        shape: Frame sizes.
+
+    Raises:
+        EngineError: ONNX lacks an operator.
     """
     path = ImagePath(module.half(), shape.reduce).eval()
-    model = traced(name, path, examples(shape), INPUTS, path.outputs)
-    _narrow(model)
-    _multiply(model)
-    return serialized(tidied(model))
+    model = export_model(name, path, examples(shape), INPUTS, path.outputs)
+    _remove_casts(model)
+    _divide_once(model)
+    return serialize(optimise(model))
 
 
-def _narrow(model: Any) -> None:
-    """Take out the casts to float32 and back that the exporter puts around maxima, minima, sums and absolute values.
+def _remove_casts(model: Any) -> None:
+    """Remove the casts to float32 and back around _WIDENED, which would make TensorRT store whole maps in float32.
 
-    It follows torch on the CPU, which computes them wider. All but the sum are the same in half precision, and
-    TensorRT would widen whole maps for them.
+    The exporter inserts them since torch on the CPU computes these in float32. Except for sums, half precision gives
+    the same result.
     """
     from onnx_ir import DataType
     from onnx_ir.convenience import replace_all_uses_with
@@ -52,10 +59,10 @@ def _narrow(model: Any) -> None:
             replace_all_uses_with(user.outputs[0], result)
 
 
-def _multiply(model: Any) -> None:
-    """Colours divided by a map become colours times its reciprocal, one division for three.
+def _divide_once(model: Any) -> None:
+    """Replace the division of colours by a map with a multiplication by its reciprocal.
 
-    TensorRT divides in float32: of two quotients of one numerator, it would keep that numerator wide between layers.
+    TensorRT divides in float32, and would store a numerator that two divisions share in float32.
     """
     from onnx_ir import Node
     from onnx_ir.convenience import replace_all_uses_with
@@ -66,13 +73,16 @@ def _multiply(model: Any) -> None:
         colours, divisor = node.inputs
         inverse = Node("", "Reciprocal", [divisor], name=f"{node.name}_inverse")
         product = Node("", "Mul", [colours, inverse.outputs[0]], name=f"{node.name}_product")
-        for made, like in ((inverse, divisor), (product, node.outputs[0])):
-            made.outputs[0].name, made.outputs[0].dtype, made.outputs[0].shape = made.name, like.dtype, like.shape
+        for new, like in ((inverse, divisor), (product, node.outputs[0])):
+            new.outputs[0].name, new.outputs[0].dtype, new.outputs[0].shape = new.name, like.dtype, like.shape
         model.graph.insert_before(node, [inverse, product])
         replace_all_uses_with(node.outputs[0], product.outputs[0])
         model.graph.remove(node, safe=True)
 
 
 def _colours_by_map(node: Any) -> bool:
-    above, below = ([] if value.shape is None else value.shape.numpy() for value in node.inputs)
-    return len(above) == len(below) == 4 and above[1] > below[1] == 1 and above[2:] == below[2:] != (1, 1)
+    """Whether a division has a numerator (N, C, H, W), C > 1, and a divisor (N, 1, H, W)."""
+    numerator, divisor = ([] if value.shape is None else value.shape.numpy() for value in node.inputs)
+    if len(numerator) != 4 or len(divisor) != 4:
+        return False
+    return numerator[1] > divisor[1] == 1 and numerator[2:] == divisor[2:] != (1, 1)

@@ -237,7 +237,7 @@ def test_float32_island_is_refused(output: int, told: str, tmp_path: Path, monke
 
 
 @needs_tensorrt
-@pytest.mark.parametrize(("step", "name", "size"), [("_narrow", "physics", SIZE)])
+@pytest.mark.parametrize(("step", "name", "size"), [("_remove_casts", "physics", SIZE)])
 def test_graph_as_exported_is_refused(
     step: str, name: str, size: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -103,7 +103,7 @@ def test_what_is_refused(name, out, told, tmp_path):
 def test_a_graph_that_differs_is_not_written(tmp_path, monkeypatch):
     out = tmp_path / "x.onnx"
     out.write_bytes(b"older")
-    monkeypatch.setattr(onnx_file, "without_bytes", lambda model: model.graph.outputs[0].producer().replace_input_with(
+    monkeypatch.setattr(onnx_file, "remove_uint8", lambda model: model.graph.outputs[0].producer().replace_input_with(
         0, model.graph.inputs[0]
     ))  # fmt: skip
     with pytest.raises(EngineError, match="average: not written: onnxruntime does not give what torch does"):

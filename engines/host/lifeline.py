@@ -1,4 +1,4 @@
-"""A helper process that ends with the one that started it, however that one ends, kill -9 included."""
+"""Ends a child process together with its parent, however the parent ends, SIGKILL included."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ _PR_SET_PDEATHSIG = 1
 
 
 def end_with_parent() -> None:
-    """Called first thing in a process of multiprocessing, or in one that was started with a pipe as its stdin, which
-    the parent holds open.
+    """Make this process end with its parent. Call it first in a process of multiprocessing, or in one whose stdin is a
+    pipe that the parent holds open.
 
-    The end of that pipe, or of multiprocessing's own, ends this process, on every system. Linux also kills it itself: a
-    compiler may keep the interpreter, and with it the thread that reads, busy for a minute. To Linux the parent is the
-    thread that started this process, so that thread must live as long.
+    The process exits at the end of that pipe, or when multiprocessing reports that the parent has ended. On Linux the
+    kernel kills it, too, since a compiler may hold the interpreter lock for a minute and block the thread that waits.
+    For Linux the parent is the thread that started this process, so that thread must live as long.
     """
     if sys.platform == "linux":
         import ctypes
 
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    threading.Thread(target=_until_the_parent_ends, name="lifeline", daemon=True).start()
+    threading.Thread(target=_wait_for_parent, name="lifeline", daemon=True).start()
 
 
-def _until_the_parent_ends() -> None:
+def _wait_for_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

@@ -1,4 +1,4 @@
-"""Loads object files with one function each into memory. LLVM can too, but its library takes 40 MiB."""
+"""Loads object files with one function each into memory; without LLVM, whose library takes 40 MiB."""
 
 from __future__ import annotations
 
@@ -20,9 +20,12 @@ LIBRARY = ("memset", "memcpy", "memmove")
 JUMP = struct.Struct("<6sQ2x")
 """An indirect jump and its 64-bit target: calls in the code reach only 2 GiB."""
 _in_memory: list[mmap.mmap] = []
+"""Loaded code, which must stay mapped until the process exits."""
 
 
 class _Section(NamedTuple):
+    """ELF section header, Elf64_Shdr."""
+
     name: int
     kind: int
     flags: int
@@ -32,7 +35,7 @@ class _Section(NamedTuple):
     link: int
     info: int
     alignment: int
-    each: int
+    entry_size: int
 
 
 def load(content: bytes, name: str) -> int:
@@ -53,43 +56,43 @@ def load(content: bytes, name: str) -> int:
     if not identity.startswith(IDENTITY) or (kind, machine) != (OBJECT, X86_64):
         raise ValueError(f"{name}: not an object file for x86-64")
     sections = [_Section(*struct.unpack_from("<IIQQQQIIQQ", content, table + 64 * n)) for n in range(count)]
-    places, end = {}, 0
+    offsets, end = {}, 0
     for number, section in enumerate(sections):
         if section.flags & ALLOCATED:
-            places[number] = end + -end % max(section.alignment, 1)
-            end = places[number] + section.size
-    jumps = {function: end + JUMP.size * n for n, function in enumerate(LIBRARY)}
+            offsets[number] = end + -end % max(section.alignment, 1)
+            end = offsets[number] + section.size
+    jump_offsets = {function: end + JUMP.size * n for n, function in enumerate(LIBRARY)}
     memory = mmap.mmap(-1, end + JUMP.size * len(LIBRARY))
-    for number, place in places.items():
+    for number, position in offsets.items():
         start, size = sections[number].start, sections[number].size
         if sections[number].kind != EMPTY:
-            memory[place : place + size] = content[start : start + size]
+            memory[position : position + size] = content[start : start + size]
     libc = ctypes.CDLL(None, use_errno=True)
-    for function, place in jumps.items():
+    for function, position in jump_offsets.items():
         target = ctypes.cast(getattr(libc, function), ctypes.c_void_p).value
-        JUMP.pack_into(memory, place, b"\xff\x25\0\0\0\0", target)
+        JUMP.pack_into(memory, position, b"\xff\x25\0\0\0\0", target)
 
     functions = {}
     (symbols,) = (section for section in sections if section.kind == SYMBOLS)
-    where: list[int | None] = []
+    symbol_offsets: list[int | None] = []
     for at in range(symbols.start, symbols.start + symbols.size, 24):
-        text, _, _, section_of, value, _ = struct.unpack_from("<IBBHQQ", content, at)
+        text, _, _, section_index, value, _ = struct.unpack_from("<IBBHQQ", content, at)
         text += sections[symbols.link].start
-        called = content[text : content.index(b"\0", text)].decode()
-        where.append(places[section_of] + value if section_of in places else jumps.get(called))
-        functions[called] = where[-1]
+        symbol = content[text : content.index(b"\0", text)].decode()
+        symbol_offsets.append(offsets[section_index] + value if section_index in offsets else jump_offsets.get(symbol))
+        functions[symbol] = symbol_offsets[-1]
     for section in sections:
-        if section.kind == RELOCATIONS and section.info in places:
+        if section.kind == RELOCATIONS and section.info in offsets:
             for at in range(section.start, section.start + section.size, 24):
                 offset, kind, of, addend = struct.unpack_from("<QIIq", content, at)
-                to, offset = where[of], offset + places[section.info]
-                if to is None or kind not in RELATIVE:
-                    raise ValueError(f"{name}: needs what is not there")
-                struct.pack_into("<i", memory, offset, to + addend - offset)
-    found, start = functions.get(name), ctypes.addressof(ctypes.c_char.from_buffer(memory))
-    if found is None:
+                target, offset = symbol_offsets[of], offset + offsets[section.info]
+                if target is None or kind not in RELATIVE:
+                    raise ValueError(f"{name}: needs symbols or relocations that are not supported")
+                struct.pack_into("<i", memory, offset, target + addend - offset)
+    entry, start = functions.get(name), ctypes.addressof(ctypes.c_char.from_buffer(memory))
+    if entry is None:
         raise ValueError(f"{name}: not in its file")
     if libc.mprotect(ctypes.c_void_p(start), ctypes.c_size_t(len(memory)), mmap.PROT_READ | mmap.PROT_EXEC):
-        raise OSError(ctypes.get_errno(), f"{name}: the system forbids new code")
+        raise OSError(ctypes.get_errno(), f"{name}: the system forbids executable memory")
     _in_memory.append(memory)
-    return start + found
+    return start + entry

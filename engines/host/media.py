@@ -1,4 +1,4 @@
-"""Media files are not trusted: how large their pictures may be, and which kinds of image are read at all."""
+"""Limits for untrusted media files: image size, channels and formats."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ from typing import BinaryIO
 from PIL import Image
 
 MOST_PIXELS = 40_000_000
-"""Of one picture; 8K video has 33 million. A few kilobytes may claim more than there is memory for."""
+"""Maximum of one image; 8K video has 33 million. A file of a few kilobytes may expand to more than the memory."""
 MOST_CHANNELS = 16
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "DIB", "PPM")
-"""Whatever a file is called: others, such as EPS, would start programs."""
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # what it warns of is refused here
+"""Image formats that are read, whatever the file name: decoders of others, such as EPS, start programs."""
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # such images are refused here
 
 
 def open_image(file: Path | BinaryIO) -> Image.Image:
-    """Pillow's image, not decoded yet, to be used in a `with` block.
+    """Open an image with Pillow, not decoded yet. Use the result in a `with` block.
 
-    Raises ValueError where it is larger than MOST_PIXELS, else what Pillow raises.
+    Raises:
+        ValueError: It is larger than MOST_PIXELS.
+        Exception: Pillow cannot read it, mostly OSError.
     """
     image = Image.open(file, formats=FORMATS)
     try:
@@ -31,7 +33,7 @@ def open_image(file: Path | BinaryIO) -> Image.Image:
 
 
 def check_pixels(width: int, height: int, channels: int = 1) -> None:
-    """Raise ValueError where a picture of that size is too large to be decoded."""
+    """Raise ValueError if an image of this size exceeds MOST_PIXELS or MOST_CHANNELS."""
     if channels > MOST_CHANNELS:
         raise ValueError(f"{channels} channels are more than {MOST_CHANNELS}: save those of the picture alone")
     if width * height > MOST_PIXELS:

@@ -1,4 +1,4 @@
-"""How commands declare their options, and read them."""
+"""Declaration and parsing of command line options."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import typer
 
 
 def option(*names: str, panel: str | None = None, default: bool = False, **more: Any) -> Any:
-    """A `typer.Option` of a panel of the help, by default without its default value there."""
+    """A `typer.Option` in a help panel. default: show the default value in the help."""
     return typer.Option(*names, rich_help_panel=panel, show_default=default, **more)
 
 
 def strength(option: str, text: str, error: type[Exception]) -> float | Literal["auto"]:
-    """A number from 0 to 1, or auto; else an `error` that names the option."""
+    """Parse a number from 0 to 1, or `auto`. Raises `error`, which names the option, for other text."""
     if text == "auto":
         return "auto"
     try:

@@ -1,4 +1,4 @@
-"""Engines, detectors, sources and sinks of other packages, found by their entry points."""
+"""Plug-ins: engines, detectors, sources and sinks of other packages, registered by entry points."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ Kind = Literal["engines", "detectors", "sources", "sinks"]
 
 
 def plugins(kind: Kind) -> list[str]:
-    """Names that installed packages give under the group `fusecam.KIND`."""
+    """Names of the entry points in the group `fusecam.KIND`, sorted."""
     return sorted(entry_points(group=f"fusecam.{kind}").names)
 
 
 def plugin(kind: Kind, name: str) -> Callable[..., Any] | None:
-    """What an entry point names, imported; None where there is none of this name. Raises what the import raises."""
-    found = entry_points(group=f"fusecam.{kind}", name=name)
-    return next(iter(found)).load() if found else None
+    """Import the object of an entry point; None if there is no such entry point. Errors of the import propagate."""
+    matches = entry_points(group=f"fusecam.{kind}", name=name)
+    return next(iter(matches)).load() if matches else None

@@ -51,7 +51,7 @@ def test_constants_other_functions_and_those_of_the_c_library_are_reached() -> N
 
 
 def test_what_cannot_run_here_is_refused() -> None:
-    with pytest.raises(ValueError, match="wanted: needs what is not there"):
+    with pytest.raises(ValueError, match="wanted: needs symbols or relocations that are not supported"):
         load(compiled(TEXT.replace("memset", "PyErr_SetNone")), "wanted")
     with pytest.raises(ValueError, match="unwanted: not in its file"):
         load(compiled(TEXT), "unwanted")
@@ -69,7 +69,7 @@ define void @wanted(ptr %into, i64 %length, i64 %value) {
   ret void
 }
 """
-    with pytest.raises(ValueError, match="needs what is not there"):
+    with pytest.raises(ValueError, match="needs symbols or relocations that are not supported"):
         load(compiled(text), "wanted")
     into = np.zeros(1, np.int64)
     Kernel(compiled(text), "wanted", ((np.int64, 1), np.int64)).of()(into, -5)

@@ -1,4 +1,4 @@
-"""The detector as a compiled engine: fit the frame to the network, run it, keep the boxes, put them back."""
+"""The detector as a compiled engine: letterbox, inference, non-maximum suppression, boxes in frame coordinates."""
 
 from .engine import DetectorEngine, Rows
 from .letterbox import SIDE, Letterbox

@@ -1,4 +1,4 @@
-"""The detector on OpenVINO: compiled and compared with eager torch once per input size, kept in the store."""
+"""The detector on OpenVINO: compiled and compared with eager torch once per input size, stored in the store."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class DetectorEngine:
         """Build for frames of this size now: seconds the first time, less from the store. Raises EngineError."""
         plan = Letterbox.of(width, height)
         with self._lock:
-            self._requests.of((plan.height, plan.width), self._readied)
+            self._requests.of((plan.height, plan.width), self._create)
 
     def find(self, image: Pixels, confidence: float, classes: Sequence[int] | None = None) -> Rows:
         """Detect objects in a frame. Returns `Rows`, sorted by descending score.
@@ -80,14 +80,14 @@ class DetectorEngine:
         """
         plan = Letterbox.of(image.shape[1], image.shape[0])
         with self._lock:
-            request = self._requests.of((plan.height, plan.width), self._readied)
+            request = self._requests.of((plan.height, plan.width), self._create)
             plan.fill(image, request.get_input_tensor().data[0])
             request.infer()
             rows = suppress(request.get_output_tensor().data[0], confidence, classes)
         rows[:, :4] = plan.back(rows[:, :4])
         return rows
 
-    def _readied(self, size: tuple[int, int]) -> ov.InferRequest:
+    def _create(self, size: tuple[int, int]) -> ov.InferRequest:
         height, width = size
         try:
             return self._build(height, width).create_infer_request()
@@ -100,11 +100,11 @@ class DetectorEngine:
     def _build(self, height: int, width: int) -> ov.CompiledModel:
         """The model for this input size: from the store, or compiled, verified and stored."""
         key = self._key | {"shape": f"{width}x{height}"}
-        kept = self._kept(key)
-        if kept is None and build_apart("detector", self._weights, self._precision, width, height):
-            kept = self._kept(key)
-        if kept is not None:
-            return kept
+        stored = self._load(key)
+        if stored is None and build_apart("detector", self._weights, self._precision, width, height):
+            stored = self._load(key)
+        if stored is not None:
+            return stored
         compiled, self._used, facts = self._choose(height, width)
 
         def write(folder: Path) -> store.Facts:
@@ -114,7 +114,7 @@ class DetectorEngine:
         store.keep(key, write)
         return compiled
 
-    def _kept(self, key: store.Key) -> ov.CompiledModel | None:
+    def _load(self, key: store.Key) -> ov.CompiledModel | None:
         """The compiled model from the store, None if it is not there."""
         entry = store.find(key)
         if entry is None:

@@ -1,4 +1,4 @@
-"""The detector from frame to raw boxes as one torch module, and as OpenVINO's model of it."""
+"""The detector from frame to raw boxes, as a torch module and as an OpenVINO model."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ from .weights import load_detector
 
 
 class Whole(nn.Module):
-    """uint8 frames in, (1, H, W, 3 or 4), H and W multiples of 32; out (1, 4 + classes, anchors), for `suppress`."""
+    """The detector with its preprocessing, without non-maximum suppression."""
 
     def __init__(self, weights: Path) -> None:
-        """weights: as `load_detector` takes them; EngineError where they are none."""
+        """weights: see `load_detector`. Raises EngineError as it does."""
         super().__init__()
-        ultralytics()  # imported here first, so that it stays quiet
+        ultralytics()  # first import, without downloads and output
         self.detector = load_detector(weights)
         self.eval()
 
     def forward(self, frame: torch.Tensor) -> torch.Tensor:
-        """See the class."""
+        """frame: (1, H, W, 3 or 4) uint8, H and W multiples of 32. Returns (1, 4 + classes, anchors)."""
         raw: torch.Tensor = self.detector(frame.permute(0, 3, 1, 2).float() / 255)[0]
         return raw
 
     def eager(self, image: Pixels) -> Raw:
-        """Run by torch as it is written: (H, W, 3 or 4) uint8 in, (4 + classes, anchors) out."""
+        """Run in eager torch. image: (H, W, 3 or 4) uint8. Returns (4 + classes, anchors) float32."""
         with torch.inference_mode():
             return np.asarray(self(torch.from_numpy(image.copy())[None])[0].numpy())
 
 
 def converted(network: Whole, image: Pixels) -> ov.Model:
-    """The network as an OpenVINO model for frames of the size of `image` alone."""
+    """Convert the network to an OpenVINO model with the fixed input shape of `image`."""
     example = torch.from_numpy(image.copy())[None]
     with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")  # torch.jit.trace is deprecated, and what openvino reads best
-        network(example)  # lays out the anchors of this size, which tracing then takes as they are
+        warnings.simplefilter("ignore")  # torch.jit.trace is deprecated, but converts best
+        network(example)  # computes the anchors for this size, which become constants
         traced = torch.jit.trace(network, example, check_trace=False)  # type: ignore[no-untyped-call]
         model = ov.convert_model(traced, example_input=example)
     model.reshape({0: [1, *image.shape]})

@@ -1,4 +1,4 @@
-"""Ultralytics, imported so that it stays offline, quiet and safe, and leaves the process as it was."""
+"""Imports Ultralytics offline, without output and without side effects on the process; restricts what it loads."""
 
 from __future__ import annotations
 
@@ -21,23 +21,24 @@ _SETTINGS = {
 
 
 def ultralytics(module: str = "ultralytics") -> Any:
-    """Ultralytics or one of its modules. Nothing is downloaded, reported or installed, now or later, whatever the
-    environment says; where the program imported Ultralytics before, see `guarded`.
+    """Import Ultralytics or one of its modules, so that it never downloads, reports or installs anything.
+
+    Overrides its environment variables. If the program imported Ultralytics before, use `guarded`.
     """
     os.environ.update(_SETTINGS)
     image_open = Image.open
     with threads_kept():
-        found = importlib.import_module(module)
-    Image.open = image_open  # Ultralytics' own wants to install a HEIF reader for every file that is no image
-    return found
+        imported = importlib.import_module(module)
+    Image.open = image_open  # Ultralytics replaces it to install a HEIF reader for unknown files
+    return imported
 
 
 @contextmanager
 def guarded() -> Iterator[None]:
-    """Within the block Ultralytics unpickles nothing but its own model classes, evaluates no text, downloads and
-    installs nothing: also where it was imported before, and by whom and with which settings does not matter.
+    """Context in which Ultralytics unpickles only its own model classes, and evaluates, downloads and installs nothing.
 
-    Raises RuntimeError where this Ultralytics or torch cannot be held to that.
+    Also effective if it was imported before with other settings. Raises RuntimeError if this version of Ultralytics or
+    torch does not support safe loading.
     """
     settings: dict[str, dict[str, Any]] = {
         "ultralytics.nn.tasks": {"SAFE_LOAD": True},
@@ -68,17 +69,18 @@ def _as_given(file: Any, *arguments: Any, **named: Any) -> str:
 
 @contextmanager
 def threads_kept() -> Iterator[None]:
-    """Undo what importing and starting Ultralytics does to the process: one thread for OpenCV and OpenMP, fewer for
-    torch, and other print options for arrays."""
+    """Context that restores the settings of the process that Ultralytics changes on import and start: threads of
+    OpenCV, OpenMP and torch, and the print options of numpy.
+    """
     import torch
 
-    opencv, own, openmp = cv2.getNumThreads(), torch.get_num_threads(), os.environ.get("OMP_NUM_THREADS")
+    opencv, torch_threads, openmp = cv2.getNumThreads(), torch.get_num_threads(), os.environ.get("OMP_NUM_THREADS")
     printing = np.get_printoptions()
     try:
         yield
     finally:
         cv2.setNumThreads(opencv)
-        torch.set_num_threads(own)
+        torch.set_num_threads(torch_threads)
         np.set_printoptions(**printing)
         if openmp is None:
             os.environ.pop("OMP_NUM_THREADS", None)

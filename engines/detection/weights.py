@@ -1,4 +1,4 @@
-"""The detector's weights, and the network they fill: Ultralytics' own, built from its architecture, not unpickled."""
+"""Weights of the detector, and its network: Ultralytics' model built from its architecture, without unpickling."""
 
 from __future__ import annotations
 
@@ -18,20 +18,24 @@ if TYPE_CHECKING:
     import torch
 
 DETECTOR_NAMES = {0: "person", 1: "bicycle", 2: "car"}
-"""Classes of the shipped weights, and of those that name none."""
+"""Classes of the shipped weights, and of weights without class names."""
 DETECTOR_WEIGHTS = Path(__file__).parents[1] / "weights" / "detector.safetensors"
 _ARCHITECTURE, _NAMES = "architecture", "names"
 MOST_CLASSES = 1000
 
 
 def load_detector(weights: Path = DETECTOR_WEIGHTS) -> torch.nn.Module:
-    """Ultralytics' DetectionModel in float32, in evaluation mode, convolutions and batch norms not yet fused.
+    """Load Ultralytics' DetectionModel in float32, in evaluation mode, with batch norms not fused.
 
-    Its input is (N, 3, H, W) RGB in [0, 1], H and W multiples of 32, with infrared as a fourth channel where its
-    `yaml` has four `channels`; evaluated, it returns a tuple whose first item is
-    (N, 4 + classes, anchors): x, y, width, height in input pixels, then a score in [0, 1] for each of its `names`.
-    weights: safetensors with the architecture as YAML in their metadata, as `fusecam train` writes them.
-    Raises EngineError where they cannot be used.
+    Its input is (N, 3, H, W) RGB in [0, 1], H and W multiples of 32; if its `yaml` has four `channels`, infrared is the
+    fourth. It returns a tuple whose first item is (N, 4 + classes, anchors): centre x, y, width, height in input
+    pixels, then a score in [0, 1] for each of its `names`.
+
+    Args:
+        weights: safetensors with the architecture as YAML in the metadata, as `fusecam train` writes them.
+
+    Raises:
+        EngineError: The weights cannot be used.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -51,17 +55,17 @@ def load_detector(weights: Path = DETECTOR_WEIGHTS) -> torch.nn.Module:
 
 
 def detector_names(weights: Path) -> dict[int, str]:
-    """Class names by their numbers, without torch. Raises EngineError where the file cannot be used."""
+    """Class names by class index, without torch. Raises EngineError if the file cannot be used."""
     return _described(weights)[0]
 
 
 def detector_channels(weights: Path) -> int:
-    """3 for a detector of one frame, 4 for one of RGB and registered infrared. Raises EngineError as above."""
+    """Input channels: 3, or 4 for RGB and registered infrared. Raises EngineError if the file cannot be used."""
     return _described(weights)[1]
 
 
 def _described(weights: Path) -> tuple[dict[int, str], int]:
-    """Class names by their numbers, and input channels."""
+    """Class names by class index, and input channels."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -75,20 +79,20 @@ def _described(weights: Path) -> tuple[dict[int, str], int]:
 
 
 def _names(metadata: Mapping[str, str]) -> dict[int, str]:
-    """ValueError for what cannot stand in a line or a box."""
+    """Class names from metadata. Raises ValueError if they are not unique, printable strings of 1 to 64 characters."""
     if _NAMES not in metadata:
         return dict(DETECTOR_NAMES)
     names = json.loads(metadata[_NAMES])
-    if isinstance(names, dict):  # as Ultralytics has them, by number
+    if isinstance(names, dict):  # by class index, as in Ultralytics
         names = [names.get(str(number)) for number in range(len(names))]
-    fit = isinstance(names, list) and all(isinstance(n, str) and n.isprintable() and 0 < len(n) <= 64 for n in names)
-    if not fit or not 0 < len(names) == len(set(names)) <= MOST_CLASSES:
-        raise ValueError("names of classes that are none")
+    valid = isinstance(names, list) and all(isinstance(n, str) and n.isprintable() and 0 < len(n) <= 64 for n in names)
+    if not valid or not 0 < len(names) == len(set(names)) <= MOST_CLASSES:
+        raise ValueError("invalid class names")
     return dict(enumerate(names))
 
 
 def save_detector(network: torch.nn.Module, weights: Path) -> None:
-    """Write what `load_detector` reads, whole or not at all: fp16, but for batch norms, which divide by theirs."""
+    """Write weights for `load_detector` atomically, in fp16 except for batch norms, which divide by their variance."""
     import torch
     from safetensors.torch import save
 
@@ -104,8 +108,14 @@ def save_detector(network: torch.nn.Module, weights: Path) -> None:
 
 
 def build_detector(architecture: Mapping[str, Any], names: Mapping[int, str] = DETECTOR_NAMES) -> torch.nn.Module:
-    """A DetectionModel of these classes with random weights. architecture: as in Ultralytics' model YAML, of layers and
-    arguments that are known to be harmless. ValueError for any other.
+    """Build a DetectionModel with random weights.
+
+    Args:
+        architecture: As in Ultralytics' model YAML, with allowed layers and arguments only.
+        names: Class names by class index.
+
+    Raises:
+        ValueError: The architecture is not allowed, or its layers do not fit together.
     """
     from .quiet import guarded, ultralytics
 
@@ -114,7 +124,7 @@ def build_detector(architecture: Mapping[str, Any], names: Mapping[int, str] = D
         try:
             model = ultralytics("ultralytics.nn.tasks").DetectionModel
             network: torch.nn.Module = model(plan, ch=plan.get("channels", 3), verbose=False)
-        except Exception as error:  # layers that do not fit together fail in many ways
+        except Exception as error:  # torch raises many types for inconsistent layers
             reason = " ".join(str(error).split())[:120]
             raise ValueError(f"its layers do not fit together: {type(error).__name__}: {reason}") from error
     network.names = dict(names)  # type: ignore[assignment]

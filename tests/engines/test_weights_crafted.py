@@ -130,7 +130,7 @@ def test_names_of_classes_may_be_a_list_or_by_number_as_ultralytics_has_them(tmp
         assert detector_channels(tmp_path / "w.safetensors") == 3
     for names in ('{"0": "deer", "2": "car"}', '["deer", "deer"]', "[]"):
         save_file({"x": torch.zeros(1)}, tmp_path / "w.safetensors", {"names": names})
-        with pytest.raises(EngineError, match="names of classes that are none"):
+        with pytest.raises(EngineError, match="invalid class names"):
             detector_names(tmp_path / "w.safetensors")
 
 

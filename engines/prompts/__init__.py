@@ -1,4 +1,4 @@
-"""Prompts: what is wrong with each camera's picture, said in words or measured. Importing this imports no torch."""
+"""Prompts: degradations of each camera's image, from text or measured. Importing this package does not import torch."""
 
 from ..networks.tasks import TASKS, Task
 from .understand import Prompt, understand

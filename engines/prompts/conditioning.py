@@ -59,6 +59,7 @@ class Fixed:
 
 
 OWN_CHOICE = Fixed([-1] * STRENGTHS)
+"""The network chooses all strengths."""
 
 
 class AutoPrompt:
@@ -134,12 +135,12 @@ def ask(name: str, prompt: str, dehaze: float, lift: float, every_task: bool, hu
     for setting, value in (("dehaze", dehaze), ("lift", lift)):
         if value >= 0:
             raise EngineError(f"{name}: prompt and {setting} contradict each other: leave one of them out")
-    meant = understand(prompt)
-    notes = [meant.note] if meant.note else []
-    idle = [] if every_task else [task.name for task, s in zip(TASKS[2:], meant.strengths[2:], strict=True) if s]
-    if idle:
-        notes.append(f"{name} does nothing about {', '.join(idle)}; lure does")
-    return Fixed([*meant.strengths, hue], "; ".join(notes))
+    parsed = understand(prompt)
+    notes = [parsed.note] if parsed.note else []
+    ignored = [] if every_task else [task.name for task, s in zip(TASKS[2:], parsed.strengths[2:], strict=True) if s]
+    if ignored:
+        notes.append(f"{name} does nothing about {', '.join(ignored)}; lure does")
+    return Fixed([*parsed.strengths, hue], "; ".join(notes))
 
 
 class Spoken:

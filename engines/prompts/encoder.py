@@ -1,4 +1,4 @@
-"""The text encoder: a prompt's words to what each of them says. Trained by `train/recipes/prompts.yaml`."""
+"""Text encoder: tags each word of a prompt with its meaning. Trained by `train/recipes/prompts.yaml`."""
 
 from __future__ import annotations
 
@@ -26,14 +26,15 @@ TAGS = (
     "other",
     "unknown",
 )
-"""What a word says, one of these: nothing; that there is a degradation; that there is none of it; that one camera's
-picture is clean, or both; that there is a degradation that is none of the six tasks; or what the encoder knows not."""
+"""Tags of a word: no meaning (`filler`); a degradation, one of TASKS; its absence (`no ...`); a clean image of one
+camera or of both; a degradation that is none of TASKS (`other`); unknown."""
 WEIGHTS = Path(__file__).parents[1] / "weights" / "prompts.safetensors"
 
 
 class TextEncoder(nn.Module):
-    """Words as means of embeddings of their pieces; convolutions over words, 14 to either side, that see negations and
-    which camera is spoken of; a linear layer to the tags.
+    """Word embeddings, each the mean of those of its pieces; dilated convolutions over words; linear layer to tags.
+
+    The receptive field reaches 14 words to either side, for negations and the camera that a word refers to.
     """
 
     def __init__(self, width: int = 48, hidden: int = 96) -> None:
@@ -44,25 +45,25 @@ class TextEncoder(nn.Module):
         self.tags = nn.Linear(width + hidden, len(TAGS))
 
     def forward(self, numbers: Tensor) -> Tensor:
-        """numbers: (N, words, PIECES) int64, from `tokens`. Returns the logits of the tags, (N, words, TAGS)."""
-        there = (numbers[..., 0] > 0).to(self.enter.weight.dtype).unsqueeze(1)
+        """numbers: (N, words, PIECES) int64, from `tokens`. Returns logits, (N, words, len(TAGS))."""
+        mask = (numbers[..., 0] > 0).to(self.enter.weight.dtype).unsqueeze(1)
         word = self.pieces(numbers.flatten(0, 1)).unflatten(0, numbers.shape[:2])
-        around = self.enter(word).mT * there  # padding says nothing, however much of it there is
+        context = self.enter(word).mT * mask  # the result does not depend on padding
         for layer in self.context:
-            around = around + F.relu(layer(around)) * there
-        return torch.as_tensor(self.tags(torch.cat([word, around.mT], dim=-1)))
+            context = context + F.relu(layer(context)) * mask
+        return torch.as_tensor(self.tags(torch.cat([word, context.mT], dim=-1)))
 
 
 def tokens(sentences: Sequence[Sequence[str]]) -> Tensor:
-    """Sentences of words as (N, words of the longest, PIECES) int64, padded with 0."""
-    longest, nothing = max(map(len, sentences)), (0,) * PIECES
-    rows = [[pieces(word) for word in each] + [nothing] * (longest - len(each)) for each in sentences]
+    """Encode sentences, lists of words, as (N, words of the longest, PIECES) int64, padded with 0."""
+    longest, padding = max(map(len, sentences)), (0,) * PIECES
+    rows = [[pieces(word) for word in sentence] + [padding] * (longest - len(sentence)) for sentence in sentences]
     return torch.tensor(rows, dtype=torch.int64)
 
 
 @cache
 def trained() -> TextEncoder:
-    """The encoder with its trained weights. EngineError where they cannot be used."""
+    """The encoder with its shipped weights. Raises EngineError if they cannot be used."""
     encoder = TextEncoder()
     try:
         encoder.load_state_dict(load_file(WEIGHTS))
@@ -73,7 +74,7 @@ def trained() -> TextEncoder:
 
 
 def read(sentence: Sequence[str]) -> list[str]:
-    """What each word of a sentence says, one of TAGS."""
+    """Tag each word of a sentence with one of TAGS."""
     with torch.inference_mode():
-        found = trained()(tokens([sentence]))[0].argmax(dim=-1)
-    return [TAGS[index] for index in found.tolist()]
+        indices = trained()(tokens([sentence]))[0].argmax(dim=-1)
+    return [TAGS[index] for index in indices.tolist()]

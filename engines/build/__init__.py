@@ -1,1 +1,1 @@
-"""Building engines: in a process of their own, compared with PyTorch before use, kept in the signed store."""
+"""Building of engines: in a separate process, compared with PyTorch before use, stored in a signed store."""

@@ -1,4 +1,4 @@
-"""The parity gate: no compiled engine runs whose output was not compared with that of the network it came from."""
+"""The parity gate: compares the output of every compiled engine with that of its network before use."""
 
 from .frames import gate_frames
 from .gate import LIMITS_DB, Comparison, Parity, compare, gate_warp

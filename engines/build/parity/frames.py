@@ -1,4 +1,4 @@
-"""What an engine is compared on: three scenes of the sample clips, and frames that break careless arithmetic."""
+"""Test frames of the parity gate: three scenes of the sample clips, and frames that are numerically difficult."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ import numpy as np
 from ...base import EngineError, Pixels
 
 SCENES = ("fog_day", "fog_night", "clear_night")
+"""Names of the scenes."""
 Pair = tuple[str, Pixels, Pixels]
 """Name, visible (H, W, 3) RGB and infrared (H, W), uint8."""
 
 
 def gate_frames(width: int, height: int, infrared: tuple[int, int] | None = None) -> Iterator[Pair]:
-    """Scenes at this size, infrared at its own (width, height), None for the same; then the first one made very dense
-    (t = 0.03), nothing but noise, a contrast of one grey level, single highlights on black, black, white, and one half
-    white.
+    """Yield SCENES, then the first scene in very dense haze (t = 0.03), noise, a contrast of one grey level, highlights
+    on black, black, white, and a frame whose right half is white.
+
+    width, height: of the visible frames, in pixels. infrared: width and height of infrared, None: the same.
     """
     infrared = infrared or (width, height)
     scenes = [(name, _read(f"{name}_vis", width, height), _read(f"{name}_ir", *infrared)) for name in SCENES]
@@ -40,6 +42,7 @@ def gate_frames(width: int, height: int, infrared: tuple[int, int] | None = None
 
 
 def _read(name: str, width: int, height: int) -> Pixels:
+    """Read a scene, resized. Returns (height, width, 3) RGB or (height, width), uint8. Raises EngineError."""
     path = Path(__file__).parent / "scenes" / f"{name}.jpg"
     image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     if image is None:

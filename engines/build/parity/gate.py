@@ -1,4 +1,4 @@
-"""The comparison of a compiled engine with eager torch in f32: every output of the graph, frame by frame."""
+"""Compares all outputs of a compiled engine with those of eager torch in f32, frame by frame."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ haze."""
 STATE_DB = {"f32": 30.0, "f16": 15.0, "bf16": 15.0, "int8": 15.0}
 """The same for the state, as its largest relative error in dB. `iassf`, which stretches its input's contrast, reaches
 38.2 in f32 and 18.1 in bf16 on a contrast of one grey level."""
-_SHOWN = dict.fromkeys(("fused", "unlifted", "registered"), LIMITS_DB)
-_BY_OUTPUT = _SHOWN | {"restored": RESTORED_DB, "state": STATE_DB}
+_IMAGES = dict.fromkeys(("fused", "unlifted", "registered"), LIMITS_DB)
+_BY_OUTPUT = _IMAGES | {"restored": RESTORED_DB, "state": STATE_DB}
 SAME_DB = 99.0
 """PSNR that stands for equal outputs, in dB."""
 PAST = 0.6
@@ -135,27 +135,27 @@ def compare(reference: Run, engine: Run, precision: str, shape: Shape) -> Parity
 
 
 def _trials(shape: Shape) -> Iterator[_Trial]:
-    """Every test frame with strengths that the network chooses; then the scenes with strengths that are given; then the
-    scenes as a video, in which they follow each other.
+    """Every test frame with automatic strengths; then the scenes with fixed strengths; then the scenes as a video, with
+    the state of the previous frame.
     """
     frames = list(gate_frames(shape.width, shape.height, shape.infrared))
     scenes = frames[: len(SCENES)]
     auto = np.full(STRENGTHS, -1, np.float32)
     for frame in frames:
         yield _Trial(*frame, auto)
-    # against what each scene asks for: none in fog, all by clear night, and all different
-    given = {"none": np.zeros(STRENGTHS), "all different": np.linspace(0.9, 0.1, STRENGTHS), "full": np.ones(STRENGTHS)}
-    for (scene, visible, infrared), (strengths, values) in zip(scenes, given.items(), strict=True):
+    # the opposite of what each scene needs: none in fog, full at clear night; and all different
+    fixed = {"none": np.zeros(STRENGTHS), "all different": np.linspace(0.9, 0.1, STRENGTHS), "full": np.ones(STRENGTHS)}
+    for (scene, visible, infrared), (strengths, values) in zip(scenes, fixed.items(), strict=True):
         yield _Trial(f"{scene}, strengths {strengths}", visible, infrared, values.astype(np.float32))
-    for place, (scene, visible, infrared) in enumerate(scenes):
-        yield _Trial(f"{scene}, frame {place + 1} of a video", visible, infrared, auto, follows=place > 0)
+    for index, (scene, visible, infrared) in enumerate(scenes):
+        yield _Trial(f"{scene}, frame {index + 1} of a video", visible, infrared, auto, follows=index > 0)
 
 
-def _compared(name: str, truth: Outputs, found: Outputs) -> Comparison:
-    """An output that only one side has, or in another shape or type, is wholly wrong: 0 dB."""
+def _compared(name: str, expected: Outputs, actual: Outputs) -> Comparison:
+    """Compare the outputs of a frame. An output that one side lacks, or that differs in shape or dtype, gets 0 dB."""
     decibels = {}
-    for output in dict.fromkeys([*truth, *found]):
-        a, b = truth.get(output), found.get(output)
+    for output in dict.fromkeys([*expected, *actual]):
+        a, b = expected.get(output), actual.get(output)
         if a is None or b is None or a.shape != b.shape or a.dtype != b.dtype:
             decibels[output] = 0.0
         elif a.dtype == np.uint8:
@@ -163,23 +163,25 @@ def _compared(name: str, truth: Outputs, found: Outputs) -> Comparison:
         else:
             error = np.abs(a - b) / np.maximum(1, np.abs(a))
             decibels[output] = _decibels(float(error.max(initial=0)) ** 2)
-    largest = int(np.abs(truth["fused"].astype(np.int16) - found["fused"]).max()) if decibels["fused"] else 255
+    largest = int(np.abs(expected["fused"].astype(np.int16) - actual["fused"]).max()) if decibels["fused"] else 255
     return Comparison(name, decibels, largest)
 
 
 def gate_warp(shape: Shape) -> Warp:
-    """A map by which no infrared pixel lies on a visible one: it is turned by two degrees and ends before the frame."""
+    """A warp that rotates by two degrees, interpolates everywhere, and does not cover the whole frame."""
     width, height, infrared, reduce = shape
     u, v = np.meshgrid((np.arange(width) + 0.5) / width, (np.arange(height) + 0.5) / height)
     x = (u - 0.07 + 0.035 * (v - 0.5)) * infrared[0] - 0.5
     y = (v - 0.035 * (u - 0.5)) * infrared[1] - 0.5
-    covered = np.clip(np.minimum(x, infrared[0] - 1 - x) / (0.1 * infrared[0]), 0, 1)  # infrared's own border
+    covered = np.clip(
+        np.minimum(x, infrared[0] - 1 - x) / (0.1 * infrared[0]), 0, 1
+    )  # fades out at the border of infrared
     coverage = (255 * covered * ((y >= 0) & (y <= infrared[1] - 1))).astype(np.uint8)
     return Warp.of(x.astype(np.float32), y.astype(np.float32), coverage, infrared, reduce)
 
 
 def _decibels(power: float) -> float:
-    """Of an error's power relative to full scale. What is no number is wholly wrong."""
+    """PSNR in dB, 0 to SAME_DB, of an error power relative to full scale; 0 if that is not finite."""
     if power == 0:
         return SAME_DB
     return round(min(SAME_DB, max(0.0, -10 * math.log10(power))), 2) if math.isfinite(power) else 0.0

@@ -1,4 +1,4 @@
-"""The convolutions of a network's modules in what OpenVINO made of it."""
+"""Finds the convolutions of torch modules in a converted OpenVINO model."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ if TYPE_CHECKING:
 
 
 def convolutions(model: ov.Model, modules: tuple[str, ...]) -> Iterator[ov.Node]:
-    """The convolutions of these torch modules. A batch norm that is folded into one takes its name away, but what adds
-    the bias after it still has the module's.
+    """Yield the convolutions of torch modules.
+
+    modules: names within the network, for example `core.down1`. A convolution with a folded batch norm has lost its
+    name; it is found by the name of the operation after it, which adds the bias.
     """
-    starts = tuple(f"__module.network.{module}{end}" for module in modules for end in (".", "/"))
+    prefixes = tuple(f"__module.network.{module}{end}" for module in modules for end in (".", "/"))
     for operation in model.get_ordered_ops():
         if operation.get_type_name() == "Convolution":
-            after = (each.get_node().get_friendly_name() for each in operation.output(0).get_target_inputs())
-            if any(name.startswith(starts) for name in (operation.get_friendly_name(), *after)):
+            readers = (reader.get_node().get_friendly_name() for reader in operation.output(0).get_target_inputs())
+            if any(name.startswith(prefixes) for name in (operation.get_friendly_name(), *readers)):
                 yield operation

@@ -1,4 +1,4 @@
-"""Engines on an NVIDIA GPU: the network, in eager torch or compiled, captured once per frame size as a CUDA graph."""
+"""Engines on NVIDIA GPUs: the network, in eager torch or compiled, captured as a CUDA graph once per frame size."""
 
 from __future__ import annotations
 
@@ -31,16 +31,21 @@ WARM_UPS = 3
 
 @dataclass(frozen=True, slots=True)
 class _Graph:
-    """A captured graph with its static buffers: given and taken pinned on the host, inputs and outputs on the device.
+    """A captured graph with its static buffers.
 
-    held: the warp that they contain.
+    Attributes:
+        graph: The captured graph.
+        host_inputs: Inputs in pinned host memory.
+        inputs, outputs: On the device.
+        host_outputs: Outputs in pinned host memory, by name.
+        held: The warp that the input buffers contain.
     """
 
     graph: torch.cuda.CUDAGraph
-    given: tuple[Tensor, ...]
+    host_inputs: tuple[Tensor, ...]
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
-    taken: dict[str, Tensor]
+    host_outputs: dict[str, Tensor]
     held: Held = field(default_factory=Held)
 
 
@@ -78,8 +83,8 @@ class CudaEngine:
             raise EngineRefused(f"{self._name}: torch {torch.__version__} finds no usable CUDA device")
         self._reference = EagerEngine(network_name, module)
         self._precision = precision
-        placed = copy.deepcopy(module).eval().requires_grad_(False).to(memory_format=torch.channels_last).cuda()
-        self._module = placed.half() if precision == "f16" else placed
+        on_device = copy.deepcopy(module).eval().requires_grad_(False).to(memory_format=torch.channels_last).cuda()
+        self._module = on_device.half() if precision == "f16" else on_device
         self._strengths = strengths
         self._steady = Steady()
         self._graphs: Recent[Shape, _Graph] = Recent()
@@ -96,18 +101,18 @@ class CudaEngine:
 
     def prepare(self, width: int, height: int, infrared: Size | None = None, reduce: int = 1) -> None:
         """See `FusionEngine.prepare`."""
-        self._graphs.of(check_shape(self._name, width, height, infrared, reduce), self._compared)
+        self._graphs.of(check_shape(self._name, width, height, infrared, reduce), self._create)
 
     def fuse(self, visible: Pixels, infrared: Pixels, warp: Warp | Pixels, elapsed_s: float | None = None) -> Fused:
         """See `FusionEngine.fuse`. The first frame of a size also captures its graph."""
         warp = check_pair(self._name, visible, infrared, warp)
-        graph = self._graphs.of(warp.shape, self._compared)
+        graph = self._graphs.of(warp.shape, self._create)
         controls = np.append(self._strengths(visible, infrared, elapsed_s), self._steady.prior(visible, elapsed_s))
         outputs = _run(graph, visible, infrared, warp, controls)
         self._steady.keep(outputs["state"])
         return Fused.of(outputs)
 
-    def _compared(self, shape: Shape) -> _Graph:
+    def _create(self, shape: Shape) -> _Graph:
         """Capture a graph for these sizes. Raises EngineRefused if that fails, or the graph fails the parity gate."""
         try:
             graph = self._capture(shape)
@@ -120,8 +125,9 @@ class CudaEngine:
         return graph
 
     def _capture(self, shape: Shape) -> _Graph:
-        given = tuple(tensor.pin_memory() for tensor in examples(shape))
-        inputs = tuple(tensor.cuda() for tensor in given)
+        """Capture a graph for these sizes, after warm-up runs."""
+        host_inputs = tuple(tensor.pin_memory() for tensor in examples(shape))
+        inputs = tuple(tensor.cuda() for tensor in host_inputs)
         path = ImagePath(self._module, shape.reduce)
         module: Callable[..., Any] = path if self._compiler is None else self._compiler(path, inputs)
         stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
@@ -134,23 +140,23 @@ class CudaEngine:
         with torch.inference_mode(), torch.cuda.graph(graph):
             outputs = tuple(output.contiguous() for output in module(*inputs))
         pinned = (torch.empty_like(output, device="cpu").pin_memory() for output in outputs)
-        taken = dict(zip(path.outputs, pinned, strict=True))
-        return _Graph(graph, given, inputs, outputs, taken)
+        host_outputs = dict(zip(path.outputs, pinned, strict=True))
+        return _Graph(graph, host_inputs, inputs, outputs, host_outputs)
 
 
 def _run(graph: _Graph, visible: Pixels, infrared: Pixels, warp: Warp, controls: State) -> Outputs:
     """Fuse one pair. controls: (CONTROLS,) float32. Returns the outputs of `graph.ImagePath` by name."""
-    for place, frame in enumerate((visible, infrared)):
-        np.copyto(graph.given[place].numpy()[0], frame)
-    moved = [0, 1, len(graph.given) - 1]
+    for index, frame in enumerate((visible, infrared)):
+        np.copyto(graph.host_inputs[index].numpy()[0], frame)
+    changed = [0, 1, len(graph.host_inputs) - 1]
     for part, array in graph.held.take(warp):
-        np.copyto(graph.given[KEPT][part].numpy()[0], array)
-        moved.append(KEPT.start + part)
-    np.copyto(graph.given[-1].numpy(), controls)
-    for place in moved:
-        graph.inputs[place].copy_(graph.given[place], non_blocking=True)
+        np.copyto(graph.host_inputs[KEPT][part].numpy()[0], array)
+        changed.append(KEPT.start + part)
+    np.copyto(graph.host_inputs[-1].numpy(), controls)
+    for index in changed:
+        graph.inputs[index].copy_(graph.host_inputs[index], non_blocking=True)
     graph.graph.replay()
-    for output, pinned in zip(graph.outputs, graph.taken.values(), strict=True):
+    for output, pinned in zip(graph.outputs, graph.host_outputs.values(), strict=True):
         pinned.copy_(output, non_blocking=True)
     torch.cuda.current_stream().synchronize()
-    return {name: pinned.numpy()[0].copy() for name, pinned in graph.taken.items()}
+    return {name: pinned.numpy()[0].copy() for name, pinned in graph.host_outputs.items()}

@@ -109,8 +109,8 @@ def _frames(clip: Path, size: tuple[int, int]) -> Iterator[Pixels]:
     video, number = cv2.VideoCapture(str(clip)), 0
     while video.grab():
         if number % EVERY == EVERY // 2:
-            found, image = video.retrieve()
-            if found:
+            success, image = video.retrieve()
+            if success:
                 colour = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
                 yield np.asarray(cv2.resize(colour, size, interpolation=cv2.INTER_AREA), np.uint8)
         number += 1

@@ -130,7 +130,7 @@ class OpenVinoEngine:
         self._apart, self._unlifted = apart, unlifted
         store.limit_bytes()  # reports an invalid setting here rather than in the process that builds
         self._models: dict[tuple[int, ...], dict[str, ov.Model]] = {}
-        self._unkept: str | None = None
+        self._store_error: str | None = None
 
     @property
     def name(self) -> str:
@@ -141,22 +141,22 @@ class OpenVinoEngine:
     def notes(self) -> list[str]:
         """See `FusionEngine.notes`."""
         slower = f"{self._name}: {self._unsplit}; fusion is slower" if self._unsplit else None
-        return [note for note in (self._strengths.note, slower, self._unkept) if note]
+        return [note for note in (self._strengths.note, slower, self._store_error) if note]
 
     def prepare(self, width: int, height: int, infrared: Size | None = None, reduce: int = 1) -> None:
         """See `FusionEngine.prepare`."""
-        self._ready.of(check_shape(self._name, width, height, infrared, reduce), self._readied)
+        self._ready.of(check_shape(self._name, width, height, infrared, reduce), self._create)
 
     def fuse(self, visible: Pixels, infrared: Pixels, warp: Warp | Pixels, elapsed_s: float | None = None) -> Fused:
         """See `FusionEngine.fuse`. The first frame of a size also builds for it."""
         warp = check_pair(self._name, visible, infrared, warp)
-        ready = self._ready.of(warp.shape, self._readied)
+        ready = self._ready.of(warp.shape, self._create)
         controls = np.append(self._strengths(visible, infrared, elapsed_s), self._steady.prior(visible, elapsed_s))
         outputs = ready.run(visible, infrared, warp, controls)
         self._steady.keep(outputs["state"])
         return Fused.of(outputs)
 
-    def _readied(self, shape: Shape) -> _Whole | Split:
+    def _create(self, shape: Shape) -> _Whole | Split:
         try:
             return self._build(shape)
         except EngineError:
@@ -172,13 +172,13 @@ class OpenVinoEngine:
             "precision": self._precision,
             "device": str(self._core.get_property("CPU", "FULL_DEVICE_NAME")),
         }
-        ready = self._kept(key, shape)
+        ready = self._load(key, shape)
         if (
             ready is None
             and self._apart
             and build_apart("fusion", self._name, int(self._unlifted), *shape[:2], *shape.infrared, shape.reduce)
         ):
-            ready = self._kept(key, shape)
+            ready = self._load(key, shape)
         if ready is not None:
             return ready
         network = self._make().eval()
@@ -191,27 +191,27 @@ class OpenVinoEngine:
             graphs[name].reshape({index: list(example.shape) for index, example in enumerate(examples)})
             compiled[name] = self._core.compile_model(graphs[name], "CPU", self._settings_of(name))
         facts = {"steps": steps, "profile": self._constants(network, shape)}
-        ready = self._put_together(compiled, shape, facts)
-        parity = self._compared(network, ready, shape)
+        ready = self._assemble(compiled, shape, facts)
+        parity = self._compare(network, ready, shape)
         if key:
-            self._unkept = store.keep(key, lambda folder: _written(compiled, parity, folder) | facts)
-        self._judge(parity)
+            self._store_error = store.keep(key, lambda folder: _write(compiled, parity, folder) | facts)
+        self._check_parity(parity)
         return ready
 
-    def _kept(self, key: store.Key | None, shape: Shape) -> _Whole | Split | None:
+    def _load(self, key: store.Key | None, shape: Shape) -> _Whole | Split | None:
         """The engine from the store, None if it is not there. EngineRefused if it failed the parity gate."""
         entry = store.find(key) if key else None
         if entry is None:
             return None
         try:
-            self._judge(Parity.from_dict(entry.facts["parity"]))
+            self._check_parity(Parity.from_dict(entry.facts["parity"]))
             if WHOLE + BLOB not in entry.files and not kernels.kept(entry.facts["steps"][0] > 1):
                 return None
             compiled = {
                 name: self._core.import_model(content, "CPU", self._settings_of(name))
                 for name, content in ((file.removesuffix(BLOB), content) for file, content in entry.files.items())
             }
-            return self._put_together(compiled, shape, entry.facts)
+            return self._assemble(compiled, shape, entry.facts)
         except (KeyError, TypeError, RuntimeError):
             return None  # OpenVINO cannot read it: build it again
 
@@ -237,9 +237,7 @@ class OpenVinoEngine:
             return seams(cast("RealtimeFusion", network), shape)
         return {WHOLE: (ImagePath(network, shape.reduce, planar=True), examples(shape, planar=True))}
 
-    def _put_together(
-        self, compiled: Mapping[str, ov.CompiledModel], shape: Shape, facts: store.Facts
-    ) -> _Whole | Split:
+    def _assemble(self, compiled: Mapping[str, ov.CompiledModel], shape: Shape, facts: store.Facts) -> _Whole | Split:
         if WHOLE in compiled:
             return _Whole.of(compiled[WHOLE])
         requests = {name: model.create_infer_request() for name, model in compiled.items()}
@@ -278,15 +276,15 @@ class OpenVinoEngine:
                     models[name] = bf16.narrowed(models[name], self._network)
             self._models[variant] = models
             if key:
-                store.keep(key, lambda folder: _saved(models, folder))
+                store.keep(key, lambda folder: _save(models, folder))
         return self._models[variant]
 
-    def _compared(self, network: Network, ready: _Whole | Split, shape: Shape) -> Parity:
+    def _compare(self, network: Network, ready: _Whole | Split, shape: Shape) -> Parity:
         from .eager import EagerEngine
 
         return compare(EagerEngine(self._network, network).run, ready.run, self._precision, shape)
 
-    def _judge(self, parity: Parity) -> None:
+    def _check_parity(self, parity: Parity) -> None:
         if not parity.passed:
             raise EngineRefused(f"{self._name}: at {parity.shape} not what the network computes: {parity}")
 
@@ -306,7 +304,7 @@ def _convert(module: nn.Module, examples: tuple[Tensor, ...]) -> ov.Model:
     return model
 
 
-def _saved(models: Mapping[str, ov.Model], folder: Path) -> store.Facts:
+def _save(models: Mapping[str, ov.Model], folder: Path) -> store.Facts:
     """Write the converted models for the store. Raises OSError where OpenVINO cannot write."""
     try:
         for name, model in models.items():
@@ -316,7 +314,7 @@ def _saved(models: Mapping[str, ov.Model], folder: Path) -> store.Facts:
     return {}
 
 
-def _written(compiled: Mapping[str, ov.CompiledModel], parity: Parity, folder: Path) -> store.Facts:
+def _write(compiled: Mapping[str, ov.CompiledModel], parity: Parity, folder: Path) -> store.Facts:
     """Write the compiled models for the store, unless they failed the parity gate. Returns the facts of the entry."""
     if parity.passed:
         for name, model in compiled.items():

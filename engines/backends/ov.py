@@ -1,6 +1,6 @@
-"""OpenVINO, imported so that it reports nothing: by itself it tells its makers of every import and conversion.
+"""Imports OpenVINO without telemetry, which would report every import and conversion to its makers.
 
-Everything of fusecam takes it from here. Without its package for reports OpenVINO, and NNCF, go on without them.
+All of fusecam imports OpenVINO from here. Without the telemetry package, OpenVINO and NNCF work as usual.
 """
 
 from __future__ import annotations

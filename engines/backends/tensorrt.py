@@ -17,13 +17,13 @@ BLOB = "engine.bin"
 
 
 class KeptEngines:
-    """What Torch-TensorRT asks of a cache of engines, on the store: its own unpickles whatever lies on the disk."""
+    """Engine cache for Torch-TensorRT on top of the store; its own cache unpickles files without verification."""
 
     def __init__(self) -> None:
-        """Nothing is read yet."""
+        """Without the arguments of the base class."""
 
     def save(self, hash: str, blob: bytes, *arguments: Any, **named: Any) -> None:
-        """Keep an engine. hash: of its graph, inputs and settings."""
+        """Store an engine. hash: of its graph, inputs and settings."""
 
         def write(folder: Path) -> store.Facts:
             (folder / BLOB).write_bytes(blob)
@@ -32,9 +32,9 @@ class KeptEngines:
         store.keep(_key(hash), write)
 
     def load(self, hash: str, *arguments: Any, **named: Any) -> bytes | None:
-        """An engine that this user's fusecam kept, None where there is none."""
-        found = store.find(_key(hash))
-        return None if found is None else found.files[BLOB]
+        """Load an engine that this user stored; None if there is none."""
+        entry = store.find(_key(hash))
+        return None if entry is None else entry.files[BLOB]
 
 
 def _key(hash: str) -> store.Key:
@@ -50,10 +50,14 @@ def _key(hash: str) -> store.Key:
 
 
 def build(module: nn.Module, inputs: tuple[Tensor, ...]) -> Callable[..., Any]:
-    """The module as one TensorRT engine for inputs like these, all on the GPU; nothing in it may fall back to torch.
+    """Compile a module to one TensorRT engine; no operator falls back to torch. Built engines are stored.
 
-    Precision is the module's own dtype: Torch-TensorRT is strongly typed. Built engines are kept in the
-    store. Raises whatever the compiler raises.
+    Args:
+        module: Its dtype is the precision of the engine, since Torch-TensorRT is strongly typed.
+        inputs: Examples on the GPU, which set shapes and dtypes.
+
+    Raises:
+        Exception: Whatever the compiler raises.
     """
     import torch_tensorrt
     from torch_tensorrt.dynamo._engine_cache import BaseEngineCache
@@ -66,7 +70,7 @@ def build(module: nn.Module, inputs: tuple[Tensor, ...]) -> Callable[..., Any]:
         inputs,
         require_full_compilation=True,
         min_block_size=1,
-        immutable_weights=False,  # which its cache demands
+        immutable_weights=False,  # required by the engine cache
         cache_built_engines=True,
         reuse_cached_engines=True,
         custom_engine_cache=type("Cache", (KeptEngines, BaseEngineCache), {})(),

@@ -46,7 +46,7 @@ shared = cache(engine)
 def test_it_is_what_the_network_computes(name: str, unlifted: bool, shape: Shape) -> None:
     made = shared(name, unlifted)
     made.prepare(*shape)  # the gate
-    assert isinstance(made._ready.of(shape, made._readied), Split)
+    assert isinstance(made._ready.of(shape, made._create), Split)
 
 
 @pytest.mark.parametrize("loop", ["composed", "restore", "sample"])
@@ -90,7 +90,7 @@ def test_without_numba_one_graph_is_used_and_said(monkeypatch: pytest.MonkeyPatc
     (note,) = made.notes
     assert note.startswith("tiny:openvino:f32: numba cannot be imported: ")
     made.prepare(96, 64)
-    assert not isinstance(made._ready.of(Shape.of(96, 64), made._readied), Split)
+    assert not isinstance(made._ready.of(Shape.of(96, 64), made._create), Split)
     assert OpenVinoEngine("physics", lambda: network("physics")).notes == []
 
 
@@ -98,7 +98,7 @@ def test_without_numba_one_graph_is_used_and_said(monkeypatch: pytest.MonkeyPatc
 def test_what_loops_do_not_know_is_one_graph(change: dict[str, Any]) -> None:
     made = OpenVinoEngine("tiny", lambda: RealtimeFusion(replace(PROFILES["tiny"], **change)))
     made.prepare(96, 64)  # the gate
-    assert not isinstance(made._ready.of(Shape.of(96, 64), made._readied), Split)
+    assert not isinstance(made._ready.of(Shape.of(96, 64), made._create), Split)
 
 
 def test_loops_are_compiled_once_and_come_from_the_signed_store(

@@ -231,7 +231,7 @@ def made_of(name: str) -> dict[str, str]:
             "torch": version("torch"),
         }
     except OSError as e:
-        raise EngineError(f"{name}: {e.filename}: {e.strerror}; install fusecam anew") from e
+        raise EngineError(f"{name}: {e.filename}: {e.strerror}; reinstall fusecam") from e
 
 
 def network(name: str, unlifted: bool = False) -> Network:

@@ -23,7 +23,7 @@ def take(
 ) -> None:
     """Import weights of a network; they replace the shipped ones.
 
-    Checkpoints are read as tensors alone; nothing in them is run.
+    Checkpoints are read as tensors only; no code in them is executed.
 
     [bold]Example[/bold]
 

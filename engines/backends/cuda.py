@@ -121,7 +121,7 @@ class CudaEngine:
             raise EngineRefused(f"{self._name}: cannot be built for {shape}: {reason}") from e
         parity = compare(self._reference.run, partial(_run, graph), self._precision, shape)
         if not parity.passed:
-            raise EngineRefused(f"{self._name}: at {shape} not what the network computes: {parity}")
+            raise EngineRefused(f"{self._name}: at {shape} the output differs from the network's: {parity}")
         return graph
 
     def _capture(self, shape: Shape) -> _Graph:

@@ -48,7 +48,7 @@ def clips_digest() -> str:
 
 def missing() -> str | None:
     """Why quantisation is not possible here, None if it is."""
-    return None if find_spec("nncf") else "eight bits need NNCF: pip install 'fusecam[int8]'"
+    return None if find_spec("nncf") else "int8 needs NNCF: pip install 'fusecam[int8]'"
 
 
 def quantised(model: ov.Model, name: str, shape: Shape) -> ov.Model:
@@ -115,4 +115,4 @@ def _frames(clip: Path, size: tuple[int, int]) -> Iterator[Pixels]:
                 yield np.asarray(cv2.resize(colour, size, interpolation=cv2.INTER_AREA), np.uint8)
         number += 1
     if number < EVERY:
-        raise EngineError(f"{clip}: cannot be read, and eight bits are calibrated on it; install fusecam anew")
+        raise EngineError(f"{clip}: cannot be read, and int8 is calibrated on it; reinstall fusecam")

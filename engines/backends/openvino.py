@@ -286,7 +286,7 @@ class OpenVinoEngine:
 
     def _check_parity(self, parity: Parity) -> None:
         if not parity.passed:
-            raise EngineRefused(f"{self._name}: at {parity.shape} not what the network computes: {parity}")
+            raise EngineRefused(f"{self._name}: at {parity.shape} the output differs from the network's: {parity}")
 
 
 def _convert(module: nn.Module, examples: tuple[Tensor, ...]) -> ov.Model:

@@ -49,7 +49,7 @@ class HeadLayers(nn.Module):
 
 
 def has_kernels(network: RealtimeFusion) -> bool:
-    """Whether there are kernels for this profile: none for ablations, nor for even windows."""
+    """Whether there are kernels for the profile of this network; not for ablations and even windows."""
     profile = network.profile
     return profile.haze and profile.light and profile.window % 2 == profile.guide % 2 == 1
 

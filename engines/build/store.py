@@ -133,14 +133,14 @@ def keep(key: Key, write: Callable[[Path], Facts]) -> str | None:
         _shrink(limit_bytes(), spare=target)
     except OSError as e:
         where = e.filename if e.filename and Path(e.filename).is_relative_to(secret.folder()) else folder()
-        return f"{where}: engines cannot be kept: {e.strerror or e}; every start builds them anew"
+        return f"{where}: engines cannot be stored: {e.strerror or e}; every start builds them again"
     return None
 
 
 def entries() -> list[Entry]:
     """All complete entries with this user's signature, the most recently used first."""
-    found = (_read(path) for path in _folders())
-    return sorted((entry for entry in found if entry is not None), key=lambda entry: -entry.used)
+    read = (_read(path) for path in _folders())
+    return sorted((entry for entry in read if entry is not None), key=lambda entry: -entry.used)
 
 
 def clear() -> tuple[int, int]:
@@ -208,11 +208,11 @@ def _shrink(limit: int, spare: Path) -> None:
     for path in _folders(hidden=True):
         if path.name.startswith(".") and now - path.stat().st_mtime > STALE_S:
             shutil.rmtree(path, ignore_errors=True)
-    kept = _size(spare)
+    total = _size(spare)
     for path in sorted(_folders(), key=_used, reverse=True):
         if path != spare:
-            kept += _size(path)
-            if kept > limit:
+            total += _size(path)
+            if total > limit:
                 shutil.rmtree(path, ignore_errors=True)
 
 

@@ -142,7 +142,7 @@ class DetectorEngine:
             if agreement.passed(precision):
                 return compiled, precision, facts | {"used": precision}
         results = "; ".join(f"{precision}: {Agreement(**facts[precision])}" for precision in self._precisions)
-        raise EngineRefused(f"{self.name}: at {width}x{height} not what the network computes: {results}")
+        raise EngineRefused(f"{self.name}: at {width}x{height} the output differs from the network's: {results}")
 
     @property
     def _precisions(self) -> tuple[Precision, ...]:

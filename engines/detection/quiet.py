@@ -60,7 +60,7 @@ def guarded() -> Iterator[None]:
 
 
 def _refuse(*arguments: Any, **named: Any) -> None:
-    raise RuntimeError("nothing is downloaded")
+    raise RuntimeError("downloads are disabled")
 
 
 def _as_given(file: Any, *arguments: Any, **named: Any) -> str:

@@ -55,5 +55,5 @@ def export(
             table.add_row(side, row.name, "x".join(map(str, row.shape)), row.dtype, markup(row.about))
     console.print(table)
     text = f"wrote {markup(exported.path)}: {exported.size / 1e6:.1f} MB"
-    text += f"; onnxruntime gives what PyTorch does ({exported.agrees})"
+    text += f"; onnxruntime agrees with PyTorch ({exported.agrees})"
     console.print(text, soft_wrap=True, highlight=False)

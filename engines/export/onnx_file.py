@@ -142,7 +142,7 @@ def _compared(name: str, module: nn.Module, session: InferenceSession, width: in
             worst = min(worst, -10 * np.log10(max(float(error), 1e-10)))
         passed, result = worst >= LIMITS_DB["f32"], f"fused within {worst:.0f} dB"
     if not passed:
-        raise EngineError(f"{name}: not written: onnxruntime does not give what torch does ({result})")
+        raise EngineError(f"{name}: not written: onnxruntime differs from torch ({result})")
     return result
 
 

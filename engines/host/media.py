@@ -35,6 +35,6 @@ def open_image(file: Path | BinaryIO) -> Image.Image:
 def check_pixels(width: int, height: int, channels: int = 1) -> None:
     """Raise ValueError if an image of this size exceeds MOST_PIXELS or MOST_CHANNELS."""
     if channels > MOST_CHANNELS:
-        raise ValueError(f"{channels} channels are more than {MOST_CHANNELS}: save those of the picture alone")
+        raise ValueError(f"{channels} channels are more than {MOST_CHANNELS}: save only those of the image")
     if width * height > MOST_PIXELS:
         raise ValueError(f"{width}x{height} is more than {MOST_PIXELS / 1e6:.0f} megapixels: scale it down")

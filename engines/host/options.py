@@ -7,9 +7,9 @@ from typing import Any, Literal
 import typer
 
 
-def option(*names: str, panel: str | None = None, default: bool = False, **more: Any) -> Any:
+def option(*names: str, panel: str | None = None, default: bool = False, **settings: Any) -> Any:
     """A `typer.Option` in a help panel. default: show the default value in the help."""
-    return typer.Option(*names, rich_help_panel=panel, show_default=default, **more)
+    return typer.Option(*names, rich_help_panel=panel, show_default=default, **settings)
 
 
 def strength(option: str, text: str, error: type[Exception]) -> float | Literal["auto"]:

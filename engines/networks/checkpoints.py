@@ -90,7 +90,7 @@ def weights_file(name: str) -> Path:
     """As `find`, but raises EngineError, which says how to get weights, if there are none."""
     path = find(name)
     if path is None and name in OWN:
-        raise EngineError(f"{name}: its weights are not in {Path(__file__).parents[1]}/weights; install fusecam anew")
+        raise EngineError(f"{name}: its weights are not in {Path(__file__).parents[1]}/weights; reinstall fusecam")
     if path is None:
         published = f"import the authors' ({AUTHORS[name]}) with `fusecam weights import {name} FILE`, or "
         raise EngineError(
@@ -105,7 +105,7 @@ def load(name: str, path: Path | None = None) -> RealtimeFusion | IASSF | DFVO |
 
     name: one of NAMES. path: weights, None: those of `weights_file`. Raises EngineError if there are no usable weights.
     """
-    hint = f"`fusecam weights remove {name}` brings the shipped ones back" if users(name) else "install fusecam anew"
+    hint = f"`fusecam weights remove {name}` restores the shipped ones" if users(name) else "reinstall fusecam"
     if path is not None:
         hint = f"name weights.safetensors of {name}"
     path = path or weights_file(name)
@@ -260,7 +260,7 @@ def _network(
             raise ValueError(f"{count:.1e} parameters")
         return make()
     except Exception as e:  # torch raises many types for inconsistent sizes
-        raise EngineError(f"{path}: no network of {name} has these sizes: {_line(e)}; import it anew") from e
+        raise EngineError(f"{path}: no network of {name} has these sizes: {_line(e)}; import it again") from e
 
 
 def _sizes(default: Profile, changes: Mapping[str, Any]) -> Profile:
@@ -283,7 +283,7 @@ def _fill(name: str, network: nn.Module, state: Mapping[str, Tensor], path: Path
     try:
         network.load_state_dict(state)
     except RuntimeError as e:
-        raise EngineError(f"{path}: not all weights of {name}, or others: {_line(e)}; {hint}") from e
+        raise EngineError(f"{path}: tensors do not match the network {name}: {_line(e)}; {hint}") from e
 
 
 def _translated(name: str, content: Any, file: Path) -> dict[str, Tensor]:
@@ -302,7 +302,9 @@ def _translated(name: str, content: Any, file: Path) -> dict[str, Tensor]:
         if network == name:
             state |= {f"{part}.{key}" if part else key: value for key, value in rename[part](plain).items()}
     if not state:
-        where = f"its authors' are at {AUTHORS[name]}" if AUTHORS[name] else "only those that fusecam trained are known"
+        where = (
+            f"the authors' are at {AUTHORS[name]}" if AUTHORS[name] else "only those trained by fusecam are supported"
+        )
         raise EngineError(f"{file}: holds no weights of {name}; {where}")
     return state
 
@@ -328,7 +330,7 @@ def _read_foreign(file: Path) -> Any:
     except OSError as e:
         raise EngineError(f"{file}: cannot be read: {e.strerror or e}; name a .pth or .safetensors file") from e
     except Exception as e:  # of pickle, zipfile or torch
-        reason = "not a checkpoint of tensors alone, and nothing else is loaded; save its state_dict by torch.save"
+        reason = "not a checkpoint of tensors only, others are not loaded; save its state_dict with torch.save"
         raise EngineError(f"{file}: {what_text(file) or reason}") from e
 
 

@@ -88,7 +88,7 @@ def _renamed(name: str, rules: Rules) -> str:
 _PARTS: Rules = tuple((rf"\.{name}\.", f".{at}.") for name, at in (("Conv", 0), ("Bn", 1)))
 _DFVO: Rules = (
     # a block is (Conv, Bn); the last layer of a decoder is a convolution only
-    *((rf"^IL\.Encode{at + 1}\.(Conv|Bn)\.", rf"illumination.{place}.\1.") for at, place in enumerate((0, 2, 3))),
+    *((rf"^IL\.Encode{at + 1}\.(Conv|Bn)\.", rf"illumination.{index}.\1.") for at, index in enumerate((0, 2, 3))),
     *((rf"^IL\.Decode{at + 1}\.(Conv|Bn)\.", rf"illumination.{at + 5}.\1.") for at in range(3)),
     (r"^IL\.Sigmoid\.Conv\.", "illumination.8."),
     *((rf"^ViEncode{at + 1}\.", f"lcfe.visible.{at}.") for at in range(4)),

@@ -69,7 +69,7 @@ def trained() -> TextEncoder:
         encoder.load_state_dict(load_file(WEIGHTS))
     except (OSError, RuntimeError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise EngineError(f"prompt: {WEIGHTS}: cannot be used: {reason}; install fusecam anew") from error
+        raise EngineError(f"prompt: {WEIGHTS}: cannot be used: {reason}; reinstall fusecam") from error
     return encoder.eval()
 
 

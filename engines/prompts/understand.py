@@ -51,7 +51,7 @@ def understand(text: str) -> Prompt:
         elif tagged["unknown"]:
             reason = f"not understood: {_quoted(tagged['unknown'])}"
         else:
-            reason = "says nothing of the pictures"
+            reason = "says nothing about the images"
         raise EngineError(f"prompt {text!r}: {reason}; say for example {EXAMPLES}, 'clear', or auto")
     for task, is_requested in zip(TASKS, requested, strict=True):
         for opposite in (f"no {task.name}", f"clean {task.camera}", "clean"):

@@ -73,7 +73,7 @@ def build(name: str, onnx: bytes, targets: Sequence[str]) -> Built:
     if not parser.parse(onnx):
         errors = [parser.get_error(index) for index in range(parser.num_errors)]
         reasons = "; ".join(f"{e.node_name()} ({e.node_operator()}): {_one_line(e.desc())}" for e in errors)
-        raise EngineError(f"{name}: TensorRT-RTX does not take {reasons}")
+        raise EngineError(f"{name}: TensorRT-RTX does not support {reasons}")
     defined = layers.defined(network)
     branches = layers.branches(defined)
     _refuse(name, layers.refusals(defined, branches))
@@ -86,7 +86,7 @@ def build(name: str, onnx: bytes, targets: Sequence[str]) -> Built:
     plan = builder.build_serialized_network(network, config)
     if plan is None:
         raise EngineError(
-            f"{name}: TensorRT-RTX cannot build it: {_one_line('; '.join(log.errors)) or 'no reason said'}"
+            f"{name}: TensorRT-RTX cannot build it: {_one_line('; '.join(log.errors)) or 'no reason given'}"
         )
     outputs = [_value(network.get_output(index)) for index in range(network.num_outputs)]
     made = layers.built(log.report, [output.name for output in outputs], defined)
@@ -102,8 +102,8 @@ def _value(tensor: Any) -> Value:
 def _refuse(name: str, lines: list[str]) -> None:
     """Raise EngineError if there are refusals."""
     if lines:
-        more = f"; and {len(lines) - 5} more" if len(lines) > 5 else ""
-        raise EngineError(f"{name}: not built, not all of it is half precision: {'; '.join(lines[:5])}{more}")
+        rest = f"; and {len(lines) - 5} more" if len(lines) > 5 else ""
+        raise EngineError(f"{name}: not built, not all of it is half precision: {'; '.join(lines[:5])}{rest}")
 
 
 def _one_line(text: str) -> str:

@@ -251,7 +251,7 @@ def test_graph_as_exported_is_refused(
 @needs_tensorrt
 def test_unsupported_operator_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "network", lambda *_: Determinant())
-    with pytest.raises(EngineError, match=r"average: TensorRT-RTX does not take .*Det"):
+    with pytest.raises(EngineError, match=r"average: TensorRT-RTX does not support .*Det"):
         compile_engine("average", Shape.of(96, 64), TARGETS, tmp_path / "x.engine")
     assert not list(tmp_path.iterdir())
 

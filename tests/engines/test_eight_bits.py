@@ -82,5 +82,5 @@ def test_a_clip_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | No
     clip = tmp_path / "fog_day_vis.mp4"
     if content is not None:
         clip.write_bytes(content)
-    with pytest.raises(EngineError, match=r"fog_day_vis\.mp4: cannot be read.*install fusecam anew"):
+    with pytest.raises(EngineError, match=r"fog_day_vis\.mp4: cannot be read.*reinstall fusecam"):
         list(int8._frames(clip, (64, 48)))

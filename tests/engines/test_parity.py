@@ -107,7 +107,7 @@ def test_an_engine_whose_graph_was_tampered_with_is_refused(what: str, genuine: 
     engine.prepare(64, 48)  # as it is, it passes
     engine._models[other] = {WHOLE: model.clone()}
     tamper(engine._models[other][WHOLE])
-    with pytest.raises(EngineRefused, match="at 96x64 not what the network computes") as refusal:
+    with pytest.raises(EngineRefused, match="at 96x64 the output differs from the network's") as refusal:
         engine.prepare(96, 64)
     for output in wrong - {"fused"}:
         assert f"; {output} " in str(refusal.value), refusal.value

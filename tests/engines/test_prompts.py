@@ -104,7 +104,7 @@ def test_prompts_are_understood(text: str, meant: set[str]) -> None:
         ("banana pudding", "not understood: 'banana pudding'"),
         ("xqzw", "not understood: 'xqzw'"),
         ("kubernetes cluster", "not understood"),
-        ("the road in the city", "says nothing of the pictures"),
+        ("the road in the city", "says nothing about the images"),
         ("rain and snow", "there is no task for 'rain snow'"),
         ("clear visible image, foggy visible image", "contradict each other (haze)"),
         ("foggy, no fog", "contradict each other (haze)"),
@@ -265,7 +265,7 @@ def test_without_its_weights_the_encoder_says_so(monkeypatch, tmp_path: Path) ->
     monkeypatch.setattr(encoder, "WEIGHTS", tmp_path / "prompts.safetensors")
     encoder.trained.cache_clear()
     try:
-        with pytest.raises(EngineError, match="install fusecam anew") as error:
+        with pytest.raises(EngineError, match="reinstall fusecam") as error:
             understand("foggy")
         assert "\n" not in str(error.value)
     finally:

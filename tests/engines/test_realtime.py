@@ -192,7 +192,7 @@ def test_unusable_weights_are_a_one_line_error(monkeypatch, tmp_path, damage: st
 
         save_file({"core.maps.weight": torch.zeros(3)}, path)
     monkeypatch.setattr(checkpoints, "weights_file", lambda name: path)
-    told = "not all weights of realtime" if damage == "other network" else "cannot be read"
+    told = "tensors do not match the network realtime" if damage == "other network" else "cannot be read"
     with pytest.raises(EngineError, match=rf"realtime\.safetensors: {told}") as caught:
         checkpoints.load("realtime")
     assert "\n" not in str(caught.value)

@@ -186,7 +186,7 @@ def test_without_a_key_nothing_is_kept_and_it_is_said(home: Path, monkeypatch: p
     (home.parent.parent / "file").write_text("")
     monkeypatch.setenv("FUSECAM_HOME", str(home.parent.parent / "file"))
     told = store.keep(KEY, write(b"x"))
-    assert told is not None and told.startswith(str(home.parent.parent / "file")) and "engines cannot be kept" in told
+    assert told is not None and told.startswith(str(home.parent.parent / "file")) and "engines cannot be stored" in told
     assert store.find(KEY) is None and store.entries() == []
 
 
@@ -213,7 +213,7 @@ def test_where_nothing_can_be_written_nothing_is_kept(tmp_path: Path, monkeypatc
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     told = store.keep(KEY, write(b"x"))
-    assert told is not None and str(tmp_path / "file") in told and "engines cannot be kept" in told
+    assert told is not None and str(tmp_path / "file") in told and "engines cannot be stored" in told
     assert store.find(KEY) is None
     assert store.entries() == []
     assert store.clear() == (0, 0)
@@ -230,7 +230,7 @@ def test_a_full_disk_costs_the_next_start_and_not_the_engine(tmp_path: Path, mon
         engine = create_engine("tiny:openvino:f32")
         engine.prepare(160, 120)
         assert engine.name == "tiny:openvino:f32"
-        assert any(str(disk) in note and "cannot be kept" in note for note in engine.notes)
+        assert any(str(disk) in note and "cannot be stored" in note for note in engine.notes)
         assert store.entries() == []
     finally:
         subprocess.run(["umount", disk], check=True)

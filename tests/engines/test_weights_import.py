@@ -147,7 +147,7 @@ def test_trained_weights_bring_the_settings_of_their_airlight(tmp_path: Path) ->
 def test_weights_of_our_networks_without_a_word_about_them_are_taken_where_they_fit(tmp_path: Path) -> None:
     path = Path(checkpoints.__file__).parents[1] / "weights" / "tiny.safetensors"
     assert checkpoints.take("tiny", [path]).profile["factor"] == PROFILES["tiny"].factor
-    with pytest.raises(EngineError, match=r"not all weights of realtime.*give every file of it"):
+    with pytest.raises(EngineError, match=r"tensors do not match the network realtime.*give every file of it"):
         checkpoints.take("realtime", [path])
     torch.save({}, tmp_path / "a.pth")
     with pytest.raises(EngineError, match=r"a.pth: not of tiny; give weights.safetensors of a training run"):
@@ -203,7 +203,7 @@ class Bomb:
 @pytest.mark.parametrize("how", [torch.save, lambda content, file: file.write_bytes(pickle.dumps(content))])
 def test_nothing_in_a_checkpoint_is_run(tmp_path: Path, home: Path, how) -> None:
     how({"model": Bomb(tmp_path / "exploded")}, tmp_path / "evil.pth")
-    with pytest.raises(EngineError, match=r"evil.pth: not a checkpoint of tensors alone") as error:
+    with pytest.raises(EngineError, match=r"evil.pth: not a checkpoint of tensors only") as error:
         checkpoints.take("dfvo", [tmp_path / "evil.pth"])
     assert "\n" not in str(error.value)
     assert not (tmp_path / "exploded").exists()
@@ -238,9 +238,9 @@ def _broken(trained: Path, how: str) -> Path:
     [
         ("truncated", "cannot be read"),
         ("absent", "cannot be read"),
-        ("missing", "not all weights of dfvo, or others"),
+        ("missing", "tensors do not match the network dfvo"),
         ("not finite", "fusion.0.0.bias has values that are not finite"),
-        ("other sizes", "not all weights of dfvo, or others"),
+        ("other sizes", "tensors do not match the network dfvo"),
         ("other network", "weights of iassf, not of dfvo"),
         ("no such sizes", "no network of dfvo has these sizes"),
         ("strangers", "holds no weights of dfvo; its authors' are at https"),

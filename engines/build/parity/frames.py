@@ -46,7 +46,7 @@ def _read(name: str, width: int, height: int) -> Pixels:
     path = Path(__file__).parent / "scenes" / f"{name}.jpg"
     image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     if image is None:
-        raise EngineError(f"{path}: cannot be read; install fusecam anew")
+        raise EngineError(f"{path}: cannot be read; reinstall fusecam")
     if image.ndim == 3:
         image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
     return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)

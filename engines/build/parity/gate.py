@@ -173,9 +173,7 @@ def gate_warp(shape: Shape) -> Warp:
     u, v = np.meshgrid((np.arange(width) + 0.5) / width, (np.arange(height) + 0.5) / height)
     x = (u - 0.07 + 0.035 * (v - 0.5)) * infrared[0] - 0.5
     y = (v - 0.035 * (u - 0.5)) * infrared[1] - 0.5
-    covered = np.clip(
-        np.minimum(x, infrared[0] - 1 - x) / (0.1 * infrared[0]), 0, 1
-    )  # fades out at the border of infrared
+    covered = np.clip(np.minimum(x, infrared[0] - 1 - x) / (0.1 * infrared[0]), 0, 1)  # fades at infrared's border
     coverage = (255 * covered * ((y >= 0) & (y <= infrared[1] - 1))).astype(np.uint8)
     return Warp.of(x.astype(np.float32), y.astype(np.float32), coverage, infrared, reduce)
 

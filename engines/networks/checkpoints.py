@@ -330,7 +330,7 @@ def _read_foreign(file: Path) -> Any:
     except OSError as e:
         raise EngineError(f"{file}: cannot be read: {e.strerror or e}; name a .pth or .safetensors file") from e
     except Exception as e:  # of pickle, zipfile or torch
-        reason = "not a checkpoint of tensors only, others are not loaded; save its state_dict with torch.save"
+        reason = "not a checkpoint of tensors only; save its state_dict with torch.save"
         raise EngineError(f"{file}: {what_text(file) or reason}") from e
 
 

@@ -1,4 +1,4 @@
-"""One whole evaluation: find the scenes, score them, print the tables, write the files."""
+"""Fusion evaluation: finds the scenes, scores them, prints the tables, writes the files."""
 
 from __future__ import annotations
 
@@ -20,27 +20,25 @@ from .summary import ALL, Group, group_of, split_rule, summarise, worst, write_f
 from .tables import LEGEND, tables
 
 Engines = Mapping[str, FusionEngine]
-"""By the name that the user gave."""
+"""Engines by the name that the user gave."""
 
 
 def run_evaluation(settings: Settings, console: Console, progress: Console) -> list[Group]:
     """Evaluate, print the tables on `console` and progress and notes on `progress`, write files if `out` is set.
 
-    Returns the means by group. Raises TrainError or EngineError, both meant for the user, before anything is written.
+    Returns the means by group. Raises TrainError or EngineError before anything is written.
     """
     if not settings.fused and not settings.engines:
         raise TrainError("nothing to evaluate: give --fused DIR, --engine NAME, or both")
     if settings.fused and not settings.engines and settings.restored_reference is not None:
-        raise TrainError(
-            "--restored-reference scores what an engine restores: give --engine NAME with it, or leave it out"
-        )
+        raise TrainError("--restored-reference is for engines, which restore: give --engine NAME with it, or omit it")
     taken = [name for name in settings.fused if name in (*BASELINES, *settings.engines)]
     if taken:
         raise TrainError(f"--fused {taken[0]}: there is another row of that name: give NAME=DIR")
     same = [name for name in settings.engines if name in BASELINES]
     if same:
         raise TrainError(
-            f"--engine {same[0]}: is among the rows anyway; leave it out, with --fused or another --engine"
+            f"--engine {same[0]}: is a baseline and always evaluated; omit it, and give --fused or another --engine"
         )
     rule = split_rule(settings.split)
     note = note_on(progress)
@@ -57,7 +55,7 @@ def run_evaluation(settings: Settings, console: Console, progress: Console) -> l
         settings.pairs,
     )
     if settings.out is not None:
-        from . import pictures  # noqa: F401  matplotlib is missing? better now than after the work
+        from . import pictures  # noqa: F401  fail early if matplotlib is missing
 
         check_writable(settings.out)
     engines = settings.create_engines()
@@ -115,7 +113,7 @@ def _in_group(name: str, group: Group, rule: Mapping[str, str]) -> bool:
 def _draw_visibility(
     folder: Path, scenes: list[Scene], seen: Sequence[visibility.Seen], engines: Engines
 ) -> list[Path]:
-    """The objects' figures, and pictures of those that the last method shows least."""
+    """Write visibility.csv, and least_visible.png with the objects of lowest visibility in the last method."""
     from .pictures import contact_sheet
 
     paths = [folder / "visibility.csv", folder / "least_visible.png"]

@@ -1,4 +1,4 @@
-"""Means over images, day and night apart if asked, ranks, and the files that keep them."""
+"""Means over images and groups of images, ranks, and the CSV and JSON files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ IDENTICAL_DB = 100.0
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Means over the images of one group. `fused` has a `rank` in each row, the mean rank over RANKED."""
+    """Mean metrics of one group of images. Each row of `fused` has a `rank`, the mean rank over RANKED."""
 
     name: str
     images: int
@@ -34,7 +34,7 @@ class Group:
 
 
 def split_rule(text: str | None) -> dict[str, str]:
-    """Group by the ending of a name: `D=day,N=night`, or a preset's name, as {ending: group}. TrainError if not."""
+    """Parse a grouping rule such as `D=day,N=night`, or a preset, into {suffix: group}. Raises TrainError."""
     rule = {}
     for part in PRESETS.get(text, text).split(",") if text else ():
         ending, equals, group = part.strip().partition("=")
@@ -49,13 +49,13 @@ def split_rule(text: str | None) -> dict[str, str]:
 
 
 def group_of(name: str, rule: Mapping[str, str]) -> str:
-    """The group of an image by the longest ending that its name has; `other` if it has none."""
+    """Group of an image by the longest matching suffix of its name; `other` if none matches."""
     endings = [ending for ending in rule if name.endswith(ending)]
     return rule[max(endings, key=len)] if endings else OTHER
 
 
 def summarise(results: Sequence[SceneScores], rule: Mapping[str, str]) -> list[Group]:
-    """Means over all images, then over each group of the rule that has images."""
+    """Means over all images, then over each non-empty group of the rule."""
     groups = [_group(ALL, results)]
     if rule:
         for name in (*dict.fromkeys(rule.values()), OTHER):
@@ -66,7 +66,7 @@ def summarise(results: Sequence[SceneScores], rule: Mapping[str, str]) -> list[G
 
 
 def worst(results: Sequence[SceneScores], method: str, count: int = 10) -> list[SceneScores]:
-    """The images on which a method is worst: highest mean rank over RANKED among all its images, the worst first."""
+    """The `count` worst images of a method, by their mean rank over RANKED among all images, worst first."""
     ranks = mean_ranks([each.fused[method] for each in results])
     order = sorted(range(len(results)), key=lambda i: (-ranks[i], results[i].name))
     return [results[i] for i in order[:count]]
@@ -79,10 +79,10 @@ def write_files(
     rule: Mapping[str, str],
     settings: dict[str, Any],
 ) -> list[Path]:
-    """Write per_image.csv, summary.csv and summary.json; returns their paths. Values that are not numbers stay empty.
+    """Write per_image.csv, summary.csv and summary.json; returns their paths. NaN is written as an empty cell.
 
-    per_image.csv has a line for every image and row, summary.csv for every group and row. The PSNR of equal images is
-    `inf`, and IDENTICAL_DB in the mean with others.
+    per_image.csv has one line per image and row, summary.csv one per group and row. The PSNR of identical images is
+    `inf`; in the mean with others it counts as IDENTICAL_DB.
     """
     per_image: list[dict[str, Any]] = [
         {"image": each.name, "group": group_of(each.name, rule) if rule else ALL, "row": row}
@@ -122,8 +122,10 @@ def _group(name: str, results: Sequence[SceneScores]) -> Group:
 
 
 def _means(scores: Sequence[Scores]) -> Scores:
-    """Mean of each metric over the images in which it is defined, NaN where it is defined in none. One equal image
-    among others would make their PSNR infinite: it counts as IDENTICAL_DB there."""
+    """Mean of each metric over the images for which it is defined, else NaN.
+
+    An infinite PSNR counts as IDENTICAL_DB, unless all are infinite.
+    """
     means = {}
     for metric in dict.fromkeys(name for each in scores for name in each):
         values = [each[metric] for each in scores if not math.isnan(each.get(metric, math.nan))]
@@ -144,7 +146,7 @@ def _cell(value: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """JSON has no NaN and no infinity: null and "inf"."""
+    """Replace NaN by None and infinity by "inf", since JSON has neither."""
     if isinstance(value, dict):
         return {key: _plain(each) for key, each in value.items()}
     if isinstance(value, (list, tuple)):

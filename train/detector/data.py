@@ -80,11 +80,11 @@ class Examples:
                         self.held.append(example)
                 if not self.train[source, kind]:
                     raise TrainError(f"{folder / 'images' / source / kind}: no frames; remove {folder} to create them")
-            by_name = {each.image.name: each for each in self.train.get((source, "visible"), [])}
-            for each in self.train.get((source, "fused"), []):
-                without = by_name.get(each.image.name.replace("_degraded", "_restored"))
-                if without is not None and each.image.stem.endswith("_degraded"):
-                    self.alone[each.image] = without
+            by_name = {frame.image.name: frame for frame in self.train.get((source, "visible"), [])}
+            for frame in self.train.get((source, "fused"), []):
+                without = by_name.get(frame.image.name.replace("_degraded", "_restored"))
+                if without is not None and frame.image.stem.endswith("_degraded"):
+                    self.alone[frame.image] = without
 
 
 class Windows(IterableDataset[Batch]):
@@ -149,8 +149,10 @@ class Whole(IterableDataset[Batch]):
     def __iter__(self) -> Iterator[Batch]:
         for start in range(0, len(self.examples), self.batch):
             some = self.examples[start : start + self.batch]
-            frames = (cv2.resize(read_frame(each), self.size[::-1]) for each in some)
-            yield collate([(np.asarray(frame, np.uint8), each.boxes) for frame, each in zip(frames, some, strict=True)])
+            frames = (cv2.resize(read_frame(example), self.size[::-1]) for example in some)
+            yield collate(
+                [(np.asarray(frame, np.uint8), example.boxes) for frame, example in zip(frames, some, strict=True)]
+            )
 
 
 def kinds_of(recipe: DetectorRecipe, source: str) -> list[Kind]:

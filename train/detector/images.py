@@ -66,13 +66,13 @@ def make_images(recipe: DetectorRecipe, folder: Path, bar: bool = True) -> None:
 
 def _settings(recipe: DetectorRecipe) -> str:
     """The settings that determine the frames, as JSON; without shares and schedule."""
-    each = {"root", "infrared", "labels", "size", "sharpen", "kinds"}
+    keys = {"root", "infrared", "labels", "size", "sharpen", "kinds"}
     used = recipe.model_dump(
         mode="json",
         include={
             "detector": {"architecture", "start", "teacher"},
             "names": True,
-            "data": {"__all__": each},
+            "data": {"__all__": keys},
             "streets": {"scenes", "frames"},
             "engine": True,
             "mixture": True,
@@ -132,8 +132,8 @@ def _read(pair: tuple[Path, Path], source: Pairs) -> tuple[Pixels, Pixels]:
     path = pair[1] if source.infrared is None else source.infrared / f"{pair[0].stem}.jpg"
     gray = read_gray(path)
     height, width = source.size or (round(colour.shape[0] * 640 / colour.shape[1]), 640)
-    larger = (cv2.resize(each, (width, height), interpolation=cv2.INTER_CUBIC) for each in (colour, gray))
-    visible, infrared = (np.asarray(each, np.uint8) for each in larger)
+    larger = (cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC) for image in (colour, gray))
+    visible, infrared = (np.asarray(image, np.uint8) for image in larger)
     return visible, infrared
 
 
@@ -144,8 +144,8 @@ def _degraded(visible: Pixels, infrared: Pixels, mixture: Mixture, random: torch
     degraded = degrade(small, small[:, :1], mixture, random)
     dimmed = (degraded.clear + 0.02) / (small + 0.02)
     gain, t, air = (
-        F.interpolate(each, (height, width), mode="bilinear", align_corners=False)
-        for each in (dimmed, degraded.t, degraded.air)
+        F.interpolate(field, (height, width), mode="bilinear", align_corners=False)
+        for field in (dimmed, degraded.t, degraded.air)
     )
     hazy = haze(_planes(visible) * gain, t, air)
     hazy = sensor_noise(hazy, mixture.noise * torch.rand(1, 1, 1, 1, generator=random), random)

@@ -69,31 +69,35 @@ def read_recordings(file: Path) -> Recordings:
     return recordings.model_copy(update={"path": root, "labels": root / recordings.labels, "rig": rig})
 
 
-def lay_out(asked: Recordings, folder: Path, console: Console) -> dict[str, Any]:
+def lay_out(recordings: Recordings, folder: Path, console: Console) -> dict[str, Any]:
     """Fill `folder` with links to the pairs (vis, ir), their label files and the list of validation pairs.
 
-    asked: the recordings. console: prints what was left out. Returns the keys that override those of the detector
-    recipe. Raises TrainError.
+    console: prints what was left out. Returns the keys that override those of the detector recipe. Raises TrainError.
     """
     out = folder.absolute().parent  # excluded from the search, since it may be inside the recordings
-    train = [find_pairs(asked.path / each, out) for each in _several(asked.train)]
-    if asked.val is None:
+    train = [find_pairs(recordings.path / pattern, out) for pattern in _several(recordings.train)]
+    if recordings.val is None:
         held = {pair for some in train for pair in some[len(some) - len(some) // _HELD :]}
     else:
-        held = {pair for each in _several(asked.val) for pair in find_pairs(asked.path / each, out)}
+        held = {pair for pattern in _several(recordings.val) for pair in find_pairs(recordings.path / pattern, out)}
     pairs = list(dict.fromkeys([*(pair for some in train for pair in some), *sorted(held)]))
     if not held or held.issuperset(pairs):
-        raise TrainError(f"{asked.path}: {len(pairs)} pairs, too few to train and validate: give more, or another val")
+        raise TrainError(f"{recordings.path}: {len(pairs)} pairs, too few: give more, or another val")
     made_of, manifest = (
-        json.dumps([asked.model_dump(mode="json", exclude={"minutes"}), [str(vis) for vis, _ in pairs]]),
+        json.dumps([recordings.model_dump(mode="json", exclude={"minutes"}), [str(vis) for vis, _ in pairs]]),
         folder / _MADE_OF,
     )
     if folder.exists() and not (manifest.is_file() and manifest.read_text("utf-8") == made_of):
         raise TrainError(f"{folder}: made from other recordings; remove it to create it again, or choose another --out")
     if not manifest.is_file():
-        labels = Annotations(asked.labels, asked.called)
+        labels = Annotations(recordings.labels, recordings.called)
         _fill(
-            folder, pairs, held, labels, asked.rig, lambda line: console.print(f"note: {markup(line)}", style="yellow")
+            folder,
+            pairs,
+            held,
+            labels,
+            recordings.rig,
+            lambda line: console.print(f"note: {markup(line)}", style="yellow"),
         )
         manifest.write_text(made_of, encoding="utf-8")
     boxes = str(folder.absolute() / "labels")
@@ -102,8 +106,8 @@ def lay_out(asked: Recordings, folder: Path, console: Console) -> dict[str, Any]
         "labels": {"fused": boxes, "visible": boxes, "infrared": boxes},
         "validation": str(folder.absolute() / VALIDATION),
     }
-    schedule = {} if asked.minutes is None else {"minutes": asked.minutes}
-    return {"data": [source], "names": list(asked.called)} | schedule
+    schedule = {} if recordings.minutes is None else {"minutes": recordings.minutes}
+    return {"data": [source], "names": list(recordings.called)} | schedule
 
 
 def _several(folders: list[str] | str) -> list[str]:

@@ -51,13 +51,13 @@ class OwnTeacher:
     def label(self, visible: Pixels, infrared: Pixels, fused: Pixels) -> dict[Kind, Boxes]:
         """See `Teacher`. Fused frames get the detections of fused and infrared, merged by NMS."""
         height, width = infrared.shape
-        found = {"visible": self._find(visible), "infrared": self._find(rgb(infrared)), "fused": self._find(fused)}
-        both = torch.from_numpy(np.concatenate([found["fused"], found["infrared"]]))
+        detections = {"visible": self._find(visible), "infrared": self._find(rgb(infrared)), "fused": self._find(fused)}
+        both = torch.from_numpy(np.concatenate([detections["fused"], detections["infrared"]]))
         both = both[batched_nms(both[:, :4], both[:, 4], both[:, 5], 0.5)]
         return {
             "fused": _boxes(np.asarray(both.numpy(), np.float32), width, height),
-            "visible": _boxes(found["visible"], width, height),
-            "infrared": _boxes(found["infrared"], width, height),
+            "visible": _boxes(detections["visible"], width, height),
+            "infrared": _boxes(detections["infrared"], width, height),
         }
 
     def _find(self, image: Pixels) -> Floats:
@@ -116,7 +116,7 @@ class CocoTeacher:
                 )
             x = layer(x)
             features.append(x if layer.i in self._saved else None)
-        found = []
+        outputs = []
         for number, (at, stride) in enumerate(zip((17, 20, 23), _STRIDES, strict=True)):
             prefix = f"model.24.m.{number}."
             raw = torch.nn.functional.conv2d(features[at], self._head[prefix + "weight"], self._head[prefix + "bias"])
@@ -125,10 +125,10 @@ class CocoTeacher:
             rows, columns = torch.meshgrid(torch.arange(h), torch.arange(w), indexing="ij")
             centre = (raw[..., :2] * 2 - 0.5 + torch.stack([columns, rows], -1)) * stride
             anchors = self._head["model.24.anchors"][number][:, None, None] * stride
-            found.append(torch.cat([centre, (raw[..., 2:4] * 2) ** 2 * anchors, raw[..., 4:]], -1).reshape(-1, 85))
-        return torch.cat(found)
+            outputs.append(torch.cat([centre, (raw[..., 2:4] * 2) ** 2 * anchors, raw[..., 4:]], -1).reshape(-1, 85))
+        return torch.cat(outputs)
 
 
-def _boxes(found: Floats, width: int, height: int) -> Boxes:
+def _boxes(detections: Floats, width: int, height: int) -> Boxes:
     """Convert detections (n, 6) to boxes."""
-    return of_corners(found[:, 5], found[:, :4], width, height)
+    return of_corners(detections[:, 5], detections[:, :4], width, height)

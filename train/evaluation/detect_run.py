@@ -118,7 +118,7 @@ def _scenes(settings: Settings, rule: Mapping[str, str], note: Callable[[str], N
     folders = [("", settings.visible, settings.fused)]
     if settings.hazy is not None:
         folders.append(("hazy ", settings.hazy, settings.hazy_fused))
-    found = [
+    conditions = [
         (
             prefix,
             find_scenes(
@@ -134,10 +134,10 @@ def _scenes(settings: Settings, rule: Mapping[str, str], note: Callable[[str], N
         for prefix, visible, fused in folders
     ]
     # the same scenes in clear and hazy
-    common = set.intersection(*({scene.name for scene in scenes} for _, scenes in found))
+    common = set.intersection(*({scene.name for scene in scenes} for _, scenes in conditions))
     return [
         (_condition(prefix, group), scene)
-        for prefix, scenes in found
+        for prefix, scenes in conditions
         for group in dict.fromkeys((*rule.values(), OTHER))
         for scene in scenes
         if scene.name in common and group_of(scene.name, rule) == group
@@ -184,24 +184,24 @@ def frames(
     camera is lost, average and engines have the frames that a live run continues with.
     """
     heat = rgb(images.infrared)
-    found = {INFRARED: heat, VISIBLE: images.visible, AVERAGE: mean(images.visible, heat)}
+    inputs = {INFRARED: heat, VISIBLE: images.visible, AVERAGE: mean(images.visible, heat)}
     four = np.dstack([images.visible, images.infrared])
     if how == INFRARED_LOST:
-        found[AVERAGE] = images.visible
+        inputs[AVERAGE] = images.visible
     if how == VISIBLE_LOST:
-        return found | dict.fromkeys((AVERAGE, *engines), heat) | {FOUR: four}
+        return inputs | dict.fromkeys((AVERAGE, *engines), heat) | {FOUR: four}
     for name, engine in engines.items():
         fused = fuse_scene(engine, images, covered=how != INFRARED_LOST)
-        found[name] = fused.to_detect
+        inputs[name] = fused.to_detect
         if how is not None:
             continue
         if fused.unlifted is not None:
-            found[name + SHOWN] = fused.image
+            inputs[name + SHOWN] = fused.image
     for name, path in ({} if how is not None else scene.fused).items():
         image = read_image(path)
         fits(image, path, images.visible, scene.visible)
-        found[name] = rgb(image)
-    return found | {FOUR: four}
+        inputs[name] = rgb(image)
+    return inputs | {FOUR: four}
 
 
 def _rows(looked: Sequence[Seen]) -> list[str]:

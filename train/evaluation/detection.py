@@ -82,9 +82,9 @@ def pixels(boxes: Boxes, width: int, height: int) -> Floats:
 def judge(frames: Sequence[Judged], names: Sequence[str] = tuple(DETECTOR_NAMES.values())) -> Result:
     """Compute the metrics over all frames together. names: classes in order."""
     metrics = ultralytics("ultralytics.utils.metrics")
-    hits = np.concatenate([matched(each) for each in frames])
-    found = np.concatenate([each.found for each in frames])
-    truth = np.concatenate([each.truth[:, 0] for each in frames])
+    hits = np.concatenate([matched(frame) for frame in frames])
+    found = np.concatenate([frame.found for frame in frames])
+    truth = np.concatenate([frame.truth[:, 0] for frame in frames])
     _, _, p, r, _, ap, classes, *_, curves = metrics.ap_per_class(hits, found[:, 4], found[:, 5], truth)
     figures = {
         names[int(number)]: Figures(

@@ -70,12 +70,12 @@ def run_evaluation(settings: Settings, console: Console, progress: Console) -> l
         for table in tables(group):
             console.print(table)
             console.print()
-        objects = [seen for each in results if _in_group(each.name, group, rule) for seen in each.objects]
+        objects = [seen for result in results if _in_group(result.name, group, rule) for seen in result.objects]
         if objects:
             console.print(visibility.table(group.name, objects))
             console.print()
     console.print(LEGEND, style="dim")
-    seen = [seen for each in results for seen in each.objects]
+    seen = [seen for result in results for seen in result.objects]
     if seen:
         console.print(visibility.LEGEND, style="dim")
     elif settings.labels is not None:
@@ -98,9 +98,9 @@ def _draw(folder: Path, scenes: list[Scene], results: list[SceneScores], engines
     with atomic(paths[0], TrainError) as aside:
         violins(results, aside.path)
     rows = []
-    for each in worst(results, method):
-        figures = "  ".join(f"{metric} {each.fused[method][metric]:.4g}" for metric in RANKED)
-        rows.append((f"{each.name}   {figures}", _cells(by_name[each.name], method, engines)))
+    for result in worst(results, method):
+        figures = "  ".join(f"{metric} {result.fused[method][metric]:.4g}" for metric in RANKED)
+        rows.append((f"{result.name}   {figures}", _cells(by_name[result.name], method, engines)))
     with atomic(paths[1], TrainError) as aside:
         contact_sheet(rows, aside.path)
     return paths
@@ -118,17 +118,18 @@ def _draw_visibility(
 
     paths = [folder / "visibility.csv", folder / "least_visible.png"]
     columns = ("x1", "y1", "x2", "y2", *seen[0].kept)
-    figures = ([f"{value:.6g}" for value in (*each.box, *each.kept.values())] for each in seen)
-    names = ({"image": each.scene, "object": each.name} for each in seen)
+    figures = ([f"{value:.6g}" for value in (*entry.box, *entry.kept.values())] for entry in seen)
+    names = ({"image": entry.scene, "object": entry.name} for entry in seen)
     lines = [name | dict(zip(columns, row, strict=True)) for name, row in zip(names, figures, strict=True)]
     write_csv(paths[0], lines)
     by_name, method = {scene.name: scene for scene in scenes}, list(seen[0].kept)[-1]
     rows = []
-    for each in visibility.worst(seen, method):
+    for entry in visibility.worst(seen, method):
         cells = [
-            (title, visibility.close(image, each.box)) for title, image in _cells(by_name[each.scene], method, engines)
+            (title, visibility.close(image, entry.box))
+            for title, image in _cells(by_name[entry.scene], method, engines)
         ]
-        rows.append((f"{each.scene}   {each.name}   {each.kept[method]:.2f}", cells))
+        rows.append((f"{entry.scene}   {entry.name}   {entry.kept[method]:.2f}", cells))
     with atomic(paths[1], TrainError) as aside:
         contact_sheet(rows, aside.path)
     return paths

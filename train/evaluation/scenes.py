@@ -69,26 +69,26 @@ def find_scenes(
     and if there is no scene.
     """
     table = None if pairs is None else _checked(lambda: read_pairs(pairs))
-    seen = list_images(visible)
+    visible_files = list_images(visible)
     folders = {"infrared": infrared, "reference": reference, "restored reference": restored_reference}
-    found = {
-        role: _partners(visible, seen, folder, note, table if role == "infrared" else None)
+    partners = {
+        role: _partners(visible, visible_files, folder, note, table if role == "infrared" else None)
         for role, folder in folders.items()
         if folder is not None
     }
-    common = [name for name in sorted(seen) if all(name in files for files in found.values())]
+    common = [name for name in sorted(visible_files) if all(name in files for files in partners.values())]
     if not common:
         raise TrainError(f"{visible}: no image has a partner in every other folder")
-    spare = len(seen) + sum(len(list_images(folder)) for folder in folders.values() if folder is not None)
-    spare -= len(common) * (1 + len(found))
+    spare = len(visible_files) + sum(len(list_images(folder)) for folder in folders.values() if folder is not None)
+    spare -= len(common) * (1 + len(partners))
     if spare:
         note(f"{spare} images have no counterpart in every source folder and are left out")
 
     chosen = (common[half == "report" :: 2] if half else common)[::every]
     if not chosen:
         raise TrainError(f"{visible}: of {len(common)} scene none is in the half '{half}'; leave --half out")
-    made = {method: _partners(visible, seen, folder, note) for method, folder in (fused or {}).items()}
-    for method, files in made.items():
+    fused_files = {method: _partners(visible, visible_files, folder, note) for method, folder in (fused or {}).items()}
+    for method, files in fused_files.items():
         missing = [name for name in chosen if name not in files]
         if len(missing) == len(chosen):
             raise TrainError(f"{(fused or {})[method]}: no image has the name of a scene, such as {chosen[0]}")
@@ -98,11 +98,11 @@ def find_scenes(
     return [
         Scene(
             name,
-            found["infrared"][name],
-            seen[name],
-            found.get("reference", seen)[name],
-            found.get("restored reference", found.get("reference", seen))[name],
-            {method: files[name] for method, files in made.items()},
+            partners["infrared"][name],
+            visible_files[name],
+            partners.get("reference", visible_files)[name],
+            partners.get("restored reference", partners.get("reference", visible_files))[name],
+            {method: files[name] for method, files in fused_files.items()},
             labels / f"{name}.txt" if labels is not None else None,
         )
         for name in chosen
@@ -110,17 +110,21 @@ def find_scenes(
 
 
 def _partners(
-    visible: Path, seen: Mapping[str, Path], folder: Path, note: Callable[[str], None], table: PairTable | None = None
+    visible: Path,
+    visible_files: Mapping[str, Path],
+    folder: Path,
+    note: Callable[[str], None],
+    table: PairTable | None = None,
 ) -> dict[str, Path]:
     """Map the name of each visible image to the matching image of `folder`."""
     files = list_images(folder)
-    names, others = list(seen), list(files)
+    names, others = list(visible_files), list(files)
     labels = [(name,) for name in names], [(name,) for name in others]
     sources = str(visible), str(folder)
-    found = _checked(lambda: pair_images(*labels, sources=sources, table=table, by_position=False))
-    for line in (*found.notes, *found.doubts):
+    pairing = _checked(lambda: pair_images(*labels, sources=sources, table=table, by_position=False))
+    for line in (*pairing.notes, *pairing.doubts):
         note(line)
-    return {names[v]: files[others[i]] for v, i in found.pairs if i is not None}
+    return {names[v]: files[others[i]] for v, i in pairing.pairs if i is not None}
 
 
 def _checked(make: Callable[[], T]) -> T:
@@ -137,15 +141,15 @@ def list_images(folder: Path) -> dict[str, Path]:
         raise TrainError(
             f"{folder}: {'not a folder' if folder.exists() else 'no such folder'}: give a folder of images"
         )
-    found: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         if is_image(path) and path.is_file():
-            if path.stem in found:
-                raise TrainError(f"{path}: {found[path.stem].name} has the same name: keep one of them")
-            found[path.stem] = path
-    if not found:
+            if path.stem in files:
+                raise TrainError(f"{path}: {files[path.stem].name} has the same name: keep one of them")
+            files[path.stem] = path
+    if not files:
         raise TrainError(f"{folder}: no images in it ({', '.join(sorted(SUFFIXES))})")
-    return found
+    return files
 
 
 def read_image(path: Path) -> Gray | Colour:

@@ -59,7 +59,7 @@ def summarise(results: Sequence[SceneScores], rule: Mapping[str, str]) -> list[G
     groups = [_group(ALL, results)]
     if rule:
         for name in (*dict.fromkeys(rule.values()), OTHER):
-            members = [each for each in results if group_of(each.name, rule) == name]
+            members = [result for result in results if group_of(result.name, rule) == name]
             if members:
                 groups.append(_group(name, members))
     return groups
@@ -67,7 +67,7 @@ def summarise(results: Sequence[SceneScores], rule: Mapping[str, str]) -> list[G
 
 def worst(results: Sequence[SceneScores], method: str, count: int = 10) -> list[SceneScores]:
     """The `count` worst images of a method, by their mean rank over RANKED among all images, worst first."""
-    ranks = mean_ranks([each.fused[method] for each in results])
+    ranks = mean_ranks([result.fused[method] for result in results])
     order = sorted(range(len(results)), key=lambda i: (-ranks[i], results[i].name))
     return [results[i] for i in order[:count]]
 
@@ -85,11 +85,11 @@ def write_files(
     `inf`; in the mean with others it counts as IDENTICAL_DB.
     """
     per_image: list[dict[str, Any]] = [
-        {"image": each.name, "group": group_of(each.name, rule) if rule else ALL, "row": row}
+        {"image": result.name, "group": group_of(result.name, rule) if rule else ALL, "row": row}
         | scores
-        | _prefixed(each.restored.get(row, {}))
-        for each in results
-        for row, scores in each.fused.items()
+        | _prefixed(result.restored.get(row, {}))
+        for result in results
+        for row, scores in result.fused.items()
     ]
     summary: list[dict[str, Any]] = [
         {"group": group.name, "images": group.images, "row": row} | scores | _prefixed(group.restored.get(row, {}))
@@ -103,8 +103,8 @@ def write_files(
         "groups": {
             group.name: {"images": group.images, "fused": group.fused, "restored": group.restored} for group in groups
         },
-        "visibility": visibility.by_kind([seen for each in results for seen in each.objects]),
-        "names": [each.name for each in results],
+        "visibility": visibility.by_kind([seen for result in results for seen in result.objects]),
+        "names": [result.name for result in results],
     }
     paths = [folder / name for name in ("per_image.csv", "summary.csv", "summary.json")]
     for path, lines in zip(paths, (per_image, summary), strict=False):
@@ -114,10 +114,10 @@ def write_files(
 
 
 def _group(name: str, results: Sequence[SceneScores]) -> Group:
-    fused = {row: _means([each.fused[row] for each in results]) for row in results[0].fused}
+    fused = {row: _means([result.fused[row] for result in results]) for row in results[0].fused}
     for row, rank in zip(fused, mean_ranks(list(fused.values())), strict=True):
         fused[row]["rank"] = rank
-    restored = {row: _means([each.restored[row] for each in results]) for row in results[0].restored}
+    restored = {row: _means([result.restored[row] for result in results]) for row in results[0].restored}
     return Group(name, len(results), fused, restored)
 
 
@@ -127,8 +127,8 @@ def _means(scores: Sequence[Scores]) -> Scores:
     An infinite PSNR counts as IDENTICAL_DB, unless all are infinite.
     """
     means = {}
-    for metric in dict.fromkeys(name for each in scores for name in each):
-        values = [each[metric] for each in scores if not math.isnan(each.get(metric, math.nan))]
+    for metric in dict.fromkeys(name for row in scores for name in row):
+        values = [row[metric] for row in scores if not math.isnan(row.get(metric, math.nan))]
         if metric == "PSNR" and not all(math.isinf(value) for value in values):
             values = [min(value, IDENTICAL_DB) for value in values]
         means[metric] = float(np.mean(values)) if values else math.nan
@@ -148,9 +148,9 @@ def _cell(value: Any) -> Any:
 def _plain(value: Any) -> Any:
     """Replace NaN by None and infinity by "inf", since JSON has neither."""
     if isinstance(value, dict):
-        return {key: _plain(each) for key, each in value.items()}
+        return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(each) for each in value]
+        return [_plain(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None if math.isnan(value) else "inf"
     return value

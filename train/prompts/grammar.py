@@ -26,21 +26,21 @@ def sentence(random: Random) -> Tagged:
     if draw < 0.12:
         return _short(random)
     if draw < 0.18:
-        found = _tag(random.choice(lexicon.CLEAN_BOTH), "clean")
+        tagged = _tag(random.choice(lexicon.CLEAN_BOTH), "clean")
     elif draw < 0.26:
-        found = [unknown(random) for _ in range(random.randint(1, 5))]
+        tagged = [unknown(random) for _ in range(random.randint(1, 5))]
     else:
-        found = _clauses(random)
+        tagged = _clauses(random)
         if random.random() < 0.2:
-            at = random.randint(0, len(found))
-            found[at:at] = [unknown(random) for _ in range(random.randint(1, 2))]
+            at = random.randint(0, len(tagged))
+            tagged[at:at] = [unknown(random) for _ in range(random.randint(1, 2))]
     if random.random() < 0.2:
-        found.insert(random.randint(0, len(found)), (random.choice(lexicon.FILLER), "filler"))
+        tagged.insert(random.randint(0, len(tagged)), (random.choice(lexicon.FILLER), "filler"))
     if random.random() < 0.3:
-        at = random.randrange(len(found))
-        word, tag = found[at]
-        found[at] = (misspelt(word, random), tag)
-    return _resolve(found)[:LONGEST]
+        at = random.randrange(len(tagged))
+        word, tag = tagged[at]
+        tagged[at] = (misspelt(word, random), tag)
+    return _resolve(tagged)[:LONGEST]
 
 
 def _short(random: Random) -> Tagged:
@@ -92,23 +92,23 @@ def known() -> frozenset[str]:
 
 @cache
 def _other_words() -> list[str]:
-    found = {word for text in topics.values() for word in re.findall(r"[a-z]{3,}", text.lower())}
+    vocabulary = {word for text in topics.values() for word in re.findall(r"[a-z]{3,}", text.lower())}
     roots = {word[:4] for word in known() if len(word) > 4}
-    return sorted(word for word in found - known() if word[:4] not in roots and not word.startswith("un"))
+    return sorted(word for word in vocabulary - known() if word[:4] not in roots and not word.startswith("un"))
 
 
 def _clauses(random: Random) -> Tagged:
-    found: Tagged = []
+    tagged: Tagged = []
     for index in range(random.choices((1, 2, 3, 4), (4, 5, 2, 1))[0]):
         if index:
             # "foggy night": no conjunction between adjective and noun
-            found += [] if random.random() < 0.35 else _plain(random.choice(lexicon.JOIN))
-        found += _clause(random)
+            tagged += [] if random.random() < 0.35 else _plain(random.choice(lexicon.JOIN))
+        tagged += _clause(random)
     if random.random() < 0.3:
-        found = _plain(random.choice(lexicon.BEFORE)) + found
+        tagged = _plain(random.choice(lexicon.BEFORE)) + tagged
     if random.random() < 0.3:
-        found += _plain(random.choice(lexicon.AFTER))
-    return found
+        tagged += _plain(random.choice(lexicon.AFTER))
+    return tagged
 
 
 def _clause(random: Random) -> Tagged:
@@ -255,11 +255,11 @@ def _plain(phrase: str) -> Tagged:
     return _tag(phrase, "filler")
 
 
-def _resolve(found: Tagged) -> Tagged:
+def _resolve(tagged: Tagged) -> Tagged:
     """Tag weather words as filler if a degradation is named: `clear night` does not mean a clean visible image."""
-    said = {tag for _, tag in found}
+    said = {tag for _, tag in tagged}
     if not any(task.name in said for task in TASKS if task.camera == "visible"):
-        return found
+        return tagged
     night = "low light" in said and "haze" not in said
     weather = {"sunny", "day", "weather", "bright", "nice", *(["clear"] if night else [])}
-    return [(word, "filler" if tag == "clean visible" and word in weather else tag) for word, tag in found]
+    return [(word, "filler" if tag == "clean visible" and word in weather else tag) for word, tag in tagged]

@@ -1,4 +1,4 @@
-"""Both cameras: a visible exposure with ground truth, or an infrared exposure, at any instant."""
+"""Both cameras: visible frames with ground truth, and infrared frames, at any time."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Exposure:
     """One visible frame.
 
     visible, clear: (h, w, 3) uint8 RGB, with and without fog and noise. depth: (h, w) float32 metres along the
-    optical axis at each pixel's centre, inf for the sky. ids: (h, w) object id seen there, 0 for the street.
+    optical axis at each pixel's centre, inf for the sky. ids: (h, w) id of the visible object, 0 for the street.
     """
 
     visible: Array
@@ -36,10 +36,10 @@ class Exposure:
 
 
 class Cameras:
-    """The rig in a world."""
+    """The two cameras of a rig in a world."""
 
     def __init__(self, world: World, rig: Rig) -> None:
-        """The rig must be a full one."""
+        """rig: needs the intrinsics and the pose of both cameras."""
         self.world, self.rig = world, rig
         self._visible, self._infrared = Lens(rig.visible), Lens(rig.infrared)
         self._wide = Lens(_widened(rig.visible))
@@ -47,7 +47,7 @@ class Cameras:
         self._thermal = sensor.ThermalSensor(rig.infrared.size, world.scene.seed)
 
     def visible(self, frame: int) -> Exposure:
-        """The visible camera's frame number `frame`, taken at frame / 25 seconds."""
+        """Render frame number `frame` of the visible camera, at frame / 25 seconds."""
         scene, lens = self.world.scene, self._visible
         time = frame / VISIBLE_RATE
         snapshot = self.world.at(time)
@@ -56,7 +56,7 @@ class Cameras:
         clear = lens.expose(light.radiance(self.world, snapshot, view, buffers, lens))
         with np.errstate(divide="ignore"):
             depth = 1 / buffers.inverse_depth
-        # Fog between here and a lit sky is as deep as the sky is far: it hides all of it, as it should.
+        # the sky is infinitely far: fog hides it completely
         far = 2000.0 if scene.air.beta_visible > 0.01 else 0.0
         transmission = lens.expose(
             np.exp(-scene.air.beta_visible * np.where(np.isinf(depth), far, depth)).astype(np.float32)
@@ -81,17 +81,17 @@ class Cameras:
         )
 
     def _beyond(self, snapshot: Snapshot) -> Array:
-        """Which objects lie behind the visible camera's pixels and MARGIN more on every side; bits as in `draw`."""
+        """Objects behind each pixel of the visible camera, with MARGIN more pixels on every side; bits as in `draw`."""
         lens = self._wide
         view = self.world.view(snapshot.time, (np.eye(3), np.zeros(3)), lens.intrinsics, lens.pinhole_size)
         return lens.sample(draw(snapshot.mesh.owned(), view, thermal=True, cover=True).covered)
 
     def infrared_time(self, frame: int) -> float:
-        """When infrared frame number `frame` is taken, in seconds on the visible camera's clock."""
+        """Capture time of infrared frame number `frame` in seconds on the visible camera's clock."""
         return frame / self.world.scene.infrared_rate + self.world.scene.time_offset_ms / 1000
 
     def infrared(self, frame: int) -> Array:
-        """The infrared camera's frame number `frame`, (h, w) uint8."""
+        """Render frame number `frame` of the infrared camera, (h, w) uint8."""
         scene, lens = self.world.scene, self._infrared
         time = self.infrared_time(frame)
         snapshot = self.world.at(time)
@@ -110,8 +110,8 @@ class Cameras:
 
 
 def _widened(camera: CameraModel) -> CameraModel:
-    """The same lens before a sensor with MARGIN more pixels on every side."""
-    assert camera.intrinsics is not None  # Lens has refused it otherwise
+    """The same lens with a sensor that has MARGIN more pixels on every side."""
+    assert camera.intrinsics is not None  # checked by Lens
     fx, fy, cx, cy = camera.intrinsics
     width, height = (side + 2 * MARGIN for side in camera.size)
     return camera.model_copy(

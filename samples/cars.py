@@ -1,4 +1,4 @@
-"""Cars: bodies with glass, wheels, lamps; warm where a running car is warm."""
+"""Cars: bodies with windows, wheels and lamps, with the temperatures of a running or a parked car."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _FRONT_AXLE, _REAR_AXLE, _WHEEL = 0.82, 3.42, 0.32
 
 @dataclass(frozen=True)
 class Paint:
-    """Body colour; running = engine, wheels and exhaust are warm; lights = lamps are on."""
+    """Appearance of a car. running: engine, wheels and exhaust are warm. lights: the lamps are on."""
 
     body: Colour
     running: bool
@@ -28,7 +28,7 @@ class Paint:
 
 
 def car(mesh: Mesh, owner: int, paint: Paint, centre: Array, heading: Array, travelled: float) -> None:
-    """Add a car whose middle stands on the ground at `centre` and points along the unit vector `heading`."""
+    """Add a car with its centre on the ground at `centre`, pointing along the unit vector `heading`."""
     right = np.asarray(np.cross(heading, UP))
     nose = centre + heading * LENGTH / 2
 
@@ -147,7 +147,7 @@ def _screen(paint: Paint, front: bool) -> Texture:
 
 @cache
 def _face(paint: Paint, front: bool) -> Texture:
-    """The front (0.4 m high) or the tail (0.64 m high) seen straight on."""
+    """The front (0.4 m high) or the tail (0.64 m high) seen frontally."""
     tall = 0.40 if front else 0.64
     canvas = Canvas((WIDTH, tall), 96, paint.body, 14.0 if front and paint.running else 9.0)
     centre = WIDTH / 2

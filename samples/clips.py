@@ -27,7 +27,7 @@ class ClipWriter:
         self._stream.width, self._stream.height = size
         self._stream.pix_fmt = "yuv420p"
         self._stream.time_base = Fraction(1, rate)
-        # One thread: the same frames give the same file on any machine with this encoder.
+        # a single thread makes the output of x264 deterministic
         self._stream.options = {"crf": str(quality), "preset": "slow", "threads": "1", "flags": "+bitexact"}
         self._time_base = Fraction(1, rate)
         self._count = 0

@@ -39,8 +39,8 @@ class Buffers:
     layer: (h, w, 4) uint8 albedo and emission, or (h, w) uint8 thermal bytes; 0 where nothing was hit.
     inverse_depth: float32, 1 / z in 1 / m, 0 where nothing was hit.
     quad: int16 index of the quadrilateral seen, -1 for none.
-    light: uint8, share of light that the contact shadows leave, 255 = all.
-    covered: uint64, bit n set where object n lies behind the pixel, hidden or not.
+    light: uint8, share of light that remains in contact shadows, 255 = all.
+    covered: uint64, bit n is set if the pixel shows object n or would without occlusion.
     normals: (quads + 1, 3) unit normals facing the camera; the last row is for "none".
     """
 
@@ -199,7 +199,7 @@ def _draw_shadows(buffers: Buffers, mesh: Mesh, view: View) -> None:
         x0, y0, x1, y1 = box
         plane = _plane(planes.inverse_depth[k], box)
         here = buffers.inverse_depth[y0:y1, x0:x1]
-        # Only what lies on the ground takes the shadow, not what stands in front of it.
+        # Shadows apply to ground pixels only, not to objects in front of them.
         on_ground = np.abs(plane - here) < 0.03 * np.abs(plane)
         warp = np.array([[1.0, 0, -x0], [0, 1.0, -y0], [0, 0, 1.0]]) @ planes.maps[k] @ texel_to_unit
         dark = cv2.warpPerspective(profile, warp, (x1 - x0, y1 - y0), flags=cv2.INTER_LINEAR)

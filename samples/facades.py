@@ -1,4 +1,4 @@
-"""House fronts: plaster or brick, windows, doors, shops, lit rooms, as seen by eye and by their warmth."""
+"""House fronts: plaster or brick, windows, doors, shops, lit rooms, in visible light and in thermal infrared."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PLASTER: tuple[Colour, ...] = (
 )  # fmt: skip
 _CURTAINS: tuple[Colour, ...] = ((230, 205, 160), (240, 225, 195), (205, 170, 120), (215, 215, 225))
 _STOREY = 3.1
-# Holes that make letters of blocks 0.2 m wide and 0.26 m high: left and top of each, in metres.
+# Holes that turn blocks of 0.2 m x 0.26 m into letters: left and top of each, in metres.
 _STROKES = (
     ((0.07, 0.08),),
     ((0.07, 0.05), (0.07, 0.16), (0.14, 0.1)),

@@ -1,4 +1,4 @@
-"""Lenses: from the rasteriser's pinhole buffers, twice as fine, to a distorted sensor image."""
+"""Lenses: resamples the pinhole buffers of the rasteriser, at twice the resolution, to a distorted sensor image."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from fusecam.calib.rig import CameraModel
 from .textures import Array
 
 FINE = 2
-"""Rasterised pixels per sensor pixel, each way."""
+"""Rasterised pixels per sensor pixel in each direction."""
 _PRECISE = (cv2.TERM_CRITERIA_MAX_ITER | cv2.TERM_CRITERIA_EPS, 60, 1e-9)
 
 
 class Lens:
     """Maps pinhole buffers to the sensor of a camera with OpenCV's distortion model.
 
-    intrinsics: (3, 3) of the pinhole buffers. pinhole_size: their (width, height), a little more than the
-    sensor's view. size: the sensor's (width, height).
+    intrinsics: (3, 3) of the pinhole buffers. pinhole_size: their (width, height), slightly larger than the view
+    of the sensor. size: the sensor's (width, height).
     """
 
     def __init__(self, camera: CameraModel) -> None:
-        """Undistorts every sensor position once."""
+        """Precompute the maps by undistorting all sensor positions."""
         if camera.intrinsics is None:
             raise ValueError("the samples' rig needs intrinsics for both cameras")
         fx, fy, cx, cy = camera.intrinsics
@@ -56,10 +56,10 @@ class Lens:
         return np.asarray(rays).reshape(height * fine, width * fine, 2)
 
     def expose(self, buffer: Array) -> Array:
-        """A pinhole buffer (float32, one or three channels) as the sensor sees it, averaged over each pixel."""
+        """Resample a pinhole buffer (float32, one or three channels) to the sensor, averaged over each pixel."""
         fine = cv2.remap(buffer, self._columns, self._rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         return np.asarray(cv2.resize(fine, self.size, interpolation=cv2.INTER_AREA))
 
     def sample(self, buffer: Array) -> Array:
-        """A pinhole buffer's value at each sensor pixel's centre (nearest), for ids and depth."""
+        """Sample a pinhole buffer at the centres of the sensor pixels (nearest neighbour), for ids and depth."""
         return np.asarray(buffer.reshape(-1)[self._index])

@@ -110,5 +110,5 @@ def _beam(position: Array, direction: Array, intensity: float, where: Array, nor
     )
     pattern = np.exp(-0.5 * (sideways / 0.30) ** 2) * vertical * (ahead > 0.05)
     facing = -np.einsum("ijk,ijk->ij", away, normals) / np.sqrt(squared + 1e-6)
-    # Asphalt and paint send grazing light back further than Lambert's law has it.
+    # Asphalt and paint reflect more grazing light than a Lambertian surface.
     return np.asarray(intensity * pattern * (0.22 + 0.78 * np.maximum(facing, 0)) / (squared + 2))

@@ -1,4 +1,4 @@
-"""The README's moving picture: visible | infrared | fused with boxes, from the sample clips.
+"""Creates the README's animation: visible | infrared | fused with boxes, from the sample clips.
 
 python -m fusecam.samples.make_picture samples/fusion.webp
 """
@@ -20,12 +20,12 @@ from PIL import Image
 FOLDER = Path(__file__).parent
 SCENES = ("fog_day", "clear_night", "fog_night")
 PANEL = (320, 228)
-TOP = 24  # rows of the head-up line, which tells the latency of whatever machine made the picture
+TOP = 24  # rows of the overlay line, cut off because it shows the latency of the machine
 START_S, SECONDS, FPS = 2.5, 2.4, 8
 
 
 def frames(path: Path, times: npt.NDArray[np.float64]) -> list[Image.Image]:
-    """The frames of a clip nearest to these times in seconds, as panels."""
+    """Frames of a clip nearest to `times` in seconds, cropped and resized to PANEL."""
     with av.open(str(path)) as container:
         clip = [(frame.time, Image.fromarray(frame.to_ndarray(format="rgb24"))) for frame in container.decode(video=0)]
     stamps = np.array([time for time, _ in clip], float)
@@ -38,7 +38,7 @@ def frames(path: Path, times: npt.NDArray[np.float64]) -> list[Image.Image]:
 
 
 def main() -> None:
-    """Fuse each clip with the installed `fusecam` and write its middle as one animated WebP."""
+    """Fuse each clip with the installed `fusecam` and write the middle parts as one animated WebP."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
     out: Path = parser.parse_args().out

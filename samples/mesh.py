@@ -24,10 +24,10 @@ def upright(size: float) -> Array:
 
 @dataclass(eq=False)
 class Mesh:
-    """Quadrilaterals in drawing order of no importance; corners run round from the texture's upper left.
+    """Quadrilaterals in any order; their corners start at the upper left of the texture and go round.
 
     owners: object id for the ground truth, 0 for the street itself.
-    shadows: ground quadrilaterals that darken what lies there, with the peak share of light they take.
+    shadows: ground quadrilaterals that darken what lies there, with the maximum share of light that they remove.
     """
 
     corners: list[Array] = field(default_factory=list)
@@ -72,7 +72,7 @@ class Mesh:
         )
 
     def owned(self) -> Mesh:
-        """The part that belongs to ground-truth objects, without shadows."""
+        """The quadrilaterals of ground-truth objects, without shadows."""
         found = Mesh()
         for corners, texture, owner in zip(self.corners, self.textures, self.owners, strict=True):
             if owner:

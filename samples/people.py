@@ -1,4 +1,4 @@
-"""Pedestrians and cyclists: jointed bodies that walk and pedal."""
+"""Pedestrians and cyclists: articulated bodies that walk and pedal."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Stance:
 
     @property
     def facing(self) -> str:
-        """Which side the camera, looking along z, sees."""
+        """The side of the body that faces the camera, which looks along z."""
         if abs(self.heading[2]) >= abs(self.heading[0]):
             return "back" if self.heading[2] > 0 else "front"
         return "right" if self.heading[0] > 0 else "left"
@@ -62,7 +62,7 @@ def pedestrian(mesh: Mesh, owner: int, look: Look, stance: Stance, phase: float)
         knee = thigh * (np.sin(hip_angle) * forward - np.cos(hip_angle) * UP)
         ankle = knee + shin * (np.sin(hip_angle - bend) * forward - np.cos(hip_angle - bend) * UP)
         legs.append((sign, angle, knee, ankle, hip_angle - bend))
-    # The pelvis rides as high as the stretched leg allows, so that a foot is always on the ground.
+    # Height of the pelvis with the longer leg stretched, so that one foot is always on the ground.
     reach = max(float(-(ankle @ UP)) for _, _, _, ankle, _ in legs)
     pelvis = stance.at + UP * (reach + 0.07 * scale)
     cloth, trouser = (17.5, 19.0) if look.thick else (22.5, 21.0)
@@ -136,7 +136,7 @@ def cyclist(mesh: Mesh, rider: int, bicycle: int, look: Look, stance: Stance, tr
             ]
         )
         mesh.quad(corners, surfaces.wheel(11.0, True), bicycle)
-        # Seen from behind, the flat wheel vanishes; the tyre's width does not.
+        # From behind, a flat wheel is invisible; draw the width of the tyre.
         mesh.limb(axle + UP * radius, axle - UP * radius, (0.024, 0.024), surfaces.limb((34, 34, 36), 12.0), bicycle)
     crank = ground + UP * 0.29 + f * 0.02
     seat, bar = ground - f * 0.17 + UP * 0.92, ground + f * 0.42 + UP * 1.02

@@ -1,4 +1,4 @@
-"""The renderer's command: `python -m fusecam.samples.render --out DIR [--scene NAME] [--seconds S]`."""
+"""Command-line interface of the renderer: `python -m fusecam.samples.render --out DIR [--scene NAME] [--seconds S]`."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from .world import World
 RIG_FILE = Path(__file__).parent / "rig.yaml"
 SECONDS = 7.0
 _QUALITY = {"vis": 23, "clear": 27, "ir": 20, "depth": 24}
-_NIGHT_QUALITY = _QUALITY | {"vis": 25}  # noise is most of a night clip; finer, it would fill the 8 MB alone
+_NIGHT_QUALITY = _QUALITY | {"vis": 25}  # most of a night clip is noise; a higher quality would exceed 8 MB
 
 
 def load_rig() -> Rig:
-    """The samples' own rig, as committed."""
+    """Load the rig of the sample clips."""
     return read_rig(RIG_FILE)
 
 
 def render_scene(scene: Scene, rig: Rig, out: Path, seconds: float, progress: Progress) -> None:
-    """Write one scene's four clips and its truth file into `out`."""
+    """Write the four clips and the truth file of one scene to `out`."""
     visible_count, infrared_count = round(seconds * VISIBLE_RATE), round(seconds * scene.infrared_rate)
     task = progress.add_task(scene.name, total=visible_count + infrared_count)
     cameras = Cameras(World(scene), rig)
@@ -63,7 +63,7 @@ def render_scene(scene: Scene, rig: Rig, out: Path, seconds: float, progress: Pr
 
 
 def truth_of(scene: Scene) -> dict[str, Any]:
-    """The entry of one scene in `truth.yaml`."""
+    """Entry of a scene in `truth.yaml`."""
     air = scene.air
     return {
         "time_offset_ms": scene.time_offset_ms,
@@ -83,7 +83,7 @@ def truth_of(scene: Scene) -> dict[str, Any]:
 
 
 def write_truth(out: Path) -> None:
-    """Write `truth.yaml` for all scenes and the rig beside it."""
+    """Write `truth.yaml` for all scenes, and the rig file next to it."""
     content = {
         "convention": "time_offset_ms added to infrared times gives visible times",
         "depth": {

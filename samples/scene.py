@@ -17,7 +17,7 @@ EYE_HEIGHT = 1.45
 
 @dataclass(frozen=True)
 class Walker:
-    """A pedestrian: ground position at time 0 and velocity, both (x, z); heading where it stands still."""
+    """A pedestrian: ground position at time 0 and velocity, both (x, z); heading if it stands still."""
 
     start: tuple[float, float]
     velocity: tuple[float, float]
@@ -75,7 +75,7 @@ class Scene:
     settle: float = 4.0
 
     def travelled(self, time: float) -> float:
-        """Metres that the ego car has driven since time 0."""
+        """Distance in metres that the ego car has driven since time 0."""
         first, last = self.speeds
         return float(last * time + (first - last) * self.settle * (1 - np.exp(-time / self.settle)))
 

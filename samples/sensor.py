@@ -15,7 +15,7 @@ _READ_ELECTRONS = {False: 10.0, True: 4.5}
 
 
 def scatter(clear: Array, transmission: Array, scene: Scene) -> Array:
-    """Fog: I = J t + A (1 - t), and by night the light that fog spreads round lamps.
+    """Fog: I = J t + A (1 - t), and at night the glow around lamps.
 
     clear: J, (h, w, 3) float32 linear radiance. transmission: t, (h, w) float32 in 0..1.
     """
@@ -27,7 +27,7 @@ def scatter(clear: Array, transmission: Array, scene: Scene) -> Array:
 
 
 def halo(image: Array, fog: bool) -> Array:
-    """Light of what is brighter than the sensor's full scale, spread in the lens or, wider, in fog."""
+    """Glow of radiance above the full scale of the sensor, scattered in the lens or, wider, in fog."""
     height, width = image.shape[:2]
     small = cv2.resize(
         np.minimum(np.maximum(image - 1, 0), 40), (width // 4, height // 4), interpolation=cv2.INTER_AREA
@@ -39,7 +39,7 @@ def halo(image: Array, fog: bool) -> Array:
 
 
 def photograph(linear: Array, night: bool, rng: np.random.Generator | None) -> Array:
-    """Linear radiance to (h, w, 3) uint8 RGB with gamma 2.2; with `rng`, photon and read noise first.
+    """Linear radiance to (h, w, 3) uint8 RGB with gamma 2.2; with `rng`, photon and read noise are added first.
 
     Noise variance is (signal * full + read**2) / full**2 in units of full scale: relatively more in the dark.
     """
@@ -51,7 +51,7 @@ def photograph(linear: Array, night: bool, rng: np.random.Generator | None) -> A
 
 
 def thermal_through_air(celsius: Array, depth: Array, air: Air) -> Array:
-    """Apparent temperature after the air between: T t + T_air (1 - t); depth in metres, inf for the sky."""
+    """Apparent temperature through the air: T t + T_air (1 - t). depth: metres, inf for the sky."""
     t = np.exp(-air.beta_infrared * np.minimum(depth, 400.0))
     return np.asarray(celsius * t + air.celsius * (1 - t), np.float32)
 
@@ -60,7 +60,7 @@ class ThermalSensor:
     """An uncooled microbolometer: lens blur, fixed pattern, column stripes, temporal noise, fixed range to 8 bits."""
 
     def __init__(self, size: tuple[int, int], seed: int) -> None:
-        """The fixed pattern belongs to the seed."""
+        """The seed determines the fixed-pattern noise."""
         rng = np.random.default_rng([seed, 77])
         width, height = size
         self._pattern = (0.06 * rng.standard_normal((height, width)) + 0.09 * rng.standard_normal((1, width))).astype(

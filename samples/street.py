@@ -41,7 +41,7 @@ def build(rng: np.random.Generator, zebra: float, night: bool) -> Street:
 
 
 def traffic_light(mesh: Mesh, zebra: float) -> None:
-    """Add the discs of the traffic light, showing red; everything else of it stands in the street."""
+    """Add the discs of the traffic light, showing red; the rest of it is part of the street."""
     x, z = 5.85, zebra - 0.92
     for height, colour, on in (
         (3.18, (255, 36, 24), True),

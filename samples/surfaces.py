@@ -92,7 +92,7 @@ def crown(rng: np.random.Generator, leaf: Colour) -> Texture:
 
 @cache
 def plain(rgb: Colour, celsius: float, radiance: float = 0.0) -> Texture:
-    """An even surface."""
+    """A uniform surface."""
     canvas = Canvas((1, 1), 4, rgb, celsius)
     if radiance:
         canvas.rect(-1, -1, 2, 2, rgb, celsius, radiance)
@@ -101,7 +101,7 @@ def plain(rgb: Colour, celsius: float, radiance: float = 0.0) -> Texture:
 
 @cache
 def limb(rgb: Colour, celsius: float, end: Colour | None = None, end_celsius: float = 0.0) -> Texture:
-    """A rounded strip, shaded like a cylinder; its last third may be another colour and warmth (a bare forearm)."""
+    """A strip shaded like a cylinder; its last third may have another colour and temperature (a bare forearm)."""
     canvas = Canvas((1, 2), 24, rgb, celsius)
     if end is not None:
         canvas.rect(-1, 1.3, 2, 3, end, end_celsius)
@@ -198,5 +198,5 @@ def wheel(celsius: float, bicycle: bool) -> Texture:
 
 
 def _cylinder(x: Array) -> Array:
-    """Brightness over the width of a cylinder lit softly from above left."""
+    """Brightness across a cylinder under soft light from the upper left."""
     return np.asarray(1.08 - 0.42 * np.abs(x + 0.15) ** 2.2)

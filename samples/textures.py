@@ -1,4 +1,4 @@
-"""Textures: what a surface looks like to both cameras, painted once in metres with OpenCV's drawing calls."""
+"""Textures: appearance of surfaces to both cameras, drawn in metres with OpenCV."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Texture:
     def level(self, across: int, down: int, thermal: bool) -> tuple[Array, Array | None]:
         """The visible or the thermal layer and the cut-out, reduced 2**across times 2**down (a ripmap).
 
-        Reducing each direction for itself keeps road markings crisp across while they are foreshortened along.
+        Anisotropic reduction keeps road markings sharp across the road while they are foreshortened along it.
         """
         key = (across, down, thermal)
         if key not in self._levels:
@@ -82,7 +82,7 @@ class Canvas:
         self.alpha = np.zeros((height, width), np.uint8) if cut_out else None
 
     def polygon(self, points: Sequence[Point], rgb: Colour, celsius: float, radiance: float = 0.0) -> None:
-        """A filled polygon; `radiance` is what a white one of this kind would emit."""
+        """A filled polygon; `radiance`: emission of a white polygon."""
         corners = np.round((np.asarray(points, float) * self.scale - 0.5) * (1 << _SHIFT)).astype(np.int32)
         pixels = [corners.reshape(-1, 1, 2)]
         cv2.fillPoly(self.rgbe, pixels, (*rgb, emission_byte(radiance)), cv2.LINE_AA, _SHIFT)

@@ -1,4 +1,4 @@
-"""Ground truth: boxes from the id buffer, and depth as an 8-bit logarithm."""
+"""Ground truth: bounding boxes from the id buffer, and logarithmic 8-bit depth."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ DEPTH_NEAR, DEPTH_FAR = 2.0, 200.0
 SKY = 255
 _LEAST_PIXELS = 12
 MARGIN = 200
-"""How far beyond the frame, in its pixels, things are looked for that it cuts."""
+"""Margin around the frame in pixels in which truncated objects are measured."""
 
 
 @dataclass(frozen=True)
 class Box:
     """One object in one visible frame.
 
-    box: x1, y1, x2, y2 around its visible pixels, x2 and y2 one past the last. distance: metres along the optical
-    axis to its middle. visible_fraction: visible pixels over those it would have, within the frame, unhidden.
-    truncation: part of it that the frame cuts off, unhidden or not.
+    box: x1, y1, x2, y2 around its visible pixels, x2 and y2 exclusive. distance: metres along the optical axis to its
+    centre. visible_fraction: visible pixels divided by all its pixels within the frame, including occluded ones.
+    truncation: fraction of the object outside the frame, occluded or not.
     """
 
     id: int
@@ -35,7 +35,7 @@ class Box:
     truncation: float
 
     def record(self) -> dict[str, object]:
-        """As in the truth files."""
+        """Record of the truth file, with rounded values."""
         return {
             "id": self.id,
             "class": self.kind,
@@ -49,26 +49,27 @@ class Box:
 def boxes(
     actors: Sequence[Actor], ids: Array, covered: Array, beyond: Array, positions: dict[int, Array], view: View
 ) -> list[Box]:
-    """Boxes of all objects with at least 12 visible pixels, by id.
+    """Boxes of all objects with at least 12 visible pixels, sorted by id.
 
-    ids, covered: (h, w), see `draw`. beyond: the same as `covered` with MARGIN more on every side.
+    ids, covered: (h, w), see `draw`. beyond: like `covered`, with MARGIN more pixels on every side. positions: ground
+    point of each object in the world, by id.
     """
-    found = []
+    result = []
     inside = beyond[MARGIN:-MARGIN, MARGIN:-MARGIN]
     for actor in actors:
-        seen = ids == actor.id
-        pixels = int(np.count_nonzero(seen))
+        mask = ids == actor.id
+        pixels = int(np.count_nonzero(mask))
         if pixels < _LEAST_PIXELS:
             continue
-        rows, columns = np.flatnonzero(seen.any(1)), np.flatnonzero(seen.any(0))
+        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
         whole, within, everywhere = (
             int(np.count_nonzero(bits & np.uint64(1 << actor.id))) for bits in (covered, inside, beyond)
         )
         distance = float((view.rotation @ positions[actor.id] + view.translation)[2])
         box = (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
         truncation = 1 - within / max(everywhere, 1)
-        found.append(Box(actor.id, actor.kind, box, distance, pixels / max(whole, pixels), truncation))
-    return found
+        result.append(Box(actor.id, actor.kind, box, distance, pixels / max(whole, pixels), truncation))
+    return result
 
 
 def encode_depth(depth: Array) -> Array:

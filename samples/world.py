@@ -1,4 +1,4 @@
-"""The meshes of a scene: the static street, and everything that moves, at any instant."""
+"""The meshes of a scene at any time: the static street and the moving objects."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .textures import Array
 
 @dataclass(frozen=True)
 class Actor:
-    """One object of the ground truth."""
+    """An object of the ground truth."""
 
     id: int
     kind: Kind
@@ -25,7 +25,7 @@ class Actor:
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
-    """The world at one instant, `time` seconds on the visible camera's clock.
+    """The world at `time` seconds on the visible camera's clock.
 
     positions: ground point of each object by id, (3,). beams: oncoming cars' head-lights, position and direction.
     """
@@ -37,10 +37,10 @@ class Snapshot:
 
 
 class World:
-    """A scene's street and its actors. Ids run from 1: walkers, then rider and bicycle by turns, then cars."""
+    """A scene's street and its actors. Ids run from 1: walkers, then alternating riders and bicycles, then cars."""
 
     def __init__(self, scene: Scene) -> None:
-        """Builds the street; deterministic in the scene's seed."""
+        """Build the street, deterministically from the seed of the scene."""
         self.scene = scene
         self.street = street.build(np.random.default_rng(scene.seed), scene.zebra, scene.night)
         kinds: list[Kind] = ["person"] * len(scene.walkers)
@@ -49,7 +49,7 @@ class World:
         self.actors = [Actor(number, kind) for number, kind in enumerate(kinds, start=1)]
 
     def at(self, time: float) -> Snapshot:
-        """Everything there is at a time in seconds on the visible camera's clock (negative before its first frame)."""
+        """The world at a time in seconds on the visible camera's clock; negative before its first frame."""
         scene, mesh = self.scene, Mesh()
         positions: dict[int, Array] = {}
         beams: list[tuple[Array, Array]] = []
@@ -82,12 +82,12 @@ class World:
         return Snapshot(time, mesh, positions, beams)
 
     def pose(self, time: float, rotation: Array, translation: Array) -> tuple[Array, Array]:
-        """World pose of a camera standing at (rotation, translation) to the visible one."""
+        """World pose of a camera mounted at (rotation, translation) relative to the visible camera."""
         visible_rotation, visible_translation = self.scene.visible_pose(time)
         return rotation @ visible_rotation, rotation @ visible_translation + translation
 
     def view(self, time: float, mount: tuple[Array, Array], intrinsics: Array, size: tuple[int, int]) -> View:
-        """A pinhole view from a camera mounted at `mount` = (rotation, translation) to the visible one."""
+        """Pinhole view of a camera mounted at `mount` = (rotation, translation) relative to the visible camera."""
         rotation, translation = self.pose(time, *mount)
         return View(intrinsics, rotation, translation, size)
 

@@ -1,4 +1,4 @@
-"""The command `fusecam train`. Only typer is imported until it runs, so that registering it costs nothing."""
+"""The command `fusecam train`. Heavy imports are deferred until it runs, so that `fusecam` starts fast."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def train(
             "--out",
             "-o",
             metavar="DIR",
-            help="Checkpoints, weights, metrics and pictures go here. Default: runs/ and the network's name.",
+            help="Folder for checkpoints, weights, metrics and contact sheets. Default: runs/NETWORK.",
         ),
     ] = None,
     data: Annotated[
@@ -40,10 +40,10 @@ def train(
 ) -> None:
     """Train a fusion network or the detector.
 
-    The recipe has data, degradations and schedule. weights.safetensors (fp16)
-    is written after every epoch, for a fusion network with a contact sheet of
-    held-out pairs. A recipe with the key `detector` trains the detector on
-    frames that the engine fuses first.
+    The recipe defines data, degradations and schedule. weights.safetensors
+    (fp16) is written after every epoch; a fusion network also gets a contact
+    sheet of held-out pairs. A recipe with the key `detector` first fuses the
+    training frames with the engine, then trains the detector on them.
 
     [bold]Example[/bold]
 
@@ -60,29 +60,29 @@ def train(
             raise TrainError(f"--devices {devices}: give a count from 1, or auto")
         from .reading import named, read_own, read_training
 
-        _without_adverts()
+        _silence_lightning()
         if data is not None and data.is_file():
             training = read_own(named(recipe), data, Terminal(emoji=False))
         else:
             if data is not None:
                 if not data.is_dir():
                     raise TrainError(f"--data {data}: no such file or folder")
-                os.environ["FUSECAM_DATA"] = str(data.absolute())  # where recipes and further processes look
+                os.environ["FUSECAM_DATA"] = str(data.absolute())  # read by recipes and worker processes
             training = read_training(named(recipe))
         folder = out or Path("runs") / training.name
         folder.mkdir(parents=True, exist_ok=True)
         if not resume and (folder / "last.ckpt").exists():
-            raise TrainError(f"{folder}: holds a training already; go on with --resume, or choose another --out")
+            raise TrainError(f"{folder}: contains a training; continue it with --resume, or choose another --out")
         if resume and not (folder / "last.ckpt").exists():
-            errors.print(f"{markup(folder)}: no checkpoint to go on from yet: begins anew", soft_wrap=True)
+            errors.print(f"{markup(folder)}: no checkpoint yet: starting from scratch", soft_wrap=True)
         weights = training.run(folder, resume, devices)
     except Interrupted as ended:
         errors.print(markup(ended), highlight=False, soft_wrap=True)
         raise typer.Exit(130) from None
     except TrainError as error:
         message = str(error)
-    except OSError as error:  # a full disk, a file where a folder should be, no rights
-        message = f"{error.filename or folder}: {error.strerror or error}; choose another --out, or make room"
+    except OSError as error:  # full disk, a file instead of a folder, missing permissions
+        message = f"{error.filename or folder}: {error.strerror or error}; choose another --out, or free disk space"
     except ModuleNotFoundError as error:
         if error.name != "lightning":
             raise
@@ -94,8 +94,8 @@ def train(
     raise typer.Exit(1)
 
 
-def _without_adverts() -> None:
-    """Lightning tells of other products, of its own deprecations and of what is meant as it is (small validation)."""
+def _silence_lightning() -> None:
+    """Hide Lightning's tips, its internal deprecation warnings and its warnings about small validation sets."""
     import logging
     import warnings
 

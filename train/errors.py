@@ -1,9 +1,9 @@
-"""The exceptions that are meant for the person at the keyboard."""
+"""Exceptions whose messages are shown to the user."""
 
 
 class TrainError(Exception):
-    """Data or settings cannot be used. One line: the culprit, what is wrong, what to do."""
+    """Unusable data or settings. The message is one line: the file or option, the problem, the remedy."""
 
 
 class Interrupted(Exception):
-    """The person ended it. One line: what there is, and how to go on."""
+    """The user stopped the run. The message is one line: what was saved, and how to continue."""

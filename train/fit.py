@@ -1,4 +1,4 @@
-"""One training run: data and module from a recipe, Lightning's loop, weights at the end."""
+"""Training of a fusion network from a recipe, with Lightning's training loop."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Network = TypeVar("Network")
 
 
 class Mixed(torch.utils.data.IterableDataset[Batch]):
-    """Batches of one source each, drawn by the sources' shares; `count` of them."""
+    """`count` random batches; each comes from one source, drawn with probability proportional to its share."""
 
     def __init__(
         self,
@@ -35,8 +35,8 @@ class Mixed(torch.utils.data.IterableDataset[Batch]):
         count: int,
         where: Callable[[], tuple[int, ...]] = tuple,
     ) -> None:
-        """where: whole numbers that tell one draw of batches from all others, asked when it begins: seed, device, step.
-        Equal numbers draw equal batches.
+        """where: called at the start of an iteration; returns the integers that seed it (seed, rank, step), so that the
+        same integers give the same batches.
         """
         self.sources, self.datasets, self.count, self.where = sources, datasets, count, where
 
@@ -55,7 +55,7 @@ class Mixed(torch.utils.data.IterableDataset[Batch]):
 
 
 class Ordered(torch.utils.data.IterableDataset[Batch]):
-    """Every pair of every source once, in order."""
+    """All pairs of all sources once, in a fixed order."""
 
     def __init__(self, sources: list[Source], datasets: list[PairDataset]) -> None:
         self.sources, self.datasets = sources, datasets
@@ -74,7 +74,7 @@ class Ordered(torch.utils.data.IterableDataset[Batch]):
 
 @contextmanager
 def _random(*numbers: int) -> Iterator[None]:
-    """What is drawn in the block depends on these numbers alone, and changes nothing outside."""
+    """Seed torch's CPU generator from `numbers` inside the block and restore its state afterwards."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(hash(numbers) % 2**63)
         yield
@@ -94,9 +94,9 @@ def fit(recipe: Recipe, out: Path, resume: bool = False, devices: str = "auto", 
 def run(module: Trained, recipe: Recipe, out: Path, resume: bool, devices: str, bar: bool) -> Path:
     """Train a module on its recipe's data; returns the path of the weights, `out`/weights.safetensors.
 
-    out: folder for checkpoints (every 2 minutes), weights at every epoch's end, logs/*/metrics.csv and contact sheets.
-    resume: go on from `out`/last.ckpt if there is one. devices: as Lightning takes it.
-    Raises TrainError for data that cannot be used, Interrupted where the person ends the run.
+    out: folder of the checkpoints (every 2 minutes), the weights (after every epoch), logs/*/metrics.csv and contact
+    sheets. resume: resume from `out`/last.ckpt if it exists. devices: see Lightning's `Trainer`. bar: show a progress
+    bar. Raises TrainError for unusable data and Interrupted when the user stops the run.
     """
     lightning.seed_everything(recipe.seed, workers=True, verbose=False)
     train = [
@@ -132,16 +132,16 @@ def run(module: Trained, recipe: Recipe, out: Path, resume: bool, devices: str, 
 
 
 def averaged(mean: Tensor, value: Tensor, count: Tensor | int, decay: float) -> Tensor:
-    """The running mean of a weight with its next value; count: of values so far.
+    """Exponential moving average of a weight. count: number of values averaged so far.
 
-    Short at first: at once as long as `decay` makes it, it would hold the untrained weights, and batch norm's untrained
-    variances, for thousands of steps.
+    The decay starts small and grows to `decay`. A constant decay would keep the untrained weights, and the untrained
+    variances of batch norm, in the average for thousands of steps.
     """
     return mean + (1 - min(decay, (1 + int(count)) / (10 + int(count)))) * (value - mean)
 
 
 def held_out(sources: list[Source]) -> list[PairDataset]:
-    """The pairs of each source that validate."""
+    """The validation pairs of each source."""
     return [
         PairDataset(
             split(find_pairs(source.root), source.hold_out, True), source.size, source.grid == "frame", mirror=False
@@ -153,9 +153,9 @@ def held_out(sources: list[Source]) -> list[PairDataset]:
 def compared(
     data: list[Source], rows: Mapping[str, Network], score: Callable[[Network, Batch, int], Mapping[str, Tensor]]
 ) -> Table:
-    """Means of the scores of each row's network on the held-out pairs, and their number.
+    """Table of the mean scores of several networks on the held-out pairs.
 
-    score: of a network on a batch with its number, by name.
+    rows: networks by row name. score: maps (network, batch, batch index) to scores by name.
     """
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title="held-out pairs")
     batches = Ordered(data, held_out(data))

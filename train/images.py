@@ -1,4 +1,4 @@
-"""Images from files, whole or not at all, for training and evaluation."""
+"""Strict reading of image files for training and evaluation: damaged files raise an error."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from ..engines.host.media import open_image
 from .errors import TrainError
 
 EIGHT_BITS = {"L": "L", "1": "L", "LA": "L", "P": "RGB", "RGB": "RGB", "RGBA": "RGB", "CMYK": "RGB", "YCbCr": "RGB"}
-"""Pillow's modes of 8 bits and less, and what they are read as."""
+"""Pillow modes of at most 8 bits per channel, and the mode they are converted to."""
 
 
 def read_image(path: Path) -> npt.NDArray[np.uint8]:
-    """Read an 8-bit image as it was stored: (H, W), or (H, W, 3) uint8 RGB; transparency is dropped. TrainError if not.
+    """Read an 8-bit image: (H, W) uint8 gray or (H, W, 3) uint8 RGB, as stored; alpha is dropped. Raises TrainError.
 
-    Pillow reads it, since OpenCV returns the rest of a truncated JPEG as gray without a word.
+    Uses Pillow, because OpenCV silently fills the missing part of a truncated JPEG with gray.
     """
     return _read(path, None)
 
 
 def read_colour(path: Path) -> npt.NDArray[np.uint8]:
-    """The same as (H, W, 3) RGB, gray repeated."""
+    """Like `read_image`, always (H, W, 3) uint8 RGB; gray is repeated."""
     return _read(path, "RGB")
 
 
 def read_gray(path: Path) -> npt.NDArray[np.uint8]:
-    """The same as (H, W), colour as its luma."""
+    """Like `read_image`, always (H, W) uint8; colour becomes luma."""
     return _read(path, "L")
 
 
@@ -38,7 +38,7 @@ def _read(path: Path, mode: str | None) -> npt.NDArray[np.uint8]:
         with open_image(path) as file:
             if file.mode not in EIGHT_BITS:
                 raise TrainError(
-                    f"{path}: values of more than 8 bits ({file.mode}), images of 8 are needed: convert it first"
+                    f"{path}: values of more than 8 bits ({file.mode}): convert it to an 8-bit image first"
                 )
             return np.asarray(file.convert(mode or EIGHT_BITS[file.mode]))
     except FileNotFoundError as error:

@@ -1,4 +1,4 @@
-"""Lightning's loop as every training here runs it: weights, checkpoints, logs, a bar, an orderly end."""
+"""The Lightning training loop that all trainings share: weights, checkpoints, logs, progress bar, clean shutdown."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ def loop(
     bar: bool,
     **settings: Any,
 ) -> Path:
-    """Train; returns the path of the weights, `out`/weights.safetensors; logs/*/metrics.csv is beside them.
+    """Train a module; returns the path of the weights, `out`/weights.safetensors. Metrics: `out`/logs/*/metrics.csv.
 
-    write: writes the module's weights, at every epoch's end too. data: batches to train and to validate by, the latter
-    None for none. average: of the weights. minutes: from checkpoint to checkpoint. resume: go on from `out`/last.ckpt.
-    settings: more of Lightning's `Trainer`. Raises TrainError for a checkpoint of another network, Interrupted where
-    the person ends the run.
+    write: writes the module's weights to a path, after every epoch and at the end. data: returns the training and the
+    validation batches; the latter may be None. average: callback that averages the weights. minutes: interval of the
+    checkpoints. resume: resume from `out`/last.ckpt. bar: show a progress bar. settings: passed to Lightning's
+    `Trainer`. Raises TrainError for an unusable checkpoint and Interrupted when the user stops the run.
     """
     out.mkdir(parents=True, exist_ok=True)
     weights, last = out / "weights.safetensors", out / "last.ckpt"
     interval, stop = timedelta(minutes=minutes), Stop(last)
-    # averaging takes its weights out of the module again when it is told that a validation has ended, in this order
+    # order matters: _Export must write before the averaging callback swaps its weights out again after validation
     callbacks: list[lightning.Callback] = [_Export(lambda: write(weights))]
     if average is not None:
         callbacks.append(average)
@@ -47,7 +47,7 @@ def loop(
         callbacks.append(_Bar())
     trainer = lightning.Trainer(
         callbacks=callbacks,
-        logger=CSVLogger(out, "logs"),  # a resumed run gets a file of its own
+        logger=CSVLogger(out, "logs"),  # a resumed run writes a new file
         num_sanity_val_steps=0,
         enable_progress_bar=bar,
         enable_model_summary=False,
@@ -68,7 +68,7 @@ def loop(
 
 
 class _Export(lightning.Callback):
-    """Writes the weights that were validated, which are the averaged ones where the recipe averages."""
+    """Writes the weights after each validation: the averaged ones if weights are averaged."""
 
     def __init__(self, write: Callable[[], None]) -> None:
         self._write = write
@@ -80,7 +80,7 @@ class _Export(lightning.Callback):
 
 
 class _Bar(RichProgressBar):
-    """Lightning's, without its count of epochs to come: steps or the clock end a run, and it would show -2 of them."""
+    """Lightning's progress bar without the number of epochs: steps or time limit a run, and it would show "/-2"."""
 
     def _get_train_description(self, current_epoch: int) -> str:
         return f"Epoch {current_epoch + 1}".ljust(len(self.validation_description))

@@ -1,4 +1,4 @@
-"""A recipe file as what it trains: its first key tells."""
+"""Reading of recipe files of all kinds; a key of the recipe tells which training it belongs to."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from .recipe import Strict, read_recipe, read_recipe_file
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """A recipe and what to do with it. name: of the folder under `runs` where its results go unless told otherwise.
+    """A recipe with its training function.
 
-    run: takes the folder for results, whether to resume, and the devices; returns the weights' path.
+    name: default output folder under `runs`. run: trains; takes the output folder, whether to resume, and the devices,
+    and returns the path of the weights.
     """
 
     recipe: Strict
@@ -25,14 +26,17 @@ class Training:
 
 
 def named(recipe: Path) -> Path:
-    """The file of a recipe that is given by its name; a path as it is."""
+    """Path of a shipped recipe given by name; any other path is returned unchanged."""
     shipped = Path(__file__).parent / "recipes" / f"{recipe}.yaml"
     return shipped if recipe.name == str(recipe) and shipped.is_file() else recipe
 
 
 def read_own(path: Path, recordings: Path, console: Console) -> Training:
-    """A detector's recipe with the data, labels and classes that the file `recordings` names; `detector` by its name is
-    the one that goes on from the shipped weights. console: for notes and the report. TrainError in one line."""
+    """Read a detector recipe for the user's own recordings.
+
+    path: recipe; the name `detector` stands for the recipe that fine-tunes the shipped weights. recordings: YAML file
+    with data, labels and classes. console: for notes and the report. Raises TrainError.
+    """
     from .detector.fit import fit_detector
     from .detector.recipe import read_detector_recipe
     from .detector.recordings import lay_out, read_recordings
@@ -41,20 +45,20 @@ def read_own(path: Path, recordings: Path, console: Console) -> Training:
     path = named(Path("detector_own")) if path == named(Path("detector")) else path
     content = read_recipe_file(path)
     if not isinstance(content, dict) or "detector" not in content:
-        raise TrainError(f"--data {recordings}: a file of recordings trains a detector; {path} is no recipe of one")
-    asked = read_recordings(recordings)
+        raise TrainError(f"--data {recordings}: a recordings file trains a detector; {path} is not a detector recipe")
+    own = read_recordings(recordings)
 
     def run(out: Path, resume: bool, devices: str) -> Path:
-        recipe = read_detector_recipe(path, lay_out(asked, out / "pairs", console))
+        recipe = read_detector_recipe(path, lay_out(own, out / "pairs", console))
         weights = fit_detector(recipe, out, resume, devices)
         report(recipe, out, console)
         return weights
 
-    return Training(asked, "detector", run)
+    return Training(own, "detector", run)
 
 
 def read_training(path: Path) -> Training:
-    """Read and check a recipe of any kind. TrainError in one line."""
+    """Read and validate a recipe of any kind. Raises TrainError."""
     content = read_recipe_file(path)
     keys = content.keys() if isinstance(content, dict) else set()
     if "detector" in keys:

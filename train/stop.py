@@ -1,4 +1,4 @@
-"""What ends a training early, and going on: Ctrl-C, SIGTERM and a closed terminal, with a checkpoint; divergence."""
+"""Stopping a training early with a checkpoint (Ctrl-C, SIGTERM, closed terminal or divergence), and resuming it."""
 
 from __future__ import annotations
 
@@ -16,66 +16,66 @@ import torch
 
 from .errors import Interrupted, TrainError
 
-_ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
 def checkpoint(last: Path, module: lightning.LightningModule) -> Path | None:
-    """The checkpoint to go on from; None where there is none yet. TrainError for one that is not of this module."""
+    """The checkpoint to resume from, or None if there is none. Raises TrainError if it does not fit the module."""
     if not last.exists():
         return None
     advice = "train without --resume, or into another --out"
     try:
-        there = torch.load(last, map_location="cpu", weights_only=True)["state_dict"]
-    except Exception as error:  # torch raises what its archive, pickle and tensor readers do
+        saved = torch.load(last, map_location="cpu", weights_only=True)["state_dict"]
+    except Exception as error:  # torch.load raises many types for damaged files
         raise TrainError(f"{last}: damaged, or not a checkpoint of a training; {advice}") from error
     own = module.state_dict()
-    if {name: value.shape for name, value in there.items()} != {name: value.shape for name, value in own.items()}:
-        raise TrainError(f"{last}: of another network than the recipe's; {advice}")
+    if {name: value.shape for name, value in saved.items()} != {name: value.shape for name, value in own.items()}:
+        raise TrainError(f"{last}: checkpoint of a different network than the recipe's; {advice}")
     return last
 
 
 class Stop(lightning.Callback):
-    """Ends a run when the person asks for it; the second Ctrl-C raises KeyboardInterrupt as usual.
+    """Stops a run on a signal and saves a checkpoint; a second signal raises KeyboardInterrupt.
 
-    Lightning's own answer is to leave at once: without a checkpoint, and as if finished after SIGTERM.
+    Lightning itself would exit immediately without a checkpoint, and report success after SIGTERM.
     """
 
     def __init__(self, last: Path) -> None:
-        """last: where the checkpoint goes."""
+        """last: path of the checkpoint."""
         self.asked, self.last = False, last
         self._before: dict[int, Any] = {}
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Lightning's hook, called after Lightning has set its own handlers."""
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._handle) for number in _ENDING}
+            self._before = {number: signal.signal(number, self._handle) for number in _SIGNALS}
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, *args: object
     ) -> None:
-        """Lightning's hook. TrainError for a loss that is not finite: nothing good comes after it."""
+        """Lightning's hook. Raises TrainError if the loss is not finite."""
         loss = float(outputs["loss"])
         if not math.isfinite(loss):
             raise TrainError(
-                f"the loss is {loss} at step {trainer.global_step}: diverged; lower `rate`, or mend the data"
+                f"the loss is {loss} at step {trainer.global_step}: diverged; lower `rate`, or check the data"
             )
         if self.asked:
-            trainer.limit_val_batches = 0  # Lightning would validate first, for minutes
+            trainer.limit_val_batches = 0  # otherwise Lightning would validate first, which takes minutes
             trainer.should_stop = True
         if trainer.should_stop or trainer.global_step >= trainer.max_steps:
-            # now: when all has ended, the averaged weights have taken the place of those that learn
+            # save now: at the end of the fit the averaged weights replace the trained ones
             trainer.save_checkpoint(self.last, weights_only=False)
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Around the run. Raises Interrupted behind it where the run was ended."""
+        """Context of the run: restores the signal handlers, then raises Interrupted if a signal stopped the run."""
         try:
             yield
         finally:
             for number, handler in self._before.items():
                 signal.signal(number, handler)
         if self.asked:
-            raise Interrupted(f"stopped; {self.last} has everything so far: go on with --resume")
+            raise Interrupted(f"stopped; checkpoint saved to {self.last}: continue with --resume")
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.asked:

@@ -1,6 +1,6 @@
-"""Haze that is local, and white that is no haze: smoke, fog by night with the glow of its lamps, skies, walls, lamps.
+"""Synthetic local haze (smoke, fog at night, halos) and white objects that are not haze (sky, walls, lamps).
 
-Conventions are those of `degrade`: (N, C, h, w) in [0, 1], and `random` draws for each batch item alone.
+Conventions as in `degrade`: images are (N, C, h, w) RGB or gray in [0, 1]; every batch item is drawn independently.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from ..engines import physics
 from ..engines.networks.io import luma
 
 TINTS = ((-0.08, 0.02, 0.06), (0.07, 0.01, -0.08), (0.03, -0.02, -0.01))
-"""What colours smoke and veils: blue of fine smoke, brown of coarse smoke and of dust, a little red."""
+"""Relative RGB offsets from gray: bluish fine smoke, brownish coarse smoke and dust, slightly reddish smoke."""
 
 
 class Veil(NamedTuple):
-    """Something that scatters light between scene and camera."""
+    """A scattering medium between scene and camera: I = J t + A (1 - t)."""
 
     t: Tensor
     """Transmission, (N, 1, h, w)."""
@@ -30,7 +30,10 @@ class Veil(NamedTuple):
     def veiled(
         self, where: Tensor, clear: Tensor, make: Callable[[Tensor, Generator], Veil], random: Generator
     ) -> Veil:
-        """With a further veil before it, in some batch items. where: which, (N,). clear: frame, of which it is made."""
+        """Add a veil in front of this one in some batch items.
+
+        where: (N,) bool, the batch items. clear: (N, 3, h, w), passed to `make`, which returns the new veil.
+        """
         if not where.any():
             return self
         t, air = self.t.clone(), self.air.clone()
@@ -38,31 +41,31 @@ class Veil(NamedTuple):
         return Veil(t, air)
 
     def behind(self, near: Veil) -> Veil:
-        """Both as one veil, `near` in front: J t + A (1 - t) of the one, then of the other."""
+        """Combine two veils into one: light passes this veil first, then `near`."""
         t = self.t * near.t
         light = self.air * (1 - self.t) * near.t + near.air * (1 - near.t)
         return Veil(t, light / (1 - t).clamp(min=1e-4))
 
 
 def uniform(n: int, low: float, high: float, random: Generator) -> Tensor:
-    """Uniform numbers, one for each batch item, (N, 1, 1, 1)."""
+    """Uniform random numbers in [low, high), one per batch item, (n, 1, 1, 1)."""
     return low + (high - low) * torch.rand(n, 1, 1, 1, generator=random, device=random.device)
 
 
 def drawn(n: int, share: float, random: Generator) -> Tensor:
-    """A share of the batch items, by chance, (N,)."""
+    """Select each batch item with probability `share`; (n,) bool."""
     return torch.rand(n, generator=random, device=random.device) < share
 
 
 def choose(where: Tensor, yes: Tensor, no: Tensor) -> Tensor:
-    """By batch item. where: (N,). yes, no: (N, C, h, w)."""
+    """`torch.where` per batch item. where: (N,) bool. yes, no: (N, C, h, w)."""
     return torch.where(where[:, None, None, None], yes, no)
 
 
 def some(
     share: float | Tensor, image: Tensor, change: Callable[[Tensor, Generator], Tensor], random: Generator
 ) -> Tensor:
-    """The batch with a share of its items changed; only they are computed. share: or which items, (N,)."""
+    """Apply `change` to some batch items. share: probability per item, or a mask, (N,) bool. image: (N, C, h, w)."""
     where = share if isinstance(share, Tensor) else drawn(len(image), share, random)
     if not where.any():
         return image
@@ -72,19 +75,19 @@ def some(
 
 
 def smooth_field(like: Tensor, cells: int, random: Generator) -> Tensor:
-    """A smooth random field of unit variance, about `cells` bumps across, (N, 1, h, w)."""
+    """Smooth random field with about unit variance and `cells` control points over the height, (N, 1, h, w)."""
     coarse = torch.randn(like.shape[0], 1, cells, cells + 1, generator=random, device=like.device)
     return F.interpolate(coarse, size=like.shape[-2:], mode="bicubic", align_corners=False)
 
 
 def grid(like: Tensor) -> tuple[Tensor, Tensor]:
-    """Places from 0 to 1 down (1, 1, h, 1) and across (1, 1, 1, w)."""
+    """Normalised coordinates in [0, 1]: y as (1, 1, h, 1) and x as (1, 1, 1, w)."""
     down = torch.linspace(0, 1, like.shape[2], device=like.device)[None, None, :, None]
     return down, torch.linspace(0, 1, like.shape[3], device=like.device)[None, None, None, :]
 
 
 def turbulence(like: Tensor, random: Generator) -> Tensor:
-    """What billows: smooth fields of five scales, drawn out by a sixth, about unit variance, (N, 1, h, w)."""
+    """Turbulent noise: a sum of smooth fields at five scales, domain-warped, with about unit variance, (N, 1, h, w)."""
     total = torch.zeros_like(like[:, :1])
     for octave in range(5):
         total = total + 0.6**octave * smooth_field(like, 2 * 2**octave, random)
@@ -95,7 +98,7 @@ def turbulence(like: Tensor, random: Generator) -> Tensor:
 
 
 def smoke(image: Tensor, random: Generator) -> Veil:
-    """A cloud with a ragged border that lies somewhere in the frame, or comes from a side, tinted and shaded."""
+    """A tinted smoke cloud with a ragged border, inside the frame or entering from one side. image: (N, 3, h, w)."""
     n = image.shape[0]
     down, across = grid(image)
     billows = turbulence(image, random)
@@ -105,7 +108,7 @@ def smoke(image: Tensor, random: Generator) -> Veil:
     angle = uniform(n, 0, 6.2832, random)
     side = 1 + (across - x) * angle.cos() / wide + (down - y) * angle.sin() / high
     distance = choose(drawn(n, 0.3, random), side, distance)
-    # thin and see-through at its border, or a wall
+    # width of the border: a soft transition or an almost opaque wall
     soft = uniform(n, 0.1, 0.5, random)
     inside = torch.sigmoid((1 - distance + 0.35 * billows) / soft)
     depth = uniform(n, 0.4, 3.5, random) * inside * (1 + 0.25 * turbulence(image, random)).clamp(min=0.2)
@@ -113,7 +116,7 @@ def smoke(image: Tensor, random: Generator) -> Veil:
 
 
 def _smoke_air(image: Tensor, billows: Tensor, random: Generator) -> Tensor:
-    """As bright as the scene's light lets it be: gray to white by day, dim by night."""
+    """Airlight of smoke, (N, 3, h, w), scaled by the brightness of the scene: gray to white by day, dim by night."""
     n = image.shape[0]
     light = image.amax(dim=1, keepdim=True).flatten(2).quantile(0.9, dim=2)[..., None, None]
     gray = (uniform(n, 0.45, 1.05, random) * (0.2 + 0.8 * light)).clamp(0.06, 1)
@@ -124,7 +127,7 @@ def _smoke_air(image: Tensor, billows: Tensor, random: Generator) -> Tensor:
 
 
 def night_air(clear: Tensor, random: Generator) -> Tensor:
-    """Airlight of fog by night, (N, 3, h, w): dim, and brighter around the frame's own lamps, in their colours."""
+    """Airlight of fog at night, (N, 3, h, w): dim, brighter around the lamps of the frame and in their colours."""
     n = clear.shape[0]
     ambient = uniform(n, 0.1, 0.4, random) * (1 + 0.05 * torch.randn(n, 3, 1, 1, generator=random, device=clear.device))
     return (ambient * (1 + 0.1 * smooth_field(clear, 3, random)) + uniform(n, 0.2, 1.5, random) * glow(clear)).clamp(
@@ -133,7 +136,7 @@ def night_air(clear: Tensor, random: Generator) -> Tensor:
 
 
 def glow(clear: Tensor) -> Tensor:
-    """Light of lamps as fog spreads it: narrow and wide, (N, 3, h, w)."""
+    """Glow of lamps in fog: bright pixels blurred at three scales, (N, 3, h, w)."""
     lamps = clear * ((luma(clear) - 0.55) / 0.3).clamp(0, 1)
     spread = torch.zeros_like(clear)
     for part, weight in ((24, 1.5), (8, 2), (3, 2.5)):
@@ -143,7 +146,7 @@ def glow(clear: Tensor) -> Tensor:
 
 
 def halos(clear: Tensor, random: Generator) -> Veil:
-    """Haze that shows around lamps alone, where it is lit: on a damp night, or behind a dirty window."""
+    """Haze that is visible only where lamps light it: halos, as on a humid night or behind a dirty window."""
     light = glow(clear)
     most = light.amax(dim=1, keepdim=True)
     air = (light / most.clamp(min=0.05)).clamp(0, 1) * uniform(len(clear), 0.6, 1, random)
@@ -151,16 +154,16 @@ def halos(clear: Tensor, random: Generator) -> Veil:
 
 
 def with_white(image: Tensor, random: Generator) -> Tensor:
-    """The frame with a bright sky, with white walls, or with lamps: what haze looks like and is not."""
+    """Add a bright sky, white walls or lamps: white regions that a network may mistake for haze."""
     which = torch.randint(3, (len(image),), generator=random, device=image.device)
-    which = torch.where((which == 0) & (luma(image).mean(dim=(1, 2, 3)) < 0.2), 2, which)  # no day's sky by night
+    which = torch.where((which == 0) & (luma(image).mean(dim=(1, 2, 3)) < 0.2), 2, which)  # no daytime sky at night
     for kind, change in enumerate((with_sky, with_walls, with_lamps)):
         image = some(which == kind, image, change, random)
     return image
 
 
 def with_sky(image: Tensor, random: Generator) -> Tensor:
-    """Above a horizon a sky behind what is dark there: white, clouded or pale blue; burnt out more often than not."""
+    """Add a white, clouded or pale blue sky above a random horizon, behind dark objects; usually over-exposed."""
     n = image.shape[0]
     down, _ = grid(image)
     gray = luma(image)
@@ -176,7 +179,7 @@ def with_sky(image: Tensor, random: Generator) -> Tensor:
 
 
 def with_walls(image: Tensor, random: Generator) -> Tensor:
-    """Two upright faces of near white, with a little of the texture that was there: lit walls, vans, signs."""
+    """Add two almost white rectangles that keep some texture of the frame, like sunlit walls, vans or signs."""
     n = image.shape[0]
     down, across = grid(image)
     gray = luma(image)
@@ -194,7 +197,7 @@ def with_walls(image: Tensor, random: Generator) -> Tensor:
 
 
 def with_lamps(image: Tensor, random: Generator) -> Tensor:
-    """Six small lights, white, warm, red or green, each with a burnt-out middle."""
+    """Add six small lamps, white, warm white, red or green, saturated in the centre."""
     n = image.shape[0]
     down, across = grid(image)
     colours = image.new_tensor(((1, 1, 1), (1, 0.85, 0.6), (1, 0.25, 0.15), (0.3, 1, 0.6)))

@@ -1,7 +1,7 @@
-"""A ROS 2 node: two image topics in, the fused image and vision_msgs/Detection2DArray out.
+"""A ROS 2 node: subscribes to two image topics, publishes the fused image and vision_msgs/Detection2DArray.
 
-Each topic is a live source, `ros2://TOPIC`, so that pairing, lost cameras and overload are fusecam's as ever. Not tried
-with ROS: where the node was written there is none. Tested are the conversions and the source, with messages of rosbags.
+Each topic is a live source, `ros2://TOPIC`, so fusecam handles pairing, lost cameras and overload as usual. The node
+has not been run with ROS 2 yet; the conversions and the source are tested with messages of the package rosbags.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ OPEN_S = 10.0
 
 
 class Topic:
-    """One topic as a source. The node puts its messages in; at most two wait, older ones give way."""
+    """A topic as a source. The node adds its messages with `put`; the queue keeps the last two."""
 
     every: ClassVar[dict[str, Topic]] = {}
-    """By topic, those that are open."""
+    """Open sources by topic."""
 
     def __init__(self, argument: str, camera: Camera) -> None:
-        """argument: what follows ros2://, the topic."""
+        """argument: the topic, the part after ros2://. Raises InputError if no image arrives within OPEN_S seconds."""
         self.health = SourceHealth()
         self._spec, self._camera, self._sequence = f"ros2://{argument}", camera, 0
         self._waiting: queue.Queue[tuple[Any, int] | None] = queue.Queue(2)
@@ -49,7 +49,7 @@ class Topic:
         )
 
     def put(self, message: Any, now_ns: int) -> None:
-        """message: Image or CompressedImage. now_ns: the node's clock, which its stamp is on."""
+        """Add a message. message: Image or CompressedImage. now_ns: time of the node's clock, which stamps use."""
         stamp_ns = message.header.stamp.sec * 1_000_000_000 + message.header.stamp.nanosec
         captured_ns = time.monotonic_ns() - max(0, now_ns - stamp_ns if stamp_ns else 0)
         while self._waiting.full():
@@ -69,30 +69,30 @@ class Topic:
             self._waiting.get()
         self._waiting.put(None)
 
-    def _read(self, patience_s: float | None) -> Iterator[Frame]:
+    def _read(self, timeout_s: float | None) -> Iterator[Frame]:
         while True:
             try:
-                taken = self._waiting.get(timeout=patience_s)
+                item = self._waiting.get(timeout=timeout_s)
             except queue.Empty:
                 return
-            if taken is None:
+            if item is None:
                 return
             try:
-                stored = decoded(taken[0])
-                pixels = self._maker.make(stored, taken[1])
+                stored = decoded(item[0])
+                pixels = self._maker.make(stored, item[1])
             except ValueError as error:
                 self.health.corrupt += 1
                 self.health.warnings[:] = [f"{self._spec}: messages that cannot be read are skipped ({error})"]
                 continue
             yield Frame(
-                pixels, taken[1], "monotonic", self._sequence, self._camera, arrival_ns=time.monotonic_ns(),
+                pixels, item[1], "monotonic", self._sequence, self._camera, arrival_ns=time.monotonic_ns(),
                 trace=trace_of_pixels(stored), counts=self._maker.counts, temperature=self._maker.temperature,
             )  # fmt: skip
             self._sequence += 1
 
 
 def to_image(types: Any, header: Any, image: fusecam.Frame) -> Any:
-    """The fused image as sensor_msgs/Image, rgb8. types: message classes as attributes."""
+    """Convert the fused image to sensor_msgs/Image, rgb8. types: namespace of the message classes."""
     height, width = image.image.shape[:2]
     return types.Image(
         header=header, height=height, width=width, encoding="rgb8", is_bigendian=0, step=3 * width,
@@ -101,20 +101,20 @@ def to_image(types: Any, header: Any, image: fusecam.Frame) -> Any:
 
 
 def to_detections(types: Any, header: Any, image: fusecam.Frame) -> Any:
-    """The detections as vision_msgs/Detection2DArray; `id` is the track's number, where there is one."""
-    found = []
-    for each in image.detections:
-        x1, y1, x2, y2 = map(float, each.box)
-        place = types.Pose2D(position=types.Point2D(x=(x1 + x2) / 2, y=(y1 + y2) / 2), theta=0.0)
-        what = types.ObjectHypothesis(class_id=each.label, score=float(each.score))
-        found.append(
+    """Convert the detections to vision_msgs/Detection2DArray; `id` is the track number, or empty."""
+    messages = []
+    for detection in image.detections:
+        x1, y1, x2, y2 = map(float, detection.box)
+        center = types.Pose2D(position=types.Point2D(x=(x1 + x2) / 2, y=(y1 + y2) / 2), theta=0.0)
+        hypothesis = types.ObjectHypothesis(class_id=detection.label, score=float(detection.score))
+        messages.append(
             types.Detection2D(
-                header=header, results=[types.ObjectHypothesisWithPose(hypothesis=what, pose=types.pose())],
-                bbox=types.BoundingBox2D(center=place, size_x=x2 - x1, size_y=y2 - y1),
-                id="" if each.track is None else str(each.track),
+                header=header, results=[types.ObjectHypothesisWithPose(hypothesis=hypothesis, pose=types.pose())],
+                bbox=types.BoundingBox2D(center=center, size_x=x2 - x1, size_y=y2 - y1),
+                id="" if detection.track is None else str(detection.track),
             )
         )  # fmt: skip
-    return types.Detection2DArray(header=header, detections=found)
+    return types.Detection2DArray(header=header, detections=messages)
 
 
 def main() -> None:
@@ -130,10 +130,10 @@ def main() -> None:
 
     rclpy.init()
     node = rclpy.create_node("fusecam")
-    asked = {name: node.declare_parameter(name, "").value for name in ("ir", "vis", "rig", "engine")}
+    parameters = {name: node.declare_parameter(name, "").value for name in ("ir", "vis", "rig", "engine")}
     types = SimpleNamespace(**vars(vision_msgs.msg), pose=geometry_msgs.msg.PoseWithCovariance)
     types.Image = sensor_msgs.msg.Image
-    for name in (asked["ir"], asked["vis"]):
+    for name in (parameters["ir"], parameters["vis"]):
         kind = sensor_msgs.msg.CompressedImage if name.endswith("/compressed") else sensor_msgs.msg.Image
 
         def put(message: Any, name: str = name) -> None:
@@ -145,17 +145,17 @@ def main() -> None:
     boxes = node.create_publisher(vision_msgs.msg.Detection2DArray, "~/detections", 2)
 
     def spin() -> None:
-        with suppress(Exception):  # by which rclpy ends
+        with suppress(Exception):  # rclpy raises at shutdown
             rclpy.spin(node)
         for topic in Topic.every.values():
             topic.close()
 
     threading.Thread(target=spin, daemon=True).start()
-    options = {"rig": asked["rig"] or None, "engine": asked["engine"] or None}
-    with fusecam.open(f"ros2://{asked['ir']}", f"ros2://{asked['vis']}", track=True, **options) as stream:
+    options = {"rig": parameters["rig"] or None, "engine": parameters["engine"] or None}
+    with fusecam.open(f"ros2://{parameters['ir']}", f"ros2://{parameters['vis']}", track=True, **options) as stream:
         for frame in stream:
             age_ns = time.monotonic_ns() - round(frame.time * 1e9)
             stamp = (node.get_clock().now() - rclpy.duration.Duration(nanoseconds=age_ns)).to_msg()
-            header = std_msgs.msg.Header(stamp=stamp, frame_id=asked["vis"].strip("/"))
+            header = std_msgs.msg.Header(stamp=stamp, frame_id=parameters["vis"].strip("/"))
             images.publish(to_image(types, header, frame))
             boxes.publish(to_detections(types, header, frame))

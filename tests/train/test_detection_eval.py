@@ -177,7 +177,7 @@ def test_a_whole_evaluation_writes_table_curves_and_csv(data: Path, tmp_path: Pa
     assert (tmp_path / "pr_curves.png").stat().st_size > 1000
     printed = console.export_text()
     assert "hazy night, 1 image " in printed
-    assert "hazy night, 1 image: lead over the best simpler row" in " ".join(printed.split())
+    assert "hazy night, 1 image: lead over the best baseline" in " ".join(printed.split())
     assert "somebody-teacher " in printed and "…" not in printed
 
 

@@ -100,7 +100,7 @@ def truncated(folders):
         (None, ["--fused", "{fused}", "--out", "{fused}/a1D.bmp"], r"a1D.bmp: cannot be written"),
         (None, ["--fused", "{fused}", "--out", "/proc/x"], r"/proc/x: cannot be written"),
         (None, ["--fused", "{fused}", "--restored-reference", "{fused}"], r"give --engine NAME with it"),
-        (None, ["--engine", "average"], r"--engine average: is among the rows anyway"),
+        (None, ["--engine", "average"], r"--engine average: is a baseline and always evaluated"),
         (None, ["--engine", "magic"], r"unknown name 'magic'"),
         (None, ["--engine", "physics", "--lift", "2"], r"--lift 2: give a number from 0 to 1, or auto"),
         (None, ["--engine", "physics", "--dehaze", "much"], r"--dehaze much: give a number from 0 to 1, or auto"),

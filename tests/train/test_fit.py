@@ -192,7 +192,7 @@ def test_an_interrupted_run_says_how_to_go_on(recipe: Path, tmp_path: Path, numb
         finally:
             process.kill()
     assert process.returncode == 130, said
-    assert f"stopped; {out / 'last.ckpt'} has everything so far: go on with --resume" in said
+    assert f"stopped; checkpoint saved to {out / 'last.ckpt'}: continue with --resume" in said
     assert "wrote" not in said
     last = torch.load(out / "last.ckpt", weights_only=True)
     done, name = last["global_step"], "network.core.maps.weight"
@@ -219,11 +219,12 @@ def test_a_checkpoint_that_cannot_be_gone_on_from(recipe: Path, tmp_path: Path) 
     pytest.importorskip("lightning")
     out = tmp_path / "run"
     result = run(str(recipe), "--out", str(out), "--resume", "--devices", "1")
-    assert result.exit_code == 0 and "no checkpoint to go on from yet: begins anew" in one_line(result.output)
+    assert result.exit_code == 0 and "no checkpoint yet: starting from scratch" in one_line(result.output)
     last = out / "last.ckpt"
     recipe.write_text(RECIPE.replace("STEPS", "4").replace("profile: tiny", "profile: realtime"))
     result = run(str(recipe), "--out", str(out), "--resume", "--devices", "1")
-    assert result.exit_code == 1 and "last.ckpt: of another network than the recipe's" in one_line(result.output)
+    assert result.exit_code == 1
+    assert "last.ckpt: checkpoint of a different network than the recipe's" in one_line(result.output)
     last.write_bytes(last.read_bytes()[:5000])
     result = run(str(recipe), "--out", str(out), "--resume", "--devices", "1")
     assert result.exit_code == 1 and "last.ckpt: damaged, or not a checkpoint" in one_line(result.output)

@@ -131,7 +131,7 @@ def test_the_recipes_are_read_and_others_keys_refused(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     for text, message in (
         ("data: [{root: .}]\nlure: {smal: true}", "lure.smal"),
-        ("data: [{root: .}]\nlure: {}\nlosses: {}", "`losses` is of other networks"),
+        ("data: [{root: .}]\nlure: {}\nlosses: {}", "`losses` does not apply to this network"),
         ("data: [{root: .}]\nlure: {tga: none}", "lure.tga"),
     ):
         file.write_text(text)

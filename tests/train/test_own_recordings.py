@@ -89,10 +89,10 @@ def test_names_of_folders_tell_files_of_one_name_apart(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "told"),
     [
-        ("a.txt", "0 .5 .5 .1", "no boxes"),
-        ("a.txt", "person .5 .5 .1 .1", "no boxes"),
-        ("a.xml", "<annotation><object>", "no boxes"),
-        ("a.xml", "<annotation><object><name>person</name></object></annotation>", "no boxes"),
+        ("a.txt", "0 .5 .5 .1", "not a label file"),
+        ("a.txt", "person .5 .5 .1 .1", "not a label file"),
+        ("a.xml", "<annotation><object>", "not a label file"),
+        ("a.xml", "<annotation><object><name>person</name></object></annotation>", "not a label file"),
     ],
 )
 def test_labels_that_cannot_be_read_are_named(name: str, text: str, told: str, tmp_path: Path) -> None:

@@ -189,7 +189,7 @@ def test_a_run_ends_in_an_engine(tmp_path: Path, monkeypatch, capsys, name: str)
     [
         ({"iassf": {"variant": "huge"}}, "iassf.variant"),
         ({"dfvo": {}}, "give one of `iassf` and `dfvo`"),
-        ({"losses": {"intensity": 1}}, "`losses` is of other networks"),
+        ({"losses": {"intensity": 1}}, "`losses` does not apply to this network"),
         ({"iassf": {"prompts": 3}}, "iassf.prompts"),
     ],
 )

@@ -1,1 +1,1 @@
-"""Training of the detector: its images made by the project's own fusion, and the run itself."""
+"""Training of the object detector on fused frames: data, labels, augmentation, and the training run."""

@@ -1,4 +1,4 @@
-"""Boxes as public data sets publish them: YOLO text, Pascal VOC's XML, Caltech's text (KAIST), by the image's name."""
+"""Readers of annotation formats: YOLO text, Pascal VOC XML, Caltech text (KAIST). Files match images by name."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ USUAL: Mapping[str, Sequence[str]] = {
     "bicycle": ("bicycle", "bike"),
     "car": ("car", "van", "bus", "truck"),
 }
-"""Classes and what they are called in label files, where nothing else is asked for: as in the shipped detector."""
+"""Default classes, those of the shipped detector, with their names in label files."""
 _CALTECH = "% bbGt"
 
 
 class Annotations:
-    """The label files below a folder.
+    """Label files in a folder and its subfolders.
 
-    names: classes in their order, each with what it is called in the files, capitals aside. YOLO's files have numbers,
-    which are places in that order. left_out counts the boxes of other classes by their name.
+    names: the classes in order, each with its names in the label files (case-insensitive). YOLO files have class
+    numbers, which index this order. left_out: number of boxes of other classes, by class name.
     """
 
     def __init__(self, folder: Path, names: Mapping[str, Sequence[str]]) -> None:
-        """TrainError where there is no label file."""
+        """Raises TrainError if there is no label file."""
         self.left_out: Counter[str] = Counter()
         self._classes = len(names)
-        self._numbers = {called.lower(): at for at, every in enumerate(names.values()) for called in every}
+        self._numbers = {alias.lower(): number for number, aliases in enumerate(names.values()) for alias in aliases}
         self._files: dict[str, list[Path]] = defaultdict(list)
         for path in sorted(folder.rglob("*")):
             if path.suffix.lower() in (".txt", ".xml") and path.is_file():
@@ -41,8 +41,10 @@ class Annotations:
             raise TrainError(f"{folder}: no label files (.txt, .xml) below it; name their folder as labels")
 
     def of(self, visible: Path, infrared: Path, width: int, height: int) -> Boxes | None:
-        """What a pair of images shows; None where no label file has the name of either. Of several of that name the one
-        whose folders have most in common with the image's. width, height: of the image, in pixels.
+        """Boxes of an image pair, or None if no label file has the name of either image.
+
+        Of several label files with that name, the one whose path has the most folders in common with the image's path
+        is read. width, height: size of the image in pixels. Raises TrainError.
         """
         for image in (visible, infrared):
             if files := self._files.get(image.stem):
@@ -62,14 +64,14 @@ class Annotations:
         except OSError as error:
             raise TrainError(f"{path}: cannot be read: {error.strerror}") from error
         except (ElementTree.ParseError, ValueError, TypeError, IndexError) as error:
-            raise TrainError(f"{path}: no boxes as YOLO, Pascal VOC or KAIST have them ({error})") from error
-        found = np.array(rows, np.float64).reshape(-1, 5)
-        places = np.clip(found[:, 1:] / [width, height, width, height], 0, 1)  # VOC's reach beyond the frame at times
-        kept = (places[:, 2:] > places[:, :2]).all(1)
-        return of_corners(found[kept, 0], places[kept])
+            raise TrainError(f"{path}: not a label file in YOLO, Pascal VOC or KAIST format ({error})") from error
+        boxes = np.array(rows, np.float64).reshape(-1, 5)
+        xyxy = np.clip(boxes[:, 1:] / [width, height, width, height], 0, 1)  # VOC boxes may exceed the frame
+        valid = (xyxy[:, 2:] > xyxy[:, :2]).all(1)
+        return of_corners(boxes[valid, 0], xyxy[valid])
 
     def _lines(self, text: str, width: int, height: int) -> Iterator[tuple[float, ...]]:
-        """Class and corners in pixels."""
+        """Parse YOLO or Caltech text; yields class, x1, y1, x2, y2 in pixels."""
         caltech = text.startswith(_CALTECH)
         for line in text.splitlines():
             parts = line.split()
@@ -87,13 +89,14 @@ class Annotations:
                 yield number, x - w / 2, y - h / 2, x + w / 2, y + h / 2
 
     def _voc(self, text: str) -> Iterator[tuple[float, ...]]:
-        for thing in ElementTree.fromstring(text).iter("object"):
-            if (number := self._number((thing.findtext("name") or "").strip())) is not None:
-                corners = (thing.findtext(f"bndbox/{side}") for side in ("xmin", "ymin", "xmax", "ymax"))
+        for node in ElementTree.fromstring(text).iter("object"):
+            if (number := self._number((node.findtext("name") or "").strip())) is not None:
+                corners = (node.findtext(f"bndbox/{side}") for side in ("xmin", "ymin", "xmax", "ymax"))
                 yield number, *(float(str(corner)) for corner in corners)
 
-    def _number(self, called: str) -> int | None:
-        number = self._numbers.get(called.lower())
+    def _number(self, name: str) -> int | None:
+        """Class number of a class name; None, and counted in `left_out`, for other classes."""
+        number = self._numbers.get(name.lower())
         if number is None:
-            self.left_out[called] += 1
+            self.left_out[name] += 1
         return number

@@ -1,4 +1,4 @@
-"""Batches of windows cut from the made frames, as tensors that Ultralytics' loss takes."""
+"""Batches of augmented windows from the training frames, in the format of Ultralytics' loss."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from .boxes import Boxes, read_boxes
 from .recipe import BOTH, DetectorRecipe, Kind, drawn
 
 Batch = dict[str, Tensor]
-"""img: (N, C, h, w) uint8, RGB or RGB and infrared. cls (n, 1), bboxes (n, 4) x, y, width, height in parts of the
-window, batch_idx (n,)."""
+"""img: (N, C, h, w) uint8, RGB, or RGB and infrared. cls: (n, 1). bboxes: (n, 4), centre x, centre y, width, height,
+relative to the window. batch_idx: (n,), the image of each box."""
 VARIANTS = ("degraded", "restored", "shown")
-"""Ends of the names of further frames of a pair."""
+"""Suffixes of the file names of a pair's additional frames."""
 WIDTH = 640
-"""Width at which frames are taken for as large as a run shows them to the detector."""
+"""Reference width in pixels: frames are scaled to it, as at inference, before the random scale."""
 Name = TypeVar("Name", bound=str)
 
 
 @dataclass(frozen=True)
 class Example:
-    """One made frame and its boxes. infrared: where it is put together of two, kind says how."""
+    """One training frame and its boxes. infrared: second frame of the kinds that combine two cameras (see `BOTH`)."""
 
     image: Path
     boxes: Boxes
@@ -41,10 +41,10 @@ class Example:
 
 
 class Examples:
-    """All frames of a recipe by source and kind, those of held-out pairs apart."""
+    """All frames of a recipe by source and kind, split into training and held-out frames."""
 
     def __init__(self, recipe: DetectorRecipe, folder: Path) -> None:
-        """folder: what `make_images` filled."""
+        """folder: output of `make_images`. Raises TrainError if it lacks frames."""
         sources = [str(number) for number in range(len(recipe.data))]
         held = {
             (source, pair[0].stem)
@@ -61,7 +61,7 @@ class Examples:
         self.train: dict[tuple[str, Kind], list[Example]] = {}
         self.held: list[Example] = []
         self.alone: dict[Path, Example] = {}
-        """Of a fused frame of degraded cameras, the same without infrared."""
+        """Maps the path of a degraded fused frame to the same frame without infrared."""
         for source in self.shares:
             for kind in kinds_of(recipe, source):
                 self.train[source, kind] = []
@@ -69,7 +69,7 @@ class Examples:
                 for image in sorted((images / ("visible" if kind in BOTH else kind)).glob("*.jpg")):
                     name, _, which = image.stem.rpartition("_")
                     if kind in BOTH and which == "restored":
-                        continue  # of what a run has without infrared
+                        continue  # made for `alone`, not for kinds that combine two cameras
                     stem = name if which in VARIANTS else image.stem
                     boxes = read_boxes(labels / ("fused" if kind in BOTH else kind) / f"{image.stem}.txt", recipe.names)
                     infrared = images / "infrared" / f"{stem}.jpg" if kind in BOTH else None
@@ -79,16 +79,19 @@ class Examples:
                     elif kind not in ("visible", "infrared"):
                         self.held.append(example)
                 if not self.train[source, kind]:
-                    raise TrainError(f"{folder / 'images' / source / kind}: no frames; remove {folder} to make them")
-            by_name = {each.image.name: each for each in self.train.get((source, "visible"), [])}
-            for each in self.train.get((source, "fused"), []):
-                without = by_name.get(each.image.name.replace("_degraded", "_restored"))
-                if without is not None and each.image.stem.endswith("_degraded"):
-                    self.alone[each.image] = without
+                    raise TrainError(f"{folder / 'images' / source / kind}: no frames; remove {folder} to create them")
+            by_name = {frame.image.name: frame for frame in self.train.get((source, "visible"), [])}
+            for frame in self.train.get((source, "fused"), []):
+                without = by_name.get(frame.image.name.replace("_degraded", "_restored"))
+                if without is not None and frame.image.stem.endswith("_degraded"):
+                    self.alone[frame.image] = without
 
 
 class Windows(IterableDataset[Batch]):
-    """Endless draws: source by share, kind by share, frame, window, and the window's look. `size` may change."""
+    """`count` random batches of windows: draws source and kind by their shares, then frame, crop and augmentation.
+
+    size: (height, width) of the windows; may be changed during training.
+    """
 
     def __init__(self, recipe: DetectorRecipe, examples: Examples, count: int, seed: int) -> None:
         self.recipe, self.examples, self.count, self.size = recipe, examples, count, recipe.size
@@ -126,16 +129,16 @@ class Windows(IterableDataset[Batch]):
             image = with_pole(image, boxes, self._random)
         if image.shape[2] == 3:
             return look(image, self._random), boxes
-        infrared = look(np.repeat(image[..., 3:], 3, 2), self._random)  # each camera has a look of its own
+        infrared = look(np.repeat(image[..., 3:], 3, 2), self._random)  # each camera is augmented independently
         return np.dstack([look(image[..., :3], self._random), infrared[..., 0]]), boxes
 
     def _draw(self, shares: Mapping[Name, float]) -> Name:
-        odds = np.array(list(shares.values()))
-        return list(shares)[int(self._random.choice(len(odds), p=odds / odds.sum()))]
+        weights = np.array(list(shares.values()))
+        return list(shares)[int(self._random.choice(len(weights), p=weights / weights.sum()))]
 
 
 class Whole(IterableDataset[Batch]):
-    """Every held-out frame once, whole, stretched to one size."""
+    """All held-out frames once, uncropped, resized to (height, width)."""
 
     def __init__(self, examples: list[Example], batch: int, size: tuple[int, int]) -> None:
         self.examples, self.batch, self.size = examples, batch, size
@@ -146,17 +149,19 @@ class Whole(IterableDataset[Batch]):
     def __iter__(self) -> Iterator[Batch]:
         for start in range(0, len(self.examples), self.batch):
             some = self.examples[start : start + self.batch]
-            frames = (cv2.resize(read_frame(each), self.size[::-1]) for each in some)
-            yield collate([(np.asarray(frame, np.uint8), each.boxes) for frame, each in zip(frames, some, strict=True)])
+            frames = (cv2.resize(read_frame(example), self.size[::-1]) for example in some)
+            yield collate(
+                [(np.asarray(frame, np.uint8), example.boxes) for frame, example in zip(frames, some, strict=True)]
+            )
 
 
 def kinds_of(recipe: DetectorRecipe, source: str) -> list[Kind]:
-    """Kinds of frame that a source has, of those that the recipe draws. source: place in its data, or `streets`."""
+    """Frame kinds that the recipe draws from a source. source: index in the recipe's `data`, or `streets`."""
     return drawn(recipe, recipe.data[int(source)].kinds) if source.isdecimal() else list(recipe.kinds)
 
 
 def read_frame(example: Example) -> Pixels:
-    """(H, W, 3) uint8 RGB, or (H, W, 4) with infrared."""
+    """Read a frame: (H, W, 3) uint8 RGB, or (H, W, 4) RGB and infrared. Raises TrainError."""
     image = _read(example.image)
     if example.infrared is None:
         return image
@@ -165,19 +170,19 @@ def read_frame(example: Example) -> Pixels:
 
 
 def mean(a: Pixels, b: Pixels) -> Pixels:
-    """Of two frames of one shape, uint8."""
+    """Mean of two uint8 frames of equal shape, rounded down."""
     return np.asarray((a.astype(np.uint16) + b) // 2, np.uint8)
 
 
 def _read(path: Path) -> Pixels:
     image = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
     if image is None:
-        raise TrainError(f"{path}: not an image that can be read; remove the frames' folder to make it again")
+        raise TrainError(f"{path}: not an image that can be read; remove the folder of frames to create it again")
     return np.asarray(image, np.uint8)
 
 
 def collate(made: list[tuple[Pixels, Boxes]]) -> Batch:
-    """Windows of one size and their boxes as one batch."""
+    """Collate windows of equal size and their boxes into a batch."""
     boxes = torch.from_numpy(np.concatenate([boxes for _, boxes in made]))
     index = np.repeat(np.arange(len(made)), [len(boxes) for _, boxes in made])
     return {

@@ -1,4 +1,4 @@
-"""The detector's training frames: every pair fused, and as each camera alone gives it, clear and degraded, on disk."""
+"""Creates the detector's training frames on disk: fused, visible and infrared, clear and degraded."""
 
 from __future__ import annotations
 
@@ -25,28 +25,26 @@ from .streets import views
 from .teacher import CocoTeacher, OwnTeacher, Teacher
 
 Frames = Iterator[tuple[Kind, str, Pixels, Boxes]]
-"""Kind, which of its kind, (H, W, 3) uint8 RGB, boxes."""
+"""Kind, suffix of the file name, (H, W, 3) uint8 RGB, boxes."""
 COMPLETE, MADE_OF = "complete", "made_of.json"
 
 
 def make_images(recipe: DetectorRecipe, folder: Path, bar: bool = True) -> None:
-    """Write images/SOURCE/KIND/NAME.jpg and labels/SOURCE/KIND/NAME.txt, SOURCE the place in the recipe or `streets`.
+    """Write images/SOURCE/KIND/NAME.jpg and labels/SOURCE/KIND/NAME.txt, SOURCE: index in `data`, or `streets`.
 
-    A folder that is complete is left as it is. TrainError for data that cannot be used, and for a folder of frames that
-    other settings made.
+    A complete folder is reused. Raises TrainError for unusable data and for a folder of frames that were created with
+    other settings.
     """
-    made_of, there = _settings(recipe), folder / MADE_OF
-    if folder.is_dir() and any(folder.iterdir()) and (not there.is_file() or there.read_text("utf-8") != made_of):
-        raise TrainError(
-            f"{folder}: frames that other settings made; remove it to make them anew, or choose another --out"
-        )
+    made_of, manifest = _settings(recipe), folder / MADE_OF
+    if folder.is_dir() and any(folder.iterdir()) and (not manifest.is_file() or manifest.read_text("utf-8") != made_of):
+        raise TrainError(f"{folder}: frames of other settings; remove it to create them again, or choose another --out")
     if (folder / COMPLETE).is_file():
         return
-    found = [find_pairs(source.root) for source in recipe.data]  # before anything is written
+    pairs_of = [find_pairs(source.root) for source in recipe.data]  # raises before anything is written
     folder.mkdir(parents=True, exist_ok=True)
-    there.write_text(made_of, encoding="utf-8")
+    manifest.write_text(made_of, encoding="utf-8")
     engine = create_engine(recipe.engine, unlifted=True)
-    for number, (source, pairs) in enumerate(zip(recipe.data, found, strict=True)):
+    for number, (source, pairs) in enumerate(zip(recipe.data, pairs_of, strict=True)):
         teacher = _teacher(recipe, number) if source.labels is None else None
         for index, pair in enumerate(track(pairs, source.root.name, disable=not bar)):
             random = torch.Generator().manual_seed(hash((recipe.seed, number, index)) % 2**63)
@@ -54,8 +52,8 @@ def make_images(recipe: DetectorRecipe, folder: Path, bar: bool = True) -> None:
                 if kind in source.kinds:
                     _write(folder, str(number), pair[0].stem, kind, which, image, boxes)
     count = recipe.streets.scenes * recipe.streets.frames
-    drawn = views(recipe.streets.scenes, recipe.streets.frames, recipe.seed)
-    for index, view in enumerate(track(drawn, "streets", total=count, disable=not (bar and count))):
+    rendered = views(recipe.streets.scenes, recipe.streets.frames, recipe.seed)
+    for index, view in enumerate(track(rendered, "streets", total=count, disable=not (bar and count))):
         fused = engine.fuse(view.visible, view.infrared, view.coverage).to_detect
         alone = engine.fuse(view.visible, view.infrared, np.zeros_like(view.coverage)).to_detect
         name = f"{index:05d}"
@@ -67,14 +65,14 @@ def make_images(recipe: DetectorRecipe, folder: Path, bar: bool = True) -> None:
 
 
 def _settings(recipe: DetectorRecipe) -> str:
-    """Those that the frames are made by, as JSON: not how often each is drawn, nor the schedule."""
-    each = {"root", "infrared", "labels", "size", "sharpen", "kinds"}
+    """The settings that determine the frames, as JSON; without shares and schedule."""
+    keys = {"root", "infrared", "labels", "size", "sharpen", "kinds"}
     used = recipe.model_dump(
         mode="json",
         include={
             "detector": {"architecture", "start", "teacher"},
             "names": True,
-            "data": {"__all__": each},
+            "data": {"__all__": keys},
             "streets": {"scenes", "frames"},
             "engine": True,
             "mixture": True,
@@ -108,7 +106,7 @@ def _of_pair(
         boxes = teacher.label(visible, infrared, engine.fuse(visible, infrared, everywhere).to_detect)
     if source.sharpen and float(torch.rand((), generator=random)) < 0.5:
         visible = _with_edges(visible, infrared, float(torch.rand((), generator=random)) * 1.5 - 0.6)
-    if source.sharpen:  # the noise that enlarging took away, and that lifting makes strong
+    if source.sharpen:  # upscaling removed the sensor noise, which low-light enhancement would amplify
         grain = recipe.mixture.noise * torch.rand(1, 1, 1, 1, generator=random)
         visible = _pixels(sensor_noise(_planes(visible), grain, random))
 
@@ -119,7 +117,7 @@ def _of_pair(
     clear, degraded = engine.fuse(visible, infrared, everywhere), engine.fuse(hazy, paired, everywhere)
     yield "fused", "", clear.to_detect, boxes["fused"]
     yield "fused", "degraded", degraded.to_detect, boxes["fused"]
-    # other engines have no frame but the one they show
+    # other engines give the detector the displayed frame
     shown = clear if float(torch.rand((), generator=random)) < 0.5 else degraded
     yield "fused", "shown", shown.image, boxes["fused"]
     yield "visible", "", visible, boxes["visible"]
@@ -129,38 +127,39 @@ def _of_pair(
 
 
 def _read(pair: tuple[Path, Path], source: Pairs) -> tuple[Pixels, Pixels]:
-    """The pair at the size that the recipe asks for: (H, W, 3) RGB and (H, W)."""
+    """Read a pair, resized as the recipe says: (H, W, 3) uint8 RGB and (H, W) uint8."""
     colour = read_colour(pair[0])
-    place = pair[1] if source.infrared is None else source.infrared / f"{pair[0].stem}.jpg"
-    gray = read_gray(place)
+    path = pair[1] if source.infrared is None else source.infrared / f"{pair[0].stem}.jpg"
+    gray = read_gray(path)
     height, width = source.size or (round(colour.shape[0] * 640 / colour.shape[1]), 640)
-    larger = (cv2.resize(each, (width, height), interpolation=cv2.INTER_CUBIC) for each in (colour, gray))
-    visible, infrared = (np.asarray(each, np.uint8) for each in larger)
+    larger = (cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC) for image in (colour, gray))
+    visible, infrared = (np.asarray(image, np.uint8) for image in larger)
     return visible, infrared
 
 
 def _degraded(visible: Pixels, infrared: Pixels, mixture: Mixture, random: torch.Generator) -> tuple[Pixels, Pixels]:
-    """The pair through bad air, by night, by a weak sensor; what varies slowly is made small, for speed."""
+    """Degrade a pair by haze, night, noise and weak infrared; the smooth fields are computed at 160 pixels width."""
     height, width = infrared.shape
     small = F.interpolate(_planes(visible), scale_factor=160 / width, mode="area")
-    made = degrade(small, small[:, :1], mixture, random)
-    dimmed = (made.clear + 0.02) / (small + 0.02)
+    degraded = degrade(small, small[:, :1], mixture, random)
+    dimmed = (degraded.clear + 0.02) / (small + 0.02)
     gain, t, air = (
-        F.interpolate(each, (height, width), mode="bilinear", align_corners=False)
-        for each in (dimmed, made.t, made.air)
+        F.interpolate(field, (height, width), mode="bilinear", align_corners=False)
+        for field in (dimmed, degraded.t, degraded.air)
     )
     hazy = haze(_planes(visible) * gain, t, air)
     hazy = sensor_noise(hazy, mixture.noise * torch.rand(1, 1, 1, 1, generator=random), random)
     weak = _planes(infrared[..., None])
-    for often, way in ((mixture.weak_infrared, weaken), (mixture.stripes, stripe)):
-        if float(torch.rand((), generator=random)) < often:
-            weak = way(weak, random)
+    for probability, change in ((mixture.weak_infrared, weaken), (mixture.stripes, stripe)):
+        if float(torch.rand((), generator=random)) < probability:
+            weak = change(weak, random)
     return _pixels(hazy), _pixels(weak)[..., 0]
 
 
 def _misregistered(infrared: Pixels, random: torch.Generator) -> Pixels:
-    """As a rig gives it whose calibration has slipped, or whose cameras stand apart: some pixels and tenths of a degree
-    off. The boxes stay where the visible frame has them.
+    """Simulate a registration error, from a decalibrated rig or parallax: a random shift and a rotation about 0.5°.
+
+    The boxes keep their positions in the visible frame.
     """
     height, width = infrared.shape
     across, down, angle = torch.randn(3, generator=random).tolist()
@@ -170,10 +169,10 @@ def _misregistered(infrared: Pixels, random: torch.Generator) -> Pixels:
 
 
 def _with_edges(visible: Pixels, infrared: Pixels, strength: float) -> Pixels:
-    """The detail that the enlarged visible frame lacks, borrowed: the same things have edges in both."""
+    """Add scaled infrared detail to an upscaled visible frame, which lacks sharp edges of its own."""
     heat = infrared.astype(np.float32)
     detail = heat - cv2.GaussianBlur(heat, (0, 0), 3)
-    room = cv2.GaussianBlur(visible.astype(np.float32).mean(2), (0, 0), 6) / 128  # little detail in the dark
+    room = cv2.GaussianBlur(visible.astype(np.float32).mean(2), (0, 0), 6) / 128  # less detail in dark regions
     edges = strength * detail * np.clip(room, 0.15, 1)
     return np.asarray(np.clip(visible + edges[..., None], 0, 255), np.uint8)
 
@@ -182,7 +181,7 @@ def _teacher(recipe: DetectorRecipe, number: int) -> Teacher:
     if recipe.detector.teacher is not None:
         return OwnTeacher(recipe.detector.teacher)
     if recipe.detector.start is None:
-        raise TrainError(f"data.{number}.labels: name them, or detector.start with a COCO head that finds them")
+        raise TrainError(f"data.{number}.labels: give labels, or detector.start with a COCO head that creates them")
     return CocoTeacher(recipe.detector.architecture, recipe.detector.start)
 
 

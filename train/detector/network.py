@@ -1,4 +1,4 @@
-"""The detector's network at the start of its training."""
+"""Initialisation of the detector network for training."""
 
 from __future__ import annotations
 
@@ -25,11 +25,12 @@ def start_network(
     names: Sequence[str] = tuple(DETECTOR_NAMES.values()),
     channels: int = 3,
 ) -> torch.nn.Module:
-    """Ultralytics' network of that name for these classes, with those tensors of `start` that fit; of a start by
-    `fusecam train` each class that both know keeps what it had learned. Of a start for RGB a fourth input channel gets
-    the mean of the three, and all of them three quarters: grey gives what it gave.
+    """Build an Ultralytics network and initialise it with the tensors of `start` whose name and shape match.
 
-    whole: whether all must be there and fit. Raises TrainError.
+    architecture: name of an Ultralytics model file. start: safetensors; if `fusecam train` wrote them, classes of the
+    same name keep their learned weights. whole: require a match for every tensor. names: classes in order. channels:
+    3 or 4; weights for RGB are extended to a fourth channel by the mean of the three, all scaled by 3/4, so that the
+    response to gray is unchanged. Raises TrainError.
     """
     try:
         plan = ultralytics("ultralytics.nn.tasks").yaml_model_load(architecture) | {"channels": channels}
@@ -40,35 +41,40 @@ def start_network(
         raise TrainError(f"detector.architecture: {architecture}: {error}") from error
     if start is None:
         if whole:
-            raise TrainError("detector.keep: of what? name detector.start, weights by `fusecam train`")
+            raise TrainError("detector.keep: needs detector.start, weights by `fusecam train`")
         return network
     try:
-        given = load_file(start)
+        tensors = load_file(start)
     except (OSError, SafetensorError) as error:
         raise TrainError(f"{start}: not weights to start from: {' '.join(str(error).split())}") from error
     own = network.state_dict()
-    given |= _of_classes(given, own, list(detector_names(start).values()), names)
-    if channels == 4 and (first := given.get(_FIRST)) is not None and first.shape[1] == 3:
-        given[_FIRST] = torch.cat([first, first.mean(1, keepdim=True)], 1) * 0.75
-    fitting = {name: value for name, value in given.items() if name in own and own[name].shape == value.shape}
+    tensors |= _match_classes(tensors, own, list(detector_names(start).values()), names)
+    if channels == 4 and (first := tensors.get(_FIRST)) is not None and first.shape[1] == 3:
+        tensors[_FIRST] = torch.cat([first, first.mean(1, keepdim=True)], 1) * 0.75
+    fitting = {name: value for name, value in tensors.items() if name in own and own[name].shape == value.shape}
     if not fitting:
         raise TrainError(f"{start}: no tensor of {architecture} in it; start from weights of the same architecture")
     if whole and len(fitting) < len(own):
-        raise TrainError(f"{start}: detector.keep: not weights of this detector; start from some by `fusecam train`")
+        raise TrainError(f"{start}: detector.keep: not weights of this detector; start from weights by `fusecam train`")
     network.load_state_dict(own | fitting)
     return network
 
 
-def _of_classes(
-    given: Mapping[str, Tensor], own: Mapping[str, Tensor], known: Sequence[str], names: Sequence[str]
+def _match_classes(
+    tensors: Mapping[str, Tensor], own: Mapping[str, Tensor], known: Sequence[str], names: Sequence[str]
 ) -> dict[str, Tensor]:
-    """The layers with a row for each class: `own`, with the rows of the classes that are known."""
-    taken = {}
-    for name, value in given.items():
-        to = own.get(name)
-        if to is not None and _SCORES in name and value.ndim and len(value) == len(known) and len(to) == len(names):
-            taken[name] = to.clone()
-            for at, called in enumerate(names):
-                if called in known:
-                    taken[name][at] = value[known.index(called)].to(to)
-    return taken
+    """Classification layers of the new network, with the rows of the classes in `known` copied from `tensors`.
+
+    own: state of the new network. known: classes of `tensors`. names: classes of the new network.
+    """
+    matched = {}
+    for name, value in tensors.items():
+        target = own.get(name)
+        if target is None or _SCORES not in name or not value.ndim:
+            continue
+        if len(value) == len(known) and len(target) == len(names):
+            matched[name] = target.clone()
+            for row, label in enumerate(names):
+                if label in known:
+                    matched[name][row] = value[known.index(label)].to(target)
+    return matched

@@ -1,4 +1,4 @@
-"""What a detector's recipe says: network, pairs and labels, drawn streets, degradations, schedule."""
+"""Schema of detector recipes: network, pairs and labels, rendered streets, degradations, schedule."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from ..recipe import Side, Strict, check, held_out_some, located, read_recipe_fi
 Kind = Literal["fused", "visible", "infrared", "average", "four"]
 """average: the mean of visible and infrared. four: both as four channels."""
 BOTH = ("average", "four")
-"""Kinds that are put together of a visible and an infrared frame when they are read, with the boxes of fused ones."""
+"""Kinds that are combined from a visible and an infrared frame on reading; they use the boxes of fused frames."""
 Strides = Annotated[int, Field(ge=64, multiple_of=32)]
-"""Of a window, in pixels: the network's greatest stride divides it."""
+"""Width or height of a window in pixels, a multiple of the largest stride of the network."""
 
 
 class Network(Strict):
-    """Which network. `start`: safetensors by layer name; tensors that do not fit stay random."""
+    """Network. start: initial weights, safetensors by layer name; tensors without a match are initialised randomly."""
 
     architecture: str = "yolov5n.yaml"
     start: Path | None = None
     keep: float = Field(0.0, ge=0, lt=1)
-    """Part of the start in the weights that are written: of a start by `fusecam train`, see `network.between`."""
+    """Weight of the start in the written weights (linear interpolation); requires a start by `fusecam train`."""
     frozen: int = Field(3, ge=0)
-    """How many of the first layers keep their start: edges are edges, and theirs are the dearest gradients."""
+    """Number of first layers that are frozen: their features are generic and their gradients the most expensive."""
     teacher: Path | None = None
-    """Weights of a detector that `fusecam train` made: it labels pairs without labels. None: the start's COCO head."""
+    """Detector weights by `fusecam train` that label the pairs without labels. None: the COCO head of `start`."""
 
 
 class Labels(Strict):
-    """Folders of YOLO txt files by the pairs' names: what is to be found in which kind of frame."""
+    """Folders of YOLO label files, named like the pairs, for each kind of frame."""
 
     fused: Path
     visible: Path
@@ -45,23 +45,24 @@ class Labels(Strict):
 class Pairs(Strict):
     """Registered pairs with boxes.
 
-    root: see `data.find_pairs`. infrared: a folder of the same infrared frames, larger. labels: None lets a teacher
-    label them: the start's own COCO head, which only suits sharp visible frames by day, or `detector.teacher`.
+    root: see `data.find_pairs`. infrared: folder of the same infrared frames at a higher resolution. labels: None: a
+    teacher labels the pairs, either the COCO head of `start`, for sharp daytime visible frames only, or
+    `detector.teacher`.
     """
 
     root: Path
     infrared: Path | None = None
     labels: Labels | None = None
     size: tuple[Side, Side] | None = None
-    """Height and width that the frames are brought to; None: 640 wide, as high as they are."""
+    """Height and width that the frames are resized to; None: 640 pixels wide, aspect ratio kept."""
     sharpen: bool = False
-    """Visible frames are enlarged small ones: give half of them edges of the infrared frame, of either sign."""
+    """For upscaled visible frames: add edges of the infrared frame, of either sign, to half of them."""
     hold_out: int = Field(0, ge=0)
-    """Every how many-th pair validates instead of training; 0 for none."""
+    """Every n-th pair is used for validation instead of training; 0: none."""
     validation: Path | None = None
-    """Or a file with the names of those that do, one a line."""
+    """File with the names of the validation pairs, one per line."""
     kinds: tuple[Kind, ...] = ("fused", "visible", "infrared")
-    """Kinds of frame that are made of them: a teacher finds nobody in visible frames of dark streets."""
+    """Kinds of frame that are created; without `visible` for dark streets, where a teacher detects nobody."""
     share: float = Field(1.0, gt=0)
 
     @field_validator("hold_out")
@@ -71,46 +72,46 @@ class Pairs(Strict):
 
 
 class Streets(Strict):
-    """Frames drawn by the project's renderer, on streets that no sample clip shows."""
+    """Rendered frames of random streets, different from those of the sample clips."""
 
     scenes: int = Field(0, ge=0)
     frames: int = Field(10, ge=1)
-    """Of each scene."""
+    """Frames per scene."""
     share: float = Field(0.2, gt=0)
 
 
 class DetectorRecipe(Strict):
-    """Everything a detector's training is made of."""
+    """Recipe of a detector training."""
 
     detector: Network
     names: tuple[str, ...] = tuple(DETECTOR_NAMES.values())
-    """Classes, by their numbers in the labels."""
+    """Classes, in the order of their numbers in the labels."""
     data: list[Pairs]
-    """None where the recordings are named apart, see `recordings`."""
+    """Training pairs; empty if they come from a recordings file, see `recordings`."""
     streets: Streets = Streets()
     engine: str = "realtime"
-    """Which engine fuses the training frames."""
+    """Engine that fuses the training frames."""
     mixture: Mixture = Mixture()
     misregistered: float = Field(0.0, ge=0, le=1)
-    """Part of the degraded pairs that are fused with infrared some pixels off."""
+    """Share of degraded pairs that are fused with misregistered infrared."""
     kinds: dict[Kind, Annotated[float, Field(ge=0)]] = Field(default={"fused": 0.6, "visible": 0.2, "infrared": 0.2})
-    """How often each kind of frame is drawn: visible and infrared are cameras lost; `four` goes alone."""
+    """Relative frequency of each kind of frame; visible and infrared stand for the loss of the other camera."""
     size: tuple[Strides, Strides] = (384, 512)
-    """Windows, height and width, multiples of 32, cut from the frames at about their own scale."""
+    """Height and width of the training windows, multiples of 32."""
     quarters: float = Field(0.0, ge=0, le=1)
-    """Part of the windows that hold four frames at half their scale: small things, and sharp."""
+    """Share of windows that are mosaics of four frames at half scale, for small objects."""
     narrow: float = Field(0.0, ge=0, le=1)
-    """Part of the fused frames of degraded cameras that lose infrared at the sides, as by a narrower lens."""
+    """Share of degraded fused frames without infrared at the sides, as with a narrower field of view."""
     poles: float = Field(0.0, ge=0, le=1)
-    """Part of the windows in which something upright and thin stands before somebody."""
+    """Share of windows with a pole in front of a person."""
     last_size: tuple[Strides, Strides] = (480, 640)
     last: float = Field(0.15, ge=0, le=1)
-    """Part of the run, at its end, with windows of last_size."""
+    """Share of the run, at its end, that uses windows of `last_size`."""
     batch: int = Field(8, ge=1)
     rate: float = Field(1e-3, gt=0)
     steps: int = Field(3000, ge=1)
     minutes: float | None = Field(None, gt=0)
-    """The schedule follows the clock where that is further than the steps are: the run ends in time on any machine."""
+    """Time limit; the schedule follows steps or time, whichever is further advanced. None: steps only."""
     steps_per_epoch: int = Field(300, ge=1)
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "bf16-mixed"
     average: float = Field(0.995, ge=0, lt=1)
@@ -128,7 +129,7 @@ class DetectorRecipe(Strict):
 
     @property
     def channels(self) -> int:
-        """Of the network's input."""
+        """Input channels of the network."""
         return 4 if "four" in self.kinds else 3
 
     @model_validator(mode="after")
@@ -139,15 +140,15 @@ class DetectorRecipe(Strict):
 
 
 def drawn(recipe: DetectorRecipe, made: Collection[Kind]) -> list[Kind]:
-    """The kinds that a recipe draws of a source whose frames are made as these."""
+    """Kinds that a recipe draws from a source with frames of the kinds `made`."""
     whole = {"fused", "visible", "infrared"} <= set(made)
     return [kind for kind in recipe.kinds if kind in made or (kind in BOTH and whole)]
 
 
 def read_detector_recipe(path: Path, recordings: Mapping[str, Any] | None = None) -> DetectorRecipe:
-    """Read and check a recipe; its relative folders count from the recipe's own. TrainError in one line.
+    """Read and validate a recipe. Relative paths are relative to the recipe file. Raises TrainError.
 
-    recordings: keys that take the place of the file's, see `recordings.lay_out`.
+    recordings: keys that override those of the file, see `recordings.lay_out`.
     """
     recipe = check(path, read_recipe_file(path) | dict(recordings or {}), DetectorRecipe)
     for number, pairs in enumerate(recipe.data):
@@ -160,7 +161,7 @@ Value = TypeVar("Value")
 
 
 def _located(recipe: Path, value: Value) -> Value:
-    """The same with every path in it located."""
+    """Copy of a value with all paths resolved relative to the recipe."""
     made: Any = value
     if isinstance(value, Path):
         made = located(recipe, value)

@@ -1,4 +1,4 @@
-"""A user's own labelled recordings, or a public data set as it is published, as training data of the detector."""
+"""Detector training data from the user's own labelled recordings or from a public data set."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ from .annotations import USUAL, Annotations
 from .boxes import write_boxes
 
 VALIDATION, _MADE_OF = "validation.txt", "made_of.json"
-_HELD = 8  # of so many frames the last one validates
+_HELD = 8  # the last 1/8 of each folder is used for validation
 Folders = Annotated[list[str], Field(min_length=1)]
 
 
 class Recordings(Strict):
-    """What the file given as `--data` says. Folders count from `path`, that from the file's own."""
+    """Schema of the file given as `--data`. Folders are relative to `path`, which is relative to the file."""
 
     path: Path = Path()
     train: Folders | str = "."
-    """Folders of pairs, or patterns; the cameras are told by the names of folders and files (see `data.find_pairs`)."""
+    """Folders of pairs, or glob patterns; folder and file names identify the cameras, see `data.find_pairs`."""
     val: Folders | str | None = None
-    """The same, to validate by. None: the last eighth of each of `train`."""
+    """Folders of validation pairs. None: the last eighth of each folder of `train`."""
     labels: Path = Path()
     """Folder of the label files, see `annotations`."""
     names: list[str] | dict[str, list[str]] | None = None
-    """Classes, or what each is called in the label files. None: person, bicycle and car."""
+    """Class names, or class names mapped to their names in the label files. None: person, bicycle, car."""
     rig: Path | None = None
-    """Registers infrared onto the visible frames. None: it is registered already."""
+    """Rig file for registering infrared onto the visible frames. None: already registered."""
     minutes: float | None = Field(None, gt=0)
-    """How long the training lasts. None: as the recipe says."""
+    """Time limit of the training. None: that of the recipe."""
 
     @field_validator("names")
     @classmethod
@@ -55,54 +55,59 @@ class Recordings(Strict):
 
     @property
     def called(self) -> Mapping[str, Sequence[str]]:
-        """Classes in their order, and what they are called in label files."""
+        """Classes in order, with their names in label files."""
         if self.names is None:
             return USUAL
         return self.names if isinstance(self.names, dict) else {name: [name] for name in self.names}
 
 
 def read_recordings(file: Path) -> Recordings:
-    """Read and check such a file; its paths become whole. TrainError in one line."""
-    asked = check(file, read_recipe_file(file), Recordings)
-    root = located(file, asked.path).absolute()
-    rig = None if asked.rig is None else located(file, asked.rig)
-    return asked.model_copy(update={"path": root, "labels": root / asked.labels, "rig": rig})
+    """Read and validate a recordings file; returns it with resolved paths. Raises TrainError."""
+    recordings = check(file, read_recipe_file(file), Recordings)
+    root = located(file, recordings.path).absolute()
+    rig = None if recordings.rig is None else located(file, recordings.rig)
+    return recordings.model_copy(update={"path": root, "labels": root / recordings.labels, "rig": rig})
 
 
-def lay_out(asked: Recordings, folder: Path, console: Console) -> dict[str, Any]:
-    """Fill `folder` with links to the pairs (vis, ir), their boxes (labels) and the names of those that validate.
+def lay_out(recordings: Recordings, folder: Path, console: Console) -> dict[str, Any]:
+    """Fill `folder` with links to the pairs (vis, ir), their label files and the list of validation pairs.
 
-    Returns the keys of a detector's recipe that follow from it. console: told what was left out. Raises TrainError.
+    console: prints what was left out. Returns the keys that override those of the detector recipe. Raises TrainError.
     """
-    out = folder.absolute().parent  # it may lie among the recordings
-    train = [find_pairs(asked.path / each, out) for each in _several(asked.train)]
-    if asked.val is None:
+    out = folder.absolute().parent  # excluded from the search, since it may be inside the recordings
+    train = [find_pairs(recordings.path / pattern, out) for pattern in _several(recordings.train)]
+    if recordings.val is None:
         held = {pair for some in train for pair in some[len(some) - len(some) // _HELD :]}
     else:
-        held = {pair for each in _several(asked.val) for pair in find_pairs(asked.path / each, out)}
+        held = {pair for pattern in _several(recordings.val) for pair in find_pairs(recordings.path / pattern, out)}
     pairs = list(dict.fromkeys([*(pair for some in train for pair in some), *sorted(held)]))
     if not held or held.issuperset(pairs):
-        raise TrainError(f"{asked.path}: {len(pairs)} pairs, too few to train and to validate: give more, or other val")
-    made_of, there = (
-        json.dumps([asked.model_dump(mode="json", exclude={"minutes"}), [str(vis) for vis, _ in pairs]]),
+        raise TrainError(f"{recordings.path}: {len(pairs)} pairs, too few: give more, or another val")
+    made_of, manifest = (
+        json.dumps([recordings.model_dump(mode="json", exclude={"minutes"}), [str(vis) for vis, _ in pairs]]),
         folder / _MADE_OF,
     )
-    if folder.exists() and not (there.is_file() and there.read_text("utf-8") == made_of):
-        raise TrainError(f"{folder}: made of other recordings; remove it to make it anew, or choose another --out")
-    if not there.is_file():
-        labels = Annotations(asked.labels, asked.called)
+    if folder.exists() and not (manifest.is_file() and manifest.read_text("utf-8") == made_of):
+        raise TrainError(f"{folder}: made from other recordings; remove it to create it again, or choose another --out")
+    if not manifest.is_file():
+        labels = Annotations(recordings.labels, recordings.called)
         _fill(
-            folder, pairs, held, labels, asked.rig, lambda line: console.print(f"note: {markup(line)}", style="yellow")
+            folder,
+            pairs,
+            held,
+            labels,
+            recordings.rig,
+            lambda line: console.print(f"note: {markup(line)}", style="yellow"),
         )
-        there.write_text(made_of, encoding="utf-8")
+        manifest.write_text(made_of, encoding="utf-8")
     boxes = str(folder.absolute() / "labels")
     source = {
         "root": str(folder.absolute()),
         "labels": {"fused": boxes, "visible": boxes, "infrared": boxes},
         "validation": str(folder.absolute() / VALIDATION),
     }
-    schedule = {} if asked.minutes is None else {"minutes": asked.minutes}
-    return {"data": [source], "names": list(asked.called)} | schedule
+    schedule = {} if recordings.minutes is None else {"minutes": recordings.minutes}
+    return {"data": [source], "names": list(recordings.called)} | schedule
 
 
 def _several(folders: list[str] | str) -> list[str]:
@@ -120,9 +125,9 @@ def _fill(
     unlabelled, count, names = 0, 0, []
     aside = folder.with_name(f"{folder.name}.partial")
     shutil.rmtree(aside, ignore_errors=True)
-    for each in ("vis", "ir", "labels"):
-        (aside / each).mkdir(parents=True)
-    register = None if rig is None else _registering(rig)
+    for name in ("vis", "ir", "labels"):
+        (aside / name).mkdir(parents=True)
+    register = None if rig is None else _warper(rig)
     for number, (visible, infrared) in enumerate(pairs):
         name = f"{number:06d}_{visible.stem}"
         with Image.open(visible) as image:
@@ -141,14 +146,14 @@ def _fill(
     if not count:
         raise TrainError(f"{pairs[0][0]} and {len(pairs) - 1} more: not one box of these classes in their label files")
     if unlabelled:
-        note(f"{unlabelled} of {len(pairs)} pairs have no label file: taken as showing nothing")
-    for called, boxes_of in labels.left_out.most_common():
-        note(f"{boxes_of} boxes of class {called!r} left out; add it to names to learn it")
+        note(f"{unlabelled} of {len(pairs)} pairs have no label file: treated as images without objects")
+    for label, boxes_of in labels.left_out.most_common():
+        note(f"{boxes_of} boxes of class {label!r} left out; add it to names to train on it")
     (aside / VALIDATION).write_text("\n".join(names) + "\n", encoding="utf-8")
     aside.rename(folder)
 
 
-def _registering(rig: Path) -> Callable[[np.ndarray, tuple[int, int]], np.ndarray]:
+def _warper(rig: Path) -> Callable[[np.ndarray, tuple[int, int]], np.ndarray]:
     try:
         registrar = Registrar(load_rig(rig))
     except RigError as error:
@@ -159,6 +164,6 @@ def _registering(rig: Path) -> Callable[[np.ndarray, tuple[int, int]], np.ndarra
 def _link(source: Path, place: Path) -> None:
     try:
         place.symlink_to(source.absolute())
-    except OSError:  # where links need rights, as on Windows
+    except OSError:  # symbolic links may need privileges, as on Windows
         shutil.copyfile(source, place)
         os.utime(place)

@@ -1,4 +1,4 @@
-"""Training frames drawn by the project's own renderer, on streets and with people that no sample clip shows."""
+"""Rendered training frames: random streets and people, different from those of the sample clips."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ from .boxes import Boxes, of_corners
 
 _CLASSES = {"person": 0, "bicycle": 1, "car": 2}
 _SECONDS = 7.0
-_FIRST_SEED = 1000  # the clips' seeds are below
+_FIRST_SEED = 1000  # the sample clips use smaller seeds
 
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """One instant. visible: (H, W, 3) uint8 RGB. infrared, coverage: (H, W) uint8, registered as in a run."""
+    """A registered pair. visible: (H, W, 3) uint8 RGB. infrared: (H, W) uint8. coverage: (H, W) uint8, 0 or 255."""
 
     visible: Pixels
     infrared: Pixels
     coverage: Pixels
     boxes: Boxes
-    """What either camera can show."""
+    """Objects visible to at least one camera."""
     through_air: Boxes
-    """What the visible camera can."""
+    """Objects visible to the visible camera, not hidden by fog."""
 
 
 def views(scenes: int, frames: int, seed: int) -> Iterator[View]:
-    """`frames` instants of each of `scenes` made-up streets: day, fog by day, night, fog by night by turns."""
+    """Yield `frames` views of each of `scenes` random streets, alternating day, foggy day, night and foggy night."""
     rig = load_rig()
     for number in range(scenes):
         random = np.random.default_rng([seed, number])
@@ -50,13 +50,13 @@ def views(scenes: int, frames: int, seed: int) -> Iterator[View]:
 
 def _view(cameras: Cameras, rig: Rig, frame: int) -> View:
     exposure = cameras.visible(frame)
-    seen = cameras.infrared(frame)
+    raw = cameras.infrared(frame)
     x, y = rig.map()
-    infrared = cv2.remap(seen, x, y, cv2.INTER_LINEAR)
-    coverage = cv2.remap(np.full_like(seen, 255), x, y, cv2.INTER_NEAREST)
+    infrared = cv2.remap(raw, x, y, cv2.INTER_LINEAR)
+    coverage = cv2.remap(np.full_like(raw, 255), x, y, cv2.INTER_NEAREST)
     height, width = exposure.ids.shape
     beta = cameras.world.scene.air.beta_visible
-    large = [box for box in exposure.boxes if _found(box)]
+    large = [box for box in exposure.boxes if _detectable(box)]
     return View(
         exposure.visible,
         np.asarray(infrared, np.uint8),
@@ -66,14 +66,14 @@ def _view(cameras: Cameras, rig: Rig, frame: int) -> View:
     )
 
 
-def _found(box: Box) -> bool:
-    """Whether there is enough of it to ask for: 9 pixels high, a third of it seen."""
+def _detectable(box: Box) -> bool:
+    """Whether an object counts: at least 9 pixels high and a third of it visible."""
     _, top, _, bottom = box.box
     return bottom - top >= 9 and box.visible_fraction >= 0.33
 
 
-def _rows(found: list[Box], width: int, height: int) -> Boxes:
-    return of_corners([_CLASSES[each.kind] for each in found], [each.box for each in found], width, height)
+def _rows(boxes: list[Box], width: int, height: int) -> Boxes:
+    return of_corners([_CLASSES[box.kind] for box in boxes], [box.box for box in boxes], width, height)
 
 
 def _scene(random: np.random.Generator, seed: int, night: bool, fog: bool) -> Scene:
@@ -86,7 +86,7 @@ def _scene(random: np.random.Generator, seed: int, night: bool, fog: bool) -> Sc
         seed=seed,
         night=night,
         air=air,
-        time_offset_ms=float(random.uniform(-20, 20)),  # what the synchroniser leaves of it
+        time_offset_ms=float(random.uniform(-20, 20)),  # residual error of the synchroniser
         infrared_rate=25,
         speeds=(float(random.uniform(3, 8)), float(random.uniform(2, 5))),
         yaw_degrees=float(random.uniform(0.5, 2)),

@@ -1,4 +1,4 @@
-"""Boxes for frames that have none, by a detector that is there already."""
+"""Pseudo-labels from a trained detector (the teacher) for frames without labels."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from .recipe import Kind
 _CLASSES = {0: 0, 1: 1, 2: 2, 5: 2, 7: 2}  # person, bicycle, car; bus and truck count as cars, as in MSRS
 _STRIDES = (8, 16, 32)
 _MOST = 300
-_SURE_OWN, _SURE_COCO = 0.35, 0.25  # scores from which a teacher believes what it finds
+_SURE_OWN, _SURE_COCO = 0.35, 0.25  # score thresholds of the pseudo-labels
 Floats = npt.NDArray[np.float32]
 
 
@@ -33,12 +33,12 @@ class Teacher(Protocol):
     """Labels pairs."""
 
     def label(self, visible: Pixels, infrared: Pixels, fused: Pixels) -> dict[Kind, Boxes]:
-        """What is to be found in each kind of frame. visible, fused: (H, W, 3) uint8 RGB. infrared: (H, W) uint8."""
+        """Boxes for each kind of frame. visible, fused: (H, W, 3) uint8 RGB. infrared: (H, W) uint8, registered."""
         ...
 
 
 class OwnTeacher:
-    """Finds things as the detector that `fusecam train` made does: fused frames show what either camera shows."""
+    """Labels with a detector by `fusecam train`. Raises TrainError for unusable weights."""
 
     def __init__(self, weights: Path) -> None:
         if weights.suffix != ".safetensors":
@@ -49,19 +49,19 @@ class OwnTeacher:
             raise TrainError(f"detector.teacher: {error}") from error
 
     def label(self, visible: Pixels, infrared: Pixels, fused: Pixels) -> dict[Kind, Boxes]:
-        """See `Teacher`. In fused frames also what is found in infrared alone."""
+        """See `Teacher`. Fused frames get the detections of fused and infrared, merged by NMS."""
         height, width = infrared.shape
-        seen = {"visible": self._find(visible), "infrared": self._find(rgb(infrared)), "fused": self._find(fused)}
-        both = torch.from_numpy(np.concatenate([seen["fused"], seen["infrared"]]))
+        detections = {"visible": self._find(visible), "infrared": self._find(rgb(infrared)), "fused": self._find(fused)}
+        both = torch.from_numpy(np.concatenate([detections["fused"], detections["infrared"]]))
         both = both[batched_nms(both[:, :4], both[:, 4], both[:, 5], 0.5)]
         return {
             "fused": _boxes(np.asarray(both.numpy(), np.float32), width, height),
-            "visible": _boxes(seen["visible"], width, height),
-            "infrared": _boxes(seen["infrared"], width, height),
+            "visible": _boxes(detections["visible"], width, height),
+            "infrared": _boxes(detections["infrared"], width, height),
         }
 
     def _find(self, image: Pixels) -> Floats:
-        """In the frame brought to about the width of those that it was trained on."""
+        """Detect in the frame, upscaled by an integer to about 640 pixels width; boxes in pixels of the frame."""
         times = max(1, round(640 / image.shape[1]))
         larger = cv2.resize(image, None, fx=times, fy=times, interpolation=cv2.INTER_CUBIC)
         rows = self._engine.find(np.asarray(larger, np.uint8), _SURE_OWN)
@@ -70,37 +70,41 @@ class OwnTeacher:
 
 
 class CocoTeacher:
-    """YOLOv5n as its authors trained it on COCO, with its own anchor head: for sharp visible frames."""
+    """The original YOLOv5n with its anchor head, trained on COCO; for sharp visible frames."""
 
     def __init__(self, architecture: str, weights: Path) -> None:
         network: Any = start_network(architecture, weights).eval()
-        self._layers, self._kept = network.model[:-1], network.save
+        self._layers, self._saved = network.model[:-1], network.save
         self._head = {name: value.float() for name, value in load_file(weights).items() if ".24." in name}
 
     def label(self, visible: Pixels, infrared: Pixels, fused: Pixels) -> dict[Kind, Boxes]:
-        """See `Teacher`. What it is sure of in the visible frame, for all kinds."""
+        """See `Teacher`. Uses the detections in the visible frame for all kinds."""
         boxes = _boxes(self.find(visible, _SURE_COCO, enlarge=1.5), *visible.shape[1::-1])
         return {"fused": boxes, "visible": boxes, "infrared": boxes}
 
     @torch.no_grad()
     def find(self, image: Pixels, confidence: float, enlarge: float = 1.0) -> Floats:
-        """(N, 6) rows of x1, y1, x2, y2 in pixels, score, class, the best score first."""
+        """Detect in a frame, (H, W, 3) uint8 RGB.
+
+        confidence: score threshold. enlarge: factor by which the frame is resized for the network. Returns (N, 6)
+        float32: x1, y1, x2, y2 in pixels, score, class, sorted by descending score.
+        """
         height, width = (max(32, round(side * enlarge / 32) * 32) for side in image.shape[:2])
         pixels = cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC)
-        found = self._decode(torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255)
-        score, kind = (found[:, 4:5] * found[:, 5:])[:, list(_CLASSES)].max(1)
+        rows = self._decode(torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255)
+        score, kind = (rows[:, 4:5] * rows[:, 5:])[:, list(_CLASSES)].max(1)
         sure = score > confidence
-        xywh, score = found[sure, :4], score[sure]
+        xywh, score = rows[sure, :4], score[sure]
         label = torch.tensor(list(_CLASSES.values()))[kind[sure]]
         corners = torch.cat([xywh[:, :2] - xywh[:, 2:] / 2, xywh[:, :2] + xywh[:, 2:] / 2], 1)
-        kept = batched_nms(corners, score, label, 0.5)[:_MOST]
+        best = batched_nms(corners, score, label, 0.5)[:_MOST]
         side = torch.tensor([image.shape[1], image.shape[0]] * 2)
-        corners = corners[kept] / torch.tensor([width, height] * 2) * side
+        corners = corners[best] / torch.tensor([width, height] * 2) * side
         corners = corners.clamp(torch.zeros(4), side.float())
-        return np.asarray(torch.cat([corners, score[kept, None], label[kept, None].float()], 1).numpy(), np.float32)
+        return np.asarray(torch.cat([corners, score[best, None], label[best, None].float()], 1).numpy(), np.float32)
 
     def _decode(self, image: Tensor) -> Tensor:
-        """(anchors, 85): x, y, width, height in pixels, objectness, 80 class scores."""
+        """Run the network; returns (anchors, 85): centre x, centre y, width, height in pixels, objectness, scores."""
         features: list[Any] = []
         x: Any = image
         for layer in self._layers:
@@ -111,8 +115,8 @@ class CocoTeacher:
                     else [x if at == -1 else features[at] for at in layer.f]
                 )
             x = layer(x)
-            features.append(x if layer.i in self._kept else None)
-        found = []
+            features.append(x if layer.i in self._saved else None)
+        outputs = []
         for number, (at, stride) in enumerate(zip((17, 20, 23), _STRIDES, strict=True)):
             prefix = f"model.24.m.{number}."
             raw = torch.nn.functional.conv2d(features[at], self._head[prefix + "weight"], self._head[prefix + "bias"])
@@ -121,10 +125,10 @@ class CocoTeacher:
             rows, columns = torch.meshgrid(torch.arange(h), torch.arange(w), indexing="ij")
             centre = (raw[..., :2] * 2 - 0.5 + torch.stack([columns, rows], -1)) * stride
             anchors = self._head["model.24.anchors"][number][:, None, None] * stride
-            found.append(torch.cat([centre, (raw[..., 2:4] * 2) ** 2 * anchors, raw[..., 4:]], -1).reshape(-1, 85))
-        return torch.cat(found)
+            outputs.append(torch.cat([centre, (raw[..., 2:4] * 2) ** 2 * anchors, raw[..., 4:]], -1).reshape(-1, 85))
+        return torch.cat(outputs)
 
 
-def _boxes(found: Floats, width: int, height: int) -> Boxes:
-    """Rows of `find` as labels."""
-    return of_corners(found[:, 5], found[:, :4], width, height)
+def _boxes(detections: Floats, width: int, height: int) -> Boxes:
+    """Convert detections (n, 6) to boxes."""
+    return of_corners(detections[:, 5], detections[:, :4], width, height)

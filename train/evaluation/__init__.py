@@ -1,1 +1,1 @@
-"""`fusecam eval`: figures, tables and pictures of fused images, anybody's or those of an engine."""
+"""`fusecam eval`: metrics, tables and plots for fused images of engines or of any other method."""

@@ -1,4 +1,4 @@
-"""The command `fusecam eval`. Only typer is imported until it runs, so that registering it costs nothing."""
+"""The command `fusecam eval`. Heavy imports are deferred until it runs, so that `fusecam` starts fast."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from .scenes import Half
     from .settings import Settings
 
-INPUT, FOUND, HOW, OUTPUT = "Input", "Detection and video", "Processing", "Output"
+INPUT, DETECT, PROCESS, OUTPUT = "Input", "Detection and video", "Processing", "Output"
 
 
 def evaluate(
     ir: Annotated[Path, option(panel=INPUT, metavar="DIR", help="Infrared images, registered.")],
-    vis: Annotated[Path, option(panel=INPUT, metavar="DIR", help="Visible images, as given to the fusion.")],
+    vis: Annotated[Path, option(panel=INPUT, metavar="DIR", help="Visible images, as input to the fusion.")],
     fused: Annotated[
         list[str] | None, option(panel=INPUT, metavar="[NAME=]DIR", help="A method's fused images. Repeatable.")
     ] = None,
@@ -29,55 +29,63 @@ def evaluate(
     ] = None,
     labels: Annotated[
         Path | None,
-        option(panel=INPUT, metavar="DIR", help="YOLO txt (person, bicycle, car): visibility of objects, or --detect."),
+        option(panel=INPUT, metavar="DIR", help="YOLO labels (person, bicycle, car), for visibility or --detect."),
     ] = None,
     reference: Annotated[
-        Path | None, option(panel=INPUT, metavar="DIR", help="Clear visible images. Default: --vis.")
+        Path | None, option(panel=INPUT, metavar="DIR", help="Clear visible images (ground truth). Default: --vis.")
     ] = None,
     restored_reference: Annotated[
-        Path | None, option(panel=INPUT, metavar="DIR", help="For the restored images. Default: --reference.")
+        Path | None, option(panel=INPUT, metavar="DIR", help="Ground truth of restored images. Default: --reference.")
     ] = None,
     pairs: Annotated[
         Path | None, option(panel=INPUT, metavar="CSV", help="Pairs: columns visible,infrared. Default: by name.")
     ] = None,
     detect: Annotated[
-        bool, option("--detect", panel=FOUND, help="mAP, precision and recall of detection instead.")
+        bool, option("--detect", panel=DETECT, help="Evaluate detection instead: mAP, precision, recall.")
     ] = False,
     video: Annotated[
-        bool, option("--video", panel=FOUND, help="Steadiness of videos (--ir, --vis, --fused) instead.")
+        bool, option("--video", panel=DETECT, help="Evaluate temporal stability of videos instead.")
     ] = False,
-    hazy: Annotated[Path | None, option(panel=FOUND, metavar="DIR", help="--vis in haze, for --detect.")] = None,
+    hazy: Annotated[Path | None, option(panel=DETECT, metavar="DIR", help="Hazy --vis, for --detect.")] = None,
     hazy_fused: Annotated[
-        list[str] | None, option(panel=FOUND, metavar="[NAME=]DIR", help="--fused from the hazy images.")
+        list[str] | None, option(panel=DETECT, metavar="[NAME=]DIR", help="Fused images of --hazy. Repeatable.")
     ] = None,
     disturb: Annotated[
-        bool, option("--disturb", panel=FOUND, help="Also with infrared shifted, turned, frozen, a camera lost.")
+        bool,
+        option("--disturb", panel=DETECT, help="Also infrared shifted, rotated or frozen, and lost cameras."),
     ] = False,
     detector: Annotated[
         list[str] | None,
-        option(panel=FOUND, metavar="[ROW=]FILE", help="Weights, of one row ('visible only=FILE') or all."),
+        option(panel=DETECT, metavar="[ROW=]FILE", help="Weights, for one row ('visible only=FILE') or all rows."),
     ] = None,
     every: Annotated[
-        int, option("--stride", panel=HOW, metavar="N", min=1, default=True, help="Every Nth scene by name.")
+        int, option("--stride", panel=PROCESS, metavar="N", min=1, default=True, help="Every Nth scene by name.")
     ] = 1,
     split: Annotated[
         str | None,
-        option("--group-by", panel=HOW, metavar="RULE", help="Groups by name ending: D=day,N=night, or msrs for that."),
+        option(
+            "--group-by",
+            panel=PROCESS,
+            metavar="RULE",
+            help="Group by name suffix: D=day,N=night, or msrs for that.",
+        ),
     ] = None,
     half: Annotated[
         str | None,
-        option(panel=HOW, metavar="select|report", help="Scenes 1, 3, 5 ... (to tune) or 2, 4, 6 ... by name."),
+        option(panel=PROCESS, metavar="select|report", help="Scenes 1, 3, 5 ... (for tuning) or 2, 4, 6 ... by name."),
     ] = None,
-    dehaze: Annotated[str, option(panel=HOW, metavar="0..1|auto", default=True, help="Haze removal.")] = "auto",
-    lift: Annotated[str, option(panel=HOW, metavar="0..1|auto", default=True, help="Low-light enhancement.")] = "auto",
+    dehaze: Annotated[str, option(panel=PROCESS, metavar="0..1|auto", default=True, help="Haze removal.")] = "auto",
+    lift: Annotated[
+        str, option(panel=PROCESS, metavar="0..1|auto", default=True, help="Low-light enhancement.")
+    ] = "auto",
     hue: Annotated[
-        str, option(panel=HOW, metavar="0..1|auto", default=True, help="Amber tint; 0 for metrics of luma.")
+        str, option(panel=PROCESS, metavar="0..1|auto", default=True, help="Amber tint; use 0 for luma metrics.")
     ] = "auto",
     prompt: Annotated[
-        str, option(panel=HOW, metavar="TEXT|auto", default=True, help="Degradations: 'foggy night'.")
+        str, option(panel=PROCESS, metavar="TEXT|auto", default=True, help="Degradations: 'foggy night'.")
     ] = "auto",
     workers: Annotated[
-        int | None, option(panel=HOW, metavar="N", min=1, help="Processes. Default: one per core, 8 at most.")
+        int | None, option(panel=PROCESS, metavar="N", min=1, help="Processes. Default: one per core, 8 at most.")
     ] = None,
     out: Annotated[
         Path | None,
@@ -148,9 +156,7 @@ def evaluate(
     except ModuleNotFoundError as error:
         if error.name != "matplotlib":
             raise
-        message = (
-            "--out draws with matplotlib, which is not installed: pip install 'fusecam[train]', or leave --out away"
-        )
+        message = "--out needs matplotlib, which is not installed: pip install 'fusecam[train]', or omit --out"
     else:
         return
     errors.print(f"[bold red]fusecam: error:[/] {markup(message)}", soft_wrap=True, highlight=False)
@@ -158,56 +164,59 @@ def evaluate(
 
 
 def _check(settings: Settings, detect: bool, video: bool) -> None:
-    """Raise TrainError for options that do not go together."""
-    of_detection = {
+    """Raise TrainError for incompatible options."""
+    detection_options = {
         "--hazy": settings.hazy,
         "--hazy-fused": settings.hazy_fused,
         "--detector": settings.detectors,
         "--disturb": settings.disturb,
     }
-    of_fusion = {"--reference": settings.reference, "--restored-reference": settings.restored_reference}
-    of_images = of_fusion | {
+    fusion_options = {"--reference": settings.reference, "--restored-reference": settings.restored_reference}
+    image_options = fusion_options | {
         "--labels": settings.labels,
         "--pairs": settings.pairs,
         "--half": settings.half,
         "--group-by": settings.split,
         "--stride": settings.every > 1,
     }
-    if not detect and (unread := _given(of_detection)):
-        raise TrainError(f"{unread} scores detections: give --detect with it")
+    if not detect and (unused := _first_set(detection_options)):
+        raise TrainError(f"{unused} needs --detect: give --detect with it")
     if detect and video:
-        raise TrainError("--video and --detect score different things: give one of them")
-    if detect and _given(of_fusion):
-        raise TrainError("--reference and --restored-reference score fusion: leave them out, or --detect")
+        raise TrainError("--video and --detect cannot be combined: give one of them")
+    if detect and _first_set(fusion_options):
+        raise TrainError("--reference and --restored-reference cannot be combined with --detect")
     if detect and settings.labels is None:
         raise TrainError("--detect needs --labels DIR: a YOLO txt file for every image")
     if settings.hazy_fused and settings.hazy is None:
-        raise TrainError("--hazy-fused goes with --hazy DIR, the hazy visible frames that they were made of")
-    if video and (unfit := _given(of_images)):
-        raise TrainError(f"{unfit} is for images: leave it out, or --video")
+        raise TrainError("--hazy-fused needs --hazy DIR, the hazy visible images that were fused")
+    if video and (unused := _first_set(image_options)):
+        raise TrainError(f"{unused} is for images: it cannot be combined with --video")
 
 
-def _given(options: Mapping[str, object]) -> str | None:
+def _first_set(options: Mapping[str, object]) -> str | None:
+    """Name of the first option that is set."""
     return next((option for option, value in options.items() if value), None)
 
 
-def _methods(given: list[str]) -> dict[str, Path]:
+def _methods(specs: list[str]) -> dict[str, Path]:
+    """Parse [NAME=]DIR; the default name is that of the folder."""
     methods: dict[str, Path] = {}
-    for text in given:
+    for text in specs:
         name, equals, folder = text.partition("=")
         if not equals or Path(text).exists():
             name, folder = Path(text).resolve().name, text
         if not name or not folder:
             raise TrainError(f"--fused {text}: give DIR or NAME=DIR")
         if name in methods:
-            raise TrainError(f"--fused {text}: there is another method called {name}: give NAME=DIR")
+            raise TrainError(f"--fused {text}: another method called {name} exists: give NAME=DIR")
         methods[name] = Path(folder)
     return methods
 
 
-def _detectors(given: list[str]) -> dict[str, Path]:
+def _detectors(specs: list[str]) -> dict[str, Path]:
+    """Parse [ROW=]FILE; the row "" stands for all rows."""
     detectors: dict[str, Path] = {}
-    for text in given:
+    for text in specs:
         row, equals, weights = text.partition("=")
         if not equals or Path(text).exists():
             row, weights = "", text

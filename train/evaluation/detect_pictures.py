@@ -1,4 +1,4 @@
-"""The pictures of an evaluation of detection: precision over recall, and what one row finds that another misses."""
+"""Plots of a detection evaluation: precision-recall curves, and examples that one row detects and another misses."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .detection import ALL_CLASSES, Judged, Result, Seen, seen
 from .pictures import contact_sheet
 
 SURE = 0.25
-"""Score from which a detection counts as a find: the run's own default."""
+"""Score threshold of a detection, the default of `fusecam`."""
 EXAMPLES = 8
 FOUND, MISSED, FALSE = (90, 220, 110), (240, 70, 60), (250, 190, 60)
 
@@ -30,9 +30,10 @@ def draw(
     results: Mapping[str, Mapping[str, Result]],
     frames: Callable[[Seen], Mapping[str, Pixels]],
 ) -> list[Path]:
-    """Write pr_curves.png, and sheets of what the first method (or the average) finds and visible misses, and back.
+    """Write pr_curves.png, found_by_fused.png and missed_by_fused.png; returns the paths.
 
-    frames: those of every row, (H, W, 3) uint8 RGB.
+    The last two are contact sheets of objects that the first method (or else the average) detects and the visible frame
+    does not, and vice versa. frames: maps a scene to the frame of every row, (H, W, 3) uint8 RGB.
     """
     rows = list(looked[0].rows)
     method = rows[3] if len(rows) > 3 else rows[-1]
@@ -40,9 +41,8 @@ def draw(
     with atomic(paths[0], TrainError) as aside:
         curves(results, aside.path)
     for path, by, without in ((paths[1], method, rows[1]), (paths[2], rows[1], method)):
-        some = _gains(looked, by, without)
         sheet = []
-        for count, each in some:
+        for count, each in _gains(looked, by, without):
             caption = f"{each.scene.name}, {each.condition}: {count} found in {by}, missed in {without}"
             images = frames(each)
             cells = [(row, marked(images[row], each.rows[row])) for row in (rows[0], rows[1], method)]
@@ -56,7 +56,7 @@ def draw(
 
 
 def curves(results: Mapping[str, Mapping[str, Result]], path: Path) -> None:
-    """Precision over recall at IoU 0.5, the mean over classes: a plot a condition, a line a row."""
+    """Plot precision-recall curves at IoU 0.5, mean over classes: one plot per condition, one line per row."""
     across = min(3, len(results))
     down = math.ceil(len(results) / across)
     figure = Figure(figsize=(5.2 * across, 4.2 * down), layout="constrained")
@@ -73,16 +73,17 @@ def curves(results: Mapping[str, Mapping[str, Result]], path: Path) -> None:
 
 
 def marked(image: Pixels, judged: Judged, names: Sequence[str] = tuple(DETECTOR_NAMES.values())) -> Pixels:
-    """The frame with labelled boxes, green where found and red where not, and what else was found in yellow."""
+    """Draw the labelled boxes, green if detected and red if missed, and false positives in yellow. Returns a copy."""
     canvas = image[..., :3].copy()
     for row, hit in zip(judged.truth, seen(judged, SURE), strict=True):
         _box(canvas, row[1:], FOUND if hit else MISSED, 2)
     sure = judged.found[judged.found[:, 4] >= SURE]
+    # with detections and labels swapped, `seen` tells which detections are true positives
     labels, corners = judged.truth[:, :1], judged.truth[:, 1:]
-    turned = Judged(
+    swapped = Judged(
         judged.name, np.hstack([corners, np.ones_like(labels), labels]), np.hstack([sure[:, 5:], sure[:, :4]])
     )
-    for row, real in zip(sure, seen(turned, 0), strict=True):
+    for row, real in zip(sure, seen(swapped, 0), strict=True):
         if not real:
             _box(canvas, row[:4], FALSE, 1)
             name = names[int(row[5])]
@@ -92,7 +93,7 @@ def marked(image: Pixels, judged: Judged, names: Sequence[str] = tuple(DETECTOR_
 
 
 def _gains(looked: Sequence[Seen], by: str, without: str) -> list[tuple[int, Seen]]:
-    """The scenes where `by` finds most labelled boxes that `without` misses, one of each scene."""
+    """Scenes with the most labelled boxes that `by` detects and `without` misses, each scene once, sorted by number."""
     counted = []
     for each in looked:
         if by in each.rows and without in each.rows:

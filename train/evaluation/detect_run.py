@@ -1,4 +1,4 @@
-"""One whole evaluation of detection: rows of frames found, fused or read, a detector over each, tables and files."""
+"""Detection evaluation: runs a detector on the frames of every row (sources, baselines, methods); tables and files."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ from .summary import ALL, OTHER, group_of, split_rule
 INFRARED, VISIBLE, AVERAGE = "infrared only", "visible only", "average"
 BASELINES = (INFRARED, VISIBLE, AVERAGE)
 FOUR = "four channels"
-"""A row where `detectors` names weights for it: visible RGB and infrared as four channels."""
+"""Row of visible RGB and infrared as four channels, if `detectors` has weights for it."""
 SHOWN = ", as shown"
-"""Behind an engine's name: the frame for people, where the detector of a run gets another one."""
+"""Suffix of an engine's row for the displayed frame, if it differs from the detector's input."""
 
 
 def run_detection(settings: Settings, console: Console, progress: Console) -> Results:
     """Evaluate, print the tables on `console`, progress and notes on `progress`; write files if `out` is set.
 
-    Raises TrainError or EngineError, both meant for the user.
+    Raises TrainError or EngineError.
     """
     rule = split_rule(settings.split)
     methods = [
@@ -44,29 +44,29 @@ def run_detection(settings: Settings, console: Console, progress: Console) -> Re
         for row in ((spec, spec + SHOWN) if parse(spec)[0] in UNLIFTED else (spec,))
     ]
     methods += dict.fromkeys((*settings.fused, *settings.hazy_fused))
-    simpler = (*BASELINES, FOUR) if FOUR in settings.detectors else BASELINES
-    taken = [name for name in methods if name in simpler or methods.count(name) > 1]
+    baselines = (*BASELINES, FOUR) if FOUR in settings.detectors else BASELINES
+    taken = [name for name in methods if name in baselines or methods.count(name) > 1]
     if taken:
         raise TrainError(
             f"{taken[0]}: there is another row of that name; write --fused NAME=DIR, --engine NAME:BACKEND"
         )
-    strange = [row for row in settings.detectors if row and row not in (*simpler, *methods)]
-    if strange:
-        raise TrainError(f"--detector {strange[0]}=...: no such row; there are {', '.join((*simpler, *methods))}")
+    unknown = [row for row in settings.detectors if row and row not in (*baselines, *methods)]
+    if unknown:
+        raise TrainError(f"--detector {unknown[0]}=...: no such row; there are {', '.join((*baselines, *methods))}")
     note = note_on(progress)
     scenes = _scenes(settings, rule, note)
     if settings.out is not None:
         check_writable(settings.out)
     engines = settings.create_engines(unlifted=True)
     default = settings.detectors.get("", DETECTOR_WEIGHTS)
-    weights = {row: settings.detectors.get(row, default) for row in (*simpler, *methods)}
+    weights = {row: settings.detectors.get(row, default) for row in (*baselines, *methods)}
     for row, path in weights.items():
         if (channels := detector_channels(path)) != (4 if row == FOUR else 3):
             raise TrainError(
                 f"{path}: takes {channels} channels: give --detector '{FOUR}=FILE' weights of 4, others of 3"
             )
-    made = {path: make_detector(path) for path in dict.fromkeys(weights.values())}
-    find = {row: made[path] for row, path in weights.items()}
+    detectors = {path: make_detector(path) for path in dict.fromkeys(weights.values())}
+    find = {row: detectors[path] for row, path in weights.items()}
 
     with progress_bar("detecting", progress) as bar:
         looked = [
@@ -78,7 +78,7 @@ def run_detection(settings: Settings, console: Console, progress: Console) -> Re
             for how, scene, before in bar.track(_disturbed(scenes, settings), description="disturbed")
         ]
     if not any(len(judged.truth) for each in looked for judged in each.rows.values()):
-        raise TrainError(f"{settings.labels}: not one box in the files of these {len(looked)} images: nothing to score")
+        raise TrainError(f"{settings.labels}: no boxes for these {len(looked)} images: nothing to score")
     for engine in engines.values():
         for line in engine.notes:
             note(line)
@@ -89,21 +89,21 @@ def run_detection(settings: Settings, console: Console, progress: Console) -> Re
         title = f"{condition}, {count} image{'s' if count != 1 else ''}"
         console.print(table(title, rows))
         console.print()
-        if ahead := leads(rows, simpler):
+        if ahead := leads(rows, baselines):
             console.print(leads_table(title, ahead))
             console.print()
     console.print(LEGEND, style="dim")
     if settings.out is not None:
         from .detect_pictures import draw
 
-        paths = write(settings.out, results, weights, simpler)
+        paths = write(settings.out, results, weights, baselines)
         paths += draw(settings.out, looked, results, lambda each: frames(each.scene, read_sources(each.scene), engines))
         say_written(paths, console)
     return results
 
 
 def summarise(looked: Sequence[Seen]) -> Results:
-    """Figures over everything, then by condition in the order met; a row counts where it has all of the frames."""
+    """Results over all conditions, then per condition. A row is included if it has a frame for every scene."""
     results: Results = {}
     conditions = list(dict.fromkeys(each.condition for each in looked))
     for condition in [ALL, *conditions] if len(conditions) > 1 else conditions:
@@ -114,11 +114,11 @@ def summarise(looked: Sequence[Seen]) -> Results:
 
 
 def _scenes(settings: Settings, rule: Mapping[str, str], note: Callable[[str], None]) -> list[tuple[str, Scene]]:
-    """Conditions with their scenes: those of every visible folder."""
+    """Scenes of all visible folders, each with its condition."""
     folders = [("", settings.visible, settings.fused)]
     if settings.hazy is not None:
         folders.append(("hazy ", settings.hazy, settings.hazy_fused))
-    found = [
+    conditions = [
         (
             prefix,
             find_scenes(
@@ -133,10 +133,11 @@ def _scenes(settings: Settings, rule: Mapping[str, str], note: Callable[[str], N
         )
         for prefix, visible, fused in folders
     ]
-    common = set.intersection(*({scene.name for scene in scenes} for _, scenes in found))  # the same in clear and hazy
+    # the same scenes in clear and hazy
+    common = set.intersection(*({scene.name for scene in scenes} for _, scenes in conditions))
     return [
         (_condition(prefix, group), scene)
-        for prefix, scenes in found
+        for prefix, scenes in conditions
         for group in dict.fromkeys((*rule.values(), OTHER))
         for scene in scenes
         if scene.name in common and group_of(scene.name, rule) == group
@@ -144,7 +145,7 @@ def _scenes(settings: Settings, rule: Mapping[str, str], note: Callable[[str], N
 
 
 def _disturbed(scenes: Sequence[tuple[str, Scene]], settings: Settings) -> list[tuple[str, Scene, Scene]]:
-    """Each disturbance with each clear scene, and the one before it, of which a frozen camera shows the picture."""
+    """Every disturbance of every clear scene, with the scene before it, whose image a frozen camera shows."""
     if not settings.disturb:
         return []
     clear = [scene for _, scene in scenes if scene.visible.is_relative_to(settings.visible)]
@@ -164,42 +165,43 @@ def _look(
     how: str | None = None,
     before: Scene | None = None,
 ) -> dict[str, Judged]:
-    assert settings.labels is not None  # which the command asks for
+    assert settings.labels is not None  # checked by the command
     images = read_sources(scene)
     if how is not None and before is not None:
         images = DISTURBANCES[how](images, read_sources(before).infrared)
     height, width = images.visible.shape[:2]
     truth = pixels(read_boxes(settings.labels / f"{scene.name}.txt"), width, height)
-    seen = frames(scene, images, engines, how)
-    return {row: Judged(scene.name, find[row](image), truth) for row, image in seen.items() if row in find}
+    inputs = frames(scene, images, engines, how)
+    return {row: Judged(scene.name, find[row](image), truth) for row, image in inputs.items() if row in find}
 
 
 def frames(
     scene: Scene, images: Images, engines: Mapping[str, FusionEngine], how: str | None = None
 ) -> dict[str, Pixels]:
-    """The frame of every row, (H, W, 3) uint8 RGB, or (H, W, 4) with infrared (FOUR): of an engine the one that a run
-    gives its detector, and the one that it shows. how: one of DISTURBANCES. Where a camera is lost, those of both are
-    what a run goes on with.
+    """The frame of every row: (H, W, 3) uint8 RGB, or (H, W, 4) with infrared for the row FOUR.
+
+    An engine has the input of its detector and, if different, the displayed frame. how: one of DISTURBANCES. If a
+    camera is lost, average and engines have the frames that a live run continues with.
     """
     heat = rgb(images.infrared)
-    found = {INFRARED: heat, VISIBLE: images.visible, AVERAGE: mean(images.visible, heat)}
+    inputs = {INFRARED: heat, VISIBLE: images.visible, AVERAGE: mean(images.visible, heat)}
     four = np.dstack([images.visible, images.infrared])
     if how == INFRARED_LOST:
-        found[AVERAGE] = images.visible
+        inputs[AVERAGE] = images.visible
     if how == VISIBLE_LOST:
-        return found | dict.fromkeys((AVERAGE, *engines), heat) | {FOUR: four}
+        return inputs | dict.fromkeys((AVERAGE, *engines), heat) | {FOUR: four}
     for name, engine in engines.items():
         fused = fuse_scene(engine, images, covered=how != INFRARED_LOST)
-        found[name] = fused.to_detect
+        inputs[name] = fused.to_detect
         if how is not None:
             continue
         if fused.unlifted is not None:
-            found[name + SHOWN] = fused.image
+            inputs[name + SHOWN] = fused.image
     for name, path in ({} if how is not None else scene.fused).items():
         image = read_image(path)
         fits(image, path, images.visible, scene.visible)
-        found[name] = rgb(image)
-    return found | {FOUR: four}
+        inputs[name] = rgb(image)
+    return inputs | {FOUR: four}
 
 
 def _rows(looked: Sequence[Seen]) -> list[str]:

@@ -1,4 +1,4 @@
-"""What an evaluation of detection prints and writes: tables of figures with their intervals, CSV and JSON."""
+"""Output of a detection evaluation: tables with confidence intervals, CSV and JSON."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ from .output import new_table, write_csv
 
 COLUMNS = {"map50": "mAP50", "map": "mAP50-95", "precision": "precision", "recall": "recall"}
 VERSION = 1
-"""Of detection.json."""
+"""Format version of detection.json."""
 LEGEND = (
     "In percent. P and R: precision and recall at IoU 0.5, at the score where the mean F1 is highest. A class: "
-    "its average precision at IoU 0.5 (labels). Matching and average precision are Ultralytics' own. Below a figure: "
-    f"where {CONFIDENCE:.0%} of {RESAMPLES} resamples of the scenes lie."
+    "its average precision at IoU 0.5 (number of labels). Matching and average precision are those of Ultralytics. "
+    f"Below a value: its {CONFIDENCE:.0%} confidence interval, from {RESAMPLES} bootstrap resamples of the scenes."
 )
 
 
-def leads(rows: Mapping[str, Result], simpler: Collection[str]) -> dict[str, dict[str, Lead]]:
-    """Of every other row over the best of the simpler ones, by class."""
-    those = {row: result for row, result in rows.items() if row in simpler}
+def leads(rows: Mapping[str, Result], baselines: Collection[str]) -> dict[str, dict[str, Lead]]:
+    """Lead of every other row over the best row of `baselines`, by class."""
+    others = {row: result for row, result in rows.items() if row in baselines}
     return {
-        row: {name: result.lead(name, those) for name in result.figures}
+        row: {name: result.lead(name, others) for name in result.figures}
         for row, result in rows.items()
-        if row not in simpler
+        if row not in baselines
     }
 
 
 def table(title: str, rows: Mapping[str, Result]) -> Table:
-    """Figures in percent, a row each, the best of a column in bold, mAP50 with its interval."""
+    """Table of metrics in percent with confidence intervals; the best value of a column is bold."""
     first = next(iter(rows.values()))
     classes = [name for name in first.figures if name != ALL_CLASSES]
     headings = [*COLUMNS.values(), *(f"{name}\n({first.figures[name].labels})" for name in classes)]
@@ -59,8 +59,8 @@ def table(title: str, rows: Mapping[str, Result]) -> Table:
 
 
 def leads_table(title: str, ahead: Mapping[str, Mapping[str, Lead]]) -> Table:
-    """What `leads` gives, in points of mAP50."""
-    made = new_table(f"{title}: lead over the best simpler row", next(iter(ahead.values())))
+    """Table of `leads` in percentage points of mAP50."""
+    made = new_table(f"{title}: lead over the best baseline", next(iter(ahead.values())))
     for row, by_class in ahead.items():
         cells = [
             Text.assemble(f"{100 * by:+.1f}", (f"\n{100 * within.low:+.1f} to {100 * within.high:+.1f}\n{over}", "dim"))
@@ -70,11 +70,11 @@ def leads_table(title: str, ahead: Mapping[str, Mapping[str, Lead]]) -> Table:
     return made
 
 
-def write(folder: Path, results: Results, weights: Mapping[str, Path], simpler: Collection[str]) -> list[Path]:
-    """detection.csv and detection.json: a line, or an object, for each condition, row and class. Returns the paths."""
+def write(folder: Path, results: Results, weights: Mapping[str, Path], baselines: Collection[str]) -> list[Path]:
+    """Write detection.csv and detection.json, one record per condition, row and class. Returns the paths."""
     lines: list[dict[str, Any]] = []
     for condition, rows in results.items():
-        ahead = leads(rows, simpler)
+        ahead = leads(rows, baselines)
         for row, result in rows.items():
             for name, figures in result.figures.items():
                 numbers = {heading: getattr(figures, column) for column, heading in COLUMNS.items()}

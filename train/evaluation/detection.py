@@ -1,4 +1,4 @@
-"""Detections against labelled boxes: Ultralytics' own matching and average precision, per class and over classes."""
+"""Detection metrics by Ultralytics' matching and average precision, per class and as the mean over classes."""
 
 from __future__ import annotations
 
@@ -20,13 +20,16 @@ from .scenes import Scene
 Floats = npt.NDArray[np.float32]
 ALL_CLASSES = "all"
 LEAST = 0.001
-"""Score from which detections count for the average precision, as in Ultralytics' validation."""
+"""Lowest score of detections that count for the average precision, as in Ultralytics' validation."""
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Judged:
-    """One frame. found: (N, 6) x1, y1, x2, y2 in pixels, score, class. truth: (M, 5) class, x1, y1, x2, y2."""
+    """Detections and ground truth of one frame.
+
+    found: (N, 6) float32 x1, y1, x2, y2 in pixels, score, class. truth: (M, 5) float32 class, x1, y1, x2, y2 in pixels.
+    """
 
     name: str
     found: Floats
@@ -35,7 +38,7 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What a detector reaches on some frames for one class, or the mean over the classes that they show.
+    """Detection metrics for one class, or their means over all classes that occur.
 
     Precision and recall at IoU 0.5, at the score where the mean F1 over the classes is highest.
     """
@@ -49,9 +52,10 @@ class Figures:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Result:
-    """Figures by class name, `all` first, and precision over recall 0 to 1 in 1000 steps, the mean over classes.
+    """Detection result of one row.
 
-    draws: mAP50 in the resamples of the scenes, by class name.
+    figures: by class name, `all` first. curve: (1000,) precision at recall 0 to 1, mean over classes. draws: mAP50 of
+    the bootstrap resamples, by class name.
     """
 
     figures: dict[str, Figures]
@@ -59,28 +63,28 @@ class Result:
     draws: dict[str, Draws]
 
     def within(self, name: str) -> Interval:
-        """The interval of a class's mAP50."""
+        """Confidence interval of the mAP50 of a class."""
         return interval(self.draws[name])
 
     def lead(self, name: str, others: Mapping[str, Result]) -> Lead:
-        """How far this mAP50 of a class is ahead of the best of other results for the same scenes."""
+        """Difference of the mAP50 of a class to the best of other results on the same scenes."""
         over = max(others, key=lambda row: others[row].figures[name].map50)
         by = self.figures[name].map50 - others[over].figures[name].map50
         return Lead(over, by, interval(self.draws[name] - others[over].draws[name]))
 
 
 def pixels(boxes: Boxes, width: int, height: int) -> Floats:
-    """Boxes in parts of the frame as rows of class, x1, y1, x2, y2 in its pixels."""
+    """Convert relative boxes to rows of class, x1, y1, x2, y2 in pixels, (n, 5) float32."""
     scale = np.array([width, height] * 2, np.float32)
     return np.hstack([boxes[:, :1], corners(boxes) * scale]).astype(np.float32)
 
 
 def judge(frames: Sequence[Judged], names: Sequence[str] = tuple(DETECTOR_NAMES.values())) -> Result:
-    """Average precision over all frames together. names: of the classes by their numbers."""
+    """Compute the metrics over all frames together. names: classes in order."""
     metrics = ultralytics("ultralytics.utils.metrics")
-    hits = np.concatenate([matched(each) for each in frames])
-    found = np.concatenate([each.found for each in frames])
-    truth = np.concatenate([each.truth[:, 0] for each in frames])
+    hits = np.concatenate([matched(frame) for frame in frames])
+    found = np.concatenate([frame.found for frame in frames])
+    truth = np.concatenate([frame.truth[:, 0] for frame in frames])
     _, _, p, r, _, ap, classes, *_, curves = metrics.ap_per_class(hits, found[:, 4], found[:, 5], truth)
     figures = {
         names[int(number)]: Figures(
@@ -100,7 +104,7 @@ def judge(frames: Sequence[Judged], names: Sequence[str] = tuple(DETECTOR_NAMES.
 
 
 def matched(frame: Judged) -> npt.NDArray[np.bool_]:
-    """(N, 10): which detections hit a box of their class that no better one has, at each of THRESHOLDS."""
+    """True positives: (N, 10) bool, whether a detection is matched to a box of its class at each of THRESHOLDS."""
     if not (len(frame.found) and len(frame.truth)):
         return np.zeros((len(frame.found), len(THRESHOLDS)), bool)
     import torch
@@ -109,15 +113,15 @@ def matched(frame: Judged) -> npt.NDArray[np.bool_]:
     found, truth = torch.from_numpy(frame.found[order]), torch.from_numpy(frame.truth)
     validator: Any = ultralytics("ultralytics.engine.validator").BaseValidator
     iou = ultralytics("ultralytics.utils.metrics").box_iou(truth[:, 1:], found[:, :4])
-    thresholds = SimpleNamespace(iouv=torch.from_numpy(THRESHOLDS))  # all that the method needs of a validator
+    thresholds = SimpleNamespace(iouv=torch.from_numpy(THRESHOLDS))  # the only attribute that the method uses
     hits = validator.match_predictions(thresholds, found[:, 5], truth[:, 0], iou).numpy()
-    back = np.empty_like(hits)
-    back[order] = hits
-    return np.asarray(back, np.bool_)
+    unsorted = np.empty_like(hits)
+    unsorted[order] = hits
+    return np.asarray(unsorted, np.bool_)
 
 
 def seen(frame: Judged, score: float) -> npt.NDArray[np.bool_]:
-    """(M,): which labelled boxes a detection of their class with at least that score covers, at IoU 0.5."""
+    """Detected labels: (M,) bool, whether a detection of the same class and at least this score has IoU >= 0.5."""
     metrics = ultralytics("ultralytics.utils.metrics")
     import torch
 
@@ -130,7 +134,7 @@ def seen(frame: Judged, score: float) -> npt.NDArray[np.bool_]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Seen:
-    """One scene under one condition: which, its files, and what was found in each row's frame."""
+    """Detections of one scene under one condition, by row."""
 
     condition: str
     scene: Scene

@@ -1,4 +1,4 @@
-"""Detectors by their weights, as functions from a frame to what is found in it."""
+"""Detectors as functions from a frame to detections, loaded from weights."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from ..errors import TrainError
 from .detection import LEAST, Floats
 
 Find = Callable[[Pixels], Floats]
-"""(H, W, 3) uint8 RGB, or (H, W, 4) with infrared, to (N, 6): x1, y1, x2, y2 in pixels, score from LEAST, class."""
+"""Maps (H, W, 3) uint8 RGB, or (H, W, 4) with infrared, to (N, 6): x1, y1, x2, y2 in pixels, score >= LEAST, class."""
 COCO_HEAD = "model.24.anchors"
 
 
 def make_detector(weights: Path) -> Find:
-    """Ours, as a run uses it; or YOLOv5n as trained on COCO, which never saw a fused frame. TrainError if neither."""
+    """Load a fusecam detector, or YOLOv5n with its original COCO head. Raises TrainError for other files."""
     try:
         with safe_open(weights, "pt") as file:
             coco = COCO_HEAD in set(file.keys())

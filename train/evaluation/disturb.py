@@ -1,4 +1,4 @@
-"""What detection is judged under beside scenes as they are: a rig that was knocked, a camera that froze or is lost."""
+"""Disturbances for the detection evaluation: misregistration, a frozen infrared camera, a lost camera."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ INFRARED_LOST, VISIBLE_LOST = "infrared lost", "visible lost"
 
 
 def moved(images: Images, other: Gray, right: float = 0, turn: float = 0) -> Images:
-    """Infrared `right` pixels to the right and turned about its middle by `turn` degrees; its border goes on."""
+    """Infrared shifted by `right` pixels and rotated by `turn` degrees about its centre; the border is replicated."""
     height, width = images.infrared.shape
     matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), turn, 1)
     matrix[0, 2] += right
-    there = cv2.warpAffine(images.infrared, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
-    return replace(images, infrared=np.asarray(there, np.uint8))
+    warped = cv2.warpAffine(images.infrared, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
+    return replace(images, infrared=np.asarray(warped, np.uint8))
 
 
 def frozen(images: Images, other: Gray) -> Images:
-    """Infrared of another scene."""
-    fits = np.asarray(cv2.resize(other, images.infrared.shape[::-1], interpolation=cv2.INTER_AREA), np.uint8)
-    return replace(images, infrared=fits)
+    """Infrared image of another scene, resized."""
+    resized = np.asarray(cv2.resize(other, images.infrared.shape[::-1], interpolation=cv2.INTER_AREA), np.uint8)
+    return replace(images, infrared=resized)
 
 
 def _infrared_lost(images: Images, other: Gray) -> Images:
@@ -45,4 +45,4 @@ DISTURBANCES: Mapping[str, Callable[[Images, Gray], Images]] = {
     INFRARED_LOST: _infrared_lost,
     VISIBLE_LOST: _visible_lost,
 }
-"""Conditions by name. Each takes a scene's images and the infrared image of the scene before it."""
+"""Disturbances by name. Each takes the images of a scene and the infrared image of the previous scene."""

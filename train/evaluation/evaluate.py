@@ -1,4 +1,4 @@
-"""Score scenes: the two sources, their average and maximum, and every method, on several processes."""
+"""Computes the metrics of scenes in parallel processes: sources, average, maximum, and every method."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ Scores = dict[str, float]
 
 @dataclass(frozen=True, slots=True)
 class SceneScores:
-    """What was measured on one scene, by row: BASELINES, then the methods.
+    """Metrics of one scene by row: BASELINES, then the methods.
 
     fused: the metrics of `fusion_scores`, `noise` (see `noise_ratio`) and, for colour images, `chroma` and `chroma
     non-thermal` (see `chroma_shift`), all against infrared and the reference, and `dark chroma` against the visible
-    image as fed.
+    input image.
     restored: `PSNR` over RGB, `SSIM` of luma and `white lost` against the restored reference, and the `mean` grey
-    level, of the visible image as fed (row "visible only") and of what the engines restored from it.
+    level, of the visible input image (row "visible only") and of the images that the engines restored from it.
     objects: the labelled objects, where the scene has labels.
     """
 
@@ -56,14 +56,14 @@ class SceneScores:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Made:
-    """What an engine made of a scene, both (H, W, 3) uint8 RGB."""
+    """Output of an engine for a scene, both (H, W, 3) uint8 RGB."""
 
     fused: Colour
     restored: Colour
 
 
 def default_workers() -> int:
-    """As many processes as this one may use cores, at most 8."""
+    """Number of available CPU cores, at most 8."""
     return min(len(cores()), 8)
 
 
@@ -75,9 +75,9 @@ def evaluate_scenes(
 ) -> list[SceneScores]:
     """Score every scene; the order is that of `scenes`.
 
-    engines: by row; each fuses every scene, in this process, and is scored as one more method. workers: processes that
-    score; 1 scores in this one. done: called after every scene. Raises TrainError naming the file at the first image
-    that cannot be scored, and EngineError from an engine.
+    engines: by row; each fuses every scene in this process and is scored like a method. workers: number of scoring
+    processes; 1: score in this process. done: called after every scene. Raises TrainError for an image that cannot be
+    scored, and EngineError.
     """
     if workers <= 1 or len(scenes) == 1:
         results = []
@@ -86,7 +86,7 @@ def evaluate_scenes(
             done()
         return results
     scored: dict[str, SceneScores] = {}
-    # spawned, since a fork of a process in which an engine runs threads may hang
+    # spawn, since forking a process with running engine threads may deadlock
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_begin) as pool:
         waiting: set[Future[SceneScores]] = set()
@@ -94,24 +94,24 @@ def evaluate_scenes(
             for scene in scenes:
                 made = _make(engines, scene)
                 waiting.add(pool.submit(score_scene, scene, made))
-                if len(waiting) >= 2 * workers:  # so that frames do not pile up in memory
+                if len(waiting) >= 2 * workers:  # bounds the memory of queued frames
                     waiting -= _collect(waiting, scored, done)
             while waiting:
                 waiting -= _collect(waiting, scored, done)
         except BrokenProcessPool as error:
-            raise TrainError("a scoring process was killed, perhaps for want of memory: try --workers 1") from error
+            raise TrainError("a scoring process was killed, probably out of memory: try --workers 1") from error
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
     return [scored[scene.name] for scene in scenes]
 
 
 def fuse_scene(engine: FusionEngine, images: Images, covered: bool = True) -> Fused:
-    """Fuse one registered pair, infrared valid everywhere, or nowhere."""
+    """Fuse one registered pair. covered: infrared is valid everywhere, or nowhere."""
     return engine.fuse(images.visible, images.infrared, np.full_like(images.infrared, 255 * covered))
 
 
 def score_scene(scene: Scene, made: Mapping[str, Made]) -> SceneScores:
-    """Score the sources, the baselines and the methods of one scene; `made` adds what engines made of it."""
+    """Score the sources, the baselines, the methods and the engine outputs `made` of one scene. Raises TrainError."""
     images = read_sources(scene)
     reference, visible = gray(images.reference), gray(images.visible)
     rows: dict[str, Gray | Colour] = {
@@ -154,7 +154,7 @@ def score_scene(scene: Scene, made: Mapping[str, Made]) -> SceneScores:
 
 
 def _begin() -> None:
-    """In each of the processes that score."""
+    """Initialise a scoring process."""
     end_with_parent()
     cv2.setNumThreads(1)
 
@@ -179,5 +179,5 @@ def _collect(
 
 
 def _coloured(image: Gray | Colour) -> bool:
-    """Whether an image has any chroma at all; a gray fused image has no colours to judge."""
+    """Whether any pixel has chroma; colour metrics are undefined for gray images."""
     return image.ndim == 3 and bool((image != image[..., :1]).any())

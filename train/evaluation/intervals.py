@@ -1,4 +1,4 @@
-"""How far mAP50 would be elsewhere on scenes of the same kind: a bootstrap over scenes, the same for every row."""
+"""Confidence intervals of mAP50 by a paired bootstrap over scenes: every row uses the same resamples."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ if TYPE_CHECKING:
 
 RESAMPLES, SEED, CONFIDENCE = 2000, 0, 0.95
 _RECALLS = np.linspace(0, 1, 101)
-"""Where Ultralytics reads the precision, for trapezoids between them."""
+"""Recall values at which Ultralytics samples the precision for the trapezoidal rule."""
 _AREA = np.concatenate([[0], (np.full(101, 0.01) - 0.005 * np.isin(_RECALLS, (0, 1))).cumsum()])
-"""That the first n of them stand for."""
+"""Cumulative trapezoidal weights of the first n recall values."""
 
 Draws = npt.NDArray[np.float64]
-"""(RESAMPLES,): a figure in every resample; NaN where it shows nothing of the class."""
+"""(RESAMPLES,) float64: a metric in every resample; NaN if the class does not occur."""
 
 
 class Interval(NamedTuple):
-    """Between which CONFIDENCE of the resamples lie; NaN where none has a figure."""
+    """Percentile bootstrap confidence interval at level CONFIDENCE; NaN if the metric is never defined."""
 
     low: float
     high: float
 
 
 class Lead(NamedTuple):
-    """How far a row is ahead of another, both resampled alike."""
+    """Difference of a row to the row `over`, with its paired confidence interval."""
 
     over: str
     by: float
@@ -37,19 +37,19 @@ class Lead(NamedTuple):
 
 
 def resampled(frames: Sequence[Judged], hits: npt.NDArray[np.bool_]) -> dict[int, Draws]:
-    """mAP50 by class in every resample of the scenes with replacement, as Ultralytics has it for frames so repeated.
+    """mAP50 by class number in every bootstrap resample of the scenes, equal to Ultralytics' value on repeated frames.
 
-    What frames of one name show goes together, and rows with the same names are resampled alike. hits: (N,), which of
-    all detections hit a box of their class at IoU 0.5.
+    Frames of the same name are resampled together; rows with the same names get the same resamples. hits: (N,) bool,
+    true positives at IoU 0.5 among the detections of all frames in order.
     """
     scenes = sorted({frame.name for frame in frames})
-    place = [scenes.index(frame.name) for frame in frames]
+    scene_of = [scenes.index(frame.name) for frame in frames]
     equal = np.full(len(scenes), 1 / len(scenes))
     times = np.random.default_rng(SEED).multinomial(len(scenes), equal, RESAMPLES).T  # (scenes, RESAMPLES)
     found = np.concatenate([frame.found for frame in frames])
     truth = np.concatenate([frame.truth[:, 0] for frame in frames])
-    found_in = np.repeat(place, [len(frame.found) for frame in frames])
-    truth_in = np.repeat(place, [len(frame.truth) for frame in frames])
+    found_in = np.repeat(scene_of, [len(frame.found) for frame in frames])
+    truth_in = np.repeat(scene_of, [len(frame.truth) for frame in frames])
     order = np.argsort(-found[:, 4], kind="stable")
 
     draws = {}
@@ -57,27 +57,28 @@ def resampled(frames: Sequence[Judged], hits: npt.NDArray[np.bool_]) -> dict[int
         labels = np.bincount(truth_in[truth == number], minlength=len(scenes)) @ times
         ranked = order[found[order, 5] == number]
         hit, where = hits[ranked], found_in[ranked]
-        missed = np.zeros((hit.sum() + 1, len(scenes)))  # before each hit, and after the last, by scene
-        np.add.at(missed, (hit.cumsum()[~hit], where[~hit]), 1)
-        wrong = missed.cumsum(0)[:-1] @ times
-        right = times[where[hit]].cumsum(0)
-        precision = np.maximum.accumulate((right / np.maximum(right + wrong, 1))[::-1])[::-1]
-        # the precision at a recall is the best of all hits beyond it
-        area = _AREA[np.searchsorted(_RECALLS, right / np.maximum(labels, 1e-16))]
+        # false positives by scene, ranked before each true positive and after the last
+        false = np.zeros((hit.sum() + 1, len(scenes)))
+        np.add.at(false, (hit.cumsum()[~hit], where[~hit]), 1)
+        fp = false.cumsum(0)[:-1] @ times
+        tp = times[where[hit]].cumsum(0)
+        # precision envelope: the highest precision at this or any higher recall
+        precision = np.maximum.accumulate((tp / np.maximum(tp + fp, 1))[::-1])[::-1]
+        area = _AREA[np.searchsorted(_RECALLS, tp / np.maximum(labels, 1e-16))]
         average = (precision * np.diff(area, axis=0, prepend=0)).sum(0)
         draws[int(number)] = np.where(labels, average, np.nan)
     return draws
 
 
 def mean(draws: Sequence[Draws]) -> Draws:
-    """Over the classes that a resample shows."""
+    """Mean over the classes that occur in a resample; (RESAMPLES,)."""
     known = np.isfinite(draws)
     count = known.sum(0)
     return np.where(count, np.where(known, draws, 0).sum(0) / np.maximum(count, 1), np.nan)
 
 
 def interval(draws: Draws) -> Interval:
-    """Of one figure, or of the difference of two."""
+    """Confidence interval of a metric, or of the difference of two."""
     known = draws[np.isfinite(draws)]
     edges = (1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2
     return Interval(*(float(edge) for edge in np.quantile(known, edges))) if len(known) else Interval(np.nan, np.nan)

@@ -1,4 +1,4 @@
-"""What every evaluation prints and writes by: tables, notes, a bar, CSV files."""
+"""Shared output of the evaluations: tables, notes, progress bar, CSV files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..errors import TrainError
 
 
 def new_table(title: str, headings: Iterable[str]) -> Table:
-    """A table whose first column names the rows, with figures in the others."""
+    """Empty table; the first column has the row names, the others right-aligned values."""
     table = Table(title=markup(title), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
     table.add_column("")
     for heading in headings:
@@ -27,23 +27,23 @@ def new_table(title: str, headings: Iterable[str]) -> Table:
 
 
 def progress_bar(what: str, console: Console) -> Progress:
-    """A bar over scenes, that goes when all are done."""
+    """Progress bar over scenes that disappears at the end."""
     columns = TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
 
 def note_on(console: Console) -> Callable[[str], None]:
-    """Prints what a person should know, a line each."""
+    """Return a function that prints a note to the user."""
     return lambda line: console.print(f"note: {markup(line)}", style="yellow", highlight=False, soft_wrap=True)
 
 
 def say_written(paths: Iterable[Path], console: Console) -> None:
-    """Print which files there are now."""
+    """Print the paths of the written files."""
     console.print("\n".join(["", *(f"wrote {markup(path)}" for path in paths)]), highlight=False, soft_wrap=True)
 
 
 def write_csv(path: Path, lines: Sequence[Mapping[str, object]]) -> None:
-    """Write a line for each mapping, under all keys that occur. Raises TrainError where that cannot be."""
+    """Write one line per mapping; the columns are all keys that occur. Raises TrainError if writing fails."""
     with atomic(path, TrainError) as aside, aside.path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(dict.fromkeys(key for line in lines for key in line)))
         writer.writeheader()
@@ -51,7 +51,7 @@ def write_csv(path: Path, lines: Sequence[Mapping[str, object]]) -> None:
 
 
 def check_writable(folder: Path) -> None:
-    """Find out before the work whether its results can be kept."""
+    """Create a folder and check that files can be written to it. Raises TrainError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):

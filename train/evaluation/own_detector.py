@@ -1,4 +1,4 @@
-"""What a training of the detector on somebody's own recordings came to: figures and pictures of held-out frames."""
+"""Report on a detector trained on the user's own recordings: metrics and pictures of held-out frames."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BEFORE, AFTER = "shipped detector", "trained"
 def report(recipe: DetectorRecipe, out: Path, console: Console) -> list[Path]:
     """Print tables of the held-out fused frames, clear and degraded, and write report.txt, pr_curves.png and worst.png.
 
-    Beside the new weights the shipped ones are judged where the classes are the same. out: holds `frames` and
+    The shipped detector is evaluated too if it has the same classes. out: folder with `frames` and
     `weights.safetensors`. Returns the paths. Raises EngineError and TrainError.
     """
     held = Examples(recipe, out / "frames").held
@@ -42,7 +42,7 @@ def report(recipe: DetectorRecipe, out: Path, console: Console) -> list[Path]:
     looked = {part: {row: [_look(each, engine) for each in some] for row, engine in engines.items()}
               for part, some in parts.items()}  # fmt: skip
     if not any(len(judged.truth) for judged in looked["clear"][AFTER]):
-        raise TrainError(f"{out}: the frames held out show nothing: no report; hold out others by val")
+        raise TrainError(f"{out}: the held-out frames have no boxes: no report; hold out other frames with val")
     results: dict[str, dict[str, Result]] = {
         part: {row: judge(frames, recipe.names) for row, frames in rows.items()} for part, rows in looked.items()
     }
@@ -73,7 +73,7 @@ def _look(example: Example, engine: DetectorEngine) -> Judged:
 def _worst(
     examples: list[Example], looked: dict[str, list[Judged]], names: tuple[str, ...]
 ) -> list[tuple[str, list[tuple[str, Pixels]]]]:
-    """The frames of which most labelled boxes are missed, as every row sees them."""
+    """The frames with the most missed labels, with the detections of every row, as rows of a contact sheet."""
 
     def missed(at: int) -> int:
         judged = looked[AFTER][at]

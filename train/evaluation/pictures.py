@@ -1,4 +1,4 @@
-"""The pictures of an evaluation: violin plots of the distributions, and a contact sheet of the worst images."""
+"""Plots of an evaluation: violin plots of the metrics, and a contact sheet of the worst images."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ CELL_WIDTH, CAPTION, GAP = 320, 24, 4
 def violins(results: Sequence[SceneScores], path: Path) -> None:
     """Plot the distribution over images of each of PLOTTED for every row, as PNG.
 
-    As in IASSF's figures: the width of a violin is the density, the box spans the quartiles, black is the median, red
-    the mean. Rows that have no number for a metric are left out of its plot.
+    As in the IASSF paper, the width of a violin is the density, the box spans the quartiles, the black line is the
+    median and the red line the mean. Rows without finite values of a metric are left out of its plot.
     """
     rows = list(results[0].fused)
     figure = Figure(figsize=(4 * COLUMNS, 3.6 * math.ceil(len(PLOTTED) / COLUMNS)), layout="constrained")

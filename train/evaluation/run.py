@@ -1,4 +1,4 @@
-"""One whole evaluation: find the scenes, score them, print the tables, write the files."""
+"""Fusion evaluation: finds the scenes, scores them, prints the tables, writes the files."""
 
 from __future__ import annotations
 
@@ -20,27 +20,25 @@ from .summary import ALL, Group, group_of, split_rule, summarise, worst, write_f
 from .tables import LEGEND, tables
 
 Engines = Mapping[str, FusionEngine]
-"""By the name that the user gave."""
+"""Engines by the name that the user gave."""
 
 
 def run_evaluation(settings: Settings, console: Console, progress: Console) -> list[Group]:
     """Evaluate, print the tables on `console` and progress and notes on `progress`, write files if `out` is set.
 
-    Returns the means by group. Raises TrainError or EngineError, both meant for the user, before anything is written.
+    Returns the means by group. Raises TrainError or EngineError before anything is written.
     """
     if not settings.fused and not settings.engines:
         raise TrainError("nothing to evaluate: give --fused DIR, --engine NAME, or both")
     if settings.fused and not settings.engines and settings.restored_reference is not None:
-        raise TrainError(
-            "--restored-reference scores what an engine restores: give --engine NAME with it, or leave it out"
-        )
+        raise TrainError("--restored-reference is for engines, which restore: give --engine NAME with it, or omit it")
     taken = [name for name in settings.fused if name in (*BASELINES, *settings.engines)]
     if taken:
         raise TrainError(f"--fused {taken[0]}: there is another row of that name: give NAME=DIR")
     same = [name for name in settings.engines if name in BASELINES]
     if same:
         raise TrainError(
-            f"--engine {same[0]}: is among the rows anyway; leave it out, with --fused or another --engine"
+            f"--engine {same[0]}: is a baseline and always evaluated; omit it, and give --fused or another --engine"
         )
     rule = split_rule(settings.split)
     note = note_on(progress)
@@ -57,7 +55,7 @@ def run_evaluation(settings: Settings, console: Console, progress: Console) -> l
         settings.pairs,
     )
     if settings.out is not None:
-        from . import pictures  # noqa: F401  matplotlib is missing? better now than after the work
+        from . import pictures  # noqa: F401  fail early if matplotlib is missing
 
         check_writable(settings.out)
     engines = settings.create_engines()
@@ -72,12 +70,12 @@ def run_evaluation(settings: Settings, console: Console, progress: Console) -> l
         for table in tables(group):
             console.print(table)
             console.print()
-        objects = [seen for each in results if _in_group(each.name, group, rule) for seen in each.objects]
+        objects = [seen for result in results if _in_group(result.name, group, rule) for seen in result.objects]
         if objects:
             console.print(visibility.table(group.name, objects))
             console.print()
     console.print(LEGEND, style="dim")
-    seen = [seen for each in results for seen in each.objects]
+    seen = [seen for result in results for seen in result.objects]
     if seen:
         console.print(visibility.LEGEND, style="dim")
     elif settings.labels is not None:
@@ -100,9 +98,9 @@ def _draw(folder: Path, scenes: list[Scene], results: list[SceneScores], engines
     with atomic(paths[0], TrainError) as aside:
         violins(results, aside.path)
     rows = []
-    for each in worst(results, method):
-        figures = "  ".join(f"{metric} {each.fused[method][metric]:.4g}" for metric in RANKED)
-        rows.append((f"{each.name}   {figures}", _cells(by_name[each.name], method, engines)))
+    for result in worst(results, method):
+        figures = "  ".join(f"{metric} {result.fused[method][metric]:.4g}" for metric in RANKED)
+        rows.append((f"{result.name}   {figures}", _cells(by_name[result.name], method, engines)))
     with atomic(paths[1], TrainError) as aside:
         contact_sheet(rows, aside.path)
     return paths
@@ -115,22 +113,23 @@ def _in_group(name: str, group: Group, rule: Mapping[str, str]) -> bool:
 def _draw_visibility(
     folder: Path, scenes: list[Scene], seen: Sequence[visibility.Seen], engines: Engines
 ) -> list[Path]:
-    """The objects' figures, and pictures of those that the last method shows least."""
+    """Write visibility.csv, and least_visible.png with the objects of lowest visibility in the last method."""
     from .pictures import contact_sheet
 
     paths = [folder / "visibility.csv", folder / "least_visible.png"]
     columns = ("x1", "y1", "x2", "y2", *seen[0].kept)
-    figures = ([f"{value:.6g}" for value in (*each.box, *each.kept.values())] for each in seen)
-    names = ({"image": each.scene, "object": each.name} for each in seen)
+    figures = ([f"{value:.6g}" for value in (*entry.box, *entry.kept.values())] for entry in seen)
+    names = ({"image": entry.scene, "object": entry.name} for entry in seen)
     lines = [name | dict(zip(columns, row, strict=True)) for name, row in zip(names, figures, strict=True)]
     write_csv(paths[0], lines)
     by_name, method = {scene.name: scene for scene in scenes}, list(seen[0].kept)[-1]
     rows = []
-    for each in visibility.worst(seen, method):
+    for entry in visibility.worst(seen, method):
         cells = [
-            (title, visibility.close(image, each.box)) for title, image in _cells(by_name[each.scene], method, engines)
+            (title, visibility.close(image, entry.box))
+            for title, image in _cells(by_name[entry.scene], method, engines)
         ]
-        rows.append((f"{each.scene}   {each.name}   {each.kept[method]:.2f}", cells))
+        rows.append((f"{entry.scene}   {entry.name}   {entry.kept[method]:.2f}", cells))
     with atomic(paths[1], TrainError) as aside:
         contact_sheet(rows, aside.path)
     return paths

@@ -1,4 +1,4 @@
-"""The images of one evaluation: found in folders by name, read, and checked to fit each other."""
+"""Scenes of an evaluation: finds the images in folders by name, reads them, and checks their sizes."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from ..metrics import Colour, Gray, gray, rgb
 
 T = TypeVar("T")
 Half = Literal["select", "report"]
-"""Of scenes sorted by name the 1st, 3rd, 5th ..., by which settings are chosen, or the others, by which nothing is."""
+"""Half of the scenes sorted by name: `select`, for tuning, the 1st, 3rd, 5th ...; `report`: the others."""
 SMALLEST = 32
-"""Least width and height in pixels that is scored."""
+"""Minimum width and height in pixels."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """The files of one scene. `fused` maps the name of a method to the image that it made."""
+    """The files of one scene. fused: fused images by method."""
 
     name: str
     infrared: Path
@@ -38,7 +38,7 @@ class Scene:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Images:
-    """The sources of one scene: infrared (H, W) uint8, the others (H, W, 3) uint8 RGB, all of one size."""
+    """The source images of one scene: infrared (H, W) uint8, the others (H, W, 3) uint8 RGB, all of equal size."""
 
     infrared: Gray
     visible: Colour
@@ -58,35 +58,37 @@ def find_scenes(
     labels: Path | None = None,
     pairs: Path | None = None,
 ) -> list[Scene]:
-    """Scenes by what the names of the images share (see `pipeline.pairing`), sorted by the visible one's; of these one
-    half, if asked for, and of what is left the 1st, (1 + every)th, ...
+    """Find the scenes of an evaluation, sorted by the name of the visible image.
 
-    reference: folder of the clear visible images, default `visible`. restored_reference: what a restored visible image
-    should be, default the reference. labels: folder of boxes. fused: folder by method; scenes that one of them lacks
-    are left out for all, with a line to `note`, as are images that only some of the other folders have. pairs: the
-    user's table of visible and infrared images. TrainError for a missing folder or nothing in common.
+    The images of a scene are matched by the common part of their names, see `pipeline.pairing`.
+
+    reference: folder of the clear visible images, default `visible`. restored_reference: folder of the ground truth of
+    the restored images, default the reference. fused: folders by method. Scenes that lack an image are left out for all
+    methods and reported to `note`. half: use one half of the scenes. every: then use every n-th scene, from the first.
+    labels: folder of label files. pairs: table of visible and infrared images. Raises TrainError for a missing folder
+    and if there is no scene.
     """
-    table = None if pairs is None else _told(lambda: read_pairs(pairs))
-    seen = list_images(visible)
+    table = None if pairs is None else _checked(lambda: read_pairs(pairs))
+    visible_files = list_images(visible)
     folders = {"infrared": infrared, "reference": reference, "restored reference": restored_reference}
-    found = {
-        role: _partners(visible, seen, folder, note, table if role == "infrared" else None)
+    partners = {
+        role: _partners(visible, visible_files, folder, note, table if role == "infrared" else None)
         for role, folder in folders.items()
         if folder is not None
     }
-    common = [name for name in sorted(seen) if all(name in files for files in found.values())]
+    common = [name for name in sorted(visible_files) if all(name in files for files in partners.values())]
     if not common:
         raise TrainError(f"{visible}: no image has a partner in every other folder")
-    spare = len(seen) + sum(len(list_images(folder)) for folder in folders.values() if folder is not None)
-    spare -= len(common) * (1 + len(found))
+    spare = len(visible_files) + sum(len(list_images(folder)) for folder in folders.values() if folder is not None)
+    spare -= len(common) * (1 + len(partners))
     if spare:
         note(f"{spare} images have no counterpart in every source folder and are left out")
 
     chosen = (common[half == "report" :: 2] if half else common)[::every]
     if not chosen:
         raise TrainError(f"{visible}: of {len(common)} scene none is in the half '{half}'; leave --half out")
-    made = {method: _partners(visible, seen, folder, note) for method, folder in (fused or {}).items()}
-    for method, files in made.items():
+    fused_files = {method: _partners(visible, visible_files, folder, note) for method, folder in (fused or {}).items()}
+    for method, files in fused_files.items():
         missing = [name for name in chosen if name not in files]
         if len(missing) == len(chosen):
             raise TrainError(f"{(fused or {})[method]}: no image has the name of a scene, such as {chosen[0]}")
@@ -96,11 +98,11 @@ def find_scenes(
     return [
         Scene(
             name,
-            found["infrared"][name],
-            seen[name],
-            found.get("reference", seen)[name],
-            found.get("restored reference", found.get("reference", seen))[name],
-            {method: files[name] for method, files in made.items()},
+            partners["infrared"][name],
+            visible_files[name],
+            partners.get("reference", visible_files)[name],
+            partners.get("restored reference", partners.get("reference", visible_files))[name],
+            {method: files[name] for method, files in fused_files.items()},
             labels / f"{name}.txt" if labels is not None else None,
         )
         for name in chosen
@@ -108,21 +110,25 @@ def find_scenes(
 
 
 def _partners(
-    visible: Path, seen: Mapping[str, Path], folder: Path, note: Callable[[str], None], table: PairTable | None = None
+    visible: Path,
+    visible_files: Mapping[str, Path],
+    folder: Path,
+    note: Callable[[str], None],
+    table: PairTable | None = None,
 ) -> dict[str, Path]:
-    """By the name of each visible image the image of `folder` that belongs to it."""
+    """Map the name of each visible image to the matching image of `folder`."""
     files = list_images(folder)
-    names, others = list(seen), list(files)
+    names, others = list(visible_files), list(files)
     labels = [(name,) for name in names], [(name,) for name in others]
     sources = str(visible), str(folder)
-    found = _told(lambda: pair_images(*labels, sources=sources, table=table, by_position=False))
-    for line in (*found.notes, *found.doubts):
+    pairing = _checked(lambda: pair_images(*labels, sources=sources, table=table, by_position=False))
+    for line in (*pairing.notes, *pairing.doubts):
         note(line)
-    return {names[v]: files[others[i]] for v, i in found.pairs if i is not None}
+    return {names[v]: files[others[i]] for v, i in pairing.pairs if i is not None}
 
 
-def _told(make: Callable[[], T]) -> T:
-    """Call it; what is wrong with the input is a TrainError here."""
+def _checked(make: Callable[[], T]) -> T:
+    """Call `make` and convert InputError to TrainError."""
     try:
         return make()
     except InputError as error:
@@ -130,24 +136,24 @@ def _told(make: Callable[[], T]) -> T:
 
 
 def list_images(folder: Path) -> dict[str, Path]:
-    """The image files of a folder (not of its subfolders) by name without suffix. TrainError if there are none."""
+    """Image files of a folder, without subfolders, by stem. Raises TrainError if there are none."""
     if not folder.is_dir():
         raise TrainError(
             f"{folder}: {'not a folder' if folder.exists() else 'no such folder'}: give a folder of images"
         )
-    found: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         if is_image(path) and path.is_file():
-            if path.stem in found:
-                raise TrainError(f"{path}: {found[path.stem].name} has the same name: keep one of them")
-            found[path.stem] = path
-    if not found:
+            if path.stem in files:
+                raise TrainError(f"{path}: {files[path.stem].name} has the same name: keep one of them")
+            files[path.stem] = path
+    if not files:
         raise TrainError(f"{folder}: no images in it ({', '.join(sorted(SUFFIXES))})")
-    return found
+    return files
 
 
 def read_image(path: Path) -> Gray | Colour:
-    """See `train.images.read_image`. TrainError for what is too small to be scored, too."""
+    """See `train.images.read_image`. Raises TrainError, also for images smaller than SMALLEST."""
     image = images.read_image(path)
     if min(image.shape[:2]) < SMALLEST:
         raise TrainError(f"{path}: {_size(image)}: too small to be scored, at least {SMALLEST}x{SMALLEST} pixels")
@@ -155,7 +161,7 @@ def read_image(path: Path) -> Gray | Colour:
 
 
 def read_sources(scene: Scene) -> Images:
-    """Read the sources of a scene. TrainError where one is not an image or differs in size from the visible one."""
+    """Read the source images of a scene. Raises TrainError for unreadable images and different sizes."""
     read: dict[Path, Gray | Colour] = {}
     for path in (scene.visible, scene.infrared, scene.reference, scene.restored_reference):
         if path not in read:
@@ -168,7 +174,7 @@ def read_sources(scene: Scene) -> Images:
 
 
 def fits(image: Gray | Colour, path: Path, visible: Gray | Colour, visible_path: Path) -> None:
-    """Raise TrainError where an image is not of the visible one's size."""
+    """Raise TrainError if an image and the visible image differ in size."""
     if image.shape[:2] != visible.shape[:2]:
         raise TrainError(
             f"{path}: {_size(image)}, but {visible_path} is {_size(visible)}: metrics compare pixel by pixel, "
@@ -181,6 +187,6 @@ def _size(image: Gray | Colour) -> str:
 
 
 def mean_and_maximum(visible: Gray, infrared: Gray) -> dict[str, Gray]:
-    """The two simplest ways to fuse, of the visible image's luma."""
+    """The fusion baselines: pixel-wise average and maximum of visible luma and infrared, (H, W) uint8 each."""
     average = ((visible.astype(np.uint16) + infrared) // 2).astype(np.uint8)
     return {"average": average, "maximum": np.maximum(visible, infrared)}

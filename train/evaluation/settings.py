@@ -1,4 +1,4 @@
-"""What `fusecam eval` was asked."""
+"""Settings of `fusecam eval`."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from .scenes import Half
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What to evaluate. `fused` maps a method's name to its folder; `engines` are judged beside them.
+    """Settings of an evaluation; the fields correspond to the options of `fusecam eval`.
 
-    labels: folder of boxes, of which detection is judged, or the visibility told. prompt: see `create_engine`, for all
-    engines.
+    fused: folders by method. engines: evaluated in addition. labels: folder of label files, for detection or object
+    visibility. prompt, dehaze, lift, hue: see `create_engine`, for all engines.
 
-    Of detection alone: `hazy`, the same scenes in haze, as further conditions; `hazy_fused`; `detectors`, weights by
-    row, those for all others under ""; `disturb`, whether the clear scenes are judged under DISTURBANCES, too.
+    Detection only: hazy: folder of the same scenes in haze, as additional conditions. hazy_fused: their fused images.
+    detectors: weights by row; "" for all other rows. disturb: evaluate the clear scenes under DISTURBANCES, too.
     """
 
     infrared: Path
@@ -44,7 +44,7 @@ class Settings:
     disturb: bool = False
 
     def create_engines(self, unlifted: bool = False) -> dict[str, FusionEngine]:
-        """By the names that the user gave. unlifted: see `create_engine`. Raises EngineError."""
+        """Create the engines, by the names that the user gave. unlifted: see `create_engine`. Raises EngineError."""
         return {
             name: create_engine(name, self.dehaze, self.lift, self.prompt, unlifted=unlifted, hue=self.hue)
             for name in dict.fromkeys(self.engines)

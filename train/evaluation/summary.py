@@ -1,4 +1,4 @@
-"""Means over images, day and night apart if asked, ranks, and the files that keep them."""
+"""Means over images and groups of images, ranks, and the CSV and JSON files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ IDENTICAL_DB = 100.0
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Means over the images of one group. `fused` has a `rank` in each row, the mean rank over RANKED."""
+    """Mean metrics of one group of images. Each row of `fused` has a `rank`, the mean rank over RANKED."""
 
     name: str
     images: int
@@ -34,7 +34,7 @@ class Group:
 
 
 def split_rule(text: str | None) -> dict[str, str]:
-    """Group by the ending of a name: `D=day,N=night`, or a preset's name, as {ending: group}. TrainError if not."""
+    """Parse a grouping rule such as `D=day,N=night`, or a preset, into {suffix: group}. Raises TrainError."""
     rule = {}
     for part in PRESETS.get(text, text).split(",") if text else ():
         ending, equals, group = part.strip().partition("=")
@@ -49,25 +49,25 @@ def split_rule(text: str | None) -> dict[str, str]:
 
 
 def group_of(name: str, rule: Mapping[str, str]) -> str:
-    """The group of an image by the longest ending that its name has; `other` if it has none."""
+    """Group of an image by the longest matching suffix of its name; `other` if none matches."""
     endings = [ending for ending in rule if name.endswith(ending)]
     return rule[max(endings, key=len)] if endings else OTHER
 
 
 def summarise(results: Sequence[SceneScores], rule: Mapping[str, str]) -> list[Group]:
-    """Means over all images, then over each group of the rule that has images."""
+    """Means over all images, then over each non-empty group of the rule."""
     groups = [_group(ALL, results)]
     if rule:
         for name in (*dict.fromkeys(rule.values()), OTHER):
-            members = [each for each in results if group_of(each.name, rule) == name]
+            members = [result for result in results if group_of(result.name, rule) == name]
             if members:
                 groups.append(_group(name, members))
     return groups
 
 
 def worst(results: Sequence[SceneScores], method: str, count: int = 10) -> list[SceneScores]:
-    """The images on which a method is worst: highest mean rank over RANKED among all its images, the worst first."""
-    ranks = mean_ranks([each.fused[method] for each in results])
+    """The `count` worst images of a method, by their mean rank over RANKED among all images, worst first."""
+    ranks = mean_ranks([result.fused[method] for result in results])
     order = sorted(range(len(results)), key=lambda i: (-ranks[i], results[i].name))
     return [results[i] for i in order[:count]]
 
@@ -79,17 +79,17 @@ def write_files(
     rule: Mapping[str, str],
     settings: dict[str, Any],
 ) -> list[Path]:
-    """Write per_image.csv, summary.csv and summary.json; returns their paths. Values that are not numbers stay empty.
+    """Write per_image.csv, summary.csv and summary.json; returns their paths. NaN is written as an empty cell.
 
-    per_image.csv has a line for every image and row, summary.csv for every group and row. The PSNR of equal images is
-    `inf`, and IDENTICAL_DB in the mean with others.
+    per_image.csv has one line per image and row, summary.csv one per group and row. The PSNR of identical images is
+    `inf`; in the mean with others it counts as IDENTICAL_DB.
     """
     per_image: list[dict[str, Any]] = [
-        {"image": each.name, "group": group_of(each.name, rule) if rule else ALL, "row": row}
+        {"image": result.name, "group": group_of(result.name, rule) if rule else ALL, "row": row}
         | scores
-        | _prefixed(each.restored.get(row, {}))
-        for each in results
-        for row, scores in each.fused.items()
+        | _prefixed(result.restored.get(row, {}))
+        for result in results
+        for row, scores in result.fused.items()
     ]
     summary: list[dict[str, Any]] = [
         {"group": group.name, "images": group.images, "row": row} | scores | _prefixed(group.restored.get(row, {}))
@@ -103,8 +103,8 @@ def write_files(
         "groups": {
             group.name: {"images": group.images, "fused": group.fused, "restored": group.restored} for group in groups
         },
-        "visibility": visibility.by_kind([seen for each in results for seen in each.objects]),
-        "names": [each.name for each in results],
+        "visibility": visibility.by_kind([seen for result in results for seen in result.objects]),
+        "names": [result.name for result in results],
     }
     paths = [folder / name for name in ("per_image.csv", "summary.csv", "summary.json")]
     for path, lines in zip(paths, (per_image, summary), strict=False):
@@ -114,19 +114,21 @@ def write_files(
 
 
 def _group(name: str, results: Sequence[SceneScores]) -> Group:
-    fused = {row: _means([each.fused[row] for each in results]) for row in results[0].fused}
+    fused = {row: _means([result.fused[row] for result in results]) for row in results[0].fused}
     for row, rank in zip(fused, mean_ranks(list(fused.values())), strict=True):
         fused[row]["rank"] = rank
-    restored = {row: _means([each.restored[row] for each in results]) for row in results[0].restored}
+    restored = {row: _means([result.restored[row] for result in results]) for row in results[0].restored}
     return Group(name, len(results), fused, restored)
 
 
 def _means(scores: Sequence[Scores]) -> Scores:
-    """Mean of each metric over the images in which it is defined, NaN where it is defined in none. One equal image
-    among others would make their PSNR infinite: it counts as IDENTICAL_DB there."""
+    """Mean of each metric over the images for which it is defined, else NaN.
+
+    An infinite PSNR counts as IDENTICAL_DB, unless all are infinite.
+    """
     means = {}
-    for metric in dict.fromkeys(name for each in scores for name in each):
-        values = [each[metric] for each in scores if not math.isnan(each.get(metric, math.nan))]
+    for metric in dict.fromkeys(name for row in scores for name in row):
+        values = [row[metric] for row in scores if not math.isnan(row.get(metric, math.nan))]
         if metric == "PSNR" and not all(math.isinf(value) for value in values):
             values = [min(value, IDENTICAL_DB) for value in values]
         means[metric] = float(np.mean(values)) if values else math.nan
@@ -144,11 +146,11 @@ def _cell(value: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """JSON has no NaN and no infinity: null and "inf"."""
+    """Replace NaN by None and infinity by "inf", since JSON has neither."""
     if isinstance(value, dict):
-        return {key: _plain(each) for key, each in value.items()}
+        return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(each) for each in value]
+        return [_plain(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None if math.isnan(value) else "inf"
     return value

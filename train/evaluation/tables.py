@@ -1,4 +1,4 @@
-"""The tables that `fusecam eval` prints."""
+"""The tables printed by `fusecam eval`."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ HEADINGS = {"chroma": "ΔE", "chroma non-thermal": "ΔE cool", "dark chroma": "C
 DIGITS = {"QCV": 0, "mean": 1, "SD": 1} | dict.fromkeys(
     ("rank", "SF", "AG", "EN", "PSNR01", "PSNR", "NIQE", "chroma", "chroma non-thermal", "noise", "dark chroma"), 2
 )
-"""After the point; 3 for the others."""
-UNJUDGED = frozenset({"mean"})
+"""Decimal places; 3 for other metrics."""
+NEUTRAL = frozenset({"mean"})
 LEGEND = (
     "Lower is better: QCV, NIQE, ΔE, noise, C* dark, white lost, rank (mean rank over Qabf, QCV, SCD, VIF, MI, SF "
-    "among these rows). mean: grey level, no judgement. ΔE: CIEDE2000 chroma shift against the reference at equal "
+    "among these rows). mean: grey level, neither is better. ΔE: CIEDE2000 chroma shift against the reference at equal "
     "lightness; cool: where infrared is not bright. noise: standard deviation in flat areas over that of the visible "
-    "image as fed. C* dark: chroma over that of the visible image as fed, where that is dark (L* up to 10) and "
-    "infrared is not bright. PSNR: an image that equals its reference counts as 100 dB among others. white lost: share "
+    "input image. C* dark: chroma over that of the visible input image, where that is dark (L* up to 10) and "
+    "infrared is not bright. PSNR: an image identical to its reference counts as 100 dB in a mean. white lost: share "
     "of the reference's white pixels whose luma came out over 80 levels lower."
 )
 
 
 def tables(group: Group) -> list[Table]:
-    """The tables of one group: fusion, further figures, and restoration if an engine ran."""
+    """Tables of one group: two of fusion metrics, and one of restoration metrics if an engine was evaluated."""
     title = f"{group.name}, {group.images} image{'s' if group.images != 1 else ''}"
     made = [_table(f"Fusion: {title}", group.fused, FIRST), _table(f"Fusion, further: {title}", group.fused, SECOND)]
     if len(group.restored) > 1:
@@ -56,6 +56,6 @@ def _table(title: str, rows: Mapping[str, Scores], metrics: Sequence[str]) -> Ta
 
 def _best(metric: str, values: Sequence[float]) -> float:
     known = [value for value in values if not math.isnan(value)]
-    if metric in UNJUDGED or not known:
+    if metric in NEUTRAL or not known:
         return math.nan
     return min(known) if metric in LOWER_IS_BETTER or metric == "rank" else max(known)

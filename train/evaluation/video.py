@@ -1,4 +1,4 @@
-"""Steadiness of a fused video: sources and methods frame by frame, a table, one file."""
+"""Evaluation of temporal stability of fused videos: flicker and pumping of sources and methods."""
 
 from __future__ import annotations
 
@@ -34,10 +34,9 @@ LEGEND = (
 
 
 def run_video(settings: Settings, console: Console) -> dict[str, dict[str, float]]:
-    """Measure, print the table, write steadiness.csv if `out` is set; returns the figures by row.
+    """Evaluate, print the table, write steadiness.csv if `out` is set; returns the metrics by row.
 
-    settings: infrared, visible and `fused` name videos, or folders of frames in order. Raises TrainError or
-    EngineError, both meant for the user.
+    settings: infrared, visible and `fused` are videos, or folders of frames in order. Raises TrainError or EngineError.
     """
     if not settings.fused and not settings.engines:
         raise TrainError("nothing to evaluate: give --fused VIDEO, --engine NAME, or both")
@@ -65,7 +64,7 @@ def run_video(settings: Settings, console: Console) -> dict[str, dict[str, float
 def _frames(
     settings: Settings, engines: Mapping[str, FusionEngine]
 ) -> Iterator[tuple[tuple[Colour, Gray], dict[str, Gray | Colour]]]:
-    """Both cameras' frames of each moment, and what the baselines and the methods make of them."""
+    """Yield the frames of both cameras, (visible, infrared), and the fused frames by row."""
     with ExitStack() as opened:
 
         def read(path: Path, camera: Camera) -> Iterator[Frame]:
@@ -79,19 +78,19 @@ def _frames(
             frames = [frame for frame in moment if frame is not None]
             if len(frames) < len(paths):
                 ended = paths[moment.index(None)]
-                raise TrainError(f"{ended}: ends before the others: give videos of the same moments, frame by frame")
+                raise TrainError(f"{ended}: ends before the others: give videos with equal numbers of frames")
             visible, infrared, *fused = (frame.pixels for frame in frames)
             for path, pixels in zip(paths, (visible, infrared, *fused), strict=True):
                 if pixels.shape[:2] != visible.shape[:2]:
                     size = f"{pixels.shape[1]}x{pixels.shape[0]}"
                     raise TrainError(f"{path}: {size} beside {visible.shape[1]}x{visible.shape[0]}: register it first")
-            whole = np.full_like(infrared, 255)
+            coverage = np.full_like(infrared, 255)
             elapsed = None if before is None else (frames[0].time_ns - before) / 1e9
             before = frames[0].time_ns
             rows: dict[str, Gray | Colour] = {**mean_and_maximum(gray(visible), infrared)}
             rows |= dict(zip(settings.fused, fused, strict=True))
             for name, engine in engines.items():
-                rows[name] = engine.fuse(visible, infrared, whole, elapsed).image
+                rows[name] = engine.fuse(visible, infrared, coverage, elapsed).image
             yield (visible, infrared), rows
 
 

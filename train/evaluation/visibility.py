@@ -1,4 +1,4 @@
-"""Which labelled objects a fused frame shows less than the better camera does."""
+"""Visibility of labelled objects: contrast in the fused image relative to the better camera."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from .scenes import Images, Scene, mean_and_maximum
 
 NAMES = {number: "people" if name == "person" else f"{name}s" for number, name in DETECTOR_NAMES.items()}
 WORST, AROUND = 10, 1.5
-"""Pictures of lost objects, and how far around an object they reach, in its longer side."""
+"""Number of example pictures, and their half side relative to the longer side of the object."""
 LEGEND = (
     "Visibility: contrast (Lab distance of a labelled object, or of its upper or lower half, to a ring around it) over "
-    f"that of the better camera as fed. median, and the share of objects under {LOST:g}. Objects that no camera shows "
-    "(contrast below 5) do not count. Average and maximum are of the luma here, with the visible image's colours."
+    f"that of the better camera's input image. median, and the share of objects under {LOST:g}. Objects that no camera "
+    "shows (contrast below 5) do not count. Average and maximum are of the luma here, with the visible image's colours."
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One labelled object, and by row the part of the better camera's contrast that it keeps."""
+    """A labelled object. kept: its contrast relative to the better camera, by row."""
 
     scene: str
     name: str
@@ -39,11 +39,11 @@ class Seen:
 
 
 def look(scene: Scene, images: Images, methods: Mapping[str, Gray | Colour]) -> list[Seen]:
-    """The labelled objects of one scene that a camera shows. Raises TrainError for labels that cannot be read."""
+    """Measure the labelled objects of a scene that are visible to a camera. Raises TrainError for unreadable labels."""
     assert scene.labels is not None
     height, width = images.infrared.shape
-    found = read_boxes(scene.labels)
-    boxes: list[Box] = [(x1, y1, x2, y2) for x1, y1, x2, y2 in corners(found) * ([width, height] * 2)]
+    labels = read_boxes(scene.labels)
+    boxes: list[Box] = [(x1, y1, x2, y2) for x1, y1, x2, y2 in corners(labels) * ([width, height] * 2)]
     if not boxes:
         return []
     infrared, simple = images.infrared, mean_and_maximum(gray(images.visible), images.infrared)
@@ -55,11 +55,11 @@ def look(scene: Scene, images: Images, methods: Mapping[str, Gray | Colour]) -> 
     }
     measured = {row: contrasts(lab(rgb(image)), boxes) for row, image in rows.items()}
     objects = []
-    for at, where in enumerate(boxes):
+    for at, box in enumerate(boxes):
         cameras = measured["infrared only"][at], measured["visible only"][at]
         if not math.isnan(kept(cameras[0], cameras)):
             parts = {row: kept(values[at], cameras) for row, values in measured.items()}
-            objects.append(Seen(scene.name, NAMES[int(found[at, 0])], where, parts))
+            objects.append(Seen(scene.name, NAMES[int(labels[at, 0])], box, parts))
     return objects
 
 
@@ -70,7 +70,7 @@ def _with_luma(image: Colour, luma: Gray) -> Colour:
 
 
 def figures(objects: Sequence[Seen], row: str) -> dict[str, float]:
-    """Number, median and share under LOST of some objects in a row."""
+    """Number of objects, median visibility, and share with a visibility below LOST, in one row."""
     values = np.array([each.kept[row] for each in objects])
     return {
         "objects": float(len(values)),
@@ -80,13 +80,13 @@ def figures(objects: Sequence[Seen], row: str) -> dict[str, float]:
 
 
 def by_kind(objects: Sequence[Seen]) -> dict[str, dict[str, dict[str, float]]]:
-    """`figures` by kind of object and row, of the kinds that there are."""
+    """`figures` by class and row, for the classes that occur."""
     kinds = {kind: [each for each in objects if each.name == kind] for kind in NAMES.values()}
     return {kind: {row: figures(members, row) for row in members[0].kept} for kind, members in kinds.items() if members}
 
 
 def table(title: str, objects: Sequence[Seen]) -> Table:
-    """Median and share of lost objects, by row, for each kind of object that there is."""
+    """Table of median visibility and share of lost objects, by row, for each class that occurs."""
     kinds = by_kind(objects)
     headings = []
     for kind, rows in kinds.items():
@@ -100,12 +100,12 @@ def table(title: str, objects: Sequence[Seen]) -> Table:
 
 
 def worst(objects: Sequence[Seen], row: str) -> list[Seen]:
-    """The objects of which least is kept, the worst first."""
+    """The objects with the lowest visibility in a row, worst first."""
     return sorted(objects, key=lambda each: (each.kept[row], each.scene, each.box))[:WORST]
 
 
 def close(image: Gray | Colour, where: Box, side: int = 160) -> Gray | Colour:
-    """A square around an object, enlarged to `side` pixels; beyond the frame its border is repeated."""
+    """Square crop around an object, resized to `side` pixels; the frame border is replicated."""
     x1, y1, x2, y2 = where
     reach = max(8, round(AROUND * max(x2 - x1, y2 - y1)))
     padded = cv2.copyMakeBorder(image, reach, reach, reach, reach, cv2.BORDER_REPLICATE)

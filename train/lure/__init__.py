@@ -1,1 +1,1 @@
-"""LURE's training: restoration data of one camera at a time, then fusion pairs in the space that was learned."""
+"""Training of LURE: restoration of single-camera frames first, then fusion in the learned latent space."""

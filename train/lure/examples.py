@@ -1,4 +1,4 @@
-"""Restoration examples of both cameras: a clean frame, degraded by the tasks that its prompt names."""
+"""Restoration examples of both cameras: clean frames, degraded according to their prompts."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from ..objective import lifted
 TASK_COUNT = len(TASKS)
 HALF = TASK_COUNT // 2
 DARK = 0.2
-"""Mean luma below which a frame is of the night already: `low light` then asks for what it is to be lifted to."""
+"""Mean luma below which a frame is already dark; for `low light` the target is then the enhanced frame."""
 
 
 class Restoration(NamedTuple):
-    """Degraded pairs, what they should become, and what prompts say of them."""
+    """Degraded pairs, their ground truth, and the strengths of the tasks in their prompts."""
 
     visible: Tensor
     """(N, 3, h, w), degraded."""
     infrared: Tensor
     """(N, 1, h, w), degraded."""
     clear: Tensor
-    """(N, 3, h, w)."""
+    """(N, 3, h, w), ground truth of visible."""
     sharp: Tensor
-    """(N, 1, h, w)."""
+    """(N, 1, h, w), ground truth of infrared."""
     strengths: Tensor
-    """Of TASKS, (N, TASKS, 1, 1), 0 or 1."""
+    """Strength of each of TASKS, (N, len(TASKS), 1, 1), 0 or 1."""
 
 
 def make_restoration(visible: Tensor, infrared: Tensor, random: Generator) -> Restoration:
-    """From uint8 pairs, (N, 3, h, w) and (N, 1, h, w): to each camera one of its three tasks, or none for a seventh.
+    """Degrade uint8 pairs, (N, 3, h, w) and (N, 1, h, w), by random tasks.
 
-    A fifth of the visible frames gets a second task, in the order of nature: the scene is dark, haze lies over it, the
-    camera over-exposes it.
+    Each frame gets one of the three tasks of its camera, or none with probability 1/7. A fifth of the visible frames
+    get a second task. The order is physical: low light, then haze, then over-exposure.
     """
     clear, sharp = visible.float() / 255, infrared.float() / 255
     n, device = clear.shape[0], clear.device
@@ -51,10 +51,10 @@ def make_restoration(visible: Tensor, infrared: Tensor, random: Generator) -> Re
         picked = F.one_hot(torch.randint(HALF, (n,), generator=random, device=device), HALF).bool()
         return picked & drawn(share)[:, None]
 
-    of_visible = one_of(6 / 7) | one_of(0.2)
-    of_infrared = one_of(6 / 7)
-    hazy, dark, bright = of_visible.unbind(dim=1)
-    weak, by_four, by_eight = of_infrared.unbind(dim=1)
+    visible_tasks = one_of(6 / 7) | one_of(0.2)
+    infrared_tasks = one_of(6 / 7)
+    hazy, dark, bright = visible_tasks.unbind(dim=1)
+    weak, by_four, by_eight = infrared_tasks.unbind(dim=1)
 
     night = luma(clear).mean(dim=(1, 2, 3)) < DARK
     scene = _where(dark & ~night, degrade.darken(clear, random), clear)
@@ -70,18 +70,18 @@ def make_restoration(visible: Tensor, infrared: Tensor, random: Generator) -> Re
     thermal = _where(weak, degrade.weaken(sharp, random), sharp)
     thermal = _where(by_four, coarsen(thermal, 4), thermal)
     thermal = _where(by_eight, coarsen(thermal, 8), thermal)
-    strengths = torch.cat([of_visible, of_infrared], dim=1).float()[..., None, None]
+    strengths = torch.cat([visible_tasks, infrared_tasks], dim=1).float()[..., None, None]
     return Restoration(degrade.quantise(scene), degrade.quantise(thermal), target, sharp, strengths)
 
 
 def overexpose(image: Tensor, random: Generator) -> Tensor:
-    """A whole frame exposed 1.3 to 2.5 times too long, with a local glare: what is above white is lost."""
+    """Over-expose a frame by a factor of 1.3 to 2.5 with local glare; values above 1 are clipped."""
     gain = 1.3 + 1.2 * torch.rand(image.shape[0], 1, 1, 1, generator=random, device=image.device)
     return (degrade.glare(image, random) * gain).clamp(0, 1)
 
 
 def coarsen(image: Tensor, factor: int) -> Tensor:
-    """A camera with `factor` times fewer pixels on each side: means of tiles, enlarged bicubically."""
+    """Reduce the resolution by `factor`: area average, then bicubic interpolation to the original size."""
     small = physics.reduce(image, factor)
     return F.interpolate(small, size=image.shape[-2:], mode="bicubic", align_corners=False).clamp(0, 1)
 

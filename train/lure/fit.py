@@ -1,4 +1,4 @@
-"""LURE's training run, and what it is worth: scores on held-out pairs beside the average and the untrained network."""
+"""Training of LURE, and its scores on held-out pairs beside the average and the untrained network."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def fit_lure(recipe: LureRecipe, out: Path, resume: bool = False, devices: str =
     module = LureModule(recipe)
     weights = run(module, recipe, out, resume, devices, bar)
     rows = {"untrained": untrained, "average": None, "trained": module.network_of.cpu().eval()}
-    Terminal().print(compared(recipe.data, rows, _scored))
+    Terminal().print(compared(recipe.data, rows, _score_batch))
     return weights
 
 
-def _scored(network: Lure | None, batch: Batch, index: int) -> dict[str, Tensor]:
+def _score_batch(network: Lure | None, batch: Batch, index: int) -> dict[str, Tensor]:
     return score(network, make_restoration(batch[0], batch[1], torch.Generator().manual_seed(index)))

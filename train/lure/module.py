@@ -1,4 +1,4 @@
-"""LURE's two stages as a Lightning module."""
+"""Lightning module of the two training stages of LURE."""
 
 from __future__ import annotations
 
@@ -17,14 +17,17 @@ from .recipe import LureRecipe, Weights
 
 
 def make_lure(recipe: LureRecipe) -> Lure:
-    """The recipe's network, from its start weights if it names some."""
+    """Create the network of a recipe, with its start weights if it has them."""
     own = recipe.lure
     profile = replace(SMALL if own.small else FULL, inner_residual=own.inner_residual, tga=own.tga, rule=own.rule)
     return filled(Lure(profile), own.start)
 
 
 class LureModule(Trained):
-    """Stage one for the first share of the steps, then stage two. Batches are (visible, infrared, factor), uint8."""
+    """Trains stage one for the first share of the steps, then stage two.
+
+    Batches are (visible, infrared, factor); the first two are uint8.
+    """
 
     def __init__(self, recipe: LureRecipe) -> None:
         network = make_lure(recipe)
@@ -38,7 +41,7 @@ class LureModule(Trained):
         return self.network
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
-        """One batch of the stage that is due; the total of the weighted losses."""
+        """Sum of the weighted losses of the current stage."""
         example = make_restoration(batch[0], batch[1], self.drawing())
         if self.global_step < self.own.first * self.recipe.steps:
             parts = stage_one(self.network_of, example, self.own.losses)
@@ -47,74 +50,78 @@ class LureModule(Trained):
         return self.logged(parts, torch.stack([*parts.values()]).sum())
 
     def validation_step(self, batch: Batch, index: int) -> None:
-        """The scores of `score`, by name."""
+        """Log the scores of `score`."""
         example = make_restoration(batch[0], batch[1], torch.Generator(self.device).manual_seed(index))
         for name, value in score(self.network_of, example).items():
             self.log(f"val/{name}", value, batch_size=len(batch[0]))
 
 
 def stage_one(network: Lure, example: Restoration, weights: Weights) -> dict[str, Tensor]:
-    """Eq. 4 without L_text (the text encoder is trained alone): weighted terms, by the paper's names.
+    """Weighted losses of stage one by name, eq. 4 without L_text, since the text encoder is trained separately.
 
-    Both cameras' frames are samples of their own; each is encoded under its prompt, and its clean frame under the
+    The frames of the two cameras are separate samples. Each is encoded with its prompt, and its clean frame with the
     pseudo prompt.
     """
-    given = torch.cat([example.visible, example.infrared.expand(-1, 3, -1, -1)])
+    degraded = torch.cat([example.visible, example.infrared.expand(-1, 3, -1, -1)])
     clean = torch.cat([example.clear, example.sharp.expand(-1, 3, -1, -1)])
-    asked = torch.cat(split_prompts(example.strengths))
-    nothing = torch.cat(split_prompts(torch.zeros_like(example.strengths)))
-    camera = _cameras(len(example.visible), given.device)
-    codes = network.encode(torch.cat([given, clean]), torch.cat([asked, nothing]), torch.cat([camera, camera]))
-    made, again = network.decode(codes, given).chunk(2)
+    prompts = torch.cat(split_prompts(example.strengths))
+    pseudo = torch.cat(split_prompts(torch.zeros_like(example.strengths)))
+    camera = _cameras(len(example.visible), degraded.device)
+    codes = network.encode(torch.cat([degraded, clean]), torch.cat([prompts, pseudo]), torch.cat([camera, camera]))
+    restored, reconstructed = network.decode(codes, degraded).chunk(2)
     pairs = [code.chunk(2) for code in codes]
     return {
-        "task": losses.restoration(made, clean),
-        "task_gradient": weights.task_gradient * losses.restored_gradient(made, clean),
+        "task": losses.restoration(restored, clean),
+        "task_gradient": weights.task_gradient * losses.restored_gradient(restored, clean),
         "unified": weights.unified * losses.unified([a for a, _ in pairs], [b for _, b in pairs]),
-        "recon": weights.recon * losses.restoration(again, clean),
+        "recon": weights.recon * losses.restoration(reconstructed, clean),
     }
 
 
 def stage_two(network: Lure, batch: Batch, weights: Weights) -> dict[str, Tensor]:
-    """Eq. 7 on clean pairs under the pseudo prompt, encoders frozen."""
+    """Weighted losses of stage two by name, eq. 7, on clean pairs with the pseudo prompt; encoders are frozen."""
     visible, thermal = batch[0].float() / 255, batch[1].float() / 255
-    nothing = split_prompts(torch.zeros(len(visible), TASK_COUNT, 1, 1, device=visible.device))
+    pseudo = split_prompts(torch.zeros(len(visible), TASK_COUNT, 1, 1, device=visible.device))
     with torch.no_grad():
-        seen = network.encode(visible, nothing[0], VISIBLE)
-        warm = network.encode(thermal.expand(-1, 3, -1, -1), nothing[1], INFRARED)
-    fused = network.decode([scale(x, y) for scale, x, y in zip(network.fusion, seen, warm, strict=True)], visible)
+        visible_codes = network.encode(visible, pseudo[0], VISIBLE)
+        infrared_codes = network.encode(thermal.expand(-1, 3, -1, -1), pseudo[1], INFRARED)
+    codes = [scale(x, y) for scale, x, y in zip(network.fusion, visible_codes, infrared_codes, strict=True)]
+    fused = network.decode(codes, visible)
     bright, light = luma(fused), luma(visible)
-    alike = losses.perceptual(bright, light) + losses.perceptual(bright, thermal)
+    perceptual = losses.perceptual(bright, light) + losses.perceptual(bright, thermal)
     return {
         "intensity": weights.intensity * losses.intensity(bright, light, thermal),
         "colour": weights.colour * losses.chroma(fused, visible),
         "gradient": weights.gradient * losses.gradient(bright, light, thermal),
-        "perceptual": weights.perceptual * alike / 2,
-        "recon": weights.recon * losses.restoration(network.decode(seen, visible), visible),
+        "perceptual": weights.perceptual * perceptual / 2,
+        "recon": weights.recon * losses.restoration(network.decode(visible_codes, visible), visible),
     }
 
 
 def score(network: Lure | None, example: Restoration) -> dict[str, Tensor]:
-    """How well degraded pairs are restored and fused under their prompts; without a network: given and averaged.
+    """Scores of restoration and fusion of degraded pairs with their prompts, means over the batch.
 
-    restored, infrared: PSNR in dB of either camera's restored frame. edges, information, similarity: Qabf, VIF and SSIM
-    as their losses have them (`losses`), of the fused luma with the clean frames of both cameras. Means over the batch.
+    network: None: no restoration, fusion by averaging. restored, infrared: PSNR in dB of the restored visible and
+    infrared frame. edges, information, similarity: Qabf, VIF and SSIM, as in `losses`, of the fused luma against the
+    clean frames of both cameras.
     """
     if network is None:
-        made, heat = example.visible, example.infrared
-        fused = (luma(made) + heat) / 2
+        restored, infrared = example.visible, example.infrared
+        fused = (luma(restored) + infrared) / 2
     else:
         with torch.no_grad():
-            coloured, made = network.fuse(
+            coloured, restored = network.fuse(
                 example.visible, example.infrared, torch.ones_like(example.infrared), example.strengths
             )
-            warm = network.encode(example.infrared.expand(-1, 3, -1, -1), split_prompts(example.strengths)[1], INFRARED)
-            heat = luma(network.decode(warm, made))
+            codes = network.encode(
+                example.infrared.expand(-1, 3, -1, -1), split_prompts(example.strengths)[1], INFRARED
+            )
+            infrared = luma(network.decode(codes, restored))
             fused = luma(coloured)
     fused, bright = fused.clamp(0, 1), luma(example.clear)
     return {
-        "restored": psnr(made, example.clear).mean(),
-        "infrared": psnr(heat, example.sharp).mean(),
+        "restored": psnr(restored, example.clear).mean(),
+        "infrared": psnr(infrared, example.sharp).mean(),
         "edges": 1 - losses.lost_edges(fused, bright, example.sharp),
         "information": 2 - losses.lost_information(fused, bright, example.sharp),
         "similarity": 1 - losses.dissimilarity(fused, bright, example.sharp),
@@ -122,5 +129,5 @@ def score(network: Lure | None, example: Restoration) -> dict[str, Tensor]:
 
 
 def _cameras(n: int, device: torch.device) -> Tensor:
-    """Modality of n visible and then n infrared frames."""
+    """Camera indices of n visible frames followed by n infrared frames, (2 n,)."""
     return torch.tensor([VISIBLE, INFRARED], device=device).repeat_interleave(n)

@@ -1,4 +1,4 @@
-"""What LURE's recipe says beside data and schedule: size, the length of stage one, and the weights of the losses."""
+"""Schema of LURE recipes: network variant, length of stage one, weights of the losses."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from ..recipe import Recipe, Strict, check, located, read_recipe_file
 
 
 class Weights(Strict):
-    """Of the losses, by the paper's names. It prints no values: these are ours."""
+    """Weights of the losses, by their names in the paper, which gives no values."""
 
     task_gradient: float = Field(0.5, ge=0)
-    """α_task, of the Sobel term of L_task."""
+    """α_task, weight of the Sobel term of L_task."""
     unified: float = Field(0.2, ge=0)
     """α1 of stage one."""
     recon: float = Field(0.5, ge=0)
-    """α2 of stage one; in stage two of the decoder, so that it does not forget single images."""
+    """α2 of stage one; in stage two it keeps the decoder able to reconstruct single images."""
     intensity: float = Field(1, ge=0)
-    """Of stage two: the level of the fused luma, which the paper's perceptual term holds, is held by max(V, I) here."""
+    """Stage two: compares the fused luma with max(V, I); in the paper the perceptual term sets its level."""
     colour: float = Field(2, ge=0)
     gradient: float = Field(1, ge=0)
     """α1 of stage two."""
@@ -29,7 +29,7 @@ class Weights(Strict):
 
 
 class Settings(Strict):
-    """What is LURE's own. The switches are the paper's ablations."""
+    """Settings of LURE. The switches are the ablations of the paper."""
 
     small: bool = False
     """The small variant of `networks.lure`."""
@@ -44,7 +44,7 @@ class Settings(Strict):
 
 
 class LureRecipe(Recipe):
-    """A recipe with the key `lure`, which stands for `network`, `mixture` and `losses` of the others."""
+    """A recipe with the key `lure`, which replaces `network`, `mixture` and `losses`."""
 
     lure: Settings = Settings()
 
@@ -52,12 +52,12 @@ class LureRecipe(Recipe):
     def _own(self) -> LureRecipe:
         for key in ("network", "mixture", "losses"):
             if key in self.model_fields_set:
-                raise ValueError(f"`{key}` is of other networks: say it under `lure`")
+                raise ValueError(f"`{key}` does not apply to this network; set it under `lure`")
         return self
 
 
 def read_lure_recipe(path: Path) -> LureRecipe:
-    """Read and check a recipe; its relative folders count from the recipe's own. TrainError in one line."""
+    """Read and validate a recipe. Relative paths are relative to the recipe file. Raises TrainError."""
     recipe = check(path, read_recipe_file(path), LureRecipe)
     data = [source.model_copy(update={"root": located(path, source.root)}) for source in recipe.data]
     own = recipe.lure

@@ -1,7 +1,7 @@
-"""Image quality metrics on numpy and OpenCV alone: of fused images, and of restored images against a clear reference.
+"""Image quality metrics in NumPy and OpenCV for fused images, and for restored images against a clear reference.
 
-Three lines suffice: `from fusecam.train.metrics import fusion_scores, gray`, read three images of one size, and
-`fusion_scores(infrared, gray(visible), gray(fused))` is a dictionary of all figures.
+Example: `from fusecam.train.metrics import fusion_scores, gray`, read three images of equal size, then
+`fusion_scores(infrared, gray(visible), gray(fused))` returns all fusion metrics as a dictionary.
 """
 
 from .arrays import Colour, Gray, gray, rgb

@@ -12,12 +12,12 @@ from .arrays import Colour, Gray, Values
 SRGB_TO_XYZ = np.array(
     [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
 )
-"""Linear sRGB (IEC 61966-2-1) to XYZ for the white D65."""
+"""Linear sRGB (IEC 61966-2-1) to CIE XYZ, white point D65."""
 Mask = npt.NDArray[np.bool_]
 
 
 def lab(image: Colour) -> Values:
-    """CIELAB of an sRGB image for the white D65, which gray pixels match exactly: a* = b* = 0.
+    """CIELAB of an sRGB image, white point D65; gray pixels have exactly a* = b* = 0.
 
     image: (H, W, 3) uint8 RGB. Returns (H, W, 3) float64: L* 0..100, a*, b*. CIE 15:2004.
     """
@@ -74,9 +74,9 @@ def ciede2000(first: Values, second: Values) -> Values:
 def chroma_shift(reference: Colour, image: Colour, mask: Mask | None = None) -> float:
     """Mean ΔE00 between two images at equal lightness: both in CIELAB, L* of the image set to that of the reference.
 
-    With ΔL' = 0 only differences of a*, b* (chroma and hue) count, so that a fused image may be brighter or darker
-    than the visible one at no cost. reference, image: (H, W, 3) uint8 RGB. mask: (H, W) bool, the pixels that count
-    (see `non_thermal`); all of them without it. 0 for equal chroma; NaN for an empty mask.
+    Only chroma and hue (a*, b*) count; a fused image may be brighter or darker than the visible one. reference, image:
+    (H, W, 3) uint8 RGB. mask: (H, W) bool, the pixels to include, see `non_thermal`; None: all. 0 for equal chroma; NaN
+    for an empty mask. Raises ValueError for different sizes.
     """
     if reference.shape != image.shape or reference.ndim != 3:
         raise ValueError(f"chroma shift takes two (H, W, 3) images of one size: {reference.shape} and {image.shape}")
@@ -90,9 +90,9 @@ def chroma_shift(reference: Colour, image: Colour, mask: Mask | None = None) -> 
 
 
 def non_thermal(infrared: Gray) -> Mask:
-    """Where infrared is not bright: at most its mean plus one standard deviation. (H, W) uint8 to (H, W) bool.
+    """Pixels where infrared is at most its mean plus one standard deviation. (H, W) uint8 to (H, W) bool.
 
-    What is hotter (people, engines, lamps) is to be shown by infrared, and is left out when colours are judged.
+    Hotter pixels (people, engines, lamps) should look like infrared and are excluded from the colour metrics.
     """
     mask: Mask = infrared <= infrared.mean() + infrared.std()
     return mask

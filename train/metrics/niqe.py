@@ -1,4 +1,4 @@
-"""NIQE: how far an image's local statistics are from those of pristine photographs. No reference needed."""
+"""NIQE: no-reference quality, the distance of local image statistics to those of pristine photographs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from .arrays import Gray, Values, gaussian, values
 
 PATCH = 96
-"""Side of a patch in pixels, the one that the pristine model was made with."""
+"""Side of a patch in pixels, as in the pristine model."""
 NEIGHBOURS = ((0, 1), (1, 0), (1, 1), (1, -1))
 HALVING = (-0.01171875, -0.03515625, 0.11328125, 0.43359375)
 """Keys' cubic (a = -0.5) stretched by 2 and sampled at 3.5, 2.5, 1.5, 0.5 pixels: MATLAB's imresize(image, 0.5)."""
@@ -24,8 +24,8 @@ def niqe(image: Gray) -> float:
     Features of every 96x96 patch at two scales (the second halved by antialiased bicubic): contrast-normalised
     luminance (I - μ) / (σ + 1), 7x7 Gaussian of σ 7/6, is fitted by a generalised Gaussian (shape, scale), and its
     products with four neighbours by asymmetric ones (shape, mean, left and right scale). ν1, Σ1 are the authors' model
-    of 125 pristine photographs; rows and columns beyond the last whole patch are left out. NaN for an image with fewer
-    than two patches that have structure.
+    of 125 pristine photographs. Rows and columns beyond the last whole patch are ignored. NaN for images with fewer
+    than two patches with structure. image: (H, W) uint8.
 
     Mittal, Soundararajan and Bovik, "Making a 'completely blind' image quality analyzer", IEEE Signal Processing
     Letters 20, 2013, and "NIQE software release", 2012, LIVE and CPS at the University of Texas at Austin, whose model
@@ -41,13 +41,13 @@ def niqe(image: Gray) -> float:
     if len(complete) < 2:
         return math.nan
     mean, covariance = _pristine()
-    away = mean - np.nanmean(features, axis=0)
-    spread = np.linalg.pinv((covariance + np.cov(complete, rowvar=False)) / 2)
-    return float(np.sqrt(away @ spread @ away))
+    difference = mean - np.nanmean(features, axis=0)
+    precision = np.linalg.pinv((covariance + np.cov(complete, rowvar=False)) / 2)
+    return float(np.sqrt(difference @ precision @ difference))
 
 
 def _features(image: Values, patch: int) -> Values:
-    """The 18 features of each patch at one scale, (patches, 18); NaN where a patch has no structure."""
+    """The 18 features of each patch at one scale, (patches, 18); NaN for a patch without structure."""
     window = gaussian(7, 7 / 6)
     mean = cv2.sepFilter2D(image, -1, window, window, borderType=cv2.BORDER_REPLICATE)
     square = cv2.sepFilter2D(image * image, -1, window, window, borderType=cv2.BORDER_REPLICATE)

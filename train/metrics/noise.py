@@ -1,4 +1,4 @@
-"""Noise in flat areas: whether fusion or lifting made the sensor's noise stronger."""
+"""Noise in flat areas: amplification of sensor noise by fusion or low-light enhancement."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from .arrays import Gray, Values, sobel, values
 from .colour import Mask
 
 LEAST = 1 / math.sqrt(12)
-"""Standard deviation of rounding to whole grey levels: a source's noise counts as no less."""
+"""Standard deviation of rounding to integer grey levels, the lower limit of a source's noise."""
 DIFFERENCE = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float64)
 
 
 def flat_areas(visible: Gray, infrared: Gray) -> Mask:
-    """Where neither image has structure: Sobel strength of each, smoothed by σ = 2 pixels, at most its median.
+    """Pixels without structure in both images: Sobel strength after smoothing (σ = 2 pixels) at most its median.
 
-    Pixels whose smoothed visible level is below 2 or above 253 are left out, since clipping hides noise.
+    Pixels with a smoothed visible level below 2 or above 253 are excluded, since clipping hides noise.
     visible, infrared: (H, W) uint8. Returns (H, W) bool.
     """
     smooth = [np.asarray(cv2.GaussianBlur(image, (0, 0), 2), np.float64) for image in values(visible, infrared)]
     strength = [np.hypot(*sobel(image)) for image in smooth]
-    still = [each <= np.median(each) for each in strength]
-    flat: Mask = still[0] & still[1] & (smooth[0] >= 2) & (smooth[0] <= 253)
+    calm = [each <= np.median(each) for each in strength]
+    flat: Mask = calm[0] & calm[1] & (smooth[0] >= 2) & (smooth[0] <= 253)
     return flat
 
 
@@ -40,8 +40,9 @@ def noise_deviation(image: Gray, mask: Mask) -> float:
 
 
 def noise_ratio(source: Gray, image: Gray, mask: Mask) -> float:
-    """Noise of an image over that of the visible image it was made from, both where the mask is true; see `flat_areas`.
+    """Noise of an image divided by that of its visible source, both inside the mask, see `flat_areas`.
 
-    The source counts with at least LEAST, so that a clipped or denoised one does not make the ratio meaningless.
+    The noise of the source is at least LEAST, which keeps the ratio meaningful for clipped or denoised sources. NaN for
+    an empty mask.
     """
     return noise_deviation(image, mask) / max(noise_deviation(source, mask), LEAST)

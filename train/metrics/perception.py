@@ -1,4 +1,4 @@
-"""Metrics of what an observer sees carried over: edges (Qabf) and regional differences (QCV).
+"""Perceptual fusion metrics: preserved edges (Qabf) and regional differences (QCV).
 
 Images are (H, W) uint8; A is infrared, B visible, F fused.
 """
@@ -10,15 +10,15 @@ import numpy as np
 from .arrays import Gray, Values, sobel, values
 
 BLOCK = 16
-"""Side of QCV's regions in pixels."""
+"""Side of the regions of QCV in pixels."""
 
 
 def qabf(infrared: Gray, visible: Gray, fused: Gray) -> float:
-    """Qabf, edge information carried over: Σ (Q_AF g_A + Q_BF g_B) / Σ (g_A + g_B). 0 to 1, higher is better.
+    """Qabf, preserved edge information: Σ (Q_AF g_A + Q_BF g_B) / Σ (g_A + g_B). 0 to 1, higher is better.
 
-    g is Sobel strength (zero outside the image), α = atan(g_y / g_x) its orientation, π/2 where g_x is 0.
+    g is the Sobel strength (zero padding), α = atan(g_y / g_x) its orientation, π/2 where g_x is 0.
     Q_AF = Q_g Q_α with Q_g = 0.9994 / (1 + exp(-15 (G - 0.5))), G the smaller strength over the larger, and
-    Q_α = 0.9879 / (1 + exp(-22 (Δ - 0.8))), Δ = 1 - |α_A - α_F| / (π/2). 0 where both sources are without edges.
+    Q_α = 0.9879 / (1 + exp(-22 (Δ - 0.8))), Δ = 1 - |α_A - α_F| / (π/2). 0 if both sources have no edges.
     Xydeas and Petrović, "Objective image fusion performance measure", Electronics Letters 36, 2000.
     """
     a, b, f = (_edges(image) for image in values(infrared, visible, fused))
@@ -31,11 +31,11 @@ def qabf(infrared: Gray, visible: Gray, fused: Gray) -> float:
 def qcv(infrared: Gray, visible: Gray, fused: Gray) -> float:
     """QCV, perceived regional difference: Σ_W (λ_A D_A + λ_B D_B) / Σ_W (λ_A + λ_B), in squared grey levels.
 
-    Lower is better. Each image is first scaled so that its extremes are 0 and 255, and rounded, ties to even (a
-    constant image becomes 0). W are 16x16 blocks (the last ones filled up with zeros), λ = Σ_W g⁵ the saliency, g Sobel
-    strength (zero outside the image), D = mean_W of ((A - F) filtered)². The filter is the contrast sensitivity of
-    Mannos and Sakrison, 2.6 (0.0192 + 0.144 r) exp(-(0.144 r)^1.1), r = sqrt(k_x² + k_y²) / 4, k cycles per image.
-    Without any edge in the sources all blocks weigh the same. Chen and Varshney, "A human perception inspired quality
+    Lower is better. Each image is first stretched to 0..255 and rounded, ties to even (a constant image becomes 0).
+    W are 16x16 blocks (zero-padded at the border), λ = Σ_W g⁵ the saliency, g the Sobel strength (zero padding),
+    D = mean_W of ((A - F) filtered)². The filter is the contrast sensitivity of Mannos and Sakrison,
+    2.6 (0.0192 + 0.144 r) exp(-(0.144 r)^1.1), r = sqrt(k_x² + k_y²) / 4, k cycles per image.
+    If the sources have no edges, all blocks have equal weight. Chen and Varshney, "A human perception inspired quality
     metric for image fusion based on regional information", Information Fusion 8, 2007, with the constants of the VIFB
     toolbox.
     """

@@ -1,4 +1,4 @@
-"""All figures of one fused image by their usual short names, and ranks over several methods."""
+"""All fusion metrics of an image by their usual abbreviations, and mean ranks of several methods."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .statistics import (
 from .structure import fusion_ms_ssim, fusion_psnr, fusion_ssim, fusion_vif
 
 RANKED = ("Qabf", "QCV", "SCD", "VIF", "MI", "SF")
-"""The figures that the mean rank is taken over."""
+"""Metrics of the mean rank."""
 LOWER_IS_BETTER = frozenset({"QCV", "NIQE", "chroma", "chroma non-thermal", "noise", "dark chroma", "white lost"})
 
 OF_THE_FUSED = {
@@ -49,17 +49,17 @@ AGAINST_THE_SOURCES = {
 def fusion_scores(infrared: Gray, visible: Gray, fused: Gray) -> dict[str, float]:
     """Every fusion metric of one fused image; `mean` is its mean grey level.
 
-    infrared, visible, fused: (H, W) uint8 of one size, `visible` the clear one where the fused image was made from a
-    hazy one. NaN where a metric is not defined for the size. Raises ValueError for other arrays.
+    infrared, visible, fused: (H, W) uint8 of equal size; `visible` is the clear image if the input of the fusion was
+    hazy. NaN for metrics that are undefined at this size. Raises ValueError for other arrays.
     """
     scores = {name: metric(fused) for name, metric in OF_THE_FUSED.items()}
     return scores | {name: metric(infrared, visible, fused) for name, metric in AGAINST_THE_SOURCES.items()}
 
 
 def mean_ranks(rows: Sequence[Mapping[str, float]], names: Sequence[str] = RANKED) -> list[float]:
-    """Mean rank of each row among all rows over the named figures: 1 is best, equal values share their mean rank.
+    """Mean rank of each row over several metrics: 1 is best, equal values share their mean rank.
 
-    A figure that is not finite in some row is left out for all; NaN if none is left.
+    A metric that is not finite in some row is ignored for all rows; NaN if none remains. names: the metrics.
     """
     ranks = []
     for name in names:

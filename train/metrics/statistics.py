@@ -1,6 +1,6 @@
-"""Metrics of grey levels: entropy, contrast, activity, shared information and correlation.
+"""Statistical metrics of grey levels: entropy, contrast, spatial activity, mutual information and correlation.
 
-Images are (H, W) uint8; A is infrared, B visible, F fused. Higher is better for all of them.
+Images are (H, W) uint8; A is infrared, B visible, F fused. Higher is better, except for `mean_level`.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ def entropy(fused: Gray) -> float:
 
 
 def mean_level(fused: Gray) -> float:
-    """Mean grey level of the image, 0 to 255: how bright it is; neither high nor low is better."""
+    """Mean grey level of the image, 0 to 255; neither high nor low is better."""
     return float(values(fused)[0].mean())
 
 
 def standard_deviation(fused: Gray) -> float:
     """SD, the population standard deviation sqrt(mean((F - mean F)²)). 0 to 127.5 grey levels.
 
-    Rao, "In-fibre Bragg grating sensors", Meas. Sci. Technol. 8, 1997, is what the fusion surveys cite for it.
+    Rao, "In-fibre Bragg grating sensors", Meas. Sci. Technol. 8, 1997, is the reference that fusion surveys cite.
     """
     return float(values(fused)[0].std())
 
@@ -36,7 +36,7 @@ def standard_deviation(fused: Gray) -> float:
 def spatial_frequency(fused: Gray) -> float:
     """SF = sqrt(RF² + CF²): mean squares of the row and column differences, in grey levels.
 
-    RF² = mean((F(i, j+1) - F(i, j))²) and CF² = mean((F(i+1, j) - F(i, j))²), each over its own differences.
+    RF² = mean((F(i, j+1) - F(i, j))²) and CF² = mean((F(i+1, j) - F(i, j))²), each with its own number of differences.
     Eskicioglu and Fisher, "Image quality measures and their performance", IEEE Trans. Commun. 43, 1995.
     """
     (f,) = values(fused)

@@ -1,4 +1,4 @@
-"""How steady a fused video is, where nothing moves: flicker from frame to frame, and pumping over several frames."""
+"""Temporal stability of fused videos in static areas: flicker between frames, and brightness pumping over several."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ import numpy.typing as npt
 from .arrays import Colour, Gray
 
 MOVED = 2.0
-"""Change of a 5x5 mean of either camera, in grey levels, from which a place is not still."""
+"""Threshold of motion: change of the 5x5 mean of a camera between frames, in grey levels."""
 SIDE = 16
-"""Of a block in pixels, of which pumping is told: its mean has no noise to speak of."""
+"""Side in pixels of the blocks for pumping; averaging over a block suppresses noise."""
 LAG = 10
-"""Frames over which pumping is told: it takes several, and hides in the difference of two."""
+"""Number of frames over which pumping is measured; it is slow and small between two frames."""
 VISIBLE, INFRARED = "visible only", "infrared only"
 
 Levels = npt.NDArray[np.float32]
 
 
 class Steadiness:
-    """Feed every frame of a video to `add`; `scores` tells each method's figures, and those of both cameras."""
+    """Accumulates the frames of a video with `add`; `scores` returns the metrics of each method and camera."""
 
     def __init__(self) -> None:
         self._last: dict[str, Levels] = {}
@@ -34,7 +34,7 @@ class Steadiness:
         self._still: list[float] = []
 
     def add(self, visible: Colour, infrared: Gray, methods: Mapping[str, Gray | Colour]) -> None:
-        """The next frame of both cameras and what each method made of it, all of one size.
+        """Add the next frame of both cameras and the fused frames of all methods, all of equal size.
 
         visible: (H, W, 3) uint8 RGB. infrared: (H, W) uint8. methods: by name, (H, W) or (H, W, 3) uint8.
         """
@@ -55,46 +55,47 @@ class Steadiness:
                     self._changes.setdefault(name, []).append(float(np.abs(image - self._last[name])[still].mean()))
         if len(self._blocks) == LAG:
             change = {name: _largest(mean - self._blocks[0][name]) for name, mean in blocks.items()}
-            of_cameras = np.maximum(change[VISIBLE], change[INFRARED])
+            camera_change = np.maximum(change[VISIBLE], change[INFRARED])
             for name, mean in change.items():
-                excess = (mean - of_cameras).clip(min=0)
-                self._pumping.setdefault(name, []).append(excess[of_cameras <= MOVED / 2])
+                excess = (mean - camera_change).clip(min=0)
+                self._pumping.setdefault(name, []).append(excess[camera_change <= MOVED / 2])
         self._last = frames
         self._blocks.append(blocks)
 
     def scores(self) -> dict[str, dict[str, float]]:
-        """By row, in grey levels; NaN where nothing stood still.
+        """Metrics by row, in grey levels; NaN if nothing was static.
 
-        flicker: mean change of a still pixel from frame to frame. flicker ratio: that over the larger of both cameras'.
-        pumping: mean change of a still block over LAG frames beyond that of both cameras; pumping 99 %: of the worst.
+        flicker: mean absolute change of static pixels between frames. flicker ratio: flicker divided by the larger
+        flicker of both cameras. pumping: mean change of static blocks over LAG frames in excess of that of both
+        cameras. pumping 99 %: its 99th percentile.
         """
         mean = {name: float(np.mean(changes)) for name, changes in self._changes.items()}
-        most = max(mean.get(VISIBLE, math.nan), mean.get(INFRARED, math.nan))
-        found = {}
+        largest = max(mean.get(VISIBLE, math.nan), mean.get(INFRARED, math.nan))
+        scores = {}
         for name in self._last:
             excess = np.concatenate(self._pumping.get(name, [np.empty(0, np.float32)]))
             flicker = mean.get(name, math.nan)
-            found[name] = {
+            scores[name] = {
                 "flicker": flicker,
-                "flicker ratio": flicker / most if most > 0 else math.nan,
+                "flicker ratio": flicker / largest if largest > 0 else math.nan,
                 "pumping": float(excess.mean()) if len(excess) else math.nan,
                 "pumping 99 %": float(np.percentile(excess, 99)) if len(excess) else math.nan,
             }
-        return found
+        return scores
 
     @property
     def still(self) -> float:
-        """Mean share of the frame that stood still, 0 to 1."""
+        """Mean share of static pixels, 0 to 1."""
         return float(np.mean(self._still)) if self._still else 0.0
 
 
 def _blocks(image: Levels) -> Levels:
-    """Means of blocks of SIDE pixels, (h, w) or (h, w, 3)."""
+    """Means of blocks of about SIDE x SIDE pixels, (h, w) or (h, w, 3)."""
     size = max(1, image.shape[1] // SIDE), max(1, image.shape[0] // SIDE)
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.float32)
 
 
 def _largest(change: Levels) -> Levels:
-    """Of a change its size, in the colour where it is largest."""
+    """Absolute change, maximum over the channels, (H, W)."""
     size = np.abs(change)
     return np.asarray(size if size.ndim == 2 else size.max(axis=2), np.float32)

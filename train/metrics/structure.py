@@ -1,7 +1,7 @@
 """Metrics of structure and fidelity: SSIM, MS-SSIM, PSNR and visual information fidelity.
 
-Images are (H, W) uint8; A is infrared, B visible, F fused. The fusion form of each is the mean or sum over A and B;
-the plain two-image forms serve for a restored image against its clear reference. Higher is better for all of them.
+Images are (H, W) uint8; A is infrared, B visible, F fused. The fusion variant of each is the mean or sum over A and B;
+the two-image variant compares a restored image with its clear reference. Higher is better for all.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from .arrays import Colour, Gray, Values, gaussian, smooth_valid, values
 
 SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
-"""Of the five scales of MS-SSIM."""
+"""Weights of the five scales of MS-SSIM."""
 C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 """SSIM's stabilising constants for 8-bit images."""
 SIZE = 11
@@ -24,9 +24,9 @@ SIZE = 11
 def ssim(reference: Gray, image: Gray) -> float:
     """SSIM of two images: mean of (2μxμy + C1)(2σxy + C2) / ((μx² + μy² + C1)(σx² + σy² + C2)). -1 to 1.
 
-    11x11 Gaussian window of σ 1.5, C1 = (0.01·255)², C2 = (0.03·255)², where the window lies inside the image.
-    NaN for images under 11 pixels. Wang, Bovik, Sheikh and Simoncelli, "Image quality assessment: from error visibility
-    to structural similarity", IEEE Trans. Image Processing 13, 2004.
+    11x11 Gaussian window of σ 1.5, valid positions only, C1 = (0.01·255)², C2 = (0.03·255)². NaN for images smaller
+    than 11 pixels. Wang, Bovik, Sheikh and Simoncelli, "Image quality assessment: from error visibility to structural
+    similarity", IEEE Trans. Image Processing 13, 2004.
     """
     x, y = values(reference, image)
     return _ssim(x, y)[0] if min(x.shape) >= SIZE else math.nan
@@ -36,9 +36,9 @@ def ms_ssim(reference: Gray, image: Gray) -> float:
     """MS-SSIM of two images over five scales: SSIM_5^w5 · Π CS_j^wj for j = 1..4, 0 to 1.
 
     CS_j is the mean of (2σxy + C2) / (σx² + σy² + C2) at scale j, SSIM_5 the full SSIM at the coarsest; a negative mean
-    counts as 0. Weights SCALE_WEIGHTS. Between scales pixel (2i, 2j) becomes the mean of the 2x2 pixels that end there,
-    mirrored at the border. NaN for images under 161 pixels, whose coarsest scale is smaller than the window. Wang,
-    Simoncelli and Bovik, "Multiscale structural similarity for image quality assessment", Asilomar 2003.
+    counts as 0. The weights w are SCALE_WEIGHTS. Images are halved by the mean of the 2x2 pixels that end at (2i, 2j),
+    mirrored at the border. NaN for images smaller than 161 pixels, whose coarsest scale is smaller than the window.
+    Wang, Simoncelli and Bovik, "Multiscale structural similarity for image quality assessment", Asilomar 2003.
     """
     x, y = values(reference, image)
     result = 1.0
@@ -55,7 +55,7 @@ def ms_ssim(reference: Gray, image: Gray) -> float:
 def psnr(reference: Gray | Colour, image: Gray | Colour) -> float:
     """PSNR = 10 log10(255² / MSE) in dB, MSE over all pixels and channels; infinite for equal images.
 
-    reference, image: (H, W) or (H, W, 3) uint8, of one shape.
+    reference, image: (H, W) or (H, W, 3) uint8, of equal shape. Raises ValueError for different shapes.
     """
     if reference.shape != image.shape:
         raise ValueError(f"images of different sizes: {reference.shape} and {image.shape}")
@@ -67,8 +67,8 @@ def vif(reference: Gray, image: Gray) -> float:
     """VIFp of two images, pixel domain, 4 scales: Σ log2(1 + g²σx² / (σv² + 2)) / Σ log2(1 + σx² / 2). 0 and up.
 
     At each scale x, y are filtered by a Gaussian of 17, 9, 5, 3 taps (σ a fifth of that) and, from the second scale on,
-    decimated by 2 before; g = σxy / σx² and σv² = σy² - g σxy are those of the channel x -> y. 1 where the reference
-    has nothing to lose. NaN for images under 41 pixels. Sheikh and Bovik, "Image information and visual quality", IEEE
+    decimated by 2 before; g = σxy / σx² and σv² = σy² - g σxy are those of the channel x -> y. 1 if the reference
+    is constant. NaN for images smaller than 41 pixels. Sheikh and Bovik, "Image information and visual quality", IEEE
     Trans. Image Processing 15, 2006, and their release vifp_mscale.
     """
     x, y = values(reference, image)
@@ -107,16 +107,16 @@ def fusion_ms_ssim(infrared: Gray, visible: Gray, fused: Gray) -> float:
 
 
 def fusion_vif(infrared: Gray, visible: Gray, fused: Gray) -> float:
-    """VIF of a fused image: vif(A, F) + vif(B, F), a sum as fusion papers print it; see `vif`."""
+    """VIF of a fused image: vif(A, F) + vif(B, F), the sum, as in fusion papers; see `vif`."""
     return vif(infrared, fused) + vif(visible, fused)
 
 
 def fusion_psnr(infrared: Gray, visible: Gray, fused: Gray) -> float:
     """PSNR01, the PSNR of fusion papers: 20 log10(255 / sqrt(m)), m the mean of both MSEs on the scale [0, 1]. In dB.
 
-    It mixes the peak 255 with errors in [0, 1] and so lies 48.13 dB above a true PSNR (about 60); kept to compare with
-    printed tables. Infinite for equal images. Ma, Ma and Li, "Infrared and visible image fusion methods and
-    applications: a survey", Information Fusion 45, 2019; the scale is that of the code in use.
+    It mixes the peak 255 with errors in [0, 1] and so lies 48.13 dB above a true PSNR (about 60); provided for
+    comparison with published tables. Infinite for equal images. Ma, Ma and Li, "Infrared and visible image fusion
+    methods and applications: a survey", Information Fusion 45, 2019; the scale is that of the common implementation.
     """
     a, b, f = (image / 255 for image in values(infrared, visible, fused))
     mse = (_mse(a, f) + _mse(b, f)) / 2

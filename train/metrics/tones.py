@@ -1,4 +1,4 @@
-"""The two ends of the tonal scale: white that came out dark, and colour that darkness was given."""
+"""Metrics of highlights and shadows: white that was darkened, and false colour in dark areas."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from .arrays import Colour, gray
 from .colour import Mask, lab
 
 WHITE, FALL = 240, 80
-"""Grey level from which all three colours are white, and the fall of luma by which white is lost."""
+"""Lowest RGB level of a white pixel, and the decrease of luma above which white is lost."""
 DARK = 10.0
-"""L* up to which a pixel is dark."""
+"""Highest L* of a dark pixel."""
 LEAST_CHROMA = 1.0
 LEAST_SHARE = 1e-3
-"""Of an image, below which it has no white, or no darkness, to speak of."""
+"""Share of white or dark pixels below which the metric is undefined."""
 
 
 def white_lost(reference: Colour, image: Colour) -> float:
     """Share of the reference's white pixels whose luma in the image is over FALL levels lower, 0 to 1.
 
-    reference, image: (H, W, 3) uint8 RGB. NaN where the reference has no white.
+    reference, image: (H, W, 3) uint8 RGB. NaN if the reference has almost no white.
     """
     white: Mask = reference.min(axis=2) >= WHITE
     if white.mean() < LEAST_SHARE:
@@ -31,10 +31,10 @@ def white_lost(reference: Colour, image: Colour) -> float:
 
 
 def dark_chroma(source: Colour, image: Colour, mask: Mask) -> float:
-    """Mean chroma C*ab of an image in the source's dark pixels, over that of the source there.
+    """Mean chroma C*ab of an image in the dark pixels of the source, divided by that of the source.
 
-    source: the visible image as fed, (H, W, 3) uint8 RGB, whose chroma counts with at least LEAST_CHROMA. mask: the
-    pixels that may count, see `non_thermal`. NaN where the source is not dark.
+    source: visible input image, (H, W, 3) uint8 RGB; its mean chroma is at least LEAST_CHROMA. image: (H, W, 3) uint8
+    RGB. mask: (H, W) bool, the pixels to include, see `non_thermal`. NaN if the source has almost no dark pixels.
     """
     source_lab = lab(source)
     dark: Mask = mask & (source_lab[..., 0] <= DARK)

@@ -1,4 +1,4 @@
-"""Training run of IASSF or DFVO, and what it is worth beside the average and the untrained network."""
+"""Training of IASSF or DFVO, and its scores beside the average and the untrained network."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .tasks import DfvoTask, IassfTask, Task, score
 
 
 def make_task(recipe: PaperRecipe) -> Task:
-    """The recipe's network, untrained, and how it learns."""
+    """Create the untrained network of a recipe and its training task."""
     if recipe.iassf is not None:
         return IassfTask(recipe.iassf, recipe.mixture)
     assert recipe.dfvo is not None
@@ -28,16 +28,16 @@ def make_task(recipe: PaperRecipe) -> Task:
 
 
 class PaperModule(Trained):
-    """Trains one of the papers' networks. Batches are (visible, infrared, factor), the first two uint8."""
+    """Lightning module of a paper's network. Batches are (visible, infrared, factor); the first two are uint8."""
 
     def __init__(self, recipe: PaperRecipe, task: Task) -> None:
         super().__init__(recipe, task.network, checkpoints.describe(recipe.name, task.network.profile))
         self.task, self.own = task, recipe
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """Adam, or with a decay AdamW; the rate falls as a cosine over the steps."""
-        own, learning = self.own, [parameter for parameter in self.network.parameters() if parameter.requires_grad]
-        optimiser = torch.optim.AdamW(learning, own.rate, betas=own.betas, weight_decay=own.decay)
+        """AdamW with cosine decay of the learning rate; without weight decay it equals Adam."""
+        own, trainable = self.own, [parameter for parameter in self.network.parameters() if parameter.requires_grad]
+        optimiser = torch.optim.AdamW(trainable, own.rate, betas=own.betas, weight_decay=own.decay)
 
         def rate(step: int) -> float:
             return own.falls + (1 - own.falls) * 0.5 * (1 + math.cos(math.pi * min(1.0, step / own.steps)))
@@ -46,14 +46,14 @@ class PaperModule(Trained):
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
-        """The total of the weighted losses."""
+        """Sum of the weighted losses."""
         progress = self.global_step / self.own.steps
         parts = self.task.cost(batch[0].float() / 255, batch[1].float() / 255, self.drawing(), progress)
         return self.logged(parts, torch.stack([*parts.values()]).sum())
 
     def validation_step(self, batch: Batch, index: int) -> None:
-        """The scores of `tasks.score`."""
-        for name, value in _scored(self.task, self.network, batch, index).items():
+        """Log the scores of `tasks.score`."""
+        for name, value in _score_batch(self.task, self.network, batch, index).items():
             self.log(f"val/{name}", value, batch_size=len(batch[0]))
 
 
@@ -68,11 +68,12 @@ def fit_paper(recipe: PaperRecipe, out: Path, resume: bool = False, devices: str
     weights = run(PaperModule(recipe, task), recipe, out, resume, devices, bar)
     trained = task.network.cpu().eval()
     rows = {"untrained": untrained, "average": None, recipe.name: trained}
-    Terminal().print(compared(recipe.data, rows, partial(_scored, task)))
+    Terminal().print(compared(recipe.data, rows, partial(_score_batch, task)))
     return weights
 
 
-def _scored(task: Task, network: nn.Module | None, batch: Batch, index: int) -> dict[str, Tensor]:
+def _score_batch(task: Task, network: nn.Module | None, batch: Batch, index: int) -> dict[str, Tensor]:
+    """Scores of a network on a batch, degraded with the seed `index`. network: None: average."""
     random = torch.Generator(batch[0].device).manual_seed(index)
     with torch.no_grad():
         return score(task.fuse(batch[0].float() / 255, batch[1].float() / 255, random, network))

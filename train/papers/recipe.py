@@ -1,4 +1,4 @@
-"""What the recipe of a paper's network says beside data and schedule."""
+"""Schema of the recipes of IASSF and DFVO."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..recipe import Recipe, Strict, check, located, read_recipe_file
 
 
 class IassfSettings(Strict):
-    """IASSF's own. The switches are the ablations of its Table VII, see `engines.networks.iassf.Profile`."""
+    """Settings of IASSF. The switches are the ablations of its Table VII, see `engines.networks.iassf.Profile`."""
 
     variant: Literal["full", "small"] = "full"
     assisted: bool = True
@@ -25,37 +25,37 @@ class IassfSettings(Strict):
 
 
 class DfvoSettings(Strict):
-    """DFVO's own: weights of its losses, by task; where the paper prints none, from the published code."""
+    """Settings of DFVO: weights of its losses, from the paper or else from the published code."""
 
     variant: Literal["full", "small"] = "full"
     prior: Literal["contrast", "resnet18"] = "contrast"
-    """What the enhanced frame shares with the histogram-equalised one: local contrast, or, as in the paper, features of
-    a ResNet-18, whose weights torchvision downloads."""
+    """Features in which enhanced and histogram-equalised frame are compared: local contrast, or, as in the paper,
+    those of a ResNet-18, whose weights torchvision downloads."""
     infrared: float = Field(10, ge=0)
     retinex: float = Field(500, ge=0)
     smoothness: float = Field(1, ge=0)
-    """Of the two terms of eq. 14, which bring 1.35 and 1.55 along."""
+    """Weight of eq. 14, whose two terms have their own factors 1.35 and 1.55."""
     histogram: float = Field(2.5, ge=0)
     content: float = Field(1.75, ge=0)
     structure: float = Field(0.65, ge=0)
     colour: float = Field(0.35, ge=0)
     fusion: float = Field(10, ge=0)
-    """What the fusion task's weight grows to (eq. 25), in a hundred steps: 0.1 for each of the paper's epochs."""
+    """Final weight of the fusion task (eq. 25), reached in 100 increments, one per epoch in the paper."""
     over_exposed: float = Field(7, gt=0)
-    """Times the mean of the refined dark channel above which the visible frame is not believed (eq. 18)."""
+    """Threshold of over-exposure relative to the mean of the refined dark channel (eq. 18)."""
 
 
 class PaperRecipe(Recipe):
-    """A recipe with the key `iassf` or `dfvo`, which stands for `network` and `losses` of the others."""
+    """A recipe with the key `iassf` or `dfvo`, which replaces `network` and `losses`."""
 
     iassf: IassfSettings | None = None
     dfvo: DfvoSettings | None = None
     betas: tuple[float, float] = (0.9, 0.999)
-    """Of Adam."""
+    """β1 and β2 of Adam."""
     decay: float = Field(0.01, ge=0)
-    """Of the weights, as AdamW does it; 0 is Adam."""
+    """Weight decay of AdamW; 0: Adam."""
     falls: float = Field(0.01, gt=0, le=1)
-    """To what share of itself the learning rate falls, as a cosine over the steps; 1 keeps it."""
+    """Final learning rate of the cosine decay relative to the initial one; 1: constant."""
 
     @model_validator(mode="after")
     def _own(self) -> PaperRecipe:
@@ -63,17 +63,17 @@ class PaperRecipe(Recipe):
             raise ValueError("give one of `iassf` and `dfvo`")
         for key in ("network", "losses"):
             if key in self.model_fields_set:
-                raise ValueError(f"`{key}` is of other networks")
+                raise ValueError(f"`{key}` does not apply to this network")
         return self
 
     @property
     def name(self) -> str:
-        """Of the network."""
+        """Name of the network."""
         return "dfvo" if self.iassf is None else "iassf"
 
 
 def read_paper_recipe(path: Path) -> PaperRecipe:
-    """Read and check a recipe; its relative folders count from the recipe's own. TrainError in one line."""
+    """Read and validate a recipe. Relative paths are relative to the recipe file. Raises TrainError."""
     recipe = check(path, read_recipe_file(path), PaperRecipe)
     data = [source.model_copy(update={"root": located(path, source.root)}) for source in recipe.data]
     return recipe.model_copy(update={"data": data})

@@ -1,4 +1,4 @@
-"""What IASSF and DFVO learn from a batch of clear pairs: inputs, losses, and what the result is worth."""
+"""Training tasks of IASSF and DFVO: network inputs from a batch of clear pairs, losses, and scores."""
 
 from __future__ import annotations
 
@@ -24,34 +24,34 @@ IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class Fused(NamedTuple):
-    """A fused batch and what it is compared with, (N, C, h, w) each in [0, 1]."""
+    """A fused batch and its references, each (N, 1, h, w) in [0, 1]."""
 
     image: Tensor
-    """Luma of what came out, C = 1."""
+    """Luma of the fused frame."""
     clear: Tensor
-    """Luma of the visible frame as it should be."""
+    """Luma of the clear visible frame."""
     infrared: Tensor
 
 
 class Task(Protocol):
-    """How one network learns. visible: (N, 3, h, w), infrared: (N, 1, h, w), both in [0, 1], clear."""
+    """Training task of a network. visible: (N, 3, h, w), infrared: (N, 1, h, w), clear, in [0, 1]."""
 
     @property
     def network(self) -> IASSF | DFVO:
-        """What learns."""
+        """The network that is trained."""
         ...
 
     def cost(self, visible: Tensor, infrared: Tensor, random: Generator, progress: float) -> dict[str, Tensor]:
-        """Weighted losses by name. progress: of the training, 0 to 1."""
+        """Weighted losses by name. progress: progress of the training, 0 to 1."""
         ...
 
     def fuse(self, visible: Tensor, infrared: Tensor, random: Generator, how: nn.Module | None) -> Fused:
-        """A batch fused by a network; None: by averaging."""
+        """Fuse a batch. how: network; None: average."""
         ...
 
 
 class IassfTask:
-    """Eq. 6-9, on haze that is made anew for every batch, with flips and right-angle turns."""
+    """IASSF, eq. 6-9, with random haze in every batch, flips and 90° rotations."""
 
     def __init__(self, settings: IassfSettings, mixture: Mixture) -> None:
         switches = settings.model_dump(exclude={"variant", "restoration"})
@@ -81,14 +81,14 @@ class IassfTask:
 
 
 class DfvoTask:
-    """Eq. 10-25, without any truth: the dark frame as it is, and what its own structure says of it."""
+    """DFVO, eq. 10-25, self-supervised: trains on dark frames without ground truth."""
 
     def __init__(self, settings: DfvoSettings) -> None:
         self.network = DFVO(DFVO_PROFILES[settings.variant])
         self.settings = settings
-        self.alike: Callable[[Tensor, Tensor], Tensor] = losses.perceptual
+        self._prior: Callable[[Tensor, Tensor], Tensor] = losses.perceptual
         if settings.prior == "resnet18":
-            self.alike = Features()
+            self._prior = Features()
 
     def cost(self, visible: Tensor, infrared: Tensor, random: Generator, progress: float) -> dict[str, Tensor]:
         """See `Task`."""
@@ -96,17 +96,17 @@ class DfvoTask:
         light, enhanced, rebuilt, fused = self.network.tasks(bright, infrared)
         chroma = visible - bright
         equal = equalised(bright)
-        # the decoders of the other tasks do not learn from the fusion
-        seen = strip_over_exposure(enhanced.detach(), infrared, visible, own.over_exposed)
-        grown = own.fusion * int(100 * progress) / 100
+        # detached: the fusion losses do not train the decoders of the other tasks
+        source = strip_over_exposure(enhanced.detach(), infrared, visible, own.over_exposed)
+        weight = own.fusion * int(100 * progress) / 100
         return {
             "infrared": own.infrared * losses.restoration(rebuilt, infrared),
             "retinex": own.retinex * losses.retinex(enhanced, light, bright),
             "smoothness": own.smoothness * losses.mutual_smoothness(light, bright),
-            "histogram": own.histogram * self.alike(enhanced + chroma, equal + chroma),
-            "content": grown * own.content * losses.content(fused, seen, infrared),
-            "structure": grown * own.structure * losses.structure(fused, seen, infrared),
-            "colour": grown * own.colour * losses.colour(fused + chroma, enhanced.detach() + chroma),
+            "histogram": own.histogram * self._prior(enhanced + chroma, equal + chroma),
+            "content": weight * own.content * losses.content(fused, source, infrared),
+            "structure": weight * own.structure * losses.structure(fused, source, infrared),
+            "colour": weight * own.colour * losses.colour(fused + chroma, enhanced.detach() + chroma),
         }
 
     def fuse(self, visible: Tensor, infrared: Tensor, random: Generator, how: nn.Module | None) -> Fused:
@@ -121,7 +121,7 @@ class DfvoTask:
 
 
 class Features(nn.Module):
-    """||ψ(A) - ψ(B)||² as a mean, ψ the trunk of a ResNet-18 that knows ImageNet (eq. 15)."""
+    """Feature loss, eq. 15: mean (ψ(A) - ψ(B))², ψ the trunk of a ResNet-18 trained on ImageNet."""
 
     mean: Tensor
     spread: Tensor
@@ -133,14 +133,14 @@ class Features(nn.Module):
         try:
             network = resnet18(weights=ResNet18_Weights.IMAGENET1K_V1)
         except OSError as error:
-            raise TrainError(f"prior: resnet18: its weights cannot be downloaded: {error}; say contrast") from error
+            raise TrainError(f"prior: resnet18: its weights cannot be downloaded: {error}; use contrast") from error
         self.trunk = nn.Sequential(*list(network.children())[:8]).eval().requires_grad_(False)
         mean, spread = (torch.tensor(values)[None, :, None, None] for values in IMAGENET)
         self.register_buffer("mean", mean)
         self.register_buffer("spread", spread)
 
     def forward(self, image: Tensor, reference: Tensor) -> Tensor:
-        """Both (N, 3, h, w) in [0, 1]."""
+        """Compute the loss. image, reference: (N, 3, h, w) RGB in [0, 1]."""
         self.to(image.device)
         a, b = (self.trunk((x - self.mean) / self.spread) for x in (image, reference))
         difference: Tensor = a - b
@@ -148,7 +148,7 @@ class Features(nn.Module):
 
 
 def turned(visible: Tensor, infrared: Tensor, random: Generator) -> tuple[Tensor, Tensor]:
-    """A pair of batches flipped, or turned by right angles where they are square, all items alike."""
+    """Randomly flip both batches and, if square, rotate them by multiples of 90°; all items equally."""
     both = torch.cat([visible, infrared], dim=1)
     flip, quarter = torch.randint(0, 4, (2,), generator=random, device=random.device).tolist()
     if flip & 1:
@@ -161,27 +161,31 @@ def turned(visible: Tensor, infrared: Tensor, random: Generator) -> tuple[Tensor
 
 
 def equalised(bright: Tensor) -> Tensor:
-    """Histogram equalisation of each plane over 256 levels, (N, 1, h, w) in [0, 1], as OpenCV does it."""
+    """Histogram equalisation of each item over 256 levels, as in OpenCV. (N, 1, h, w) in [0, 1]. No gradient."""
     levels = (bright.detach() * 255).round().long().clamp(0, 255).flatten(1)
     counts = torch.zeros(len(levels), 256, device=bright.device).scatter_add_(
         1, levels, torch.ones_like(levels).float()
     )
-    below = counts.cumsum(dim=1)
-    least = torch.where(counts > 0, below, torch.inf).amin(dim=1, keepdim=True)
-    table = (below - least).clamp(min=0) / (levels.shape[1] - least).clamp(min=1)
+    cdf = counts.cumsum(dim=1)
+    lowest = torch.where(counts > 0, cdf, torch.inf).amin(dim=1, keepdim=True)
+    table = (cdf - lowest).clamp(min=0) / (levels.shape[1] - lowest).clamp(min=1)
     return table.gather(1, levels).view_as(bright)
 
 
 def strip_over_exposure(enhanced: Tensor, infrared: Tensor, visible: Tensor, factor: float) -> Tensor:
-    """E' of eq. 17-19: E where the refined dark channel is below `factor` times its mean, elsewhere I. (N, 1, h, w)."""
+    """Replace over-exposed pixels by infrared, eq. 17-19. Returns (N, 1, h, w).
+
+    A pixel is over-exposed if the refined dark channel of `visible` exceeds `factor` times its mean.
+    """
     dark = physics.dark_channel(visible, 10)
     dark = physics.guided_filter(luma(visible), dark, 31, 1e-2)
     return torch.where(dark > factor * dark.mean((2, 3), True), infrared, enhanced)
 
 
 def score(fused: Fused) -> dict[str, Tensor]:
-    """Of fused lumas with both sources, means over the batch, more is better: Qabf (edges), VIF (information) and SSIM
-    (similarity) as their losses have them.
+    """Scores of a fused batch against both sources, means over the batch; higher is better.
+
+    edges: Qabf. information: VIF. similarity: SSIM. All are computed as in `losses`.
     """
     return {
         "edges": 1 - losses.lost_edges(*fused),

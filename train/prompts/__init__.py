@@ -1,1 +1,1 @@
-"""The text encoder's training: phrases of a grammar, each word with what it says."""
+"""Training of the text encoder on sentences of a grammar, with a tag for each word."""

@@ -1,4 +1,4 @@
-"""The text encoder's training run: phrases drawn anew for every step."""
+"""Training of the text encoder on random sentences, new ones in every step."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PADDING = -1
 
 
 class Prompts(Strict):
-    """Schedule of the text encoder's training."""
+    """Schedule of the training."""
 
     steps: int = Field(2500, ge=1)
     batch: int = Field(128, ge=1)
@@ -30,31 +30,31 @@ class Prompts(Strict):
 
 
 class PromptRecipe(Strict):
-    """A recipe whose one key is `prompts`."""
+    """A recipe with the single key `prompts`."""
 
     prompts: Prompts = Prompts()
 
 
 def read_prompt_recipe(path: Path) -> PromptRecipe:
-    """Read and check a recipe. TrainError in one line."""
+    """Read and validate a recipe. Raises TrainError."""
     return check(path, read_recipe_file(path), PromptRecipe)
 
 
 def fit_prompts(recipe: PromptRecipe, out: Path, bar: bool = True) -> Path:
     """Train; returns the path of the weights, `out`/weights.safetensors, fp16.
 
-    Prints the share of held-out sentences, of other seeds, of which all is understood.
+    Prints the share of held-out sentences, from another seed, whose tags are all predicted correctly.
     """
-    asked = recipe.prompts
-    torch.set_num_threads(1)  # layers too small to be shared: on a busy machine threads wait for each other
-    torch.manual_seed(asked.seed)
-    random, encoder = Random(asked.seed), TextEncoder()
-    optimiser = torch.optim.AdamW(encoder.parameters(), asked.rate, weight_decay=1e-3)
+    settings = recipe.prompts
+    torch.set_num_threads(1)  # the layers are too small for multithreading
+    torch.manual_seed(settings.seed)
+    random, encoder = Random(settings.seed), TextEncoder()
+    optimiser = torch.optim.AdamW(encoder.parameters(), settings.rate, weight_decay=1e-3)
     schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimiser, lambda step: min(1, step / 100) * (0.01 + 0.495 * (1 + math.cos(math.pi * step / asked.steps)))
+        optimiser, lambda step: min(1, step / 100) * (0.01 + 0.495 * (1 + math.cos(math.pi * step / settings.steps)))
     )
-    for _ in track(range(asked.steps), "prompts", disable=not bar):
-        cost = loss(encoder, [sentence(random) for _ in range(asked.batch)])
+    for _ in track(range(settings.steps), "prompts", disable=not bar):
+        cost = loss(encoder, [sentence(random) for _ in range(settings.batch)])
         optimiser.zero_grad()
         cost.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(encoder.parameters(), 1.0)
@@ -63,30 +63,30 @@ def fit_prompts(recipe: PromptRecipe, out: Path, bar: bool = True) -> Path:
     out.mkdir(parents=True, exist_ok=True)
     weights = out / "weights.safetensors"
     save_file({name: value.half().contiguous() for name, value in encoder.state_dict().items()}, weights)
-    print(f"held-out sentences of which all is understood: {understood(encoder.eval(), 2000, asked.seed + 1):.1%}")
+    print(f"held-out sentences of which all is understood: {understood(encoder.eval(), 2000, settings.seed + 1):.1%}")
     return weights
 
 
 def loss(encoder: TextEncoder, sentences: list[Tagged]) -> Tensor:
-    """Cross entropy of every word's tag: LURE's L_text, of words rather than of whole prompts."""
-    given, tags = _batch(sentences)
-    return F.cross_entropy(encoder(given).flatten(0, 1), tags.flatten(), ignore_index=PADDING)
+    """Cross entropy of the tag of every word: LURE's L_text, per word instead of per prompt."""
+    inputs, tags = _batch(sentences)
+    return F.cross_entropy(encoder(inputs).flatten(0, 1), tags.flatten(), ignore_index=PADDING)
 
 
 def understood(encoder: TextEncoder, count: int, seed: int) -> float:
-    """Share of sentences of which all is understood: what their words say together is what was meant."""
+    """Share of `count` random sentences whose set of predicted tags, without the first of TAGS, is correct."""
     random = Random(seed)
-    given, tags = _batch([sentence(random) for _ in range(count)])
+    inputs, tags = _batch([sentence(random) for _ in range(count)])
     with torch.inference_mode():
-        found = encoder(given).argmax(dim=-1)
-    there = (tags != PADDING)[..., None]
-    said, meant = ((F.one_hot(each.clamp(min=0), len(TAGS)) * there).amax(dim=1)[:, 1:] for each in (found, tags))
-    return float((said == meant).all(dim=1).float().mean())
+        predicted = encoder(inputs).argmax(dim=-1)
+    mask = (tags != PADDING)[..., None]
+    output, target = ((F.one_hot(x.clamp(min=0), len(TAGS)) * mask).amax(dim=1)[:, 1:] for x in (predicted, tags))
+    return float((output == target).all(dim=1).float().mean())
 
 
 def _batch(sentences: list[Tagged]) -> tuple[Tensor, Tensor]:
-    given = tokens([[word for word, _ in each] for each in sentences])
-    tags = torch.full(given.shape[:2], PADDING)
+    inputs = tokens([[word for word, _ in each] for each in sentences])
+    tags = torch.full(inputs.shape[:2], PADDING)
     for row, each in enumerate(sentences):
         tags[row, : len(each)] = torch.tensor([TAGS.index(tag) for _, tag in each])
-    return given, tags
+    return inputs, tags

@@ -1,4 +1,4 @@
-"""Random prompts with, for each word, what it says. All that a prompt can be made of is in `lexicon`."""
+"""Generator of random prompts with a tag for each word. The vocabulary is in `lexicon`."""
 
 from __future__ import annotations
 
@@ -15,41 +15,41 @@ from . import lexicon
 from .lexicon import SAID
 
 Tagged = list[tuple[str, str]]
-"""Words, and what each says: one of TAGS."""
+"""Pairs of a word and its tag, one of TAGS."""
 CAMERA = {task.name: task.camera for task in TASKS}
 MODALITIES = {"visible": lexicon.VISIBLE, "infrared": lexicon.INFRARED}
 
 
 def sentence(random: Random) -> Tagged:
-    """One prompt, at most LONGEST words."""
+    """Generate one random prompt of at most LONGEST words."""
     draw = random.random()
     if draw < 0.12:
         return _short(random)
     if draw < 0.18:
-        found = _tag(random.choice(lexicon.CLEAN_BOTH), "clean")
+        tagged = _tag(random.choice(lexicon.CLEAN_BOTH), "clean")
     elif draw < 0.26:
-        found = [unknown(random) for _ in range(random.randint(1, 5))]
+        tagged = [unknown(random) for _ in range(random.randint(1, 5))]
     else:
-        found = _clauses(random)
+        tagged = _clauses(random)
         if random.random() < 0.2:
-            at = random.randint(0, len(found))
-            found[at:at] = [unknown(random) for _ in range(random.randint(1, 2))]
+            at = random.randint(0, len(tagged))
+            tagged[at:at] = [unknown(random) for _ in range(random.randint(1, 2))]
     if random.random() < 0.2:
-        found.insert(random.randint(0, len(found)), (random.choice(lexicon.FILLER), "filler"))
+        tagged.insert(random.randint(0, len(tagged)), (random.choice(lexicon.FILLER), "filler"))
     if random.random() < 0.3:
-        at = random.randrange(len(found))
-        word, tag = found[at]
-        found[at] = (misspelt(word, random), tag)
-    return _settled(found)[:LONGEST]
+        at = random.randrange(len(tagged))
+        word, tag = tagged[at]
+        tagged[at] = (misspelt(word, random), tag)
+    return _resolve(tagged)[:LONGEST]
 
 
 def _short(random: Random) -> Tagged:
-    """One bare phrase, as most people write prompts; two of them now and then: `foggy night`."""
+    """One or two phrases without a clause, as in typical prompts: `foggy night`."""
     name, second = random.choices(tuple(SAID), k=2)
     said = _tag(random.choice(random.choice(SAID[name])), name)
     if random.random() < 0.3:
         scene = _tag(random.choice(lexicon.CLEAN_SCENE), "clean visible")
-        return _settled(scene + (said if name == "low light" else []))
+        return _resolve(scene + (said if name == "low light" else []))
     if random.random() < 0.4:
         said += _tag(random.choice(SAID[second].thing), second)
     if random.random() < 0.3:
@@ -59,7 +59,7 @@ def _short(random: Random) -> Tagged:
 
 
 def misspelt(word: str, random: Random) -> str:
-    """One letter left out, doubled, replaced, or swapped with the next, in words of at least five letters."""
+    """Add a typing error to words of at least five letters: delete, double, replace or swap a letter."""
     if len(word) < 5 or not word.isalpha():
         return word
     at = random.randrange(1, len(word) - 1)
@@ -74,45 +74,45 @@ def misspelt(word: str, random: Random) -> str:
 
 
 def unknown(random: Random) -> tuple[str, str]:
-    """A word that has nothing to do with pictures: of Python's own documentation, or of random letters."""
+    """An out-of-vocabulary word: from Python's documentation, or of random letters."""
     if random.random() < 0.4:
         word = "".join(random.choices(string.ascii_lowercase, k=random.randint(3, 10)))
         if word not in known():
             return word, "unknown"
-    return random.choice(_strangers()), "unknown"
+    return random.choice(_other_words()), "unknown"
 
 
 @cache
 def known() -> frozenset[str]:
-    """Every word that the grammar can say."""
+    """The vocabulary of the grammar."""
     lists: Iterable[list[str]] = [value for value in vars(lexicon).values() if isinstance(value, list)]
     said = [phrase for each in (*SAID.values(), lexicon.OTHER) for phrases in each for phrase in phrases]
     return frozenset(word for phrase in (*said, *(p for each in lists for p in each)) for word in words(phrase))
 
 
 @cache
-def _strangers() -> list[str]:
-    found = {word for text in topics.values() for word in re.findall(r"[a-z]{3,}", text.lower())}
+def _other_words() -> list[str]:
+    vocabulary = {word for text in topics.values() for word in re.findall(r"[a-z]{3,}", text.lower())}
     roots = {word[:4] for word in known() if len(word) > 4}
-    return sorted(word for word in found - known() if word[:4] not in roots and not word.startswith("un"))
+    return sorted(word for word in vocabulary - known() if word[:4] not in roots and not word.startswith("un"))
 
 
 def _clauses(random: Random) -> Tagged:
-    found: Tagged = []
+    tagged: Tagged = []
     for index in range(random.choices((1, 2, 3, 4), (4, 5, 2, 1))[0]):
         if index:
-            # "foggy night": qualities stand before what they are of without a word between
-            found += [] if random.random() < 0.35 else _plain(random.choice(lexicon.JOIN))
-        found += _clause(random)
+            # "foggy night": no conjunction between adjective and noun
+            tagged += [] if random.random() < 0.35 else _plain(random.choice(lexicon.JOIN))
+        tagged += _clause(random)
     if random.random() < 0.3:
-        found = _plain(random.choice(lexicon.BEFORE)) + found
+        tagged = _plain(random.choice(lexicon.BEFORE)) + tagged
     if random.random() < 0.3:
-        found += _plain(random.choice(lexicon.AFTER))
-    return found
+        tagged += _plain(random.choice(lexicon.AFTER))
+    return tagged
 
 
 def _clause(random: Random) -> Tagged:
-    """One statement: a degradation or a clean picture, of a named camera or not, asserted or denied."""
+    """One statement: an affirmed or negated degradation, or a clean image, with or without a camera."""
     draw = random.random()
     if draw < 0.12:
         return _clean(random)
@@ -130,9 +130,9 @@ def _alone(name: str, random: Random) -> Tagged:
     said = SAID[name]
     kind = random.random()
     if kind < 0.45:
-        return _hard(name, random) + _tag(random.choice(said.quality), name)
+        return _intensity(name, random) + _tag(random.choice(said.quality), name)
     if kind < 0.8:
-        return _hard(name, random) + _tag(random.choice(said.thing), name)
+        return _intensity(name, random) + _tag(random.choice(said.thing), name)
     if kind < 0.9:
         return (
             _plain(random.choice(lexicon.REMOVE))
@@ -143,7 +143,7 @@ def _alone(name: str, random: Random) -> Tagged:
 
 
 def _of_camera(name: str, random: Random) -> Tagged:
-    """Said of the camera that has a task for it, or, now and then, of the other, which has none."""
+    """A degradation of the camera that has a task for it, or, in 15 %, of the other camera, which has none."""
     camera, tag = CAMERA[name], name
     if random.random() < 0.15:
         camera, tag = ("infrared" if camera == "visible" else "visible"), "other"
@@ -151,8 +151,11 @@ def _of_camera(name: str, random: Random) -> Tagged:
     thing = _plain(random.choice(lexicon.THING))
     the = _plain(random.choice(("the", "", "my", "")))
     said = SAID[name]
-    quality, noun = _hard(name, random) + _tag(random.choice(said.quality), tag), _tag(random.choice(said.thing), tag)
-    if random.random() < 0.2:  # and a second one of the same camera
+    quality, noun = (
+        _intensity(name, random) + _tag(random.choice(said.quality), tag),
+        _tag(random.choice(said.thing), tag),
+    )
+    if random.random() < 0.2:  # a second degradation of the same camera
         second = random.choice([other for other in SAID if CAMERA[other] == CAMERA[name]])
         quality += _plain(random.choice(("and", ",", "and also"))) + _tag(
             random.choice(SAID[second].quality), second if tag == name else "other"
@@ -238,8 +241,8 @@ def _clean(random: Random) -> Tagged:
     return random.choice(forms)()
 
 
-def _hard(name: str, random: Random) -> Tagged:
-    if name.startswith("low resolution") or random.random() > 0.25:  # "very low resolution" is eightfold
+def _intensity(name: str, random: Random) -> Tagged:
+    if name.startswith("low resolution") or random.random() > 0.25:  # "very low resolution" means x8
         return []
     return _plain(random.choice(lexicon.HARD))
 
@@ -252,11 +255,11 @@ def _plain(phrase: str) -> Tagged:
     return _tag(phrase, "filler")
 
 
-def _settled(found: Tagged) -> Tagged:
-    """`clear night` and `bright foggy day` contradict nothing: weather words are of the sky, not of the camera."""
-    said = {tag for _, tag in found}
+def _resolve(tagged: Tagged) -> Tagged:
+    """Tag weather words as filler if a degradation is named: `clear night` does not mean a clean visible image."""
+    said = {tag for _, tag in tagged}
     if not any(task.name in said for task in TASKS if task.camera == "visible"):
-        return found
+        return tagged
     night = "low light" in said and "haze" not in said
     weather = {"sunny", "day", "weather", "bright", "nice", *(["clear"] if night else [])}
-    return [(word, "filler" if tag == "clean visible" and word in weather else tag) for word, tag in found]
+    return [(word, "filler" if tag == "clean visible" and word in weather else tag) for word, tag in tagged]

@@ -1,4 +1,4 @@
-"""The words that phrases are made of. `|` parts phrases; words of a phrase are parted by spaces."""
+"""Vocabulary of the grammar. `|` separates phrases."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Words(NamedTuple):
-    """How a degradation is said: as a quality, as a thing, as something to be done about it."""
+    """Phrases for a degradation: as an adjective (quality), as a noun (thing), and as its removal (remedy)."""
 
     quality: list[str]
     thing: list[str]
@@ -94,7 +94,7 @@ OTHER = Words(
     _list("rain|snow|noise|stripes|motion blur|compression|hail|raindrops|dirt on the lens|colour cast|artefacts"),
     _list("denoise|derain|remove noise|stabilise|deblock"),
 )
-"""Degradations that none of the tasks is for."""
+"""Degradations without a task."""
 CLEAN = _list(
     "clear|clean|fine|good|ok|okay|normal|perfect|undegraded|pristine|crisp|sharp|healthy|in order|alright|great|"
     "well exposed|flawless|of good quality|high quality|undisturbed|untouched|all right|excellent|intact"

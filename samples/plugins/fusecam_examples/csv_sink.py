@@ -1,4 +1,4 @@
-"""A sink: `output: {sinks: ["csv:boxes.csv"]}` in a run file writes a line for every detection."""
+"""A sink: `output: {sinks: ["csv:boxes.csv"]}` in a run file writes one line per detection."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class CsvSink:
     """Columns time, class, score, x1, y1, x2, y2. A partial file is removed."""
 
     def __init__(self, argument: str) -> None:
-        """argument: what follows the colon, the file."""
+        """argument: the path, the part after the colon."""
         self.health = SinkHealth()
         self._path = Path(argument)
         try:
@@ -25,13 +25,13 @@ class CsvSink:
         self._rows.writerow(["time", "class", "score", "x1", "y1", "x2", "y2"])
 
     def write(self, result: Result) -> None:
-        """Take the next result. An exception ends this sink alone; the run goes on with the others."""
+        """Write a result. An exception stops only this sink; the run continues with the others."""
         for each in result.detections:
             self._rows.writerow([f"{result.time:.6f}", each.label, f"{each.score:.3f}", *each.box])
         self.health.written += 1
 
     def close(self, complete: bool) -> None:
-        """complete: keep the file; else the run failed."""
+        """Close the file. complete: False if the run failed; the file is then deleted."""
         if not self._file.closed:
             self._file.close()
             if not complete:

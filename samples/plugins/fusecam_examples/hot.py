@@ -1,4 +1,4 @@
-"""A detector: `--detector hot` boxes what is bright in the fused frame; `--detector hot:200` from level 200 on."""
+"""A detector: `--detector hot` detects bright areas in the fused frame; `--detector hot:200` from level 200."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ import fusecam
 from fusecam.engines.base import Pixels
 
 SMALLEST = 12
-"""Pixels of a spot."""
+"""Minimum area in pixels."""
 
 
 class HotSpots:
     """Connected bright areas as objects of the class `hot`."""
 
     def __init__(self, argument: str, confidence: float, classes: Sequence[str] | None) -> None:
-        """argument: what follows the colon. confidence: lowest score to give. classes: those asked for, None: all."""
+        """argument: threshold, the part after the colon. confidence: minimum score. classes: None: all."""
         self._level = int(argument or 230)
         self._confidence = confidence
         self._wanted = classes is None or "hot" in classes
         self.name = f"hot:{self._level}"
 
     def prepare(self, width: int, height: int) -> None:
-        """Nothing to build; a network would be compiled for this size here."""
+        """Does nothing; a network would be compiled for this frame size here."""
 
     def detect(self, image: Pixels) -> list[fusecam.Detection]:
-        """image: (H, W, 3) uint8 RGB. Boxes in its pixels, best score first."""
+        """Detect objects. image: (H, W, 3) uint8 RGB. Returns boxes in pixels, sorted by descending score."""
         if not self._wanted:
             return []
         luma = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
         count, labels, stats, _ = cv2.connectedComponentsWithStats((luma >= self._level).astype(np.uint8))
-        found = []
+        detections = []
         for label in range(1, count):
             x, y, width, height, area = (int(value) for value in stats[label])
             score = float(luma[labels == label].mean()) / 255
             if area >= SMALLEST and score >= self._confidence:
-                found.append(fusecam.Detection("hot", score, (x, y, x + width, y + height)))
-        return sorted(found, key=lambda each: -each.score)
+                detections.append(fusecam.Detection("hot", score, (x, y, x + width, y + height)))
+        return sorted(detections, key=lambda detection: -detection.score)

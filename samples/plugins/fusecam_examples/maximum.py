@@ -1,4 +1,4 @@
-"""An engine: `--engine maximum` fuses by the brighter of both cameras. `--engine maximum:0.5` dims infrared first."""
+"""An engine: `--engine maximum` takes the brighter pixel of both cameras; `--engine maximum:0.5` weights infrared."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from fusecam.engines.warp import Warp
 
 
 class Maximum:
-    """The luma of the fused frame is the larger one; colour is the visible camera's."""
+    """Maximum of visible luma and infrared; the colour is that of the visible frame."""
 
     def __init__(self, argument: str) -> None:
-        """argument: what follows the colon, the weight of infrared; empty: 1."""
+        """argument: weight of infrared, the part after the colon; empty: 1."""
         try:
             self._weight = float(argument or 1)
         except ValueError as e:
@@ -22,13 +22,13 @@ class Maximum:
         self.notes: list[str] = []
 
     def prepare(self, width: int, height: int, infrared: tuple[int, int] | None = None, reduce: int = 1) -> None:
-        """Nothing to build; a network would be compiled for these sizes here."""
+        """Does nothing; a network would be compiled for these frame sizes here."""
 
     def fuse(self, visible: Pixels, infrared: Pixels, warp: Warp, elapsed_s: float | None = None) -> Fused:
-        """Fuse visible (H, W, 3) RGB and infrared (h, w), uint8. warp: how infrared lies on the visible frame."""
+        """Fuse visible (H, W, 3) RGB and infrared (h, w), uint8. warp: maps infrared to the visible frame."""
         registered = warp.apply(infrared)
         luma, cr, cb = cv2.split(cv2.cvtColor(visible, cv2.COLOR_RGB2YCrCb))
         brighter = cv2.max(luma, cv2.convertScaleAbs(registered, alpha=self._weight))
         fused = cv2.cvtColor(cv2.merge([brighter, cr, cb]), cv2.COLOR_YCrCb2RGB)
-        nothing = np.zeros(luma.shape, np.uint8)  # it finds no haze
+        nothing = np.zeros(luma.shape, np.uint8)  # no haze estimate
         return Fused(np.asarray(fused), visible.copy(), np.asarray(nothing), np.asarray(luma), registered)

@@ -1,4 +1,4 @@
-"""A source: `--ir ramp://21 --vis ramp://20` gives 21 and 20 drawn frames, as a camera's driver would."""
+"""A source: `--ir ramp://21 --vis ramp://20` generates 21 and 20 frames, like a camera driver."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Ramp:
     """A brightness ramp that moves to the right."""
 
     def __init__(self, argument: str, camera: Camera) -> None:
-        """argument: what follows ://, here the number of frames. camera: `visible` or `infrared`."""
+        """argument: number of frames, the part after ://. camera: `visible` or `infrared`."""
         if not argument.isdigit():
             raise fusecam.InputError(f"ramp://{argument}: give the number of frames, as in ramp://20")
         frames = int(argument)
@@ -38,9 +38,9 @@ class Ramp:
             if self.info.camera == "visible":
                 pixels = np.repeat(pixels[..., None], 3, axis=2)
             self.health.delivered += 1
-            at = k * 1_000_000_000 // RATE  # capture time in ns; of a live camera on CLOCK_MONOTONIC
+            at = k * 1_000_000_000 // RATE  # capture time in ns; a live camera uses CLOCK_MONOTONIC
             yield Frame(pixels, at, "media", k, self.info.camera, arrival_ns=time.monotonic_ns())
 
     def close(self) -> None:
-        """From another thread: end the iteration, release the device."""
+        """End the iteration and release the device; may be called from another thread."""
         self._closed = True

@@ -43,7 +43,7 @@ class SourceHealth:
 
     doubts: what was assumed about this source and may be wrong.
     drift_ppm: how much faster the host's clock runs than a live source's, once 10 s have shown it; else None.
-    polarity: of infrared, see `Polarity.told`; else None.
+    polarity: of infrared, see `Polarity.description`; else None.
     """
 
     delivered: int = 0

@@ -170,7 +170,7 @@ class _Coded:
         return self._frozen
 
     def _update_motion(self, means: Means, now: int, tolerance: float) -> None:
-        """Update the motion, the change within a quarter of a second, without frozen frames and changes by key frames."""
+        """Update the motion: the change within 0.25 s, frozen frames and changes by key frames excluded."""
         while len(self._recent) > 1 and self._recent[1][0] <= now - _BACK_NS:
             self._recent.popleft()
         unsettled = now < self._settled_ns + _BACK_NS
@@ -213,7 +213,7 @@ class _Coded:
             return
         if len(self._freezes) == _MOST_FREEZES and now - self._freezes[0] < _WITHIN_NS:
             self._report(
-                f"was frozen more than {_MOST_FREEZES} times within {_WITHIN_NS // 10**9} s while the other camera moved"
+                f"froze more than {_MOST_FREEZES} times within {_WITHIN_NS // 10**9} s while the other camera moved"
             )
             return
         self._freezes.append(now)

@@ -95,7 +95,7 @@ class PixelReader:
         picture = self._eight_bit(frame, "gray")[: frame.height // 2]
         counts = counts_below(frame, picture, certain=self._side.preset is not None)
         if counts is not None:
-            self.maker.say_two(frame.width, frame.height, "the lower, of 16-bit counts,")
+            self.maker.report_two(frame.width, frame.height, "the lower, of 16-bit counts,")
         return counts
 
     def _deinterlaced(self, pixels: Pixels) -> Pixels:
@@ -137,7 +137,7 @@ class PixelReader:
             x, y, width, height = self._side.crop or (0, 0, frame.width, frame.height)
             size = (frame.width, frame.height) if self._side.crop else (min(width, _PREVIEW), min(height, _PREVIEW))
             small = self._preview.reformat(frame, width=size[0], height=size[1], format="rgb24", threads=1)
-            self.maker.look_for_colour(small.to_ndarray().astype(np.uint8, copy=False)[y : y + height, x : x + width])
+            self.maker.check_colour(small.to_ndarray().astype(np.uint8, copy=False)[y : y + height, x : x + width])
         self._count += 1
 
 

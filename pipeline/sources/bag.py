@@ -29,7 +29,7 @@ from .picture import PictureMaker
 from .polarity import Polarity
 from .samples import trace_of_pixels
 from .timing import MediaTimes
-from .two_pictures import say_unread
+from .two_pictures import warn_no_temperatures
 
 if TYPE_CHECKING:
     from rosbags.interfaces import Connection
@@ -76,7 +76,7 @@ class BagSource:
     def __init__(self, spec: str, place: Place, camera: Camera, config: SourceConfig) -> None:
         """Raises InputError: what is no recording, has no such topic, or none that can be told by its name."""
         self.health = SourceHealth()
-        say_unread(self.health, spec, config.side(camera))
+        warn_no_temperatures(self.health, spec, config.side(camera))
         self._spec, self._path, self._camera, self._config = spec, place.path, camera, config
         self._closed = threading.Event()
         self._corrupt: str | None = None

@@ -21,7 +21,7 @@ from .decode import read_still
 from .picture import PictureMaker, fourth_is_picture
 from .polarity import Polarity
 from .timing import to_ns
-from .two_pictures import say_unread
+from .two_pictures import warn_no_temperatures
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".pgm", ".ppm"})
 
@@ -87,7 +87,7 @@ class ImageSource:
         polarity: of infrared; None: as set, or inferred from some of the files.
         """
         self.health = SourceHealth()
-        say_unread(self.health, spec, config.side(camera))
+        warn_no_temperatures(self.health, spec, config.side(camera))
         self.files = files
         self.labels = labels_of(files, spec)
         self._spec = spec

@@ -19,7 +19,7 @@ from .orientation import UPRIGHT, Orientation, of_display_matrix
 from .picture import PictureMaker
 from .polarity import Polarity
 from .samples import plane_rows
-from .two_pictures import KELVIN, counts_below, is_twofold, say_unread
+from .two_pictures import KELVIN, counts_below, may_have_counts, warn_no_temperatures
 
 _PREVIEW = 96
 _CHECK_EVERY = 100
@@ -64,10 +64,10 @@ class PixelReader:
     def _stored(self, frame: av.VideoFrame) -> npt.NDArray[Any]:
         if is_deep(frame, self._visible):
             return frame.to_ndarray()
-        twofold = not self._visible and is_twofold(frame, self._side)
+        twofold = not self._visible and may_have_counts(frame, self._side)
         if twofold and (counts := self._counts(frame)) is not None:
             return counts
-        say_unread(self._health, self._spec, self._side)
+        warn_no_temperatures(self._health, self._spec, self._side)
         if self._visible and is_hdr(frame):
             return self._from_hdr(frame)
         if not self._visible and self._side.channel is None and not twofold:

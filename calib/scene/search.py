@@ -30,13 +30,13 @@ ZOOMS = np.geomspace(0.45, 2.2, 17)
 """Infrared view over visible view, in width: up to twice either way, and a little beyond."""
 _TURNS = (-8.0, -4.0, 0.0, 4.0, 8.0)  # degrees
 _OVERLAP = 0.3  # of the smaller view at least
-_REACH = 0.85  # of the sum of both sides: shifts beyond it would overlap too little
+_REACH = 0.85  # largest shift, of the sum of both sides; beyond it the overlap is too small
 _APART = 0.04  # of the visible diagonal between two candidates' corners
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidate:
-    """A way in which the views may coincide. score: correlation of edge directions, weighted by overlap.
+    """A possible alignment of the views. score: correlation of edge directions, weighted by overlap.
 
     homography: (3, 3), visible pixel to infrared pixel.
     """
@@ -48,11 +48,11 @@ class Candidate:
 def search(
     visible: Sequence[Grey], infrared: Sequence[Grey], areas: tuple[Mask, Mask], most: int = 2
 ) -> list[Candidate]:
-    """The best ways to lay the infrared views over the visible ones, best first, `most` of them that truly differ.
+    """Best alignments of the infrared views with the visible ones, best first, at most `most` different ones.
 
-    visible: (h, w) each, infrared: (k, l) each, areas: the picture area of either. The correlation surfaces of all
-    pairs are summed before any peak is looked for. Infrared pixels are taken as square, and where the two images'
-    aspect ratios differ also as stretched to the visible image's.
+    visible: (h, w) each, infrared: (k, l) each, areas: image area of each camera. The correlation surfaces of all pairs
+    are summed before peaks are searched. Infrared pixels are assumed square and, if the aspect ratios of the two images
+    differ, also stretched to that of the visible image.
     """
     height, width = visible[0].shape
     size = infrared[0].shape[1], infrared[0].shape[0]

@@ -10,7 +10,7 @@ import pytest
 
 from fusecam.calib.board import CalibrationError
 from fusecam.calib.scene import align
-from fusecam.calib.scene.structure import apply, picture_area, structure
+from fusecam.calib.scene.structure import apply, image_area, structure
 
 from .scenes import FOLDERS, MOST, SETS, Grey, case, corner_errors, moved, random_homography, refusal
 
@@ -125,7 +125,7 @@ def test_borders_are_no_picture() -> None:
         pictures = [rng.integers(20, 236, (60, 80), dtype=np.uint8) for _ in range(6)]
         for p in pictures:
             p[:, :10] = level
-        area = picture_area(pictures)
+        area = image_area(pictures)
         assert not area[:, :10].any()
         assert area[:, 10:].mean() > 0.95
-    assert not picture_area([np.pad(rng.integers(20, 236, (50, 70), dtype=np.uint8), 5)])[:5].any()
+    assert not image_area([np.pad(rng.integers(20, 236, (50, 70), dtype=np.uint8), 5)])[:5].any()

@@ -1,4 +1,4 @@
-"""Rotation and mirroring of a stored picture, in one representation for EXIF, display matrices and settings."""
+"""Rotation and mirroring of a stored image, in one representation for EXIF, display matrices and settings."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ _SIDE = {True: 2, False: 8}  # at least, in pixels; codecs work on blocks of 8 o
 
 
 def trace_of(frame: av.VideoFrame, exact: bool) -> Trace:
-    """The trace of a picture as the decoder gave it: before any range, colour or size conversion.
+    """Trace of a decoded frame, before any range, colour or size conversion.
 
     exact: whether the codec keeps every sample, so that the noise of a sensor that works is there.
     """

@@ -130,7 +130,7 @@ class _Pool:
 
 
 def _aspects(visible: Size, infrared: Size) -> list[float]:
-    """Heights over widths in which the infrared image may have to be read."""
+    """Aspect ratios (height / width) to try for the infrared image."""
     square, stretched = infrared[1] / infrared[0], visible[1] / visible[0]
     return [square] if abs(square / stretched - 1) < 0.03 else [square, stretched]
 

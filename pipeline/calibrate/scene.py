@@ -56,7 +56,7 @@ def calibrate_scene(order: Order, console: Console) -> int:
         offset = _measured_offset(config, streams, found[0], console)
         if offset is None or abs(offset - taken) <= _AGAIN_MS:
             break
-        say(console, f"time offset {offset:+.1f} ms, assumed was {taken:+.1f}: pairing again")
+        say(console, f"time offset {offset:+.1f} ms, assumed {taken:+.1f}: pairing again")
         config = config.model_copy(update={"sync": SyncConfig(offset_ms=offset)})
         streams = open_streams(config)
         found = _attempt(streams, order, console)

@@ -15,7 +15,7 @@ from typing import Literal
 from .labels import Label
 
 Kind = Literal["epoch", "date", "clock", "seconds", "steps"]
-"""Meaning of times: since 1970, date and time, time of day, seconds from any zero, or a counter of unknown step."""
+"""Meaning of times: since 1970, date and time, time of day, seconds from any zero, or a counter of unknown unit."""
 
 _SOONEST_S, _LATEST_S = 946_684_800, 4_102_444_800  # the years 2000 to 2100
 _PER_PERIOD = 0.55  # tolerance, as for videos: half a period of the slower camera, the rest for jitter

@@ -121,7 +121,9 @@ def open_recording(path: Path) -> tuple[Any, Callable[[bytes, str], Any]]:
         bag = (Reader1 if path.suffix.lower() == ".bag" else Reader2)(path)
         bag.open()
     except Exception as error:  # damaged files raise any exception
-        hint = {".mcap": "; `mcap recover` may repair it", ".bag": "; `rosbag reindex` may repair it"}.get(path.suffix, "")
+        hint = {".mcap": "; `mcap recover` may repair it", ".bag": "; `rosbag reindex` may repair it"}.get(
+            path.suffix, ""
+        )
         raise ValueError(f"cannot be read as a ROS recording: {one_line(error)}{hint}") from error
     if isinstance(bag, Reader2):
         return bag, get_typestore(Stores.ROS2_HUMBLE).deserialize_cdr

@@ -98,7 +98,7 @@ def test_one_scene_for_all_frames(street: list[Grey]) -> None:
         ([(90, 120)] * 3, [(90, 120)] * 2, "3 visible and 2 infrared"),
         ([(90, 120), (90, 121)], [(90, 120)] * 2, "different sizes"),
         ([(30, 40)], [(90, 120)], "too small"),
-        ([(90, 120)] * 3, [(90, 120)] * 3, "nothing"),
+        ([(90, 120)] * 3, [(90, 120)] * 3, "no change"),
     ],
 )
 def test_what_cannot_be_used(visible: list[tuple[int, int]], infrared: list[tuple[int, int]], reason: str) -> None:

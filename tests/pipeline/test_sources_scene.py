@@ -119,7 +119,7 @@ def test_a_range_that_only_the_border_decides_is_a_doubt(tmp_path):
     raw = RAW.copy()
     raw[:, :6] = np.linspace(0, 20_000, 6 * 120).reshape(120, 6)
     _, _, doubts = seen(tmp_path, raw)
-    assert len(doubts) == 1 and "decides the range" in doubts[0] and "sources.ir.range" in doubts[0]
+    assert len(doubts) == 1 and "determines the range" in doubts[0] and "sources.ir.range" in doubts[0]
     assert seen(tmp_path, raw, ir={"range": [29_000, 31_550]})[2] == []
     assert seen(tmp_path, raw, ir={"crop": [6, 0, 154, 120]})[2] == []
 

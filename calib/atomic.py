@@ -20,22 +20,22 @@ SUFFIX = ".fusecam.partial"
 class AtomicFile:
     """A target file, written as `NAME.fusecam.partial` beside it, by one process at a time.
 
-    The partial file is made exclusively and never through a link; what a killed process left is replaced. A target
-    that is a link stays one: what it points to is written. The target's folder is made if missing.
+    The partial file is created exclusively and never through a link; a leftover of a killed process is replaced. If the
+    target is a link, the file that it points to is written. The target's folder is created if missing.
 
     Attributes:
         target: as given.
         path: the partial file.
-        file: where to write, binary and seekable. Errors while writing it are the caller's to catch (`naming`).
+        file: binary and seekable. The caller has to catch errors of writing to it (see `naming`).
     """
 
     def __init__(self, target: Path, error: type[Exception] = OSError) -> None:
         """Open the partial file.
 
         Args:
-            target: what is to be written.
-            error: raised, with one line that names `target`, when something cannot be written. Also for what is no
-                file (a folder, a device, a pipe), which a rename would replace, and while another process writes it.
+            target: the file to write.
+            error: type of the exception for all failures, whose message is one line that names `target`. It is also
+                raised if the target is not a file (a folder, a device, a pipe), or if another process writes it.
         """
         self.target, self._error = target, error
         with naming(target, error):
@@ -43,7 +43,7 @@ class AtomicFile:
                 raise error(f"{target}: is a folder; give the name of a file")
             self._place = target.resolve()
             if self._place.exists() and not self._place.is_file():
-                raise error(f"{target}: is no file, but a device or a pipe; give the name of a file")
+                raise error(f"{target}: is not a file, but a device or a pipe; give the name of a file")
             self._place.parent.mkdir(parents=True, exist_ok=True)
             self.path = self._place.with_name(self._place.name + SUFFIX)
             self.file: BinaryIO = _create(self.path)
@@ -53,16 +53,16 @@ class AtomicFile:
         """Rename the partial file to the target, which atomically replaces any existing file.
 
         Args:
-            durable: first wait until it is on the disk, which costs milliseconds.
+            durable: sync it to the disk first, which takes milliseconds.
         """
         try:
             with naming(self.target, self._error):
                 self.file.flush()
                 if durable:
-                    os.fsync(self.file.fileno())  # a disk that fills up late says so here, not after the rename
+                    os.fsync(self.file.fileno())  # reports a full disk before the rename
                 if not _is(self.path, self.file.fileno()):
                     raise OSError(None, f"{self.path} was replaced meanwhile")
-                self.path.replace(self._place)  # before it is closed, which takes the lock away
+                self.path.replace(self._place)  # before closing, which releases the lock
                 self._unfinished = False
                 self.file.close()
         finally:
@@ -74,16 +74,16 @@ class AtomicFile:
             if self._unfinished and not self.file.closed and _is(self.path, self.file.fileno()):
                 self.path.unlink()
         self._unfinished = False
-        with suppress(OSError):  # buffered bytes that the disk refused are refused again
+        with suppress(OSError):  # flushing can fail again
             self.file.close()
 
 
 def write_atomic(target: Path, content: bytes, error: type[Exception] = OSError, durable: bool = True) -> None:
-    """Write a whole file, or leave what was there.
+    """Write a file atomically.
 
     Args:
         target: the file.
-        content: what it is to hold.
+        content: the new content.
         error: as in `AtomicFile`.
         durable: as in `AtomicFile.commit`.
     """
@@ -97,7 +97,7 @@ def atomic(target: Path, error: type[Exception] = OSError, durable: bool = True)
 
     Args:
         target: the file.
-        error: as in `AtomicFile`; the system's errors in the block are turned into it, too.
+        error: as in `AtomicFile`; OSErrors in the block are converted to it, too.
         durable: as in `AtomicFile.commit`.
     """
     aside = AtomicFile(target, error)
@@ -111,7 +111,7 @@ def atomic(target: Path, error: type[Exception] = OSError, durable: bool = True)
 
 @contextmanager
 def naming(target: Path, error: type[Exception]) -> Iterator[None]:
-    """Turn the operating system's errors into an `error` whose line names `target`."""
+    """Convert OSErrors to an `error` whose message names `target`."""
     try:
         yield
     except OSError as e:
@@ -121,10 +121,10 @@ def naming(target: Path, error: type[Exception]) -> Iterator[None]:
 
 
 def open_new(path: Path) -> BinaryIO:
-    """A new, empty file of our own, unbuffered, locked (flock) until it is closed.
+    """Create an empty file, unbuffered and locked (flock) until it is closed.
 
     Raises:
-        FileExistsError: where the name is taken, by a link too.
+        FileExistsError: the name exists, also as a link.
     """
     descriptor = _exclusive(path)
     try_lock(descriptor)
@@ -159,7 +159,7 @@ def _create(partial: Path) -> BinaryIO:
 
 
 def _remove_leftover(partial: Path) -> None:
-    """Remove what a killed process left. OSError for what is in use, or was not made by AtomicFile."""
+    """Remove the leftover of a killed process. Raises OSError if it is in use, or not made by AtomicFile."""
     try:
         descriptor = os.open(partial, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -169,7 +169,7 @@ def _remove_leftover(partial: Path) -> None:
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
-            raise OSError(None, f"{partial} is in the way, and no file that fusecam left: remove it")
+            raise OSError(None, f"{partial} is in the way, and was not left by fusecam: remove it")
         if not try_lock(descriptor):
             raise OSError(None, f"{partial}: another run is writing this; wait for it")
         if _is(partial, descriptor):
@@ -179,7 +179,7 @@ def _remove_leftover(partial: Path) -> None:
 
 
 def _is(path: Path, descriptor: int) -> bool:
-    """Whether a path, not followed where it is a link, is the open file."""
+    """Whether a path is the open file. Links are not followed."""
     try:
         return os.path.samestat(path.lstat(), os.fstat(descriptor))
     except FileNotFoundError:

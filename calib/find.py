@@ -20,14 +20,14 @@ from .board import Board, CalibrationError, Indices, Points, real
 from .grid import Grey
 
 _LARGE, _SMALL = 900, 500  # width in pixels from which images are also tried at half, and below which at double size
-_MIN_CHARUCO = 8  # corners: 6 of the pose and some to see that they agree
+_MIN_CHARUCO = 8  # corners: 6 determine the pose, the others verify it
 _RELIABLE_SHARE = 0.6  # of the corners of a checkerboard, below which the image is not worth using
 _SECTOR = cv2.CALIB_CB_NORMALIZE_IMAGE | cv2.CALIB_CB_EXHAUSTIVE | cv2.CALIB_CB_ACCURACY
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Found:
-    """A board in an image. points: (n, 2) float64 pixels. ids: (n,) which of the board's points they are."""
+    """A board in an image. points: (n, 2) float64 pixels. ids: (n,) indices of the board's points."""
 
     points: Points
     ids: Indices
@@ -52,7 +52,7 @@ class Finder:
         self._charuco = _charuco_detectors(board) if board.pattern == "charuco" else []
 
     def find(self, grey: Grey) -> Found | None:
-        """The board in `grey`, (H, W) uint8, or None; `trouble` then says, if known, what was there instead."""
+        """Find the board in `grey`, (H, W) uint8. If it returns None, `trouble` has the reason, if known."""
         self.trouble = None
         ways = _ways(self.board, grey.shape[1], self._thorough)
         ways.sort(key=lambda way: self._recent.index(way) if way in self._recent else len(self._recent))

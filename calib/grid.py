@@ -11,18 +11,18 @@ import numpy.typing as npt
 from .board import Indices, Points, real
 
 Grey = npt.NDArray[np.uint8]
-_CELL = 12  # pixels of a cell in the straightened board
+_CELL = 12  # pixels of a cell in the rectified board
 _AGREEING = 0.9  # share of neighbouring cells that must alternate; the rest may be stained, in glare or cold
-_PLAIN = 2.0  # neighbouring squares differ by more than this many times what a square's own pixels do
+_PLAIN = 2.0  # least contrast of neighbouring squares, in standard deviations within a square
 _GOES_ON = 0.8  # share of neighbouring cells beyond the border that must alternate for the board to be larger
-_WINDOW = 0.5  # half side of the window around a corner in distances to its neighbours; its weight fades to the rim
-_SMOOTHING = 0.03  # of that distance: takes noise off, and leaves corners where they are
-_LOST = 0.2  # of that distance: further from an even grid a finder's corner is a mistake, and is looked for anew
-_RELIABLE = 0.75  # of the usual agreement of a corner's surroundings with themselves turned by half a turn
+_WINDOW = 0.5  # half side of the window around a corner, in distances to its neighbours
+_SMOOTHING = 0.03  # of that distance: reduces noise without moving the corners
+_LOST = 0.2  # of that distance: largest error of a detected corner; beyond it, it is searched again
+_RELIABLE = 0.75  # of the median symmetry of the corners
 
 
 def handed(points: Points, columns: int, rows: int) -> Points:
-    """The same grid (columns * rows, 2), its rows reversed where x and y would make a mirror image."""
+    """The grid (columns * rows, 2) with reversed rows if it is mirrored."""
     grid = points.reshape(rows, columns, 2)
     right, down = grid[:, -1] - grid[:, 0], grid[-1] - grid[0]
     rx, ry = right.mean(axis=0)
@@ -45,12 +45,20 @@ def spacing(points: Points, columns: int, rows: int) -> Points:
 
 
 def refine(grey: Grey, points: Points, columns: int, rows: int) -> tuple[Points, Indices]:
-    """Corners to a fraction of a pixel, as the points about which the image is symmetric: all, and those to rely on.
+    """Refine corners to a fraction of a pixel, as the points about which the image is symmetric.
 
-    Each window reaches half way to the next corner. Smeared edges and squares that bloom into each other stay
-    symmetric about the corner. A corner beside a stained, cold or shining square is not: those whose surroundings agree
-    clearly less with themselves turned by half a turn than is usual on this board are left out of the second result,
-    as are those that an even grid would have outside the image.
+    Each window reaches half way to the next corner. Blurred edges and blooming squares stay symmetric about the corner;
+    a corner next to a stained, cold or shining square does not.
+
+    Args:
+        grey: (H, W) uint8.
+        points: (columns * rows, 2), detected corners in pixels.
+        columns: corners per row.
+        rows: corners per column.
+
+    Returns:
+        All corners (columns * rows, 2), and the indices of the reliable ones: those whose symmetry is not clearly below
+        the median, and which lie in the image.
     """
     height, width = grey.shape
     near = spacing(points, columns, rows)
@@ -72,7 +80,7 @@ def refine(grey: Grey, points: Points, columns: int, rows: int) -> tuple[Points,
 
 
 def _even(points: Points, columns: int, rows: int) -> Points:
-    """Where an even grid seen through a lens would have its points: homography and cubic, strays without a say."""
+    """Points of an even grid fitted by a homography and a cubic distortion, robust to outliers."""
     j, i = np.mgrid[-1 : 1 : rows * 1j, -1 : 1 : columns * 1j]
     u, v = i.ravel(), j.ravel()
     h, _ = cv2.findHomography(np.stack([u, v], axis=1), points, cv2.LMEDS)
@@ -91,7 +99,7 @@ def _even(points: Points, columns: int, rows: int) -> Points:
 
 
 def _symmetry(grey: Grey, centre: Points, reach: int) -> float:
-    """Correlation of the surroundings of a point with themselves turned by half a turn, -1 to 1."""
+    """Correlation of the surroundings of a point with themselves rotated by 180 degrees, -1 to 1."""
     side = 2 * reach + 1
     patch = cv2.getRectSubPix(grey, (side, side), (float(centre[0]), float(centre[1]))).astype(np.float64)
     patch -= patch.mean()
@@ -99,7 +107,7 @@ def _symmetry(grey: Grey, centre: Points, reach: int) -> float:
 
 
 def check(grey: Grey, points: Points, columns: int, rows: int) -> str | None:
-    """None for a checkerboard of this size, else in words what it is not.
+    """Verify a checkerboard of this size. Returns None if it is one, else the reason.
 
     The board is straightened by its homography; the cells around its corners must alternate between dark and bright,
     the ring of cells beyond must not go on with that.

@@ -13,14 +13,14 @@ from .rig import CameraModel, Rig
 
 Points = npt.NDArray[np.float64]
 Size = tuple[int, int]
-_MOST_PX = 0.05  # of infrared's width: residuals beyond are no picking error
-_MOST_GAIN = 25.0  # pixels at a corner for one of picking error
+_MOST_PX = 0.05  # largest RMS residual, as a share of infrared's width
+_MOST_GAIN = 25.0  # largest error of a corner in pixels for a picking error of one pixel
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PointFit:
-    """rig: a homography. residuals: (N,) infrared pixels. corner_px: how far a corner of the visible image, laid into
-    infrared, is off if every point was picked with an error of one infrared pixel (standard deviation)."""
+    """rig: a homography. residuals: (N,) infrared pixels. corner_px: standard error of the least
+    accurate corner of the visible image, in infrared pixels, for picking errors of one pixel (standard deviation)."""
 
     rig: Rig
     residuals: Points
@@ -66,7 +66,7 @@ def fit_points(visible: Points, infrared: Points, sizes: tuple[Size, Size]) -> P
             f"an error of 1 pixel in each point moves a corner by {corner_px:.0f} pixels: the points lie too close "
             "together or on a line; pick some near the corners"
         )
-    residuals = np.hypot(*(_laid(found, normal) - infrared).T)
+    residuals = np.hypot(*(_mapped(found, normal) - infrared).T)
     limit = max(2.0, _MOST_PX * sizes[1][0])
     if (rms := float(np.sqrt(np.mean(residuals**2)))) > limit:
         raise CalibrationError(
@@ -83,19 +83,19 @@ def fit_points(visible: Points, infrared: Points, sizes: tuple[Size, Size]) -> P
 
 
 def _grid(size: Size) -> tuple[Points, float]:
-    """Middle and scale by which an image's pixels are some -1 to 1."""
+    """Centre and scale that normalise pixel coordinates to about -1 to 1."""
     return (np.array(size, np.float64) - 1) / 2, 2 / max(size)
 
 
-def _laid(homography: Points, points: Points) -> Points:
+def _mapped(homography: Points, points: Points) -> Points:
     x, y, w = homography @ np.column_stack([points, np.ones(len(points))]).T
     return np.column_stack([x / w, y / w])
 
 
 def _jacobian(homography: Points, points: Points) -> Points:
-    """(2 N, 8): of the places that points are laid to by the homography's entries but the last."""
+    """(2 N, 8): derivatives of the mapped points by the homography's entries except the last."""
     x, y = points.T
-    u, v = _laid(homography, points).T
+    u, v = _mapped(homography, points).T
     w = homography[2, 0] * x + homography[2, 1] * y + homography[2, 2]
     zero, one = np.zeros_like(x), np.ones_like(x)
     across = np.column_stack([x, y, one, zero, zero, zero, -u * x, -u * y])

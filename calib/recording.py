@@ -48,13 +48,13 @@ def cameras_in(path: Path) -> tuple[dict[str, dict[str, Any]], dict[str, tuple[s
             for _, _, data in bag.messages(static) if static else ():
                 for each in deserialize(data, _TRANSFORMS).transforms:
                     parents[each.child_frame_id] = each.header.frame_id, _transform(each.transform)
-    except Exception as error:  # of damaged files whatever the reader trips over
-        raise ValueError(f"cannot be read as a ROS recording: {told(error)}") from error
+    except Exception as error:  # damaged files raise any exception
+        raise ValueError(f"cannot be read as a ROS recording: {one_line(error)}") from error
     return infos, parents
 
 
 def own_rig(path: Path) -> dict[str, Any] | None:
-    """The rig in a recording of fusecam's own (MCAP), as in a rig file; None: none, or nothing to read it with."""
+    """The rig in an MCAP recording of fusecam, as in a rig file; None without, or without the package mcap."""
     if path.suffix.lower() != ".mcap":
         return None
     try:
@@ -63,13 +63,13 @@ def own_rig(path: Path) -> dict[str, Any] | None:
         with path.open("rb") as file:
             about = next((each.metadata for each in make_reader(file).iter_metadata() if each.name == "fusecam"), {})
         rig = json.loads(about["rig"])
-    except Exception:  # of damaged files whatever the reader trips over; what they are is told where they are read
+    except Exception:  # damaged files raise any exception; they are reported when they are read
         return None
     return rig if isinstance(rig, dict) else None
 
 
 def pose_between(parents: dict[str, tuple[str, Matrix]], one: str, two: str) -> Matrix | None:
-    """The (4, 4) transform of points of frame `one` to frame `two`; None where the tree does not join them."""
+    """The (4, 4) transform of points of frame `one` to frame `two`; None if they are not connected."""
     up = {frame: _to_root(parents, frame) for frame in (one, two)}
     if one == two or up[one][0] != up[two][0]:
         return None
@@ -78,7 +78,7 @@ def pose_between(parents: dict[str, tuple[str, Matrix]], one: str, two: str) -> 
 
 def _to_root(parents: dict[str, tuple[str, Matrix]], frame: str) -> tuple[str, Matrix]:
     transform = np.eye(4)
-    for _ in range(len(parents)):  # no more: a circle has no root
+    for _ in range(len(parents)):  # limited, since the tree may have a cycle
         if frame not in parents:
             break
         frame, step = parents[frame]
@@ -107,7 +107,7 @@ def _transform(transform: Any) -> Matrix:
 
 
 def open_recording(path: Path) -> tuple[Any, Callable[[bytes, str], Any]]:
-    """A recording's reader, open and to be closed, and what makes a message of bytes and the name of its type.
+    """Open a recording. Returns its reader, to be closed by the caller, and its deserialiser (bytes, type name).
 
     Messages are read by ROS' own definitions, not by those in the file. Raises ValueError, one line.
     """
@@ -120,9 +120,11 @@ def open_recording(path: Path) -> tuple[Any, Callable[[bytes, str], Any]]:
     try:
         bag = (Reader1 if path.suffix.lower() == ".bag" else Reader2)(path)
         bag.open()
-    except Exception as error:  # of damaged files whatever the reader trips over
-        mend = {".mcap": "; `mcap recover` may mend it", ".bag": "; `rosbag reindex` may mend it"}.get(path.suffix, "")
-        raise ValueError(f"cannot be read as a ROS recording: {told(error)}{mend}") from error
+    except Exception as error:  # damaged files raise any exception
+        hint = {".mcap": "; `mcap recover` may repair it", ".bag": "; `rosbag reindex` may repair it"}.get(
+            path.suffix, ""
+        )
+        raise ValueError(f"cannot be read as a ROS recording: {one_line(error)}{hint}") from error
     if isinstance(bag, Reader2):
         return bag, get_typestore(Stores.ROS2_HUMBLE).deserialize_cdr
     types = get_typestore(Stores.ROS1_NOETIC)
@@ -130,6 +132,6 @@ def open_recording(path: Path) -> tuple[Any, Callable[[bytes, str], Any]]:
     return bag, types.deserialize_ros1
 
 
-def told(error: Exception) -> str:
-    """What an exception of another package says, on one line."""
+def one_line(error: Exception) -> str:
+    """Message of another package's exception on one line."""
     return " ".join(str(error).split()) or type(error).__name__

@@ -29,10 +29,10 @@ Matrix3 = tuple[Vector3, Vector3, Vector3]
 Side = Annotated[int, Field(gt=0, le=16384)]  # the maps are fixed-point with 16-bit integer parts
 
 OUTSIDE = -1e4
-"""What a map holds, in x and in y, for pixels that the infrared camera cannot see."""
+"""Value of a map, in x and y, for pixels outside the infrared view."""
 
 _FULL = ("rotation", "translation", "distance")
-_STRIP = 1 << 18  # pixels mapped at once, so that a 4K map does not need half a gigabyte of intermediate results
+_STRIP = 1 << 18  # pixels mapped at once, to limit the memory for intermediate results
 
 
 class RigError(Exception):
@@ -227,7 +227,7 @@ class Rig(Versioned):
         return self.model_copy(update={"distance": float(metres), "edges": edges})
 
     def map(self) -> tuple[Map, Map]:
-        """For every visible pixel the infrared pixel: two float32 arrays (H, W) of the visible size, for cv2.remap.
+        """Infrared pixel for every visible pixel: x and y, (H, W) float32 each, of the visible size, for cv2.remap.
 
         Full rig: x = project(R (Z undistort(p)) + t), Z the distance of the plane. Pixels whose point lies behind the
         infrared camera, beyond a lens model's valid radius, or more than an image size outside hold OUTSIDE in both.
@@ -347,15 +347,15 @@ def _resized(camera: CameraModel, size: tuple[int, int], name: str) -> CameraMod
     return camera.resized(size)
 
 
-_MOST_TOLD = 3
+_MOST_LISTED = 3
 
 
 def _explain(error: ValidationError) -> str:
-    """On one line that can be read: of a file that is something else altogether every key would be a problem."""
+    """The error on one line. For a file of another kind only a few of its unknown keys are listed."""
     unknown = [str(problem["loc"][0]) for problem in error.errors() if problem["type"] == "extra_forbidden"]
-    if len(unknown) > _MOST_TOLD:
+    if len(unknown) > _MOST_LISTED:
         return (
-            f"is no rig file: it holds {', '.join(unknown[:_MOST_TOLD])} and {len(unknown) - _MOST_TOLD} more unknown "
-            f"keys; known are {', '.join(Rig.model_fields)}, and the calibrations of OpenCV, ROS and Kalibr"
+            f"is not a rig file: it holds {', '.join(unknown[:_MOST_LISTED])} and {len(unknown) - _MOST_LISTED} more "
+            f"unknown keys; known are {', '.join(Rig.model_fields)}, and the calibrations of OpenCV, ROS and Kalibr"
         )
     return explain(error, Rig)

@@ -1,10 +1,9 @@
-"""From the board views of both cameras to a rig: first each camera alone, then their pose, then everything jointly.
+"""Estimates a rig from the board views of both cameras: first each camera, then their relative pose, then all jointly.
 
-Views are judged by one rule. A view's error is that of all its points in both cameras, in units of the cameras' noise.
-The worst view is rejected while its error is more than 1.5 times the median view's (equal noise scatters the error of
-48 points by 7 %, so 1.5 times is no chance) and everything is fitted again, but at most 15 % of the views go like this:
-an error that is spread wider is not the views'. Views beyond 3 times the median always go, and when a quarter of the
-views would have to, the calibration is refused.
+A view's error is that of all its points in both cameras, in units of the cameras' noise. The worst view is rejected and
+the fit repeated while its error exceeds 1.5 times the median (with equal noise the error of 48 points varies by 7 %, so
+1.5 times is significant). At most 15 % of the views are rejected this way, since an error of more views has another
+cause. Views beyond 3 times the median are always rejected. If that is more than a quarter, the calibration fails.
 """
 
 from __future__ import annotations
@@ -22,14 +21,14 @@ from .lens import valid_radius
 from .rig import CameraModel, Rig, _rows
 
 NAMES = ("visible", "infrared")
-_FEWEST = 5  # views with the board in both cameras; with fewer no outlier can be told
+_FEWEST = 5  # views with the board in both cameras; with fewer, outliers cannot be detected
 _MILD, _GROSS = 1.5, 3.0  # times the median view's error
 _MILD_SHARE, _REJECTED_SHARE = 0.15, 0.25  # of all views
 _HARMLESS_PX = 0.1
 _COARSE_PX = 2.0  # error that any view may have while a lens is only roughly known
 _ALIKE = 0.005  # of the image's diagonal: views whose points differ by less on average are one view
 _FOCAL_SPREAD = 0.02  # of the focal length: a board at 5 m is then off by 10 cm
-_LARGEST_RMS = 0.005  # of the image width: beyond that the images show no one flat board of this size
+_LARGEST_RMS = 0.005  # of the image width; a larger error means another or a bent board
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,9 +63,15 @@ class Calibration:
 
 
 def calibrate(views: Sequence[View], board: Board, sizes: tuple[tuple[int, int], tuple[int, int]]) -> Calibration:
-    """The rig estimated from both cameras' views of the board. sizes: (width, height) of visible and infrared images.
+    """Estimate the rig from both cameras' views of the board.
 
-    Raises CalibrationError, one line, when the views do not determine it.
+    Args:
+        views: points found in both cameras.
+        board: the board.
+        sizes: (width, height) of the visible and of the infrared images.
+
+    Raises:
+        CalibrationError: the views do not determine a rig; one line.
     """
     points = board.points()
     used, rejected = _different(list(views), sizes)
@@ -114,7 +119,7 @@ def pose_of(lens: Lens, board: Points, found: Found) -> tuple[Points, Points, fl
 def _different(
     views: list[View], sizes: tuple[tuple[int, int], tuple[int, int]]
 ) -> tuple[list[View], list[tuple[str, str]]]:
-    """The views that show something new, and those that repeat an earlier one or show nothing."""
+    """Split into new views, and (name, reason) of those without a board or equal to an earlier one."""
     used: list[View] = []
     left: list[tuple[str, str]] = []
     for view in views:
@@ -162,7 +167,7 @@ def _too_few(views: Sequence[View], both: int, repeated: int, board: Board) -> s
 
 
 def _alone(views: list[View], board: Points, camera: int, size: tuple[int, int]) -> tuple[Lens, list[tuple[int, str]]]:
-    """One camera's lens as a start: focal lengths and one distortion term, the rest comes with the joint fit."""
+    """Initial lens of one camera: focal lengths and one distortion term. The joint fit estimates the rest."""
     seen = {k: found for k, view in enumerate(views) if (found := view.found(camera)) is not None}
     bad: list[tuple[int, str]] = []
     flags = cv2.CALIB_FIX_PRINCIPAL_POINT | cv2.CALIB_ZERO_TANGENT_DIST | cv2.CALIB_FIX_K2 | cv2.CALIB_FIX_K3
@@ -182,7 +187,7 @@ def _alone(views: list[View], board: Points, camera: int, size: tuple[int, int])
         if errors[worst] <= limit or len(seen) <= _FEWEST:
             break
         gone = list(seen)[worst]
-        bad.append((gone, f"{NAMES[camera]}: no flat board of this size ({float(errors[worst].item()):.1f} px)"))
+        bad.append((gone, f"{NAMES[camera]}: not a flat board of this size ({float(errors[worst].item()):.1f} px)"))
         del seen[gone]
     if not (np.isfinite(k).all() and np.isfinite(d).all()):
         raise CalibrationError(f"{NAMES[camera]}: the views do not determine this camera; tilt the board to all sides")
@@ -191,11 +196,11 @@ def _alone(views: list[View], board: Points, camera: int, size: tuple[int, int])
 
 
 def _pose(views: list[View], board: Board, lenses: tuple[Lens, Lens]) -> tuple[Fit, list[View], list[str]]:
-    """The pose of the cameras to each other, and views whose infrared points are in the visible ones' order.
+    """Initial relative pose of the cameras, and the views with infrared points in the order of the visible ones.
 
-    A symmetric board leaves open which of its corners is the first, view by view and camera by camera. Only one choice
-    makes the same pose of the cameras out of all views: each view's choices are proposed, the one under which all
-    views (each by its best order) fit best, by the median, is taken.
+    The first corner of a symmetric board is ambiguous, in each view and camera. Only one choice gives the same relative
+    pose in all views. Each view proposes its choices; the pose with the least median error over all views, each in its
+    best order, is used.
     """
     points, orders = board.points(), board.symmetries()
     poses = np.zeros((len(views), 6))
@@ -241,7 +246,7 @@ def _score(
     rotation: Points,
     translation: Points,
 ) -> tuple[float, dict[int, int]]:
-    """Median over views of the error in infrared under one pose of the cameras, and the best order of each view."""
+    """Median infrared error of the views in pixels under one relative pose, and the best order of each view."""
     errors, chosen = [], {}
     for k, view in enumerate(views):
         if view.infrared is None:
@@ -260,12 +265,12 @@ def _score(
 
 
 def _reordered(found: Found, order: Indices) -> Found:
-    """The same points under the names that a turned board gives them."""
+    """The points with the ids of a rotated board."""
     return Found(found.points, order[found.ids])
 
 
 def _worst(fit: Fit) -> tuple[int, float] | None:
-    """The view to reject next and how many times the median view's its error is, by the rule at the top."""
+    """The next view to reject by the rule above, and its error relative to the median; None if all are kept."""
     errors = np.array(
         [
             np.sqrt(
@@ -297,7 +302,7 @@ def _refuse(fit: Fit, board: Board) -> None:
 
 
 def folds(lens: Lens) -> bool:
-    """Whether the lens model folds back on itself within the image, so that it must not be trusted at the border."""
+    """Whether the lens model is not monotonic within the image, and so invalid at the border."""
     fx, fy, cx, cy = lens.intrinsics
     corners = np.array([[x, y] for x in (0.0, lens.width - 1.0) for y in (0.0, lens.height - 1.0)])
     reach = float(np.hypot((corners[:, 0] - cx) / fx, (corners[:, 1] - cy) / fy).max())
@@ -307,7 +312,7 @@ def folds(lens: Lens) -> bool:
 
 
 def matrix(rotation: Points) -> Points:
-    """3x3 of a Rodrigues vector."""
+    """(3, 3) rotation matrix of a Rodrigues vector."""
     return real(cv2.Rodrigues(rotation)[0])
 
 

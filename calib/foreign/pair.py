@@ -25,7 +25,7 @@ GIVE_BOTH = (
 
 
 class ForeignError(Exception):
-    """A calibration of another tool that is no rig. One line without the file's name: what is wrong, what to do."""
+    """A calibration of another tool cannot be used. One line without the file's name: what is wrong, what to do."""
 
 
 @dataclass(slots=True)
@@ -39,8 +39,8 @@ class Foreign:
 
 @dataclass(frozen=True, slots=True)
 class Camera:
-    """name: text that may identify the camera (topic, file, camera_name). size: (width, height), None where the file
-    does not say it."""
+    """name: text that may identify the camera (topic, file, camera_name). size: (width, height), None if
+    the file does not have it."""
 
     name: str
     matrix: Matrix
@@ -55,8 +55,8 @@ class Camera:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """x2 = rotation @ x1 + translation. first: which camera the first one is, where the file says it. naming: how to
-    say it."""
+    """x2 = rotation @ x1 + translation. first: name of the first camera, if the file has it. naming: instruction for
+    adding it."""
 
     one: Camera
     two: Camera
@@ -72,7 +72,7 @@ class Pair:
 
 def fisheye(model: str) -> str:
     """Reason why a lens model is not supported."""
-    return f"the lens model {model!r} is not known here: calibrate with a pinhole model (plumb_bob, radtan)"
+    return f"the lens model {model!r} is not supported: calibrate with a pinhole model (plumb_bob, radtan)"
 
 
 def shaped(value: Any, shape: tuple[int, ...] | None, name: str) -> Matrix:
@@ -89,7 +89,7 @@ def shaped(value: Any, shape: tuple[int, ...] | None, name: str) -> Matrix:
 
 
 def distortion_of(numbers: Sequence[float], name: str) -> tuple[float, ...]:
-    """OpenCV's distortion with what the rig file knows of it: 4, 5 or 8 numbers."""
+    """OpenCV's distortion as in the rig file, with 4, 5 or 8 coefficients."""
     if not any(numbers):
         return ()
     if len(numbers) > 8 and not any(numbers[8:]):
@@ -102,7 +102,7 @@ def distortion_of(numbers: Sequence[float], name: str) -> tuple[float, ...]:
 
 
 def kind(name: str) -> str | None:
-    """`visible` or `infrared`, None where a name does not tell."""
+    """`visible` or `infrared`, by a camera's name; None if it is ambiguous."""
     name = re.sub(r"[_/\d]", " ", name.lower())
     infrared, visible = bool(_INFRARED.search(name)), bool(_VISIBLE.search(name))
     return None if infrared == visible else "infrared" if infrared else "visible"

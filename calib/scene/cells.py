@@ -1,4 +1,4 @@
-"""Agreement of the views in each part of the image, for every small displacement, pair by pair."""
+"""Agreement of the views of each pair, by cell of the image and by small displacement."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from .structure import Grey, Mask, Matrix, Size, eroded, fitted, resized, resize
 
 COLUMNS, ROWS = 8, 6
 _OVER = 1.6  # a cell's window in cells: neighbours overlap
-_SEEN = 0.25  # of a cell's window, where both cameras must look
-_FAINT = 0.05  # of the median cell's energy: cells without edges count little instead of having their noise amplified
+_SEEN = 0.25  # least share of a cell's window in the field of view of both cameras
+_FAINT = (
+    0.05  # of the median cell's energy, added to the norm so that the noise of cells without edges is not amplified
+)
 _THUMBNAIL = 48  # columns
 
 Surfaces = npt.NDArray[np.float32]
@@ -24,10 +26,15 @@ Surfaces = npt.NDArray[np.float32]
 class Level:
     """The pairs compared at one resolution around one homography.
 
-    surfaces: (pairs, cells, 2 reach + 1, 2 reach + 1) float32, correlation when the infrared view is displaced by that
-    many pixels of `size`, rows first. centres: (cells, 2). to_level: (3, 3), visible pixel to pixel of `size`.
-    seen: (cells,), share of a cell in which both cameras look. looks, feels: (pairs, n), each visible and each infrared
-    view as laid over it, coarsely, as vectors of length 1 to compare frames with.
+    Attributes:
+        size: (width, height) of the grid in pixels.
+        reach: largest displacement in pixels of the grid.
+        surfaces: (pairs, cells, 2 reach + 1, 2 reach + 1) float32, correlation by displacement (y, x) of infrared.
+        centres: (cells, 2), centres of the cells in pixels of the grid.
+        to_level: (3, 3), visible pixel to pixel of the grid.
+        seen: (cells,), share of each cell in the field of view of both cameras.
+        looks: (pairs, n) float32, coarse features of each visible view, unit vectors.
+        feels: (pairs, n) float32, the same of each aligned infrared view.
     """
 
     size: Size
@@ -48,29 +55,29 @@ def compare(
     side: int,
     reach: int,
 ) -> Level:
-    """Lay the infrared views over the visible ones by `homography` and correlate edge directions cell by cell.
+    """Warp the infrared views to the visible ones by `homography`, and correlate edge directions by cell.
 
     side: longer side of the grid in pixels, at most the visible image's own.
     """
     height, width = visible[0].shape
     size = fitted((width, height), side)
     to_level = scaling((width, height), size)
-    laid = _Laid(infrared, areas[1], homography @ np.linalg.inv(to_level), size, reach)
+    warped_views = _Warped(infrared, areas[1], homography @ np.linalg.inv(to_level), size, reach)
     area = eroded(resized_mask(areas[0], size))
     grid = _Grid(size, reach)
     products = np.empty((len(visible), COLUMNS * ROWS, 2 * reach + 1, 2 * reach + 1), np.float32)
-    energy_v, energy_i = np.zeros(area.shape, np.float32), np.zeros(laid.area.shape, np.float32)
+    energy_v, energy_i = np.zeros(area.shape, np.float32), np.zeros(warped_views.area.shape, np.float32)
     looks, feels = [], []
-    for k, picture in enumerate(visible):
-        look, feel = structure(resized(picture, size), area), structure(laid.picture(k), laid.area)
+    for k, image in enumerate(visible):
+        look, feel = structure(resized(image, size), area), structure(warped_views.image(k), warped_views.area)
         products[k] = grid.correlate(grid.windows(look), grid.surroundings(feel))
         strength = float(np.sqrt((look**2).sum() * (feel**2).sum())) + 1e-6
-        products[k] /= strength  # each pair has one vote, however many edges it shows
+        products[k] /= strength  # all pairs have the same weight, independent of their edges
         energy_v += (look**2).sum(axis=0) / strength
         energy_i += (feel**2).sum(axis=0) / strength
         looks.append(_thumbnail(look))
         feels.append(_thumbnail(feel[:, reach:-reach, reach:-reach]))
-    ours, theirs = area.astype(np.float32)[None], laid.area.astype(np.float32)[None]
+    ours, theirs = area.astype(np.float32)[None], warped_views.area.astype(np.float32)[None]
     window = grid.windows(ours)
     both = grid.correlate(window, grid.surroundings(theirs))
     here = grid.correlate(grid.windows(energy_v[None]), grid.surroundings(theirs))
@@ -84,31 +91,33 @@ def compare(
     )
 
 
-class _Laid:
-    """Infrared pictures on the level's grid, with a rim of `reach`; averaged first where they are finer than it."""
+class _Warped:
+    """Infrared images warped to the level's grid, with a margin of `reach`; downscaled first if they are finer."""
 
-    def __init__(self, pictures: Sequence[Grey], area: Mask, from_level: Matrix, size: Size, reach: int) -> None:
-        own = pictures[0].shape[1], pictures[0].shape[0]
+    def __init__(self, images: Sequence[Grey], area: Mask, from_level: Matrix, size: Size, reach: int) -> None:
+        own = images[0].shape[1], images[0].shape[0]
         middle = np.array([(size[0] - 1) / 2, (size[1] - 1) / 2, 1.0])
         depth = float(from_level[2] @ middle)
-        step = float(np.sqrt(abs(np.linalg.det(from_level) / depth**3)))  # area of a level's pixel in infrared ones
+        step = float(
+            np.sqrt(abs(np.linalg.det(from_level) / depth**3))
+        )  # side of a pixel of the level, in infrared pixels
         if step > 1.3:
             reduced = max(8, round(own[0] / step)), max(8, round(own[1] / step))
-            pictures = [resized(picture, reduced) for picture in pictures]
+            images = [resized(image, reduced) for image in images]
             area, from_level = resized_mask(area, reduced), scaling(own, reduced) @ from_level
         self._matrix = from_level @ np.array([[1, 0, -reach], [0, 1, -reach], [0, 0, 1.0]])
         self._size = size[0] + 2 * reach, size[1] + 2 * reach
-        self._pictures = pictures
+        self._images = images
         flat = cv2.warpPerspective(
             area.astype(np.uint8), self._matrix, self._size, flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
         )
         self.area = eroded(flat > 0)
 
-    def picture(self, k: int) -> Grey:
-        """The k-th picture, (h + 2 reach, w + 2 reach)."""
+    def image(self, k: int) -> Grey:
+        """The k-th image, (h + 2 reach, w + 2 reach) uint8."""
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         warped = cv2.warpPerspective(
-            self._pictures[k], self._matrix, self._size, flags=flags, borderMode=cv2.BORDER_REPLICATE
+            self._images[k], self._matrix, self._size, flags=flags, borderMode=cv2.BORDER_REPLICATE
         )
         return np.asarray(warped, np.uint8)
 
@@ -130,17 +139,17 @@ class _Grid:
         self._shape = tuple(cv2.getOptimalDFTSize(n + 2 * reach) for n in (self._high, self._wide))
 
     def windows(self, maps: npt.NDArray[np.float32]) -> npt.NDArray[np.complex64]:
-        """Spectra of the faded windows of (channels, h, w), (cells, channels, ...)."""
+        """Spectra of the windows of (channels, h, w) under a Hann taper, (cells, channels, ...)."""
         return self._spectra(maps, 0, self._fade)
 
     def surroundings(self, maps: npt.NDArray[np.float32]) -> npt.NDArray[np.complex64]:
-        """Spectra of the windows with `reach` around them, of maps that have that rim."""
+        """Spectra of the windows enlarged by `reach`, of maps with that margin."""
         return self._spectra(maps, self._reach, None)
 
     def correlate(
         self, windows: npt.NDArray[np.complex64], surroundings: npt.NDArray[np.complex64]
     ) -> npt.NDArray[np.float32]:
-        """(cells, 2 reach + 1, 2 reach + 1), summed over the channels."""
+        """Correlation (cells, 2 reach + 1, 2 reach + 1), summed over the channels."""
         whole = np.fft.irfft2((np.conj(windows) * surroundings).sum(axis=1), self._shape)
         side = 2 * self._reach + 1
         return np.asarray(whole[:, :side, :side], np.float32)
@@ -161,7 +170,7 @@ class _Grid:
 
 
 def _thumbnail(features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Directions blurred and thinned, as one vector: what views of one scene share despite small displacements."""
+    """Blurred and subsampled features as one unit vector, similar for views of one scene at small displacements."""
     step = max(1, features.shape[2] // _THUMBNAIL)
     vector = np.concatenate([cv2.blur(f, (2 * step + 1, 2 * step + 1))[::step, ::step].ravel() for f in features])
     return np.asarray(vector / (np.linalg.norm(vector) + 1e-6), np.float32)

@@ -1,4 +1,4 @@
-"""Tests whether a result is the rig or chance: by parts of the image, by frames, by halves, by shuffled pairs."""
+"""Tests the significance of a result: by cells of the image, by pairs, by halves and by shuffled pairs."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from .cells import Level
 from .fit import value_at
 from .structure import Matrix, Size, apply, corners
 
-_NEAR = 1.5  # pixels of the level: a cell whose peak lies within agrees; by chance 4 % of them would
+_NEAR = 1.5  # pixels of the level within which the peak of a cell agrees; by chance 4 % of the cells do
 _PAIR_NEAR = 2.5  # the same for a pair, all cells together
 _PAIR_REACH = 5
-_LOOKED = 0.5  # of a cell's window, where both cameras must look for the cell to be asked
+_LOOKED = 0.5  # least share of a cell's window in the field of view of both cameras, for the cell to be tested
 _FEWEST_CELLS = 12
-# Least share of agreeing cells, and where exchanged partners say nothing. Other scenes reach 0.25, one pair of the
-# right scene laid wrongly 0.33.
+# Least share of agreeing cells, with and without the test by shuffled pairs. Wrong scenes reach 0.25, one wrongly
+# aligned pair of the right scene 0.33.
 _CELLS, _CELLS_ALIKE = 0.35, 0.45
 _USED = 0.5  # least share of pairs that agree
 _PARTNERS = 5.0  # least lead of true over exchanged partners in standard deviations of random exchanges; n pairs can
@@ -34,11 +34,14 @@ _EXCHANGES = 300
 class Agreement:
     """Reliability of a scene calibration.
 
-    pairs: given. used: those that agree with the result by themselves. cells: share of the parts of the image where the
-    pooled evidence peaks where the result says, 0 to 1. error_px: standard error of the visible corners in visible
-    pixels, from halves of the pairs, so without what is wrong in all pairs alike; None with fewer than four. partners:
-    by how many standard deviations true pairs agree better than shuffled ones; None where all frames look alike, so
-    that shuffling them tests nothing.
+    Attributes:
+        pairs: number of pairs.
+        used: number of pairs that agree with the result individually.
+        cells: share of the cells whose pooled evidence has its maximum at the result, 0 to 1.
+        error_px: standard error of the visible corners in visible pixels, from halves of the pairs, without errors that
+            all pairs have in common; None with fewer than four pairs.
+        partners: lead of the agreement of true pairs over shuffled ones in standard deviations; None if all frames look
+            alike.
     """
 
     pairs: int
@@ -49,7 +52,7 @@ class Agreement:
 
 
 def voters(level: Level, at: Matrix) -> npt.NDArray[np.bool_]:
-    """(pairs,): whose own best common displacement, all cells together, lies near the pooled one, `at` (cells, 2)."""
+    """(pairs,) bool: whether the best common displacement of a pair is near the pooled one, `at` (cells, 2)."""
     offsets = np.arange(-_PAIR_REACH, _PAIR_REACH + 1)
     moves = np.stack(np.meshgrid(offsets, offsets), axis=-1).reshape(-1, 2)
     sums = np.stack([value_at(level.surfaces, at + move).sum(axis=1) for move in moves], axis=1)
@@ -61,8 +64,8 @@ def judge(
 ) -> Agreement:
     """Run all tests. Raises CalibrationError, naming the one that fails.
 
-    at: where the result lies on the level's surfaces, (cells, 2). halves: homographies from disjoint halves of the
-    pairs, two in a row. votes: which pairs agree. sizes: of the visible pictures, as compared and their own.
+    at: displacement of the result on the level's surfaces, (cells, 2). halves: homographies from disjoint halves of the
+    pairs, two in a row. votes: which pairs agree. sizes: of the visible images, as compared and original.
     """
     pairs = len(level.surfaces)
     asked = level.seen > _LOOKED
@@ -99,7 +102,7 @@ def judge(
 
 
 def _agreeing(level: Level, at: Matrix, votes: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """(cells,): the pooled surface is highest where the result says."""
+    """(cells,) bool: whether the pooled surface of a cell has its maximum at the result."""
     pooled = level.surfaces[votes if votes.any() else slice(None)].sum(axis=0)
     y, x = np.divmod(pooled.reshape(len(pooled), -1).argmax(axis=1), pooled.shape[-1])
     return np.asarray(np.linalg.norm(np.column_stack([x, y]) - level.reach - at, axis=1) <= _NEAR)
@@ -118,7 +121,7 @@ def _lead_of_partners(level: Level) -> float | None:
 
 
 def _scatter(halves: Sequence[Matrix], sizes: tuple[Size, Size]) -> float | None:
-    """Half of the corners' usual distance between two disjoint halves: the standard error of all pairs together."""
+    """Standard error of the corners: half of their median distance between two disjoint halves of the pairs."""
     if not halves:
         return None
     ends = corners(sizes[0])

@@ -1,8 +1,8 @@
-"""One homography that maximises the agreement summed over all cells, without any cell deciding for itself.
+"""Fits one homography that maximises the agreement summed over all cells, without matching cells one by one.
 
-A cell with nothing to see, or the same pattern twice, adds little or adds doubt; it cannot add a wrong match. What
-departs from zoom, turn and shift is held small by a prior, since real cameras on one bar need little of it and thin
-evidence at the corners would otherwise make it up.
+A cell without edges or with a repeated pattern adds little evidence, but no wrong match. A prior keeps all parameters
+except zoom, rotation and shift small: cameras on one mount need little of them, and weak evidence at the corners would
+otherwise determine them.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ Parameters = npt.NDArray[np.float64]
 """Shift x, y; zoom, turn; aspect, shear; perspective x, y. In coordinates from -1 to 1 along the longer side."""
 
 SIMILARITY, HOMOGRAPHY = 4, 8
-# On the squared departure, in tenths of the evidence, levelling off beyond _USUAL: a rig that is truly slanted is not
-# straightened (a keystone of 2 % comes out 0.1 % too small, one of 5 % as it is).
+# Weight of the prior in tenths of the evidence; it levels off beyond _USUAL, so that a real keystone is kept (one of
+# 2 % is estimated 0.1 % too small, one of 5 % without bias).
 _PRIOR, _USUAL = 1500.0, 0.006
 _STEPS = 15
 _ENOUGH = 1e-6
@@ -30,7 +30,7 @@ _ENOUGH = 1e-6
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
-    """Coordinates in which parameters are small: base is the homography that they are relative to."""
+    """Coordinates of the parameters. base: homography to which they are relative."""
 
     base: Matrix
     centre: tuple[float, float]
@@ -61,10 +61,10 @@ def fit(
     blurs: Sequence[float],
     free: int,
 ) -> Parameters:
-    """The parameters at which `surfaces` (cells, s, s), those of `level`, sum to the most.
+    """Parameters that maximise the sum of `surfaces` (cells, s, s) of `level`.
 
-    laid_by: the homography by which the level was made. blurs: of the surfaces in pixels, one after the other. free:
-    how many parameters may move, SIMILARITY or HOMOGRAPHY.
+    laid_by: homography with which the level was computed. blurs: sigmas in pixels for the surfaces, applied in turn.
+    free: number of free parameters, SIMILARITY or HOMOGRAPHY.
     """
     parameters = start.copy()
     for blur in blurs:
@@ -76,7 +76,7 @@ def fit(
 
 
 def displacements(level: Level, laid_by: Matrix, homography: Matrix) -> Matrix:
-    """By how many pixels of the level the homography differs from `laid_by` at each cell, (cells, 2)."""
+    """Displacement of the homography from `laid_by` at each cell, (cells, 2) in pixels of the level."""
     there = level.to_level @ np.linalg.inv(laid_by) @ homography @ np.linalg.inv(level.to_level)
     return apply(there, level.centres) - level.centres
 
@@ -90,7 +90,7 @@ def value_at(surfaces: Surfaces, at: Matrix) -> npt.NDArray[np.float64]:
 def _climb(
     level: Level, maps: Surfaces, laid_by: Matrix, frame: Frame, start: Parameters, prior: Parameters, free: int
 ) -> Parameters:
-    """Levenberg and Marquardt's steps; the evidence is not a sum of squares, so its curvature is taken per cell."""
+    """Levenberg-Marquardt steps. The evidence is not a sum of squares, so its curvature is computed per cell."""
 
     def evaluate(parameters: Parameters) -> tuple[float, Matrix]:
         at = displacements(level, laid_by, frame.homography(parameters))
@@ -123,7 +123,7 @@ def _climb(
 
 
 def _jacobian(level: Level, laid_by: Matrix, frame: Frame, parameters: Parameters) -> Matrix:
-    """Displacements by parameters, (cells, 2, 8), in pixels of the level."""
+    """Derivatives of the displacements by the parameters, (cells, 2, 8), in pixels of the level."""
     step = 1e-5
     here = displacements(level, laid_by, frame.homography(parameters))
     columns = [
@@ -142,9 +142,9 @@ def _derivatives(surfaces: Surfaces, blur: float) -> Surfaces:
 
 
 def _sampled(maps: Surfaces, at: Matrix) -> Matrix:
-    """(cells, s, s, k) at displacements (cells, 2) from the middle, (cells, k); 0 beyond the rim.
+    """Sample maps (cells, s, s, k) at displacements (cells, 2) from the centre, (cells, k); 0 outside.
 
-    Cubic: straight lines between the samples would peak at whole pixels.
+    The interpolation is cubic; a linear one would have its maxima at whole pixels.
     """
     side = maps.shape[1]
     place = at + (side - 1) / 2
@@ -161,7 +161,7 @@ def _sampled(maps: Surfaces, at: Matrix) -> Matrix:
 
 
 def _cubic(t: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Catmull and Rom's weights of the four samples around, (n, 4)."""
+    """Catmull-Rom weights of the four neighbouring samples, (n, 4)."""
     return np.stack(
         [((2 - t) * t - 1) * t / 2, ((3 * t - 5) * t * t + 2) / 2, ((4 - 3 * t) * t + 1) * t / 2, (t - 1) * t * t / 2],
         -1,

@@ -30,13 +30,13 @@ ZOOMS = np.geomspace(0.45, 2.2, 17)
 """Infrared view over visible view, in width: up to twice either way, and a little beyond."""
 _TURNS = (-8.0, -4.0, 0.0, 4.0, 8.0)  # degrees
 _OVERLAP = 0.3  # of the smaller view at least
-_REACH = 0.85  # of the sum of both sides: shifts beyond it would overlap too little
+_REACH = 0.85  # largest shift, of the sum of both sides; beyond it the overlap is too small
 _APART = 0.04  # of the visible diagonal between two candidates' corners
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidate:
-    """A way in which the views may coincide. score: correlation of edge directions, weighted by overlap.
+    """A possible alignment of the views. score: correlation of edge directions, weighted by overlap.
 
     homography: (3, 3), visible pixel to infrared pixel.
     """
@@ -48,24 +48,24 @@ class Candidate:
 def search(
     visible: Sequence[Grey], infrared: Sequence[Grey], areas: tuple[Mask, Mask], most: int = 2
 ) -> list[Candidate]:
-    """The best ways to lay the infrared views over the visible ones, best first, `most` of them that truly differ.
+    """Best alignments of the infrared views with the visible ones, best first, at most `most` different ones.
 
-    visible: (h, w) each, infrared: (k, l) each, areas: the picture area of either. The correlation surfaces of all
-    pairs are summed before any peak is looked for. Infrared pixels are taken as square, and where the two images'
-    aspect ratios differ also as stretched to the visible image's.
+    visible: (h, w) each, infrared: (k, l) each, areas: image area of each camera. The correlation surfaces of all pairs
+    are summed before peaks are searched. Infrared pixels are assumed square and, if the aspect ratios of the two images
+    differ, also stretched to that of the visible image.
     """
     height, width = visible[0].shape
     size = infrared[0].shape[1], infrared[0].shape[0]
     small = fitted((width, height), _SIDE)
     area = eroded(resized_mask(areas[0], small))
-    looks = np.stack([structure(resized(picture, small), area) for picture in visible])
+    looks = np.stack([structure(resized(image, small), area) for image in visible])
     to_small = scaling((width, height), small)
     found: list[Candidate] = []
     for aspect in _aspects((width, height), size):
         for zoom in ZOOMS:
             wide = small[0] * zoom
             shrunk = max(16, round(wide)), max(12, round(wide * aspect))
-            turned = [resized(picture, shrunk) for picture in infrared]
+            turned = [resized(image, shrunk) for image in infrared]
             pool = _Pool(looks, area, shrunk)
             for degrees in _TURNS:
                 score, shift = pool.best(turned, resized_mask(areas[1], shrunk), degrees)
@@ -76,7 +76,7 @@ def search(
 
 
 class _Pool:
-    """The visible pictures' spectra at one zoom of the infrared ones, whose canvas has room for their turns."""
+    """Spectra of the visible images at one zoom of the infrared ones, whose canvas fits all rotations."""
 
     def __init__(self, looks: Features, area: Mask, shrunk: Size) -> None:
         w, h = shrunk
@@ -91,22 +91,22 @@ class _Pool:
         self._pixels = int(area.sum())
 
     def turn(self, degrees: float) -> Matrix:
-        """(3, 3): pixels of the shrunk infrared picture to those of the turned one on its canvas."""
+        """(3, 3): pixels of the downscaled infrared image to those of the rotated one on its canvas."""
         (w, h), (cw, ch) = self._shrunk, self._canvas
         matrix = np.eye(3)
         matrix[:2] = cv2.getRotationMatrix2D(((w - 1) / 2, (h - 1) / 2), -degrees, 1.0)
         matrix[:2, 2] += (cw - w) / 2, (ch - h) / 2
         return matrix
 
-    def best(self, pictures: Sequence[Grey], area: Mask, degrees: float) -> tuple[float, Matrix]:
+    def best(self, images: Sequence[Grey], area: Mask, degrees: float) -> tuple[float, Matrix]:
         """The highest pooled score over all shifts, and the shift as (3, 3), visible to canvas."""
         matrix = self.turn(degrees)[:2]
         flat = cv2.warpAffine(area.astype(np.uint8), matrix, self._canvas, flags=cv2.INTER_NEAREST)
         inside = eroded(flat > 0)
         products = np.zeros(self._area.shape, np.complex64)
         energy = np.zeros(inside.shape, np.float32)
-        for look, picture in zip(self._looks, pictures, strict=True):
-            warped = cv2.warpAffine(picture, matrix, self._canvas, borderMode=cv2.BORDER_REPLICATE)
+        for look, image in zip(self._looks, images, strict=True):
+            warped = cv2.warpAffine(image, matrix, self._canvas, borderMode=cv2.BORDER_REPLICATE)
             feel = structure(np.asarray(warped, np.uint8), inside)
             energy += (feel**2).sum(axis=0)
             products += (look * self._spectrum(feel)).sum(axis=0)
@@ -130,7 +130,7 @@ class _Pool:
 
 
 def _aspects(visible: Size, infrared: Size) -> list[float]:
-    """Heights over widths in which the infrared picture may have to be read."""
+    """Aspect ratios (height / width) to try for the infrared image."""
     square, stretched = infrared[1] / infrared[0], visible[1] / visible[0]
     return [square] if abs(square / stretched - 1) < 0.03 else [square, stretched]
 

@@ -1,4 +1,4 @@
-"""From pairs of pictures of a fixed rig to the homography between its cameras, coarse to fine, and its agreement."""
+"""Estimates the homography between the cameras of a fixed rig from pairs of images, coarse to fine."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from .cells import Level, compare
 from .evidence import Agreement, judge, voters
 from .fit import HOMOGRAPHY, SIMILARITY, Frame, Parameters, displacements, fit, value_at
 from .search import search
-from .structure import Grey, Mask, Matrix, apply, corners, fitted, picture_area, resized, scaling
+from .structure import Grey, Mask, Matrix, apply, corners, fitted, image_area, resized, scaling
 
 LARGEST = 640
-"""Pixels of the longer side that the pictures are reduced to: finer detail no longer moves the result."""
+"""Longer side in pixels to which the images are downscaled; finer detail does not change the result."""
 
 _START = (96, 8, (2.5, 1.5))  # side of the grid, reach in its pixels, blurs of the surfaces
 _LEVELS = ((192, 7, (2.0, 1.0)), (384, 7, (2.0, 1.0)))
@@ -26,37 +26,43 @@ _RIM, _MOST = 0.06, 0.6  # of infrared's view in the visible one: added on each 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SceneFit:
-    """The alignment of the views. homography: (3, 3), visible pixel to infrared pixel, at the pictures' own sizes."""
+    """The alignment of the views. homography: (3, 3), visible pixel to infrared pixel, at the original sizes."""
 
     homography: Matrix
     agreement: Agreement
 
 
 def align(visible: Sequence[Grey], infrared: Sequence[Grey]) -> SceneFit:
-    """The homography of a fixed rig from pairs of the same moments.
+    """Estimate the homography of a fixed rig from simultaneous pairs.
 
-    visible: (h, w) uint8 each, infrared: (k, l) uint8 each, of one size per camera, any two sizes. Fields of view may
-    differ up to 2.5 times, by shifts that leave a third in common, and by turns up to about ten degrees. Of a visible
-    view that is much the wider only what infrared looks at is compared; the agreement is then about that part.
-    Raises CalibrationError, saying what is missing, where the evidence does not single out one homography.
+    Fields of view may differ by a factor of up to 2.5, by shifts that leave a third in common, and by rotations of up
+    to about ten degrees. If the visible view is much wider, only the part in the infrared view is compared, and the
+    agreement refers to that part.
+
+    Args:
+        visible: (h, w) uint8 each, all of one size.
+        infrared: (k, l) uint8 each, all of one size.
+
+    Raises:
+        CalibrationError: the evidence is insufficient; the message names what is missing.
     """
     _check(visible, infrared)
     return _align(visible, infrared, whole=True)
 
 
 def _align(visible: Sequence[Grey], infrared: Sequence[Grey], whole: bool) -> SceneFit:
-    own = [(pictures[0].shape[1], pictures[0].shape[0]) for pictures in (visible, infrared)]
+    own = [(images[0].shape[1], images[0].shape[0]) for images in (visible, infrared)]
     sizes = [fitted(size, LARGEST) for size in own]
-    seen = [resized(picture, sizes[0]) for picture in visible]
-    felt = [resized(picture, sizes[1]) for picture in infrared]
-    areas = picture_area(seen), picture_area(felt)
+    seen = [resized(image, sizes[0]) for image in visible]
+    felt = [resized(image, sizes[1]) for image in infrared]
+    areas = image_area(seen), image_area(felt)
     for name, area in zip(("visible", "infrared"), areas, strict=True):
         if area.mean() < 0.1:
-            raise CalibrationError(f"scene: the {name} pictures show nothing that changes, or nothing at all")
+            raise CalibrationError(f"scene: the {name} images show no change, or no scene")
     frame, parameters = _coarse(seen, felt, areas, sizes[0])
     if whole and (part := _part(frame.homography(parameters), sizes, own[0])) is not None:
         left, top, right, bottom = part
-        fit = _align([picture[top:bottom, left:right] for picture in visible], infrared, whole=False)
+        fit = _align([image[top:bottom, left:right] for image in visible], infrared, whole=False)
         return SceneFit(fit.homography @ np.array([[1, 0, -left], [0, 1, -top], [0, 0, 1.0]]), fit.agreement)
     votes = np.ones(len(seen), bool)
     for side, reach, blurs in _LEVELS:
@@ -66,7 +72,7 @@ def _align(visible: Sequence[Grey], infrared: Sequence[Grey], whole: bool) -> Sc
         homography = frame.homography(parameters)
         at = displacements(level, laid_by, homography)
         agree = voters(level, at)
-        # fewer than half are no majority to follow, and the judge refuses them
+        # fewer than half are not a majority; `judge` refuses them
         votes = agree if 2 * int(agree.sum()) >= len(agree) else np.ones(len(agree), bool)
     halves = [frame.homography(_agreed(level, laid_by, frame, parameters, (1.0,), half)) for half in _halves(votes)]
     agreement = judge(level, at, halves, agree, (sizes[0], own[0]))
@@ -78,7 +84,7 @@ def _align(visible: Sequence[Grey], infrared: Sequence[Grey], whole: bool) -> Sc
 def _coarse(
     seen: Sequence[Grey], felt: Sequence[Grey], areas: tuple[Mask, Mask], size: tuple[int, int]
 ) -> tuple[Frame, Parameters]:
-    """The best of the search's candidates after each was refined."""
+    """The best candidate of the search after refinement of each."""
     side, reach, blurs = _START
     best: tuple[float, Frame, Parameters] | None = None
     for candidate in search(seen, felt, areas):
@@ -95,8 +101,8 @@ def _coarse(
 
 
 def _part(homography: Matrix, sizes: list[tuple[int, int]], own: tuple[int, int]) -> tuple[int, int, int, int] | None:
-    """Where infrared looks in the visible pictures, of `own` size: left, top, right, bottom, with a rim. None where
-    that is most of them."""
+    """Part of the visible images, of `own` size, in the infrared view, with a margin: left, top, right, bottom. None if
+    it is most of the image."""
     inverse = np.asarray(np.linalg.inv(homography), np.float64)
     ends = apply(inverse, corners(sizes[1])) * np.array(own) / np.array(sizes[0])
     rim = _RIM * np.ptp(ends, axis=0)
@@ -115,10 +121,10 @@ def _agreed(
 
 
 def _halves(votes: npt.NDArray[np.bool_]) -> list[npt.NDArray[np.bool_]]:
-    """Disjoint halves of the voting pairs, in several ways, each way two masks in a row."""
+    """Masks of disjoint halves of the agreeing pairs, for several random splits, two masks in a row."""
     members = np.flatnonzero(votes)
     masks = []
-    rng = np.random.default_rng(0)  # the same pictures give the same answer
+    rng = np.random.default_rng(0)  # the same images give the same result
     for _ in range(6 if len(members) >= 4 else 0):
         order = rng.permutation(members)
         for part in (order[: len(order) // 2], order[len(order) // 2 :]):
@@ -130,13 +136,13 @@ def _halves(votes: npt.NDArray[np.bool_]) -> list[npt.NDArray[np.bool_]]:
 
 def _check(visible: Sequence[Grey], infrared: Sequence[Grey]) -> None:
     if len(visible) != len(infrared):
-        raise CalibrationError(f"scene: {len(visible)} visible and {len(infrared)} infrared pictures; give pairs")
+        raise CalibrationError(f"scene: {len(visible)} visible and {len(infrared)} infrared images; give pairs")
     if not visible:
-        raise CalibrationError("scene: no pair of pictures; give two streams that overlap in time")
-    for name, pictures in (("visible", visible), ("infrared", infrared)):
-        shapes = {picture.shape for picture in pictures}
+        raise CalibrationError("scene: no pair of images; give two streams that overlap in time")
+    for name, images in (("visible", visible), ("infrared", infrared)):
+        shapes = {image.shape for image in images}
         if len(shapes) > 1:
             some = ", ".join(f"{w}x{h}" for h, w in sorted(shapes)[:3])
-            raise CalibrationError(f"scene: the {name} pictures have different sizes ({some}); a fixed rig has one")
-        if max(pictures[0].shape) < _SMALLEST:
-            raise CalibrationError(f"scene: the {name} pictures are too small, {_SMALLEST} pixels are needed")
+            raise CalibrationError(f"scene: the {name} images have different sizes ({some}); a fixed rig has one")
+        if max(images[0].shape) < _SMALLEST:
+            raise CalibrationError(f"scene: the {name} images are too small, {_SMALLEST} pixels are needed")

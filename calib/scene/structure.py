@@ -1,8 +1,8 @@
-"""Edge directions, which an infrared and a visible picture of one scene share.
+"""Edge directions, which are similar in infrared and visible images of one scene.
 
-An edge may be bright to dark in one camera and dark to bright in the other, strong here and weak there. Its direction
-modulo half a turn is the same in both, so gradients are taken with their angle doubled (and quadrupled, which tells
-directions apart more sharply), and their strength relative to that around them.
+The contrast of an edge may be inverted between the cameras, and its strength may differ. Its direction modulo 180
+degrees is the same in both, so gradients are represented by the doubled angle (and the quadrupled one, which is more
+selective), and by their strength relative to the neighbourhood.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ Mask = npt.NDArray[np.bool_]
 Matrix = npt.NDArray[np.float64]
 Size = tuple[int, int]
 
-_AROUND = 6.0  # of the smoothing: how far around an edge strengths are compared
+_AROUND = 6.0  # sigma of the neighbourhood, in sigmas of the smoothing
 _NOISE = 1.5  # grey levels per pixel: fainter gradients are noise and not amplified
-_STRONGEST = 3.0  # of the strength around it: one lamp must not decide
+_STRONGEST = 3.0  # largest relative strength, so that a single lamp does not dominate
 _CONSTANT = 6  # grey levels over all frames: JPEG leaves that much in a border that never changes
 _CHANGING = 12  # grey levels over all frames, of the median pixel, for constant pixels to mean a border
 _BLACK = 4
-_FEW = 5  # frames: with fewer, constancy says nothing
+_FEW = 5  # least number of frames to detect constant pixels
 SIGMA = 1.0
 """Gaussian smoothing in pixels of the grid that gradients are taken on."""
 
@@ -33,7 +33,7 @@ SIGMA = 1.0
 def structure(grey: npt.NDArray[np.uint8] | Features, valid: Mask, sigma: float = SIGMA) -> Features:
     """Edge directions of (h, w) as (4, h, w) float32: cosine and sine of 2 and of 4 times the angle, times strength.
 
-    valid: (h, w), False where the picture says nothing; 0 there. Strength is 1 where it is that of the surroundings.
+    valid: (h, w) bool, False for pixels to ignore; the result is 0 there. A strength of 1 is that of the neighbourhood.
     """
     smooth = cv2.GaussianBlur(grey.astype(np.float32), (0, 0), sigma)
     across, down = (
@@ -52,13 +52,13 @@ def structure(grey: npt.NDArray[np.uint8] | Features, valid: Mask, sigma: float 
     return np.asarray(np.stack([cosine2, sine2, cosine4, sine4]) * strength, np.float32)
 
 
-def picture_area(pictures: Sequence[Grey]) -> Mask:
-    """(h, w), False on borders that are no picture: what stays the same while the rest changes, or black margins."""
-    low, high = pictures[0], pictures[0]
-    for picture in pictures[1:]:
-        low, high = np.minimum(low, picture), np.maximum(high, picture)
+def image_area(images: Sequence[Grey]) -> Mask:
+    """(h, w) bool, False on borders outside the image: pixels that stay constant while others change, or black ones."""
+    low, high = images[0], images[0]
+    for image in images[1:]:
+        low, high = np.minimum(low, image), np.maximum(high, image)
     change = high.astype(np.int16) - low
-    if len(pictures) >= _FEW and float(np.median(change)) >= _CHANGING:
+    if len(images) >= _FEW and float(np.median(change)) >= _CHANGING:
         return np.asarray(change > _CONSTANT)
     black = np.pad((high <= _BLACK).astype(np.uint8), 1, constant_values=1)
     _, labels = cv2.connectedComponents(black)
@@ -72,26 +72,26 @@ def scaling(size: Size, to: Size) -> Matrix:
 
 
 def fitted(size: Size, side: int) -> Size:
-    """The size, shrunk if need be, with a longer side of at most `side`."""
+    """The size, reduced if necessary to a longer side of at most `side`."""
     factor = min(1.0, side / max(size))
     return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
 
 
-def resized(picture: Grey, to: Size) -> Grey:
-    """The picture at size `to`, averaged where it shrinks."""
-    if (picture.shape[1], picture.shape[0]) == to:
-        return picture
-    way = cv2.INTER_AREA if to[0] < picture.shape[1] else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(picture, to, interpolation=way), np.uint8)
+def resized(image: Grey, to: Size) -> Grey:
+    """Resize an image to `to` (width, height), with averaging if it shrinks."""
+    if (image.shape[1], image.shape[0]) == to:
+        return image
+    way = cv2.INTER_AREA if to[0] < image.shape[1] else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image, to, interpolation=way), np.uint8)
 
 
 def resized_mask(mask: Mask, to: Size) -> Mask:
-    """The mask at size `to`, True where all of the pixel was."""
+    """Resize a mask; True for pixels that are completely covered."""
     return np.asarray(cv2.resize(mask.astype(np.float32), to, interpolation=cv2.INTER_AREA) > 0.99)
 
 
 def eroded(mask: Mask) -> Mask:
-    """Without the rim, and the image's own border, whose gradients mix with what is not there."""
+    """Erode a mask, also at the image border, where gradients are invalid."""
     side = 2 * int(np.ceil(2 * SIGMA)) + 1
     kernel = np.ones((side, side), np.uint8)
     return np.asarray(cv2.erode(mask.astype(np.uint8), kernel, borderType=cv2.BORDER_CONSTANT, borderValue=0) > 0)

@@ -1,4 +1,4 @@
-"""The whole command measured: two H.264 streams in, fused H.264 with overlay out."""
+"""Measurement of the whole chain: two H.264 streams in, fused H.264 with overlay out."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ from .measure import INTERVAL_S, Tell, read_frames
 from .paced import paced
 from .watch import Watch, peak_mib
 
-TOLD = 25  # frames between two words on the progress
+PROGRESS_FRAMES = 25  # between two progress reports
 
 
 def measure_chain(job: ChainJob, tell: Tell) -> dict[str, Any]:
-    """Run the clips through the run of the plain command. Raises its expected errors.
+    """Process the clips as the plain command does. Raises its expected errors.
 
-    frames: given. out: of them, those that came out, all if there was no pace. fps: of those, per second. stages:
-    StageSummary of each, as in the report of a run; `write` lasts until the encoder, which codes on threads of its own,
-    has taken the frame. peak_mib: of the whole process, as that of a run from the second start on.
+    Returns:
+        frames: number of input frames. out: number of output frames, equal to `frames` without a pace. fps: output
+        frames per second. stages: StageSummary of each stage, as in the report of a run; `write` ends when the encoder,
+        which has its own threads, has taken the frame. peak_mib: peak memory of the process, with a warm cache.
     """
     clips = Path(job.clips)
     config = RunConfig.model_validate(
@@ -52,9 +53,9 @@ def measure_chain(job: ChainJob, tell: Tell) -> dict[str, Any]:
     watch = Watch()
     with Run(config, streams, tools, threading.Event(), Terminal(quiet=True)) as run:
         for done, _ in enumerate(run.results(), 1):
-            if done % TOLD == 0:
+            if done % PROGRESS_FRAMES == 0:
                 tell(done, frames)
-    seen = watch.seen()
+    usage = watch.seen()
     if run.outcome.failure is not None:
         raise run.outcome.failure
     report = run.report
@@ -71,7 +72,7 @@ def measure_chain(job: ChainJob, tell: Tell) -> dict[str, Any]:
         "paired": report["sync"]["paired"],
         "warnings": report["warnings"],
         "peak_mib": round(peak_mib(), 1),
-        "others": seen["others"],
-        "busy": seen["busy"],
-        "cpu_s": seen["cpu_s"],
+        "others": usage["others"],
+        "busy": usage["busy"],
+        "cpu_s": usage["cpu_s"],
     }

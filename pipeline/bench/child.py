@@ -1,7 +1,7 @@
-"""The process in which one job is measured: `python -m fusecam.pipeline.bench.child`, the job as JSON on stdin's
-first line.
+"""Child process that measures one job: `python -m fusecam.pipeline.bench.child`.
 
-On stdout one JSON object a line: {"done": n, "of": m} along the way, then {"result": ...} or {"error": one line}.
+The first line of stdin is the job as JSON. Each line of stdout is a JSON object: {"done": n, "of": m} for progress,
+then {"result": ...} or {"error": message of one line}.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ from ...engines.host.lifeline import end_with_parent
 from ..errors import expected_errors
 from .jobs import ChainJob, CostJob, DetectJob, FuseJob, Job, unpack
 
-TOLD_S = 0.1
+PROGRESS_S = 0.1  # between two progress messages
 
 
-class _Line:
-    """The line back to the parent: this process's stdout as it was, which nothing else can write to any more."""
+class _Channel:
+    """Messages to the parent over the original stdout, which nothing else can write to."""
 
     def __init__(self) -> None:
         self._out = os.fdopen(os.dup(1), "w", buffering=1)
-        os.dup2(2, 1)  # what a library prints must not be taken for a result
-        self._told = 0.0
+        os.dup2(2, 1)  # output of libraries goes to stderr
+        self._reported = 0.0
 
-    def say(self, **message: Any) -> None:
+    def send(self, **message: Any) -> None:
         print(json.dumps(message, allow_nan=False), file=self._out)
 
-    def tell(self, done: int, total: int) -> None:
-        """Progress, now and then: the pipe must not cost what is being measured."""
-        if time.monotonic() - self._told >= TOLD_S:
-            self._told = time.monotonic()
-            self.say(done=done, of=total)
+    def progress(self, done: int, total: int) -> None:
+        """Report progress, rate-limited so that it does not affect the measurement."""
+        if time.monotonic() - self._reported >= PROGRESS_S:
+            self._reported = time.monotonic()
+            self.send(done=done, of=total)
 
 
-def _run(job: Job, line: _Line) -> dict[str, Any]:
+def _run(job: Job, channel: _Channel) -> dict[str, Any]:
     if isinstance(job, CostJob):
         from .cost import count_cost
 
@@ -45,31 +45,31 @@ def _run(job: Job, line: _Line) -> dict[str, Any]:
     if isinstance(job, FuseJob):
         from .measure import measure_engine
 
-        return measure_engine(job, line.tell)
+        return measure_engine(job, channel.progress)
     if isinstance(job, DetectJob):
         from .measure import measure_detector
 
-        return measure_detector(job, line.tell)
+        return measure_detector(job, channel.progress)
     assert isinstance(job, ChainJob)
     from .chain import measure_chain
 
-    return measure_chain(job, line.tell)
+    return measure_chain(job, channel.progress)
 
 
 def main() -> None:
-    """Do the job; leave silently when the parent is gone."""
-    line = _Line()
+    """Run the job; exit silently if the parent has ended."""
+    channel = _Channel()
     job = unpack(json.loads(sys.stdin.readline()))
     end_with_parent()
     try:
         try:
-            result = _run(job, line)
+            result = _run(job, channel)
         except expected_errors() as error:
-            line.say(error=str(error))
+            channel.send(error=str(error))
         else:
-            line.say(result=result)
+            channel.send(result=result)
     except BrokenPipeError:
-        os._exit(1)  # the interpreter would stumble over the same pipe while it flushes
+        os._exit(1)  # a normal exit would fail when it flushes this pipe
 
 
 if __name__ == "__main__":

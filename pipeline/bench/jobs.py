@@ -9,19 +9,20 @@ from typing import Any
 Size = tuple[int, int]
 Variant = str
 PLAIN, KEPT = "plain", "kept"
-"""How eager torch runs: as it comes, or with channels-last weights and with freed memory kept by the C library."""
+"""Variants of eager PyTorch: default, or channels-last weights with freed memory kept by the C library."""
 
 KEEPING = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**36)}
-"""Makes glibc keep freed memory. Without it every large tensor goes back to the kernel, and plain eager torch spends
-most of its time on page faults: no fair baseline. Read by glibc when a process starts, hence the child process."""
+"""Environment that makes glibc keep freed memory. Without it every large tensor is returned to the kernel, and eager
+PyTorch spends most of its time on page faults, which is not a fair baseline. glibc reads it at process start, so it
+needs a child process."""
 
 
 @dataclass(frozen=True, slots=True)
 class FuseJob:
     """One engine on prepared frames.
 
-    frames: folder with visible.npy, infrared.npy and rig.yaml. variant: PLAIN or KEPT. repeats: 0 times the start
-    alone. rounds: the job is one of so many alike.
+    frames: folder with visible.npy, infrared.npy and rig.yaml. variant: PLAIN or KEPT. repeats: 0 times
+    only the start. rounds: number of equal jobs that share the measurement.
     """
 
     spec: str
@@ -73,17 +74,17 @@ _KINDS: dict[str, type[Job]] = {kind.__name__: kind for kind in (FuseJob, Detect
 
 
 def pack(job: Job) -> dict[str, Any]:
-    """A job for JSON."""
+    """Convert a job to a JSON-serialisable dictionary."""
     return {"kind": type(job).__name__, **asdict(job)}
 
 
 def unpack(packed: dict[str, Any]) -> Job:
-    """The job that `pack` packed."""
+    """Inverse of `pack`."""
     fields = dict(packed)
     return _KINDS[fields.pop("kind")](**fields)
 
 
 def environment(job: Job) -> dict[str, str]:
-    """The environment of the job's process: this one's, with the C library told to keep freed memory or not told."""
+    """Environment of the job's process: that of this process, with `KEEPING` only for the variant KEPT."""
     inherited = {name: value for name, value in os.environ.items() if name not in KEEPING}
     return inherited | (KEEPING if isinstance(job, FuseJob) and job.variant == KEPT else {})

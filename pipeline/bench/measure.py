@@ -1,4 +1,4 @@
-"""One engine or the detector measured: frames in, fused frames or boxes out, one after the other."""
+"""Measurement of one engine or of the detector, frame by frame."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .watch import Watch, peak_mib
 Triple = tuple[Pixels, Pixels, Warp]
 """Visible (H, W, 3) and infrared (h, w), uint8, and the rig's warp, as `FusionEngine.fuse` takes them."""
 Tell = Callable[[int, int], None]
-"""Takes how much of a measurement is done, and of how much."""
+"""Progress callback: number of repeats or frames done, and the total."""
 LONGEST_S = 120.0
 LEAST = 10
 INTERVAL_S = 1 / 25  # between frames, as a video gives it to the engine
@@ -32,7 +32,7 @@ INTERVAL_S = 1 / 25  # between frames, as a video gives it to the engine
 def measure_engine(job: FuseJob, tell: Tell) -> dict[str, Any]:
     """Build the engine, time its first frame, then the repeats. Raises EngineError.
 
-    first_frame_s: from nothing but the interpreter to the first fused frame, torch's or OpenVINO's import included.
+    first_frame_s: until the first fused frame, including the import of PyTorch or OpenVINO.
     samples_ns: each repeat in nanoseconds, from both cameras' frames to uint8 arrays out, the warp included.
     page_faults: per frame. peak_mib: of the whole process.
     """
@@ -83,10 +83,12 @@ def build(spec: str, variant: Variant) -> FusionEngine:
 def time_repeats(
     once: Callable[[int], object], warmups: int, repeats: int, tell: Tell, rounds: int = 1
 ) -> tuple[list[int], dict[str, Any]]:
-    """Do `once`, which takes its number, `warmups` times untimed and `repeats` times timed.
+    """Call `once` `warmups` times untimed and `repeats` times timed; its argument is the number of the call.
 
-    What takes seconds is left after its part of LONGEST_S, but not before its part of LEAST repeats, and warmed up
-    once. rounds: of so many this is one. Returns nanoseconds, and what a Watch saw during the repeats.
+    Slow calls are warmed up once and stop after LONGEST_S / rounds, but not before LEAST / rounds repeats.
+
+    Returns:
+        Duration of each repeat in ns, and the figures of a `Watch` during the repeats.
     """
     longest, least = LONGEST_S / rounds, -(-LEAST // rounds)
     started = time.monotonic()
@@ -108,7 +110,7 @@ def time_repeats(
 
 
 def read_frames(folder: Path, most: int | None = None) -> list[Triple]:
-    """The frames that `prepare` left, in memory; the first `most` of them."""
+    """Read the frames written by `prepare` into memory, at most `most`."""
     visible, infrared = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("visible", "infrared"))
     sizes = ((frames.shape[2], frames.shape[1]) for frames in (visible, infrared))
     warp = Registrar(load_rig(folder / "rig.yaml")).warp(*sizes)

@@ -1,4 +1,4 @@
-"""Recordings played as two live cameras: each frame is given when it is due, dropped if not taken."""
+"""Plays recordings as two live cameras: frames come when they are due and are dropped if not taken."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from ..sources.base import Source
 from ..timing.sync import Synchronizer
 
 SOON_NS = 500_000_000
-"""Until the first frame, in which the run gets ready."""
+"""Time until the first frame in ns, for the start of the run."""
 
 
 class PacedSource:
-    """A recording as a live source. A frame's age counts from the moment that it is due, so its decoding is part of it.
+    """Plays a recording as a live source. A frame's age counts from its due time and includes decoding.
 
-    Decoding is added to `recorder` under the name that it has in a run of recordings; of live sources a run does not
-    time it, for most of it would be waiting.
+    Decoding is added to `recorder` under the same name as in a run over recordings. A run does not time it for live
+    sources, where most of it is waiting.
     """
 
     def __init__(self, source: Source, fps: float, start_ns: int, recorder: LatencyRecorder) -> None:
-        """start_ns: of CLOCK_MONOTONIC, when the first frame is due."""
+        """start_ns: due time of the first frame, on CLOCK_MONOTONIC."""
         self.info = replace(
             source.info, live=True, clock="monotonic", frames=None, rate=Fraction(fps).limit_denominator(1000)
         )
@@ -54,7 +54,7 @@ class PacedSource:
 
 
 def paced(streams: Streams, fps: float) -> LatencyRecorder:
-    """Make two recordings of equal times into two cameras that expose together. Returns where decoding is recorded."""
+    """Replace two recordings with equal times by two synchronous cameras. Returns the recorder of decoding times."""
     recorder, start = LatencyRecorder(), time.monotonic_ns() + SOON_NS
     streams.visible = PacedSource(streams.visible, fps, start, recorder)
     streams.infrared = PacedSource(streams.infrared, fps, start, recorder)

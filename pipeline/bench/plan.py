@@ -16,7 +16,7 @@ from .jobs import KEPT, PLAIN, Size, Variant
 
 WARMUPS = 10
 ROUNDS, FEWEST = 5, 20
-"""The repeats are spread over so many rounds, but no round has fewer than these."""
+"""Number of rounds that share the repeats, and least number of repeats in a round."""
 LARGEST = 8192
 DEFAULT_SIZE = "640x480"
 _SIZE = re.compile(r"(\d{1,5})[xX](\d{1,5})")
@@ -24,9 +24,18 @@ _SIZE = re.compile(r"(\d{1,5})[xX](\d{1,5})")
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """engines: (specification, variant) of every row. chains: engines that the whole chain is run with, without and
-    with the detector, as recordings and at the pace of cameras of `fps`. detector: whether there is one, with these
-    weights or with fusecam's own."""
+    """Measurements to make.
+
+    Attributes:
+        engines: (specification, variant) of every row.
+        chains: engines for the whole chain, run without and with the detector, on recordings and on cameras.
+        sizes: frame sizes, (width, height).
+        repeats: timed repeats of each row.
+        weights: weights of the detector; None: fusecam's own.
+        detector: whether there is a detector.
+        fps: frame rate of the cameras.
+        warmups: untimed repeats before each round.
+    """
 
     engines: tuple[tuple[str, Variant], ...]
     chains: tuple[str, ...]
@@ -45,12 +54,12 @@ class Plan:
 
     @property
     def detects(self) -> tuple[bool, ...]:
-        """Whether each run of the whole chain detects."""
+        """Detection on or off, for each run of the whole chain."""
         return (False, True) if self.detector else (False,)
 
     @property
     def paces(self) -> tuple[float | None, ...]:
-        """Of each run of the whole chain: None for recordings, then the cameras'."""
+        """Frame rate of the cameras for each run of the whole chain; None for recordings."""
         return None, self.fps
 
     @property
@@ -67,16 +76,16 @@ def make_plan(
     chain: bool = True,
     fps: float = 30.0,
 ) -> Plan:
-    """The plan for the command's options; EngineError and InputError where they cannot be met.
+    """Create the plan from the command's options. Raises EngineError and InputError for invalid ones.
 
-    engines: NAME[:BACKEND[:PRECISION]], what is left out standing for all there is; none for all. For the chain what is
-    left out is the default instead, as for the plain command. chain: whether to run it.
+    engines: NAME[:BACKEND[:PRECISION]]; omitted parts mean all, an empty list all engines. For the chain omitted parts
+    mean the default, as in the plain command. chain: whether to run the whole chain.
     """
     whole = [":".join(parse(spec)) for spec in engines or [EngineConfig().name]]
     if weights is not None and not weights.exists():
         raise InputError(f"{weights}: no such weights; give a file with --detector, or leave it out")
     return Plan(
-        tuple((spec, variant) for spec in _chosen(engines) for variant in _variants(spec)),
+        tuple((spec, variant) for spec in _selected(engines) for variant in _variants(spec)),
         tuple(dict.fromkeys(whole)) if chain else (),
         tuple(dict.fromkeys(_size(text) for text in sizes)),
         repeats,
@@ -86,15 +95,15 @@ def make_plan(
     )
 
 
-def _chosen(given: Sequence[str]) -> list[str]:
+def _selected(given: Sequence[str]) -> list[str]:
     known = [spec for spec, _ in available() if given or parse(spec)[0] in NETWORKS]
     for wanted in given:
-        if not any(_means(wanted, spec) for spec in known):
+        if not any(_matches(wanted, spec) for spec in known):
             raise InputError(f"--engine {wanted}: not available on this machine; available: {', '.join(known)}")
-    return [spec for spec in known if not given or any(_means(wanted, spec) for wanted in given)]
+    return [spec for spec in known if not given or any(_matches(wanted, spec) for wanted in given)]
 
 
-def _means(wanted: str, spec: str) -> bool:
+def _matches(wanted: str, spec: str) -> bool:
     return f"{spec}:".startswith(wanted.rstrip(":") + ":")
 
 

@@ -22,17 +22,17 @@ from .jobs import Size
 
 RATE = 25
 EVERY = 44
-"""Of the frames of each scene the engines are timed on every so many: four, spread over its length."""
+"""Stride of the frames on which engines are timed: four frames per scene."""
 ENCODING = {"preset": "superfast", "crf": "20"}
-"""Of the streams, as x264 takes it: coded as recorders do, dearer to decode than fusecam's own quick preset."""
+"""x264 options of the streams, typical for recorders; decoding costs more than with fusecam's own fast preset."""
 
 
-def prepare(folder: Path, size: Size, told: Callable[[int], None] = lambda done: None) -> int:
-    """Leave in `folder` what FuseJob and ChainJob name, at `size` (width, height). Returns the streams' frames.
+def prepare(folder: Path, size: Size, progress: Callable[[int], None] = lambda done: None) -> int:
+    """Write the inputs of FuseJob and ChainJob to `folder`, at `size` (width, height). Returns the number of frames.
 
-    visible.npy, infrared.npy: frames as the cameras give them, four of each scene. vis.mp4, ir.mp4: the three scenes
+    visible.npy, infrared.npy: unregistered frames, four of each scene. vis.mp4, ir.mp4: the three scenes
     one after the other, both cameras at `size`, partners at equal times. rig.yaml: for that size.
-    told: called with the number of frames done.
+    progress: called with the number of frames done.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with as_file(files("fusecam.samples")) as samples, ExitStack() as open_now:
@@ -49,7 +49,7 @@ def prepare(folder: Path, size: Size, told: Callable[[int], None] = lambda done:
                 if number % EVERY == EVERY // 2:
                     taken.append((visible, infrared))
                 done += 1
-                told(done)
+                progress(done)
         np.save(folder / "visible.npy", np.stack([visible for visible, _ in taken]))
         np.save(folder / "infrared.npy", np.stack([infrared for _, infrared in taken]))
     return done

@@ -18,33 +18,44 @@ TERMINATING = signal.SIGINT, signal.SIGTERM
 
 
 class JobError(Exception):
-    """A job came to nothing. One line: why."""
+    """A job failed. The message is one line."""
 
 
 def run_job(job: Job, cache: Path, tell: Callable[[int, int], None] = lambda done, total: None) -> dict[str, Any]:
-    """Do one job and wait for it. Raises JobError; on any exception here, Ctrl-C too, the process is killed.
+    """Run one job in a child process, which is killed on any exception here, including Ctrl-C.
 
-    cache: where the process finds and leaves converted networks. tell: called with how much is done, and of how much.
+    Args:
+        job: the job.
+        cache: cache folder of the process, for converted networks.
+        tell: called with the number of repeats done and the total.
+
+    Returns:
+        The result of the job.
+
+    Raises:
+        JobError: the job failed.
     """
     answer: dict[str, Any] = {}
     process = None
-    with tempfile.TemporaryFile() as said:
+    with tempfile.TemporaryFile() as errors:
         try:
-            with _signals_wait():
+            with _signals_delayed():
                 process = subprocess.Popen(
                     [sys.executable, "-m", "fusecam.pipeline.bench.child"],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
-                    stderr=said,
+                    stderr=errors,
                     text=True,
                     env=environment(job) | {"XDG_CACHE_HOME": str(cache)},
-                    start_new_session=True,  # Ctrl-C in the terminal comes here alone, not as a traceback of the child
+                    start_new_session=True,  # Ctrl-C reaches only this process, so the child prints no traceback
                 )
             assert process.stdin is not None and process.stdout is not None
-            with suppress(BrokenPipeError):  # it may be gone before it was given anything
-                print(json.dumps(pack(job)), file=process.stdin, flush=True)  # open from here on: its lifeline
+            with suppress(BrokenPipeError):  # it may have ended already
+                print(
+                    json.dumps(pack(job)), file=process.stdin, flush=True
+                )  # stays open: the child ends when it is closed
             for text in process.stdout:
-                answer = json.loads(text) if text.endswith("\n") else {}  # killed in the middle of a word
+                answer = json.loads(text) if text.endswith("\n") else {}  # incomplete line of a killed process
                 if "done" in answer:
                     tell(answer["done"], answer["of"])
             process.wait()
@@ -58,24 +69,24 @@ def run_job(job: Job, cache: Path, tell: Callable[[int, int], None] = lambda don
                 process.stdout.close()
         if "result" in answer:
             return dict(answer["result"])
-        said.seek(0)
-        raise JobError(answer.get("error") or _last_words(said.read(), process.returncode))
+        errors.seek(0)
+        raise JobError(answer.get("error") or _failure(errors.read(), process.returncode))
 
 
 @contextmanager
-def _signals_wait() -> Iterator[None]:
-    """Ctrl-C and SIGTERM take effect after the block: within `Popen` they would leave an orphaned process."""
-    came: list[int] = []
-    before = {each: signal.signal(each, lambda number, frame: came.append(number)) for each in TERMINATING}
+def _signals_delayed() -> Iterator[None]:
+    """Delay Ctrl-C and SIGTERM until after the block: within `Popen` they would leave an orphaned process."""
+    received: list[int] = []
+    before = {each: signal.signal(each, lambda number, frame: received.append(number)) for each in TERMINATING}
     try:
         yield
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)
-    for number in came:
+    for number in received:
         signal.raise_signal(number)
 
 
-def _last_words(said: bytes, code: int) -> str:
-    lines = [line for line in said.decode("utf-8", "replace").splitlines() if line.strip()]
-    return f"its process ended with code {code}: {lines[-1].strip()[:300] if lines else 'it said nothing'}"
+def _failure(errors: bytes, code: int) -> str:
+    lines = [line for line in errors.decode("utf-8", "replace").splitlines() if line.strip()]
+    return f"its process ended with code {code}: {lines[-1].strip()[:300] if lines else 'no message'}"

@@ -16,9 +16,19 @@ Row = dict[str, Any]
 
 @dataclass(slots=True)
 class Entry:
-    """A row on its way. row: what names it. stage: what its times are called. label: for people. cache: name of the
-    folder that its processes cache in; cached: whether they do. job: what a round does, but for the number of its
-    repeats. error: why it came to nothing."""
+    """A row that is being measured.
+
+    Attributes:
+        row: the keys that identify it.
+        stage: name of its timings.
+        label: display name.
+        cache: name of the cache folder of its processes.
+        cached: whether they use it.
+        job: job of each round, except for the number of repeats.
+        cold: result of the start with an empty cache.
+        rounds: results so far.
+        error: message if it failed.
+    """
 
     row: Row
     stage: str
@@ -31,7 +41,7 @@ class Entry:
     error: str | None = None
 
     def report(self) -> Row:
-        """The row: `cold`, the start with an empty cache, None where nothing is cached, and the rounds `together`."""
+        """The row of the report: `cold`, the start with an empty cache (None if nothing is cached), and `together`."""
         if self.error is not None:
             return self.row | {"error": self.error}
         cold = None if self.cold is None else {name: self.cold[name] for name in ("first_frame_s", "peak_mib")}
@@ -39,10 +49,10 @@ class Entry:
 
 
 def together(rounds: Sequence[Row], stage: str) -> Row:
-    """The rounds of `measure_engine` or `measure_detector` as one, at least one of them.
+    """Combine one or more rounds of `measure_engine` or `measure_detector`.
 
-    `stage`: StageSummary of all repeats; `rounds_ms`: the median of each round. Of the rest the median of
-    first_frame_s, the sum of cpu_s, the highest of peak_mib, the mean of page_faults and of others; busy goes by that.
+    `stage`: StageSummary of all repeats. `rounds_ms`: median of each round. first_frame_s: median. cpu_s: sum.
+    peak_mib: maximum. page_faults, others: mean. busy: from that mean of others.
     """
     recorder = LatencyRecorder()
     for ns in (ns for row in rounds for ns in row["samples_ns"]):

@@ -1,4 +1,4 @@
-"""All measurements of a plan, one after the other, and the report of them."""
+"""Runs all measurements of a plan and writes their report."""
 
 from __future__ import annotations
 
@@ -41,15 +41,13 @@ MEASURED = ("engines", "chains", "detectors")
 
 
 def run_bench(plan: Plan, target: Path | None, out: Console, errors: Console) -> int:
-    """Measure, print the tables on `out`, write the report to `target`, if there is one, whole or not at all.
+    """Measure, print the tables on `out`, and write the report atomically to `target`, if given.
 
-    Returns the exit code. Raises InputError when the report cannot be written, or when something could not be measured,
-    after the rest is printed and written.
+    Returns the exit code. Raises InputError if the report cannot be written, or, after it is written, if a measurement
+    failed.
     """
     if target is not None:
-        AtomicFile(
-            target, InputError
-        ).discard()  # a place that cannot be written to is better known before minutes of measuring
+        AtomicFile(target, InputError).discard()  # fail before the measurements if it cannot be written
     try:
         with _terminable():
             if busy := _busy_now():
@@ -78,7 +76,7 @@ def run_bench(plan: Plan, target: Path | None, out: Console, errors: Console) ->
 def measure(plan: Plan, console: Console) -> Row:
     """The report: everything measured, ready for JSON, with progress on `console`. `pauses`: see `measure_pauses`.
 
-    What could not be measured is in its row as `error`. The dictionaries of the rows are those of `Entry.report`,
+    A failed measurement has `error` in its row. The dictionaries of the rows are those of `Entry.report`,
     `measure_chain` and `count_cost`, each with `size`, [width, height]; a row of `engines` also has `network`,
     `backend`, `precision` and `variant`; one of `chains` has `cameras_fps`, the pace of its cameras, None for
     recordings. Engines and the detector take turns, `settings.rounds` times.
@@ -229,8 +227,8 @@ def _busy_now() -> float | None:
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """SIGTERM ends the measuring as Ctrl-C does, so that no process and no file is left."""
-    # SIGINT, too: a process in a script's background starts with it ignored
+    """Handle SIGTERM like Ctrl-C, so that no process and no file is left."""
+    # also SIGINT, which background processes of a script ignore by default
     before = {number: signal.signal(number, signal.default_int_handler) for number in TERMINATING}
     try:
         yield

@@ -15,21 +15,24 @@ from ...engines.host.devices import cores
 
 BUSY = 0.1
 """Share of the cores used by other processes from which a measurement counts as disturbed. The kernel counts in steps
-of 10 ms, so of a measurement of half a second less than this cannot be told."""
+of 10 ms, so a smaller share cannot be measured within half a second."""
 _WORKING = ("user", "nice", "system", "irq", "softirq", "steal")
 
 
 class Watch:
-    """Watches from its making to `seen`."""
+    """Measures from its creation to the call of `seen`."""
 
     def __init__(self) -> None:
         self._started, self._own, self._all = time.perf_counter(), time.process_time(), _worked()
         self._faults = _faults()
 
     def seen(self) -> dict[str, Any]:
-        """`others`: of the cores that this process may use, the share that others had, 0 to 1, time stolen by a
-        hypervisor included; `busy`: whether that is too much; `cpu_s`: processor time of this process, all threads;
-        `page_faults`: of this process, those without reading from disk.
+        """Figures since the creation.
+
+        Returns:
+            `others`: share of this process's cores used by other processes, 0 to 1, including time stolen by a
+            hypervisor. `busy`: whether that is BUSY or more. `cpu_s`: CPU time of this process in seconds, all threads.
+            `page_faults`: number of minor page faults of this process.
         """
         wall = max(time.perf_counter() - self._started, 1e-9)
         own = time.process_time() - self._own
@@ -46,7 +49,7 @@ class Watch:
 def peak_mib() -> float:
     """Peak resident memory of this process, in MiB.
 
-    Linux counts that of the parent process into `getrusage`, so there its own high-water mark is read.
+    On Linux `getrusage` includes the peak of the parent process, so VmHWM is read instead.
     """
     try:
         status = Path("/proc/self/status").read_text()
@@ -61,7 +64,7 @@ def load_average() -> list[float]:
 
 
 def _worked() -> float:
-    """Seconds that the cores of this process have worked for anyone, since the machine's start."""
+    """Busy time of this process's cores in seconds since boot, for all processes."""
     times = psutil.cpu_times(percpu=True)
     return sum(float(getattr(times[core], field, 0.0)) for core in cores() for field in _WORKING if core < len(times))
 

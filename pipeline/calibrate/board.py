@@ -29,7 +29,7 @@ from ..sources.camera import camera_device
 from .capture import Views
 from .target import check_target, settings
 
-_COLOUR, _GREY = 8.0, 3.0  # mean difference of the colour channels above which a picture is coloured, below which grey
+_COLOUR, _GREY = 8.0, 3.0  # mean difference of the colour channels above which a frame is coloured, below which grey
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ def calibrate_board(order: Order, console: Console) -> int:
         return INTERRUPTED
     views = [shot.view for shot in taken.shots]
     if taken.sizes is None or not any(view.visible and view.infrared for view in views):
-        _explain_nothing(taken, order)
+        _raise_no_view(taken, order)
     assert taken.sizes is not None
     calibration = calibrate(views, order.board, taken.sizes)
     rig = calibration.rig(order.distance)
@@ -73,10 +73,10 @@ def calibrate_board(order: Order, console: Console) -> int:
 
 
 def _check_pair(config: SourceConfig) -> None:
-    """Recordings that cannot belong together are refused before any work is done."""
+    """Refuse swapped recordings before the calibration starts. Raises InputError."""
     specs = {"--ir": config.ir.source or "", "--vis": config.vis.source or ""}
     if specs["--ir"] == specs["--vis"] or not all(_is_recorded(spec) for spec in specs.values()):
-        return  # the same source twice is refused where sources are opened
+        return  # opening the sources refuses the same source twice
     colour = {}
     for option, spec in specs.items():
         source = open_source(spec, "visible", config)
@@ -91,7 +91,7 @@ def _check_pair(config: SourceConfig) -> None:
 
 
 def _is_recorded(spec: str) -> bool:
-    """Whether it can be opened twice: cameras, streams and pipes cannot."""
+    """Whether a source can be opened twice, unlike cameras, streams and pipes."""
     return not (camera_device(spec) or "://" in spec or spec == "-" or Path(spec).is_fifo())
 
 
@@ -106,7 +106,7 @@ def _colourfulness(source: Source) -> float:
 
 
 def _capture(streams: Streams, order: Order, console: Console) -> Views | None:
-    """None where the person interrupted a recording."""
+    """Collect the views. None if the user interrupted a recording."""
     live, taken = streams.visible.info.live, 0
     views = Views(order.board, streams.visible.info.names is not None, order.most)
     with interruptible() as stop, Session(streams, stop=stop) as session, ExitStack() as shown:
@@ -114,7 +114,7 @@ def _capture(streams: Streams, order: Order, console: Console) -> Views | None:
         if window is not None:
             shown.callback(window.close, complete=True)
         if live:
-            say(console, "hold the board still in ever new places and tilts; Ctrl-C ends it")
+            say(console, "hold the board still at many positions and tilts; Ctrl-C ends the capture")
         for pair in pairs_seen(session, streams, console, "looking for the board"):
             if pair.led_by == "infrared":
                 continue
@@ -130,8 +130,8 @@ def _capture(streams: Streams, order: Order, console: Console) -> Views | None:
     return None if stopped else views
 
 
-def _explain_nothing(views: Views, order: Order) -> None:
-    """Not one view for both cameras: say what was there instead, if that can be told. Always raises."""
+def _raise_no_view(views: Views, order: Order) -> None:
+    """Raise a CalibrationError that explains why no view shows the board to both cameras."""
     tally = views.tally
     trouble, times = next(iter(Counter(tally.troubles).most_common(1)), ("", 0))
     if trouble.startswith("the board goes on") and times >= 3:

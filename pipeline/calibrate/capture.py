@@ -1,4 +1,4 @@
-"""Takes board views out of the pairs of both cameras: every image of a folder, still and new moments of a video."""
+"""Selects board views from the pairs of both cameras: all images of a folder, or new still poses of a video."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from ...calib.joint import View
 from ...calib.pictures import Sight
 from ..core.frames import Frame, FramePair, Pixels
 
-_EXAMINED_S = 0.2  # between two looks at a video: a hand-held board takes longer to come to rest
-_STILL = 0.0015  # of the image's diagonal between two looks: a pixel of 640x480, what a held board trembles
+_EXAMINED_S = 0.2  # between two examined frames of a video; a hand-held board needs longer to come to rest
+_STILL = 0.0015  # of the image's diagonal between two examined frames: 1 px at 640x480, tremor of the hand
 _NEW = 0.04  # of the image's diagonal from every view taken, on average over its points
-_THUMBNAIL = 480  # width of the pictures kept for the report
+_THUMBNAIL = 480  # width of the images kept for the report
 _YELLOW, _GREEN = (255, 210, 0), (0, 220, 0)
-_KEPT_WITHOUT = 3  # pairs without a board that are kept to say what they show instead
+_KEPT_WITHOUT = 3  # pairs without a board that are kept for the error message
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shot:
-    """A view and small pictures of it."""
+    """A view and its thumbnails."""
 
     view: View
     sight: Sight
@@ -59,26 +59,26 @@ class Views:
         self.sizes: tuple[tuple[int, int], tuple[int, int]] | None = None
         self._board, self._stills, self._most = board, stills, most
         self._finders = Finder(board, thorough=stills), Finder(board)
-        self._looked_ns: int | None = None
+        self._examined_ns: int | None = None
         self._before: list[Found | None] = []
 
     @property
     def full(self) -> bool:
-        """Whether there are enough; never of separate images."""
+        """Whether enough views were taken. Always False for separate images."""
         return not self._stills and len(self.shots) >= self._most
 
     def look(self, pair: FramePair) -> None:
-        """Take the pair, if it is a view."""
+        """Examine a pair and keep it if it is a new view."""
         if self._stills:
             self._take(pair, *(self._find(k, frame) for k, frame in enumerate((pair.visible, pair.infrared))))
             return
-        if self._looked_ns is not None and pair.visible.time_ns - self._looked_ns < _EXAMINED_S * 1e9:
+        if self._examined_ns is not None and pair.visible.time_ns - self._examined_ns < _EXAMINED_S * 1e9:
             return
-        self._looked_ns = pair.visible.time_ns
+        self._examined_ns = pair.visible.time_ns
         self.found = visible = self._find(0, pair.visible)
         self._before = [*self._before[-1:], visible]
         if visible is None:
-            self._passed_over(pair)
+            self._keep_without(pair)
         elif len(self._before) < 2 or self._distance(self._before[0], visible, pair.visible.size) > _STILL:
             self.tally.moving += 1
         elif not self._is_new(visible, pair.visible.size):
@@ -109,7 +109,7 @@ class Views:
         self.tally.visible += visible is not None
         self.tally.infrared += infrared is not None
         if visible is None or infrared is None:
-            self._passed_over(pair)
+            self._keep_without(pair)
         if pair.infrared is not None:
             sizes = pair.visible.size, pair.infrared.size
             if self.sizes is not None and self.sizes != sizes:
@@ -122,11 +122,11 @@ class Views:
             self.shots.append(Shot(View(_name(pair), None, None), Sight(None, None)))
             return
         if not self._stills and infrared is None:
-            return  # the next moment may show it to infrared too
+            return  # a later frame may show the board to infrared, too
         heat = None if pair.infrared is None else _small(pair.infrared.pixels)
         self.shots.append(Shot(View(_name(pair), visible, infrared), Sight(_small(pair.visible.pixels), heat)))
 
-    def _passed_over(self, pair: FramePair) -> None:
+    def _keep_without(self, pair: FramePair) -> None:
         if len(self.tally.without) < _KEPT_WITHOUT:
             heat = None if pair.infrared is None else pair.infrared.pixels
             self.tally.without.append((_grey(pair.visible.pixels), heat))
@@ -135,7 +135,7 @@ class Views:
         return all(self._distance(shot.view.visible, found, size) > _NEW for shot in self.shots)
 
     def _distance(self, one: Found | None, other: Found, size: tuple[int, int]) -> float:
-        """Mean distance of the same points as a share of the diagonal, the board read in the order that fits best."""
+        """Mean distance of equal points as a share of the diagonal, the least over the symmetries of the board."""
         if one is None:
             return float("inf")
         means = []

@@ -1,4 +1,4 @@
-"""Pairs of a scene, spread over time, for what is measured from the scene itself."""
+"""Collects pairs of a scene, spread over time, for calibration without a board."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from ..run.console import interruptible, pairs_seen
 from ..run.session import Session
 from ..run.streams import Streams
 
-_LONGEST_S = 120.0  # of a recording that is looked at: enough for scenes to change
-_SOONEST_S = 0.5  # between two pairs: sooner they show the same
+_LONGEST_S = 120.0  # length of a recording that is used
+_SHORTEST_S = 0.5  # between two pairs; closer ones show the same
 _FEWEST = 3
 
 
@@ -31,7 +31,7 @@ def collected(
     """
     live = streams.visible.info.live
     if live:
-        say(console, f"taking {most} pairs; the more the scene changes meanwhile, the better; Ctrl-C ends it")
+        say(console, f"taking {most} pairs; the more the scene changes, the better; Ctrl-C ends the capture")
     visible: list[Pixels] = []
     infrared: list[Pixels] = []
     with interruptible() as stop, Session(streams, stop=stop) as session:
@@ -52,7 +52,7 @@ def collected(
 
 
 def _spread(pairs: Iterable[FramePair], every_s: float, step: int) -> Iterator[FramePair]:
-    """Pairs of both cameras spread over time: of each stretch the one nearest in time; of folders every `step`-th."""
+    """Selects pairs spread over time: the one with the smallest skew of each interval; of folders every `step`-th."""
     seen, began_ns = 0, 0
     best: FramePair | None = None
     for pair in pairs:
@@ -79,4 +79,4 @@ def _spacing(streams: Streams, pairs: int) -> tuple[float, int]:
     if info.names is not None:
         return 0.0, max(1, len(info.names) // pairs)
     seconds = float(info.frames / info.rate) if info.frames and info.rate and not info.live else 0.0
-    return max(min(seconds, _LONGEST_S) / pairs, 0.1 if seconds else _SOONEST_S), 1
+    return max(min(seconds, _LONGEST_S) / pairs, 0.1 if seconds else _SHORTEST_S), 1

@@ -29,7 +29,7 @@ from .target import check_target, settings
 
 COLUMNS = ("x_vis", "y_vis", "x_ir", "y_ir")
 _TOLD = 3
-_SHOWN = 12  # pairs, of which one may be clearer than another
+_SHOWN = 12  # pairs to choose from
 _LOOK_S = 0.2
 
 
@@ -74,7 +74,7 @@ def calibrate_points(order: Order, console: Console) -> int:
 
 def _picked(order: Order, points: npt.NDArray[np.float64], console: Console) -> int:
     """Serve the page until the rig is saved. Returns the exit code."""
-    from .pick.server import PickPage  # aiohttp is not for tables
+    from .pick.server import PickPage  # aiohttp is needed only for the page
 
     config = MonitorConfig(serve=order.serve or ":0")
     check_watching(config)
@@ -105,12 +105,12 @@ def _picked(order: Order, points: npt.NDArray[np.float64], console: Console) -> 
 
 
 def _said(fit: PointFit, out: Path, console: Console) -> int:
-    """Say how well the points fit. Returns the exit code."""
+    """Print the fit of the points. Returns the exit code."""
     rms, order = float(np.sqrt(np.mean(fit.residuals**2))), np.argsort(-fit.residuals)[:_TOLD]
     worst = ", ".join(f"point {k + 1} {fit.residuals[k]:.1f}" for k in order)
     exact = len(fit.residuals) == 4
     if exact:
-        say(console, "4 points fit any homography: no residual tells a wrong one; pick more", "doubtful")
+        say(console, "4 points fit any homography, so a wrong one cannot be detected; pick more", "doubtful")
     else:
         say(console, f"{len(fit.residuals)} points, {rms:.1f} infrared pixels RMS; worst: {worst}")
     say(console, f"1 pixel of error in each point moves a corner of the image by {fit.corner_px:.1f} infrared pixels")

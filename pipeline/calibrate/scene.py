@@ -20,8 +20,8 @@ from ..run.streams import Streams, open_streams
 from .pairs import collected
 from .target import check_target, settings
 
-_AGAIN_MS = 8.0  # a time offset that changes by more moves edges of passing things by a pixel: pair anew
-_PASSES = 3  # wrongly paired frames of a moving rig bend the result, which bends the next offset less
+_AGAIN_MS = 8.0  # change of the time offset from which pairing is repeated: moving edges are off by a pixel
+_PASSES = 3  # each pass reduces the error from wrongly paired frames of a moving rig
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ def calibrate_scene(order: Order, console: Console) -> int:
         offset = _measured_offset(config, streams, found[0], console)
         if offset is None or abs(offset - taken) <= _AGAIN_MS:
             break
-        say(console, f"time offset {offset:+.1f} ms, was taken as {taken:+.1f}: pairing anew")
+        say(console, f"time offset {offset:+.1f} ms, assumed {taken:+.1f}: pairing again")
         config = config.model_copy(update={"sync": SyncConfig(offset_ms=offset)})
         streams = open_streams(config)
         found = _attempt(streams, order, console)
@@ -80,7 +80,7 @@ def _measured_offset(config: RunConfig, streams: Streams, rig: Rig, console: Con
 
 
 def _attempt(streams: Streams, order: Order, console: Console) -> tuple[Rig, SceneFit] | None:
-    """Pairs of both streams, aligned. None where the person interrupted."""
+    """Align pairs of both streams. None if the user interrupted."""
     pairs = collected(streams, order.pairs, console)
     if pairs is None:
         return None

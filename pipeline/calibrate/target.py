@@ -11,10 +11,10 @@ from ..errors import InputError
 
 
 def check_target(out: Path, *read: str) -> None:
-    """Raises InputError where no file can be written under this name, or where it is that of a source in `read`."""
+    """Raises InputError if the file cannot be written, or if it is one of the sources in `read`."""
     spare(out, read)
     if out.is_dir() or not out.absolute().parent.is_dir():
-        raise InputError(f"{out}: is no place for a file; give the name of one in an existing folder with --out")
+        raise InputError(f"{out}: a file cannot be created there; give a name in an existing folder with --out")
 
 
 def settings(infrared: str, visible: str, pairs: Path | None, offset_ms: float | None = None, **more: Any) -> RunConfig:

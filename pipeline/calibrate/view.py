@@ -36,7 +36,7 @@ _LINE = np.array([255, 200, 0], np.uint8)
 
 
 class Look:
-    """Lays the registered cameras over each other.
+    """Overlays the registered cameras.
 
     blend: visible in cyan, infrared in red: what coincides has no coloured seams. blink: half a second visible, half
     a second infrared. side: (H, 2 W), visible and infrared under one grid. Beyond infrared's view: visible alone.
@@ -51,7 +51,7 @@ class Look:
         self._next = 0.0
 
     def result(self, pair: FramePair, index: int) -> Result:
-        """The picture to show, as frame `index` of the output."""
+        """Image to show, (H, W, 3) uint8 RGB, as frame `index` of the output."""
         registrar, drift = self._streams.registrar, self._streams.drift
         if pair.led_by == "infrared":
             pair, fused = stand_in(pair, registrar, self._size)
@@ -112,15 +112,15 @@ def view_rig(
     picture = out is not None and out.suffix.lower() == ".png"
     show = out is None if show is None else show
     if show and out is None and not has_display():
-        raise InputError("nowhere to show the cameras: there is no display, so give --out FILE (.png, .mp4, .mkv)")
+        raise InputError("there is no display to show the cameras: give --out FILE (.png, .mp4, .mkv)")
     if picture and out is not None:
-        AtomicFile(out, InputError).discard()  # a place that cannot be written to is better known before the run
+        AtomicFile(out, InputError).discard()  # fail before the run if it cannot be written
     output = OutputConfig(out=None if picture else out, show=show)
     streams = open_streams(settings(infrared, visible, pairs, offset_ms, rig=rig, distance=distance, output=output))
     with interruptible() as stop, Session(streams, stop=stop) as session:
         info = streams.visible.info
         if mode == "blink" and (picture or info.names is not None):
-            raise InputError("--mode blink: one picture cannot blink; use blend or side, or give videos or cameras")
+            raise InputError("--mode blink: one image cannot blink; use blend or side, or give videos or cameras")
         inputs = (infrared, visible, str(rig))
         outputs = Outputs(open_sinks(output, info.rate, info.pixel_aspect, info.names, inputs), streams.health)
         outputs.on_warning = partial(say, console, kind="warning")

@@ -80,5 +80,5 @@ def _with_window_decided(config: RunConfig) -> RunConfig:
     ):
         return config
     if not has_display():
-        raise InputError("nowhere to show the result: there is no display, so give --out FILE or --serve :8080")
+        raise InputError("there is no display to show the result: give --out FILE or --serve :8080")
     return config.model_copy(update={"output": output.model_copy(update={"show": True})})

@@ -21,12 +21,12 @@ Clock = Literal["media", "monotonic", "index"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trace:
-    """Statistics of a picture's raw samples by which a frozen camera is recognised.
+    """Statistics of a frame's raw samples, for the detection of frozen cameras.
 
     means: (h, w) float64, over blocks of samples, some 40 across; equal only where all samples are, but for chance.
     exact: whether the samples are as the sensor gave them, noise and all; not so behind a lossy codec.
     deep: whether they have more than 8 bits.
-    key: whether the codec coded the picture by itself, without those before.
+    key: whether it is a key frame of the codec.
     """
 
     means: npt.NDArray[np.float64]

@@ -14,28 +14,28 @@ from ..core.frames import Frame
 from .bytetrack import ByteTrack
 
 WEAKEST = 0.1
-"""Score down to which a box may carry on a track that exists, as ByteTrack wants it: a detector for it keeps these."""
+"""Least score of a box that continues an existing track (ByteTrack's low threshold). The detector keeps such boxes."""
 REMEMBERED = 30
-"""Frames after which a track that was not seen again ends."""
+"""Number of frames without a detection after which a track ends."""
 PROVEN = 5
-"""Frames in which an object must have been found before it may coast: a single false box does not."""
+"""Number of detections that an object needs before it may coast, so that a false detection does not."""
 SURE = 0.7
-"""Score that an object must have had once before it may coast."""
+"""Highest score that an object needs before it may coast."""
 AT_ONCE = 0.4
-"""Score from which an object is shown in its first frame; weaker ones have to be found in a second one."""
+"""Score from which an object is output in its first frame; others need a second detection."""
 BORDER = 0.01
-"""Of the frame's width: a box this near to its left or right border does not coast. What leaves the frame gets narrow
-there, and its expected box would stay behind.
+"""Share of the frame's width: boxes closer to the left or right border do not coast. Objects that leave the frame get
+narrow there, and their predicted box would stay behind.
 """
 INSIDE = 0.5
-"""Part of an expected box that must lie between the frame's top and bottom."""
+"""Least share of a predicted box between the frame's top and bottom."""
 COVERED = 0.6
-"""Part of an expected box that another of its class may cover: beyond, it is the same object, or hidden behind it."""
+"""Largest share of a predicted box that a box of the same class may cover; else it is the same object, or hidden."""
 
 
 @dataclass(slots=True)
-class _Known:
-    """State of a track: votes for its class, its last and its highest score, and when it was last found."""
+class _State:
+    """State of a track: detections by class, last and highest score, time of the last detection in ns."""
 
     votes: Counter[str] = field(default_factory=Counter)
     score: float = 0.0
@@ -44,35 +44,43 @@ class _Known:
 
 
 class Tracker:
-    """Gives every object a number that stays while it is seen, and through short gaps.
+    """Assigns a track number to every object, kept through short gaps.
 
-    An object that is not found, behind a pole, say, coasts for a moment: its box stays where the track's Kalman filter
-    expects it, marked as such. It must have been found in PROVEN frames, once with SURE, and still lie in the frame,
-    not at its sides.
+    An object that is not detected for a moment, for example behind a pole, coasts: its box is predicted by the track's
+    Kalman filter and marked as such. It needs PROVEN detections, one of them with a score of SURE, and has to lie in
+    the frame, not at its sides.
 
-    It starts afresh, with new numbers, on a scene cut and after a gap of 2 s in the source. One for each run.
+    Tracking restarts with new numbers on a scene cut and after a gap of 2 s in the source. Use one tracker per run.
     """
 
     def __init__(self, confidence: float, coast_s: float = 0.0) -> None:
-        """confidence: score from which an object starts a track; weaker ones, from WEAKEST up, only carry one on.
+        """Create a tracker.
 
-        coast_s: how long an object coasts, seconds of the source's clock; 0: not at all.
+        Args:
+            confidence: score from which a box starts a track; boxes from WEAKEST up only continue one. 0 to 1.
+            coast_s: longest time for which an object coasts, in seconds of the source's clock; 0: never.
         """
         self._confidence, self._coast_ns = confidence, coast_s * 1e9
         self._tracker = self._new()
         self._cuts = Cuts()
         self._before_ns = 0
-        self._first = 0  # numbers of the tracker before end here
+        self._first = 0  # highest number before the last restart
         self._highest = 0
-        self._known: dict[int, _Known] = {}
+        self._known: dict[int, _State] = {}
         self._ended: Counter[str] = Counter()
 
     def follow(self, detections: Sequence[Detection], visible: Frame) -> list[Detection]:
-        """The objects of the next frame with their numbers, those without one (None) if above the confidence and
-        AT_ONCE, and last those that coast.
+        """Track the detections of the next frame.
 
-        Boxes and scores are as detected, but for these. A number is given from the second frame on, on the first frame
-        of a scene at once. visible: tells when the scene was cut and how much time has passed.
+        A track gets its number in its second frame, in the first frame of a scene at once.
+
+        Args:
+            detections: boxes of the frame.
+            visible: the visible frame, for scene cuts and the elapsed time.
+
+        Returns:
+            Detections with a number, then those without (None) whose score exceeds the confidence and AT_ONCE, in the
+            order of `detections`; last the coasting objects. Boxes and scores of the others are unchanged.
         """
         elapsed_ns, self._before_ns = visible.time_ns - self._before_ns, visible.time_ns
         if self._cuts.cut(visible.pixels) or not 0 < elapsed_ns <= LONGEST_S * 1e9:
@@ -81,7 +89,7 @@ class Tracker:
         found_now = self._tracker.update(boxes, np.array([found.score for found in detections], np.float32))
         numbers = {track.index: self._first + track.number for track in found_now}
         for index, number in numbers.items():
-            known = self._known.setdefault(number, _Known())
+            known = self._known.setdefault(number, _State())
             known.votes[detections[index].label] += 1
             known.score, known.seen_ns = detections[index].score, visible.time_ns
             known.best = max(known.best, known.score)
@@ -92,18 +100,18 @@ class Tracker:
             for index, found in enumerate(detections)
             if index in numbers or found.score > max(self._confidence, AT_ONCE)
         ]
-        for expected in self._coasting(visible):
-            if not _covered(expected, objects):
-                objects.append(expected)
+        for predicted in self._coasting(visible):
+            if not _covered(predicted, objects):
+                objects.append(predicted)
         return objects
 
     @property
     def counts(self) -> dict[str, int]:
         """Number of tracked objects so far, by the class most often detected for each."""
-        return dict(sorted((self._ended + Counter(_winner(known.votes) for known in self._known.values())).items()))
+        return dict(sorted((self._ended + Counter(_majority(known.votes) for known in self._known.values())).items()))
 
     def _coasting(self, visible: Frame) -> Iterator[Detection]:
-        """Objects not found in this frame but expected in it, the last seen first; boxes are cut at top and bottom."""
+        """Coasting objects, the last detected first; boxes are clipped at top and bottom."""
         width, height = visible.size
         border = BORDER * width
         for track in sorted(self._tracker.lost, key=lambda track: -track.found):
@@ -116,7 +124,7 @@ class Tracker:
             x1, y1, x2, y2 = map(float, track.xyxy)
             box = x1, max(y1, 0.0), x2, min(y2, float(height))
             if border < x1 < x2 < width - border and _area(box) >= INSIDE * _area((x1, y1, x2, y2)) > 0:
-                yield Detection(_winner(known.votes), known.score, box, number, coasted=True)
+                yield Detection(_majority(known.votes), known.score, box, number, coasted=True)
 
     def _restart(self) -> None:
         self._tracker = self._new()
@@ -126,25 +134,25 @@ class Tracker:
         return ByteTrack(self._confidence, min(WEAKEST, self._confidence), REMEMBERED)
 
     def _forget(self) -> None:
-        """Settle the class of tracks that have ended, so that memory does not grow with the run."""
+        """Count the classes of ended tracks and drop their state, to bound the memory."""
         alive = {self._first + track.number for track in (*self._tracker.tracked, *self._tracker.lost)}
         for number in self._known.keys() - alive:
-            self._ended[_winner(self._known.pop(number).votes)] += 1
+            self._ended[_majority(self._known.pop(number).votes)] += 1
 
 
 def _area(box: Box) -> float:
     return max(0.0, box[2] - box[0]) * max(0.0, box[3] - box[1])
 
 
-def _covered(expected: Detection, objects: Sequence[Detection]) -> bool:
-    x1, y1, x2, y2 = expected.box
+def _covered(predicted: Detection, objects: Sequence[Detection]) -> bool:
+    x1, y1, x2, y2 = predicted.box
     inside = (
         (max(x1, each.box[0]), max(y1, each.box[1]), min(x2, each.box[2]), min(y2, each.box[3]))
         for each in objects
-        if each.label == expected.label
+        if each.label == predicted.label
     )
-    return any(_area(box) > COVERED * _area(expected.box) for box in inside)
+    return any(_area(box) > COVERED * _area(predicted.box) for box in inside)
 
 
-def _winner(votes: Counter[str]) -> str:
+def _majority(votes: Counter[str]) -> str:
     return votes.most_common(1)[0][0]

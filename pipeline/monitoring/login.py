@@ -18,12 +18,12 @@ STYLE_HASH = "'sha256-" + base64.b64encode(hashlib.sha256(_STYLE.encode()).diges
 
 
 def login(wrong: bool) -> str:
-    """The form. wrong: a token was given that is none."""
-    told = "<p class=wrong role=alert>This token is not the right one.</p>" if wrong else ""
+    """HTML of the form. wrong: a wrong token was given."""
+    notice = "<p class=wrong role=alert>This token is not the right one.</p>" if wrong else ""
     return (
         "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
         f"<meta name=color-scheme content=dark><title>fusecam</title><style>{_STYLE}</style>"
-        f"<form action='/'><h1>fusecam</h1>{told}<p><label for=token>The token that fusecam was started with, or has "
+        f"<form action='/'><h1>fusecam</h1>{notice}<p><label for=token>The token that fusecam was started with, or has "
         "printed</label></p><input id=token name=token type=password autofocus autocomplete=current-password>"
         "<button>Open</button></form>"
     )

@@ -102,7 +102,7 @@ def _label(text: str) -> str:
 class MetricsEndpoint:
     """`http://ADDRESS/metrics` until it is closed, https with `tls`. Raises InputError where it cannot listen.
 
-    complain: told of errors.
+    complain: called with error messages.
 
     On loopback it answers to this machine's own names, elsewhere also to addresses and to the name it listens at.
     """

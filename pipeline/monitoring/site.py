@@ -1,12 +1,12 @@
 """An aiohttp application in its own thread and event loop, limited so that unknown clients cannot slow the run.
 
-Connections are few: MOST in all, and no more than an eighth of the descriptors that this process may have, so that
-cameras and recordings find theirs. An unauthenticated connection (see `Guard`) has UNKNOWN_S seconds in all; when
-UNKNOWN such connections are open, the oldest is closed for the next. Errors are told at most once in QUIET_S seconds.
+The number of connections is limited to MOST, and to an eighth of the file descriptors of this process, so that cameras
+and recordings do not run out of them. An unauthenticated connection (see `Guard`) is closed after UNKNOWN_S seconds; if
+UNKNOWN of them are open, the oldest is closed for a new one. Errors are reported at most once in QUIET_S seconds.
 
-aiohttp rather than the standard library's server: WebSockets, many idle phones on one thread, strict parsing of what
-strangers send. Its thread keeps its priority: one of low priority that is put aside while it holds Python's lock holds
-up the chain.
+aiohttp is used instead of the standard library's server for WebSockets, many idle clients on one thread, and strict
+parsing of requests. Its thread keeps the normal priority: a low-priority thread that is preempted while it holds the
+GIL would delay the run.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ UNKNOWN_S = 5.0
 KEPT_S = 15.0
 """Maximum idle time of an authenticated connection between two requests, in seconds."""
 QUIET_S = 10.0
-_WAITING = 128  # connections that the system holds for us; they cost no descriptors
+_BACKLOG = 128  # pending connections in the kernel, which use no descriptors
 _LOOK_S = 0.5
-_PACE_S = 0.005  # between two connections while many are unknown: a flood costs little
+_PACE_S = 0.005  # between two connections while many are unauthenticated, to limit the cost of a flood
 _RETRY_S = 1.0
-_SCARCE = errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM
+_NO_RESOURCES = errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM
 
 
 class Site:
-    """Serves until it is closed. Raises InputError, naming `option`, where it cannot listen.
+    """Serves until it is closed. Raises InputError, naming `option`, if it cannot listen.
 
-    guard: the application's own. complain: told of errors, from the site's thread. tls: the certificate. The
-    application's `on_shutdown` handlers run when the site is closed.
+    guard: guard of the application. complain: called with error messages, in the site's thread. tls: the certificate.
+    The application's `on_shutdown` handlers run when the site is closed.
     """
 
     def __init__(
@@ -62,11 +62,11 @@ class Site:
         self._sockets = _listen(option, address)
         self.address = Address(address.host, int(self._sockets[0].getsockname()[1]))
         self._app, self._guard = app, guard
-        self._complaints = _Complaints(complain)
+        self._errors = _ErrorReports(complain)
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         self._most = MOST if limit == resource.RLIM_INFINITY else max(2, min(MOST, limit // 8))
         self._unknown: dict[Any, float] = {}
-        self._shaking: dict[Any, asyncio.Task[None]] = {}
+        self._handshakes: dict[Any, asyncio.Task[None]] = {}
         self._tls: dict[str, Any] = {} if tls is None else {"ssl": tls, "ssl_handshake_timeout": UNKNOWN_S}
         guard.on_entry = lambda request: self._unknown.pop(request.protocol, None)
         self._loop = asyncio.new_event_loop()
@@ -77,7 +77,7 @@ class Site:
         self._started.wait()
 
     def call(self, action: Callable[[], object]) -> None:
-        """Run it in the site's loop, soon. From any thread; nothing once the site is closed."""
+        """Schedule a call in the site's event loop. Safe from any thread; does nothing once the site is closed."""
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(action)
 
@@ -88,7 +88,7 @@ class Site:
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
-        self._loop.set_exception_handler(lambda _, context: self._complaints.add(_told(context)))
+        self._loop.set_exception_handler(lambda _, context: self._errors.add(_message(context)))
         try:
             self._loop.run_until_complete(self._serve())
         finally:
@@ -99,17 +99,17 @@ class Site:
 
     async def _serve(self) -> None:
         logger = logging.Logger("fusecam.site")
-        logger.addHandler(self._complaints)
+        logger.addHandler(self._errors)
         options: dict[str, Any] = {"access_log": None, "logger": logger, "keepalive_timeout": KEPT_S}
         runner = web.AppRunner(self._app, shutdown_timeout=1.0, lingering_time=0.5, **options)
         await runner.setup()
         server = runner.server
         assert server is not None
         tasks = [asyncio.create_task(self._accept(listening, server)) for listening in self._sockets]
-        tasks.append(asyncio.create_task(self._look(server)))
+        tasks.append(asyncio.create_task(self._close_idle(server)))
         self._started.set()
         await self._over.wait()
-        tasks += self._shaking.values()
+        tasks += self._handshakes.values()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -120,8 +120,8 @@ class Site:
             try:
                 connection, _ = await self._loop.sock_accept(listening)
             except OSError as error:
-                if error.errno in _SCARCE:
-                    self._complaints.add(f"connections cannot be taken: {error.strerror}")
+                if error.errno in _NO_RESOURCES:
+                    self._errors.add(f"connections cannot be accepted: {error.strerror}")
                     await asyncio.sleep(_RETRY_S)
                 continue
             if not self._make_room(server):
@@ -130,36 +130,36 @@ class Site:
                 continue
             protocol: Any = server()
             self._unknown[protocol] = time.monotonic()
-            self._shaking[protocol] = asyncio.create_task(self._take(protocol, connection))
+            self._handshakes[protocol] = asyncio.create_task(self._start(protocol, connection))
             if not self._tls:
-                await self._shaking[protocol]
+                await self._handshakes[protocol]
             if len(self._unknown) > UNKNOWN // 2:
                 await asyncio.sleep(_PACE_S)
 
-    async def _take(self, protocol: Any, connection: socket.socket) -> None:
-        """Begin with a connection; with TLS after its handshake, for which others do not wait."""
+    async def _start(self, protocol: Any, connection: socket.socket) -> None:
+        """Start a connection. A TLS handshake does not delay other connections."""
         try:
             await self._loop.connect_accepted_socket(lambda: protocol, connection, **self._tls)
         except OSError:
             connection.close()
         finally:
-            self._shaking.pop(protocol, None)
+            self._handshakes.pop(protocol, None)
 
     def _make_room(self, server: web.Server) -> bool:
-        """Whether one more connection may be. Where too many are unknown, that which came first is ended."""
+        """Whether one more connection may be accepted. If too many are unauthenticated, the oldest is closed."""
         self._forget_closed(server)
-        if len({*server.connections, *self._shaking}) < self._most and len(self._unknown) < min(
+        if len({*server.connections, *self._handshakes}) < self._most and len(self._unknown) < min(
             UNKNOWN, self._most // 2
         ):
             return True
         if not self._unknown:
-            self._complaints.add(f"{self._most} connections are open already: more are refused")
+            self._errors.add(f"{self._most} connections are open: new ones are refused")
             return False
-        self._complaints.add("too many connections that ask for nothing: the oldest are ended")
+        self._errors.add("too many idle connections: the oldest are closed")
         self._end(next(iter(self._unknown)))
         return True
 
-    async def _look(self, server: web.Server) -> None:
+    async def _close_idle(self, server: web.Server) -> None:
         while True:
             await asyncio.sleep(_LOOK_S)
             self._forget_closed(server)
@@ -168,50 +168,50 @@ class Site:
                 self._end(protocol)
 
     def _forget_closed(self, server: web.Server) -> None:
-        there = {*server.connections, *self._shaking}
+        there = {*server.connections, *self._handshakes}
         self._unknown = {protocol: since for protocol, since in self._unknown.items() if protocol in there}
 
     def _end(self, protocol: Any) -> None:
         del self._unknown[protocol]
-        if protocol in self._shaking:
-            self._shaking[protocol].cancel()
+        if protocol in self._handshakes:
+            self._handshakes[protocol].cancel()
         elif protocol.transport is not None:
             protocol.transport.abort()
 
 
-class _Complaints(logging.Handler):
+class _ErrorReports(logging.Handler):
     """Rate-limited error reports. As a logging handler it takes aiohttp's errors, except those of invalid requests."""
 
-    def __init__(self, tell: Callable[[str], None]) -> None:
+    def __init__(self, report: Callable[[str], None]) -> None:
         super().__init__()
-        self._tell = tell
+        self._report = report
         self._next = 0.0
-        self._untold = 0
+        self._suppressed = 0
 
     def add(self, text: str) -> None:
-        """Tell of it, or count it where something was told a moment ago."""
+        """Report an error, or count it if the last report was less than QUIET_S seconds ago."""
         now = time.monotonic()
         if now < self._next:
-            self._untold += 1
+            self._suppressed += 1
             return
-        more = f" (and {self._untold} more complaints since the last)" if self._untold else ""
-        self._next, self._untold = now + QUIET_S, 0
-        self._tell(text + more)
+        more = f" (and {self._suppressed} more errors since the last one)" if self._suppressed else ""
+        self._next, self._suppressed = now + QUIET_S, 0
+        self._report(text + more)
 
     def emit(self, record: logging.LogRecord) -> None:
         """See `logging.Handler`."""
         error = record.exc_info[1] if record.exc_info else None
         if not isinstance(error, HttpProcessingError) and record.levelno >= logging.WARNING:
-            self.add(_told({"message": record.getMessage(), "exception": error}))
+            self.add(_message({"message": record.getMessage(), "exception": error}))
 
 
-def _told(context: dict[str, Any]) -> str:
+def _message(context: dict[str, Any]) -> str:
     error = context.get("exception")
     return f"{context['message']}" + (f": {type(error).__name__}: {error}" if error else "")
 
 
 def _listen(option: str, address: Address) -> list[socket.socket]:
-    """Sockets on every address that the host's name stands for, on one port."""
+    """Listening sockets on every address of the host name, on one port."""
     sockets: list[socket.socket] = []
     try:
         found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -224,7 +224,7 @@ def _listen(option: str, address: Address) -> list[socket.socket]:
                 listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, address.host != "::")
             port = sockets[0].getsockname()[1] or address.port
             listening.bind((place[0], port, *place[2:]))
-            listening.listen(_WAITING)
+            listening.listen(_BACKLOG)
     except OSError as error:
         for listening in sockets:
             listening.close()

@@ -12,11 +12,11 @@ from ..core.health import CAMERAS
 from .view import RunView
 
 Level = Literal["bad", "warn"]
-"""bad: pictures or recordings are being lost. warn: any other problem."""
+"""bad: frames or recordings are being lost. warn: any other problem."""
 WINDOW_S = 10.0
 DROPPED, ALONE = 0.05, 0.1
 """Shares of dropped and of visible-only frames above which a problem is reported."""
-_FEW = 10  # frames, of which no share is worth telling
+_FEW = 10  # frames; with fewer, shares are not reported
 _STEP_S = 0.5
 _STATES = {
     "lost": "no picture for {:.0f} s",
@@ -44,24 +44,24 @@ class Verdict:
     def troubles(self) -> list[Trouble]:
         """Current problems, most serious first; empty if all is well."""
         health, run = self._view.health_of_run, self._view.health_of_run.run_counters()
-        seconds, lately = self._lately()
+        seconds, recent = self._recent()
         found = [trouble for camera in CAMERAS if (trouble := self._camera(camera)) is not None]
         if run["output_losses"]:
             outputs = _number(run["output_losses"], "output")
             found.append(Trouble("bad", f"{outputs} failed, written no more; see notes"))
-        if lately["recording"]:
+        if recent["recording"]:
             found.append(
-                Trouble("bad", f"the recording lost {_number(lately['recording'], 'frame')} in {seconds:.0f} s")
+                Trouble("bad", f"the recording lost {_number(recent['recording'], 'frame')} in {seconds:.0f} s")
             )
         if run["engine_losses"]:
             found.append(Trouble("warn", f"the engine failed and was replaced: {self._view.engine()} runs now"))
-        if lately["frames"] > _FEW and lately["dropped"] > DROPPED * lately["frames"]:
-            share = lately["dropped"] / lately["frames"]
+        if recent["frames"] > _FEW and recent["dropped"] > DROPPED * recent["frames"]:
+            share = recent["dropped"] / recent["frames"]
             found.append(Trouble("warn", f"{share:.0%} of frames dropped: this computer is too slow for the cameras"))
-        if lately["out"] > _FEW and lately["alone"] > ALONE * lately["out"] and health.state("infrared") == "live":
-            share = lately["alone"] / lately["out"]
+        if recent["out"] > _FEW and recent["alone"] > ALONE * recent["out"] and health.state("infrared") == "live":
+            share = recent["alone"] / recent["out"]
             found.append(Trouble("warn", f"{share:.0%} of frames without infrared: none was near enough in time"))
-        if lately["overlay"]:
+        if recent["overlay"]:
             found.append(Trouble("warn", "the overlay fails: frames go out without it"))
         found += [Trouble("warn", line) for line in self._view.doubts()]
         return sorted(found, key=lambda trouble: trouble.level != "bad")  # stable
@@ -72,10 +72,12 @@ class Verdict:
         if state not in _STATES:
             return None
         level: Level = "bad" if state in ("lost", "frozen") else "warn"
-        told = _STATES[state].format(max(health.last_frame_age_s(camera) or 0.0, 1.0))
-        return Trouble(level, f"{camera} camera {state}: {told}" if level == "bad" else f"{camera} camera: {told}")
+        message = _STATES[state].format(max(health.last_frame_age_s(camera) or 0.0, 1.0))
+        return Trouble(
+            level, f"{camera} camera {state}: {message}" if level == "bad" else f"{camera} camera: {message}"
+        )
 
-    def _lately(self) -> tuple[float, dict[str, int]]:
+    def _recent(self) -> tuple[float, dict[str, int]]:
         """Length of the window in seconds, and the counts in it."""
         now, counts = time.monotonic(), self._counts()
         if not self._past or now - self._past[-1][0] >= _STEP_S:

@@ -59,7 +59,7 @@ def watched(config: MonitorConfig, view: RunView, console: Console) -> Iterator[
 
 
 def check_watching(config: MonitorConfig) -> None:
-    """Find what is wrong with the settings before cameras are opened. Raises InputError."""
+    """Check the settings before the cameras are opened. Raises InputError."""
     if config.metrics is not None:
         parse_address("--metrics", config.metrics)
     if config.tls is not None:
@@ -77,7 +77,7 @@ def check_watching(config: MonitorConfig) -> None:
 
 
 def _given_tokens(config: MonitorConfig) -> tuple[str | None, str | None]:
-    """That of those who may do all, and that of those who may only watch."""
+    """Token for full access, and token for read-only access."""
     token, watch_token = (
         _given_token(given, option, name)
         for given, option, name in (

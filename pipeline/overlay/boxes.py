@@ -12,10 +12,10 @@ from ..core.frames import Pixels
 from .ink import BRIGHT, DIM, Colour, class_colour, lay, line_width, shade
 from .text import text_mask
 
-_TAG_SHADE = 0.22  # of the picture under a label
-_EDGE_SHADE = 0.55  # around the lines, so that they are seen on bright ground too
-_WIDEST = 2.5  # of a label, in heights of its box: far away less is said
-_SMALL = 5  # heights of the text up to which a box is small: a label would hide it
+_TAG_SHADE = 0.22  # of the image under a label
+_EDGE_SHADE = 0.55  # of the image beside the lines, for contrast on a bright background
+_WIDEST = 2.5  # largest width of a label, in heights of its box
+_SMALL = 5  # text heights; smaller boxes are not covered by labels
 Area = tuple[int, int, int, int]
 """x1, y1, x2, y2 in whole pixels."""
 Words = tuple[tuple[str, Colour], ...]
@@ -28,7 +28,7 @@ def draw_boxes(image: Pixels, detections: Sequence[Detection], size: int, ceilin
     cover neither one another nor a small object.
 
     size: of the text. ceiling: the first row that labels may use. Where every place is taken, and at small boxes, a
-    label is shortened, then left out: the colour still tells the class.
+    label is shortened, then left out: the colour still shows the class.
     """
     found = [(d, box) for d in sorted(detections, key=lambda d: d.score) if (box := visible_part(d, image))]
     for detection, box in found:
@@ -44,7 +44,7 @@ def draw_boxes(image: Pixels, detections: Sequence[Detection], size: int, ceilin
 
 
 def visible_part(found: Detection, image: Pixels) -> Area | None:
-    """The part of the box inside the image, in whole pixels; None where nothing is left."""
+    """Part of the box inside the image, in whole pixels; None if empty."""
     height, width = image.shape[:2]
     if not all(map(math.isfinite, found.box)):
         return None

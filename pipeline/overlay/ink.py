@@ -11,7 +11,7 @@ from ..core.frames import Pixels
 
 Colour = tuple[int, int, int]
 
-# Okabe and Ito's palette, told apart by the colour-blind; without its black and its dark blue, which night swallows.
+# Okabe and Ito's palette for colour-blind viewers, without black and dark blue, which are invisible at night.
 PALETTE: tuple[Colour, ...] = (
     (230, 159, 0),
     (86, 180, 233),
@@ -23,7 +23,7 @@ PALETTE: tuple[Colour, ...] = (
 CLASS_COLOURS = {"person": PALETTE[0], "car": PALETTE[1], "bicycle": PALETTE[2]}
 BRIGHT, DIM, ALERT = (245, 245, 245), (180, 186, 190), (255, 190, 60)
 SHADE = 0.33
-"""Brightness of the picture under text, as a share."""
+"""Factor on the brightness of the image under text."""
 
 
 def font_size(width: int, height: int) -> int:

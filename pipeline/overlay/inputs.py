@@ -39,7 +39,7 @@ def draw_inputs(image: Pixels, pair: FramePair, size: int) -> None:
 
 def _small(pixels: Pixels, width: int, height: int) -> Pixels:
     if pixels.shape[0] >= 2 * height and pixels.shape[1] >= 2 * width:
-        # Averaging 2x2 pixels is quick, by other factors it is not.
+        # INTER_AREA is fast only for a factor of 2.
         pixels = np.asarray(cv2.resize(pixels, (2 * width, 2 * height), interpolation=cv2.INTER_LINEAR), np.uint8)
     small = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
     return np.asarray(small if small.ndim == 3 else cv2.cvtColor(small, cv2.COLOR_GRAY2RGB), np.uint8)

@@ -69,7 +69,7 @@ def _file_with(signs: str) -> str | None:
 
 
 def _has(font: ImageFont.FreeTypeFont, sign: str) -> bool:
-    """Whether a font draws a character as itself, not as the box that it draws for all that it does not have."""
+    """Whether a font has a glyph for a character, not only the box for missing ones."""
     return sign == " " or bytes(font.getmask(sign)) != bytes(font.getmask("\uffff"))
 
 

@@ -15,10 +15,10 @@ from .boxes import visible_part
 TINTED = "person"
 COLOUR = np.array([255, 96, 32], np.float32)
 STRONGEST = 0.6
-"""Share of the colour where the contrast is greatest."""
+"""Weight of the colour at the largest contrast."""
 LEAST_LEVELS = 24.0
-"""Grey levels of infrared that full colour takes at least, so that noise is not painted."""
-_MARGIN = 0.25  # of the box, around it: where the surroundings are looked at
+"""Least infrared contrast, in grey levels, for full colour, so that noise is not coloured."""
+_MARGIN = 0.25  # of the box, width of its surroundings
 
 
 def tint_people(image: Pixels, infrared: Pixels, detections: Sequence[Detection]) -> None:
@@ -38,7 +38,7 @@ def tint_people(image: Pixels, infrared: Pixels, detections: Sequence[Detection]
 
 
 def _contrast(infrared: Pixels, box: tuple[int, int, int, int]) -> npt.NDArray[np.float32]:
-    """0 to 1 for each pixel of the box: away from the level around it, to the side to which its middle stands out."""
+    """Contrast of each pixel of the box to its surroundings, 0 to 1; 0 if its sign is not that of the box's middle."""
     x1, y1, x2, y2 = box
     across, down = max(2, round((x2 - x1) * _MARGIN)), max(2, round((y2 - y1) * _MARGIN / 2))
     left, top = max(0, x1 - across), max(0, y1 - down)
@@ -57,6 +57,6 @@ def _contrast(infrared: Pixels, box: tuple[int, int, int, int]) -> npt.NDArray[n
 
 
 def _fade(length: int) -> npt.NDArray[np.float32]:
-    """1 inside, falling to 0 at both ends, so that the box does not show as a rectangle of colour."""
+    """Window of 1 that falls to 0 at both ends, so that the border of the box does not show."""
     at = (np.arange(length, dtype=np.float32) + 0.5) / length
     return np.clip(np.minimum(at, 1 - at) / 0.12, 0, 1)

@@ -22,7 +22,7 @@ Point = tuple[int, float, float]
 
 
 class Trails:
-    """A line from where each object stood 1.5 s ago to where it was last found, fading with age. Its foot moves."""
+    """Draws the path of each object's foot point over the last 1.5 s, fading with age."""
 
     def __init__(self) -> None:
         self._points: dict[int, deque[Point]] = {}

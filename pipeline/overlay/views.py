@@ -1,4 +1,4 @@
-"""The views of a result: the fused picture, or both cameras in another way."""
+"""The views of a result: the fused image, or both cameras in another arrangement."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from ..core.palettes import coloured
 from ..core.result import Result
 
 _EDGES = 1.5
-"""Strength of the visible picture's edges on infrared."""
-_FINE = 3.0  # pixels: what is finer than about that is an edge
+"""Strength of the visible image's edges on infrared."""
+_FINE = 3.0  # pixels, scale of the high-pass filter
 
 
 def viewed(result: Result, view: View, palette: Palette) -> Result:
-    """The same result with another picture; `side-by-side` is twice as wide, visible on the left.
+    """The same result with another image; `side-by-side` is twice as wide, visible on the left.
 
     blend: the mean of both cameras. edges: infrared with the fine structure of the visible picture, as the MSX of
     thermal cameras. Both take visible without haze and darkness. Without infrared they show visible alone, and
@@ -45,7 +45,7 @@ def viewed(result: Result, view: View, palette: Palette) -> Result:
 
 
 def visible(result: Result) -> Pixels:
-    """The visible camera's picture as it came, of the fused picture's size."""
+    """The visible frame, resized to the fused image."""
     return _fitted(result.pair.visible.pixels, result)
 
 
@@ -57,7 +57,7 @@ def thermal(result: Result, palette: Palette) -> Pixels | None:
 
 
 def panels(image: Pixels, result: Result) -> list[Pixels]:
-    """The parts of a shown picture in which detections lie as in the fused one; they share its memory."""
+    """Views (shared memory) of the parts of an image in which detections have the fused image's coordinates."""
     width = result.fused.image.shape[1]
     return [image[:, left : left + width] for left in range(0, image.shape[1], width)]
 

@@ -39,13 +39,20 @@ def pair_clips(
 ) -> tuple[list[ClipPair], list[Path]]:
     """Pair clips (files or folders) by name, and return what has no partner.
 
-    The same name in both, or the same name once the camera marker is taken off: `x_ir.mp4` with `x_vis.mp4`, or with
-    `x.mp4`; or once the words are left out that every clip of one camera has, and none of the other. A path in both
-    lists (one folder given for both cameras) belongs to the camera of its marker, to the visible one without a marker.
-    Raises InputError where more than one clip fits, naming them.
-    patterns: that the infrared and the visible clips match, each with signs in its folders. Then a clip's name is what
-    the signs stand for: with `d*/cam0.mp4` and `d*/cam1.mp4` `d1/cam0.mp4` goes with `d1/cam1.mp4`, as `d1`.
-    table: pairs that the user gives; nothing else is tried then.
+    Clips are paired if their names are equal, or equal without the camera marker (`x_ir.mp4` with `x_vis.mp4` or
+    `x.mp4`), or equal without the words that every clip of one camera has and none of the other. A path in both lists
+    (one folder given for both cameras) belongs to the camera of its marker, without a marker to the visible one.
+
+    Args:
+        infrared: paths of the infrared clips.
+        visible: paths of the visible clips.
+        patterns: glob patterns of the infrared and the visible clips, with wildcards in their folders. A clip's name is
+            then the text that the wildcards match: with `d*/cam0.mp4` and `d*/cam1.mp4`, `d1/cam0.mp4` is paired with
+            `d1/cam1.mp4`, as `d1`.
+        table: pairs of the user, which replace these rules.
+
+    Raises:
+        InputError: more than one clip fits; they are named.
     """
     heat_labels, labels = (
         {path: (_stem(path),) if patterns is None else _by_signs(path, patterns[side]) for path in paths}

@@ -1,5 +1,5 @@
-"""Pairs the images of two folders: by their names, by capture times, by a table that the user gives; in the last
-resort by position, with a doubt. Where two ways are equally good, or none is, it says so and asks."""
+"""Pairs the images of two folders by their names, by capture times or by a table of the user, else by position with a
+doubt. If no rule applies, or two give different pairs, it raises an InputError that asks for a table."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from .table import PairTable
 
 ASK = "name the pairs in a CSV file, columns visible,infrared, and give it with --pairs"
 _SHOWN = 3
-_SAME_PICTURE_NS = 2_000_000_000
+_SAME_SHOT_NS = 2_000_000_000
 _SURE_NS = 10_000_000
-"""Times this close belong together, at any frame rate."""
+"""Largest difference of the times of one pair that is certain at any frame rate."""
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Times by which images were paired, in ns, None for images without; and how far apart partners may be."""
+    """Capture times in ns by which images were paired, None for images without; and the largest difference."""
 
     visible: list[int | None]
     infrared: list[int | None]
@@ -33,9 +33,9 @@ class Pairing:
     """Which infrared image goes with each visible one.
 
     pairs: for each visible index, in order, the infrared index or None; of images paired by time, one infrared image
-    may be with several. unused_infrared: indices that no visible image took. rule: how they were found. summary: one
-    line for the person. notes: what else was found out. doubts: what may make a pair wrong. timing: of images paired
-    by time.
+    may be with several. unused_infrared: indices that no visible image took. rule: rule that was used. summary: one
+    line to print. notes: further messages. doubts: assumptions that may make a pair wrong. timing: capture times, of
+    images paired by time.
     """
 
     pairs: list[tuple[int, int | None]]
@@ -73,7 +73,7 @@ def pair_images(
         by_position: Whether lists of one length that share nothing may pair by position, with a doubt.
 
     Raises:
-        InputError: Nothing tells which images belong together, or two ways are equally good.
+        InputError: No rule pairs the images, or two rules give different pairs.
     """
     where = f"{sources[0]}, {sources[1]}"
     if table is not None:
@@ -100,12 +100,12 @@ def pair_images(
     if ambiguous:
         seen, felt = ambiguous[0]
         one, other = _text(visible[seen[0]]), _text(infrared[felt[0]])
-        told = f"the names do not tell whether {one} belongs to {other}"
+        reason = f"the names do not tell whether {one} belongs to {other}"
         if len(seen) > 1:
-            told = f"{_listed([visible[v] for v in seen])} fit {other} equally well"
+            reason = f"{_listed([visible[v] for v in seen])} fit {other} equally well"
         elif len(felt) > 1:
-            told = f"{_listed([infrared[i] for i in felt])} fit {one} equally well"
-        raise InputError(f"{where}: {told}: {ASK}, or give one kind only, by a pattern like 'DIR/*_W.JPG'")
+            reason = f"{_listed([infrared[i] for i in felt])} fit {one} equally well"
+        raise InputError(f"{where}: {reason}: {ASK}, or give one kind only, by a pattern like 'DIR/*_W.JPG'")
     for rival in readings:
         differs = rival.contradicts(best.partners)
         if differs is not None and len(rival.partners) == len(best.partners) < fewer:
@@ -130,10 +130,10 @@ def _by_time(
     offset_ns: int,
     names: Reading,
 ) -> tuple[Reading, Timing] | None:
-    """Pairs by nearest capture time, where times are known of both and pair more than names do."""
+    """Pairs by nearest capture time. None if times are unknown, or do not pair more images than the names."""
     pairs = [(a, b) for a, b in [beside] if a is not None and b is not None]
     if pairs and pairs[0][0].source == pairs[0][1].source and pairs[0][0].source.endswith(".txt"):
-        pairs = []  # one list of times for both folders tells which line a name is, which names tell by themselves
+        pairs = []  # one list of times for both folders adds nothing to the names
     given = bool(pairs)
     if not given and len(names.partners) < len(visible):
         ways = stamps_in_names(visible), stamps_in_names(infrared)
@@ -170,8 +170,8 @@ def _by_time(
 
 
 def _beside_times(visible: Sequence[Label], infrared: Sequence[Label]) -> Reading | None:
-    """Pairs by what the names hold beside capture times of whole seconds, in which cameras that take one picture differ
-    by one or two (DJI writes time and number). None where that is not so in all pairs."""
+    """Pairs by the rest of names with capture times of whole seconds, which may differ by two seconds in one shot (DJI
+    writes time and number). None if any pair differs by more."""
     for kind in ("epoch", "date"):
         clocks = [next((s for s in stamps_in_names(labels) if s.kind == kind), None) for labels in (visible, infrared)]
         if clocks[0] is None or clocks[1] is None or not (clocks[0].whole and clocks[1].whole):
@@ -179,7 +179,7 @@ def _beside_times(visible: Sequence[Label], infrared: Sequence[Label]) -> Readin
         rest = list(by_names(*([without_times(label) for label in labels] for labels in (visible, infrared))))
         best = max(rest, key=lambda reading: len(reading.partners))
         apart = [abs(_known(clocks[0], v) - _known(clocks[1], i)) for v, i in best.partners.items()]
-        if 2 * len(apart) >= min(len(visible), len(infrared)) and max(apart, default=0) <= _SAME_PICTURE_NS:
+        if 2 * len(apart) >= min(len(visible), len(infrared)) and max(apart, default=0) <= _SAME_SHOT_NS:
             return best
     return None
 
@@ -220,7 +220,7 @@ def _finish(
     timing: Timing | None = None,
     given: bool = False,
 ) -> Pairing:
-    """given: the user said so; what remains without a partner is no cause for doubt."""
+    """given: the user specified the pairs; images without a partner cause no doubt."""
     partners = reading.partners
     taken = set(partners.values())
     pairs = [(v, partners.get(v)) for v in range(len(visible))]

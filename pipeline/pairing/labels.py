@@ -1,8 +1,8 @@
 """Parsing of names: folders, segments, words, numbers, and camera markers.
 
-A camera marker is a word of a name that tells the camera, as a whole part between `_`, `-`, `.`, spaces or digits, in
-any case: `DJI_0001_T`, `IRX_0001`, `VIS001`. Clear markers are removed wherever they stand; faint ones (`t`, `i`, `co`)
-are common as ordinary parts of a name and count only where nothing clearer does.
+A camera marker is a word of a name that identifies the camera, as a whole part between `_`, `-`, `.`, spaces or digits,
+in any case: `DJI_0001_T`, `IRX_0001`, `VIS001`. Clear markers are removed at any position. Faint ones (`t`, `i`, `co`)
+are common as ordinary parts of a name and are used only if there is no clear one.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ MARKERS: dict[Camera, tuple[frozenset[str], ...]] = {
         frozenset({"t", "i", "inf", "left", "right"}),
     ),
 }
-"""Words of common recorders and public data sets, the clear ones and the faint ones. DJI: T, W, Z, V, THRM, WIDE, ZOOM.
+"""Markers of common recorders and public data sets: clear ones, faint ones. DJI: T, W, Z, V, THRM, WIDE, ZOOM.
 Autel: IRX, MAX. FLIR ADAS: PreviewData. DroneVehicle: trainimg, trainimgr. VEDAI: co."""
 _LONG = 5
 _TOKEN = re.compile(r"[^\W\d_]+|\d+")
@@ -75,7 +75,7 @@ class Split:
 
 @lru_cache(1 << 16)  # folders are the same for many images
 def split_marker(part: str, camera: Camera, faint: bool = True) -> Split:
-    """Take one marker of `camera` off a name: the clearest, and of those the last, else the first, else any."""
+    """Remove one marker of `camera` from a name: a clear one before a faint one, the last word before the first."""
     tokens = list(_TOKEN.finditer(part))
     words = [_normal(part, token) for token in tokens]
     for rank, markers in enumerate(MARKERS[camera][: 1 + faint]):
@@ -100,11 +100,11 @@ def _normal(part: str, token: re.Match[str]) -> str:
 
 
 def is_marker(word: str, camera: Camera) -> bool:
-    """Whether a word in lower case tells this camera."""
+    """Whether a word in lower case is a marker of this camera."""
     return any(word in markers for markers in MARKERS[camera])
 
 
-def tells(word: str, camera: Camera) -> bool:
+def names_camera(word: str, camera: Camera) -> bool:
     """Whether a word in lower case is a marker of this camera, or begins or ends with a long one (`thermalimage`)."""
     long = [marker for marker in MARKERS[camera][0] if len(marker) >= _LONG]
     return is_marker(word, camera) or any(word.startswith(marker) or word.endswith(marker) for marker in long)
@@ -123,7 +123,7 @@ def plain(label: Label) -> Label:
 def key_of(
     label: Label, camera: Camera | None = None, faint: bool = False, without: frozenset[str] = frozenset()
 ) -> Key:
-    """A label for comparison; camera: take off a marker of it in every part; without: words to leave out."""
+    """Key of a label. camera: remove its marker from every part. without: words to remove."""
     words: list[str] = []
     for part in label:
         words += split_marker(part, camera, faint).key if camera else words_of(part)
@@ -137,10 +137,10 @@ def words_of(part: str) -> Key:
 
 
 def own_words(labels: Sequence[Label], others: Iterable[Label]) -> frozenset[str]:
-    """Words that every name of one camera has and no name of the other: what this camera's recorder writes.
+    """Words that every name of one camera has and no name of the other, written by its recorder.
 
-    Names of another make (a stray `readme`, a thumbnail) are left out: those whose number of segments is not the
-    usual one, where at least four in five have that.
+    Names of another form (`readme`, thumbnails) are ignored: those with another number of segments than most. Empty if
+    fewer than four in five names have the most frequent number.
     """
     counts = Counter(len(segments(label)) for label in labels)
     if not counts:
@@ -154,10 +154,10 @@ def own_words(labels: Sequence[Label], others: Iterable[Label]) -> frozenset[str
 
 
 def camera_of(label: Label) -> Camera | None:
-    """The camera that the folders of an image tell, else its name; None where neither does.
+    """Camera of an image by the markers in its folders and its name; None without a marker.
 
-    A folder whose whole name is a marker (`T`, `lwir`) tells most, the deepest of several; then a clear marker among
-    the words of the name, or of a folder (`crop_LR_visible`); then a faint one of the name.
+    The order is: a folder whose whole name is a marker (`T`, `lwir`), the deepest first; a clear marker in the name, or
+    in a folder (`crop_LR_visible`); a faint marker in the name.
     """
     cameras: tuple[Camera, Camera] = ("infrared", "visible")
     whole = [(words_of(part), part) for part in reversed(label[:-1])]

@@ -8,22 +8,22 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ..core.frames import Camera
-from .labels import Key, Label, key_of, own_words, plain, segments, tells
+from .labels import Key, Label, key_of, names_camera, own_words, plain, segments
 
 MARKED, SHARED = "names without the camera marker", "what both names share"
 _OTHER_RATE = 1.2
-_WHOLE = 0.8  # of a counter's numbers that are there
-_COMMON = 0.2  # of the values of a column that both cameras' names have, where it tells scenes
+_WHOLE = 0.8  # least share of a counter's numbers that exist
+_COMMON = 0.2  # least share of a column's values in the names of both cameras, if it identifies scenes
 _FEW = 3
-"""Names from which a word of a recorder can be learned without a doubt."""
+"""Least number of names from which a recorder's word is learned without a doubt."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
     """One way to pair.
 
-    rule: in words. partners: visible index to infrared index. ambiguous: groups of indices (visible, infrared) of one
-    key that occurs more than once in a list. doubt: what is assumed, where that may be wrong. note: what was learned.
+    rule: description. partners: visible index to infrared index. ambiguous: groups of indices (visible, infrared) with
+    a key that occurs more than once in a list. doubt: assumption that may be wrong. note: words that were learned.
     """
 
     rule: str
@@ -33,7 +33,7 @@ class Reading:
     note: str | None = None
 
     def contradicts(self, partners: dict[int, int]) -> int | None:
-        """A visible index to which another partner is given, or whose partner here is another's there; else None."""
+        """First visible index whose pair conflicts with `partners`; None without a conflict."""
         taken = {i: v for v, i in partners.items()}
         for v, i in self.partners.items():
             if partners.get(v, i) != i or taken.get(i, v) != v:
@@ -42,7 +42,7 @@ class Reading:
 
 
 def by_names(visible: Sequence[Label], infrared: Sequence[Label]) -> Iterator[Reading]:
-    """Readings that keep all that tells images apart, the strictest first; none after one that pairs all there are."""
+    """Readings by name, the strictest first, up to the first one that pairs all images."""
     visible, infrared = [plain(label) for label in visible], [plain(label) for label in infrared]
     reading = _match("equal names", visible, infrared)
     yield reading
@@ -56,29 +56,29 @@ def by_names(visible: Sequence[Label], infrared: Sequence[Label]) -> Iterator[Re
         return
     own = own_words(visible, infrared), own_words(infrared, visible)
     if any(own):
-        said = learned(own, len(visible), len(infrared))
+        messages = learned(own, len(visible), len(infrared))
         for clear in (False, True):
             keys = _keys(visible, "visible", clear, False, own[0])
-            yield _match(SHARED, keys, _keys(infrared, "infrared", clear, False, own[1]), *said)
+            yield _match(SHARED, keys, _keys(infrared, "infrared", clear, False, own[1]), *messages)
 
 
 def _keys(
     labels: Sequence[Label], camera: Camera, clear: bool, faint: bool, own: frozenset[str] = frozenset()
 ) -> list[Key]:
-    """The labels for comparison, without a clear or also a faint marker of the camera, and without its own words."""
+    """Keys of the labels. clear, faint: remove such markers of the camera. own: words to remove."""
     return [key_of(label, camera if clear else None, faint, own) for label in labels]
 
 
 def learned(own: tuple[frozenset[str], frozenset[str]], seen: int, felt: int) -> tuple[str | None, str | None]:
     """Doubt and note about words that were assumed to name the camera."""
-    strange = [sorted(word for word in own[0] if not tells(word, "visible"))]
-    strange.append(sorted(word for word in own[1] if not tells(word, "infrared")))
-    if not any(strange):
+    unknown = [sorted(word for word in own[0] if not names_camera(word, "visible"))]
+    unknown.append(sorted(word for word in own[1] if not names_camera(word, "infrared")))
+    if not any(unknown):
         return None, None
-    told = " and ".join(f"{', '.join(w)} ({c})" for w, c in zip(strange, ("visible", "infrared"), strict=True) if w)
-    if (all(strange) or min(seen, felt) < 2 or max(seen, felt) < _FEW) and max(seen, felt) > 1:
-        return f"the names' {told} is taken for the camera, not for the scene", None
-    return None, f"the names' {told} is taken for the camera"
+    words = " and ".join(f"{', '.join(w)} ({c})" for w, c in zip(unknown, ("visible", "infrared"), strict=True) if w)
+    if (all(unknown) or min(seen, felt) < 2 or max(seen, felt) < _FEW) and max(seen, felt) > 1:
+        return f"the names' {words} is taken for the camera, not for the scene", None
+    return None, f"the names' {words} is taken for the camera"
 
 
 def _match(
@@ -87,7 +87,7 @@ def _match(
     groups: defaultdict[Key, tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
     for side, keys in enumerate((visible, infrared)):
         for index, key in enumerate(keys):
-            if key:  # a name of which nothing is left tells nothing
+            if key:  # an empty key does not identify an image
                 groups[key][side].append(index)
     partners, ambiguous = {}, []
     for seen, felt in groups.values():
@@ -99,9 +99,9 @@ def _match(
 
 
 def by_columns(visible: Sequence[Label], infrared: Sequence[Label]) -> Reading | None:
-    """Where all names have as many segments: without the segments of which hardly a value is in the other list too.
+    """Pair names of equally many segments without the columns whose values hardly occur in the other list.
 
-    Those are ids that each camera gives by itself, as to clips. None where the names have no such columns.
+    Such columns are ids that each camera assigns by itself, for example to clips. None if there are none.
     """
     own = own_words(visible, infrared), own_words(infrared, visible)
     rows, others = _rows(visible, "visible", own[0]), _rows(infrared, "infrared", own[1])

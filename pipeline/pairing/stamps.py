@@ -15,13 +15,12 @@ from typing import Literal
 from .labels import Label
 
 Kind = Literal["epoch", "date", "clock", "seconds", "steps"]
-"""What times count: since 1970, by a calendar, by a clock without a date, seconds from any zero, or a number of which
-only the steps are known."""
+"""Meaning of times: since 1970, date and time, time of day, seconds from any zero, or a counter of unknown unit."""
 
 _SOONEST_S, _LATEST_S = 946_684_800, 4_102_444_800  # the years 2000 to 2100
-_PER_PERIOD = 0.55  # as for videos: half a period of the slower camera, and a little for jitter
-_WIDEST_NS = 500_000_000  # images of slow series that are further apart show different things
-_FEWEST = 5  # numbers that are to be taken for times must be many enough to show a rhythm
+_PER_PERIOD = 0.55  # tolerance, as for videos: half a period of the slower camera, the rest for jitter
+_WIDEST_NS = 500_000_000  # largest tolerance, for slow series
+_FEWEST = 5  # numbers, to recognise a steady rate
 _UNITS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
 _CLOCK = r"(20\d\d)([-_.]?)([01]\d)\2([0-3]\d)[-_T ]?([0-2]\d)([-_.:]?)([0-5]\d)\6([0-5]\d)"
 _DATE = re.compile(rf"(?<!\d){_CLOCK}(?:[-_.]?(\d{{9}}|\d{{6}}|\d{{3}})(?!\d))?")
@@ -29,7 +28,7 @@ _SHORT = re.compile(
     r"(?<!\d)(?:(\d\d)([-_.]?)([01]\d)\2([0-3]\d)[-_T ])?([0-2]\d)([-_.:]?)([0-5]\d)\6([0-5]\d)"
     r"[-_.,](\d{9}|\d{6}|\d{3})(?!\d)"
 )
-"""A time of the day down to its fraction, after a date whose year has two digits or after none."""
+"""Time of day with a fraction, without a date or after one with a year of two digits."""
 _PARTED = re.compile(r"(?<!\d)(\d{9,10})(?:\.(\d{1,9})|[-_](\d{9}|\d{6}))(?!\d)")
 _WHOLE = re.compile(r"(?<!\d)(\d{19}|\d{16}|\d{13}|\d{10})(?!\d)")
 _SECONDS = re.compile(r"(?<!\d)(\d{1,8})\.(\d{2,9})(?!\d)")
@@ -38,7 +37,7 @@ _NUMBER = re.compile(r"\d+")
 
 @dataclass(frozen=True, slots=True)
 class Stamps:
-    """Times of a list of images in ns, None for those without; `source`: where they stand, in words."""
+    """Capture times of a list of images in ns, None for images without. source: description of their origin."""
 
     kind: Kind
     times: list[int | None]
@@ -46,7 +45,7 @@ class Stamps:
 
     @property
     def period_ns(self) -> int:
-        """The usual interval: the 5th percentile, which missing images hardly change. 0 for fewer than two times."""
+        """5th percentile of the intervals in ns, which missing images hardly change. 0 for fewer than two times."""
         return _low(self._intervals())
 
     def _intervals(self) -> list[int]:
@@ -55,7 +54,7 @@ class Stamps:
 
     @property
     def few(self) -> bool:
-        """Whether there are too few times to tell the camera's rate from the images that are missing."""
+        """Whether there are too few times to estimate the camera's frame rate."""
         return len(self._intervals()) < _FEWEST - 1
 
     @property
@@ -65,7 +64,7 @@ class Stamps:
 
     @property
     def steady(self) -> bool:
-        """Whether intervals are nearly multiples of one step, as a camera that runs at a rate makes them."""
+        """Whether the intervals are nearly multiples of one step, as those of a steady frame rate."""
         period, gaps = self.period_ns, self._intervals()
         if len(gaps) + 1 < _FEWEST or period < 5:
             return False
@@ -108,7 +107,7 @@ def _clock(name: str) -> int | None:
 
 
 def _of_day(*parts: str | None) -> int | None:
-    """ns of what `_CLOCK` and a fraction matched; None where there is no such time."""
+    """Time in ns of a match of `_CLOCK` and a fraction; None if it is not a valid time."""
     year, _, month, day, hour, _, minute, second, fraction = parts
     try:
         date = datetime(int(year or 0), int(month or 0), int(day or 0), tzinfo=UTC)
@@ -183,7 +182,7 @@ def stamps_beside(files: Sequence[Path]) -> Stamps | None:
 
 
 def _listed(lines: list[str], files: Sequence[Path]) -> list[int | None] | None:
-    """The times that a file gives the images; None where it is no list of times."""
+    """Times of the images from a file; None if the file is not a list of times."""
     rows = [[cell.strip() for cell in row] for row in csv.reader(lines)]
     head = rows[0] if rows and not any(_time(cell, 1) for cell in rows[0] if not cell.startswith("#")) else None
     rows = [row for row in (rows[1:] if head else rows) if row and not row[0].startswith("#")]

@@ -19,8 +19,8 @@ Row = tuple[str, str]
 class PairTable:
     """Rows of (visible, infrared) as the file has them.
 
-    partners: once fitted to two lists, visible index to infrared index; None where the rows name parts of names, such
-    as clips. source: the file. note: what did not fit.
+    partners: visible index to infrared index, once fitted to two lists; None if the rows name parts of names, such as
+    clips. source: the file. note: rows that did not fit.
     """
 
     rows: list[Row]
@@ -29,7 +29,7 @@ class PairTable:
     note: str | None = None
 
     def fitting(self, visible: Sequence[Label], infrared: Sequence[Label], sources: tuple[str, str]) -> PairTable:
-        """The same for two lists of images. Raises InputError where no row fits them, or rows contradict each other."""
+        """Fit the table to two lists of images. Raises InputError if no row fits, or if rows contradict each other."""
         places = _places(visible), _places(infrared)
         partners: dict[int, int] = {}
         strange: list[Row] = []
@@ -142,7 +142,7 @@ def _of_json(text: str, source: str) -> list[Row]:
     try:
         found = json.loads(text)
     except ValueError as error:
-        raise InputError(f"{source}: is no JSON: {error}") from error
+        raise InputError(f"{source}: is not valid JSON: {error}") from error
     if not isinstance(found, dict) or not found or not all(isinstance(value, str) for value in found.values()):
         raise InputError(f"{source}: an object of visible to infrared names is needed")
     return list(found.items())

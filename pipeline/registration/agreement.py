@@ -22,15 +22,19 @@ Array = npt.NDArray[np.float32]
 
 HEIGHT = 2.0
 """Least height of a peak, in deviations of its surface."""
-_WIDTH, _NARROWEST, _WIDEST = 4, 120, 320  # visible pixels to one of the small images', and its bounds
+_REDUCTION, _NARROWEST, _WIDEST = 4, 120, 320  # reduction of the visible image; bounds of the width in pixels
 _COLUMNS, _ROWS = 4, 3
 _REACH = 6  # small pixels: 24 visible ones
-_FEWEST = 3  # pairs that say where infrared lies
+_FEWEST = 3  # pairs with a clear peak
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Peak:
-    """at: (x, y) in visible pixels from the middle. agreement: over the surface's mean; height: in its deviations."""
+    """Maximum of a surface.
+
+    at: (x, y) displacement in visible pixels. agreement: value minus the mean of the surface. height: the same in
+    standard deviations of the surface.
+    """
 
     at: tuple[float, float]
     agreement: float
@@ -38,19 +42,19 @@ class Peak:
 
 
 class Agreement:
-    """Surfaces of agreement over displacements of infrared. scale: visible pixels to one displacement, once known."""
+    """Computes the agreement of edges for small displacements. scale: visible pixels per step, 1 before the first."""
 
     def __init__(self, registrar: Registrar) -> None:
         self.scale = 1.0
         self._registrar = registrar
 
     def surfaces(self, visible: Pixels, infrared: Pixels) -> Array | None:
-        """(cells, s, s), each weighted by the cell's edges. None where the rig does not fit the sizes.
+        """(cells, s, s) float32, each weighted by the edges in the cell. None if the rig does not fit the sizes.
 
-        visible: (H, W, 3) or (H, W) uint8. infrared: (h, w) uint8, as the camera gives it.
+        visible: (H, W, 3) uint8 RGB or (H, W) uint8. infrared: (h, w) uint8, unregistered.
         """
         height, width = visible.shape[:2]
-        self.scale = width / min(max(width // _WIDTH, _NARROWEST), _WIDEST, width)
+        self.scale = width / min(max(width // _REDUCTION, _NARROWEST), _WIDEST, width)
         small = round(width / self.scale), round(height / self.scale)
         try:
             warp = self._registrar.warp(small, (infrared.shape[1], infrared.shape[0]))
@@ -75,11 +79,11 @@ class Agreement:
         return surfaces
 
     def peak(self, surfaces: Array) -> Peak:
-        """The highest place of the surfaces' sum, between samples by a parabola each way."""
+        """Maximum of the sum of the surfaces, refined by a parabola in x and in y."""
         surface = surfaces.sum(axis=0)
         y, x = (int(k) for k in np.unravel_index(int(surface.argmax()), surface.shape))
         agreement = float(surface[y, x] - surface.mean())
-        at = x - _REACH + _between(surface[y], x), y - _REACH + _between(surface[:, x], y)
+        at = x - _REACH + _subpixel(surface[y], x), y - _REACH + _subpixel(surface[:, x], y)
         return Peak((at[0] * self.scale, at[1] * self.scale), agreement, agreement / (float(surface.std()) + 1e-9))
 
     def values(self, surfaces: Array, at: tuple[float, float]) -> Array:
@@ -91,7 +95,7 @@ class Agreement:
 def edge_record(pairs: Iterable[tuple[Pixels, Pixels]], registrar: Registrar) -> EdgeRecord | None:
     """The edge record of these pairs, for the rig file. None if too few of them determine it.
 
-    pairs: visible, (H, W, 3) or (H, W) uint8, all of one size, and infrared as the camera gives it.
+    pairs: visible, (H, W, 3) uint8 RGB or (H, W) uint8, all of one size, and unregistered infrared, (h, w) uint8.
     """
     measure = Agreement(registrar)
     surfaces = [found for visible, infrared in pairs if (found := measure.surfaces(visible, infrared)) is not None]
@@ -110,7 +114,7 @@ def edge_record(pairs: Iterable[tuple[Pixels, Pixels]], registrar: Registrar) ->
     )
 
 
-def _between(line: Array, k: int) -> float:
+def _subpixel(line: Array, k: int) -> float:
     if not 0 < k < len(line) - 1:
         return 0.0
     before, here, after = (float(v) for v in line[k - 1 : k + 2])

@@ -12,16 +12,21 @@ import numpy.typing as npt
 
 from .jsonl import CameraLine, Line
 
-_LONGEST = 64  # frames
+_MOST_FRAMES = 64  # frames
 _MOST_BYTES = 32 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """A picture to record, its times on its own clock and UTC, and its line. found: whether it shows a detection.
+    """A frame to record.
 
-    image: uint8, (H, W, 3) RGB or (H, W); or (H, W) uint16, counts, of which no bit is lost. note: how counts are read,
-    see `sources.as_recorded`.
+    Attributes:
+        image: (H, W, 3) uint8 RGB, (H, W) uint8, or (H, W) uint16 counts, which are stored without loss.
+        time_ns: capture time on the source's clock.
+        utc_ns: capture time in ns since 1970 UTC.
+        line: its JSON line.
+        found: whether it has a detection.
+        note: settings for reading counts, see `sources.as_recorded`.
     """
 
     image: npt.NDArray[Any]
@@ -33,7 +38,7 @@ class Shot:
 
 
 class Backlog:
-    """Live, a frame for which there is no room is left out; else `put` waits."""
+    """Queue of frames for a thread that records them. If it is full, live frames are dropped, else `put` waits."""
 
     def __init__(
         self,
@@ -46,11 +51,11 @@ class Backlog:
         """Start the thread.
 
         Args:
-            name: of the thread.
-            lossless: whether `put` waits for room.
-            record: given each frame, in the thread; whether it is recorded.
-            finish: called in the thread after a pause and at the end; None: nothing is to be ended.
-            counted: told of each frame whether it was recorded, once.
+            name: name of the thread.
+            lossless: whether `put` waits for space in the queue.
+            record: called in the thread with each frame; returns whether it was recorded.
+            finish: called in the thread after a pause and at the end; None: nothing to do.
+            counted: called once per frame with whether it was recorded.
         """
         self._lossless, self._record, self._counted = lossless, record, counted
         self._finish = finish or (lambda: None)
@@ -63,11 +68,11 @@ class Backlog:
         self._thread.start()
 
     def put(self, shot: Shot) -> None:
-        """Leave a frame to be recorded."""
+        """Queue a frame."""
         with self._changed:
             if self._lossless:
                 self._changed.wait_for(lambda: self._closed or len(self._waiting) < 4)
-            room = len(self._waiting) < _LONGEST and self._bytes + shot.image.nbytes <= _MOST_BYTES
+            room = len(self._waiting) < _MOST_FRAMES and self._bytes + shot.image.nbytes <= _MOST_BYTES
             if not self._closed and (room or not self._waiting):
                 self._waiting.append(shot)
                 self._bytes += shot.image.nbytes
@@ -83,7 +88,7 @@ class Backlog:
                 self._changed.notify_all()
 
     def close(self) -> None:
-        """Record what waits, and finish. Safe to call twice. Raises what a frame could not be recorded for, once."""
+        """Record the queued frames, and finish. Safe to call twice. Raises the error of the thread, once."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -95,7 +100,7 @@ class Backlog:
     def _run(self) -> None:
         try:
             self._work()
-        except Exception as e:  # whoever waits for room would wait for ever
+        except Exception as e:  # else a waiting `put` would never return
             with self._changed:
                 self._failed, self._closed = e, True
                 lost = sum(shot is not None for shot in self._waiting)

@@ -12,10 +12,10 @@ from ..errors import InputError
 
 @dataclass(slots=True)
 class SinkHealth:
-    """Monotonic counters, and one line for each kind of trouble met (not one for each frame).
+    """Monotonic counters, and one line for each kind of problem (not for each frame).
 
     written: frames taken. resized: frames brought to the first frame's size. retimed: frames whose presentation time
-    could not be kept because it did not increase. warnings: for the end of the run. urgent: to be said at once.
+    could not be kept because it did not increase. warnings: printed at the end of the run. urgent: printed at once.
     enough: the output asks for the end of the run (window closed).
     """
 
@@ -40,7 +40,7 @@ class Sink(Protocol):
         ...
 
     def close(self, complete: bool) -> None:
-        """End the output: put it in place when complete, else remove what is unfinished. Safe to call twice."""
+        """Close the output. If complete, move it into place, else remove the partial file. Safe to call twice."""
         ...
 
 

@@ -66,7 +66,7 @@ class DeviceSink:
         except OSError as error:
             self._end()
             self._not_before = time.monotonic() + _AGAIN_S
-            line = f"{self._device}: not written: {os.strerror(error.errno or 0)}; it is tried again"
+            line = f"{self._device}: not written: {os.strerror(error.errno or 0)}; retrying"
             if line not in self.health.urgent:
                 self.health.urgent.append(line)
         self._dropped += 1

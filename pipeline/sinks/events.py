@@ -20,31 +20,32 @@ from .manifest import EVENTS, Manifest
 from .retention import Keeper
 from .segments import Segment, stamp
 
-_SETTLED_S = 3.0  # after its end, until the fragments of an event are in the file for sure
+_SETTLED_S = 3.0  # after the end of an event, until its fragments are in the file
 _Stream: TypeAlias = "av.video.stream.VideoStream"
 _Packet: TypeAlias = "av.Packet[av.video.stream.VideoStream]"
 
 
 @dataclass(slots=True)
 class _Event:
-    """Times of frames, nanoseconds."""
+    """First and last frame time in ns."""
 
     start_ns: int
     end_ns: int
 
 
 class EventCutter:
-    """Collects detections into events and leaves each as `events/TIME.mp4`, fused, TIME that of its first frame in UTC.
+    """Groups detections into events and writes each as `events/TIME.mp4`, TIME being the UTC time of its first frame.
 
     An event lasts from `before_s` before its first detection to `after_s` after its last; detections within that time
-    belong to the same one, up to `longest_s`. It starts at the key frame before. After a kill, an event that was not
-    yet cut is still in the segments. A clip that cannot be cut is counted and said; the next ones are cut all the same.
+    belong to the same event, up to `longest_s`. The clip of the fused video starts at the preceding key frame. If the
+    process is killed, events that were not cut yet are still in the segments. A clip that cannot be cut is counted and
+    reported; later ones are not affected.
     """
 
     def __init__(
         self, manifest: Manifest, keeper: Keeper, config: RecordConfig, health: Health, doubt: Callable[[str], None]
     ) -> None:
-        """doubt: told of clips that could not be cut."""
+        """doubt: called with a message for each clip that could not be cut."""
         self._manifest, self._keeper, self._health, self._doubt = manifest, keeper, health, doubt
         self._before_ns, self._after_ns = round(config.before_s * 1e9), round(config.after_s * 1e9)
         self._longest_ns = round(config.longest_s * 1e9)
@@ -56,11 +57,11 @@ class EventCutter:
         self._thread.start()
 
     def began(self, segment: Segment) -> None:
-        """The fused track of a segment was begun."""
+        """Add a segment whose fused track was begun."""
         self._segments.append(segment)
 
     def saw(self, detected: bool, at_ns: int) -> None:
-        """A frame was recorded, of this time."""
+        """Process a recorded frame. detected: whether it has a detection. at_ns: its time."""
         event = self._open
         if detected:
             if event is None:
@@ -74,7 +75,7 @@ class EventCutter:
             self._due.put(self._waiting.pop(0))
 
     def close(self) -> None:
-        """Cut what is left. The segments must be finished."""
+        """Cut the remaining clips. The segments must be finished."""
         for event in (*self._waiting, *([self._open] if self._open else [])):
             self._due.put(event)
         self._waiting, self._open = [], None
@@ -97,7 +98,7 @@ class EventCutter:
                 break
 
     def _cut(self, event: _Event) -> None:
-        """Copy what was recorded in an event's time into a clip. Raises what the disk raises."""
+        """Copy the packets of an event into a clip. Raises OSError."""
         packets = self._packets(event)
         first = next(packets, None)
         if first is None:
@@ -119,7 +120,7 @@ class EventCutter:
         self._manifest.add(name)
 
     def _packets(self, event: _Event) -> Iterator[tuple[_Stream, Segment, _Packet]]:
-        """The packets of the fused track from the key frame before the event on, each with its time."""
+        """Packets of the fused track from the key frame before the event on, each with its time."""
         segments = sorted(self._segments, key=lambda segment: segment.start_ns)
         for number, segment in enumerate(segments):
             next_ns = segments[number + 1].start_ns if number + 1 < len(segments) else None
@@ -141,7 +142,9 @@ def _packets_of(path: Path, segment: Segment, event: _Event) -> Iterator[tuple[_
             at = Segment(segment.start_ns + since_ns, segment.utc_ns + since_ns, segment.stem)
             if at.start_ns > event.end_ns:
                 break
-            if at.start_ns < event.start_ns:  # of these only the last key frame and what follows it are needed
+            if (
+                at.start_ns < event.start_ns
+            ):  # only the last key frame before the event and the packets after it are needed
                 held = [(at, packet)] if packet.is_keyframe else [*held, (at, packet)]
                 continue
             for before, earlier in held:

@@ -25,18 +25,18 @@ if TYPE_CHECKING:
     from .jsonl import Line
 
 FUSED = "/fused/image/compressed"
-"""The topic of the pictures that a run gives."""
+"""Topic of the fused images."""
 _EVERY_NS = 1_000_000_000  # calibration, which players look for near where they begin, and latencies
 
 
 class McapSink(Recording):
-    """Writes fused pictures, those of both cameras, boxes, figures, latencies and calibration, all at capture time
+    """Writes fused images, those of both cameras, boxes, figures, latencies and calibration, all at capture time
     (UTC) on the visible clock.
 
     In ROS 2 messages: Foxglove and Rerun show them as they show Foxglove's own, `ros2 bag` plays them, and as a source
     the file replays the drive, which it would not with video of Foxglove's CompressedVideo. Boxes, for which ROS has no
     message that is drawn, are Foxglove's ImageAnnotations. Infrared of over 8 bits is kept to the bit unless `counts`
-    is off, other pictures are JPEG. Each stream has its own thread. A disk that refuses is counted and tried again:
+    is off, other images are JPEG. Each stream has its own thread. A disk that refuses is counted and tried again:
     like every frame that is lacking, a doubt and no error.
     """
 

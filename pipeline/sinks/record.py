@@ -46,16 +46,16 @@ class RecordSink(Recording):
         """Start recording.
 
         Args:
-            config: of the recording.
+            config: settings of the recording.
             output: quality of the videos.
-            sources: how infrared is read, to be known when it is replayed.
-            health: of the run.
-            doubts: of the run; told where the recording is not whole.
-            on: asked with every frame whether to record.
-            lossless: `take` and `write` wait for a slow disk; else frames are left out, and counted.
+            sources: settings for reading infrared, stored for replay.
+            health: counters of the run.
+            doubts: doubts of the run, for an incomplete recording.
+            on: called with every frame; returns whether to record.
+            lossless: `take` and `write` wait for a slow disk; else frames are dropped and counted.
 
         Raises:
-            InputError: where the folder cannot be written to.
+            InputError: the folder cannot be written to.
         """
         if config.folder is None:
             raise ValueError("a recording needs a folder")
@@ -85,7 +85,7 @@ class RecordSink(Recording):
         self._raw = {camera: make(camera, counted=partial(self._count_raw, camera)).backlog for camera in CAMERAS}
 
     def close(self, complete: bool) -> None:
-        """Finish the segment and the event clips; a recording is kept however the run ended."""
+        """Finish the segment and the event clips. The recording is kept even if the run failed."""
         super().close(complete)
         if self._events is not None:
             self._events.close()

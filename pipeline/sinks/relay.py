@@ -1,9 +1,9 @@
 """The process behind a network output: takes H.264 in FLV on stdin and sends it to an address.
 
-A process of its own, since PyAV holds Python's lock while it connects and writes: a receiver that does not answer would
-stop the run. It is run as a file and imports nothing but PyAV. The first line of stdin is JSON: the address (there,
-nobody else sees its password), FFmpeg's muxer, its options, and for how many seconds an answer is waited for. Why it
-ended is one line on stderr: the exception's name and what FFmpeg says.
+It is a process of its own because PyAV holds the GIL while it connects and writes: a receiver that does not answer
+would stop the run. It is run as a file and imports only PyAV. The first line of stdin is JSON: the address (there its
+password is not visible to other users), FFmpeg's muxer, its options, and the timeout in seconds. On an error one line
+goes to stderr: the name of the exception and FFmpeg's message.
 """
 
 import json
@@ -12,15 +12,17 @@ import sys
 import av
 import av.error
 
-_AT_ONCE = {"probesize": "32", "analyzeduration": "1", "fpsprobesize": "0"}
+_NO_PROBING = {"probesize": "32", "analyzeduration": "1", "fpsprobesize": "0"}
 
 
 def main() -> None:
     """Relay until stdin ends."""
-    told = json.loads(sys.stdin.buffer.readline())
-    with av.open(sys.stdin.buffer, "r", format="flv", options=_AT_ONCE) as source:
+    settings = json.loads(sys.stdin.buffer.readline())
+    with av.open(sys.stdin.buffer, "r", format="flv", options=_NO_PROBING) as source:
         video = source.streams.video[0]
-        target = av.open(told["url"], "w", format=told["muxer"], container_options=told["options"], timeout=told["s"])
+        target = av.open(
+            settings["url"], "w", format=settings["muxer"], container_options=settings["options"], timeout=settings["s"]
+        )
         with target:
             stream = target.add_stream_from_template(video)
             for packet in source.demux(video):

@@ -18,12 +18,12 @@ _SHARED_S = 1.0
 class Keeper:
     """Removes the oldest files that the manifest lists: segments, each whole, then event clips.
 
-    They go where their sum exceeds the quota, and where the disk has not room for one more segment, however small the
-    sum. Files that are being written, by whichever run, and the segment that was begun last stay.
+    It does so if their total size exceeds the quota, or if the disk has no space for one more segment. Files that a run
+    is writing and the newest segment are kept.
     """
 
     def __init__(self, manifest: Manifest, quota_gb: float | None) -> None:
-        """quota_gb: None for none."""
+        """quota_gb: largest total size in GB (10^9 bytes); None: no limit."""
         self.newest: str | None = None
         """The segment that this run began last."""
         self._manifest = manifest
@@ -36,18 +36,18 @@ class Keeper:
         self._thread.start()
 
     def settle(self, file: Sure) -> None:
-        """Wait until the disk has a finished file, and close it; later."""
+        """Sync a finished file to the disk and close it, asynchronously."""
         self._jobs.put(file)
 
     def tidy(self) -> None:
-        """Make what room is wanted; later."""
+        """Enforce the quota and the free space, asynchronously."""
         self._jobs.put("tidy")
 
     def make_room(self) -> bool:
-        """Make room where the disk says that it is full, now. Whether there is some.
+        """Free space on a full disk at once. Returns whether space was freed.
 
-        One segment goes at least, whatever the disk's figures say: a user's quota and a disk without inodes are not in
-        them. Tracks that met the same full disk share what was freed.
+        At least one segment is removed, even if the disk reports free space: its figures do not include a user's quota
+        or a lack of inodes. Tracks that call this within `_SHARED_S` share the freed space.
         """
         with self._lock, suppress(OSError):
             if time.monotonic() - self._freed_at > _SHARED_S and self._remove_oldest(None, full=True):
@@ -56,7 +56,7 @@ class Keeper:
         return False
 
     def has_room(self) -> bool:
-        """Whether the disk has room for one more segment, as far as it says."""
+        """Whether the disk reports free space for one more segment."""
         try:
             disk = os.statvfs(self._manifest.folder)
         except OSError:
@@ -65,7 +65,7 @@ class Keeper:
         return disk.f_bavail * disk.f_frsize >= wanted
 
     def close(self) -> None:
-        """Do what is left and end the thread."""
+        """Finish the queued jobs and end the thread."""
         self.tidy()
         self._jobs.put(None)
         self._thread.join()
@@ -80,7 +80,7 @@ class Keeper:
                 self._manifest.sync()
 
     def _remove_oldest(self, quota: float | None, full: bool = False) -> bool:
-        """Whether anything went."""
+        """Remove the oldest groups of files. Returns whether any was removed."""
         groups = self._manifest.groups()
         total, freed = sum(size for _, size in groups), False
         self._largest = max((size for _, size in groups[-3:]), default=0)

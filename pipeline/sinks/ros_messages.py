@@ -34,7 +34,7 @@ _DEFINITIONS = {
     "fusecam_msgs/msg/Latency": "string stage\nfloat64 p50_ms\nfloat64 p99_ms",
     "fusecam_msgs/msg/Latencies": "std_msgs/Header header\nfusecam_msgs/Latency[] stages",
 }
-"""Beside ROS' own: Foxglove's schema of boxes over pictures, and the figures of a run, NaN and track -1 for none."""
+"""Beside ROS' own: Foxglove's schema of boxes on images, and the figures of a run, NaN and track -1 for none."""
 _LINE_LOOP = 2
 _GREEN, _BLACK = (0.2, 1.0, 0.3, 1.0), (0.0, 0.0, 0.0, 0.6)
 _TYPES = get_typestore(Stores.ROS2_HUMBLE)

@@ -29,18 +29,16 @@ class UtcClock:
     """Gives the UTC capture times of frames. Its method may be called from any thread."""
 
     def __init__(self, steady: bool = False) -> None:
-        """steady: the machine's date is looked at once, so that times stay apart as they were taken, however it is set
-        meanwhile.
-        """
+        """steady: read the wall clock only once, so that setting it during the run does not change the spacing."""
         self._steady_ns = _since_boot_ns() if steady else None
         self._zero_ns: int | None = None
         self._lock = Lock()
 
     def utc_ns(self, frame: Frame) -> int:
-        """When a frame was taken, nanoseconds since 1970 UTC.
+        """Capture time of a frame in ns since 1970 UTC.
 
-        A recording's clock has no date: its first frame was taken when it was read, and all others as long after that
-        as the recording says, so that a drive that is run faster or slower than it was driven keeps its time axis.
+        A recording's clock has no date: its first frame gets the time at which it was read, later ones keep their
+        distance to it as stored, even if the recording is processed faster or slower than real time.
         """
         since_boot_ns = _since_boot_ns() if self._steady_ns is None else self._steady_ns
         if frame.clock == "monotonic":
@@ -63,7 +61,7 @@ class Segments:
         self._changed = Condition()
 
     def saw(self, frame: Frame) -> None:
-        """A camera gave a frame."""
+        """Note a camera's first frame."""
         if frame.camera in self._firsts:
             return
         with self._changed:
@@ -71,15 +69,15 @@ class Segments:
             self._changed.notify_all()
 
     def at(self, time_ns: int, utc_ns: int, ended: Segment | None = None) -> Segment:
-        """The segment that a frame belongs to, begun if need be.
+        """Segment of a frame; a new one is begun if necessary.
 
         Args:
-            time_ns: of the frame, on the source's clock.
-            utc_ns: the same moment since 1970.
-            ended: one in which this track writes no more: what follows it, which another track may have begun.
+            time_ns: time of the frame on the source's clock.
+            utc_ns: the same time in ns since 1970 UTC.
+            ended: segment that this track has finished. A later one is returned, which another track may have begun.
 
         Raises:
-            OSError: where the manifest cannot be written.
+            OSError: the manifest cannot be written.
         """
         with self._changed:
             segment = self._of(time_ns, utc_ns)
@@ -105,7 +103,7 @@ class Segments:
         since_end_ns = time_ns - self._known[number].start_ns - self._length_ns if number >= 0 else None
         if since_end_ns is not None and since_end_ns < 0:
             return self._known[number]
-        # Whichever track comes first, it is the same moment; after a longer pause, that of the first frame.
+        # The start does not depend on which track comes first. After a longer pause it is the time of the first frame.
         late_ns = since_end_ns if since_end_ns is not None and since_end_ns < _SLACK_NS else 0
         return self._begin(time_ns - late_ns, utc_ns - late_ns)
 
@@ -123,7 +121,7 @@ def _since_boot_ns() -> int:
 
 
 def stamp(at_ns: int) -> str:
-    """In names of files, to the millisecond."""
+    """UTC time for file names, to the millisecond."""
     return datetime.fromtimestamp(at_ns / 1e9, UTC).strftime("%Y%m%dT%H%M%S.%f")[:-3] + "Z"
 
 

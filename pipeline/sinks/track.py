@@ -1,4 +1,4 @@
-"""One track of a recording: pictures of one kind into segments, in a thread of its own."""
+"""One track of a recording: writes frames of one kind into segments, in its own thread."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Track:
     """Writes TIME_NAME.mp4 (.mkv of counts) and its lines for every segment, in the thread of its `backlog`, which
     takes the frames; a pause ends the file.
 
-    A disk that refuses ends the file; the keeper is asked for room, and where there is none the track tries again every
+    A write error ends the file. If the disk is full, the keeper frees space; if that fails, writing is retried every
     `RETRY_S` seconds.
     """
 
@@ -48,15 +48,15 @@ class Track:
 
         Args:
             name: one of TRACKS.
-            manifest: of the folder.
+            manifest: manifest of the folder.
             segments: shared by all tracks.
-            keeper: of the folder.
-            output: quality.
-            lossless: whether `put` waits for room.
-            counted: told of each frame whether it was recorded, once.
-            broken: told why recording breaks off.
-            on_file: told of each segment that has a file.
-            on_shot: told of each frame that was written.
+            keeper: frees space in the folder.
+            output: quality of the videos.
+            lossless: whether `put` waits for space in the queue.
+            counted: called once per frame with whether it was recorded.
+            broken: called with the error that interrupts the recording.
+            on_file: called with each segment for which a file was created.
+            on_shot: called with each frame that was written.
         """
         self._name, self._manifest, self._segments, self._keeper = name, manifest, segments, keeper
         self._output = output
@@ -68,7 +68,7 @@ class Track:
         self.backlog = Backlog(f"record {name}", lossless, self._record, self._finish, counted)
 
     def _record(self, shot: Shot) -> bool:
-        """Whether the frame is recorded."""
+        """Record a frame. Returns whether that succeeded."""
         if self._retry_at is not None:
             if time.monotonic() < self._retry_at:
                 return False
@@ -79,7 +79,7 @@ class Track:
             try:
                 self._write(shot)
             except Exception as error:
-                if not self._break_off(error):
+                if not self._abandon_after(error):
                     return False
             else:
                 self._retry_at = None
@@ -108,15 +108,15 @@ class Track:
             try:
                 file.finish(self._keeper)
             except Exception as error:
-                self._break_off(error)
+                self._abandon_after(error)
 
-    def _break_off(self, error: Exception) -> bool:
-        """Whether to try again at once."""
+    def _abandon_after(self, error: Exception) -> bool:
+        """Abandon the file after an error. Returns whether to retry at once."""
         file, self._file = self._file, None
         if file is not None:
             file.abandon()
         self._full = getattr(error, "errno", None) in FULL
-        if self._retry_at is None:  # else it is the same trouble still
+        if self._retry_at is None:  # else it was already reported
             self._broken(error)
         if self._full and self._keeper.make_room():
             return True
@@ -163,14 +163,14 @@ class _File:
         self._count += 1
 
     def finish(self, keeper: Keeper) -> None:
-        """End both files; the keeper waits for the disk."""
+        """Finish both files; the keeper syncs them to the disk."""
         assert self._encoder is not None
         self._encoder.finish()
         for file in self._files:
             keeper.settle(file)
 
     def abandon(self) -> None:
-        """Let go of both as they are; without a frame they go."""
+        """Close both files as they are; remove them if they have no frame."""
         if self._encoder is not None:
             self._encoder.abandon()
         for file in self._files:

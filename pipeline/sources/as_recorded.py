@@ -14,17 +14,17 @@ from ..core.frames import Temperature
 from .container import open_container
 
 KEY = "FUSECAM_INFRARED"
-"""Of the tag (Matroska) or the channel's metadata (MCAP)."""
+"""Key of the tag (Matroska) or of the channel's metadata (MCAP)."""
 _SETTINGS = "kelvin", "range", "polarity"
 _LONGEST = 1000  # characters
 
 
 def note_of(config: SourceConfig, temperature: Temperature | None) -> str:
-    """The settings for recorded counts, as JSON; "" where that is nothing.
+    """Settings for reading recorded counts, as JSON; "" without any.
 
     Args:
-        config: with which they were read.
-        temperature: that a frame was given.
+        config: settings with which they were read.
+        temperature: temperatures of a frame, None without.
     """
     note: dict[str, Any] = {}
     if temperature is not None:
@@ -37,23 +37,26 @@ def note_of(config: SourceConfig, temperature: Temperature | None) -> str:
 
 
 def as_recorded(spec: str, note: str | None, config: SourceConfig) -> tuple[SourceConfig, list[str]]:
-    """The settings, with those of a recording's note that are not given; and what to say of it.
+    """Complete the settings by those stored in a recording.
 
     Args:
-        spec: of the source.
-        note: in the recording; None: none.
-        config: as given.
+        spec: name of the source.
+        note: JSON stored in the recording; None without.
+        config: settings as given; they take precedence.
+
+    Returns:
+        The settings, and messages to report.
     """
     if note is None:
         return config, []
     given = config.ir.model_fields_set | ({"range"} if config.thermal.range is not None else set())
     try:
-        told = json.loads(note[:_LONGEST])
-        if told.pop("version") != 1:
-            return config, [f"{spec}: its note on infrared is of a newer fusecam and left out"]
-        stored = SideConfig.model_validate({name: told[name] for name in _SETTINGS if name in told})
+        content = json.loads(note[:_LONGEST])
+        if content.pop("version") != 1:
+            return config, [f"{spec}: its infrared settings are from a newer fusecam and are ignored"]
+        stored = SideConfig.model_validate({name: content[name] for name in _SETTINGS if name in content})
     except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
-        return config, [f"{spec}: its note on infrared ({KEY}) is damaged and left out"]
+        return config, [f"{spec}: its infrared settings ({KEY}) are damaged and are ignored"]
     taken = {name: getattr(stored, name) for name in _SETTINGS if name in stored.model_fields_set - given}
     if not taken:
         return config, []
@@ -69,7 +72,7 @@ def _plain(value: Any) -> str:
 
 
 def note_in_video(path: Path) -> str | None:
-    """The note of a Matroska file."""
+    """Infrared settings stored in a Matroska file, as JSON; None without."""
     if path.suffix.lower() == ".mkv":
         with suppress(av.error.FFmpegError, OSError), open_container(str(path.absolute()), "file") as container:
             return container.metadata.get(KEY)
@@ -77,7 +80,11 @@ def note_in_video(path: Path) -> str | None:
 
 
 def note_in_mcap(path: Path, topic: str) -> str | None:
-    """The note of a topic of an MCAP file. Raises ImportError without the package mcap."""
+    """Infrared settings stored with a topic of an MCAP file, as JSON; None without.
+
+    Raises:
+        ImportError: the package mcap is missing.
+    """
     if path.suffix.lower() != ".mcap":
         return None
     from mcap.exceptions import McapError

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ...calib.recording import INSTALL, SUFFIXES, open_recording, told
+from ...calib.recording import INSTALL, SUFFIXES, one_line, open_recording
 from ...engines.host.media import check_pixels
 from ..config import SourceConfig
 from ..core.frames import Camera, Frame
@@ -29,7 +29,7 @@ from .picture import PictureMaker
 from .polarity import Polarity
 from .samples import trace_of_pixels
 from .timing import MediaTimes
-from .two_pictures import say_unread
+from .two_pictures import warn_no_temperatures
 
 if TYPE_CHECKING:
     from rosbags.interfaces import Connection
@@ -74,9 +74,9 @@ class BagSource:
     """
 
     def __init__(self, spec: str, place: Place, camera: Camera, config: SourceConfig) -> None:
-        """Raises InputError: what is no recording, has no such topic, or none that can be told by its name."""
+        """Raises InputError: what is no recording, has no such topic, or none that can be one_line by its name."""
         self.health = SourceHealth()
-        say_unread(self.health, spec, config.side(camera))
+        warn_no_temperatures(self.health, spec, config.side(camera))
         self._spec, self._path, self._camera, self._config = spec, place.path, camera, config
         self._closed = threading.Event()
         self._corrupt: str | None = None
@@ -152,7 +152,7 @@ class BagSource:
                 stamp = times.stamp(stamp_ns - begin_ns, None, _NANOSECOND, 0)
                 pixels = pictures.make(stored, begin_ns + stamp.time_ns)
             except Exception as error:  # rosbags and the decoders raise any exception on damaged data
-                self._corrupt = told(error)
+                self._corrupt = one_line(error)
                 health.corrupt += 1
                 if health.corrupt == 1:
                     health.warnings.append(f"{self._spec}: messages that cannot be read are skipped ({self._corrupt})")
@@ -190,17 +190,17 @@ def _connections(bag: Reader, topic: str) -> list[Connection]:
 
 
 def _all_messages(bag: Reader, topic: str, spec: str, health: SourceHealth) -> Iterator[tuple[Connection, int, bytes]]:
-    """The messages of a topic, to the end or to where the file is damaged, which is said."""
+    """The messages of a topic, to the end or to damage in the file, which is reported."""
     number = 0
     try:
         for number, message in enumerate(bag.messages(_connections(bag, topic)), start=1):  # noqa: B007
             yield message
     except Exception as error:
-        health.warnings.append(f"{spec}: reading broke off after {number} messages: {told(error)}")
+        health.warnings.append(f"{spec}: reading broke off after {number} messages: {one_line(error)}")
 
 
 def _topic(spec: str, bag: Reader, place: Place, camera: Camera) -> str:
-    """The topic that is named or, where none is, the only one, or the one whose name tells the camera."""
+    """The given topic or, without one, the only topic, or the one whose name identifies the camera."""
     topics = sorted({c.topic for c in bag.connections if c.msgtype in (IMAGE, COMPRESSED)})
     listed = ", ".join(topics)
     if not topics:
@@ -223,7 +223,7 @@ def _topic(spec: str, bag: Reader, place: Place, camera: Camera) -> str:
 
 
 def decoded(message: Any) -> npt.NDArray[Any]:
-    """The picture of a message as stored: (H, W) or (H, W, C), RGB. ValueError for what is not known."""
+    """The image of a message as stored: (H, W) or (H, W, C), RGB. Raises ValueError for unknown formats."""
     if hasattr(message, "format"):
         return _decompressed(message)
     if message.encoding not in _ENCODINGS:

@@ -39,11 +39,11 @@ class SourceInfo:
 
 @dataclass(slots=True)
 class SourceHealth:
-    """Monotonic counters, and one line for each kind of trouble met (not one for each frame).
+    """Monotonic counters, and one line for each kind of problem (not for each frame).
 
-    doubts: what was assumed about this source and may be wrong.
-    drift_ppm: how much faster the host's clock runs than a live source's, once 10 s have shown it; else None.
-    polarity: of infrared, see `Polarity.told`; else None.
+    doubts: assumptions about this source that may be wrong.
+    drift_ppm: rate of the host's clock relative to a live source's, minus 1, in ppm; None before 10 s were measured.
+    polarity: polarity of infrared, see `Polarity.description`; else None.
     """
 
     delivered: int = 0
@@ -53,12 +53,12 @@ class SourceHealth:
     polarity: str | None = None
     warnings: list[str] = field(default_factory=list)
     doubts: Doubts = field(default_factory=Doubts)
-    _said: set[str] = field(default_factory=set, init=False, repr=False)
+    _reported: set[str] = field(default_factory=set, init=False, repr=False)
 
     def first(self, what: str) -> bool:
         """Whether this was not yet reported; marks it as reported."""
-        news = what not in self._said
-        self._said.add(what)
+        news = what not in self._reported
+        self._reported.add(what)
         return news
 
     def warn(self, what: str, line: str) -> None:

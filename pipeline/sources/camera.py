@@ -133,7 +133,7 @@ def _by_loopback(device: str) -> str:
 
 
 def _readiness(descriptor: int | None) -> Callable[[float], bool]:
-    """Whether a picture is ready: libavdevice blocks in a read, indefinitely if the driver sends nothing."""
+    """Whether a frame is ready: libavdevice blocks in a read, indefinitely if the driver sends nothing."""
     if descriptor is None:
         return lambda seconds: True
     poll = select.poll()

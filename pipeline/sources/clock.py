@@ -1,13 +1,12 @@
 """Recovers capture times on this host's clock from a sender's timestamps and the arrival times.
 
-A frame of the sender's time s arrives at a = r s + c + j: r the rate of the sender's clock (1 but for drift, where it
-is a clock), c the distance of the two clocks, and j >= 0 what the network added this time. The lower envelope of
-a - r s over a short window is c with the smallest j seen, so capture = r s + envelope carries the sender's spacing
-instead of the network's jitter. What is constant in the transport (the smallest j) cannot be told from c and stays in
-the result.
+A frame with the sender's timestamp s arrives at a = r s + c + j, where r is the rate of the sender's clock (1 but for
+drift), c the offset of the two clocks and j >= 0 the network delay of this frame. The lower envelope of a - r s over a
+short window is c plus the smallest j, so capture = r s + envelope has the sender's spacing without network jitter. The
+constant part of the delay (the smallest j) cannot be separated from c and stays in the result.
 
-Some senders have no clock: they count frames at a nominal rate (untimed MJPEG is stamped 25 a second by FFmpeg, cameras
-stamp 25 and deliver 20). Their r is measured from arrivals.
+Some senders have no clock and count frames at a nominal rate (FFmpeg stamps untimed MJPEG at 25 fps, some cameras stamp
+at 25 fps and deliver 20). Their r is measured from the arrivals.
 """
 
 from __future__ import annotations
@@ -24,21 +23,21 @@ _BUCKET_NS = 1_000_000_000
 _RESTART_NS = 1_000_000_000
 _DRIFT_BUCKETS = 10
 
-_FEWEST_FRAMES = 5  # whose even arrivals tell a rate
+_FEWEST_FRAMES = 5  # with even arrivals, to measure a rate
 _MOST_FRAMES = 80
-_EVEN = 3  # times the spread of the arrivals about their line: a lag that they do not make up by chance
+_EVEN = 3  # times the spread of the arrivals about their fitted line: a larger lag is significant
 _NOT_JITTER_NS = 80_000_000
-_UNLIKELY_NS = 25_000_000  # of the smallest delays of whole seconds
+_UNLIKELY_NS = 25_000_000  # spread of the smallest delays of each second
 _FEWEST_BUCKETS = 4
 _RATE_BUCKETS = 8
-_OFF = 0.004  # of the rate: 20 ms over the window. Real clocks are within 0.0002.
+_OFF = 0.004  # relative error of the rate: 20 ms over the window; real clocks are within 0.0002
 _RIGHT = 0.002
-_BUFFERED_NS = 1_000_000_000  # lag of a clock that was right: a congested network may hold so much back
-_DOUBTED_WINDOW = 2  # seconds: the rate is not known well enough for more
+_BUFFERED_NS = 1_000_000_000  # lag up to which a correct clock is kept: a congested network may buffer that much
+_DOUBTED_WINDOW = 2  # seconds: the rate is too uncertain for a longer window
 
 
 class Seen(NamedTuple):
-    """A frame that was observed: when it arrived, its sender's time at our rate, and since which restart it counts."""
+    """An observed frame. paced: sender's time at the measured rate, ns. arrival: ns. epoch: number of the restart."""
 
     paced: int
     arrival: int
@@ -46,7 +45,7 @@ class Seen(NamedTuple):
 
 
 class _Minimum(NamedTuple):
-    """The smallest delay seen in one second of stream, with the sender's time and the arrival of that frame."""
+    """Smallest delay within one second of the stream, with the sender's time and the arrival of that frame, in ns."""
 
     bucket: int
     sender: int
@@ -55,17 +54,17 @@ class _Minimum(NamedTuple):
 
 
 class ClockMapper:
-    """Sender times to host times, one frame at a time.
+    """Maps sender times to host times, frame by frame.
 
-    A sender's clock is doubted where it is slower than the arrivals: if it is new, after five frames that come evenly,
-    or four seconds; if it was right before, once it lags by a second more, which no network holds back for long. Its
-    rate is then measured from the arrivals until it fits them again. A clock that is faster needs no measuring: every
-    frame is then the one with the smallest delay, and its time the arrival.
+    A sender's clock that is slower than the arrivals is considered wrong: a new one after five evenly spaced frames or
+    after four seconds, one that was right before once it lags by another second, more than a network buffers for long.
+    Its rate is then measured from the arrivals until it fits them again. A faster clock needs no measurement: every
+    frame then has the smallest delay, and its arrival is its time.
 
-    window_s: length of the envelope, in time that passed on both clocks: a burst after a stall, in which only the
-        sender's time advances, keeps the envelope from before. Error from drift is at most drift * window, 0.5 ms at
+    window_s: length of the envelope, in time that passed on both clocks. A burst after a stall, in which only the
+        sender's time advances, keeps the earlier envelope. The error from drift is at most drift * window, 0.5 ms at
         100 ppm.
-    history_s: how much of the envelope is kept to measure the drift.
+    history_s: length of the envelope kept for measuring the drift.
     """
 
     def __init__(self, window_s: float = 5.0, history_s: float = 300.0) -> None:

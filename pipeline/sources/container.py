@@ -38,7 +38,7 @@ def open_container(
 
 
 def video_stream(container: av.container.InputContainer, spec: str, health: SourceHealth) -> VideoStream:
-    """The video to read: the best stream that is no cover picture; of several, `health` is told which.
+    """The video stream to read: the best one that is not a cover image. A choice among several is reported in `health`.
 
     Raises InputError when there is none.
     """

@@ -34,7 +34,7 @@ class Still:
     """An image as stored.
 
     values: (H, W) or (H, W, C), colour as RGB, alpha (if any) last; any integer or float type.
-    radiometric: of a JPEG that holds, beside its picture, the temperatures: "FLIR" or "DJI"; else None.
+    radiometric: of a JPEG that holds temperatures beside its image: "FLIR" or "DJI"; else None.
     kelvin: whether `values` are these temperatures, in kelvin.
     """
 
@@ -46,7 +46,7 @@ class Still:
 
 
 def read_still(file: Path | bytes, heat: bool = False) -> Still:
-    """The first picture of an image file, given by its path or its content. Raises the libraries' exceptions for one
+    """The first page of an image file, given by its path or its content. Raises the libraries' exceptions for one
     that cannot be read completely.
 
     heat: of FLIR's radiometric JPEGs read the temperatures, if the package flyr is there.

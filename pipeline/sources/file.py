@@ -50,12 +50,12 @@ def open_file(
 
 
 def polarity_of_file(spec: str, path: Path, config: SourceConfig) -> Polarity:
-    """The polarity of an infrared recording, as set or inferred from pictures spread over it. Raises as `open_file`."""
+    """The polarity of an infrared recording, as set or inferred from frames spread over it. Raises as `open_file`."""
     polarity = Polarity(config.ir.polarity)
     if config.ir.polarity != "auto":
         return polarity
     duration_s = 0.0
-    for part in range(_SAMPLES):  # the first picture of each is looked at where it is opened
+    for part in range(_SAMPLES):  # opening a source evaluates its first frame
         if part and not duration_s:
             break
         with closing(open_file(spec, path, "infrared", config, part / _SAMPLES * duration_s, polarity)) as source:

@@ -1,18 +1,18 @@
 """Detection of frozen cameras: infrared that recalibrates behind its shutter, or a camera that hangs.
 
-It uses the raw samples of each picture (`Trace`), with arrival times in live runs and capture times in recordings.
+It uses the raw samples of each frame (`Trace`), with arrival times in live runs and capture times in recordings.
 
-Exact samples (raw cameras, lossless files): a frozen picture equals the one before, since a working sensor has noise.
-Telemetry rows, burnt-in clocks and dead pixels may keep changing, so a picture counts as unchanged when at most a tenth
+Exact samples (raw cameras, lossless files): a frozen frame equals the one before, since a working sensor has noise.
+Telemetry rows, burnt-in clocks and dead pixels may keep changing, so a frame counts as unchanged when at most a tenth
 of its blocks changed, and less than half as many as usual.
 
 Lossy codecs: equality proves nothing. Encoders repeat a static scene bit by bit, and add changes of their own to a
-frozen one. Block means are compared, with a threshold above codec changes and noise; a frozen picture may keep changing
-in one small place (a clock). A key frame and the frames that refine it differ from the pictures before by coding
-alone, the more the lower the bit rate, so they do not end a freeze by themselves. A picture is frozen only if motion is
-expected: the other camera shows its usual motion, and this one usually moves with it. If both are static, or the
-picture has no contrast that could move (night, fog), its frames are used. They are also used, with a doubt, if this
-happens repeatedly, or from the start on with a camera that never showed motion.
+frozen one. Block means are compared, with a threshold above codec changes and noise; a frozen frame may keep changing
+in one small place (a clock). A key frame and the frames that refine it differ from the frames before by coding alone,
+the more the lower the bit rate, so they do not end a freeze by themselves. A camera is frozen only if motion is
+expected: the other camera shows its usual motion, and this one usually moves with it. If both are static, or the frames
+have too little contrast for motion to show (night, fog), they are used. They are also used, with a doubt, if freezes
+are detected repeatedly, or if the camera has not shown motion since the start.
 """
 
 from __future__ import annotations
@@ -28,28 +28,28 @@ from .samples import trace_of_pixels
 
 Means = npt.NDArray[np.float64]
 
-_STOOD = 2.5  # times as long as a picture usually stands: two repetitions, and half a period for jitter
-_UNKNOWN_NS = 1_000_000_000  # while it is not known how long pictures usually stand
+_FREEZE_FACTOR = 2.5  # times the usual time between changes: two repetitions, and half a period for jitter
+_UNKNOWN_NS = 1_000_000_000  # limit while the usual time between changes is unknown
 _REMEMBERED = 65
 _LEAST_NS: dict[Camera, int] = {"infrared": 0, "visible": 1_000_000_000}
-_SMALL = 0.1  # of the picture: what may go on changing while it stands
-_LESS = 0.5  # of the blocks that usually change
-_SLOWLY = 0.1  # weight of a new picture in how often each block changes
+_SMALL = 0.1  # share of the blocks that may keep changing in a frozen frame
+_FEWER = 0.5  # of the number of blocks that usually change
+_RATE_WEIGHT = 0.1  # weight of a new frame in the change rate of each block
 
 # behind a lossy codec
 _LEAST_CODED_NS: dict[Camera, int] = {"infrared": 300_000_000, "visible": 1_000_000_000}
-_BACK_NS = 250_000_000  # motion is what changed since so long ago
-_KNOWN = 12, 2_000_000_000  # pictures and time from which usual motion is known
-_MOTION_KEPT = 250  # pictures
-_STANDS_KEPT_NS = 30_000_000_000
-_MOVES = 0.015  # of the blocks: less is no motion to tell anything by
-_STANDS, _SCATTERED = 0.35, 0.1  # of the usual motion: what a picture may change that stands, in one place, anywhere
-_KEYS_NS, _SETTLES_NS = 390_000_000, 200_000_000  # key frames that far apart, others between, are refined so long
-_GOES_ON = 0.6  # of the usual motion: from there on the other camera moves
-_PART, _LEVELS, _COUNTS = 0.015, 1.5, 4.0  # a block changed by more than that part of the contrast, at least by so much
-_CONTRAST = 10.0  # levels; a picture with less shows no motion
+_BACK_NS = 250_000_000  # motion is the change over this interval
+_KNOWN = 12, 2_000_000_000  # frames and time after which the usual motion is known
+_MOTION_KEPT = 250  # frames
+_PAUSES_KEPT_NS = 30_000_000_000
+_MOVES = 0.015  # share of the blocks; with less usual motion a freeze cannot be detected
+_LOCAL, _SCATTERED = 0.35, 0.1  # of the usual motion: largest change of a frozen frame, in one place or anywhere
+_KEY_INTERVAL_NS, _REFINED_NS = 390_000_000, 200_000_000  # least spacing of key frames; time of their refinement
+_KEEPS_MOVING = 0.6  # of the usual motion, from which the other camera counts as moving
+_PART, _LEVELS, _COUNTS = 0.015, 1.5, 4.0  # least change of a block: share of the contrast, levels, levels if deep
+_CONTRAST = 10.0  # levels; a frame with less shows no motion
 _OTHER_AGE_NS = 500_000_000
-_OFTEN, _WITHIN_NS = 3, 60_000_000_000  # so many verdicts are a scene that stands now and then, not a shutter
+_MOST_FREEZES, _WITHIN_NS = 3, 60_000_000_000  # more freezes in this time mean a scene that pauses, not a shutter
 _FROM_THE_START_NS, _BROADLY = 10_000_000_000, 0.25
 
 
@@ -68,55 +68,60 @@ class FreezeWatch:
         self._coded.other, other._coded.other = other._coded, self._coded
 
     def frozen(self, frame: Frame) -> bool:
-        """Whether the camera is frozen at this frame."""
+        """Process the next frame. Returns whether the camera is frozen at it."""
         now = frame.arrival_ns if self._live else frame.time_ns
         trace = frame.trace or trace_of_pixels(frame.pixels)
         if not trace.means.size:
             return False
-        stands = self._coded.look(trace, now, judge=not trace.exact)
-        return self._exact.look(trace.means, now) if trace.exact else stands
+        frozen = self._coded.look(trace, now, judge=not trace.exact)
+        return self._exact.look(trace.means, now) if trace.exact else frozen
 
 
 class _Exact:
-    """Cameras that send each picture several times (a 9 Hz core at 30 fps) are known by how long a picture usually
-    stands, the median of the last 65. One that stands 2.5 times as long is frozen."""
+    """Detection from exact samples.
+
+    Some cameras repeat each frame (a 9 Hz core at 30 fps), so the time between changes is compared with its median over
+    the last 65: the camera is frozen after 2.5 times as long.
+    """
 
     def __init__(self, least_ns: int) -> None:
         self._least_ns = least_ns
         self._first: Means | None = None
         self._since_ns = 0
-        self._stood: deque[int] = deque(maxlen=_REMEMBERED)
-        self._often: Means | None = None  # how often each block is another one in a new picture
+        self._durations: deque[int] = deque(maxlen=_REMEMBERED)
+        self._change_rate: Means | None = None  # share of the new frames in which each block changes
 
     def look(self, means: Means, now: int) -> bool:
-        """The next picture; whether it stands for too long."""
+        """Process the next frame, at `now` in ns. Returns whether the camera is frozen."""
         first = self._first
         if first is None or first.shape != means.shape:
-            self._first, self._since_ns, self._often = means, now, None
+            self._first, self._since_ns, self._change_rate = means, now, None
             return False
         changed = means != first
         if not self._same(changed):
-            self._stood.append(now - self._since_ns)
-            self._often = (
-                changed.astype(np.float64) if self._often is None else self._often + _SLOWLY * (changed - self._often)
+            self._durations.append(now - self._since_ns)
+            self._change_rate = (
+                changed.astype(np.float64)
+                if self._change_rate is None
+                else self._change_rate + _RATE_WEIGHT * (changed - self._change_rate)
             )
             self._first, self._since_ns = means, now
             return False
-        usual = sorted(self._stood)[len(self._stood) // 2] if self._stood else None
-        return now - self._since_ns > max(self._least_ns, _UNKNOWN_NS if usual is None else _STOOD * usual)
+        usual = sorted(self._durations)[len(self._durations) // 2] if self._durations else None
+        return now - self._since_ns > max(self._least_ns, _UNKNOWN_NS if usual is None else _FREEZE_FACTOR * usual)
 
     def _same(self, changed: npt.NDArray[np.bool_]) -> bool:
         number = int(np.count_nonzero(changed))
-        if number == 0 or self._often is None:
+        if number == 0 or self._change_rate is None:
             return number == 0
-        return number <= _SMALL * changed.size and number < _LESS * float(self._often.sum())
+        return number <= _SMALL * changed.size and number < _FEWER * float(self._change_rate.sum())
 
 
 class _Coded:
-    """Motion of one camera, of any codec, and whether it stands behind a lossy one.
+    """Motion of one camera with any codec, and detection from lossy samples.
 
-    moves: by the last picture, what share of it changed within a quarter of a second, against what usually does; None
-    before it is known.
+    moves: time of the last frame in ns, share of its blocks that changed within a quarter of a second, and the usual
+    share; None before that is known.
     """
 
     def __init__(self, camera: Camera, live: bool, doubt: Callable[[str], None], spec: str) -> None:
@@ -127,100 +132,99 @@ class _Coded:
         self._clear()
 
     def _clear(self) -> None:
-        self._lately: deque[tuple[int, Means]] = deque()
+        self._recent: deque[tuple[int, Means]] = deque()
         self._motion: deque[float] = deque(maxlen=_MOTION_KEPT)
         self._usual = 0.0
-        self._began_ns: int | None = None
+        self._start_ns: int | None = None
         self._first: Means | None = None
         self._since_ns = self._keyed_ns = self._settled_ns = 0
         self._frozen = self._between = False
-        self._stands: deque[tuple[int, int]] = deque()
-        self._verdicts: deque[int] = deque(maxlen=_OFTEN)
+        self._pauses: deque[tuple[int, int]] = deque()
+        self._freezes: deque[int] = deque(maxlen=_MOST_FREEZES)
 
     def look(self, trace: Trace, now: int, judge: bool) -> bool:
-        """The next picture, at `now` in ns; whether it stands for too long, if that is to be judged."""
+        """Process the next frame, at `now` in ns. Returns whether the camera is frozen, if `judge`; else False."""
         means = trace.means
         if self._first is None or self._first.shape != means.shape:
             self._clear()
-            self._first, self._since_ns, self._began_ns = means, now, now
+            self._first, self._since_ns, self._start_ns = means, now, now
         tolerance, contrast = _tolerance(trace)
         if judge and trace.key:
-            if self._between and now - self._keyed_ns >= _KEYS_NS and now - self._since_ns >= _SETTLES_NS:
-                self._settled_ns = now + _SETTLES_NS
+            if self._between and now - self._keyed_ns >= _KEY_INTERVAL_NS and now - self._since_ns >= _REFINED_NS:
+                self._settled_ns = now + _REFINED_NS
             self._keyed_ns = now
         self._between = not trace.key
-        self._move(means, now, tolerance)
+        self._update_motion(means, now, tolerance)
         if not judge:
             return False
         share, small = _changed(means - self._first, tolerance)
-        if now < self._settled_ns and share < _GOES_ON * self._usual:  # else it moves again with this key frame
+        if now < self._settled_ns and share < _KEEPS_MOVING * self._usual:  # else it moves again with this key frame
             self._first = means
             return self._frozen
-        if share > (_STANDS if small else _SCATTERED) * self._usual:
-            self._remember(now)
+        if share > (_LOCAL if small else _SCATTERED) * self._usual:
+            self._store_pause(now)
             self._first, self._since_ns, self._settled_ns, self._frozen = means, now, 0, False
             return False
-        if not self._frozen and contrast >= _CONTRAST and self._other_goes_on(now):
+        if not self._frozen and contrast >= _CONTRAST and self._other_moves(now):
             self._judge(now)
         return self._frozen
 
-    def _move(self, means: Means, now: int, tolerance: float) -> None:
-        """Follow how much changes within a quarter of a second; what a frozen camera shows is left out, and what a key
-        frame changes."""
-        while len(self._lately) > 1 and self._lately[1][0] <= now - _BACK_NS:
-            self._lately.popleft()
+    def _update_motion(self, means: Means, now: int, tolerance: float) -> None:
+        """Update the motion: the change within 0.25 s, frozen frames and changes by key frames excluded."""
+        while len(self._recent) > 1 and self._recent[1][0] <= now - _BACK_NS:
+            self._recent.popleft()
         unsettled = now < self._settled_ns + _BACK_NS
-        if not unsettled and self._lately and self._lately[0][0] <= now - _BACK_NS:
-            share, _ = _changed(means - self._lately[0][1], tolerance)
+        if not unsettled and self._recent and self._recent[0][0] <= now - _BACK_NS:
+            share, _ = _changed(means - self._recent[0][1], tolerance)
             if not self._frozen:
                 self._motion.append(share)
                 self._usual = sorted(self._motion)[len(self._motion) // 2]
-            assert self._began_ns is not None
-            known = len(self._motion) >= _KNOWN[0] and now - self._began_ns >= _KNOWN[1]
+            assert self._start_ns is not None
+            known = len(self._motion) >= _KNOWN[0] and now - self._start_ns >= _KNOWN[1]
             self.moves = (now, share, self._usual) if known else None
-        self._lately.append((now, means))
+        self._recent.append((now, means))
 
-    def _remember(self, now: int) -> None:
-        """How long a picture stood while the other camera moved, and this one then moved on by itself."""
-        if not self._frozen and self._other_goes_on(now):
-            self._stands.append((now, now - self._since_ns))
-        while self._stands and self._stands[0][0] < now - _STANDS_KEPT_NS:
-            self._stands.popleft()
+    def _store_pause(self, now: int) -> None:
+        """Store the length of a pause that ended by itself while the other camera moved."""
+        if not self._frozen and self._other_moves(now):
+            self._pauses.append((now, now - self._since_ns))
+        while self._pauses and self._pauses[0][0] < now - _PAUSES_KEPT_NS:
+            self._pauses.popleft()
 
-    def _other_goes_on(self, now: int) -> bool:
+    def _other_moves(self, now: int) -> bool:
         moves = None if self.other is None else self.other.moves
         if moves is None:
             return False
         when, share, usual = moves
-        if self._live and now - when > _OTHER_AGE_NS:  # it is lost itself; recordings' times need not be alike
+        if self._live and now - when > _OTHER_AGE_NS:  # that camera is lost; the times of recordings may differ
             return False
-        return usual >= _MOVES and share >= _GOES_ON * usual
+        return usual >= _MOVES and share >= _KEEPS_MOVING * usual
 
     def _judge(self, now: int) -> None:
-        """The picture stands while the other camera moves."""
-        stood = now - self._since_ns
+        """Decide about a camera that does not change while the other one moves."""
+        paused = now - self._since_ns
         if self.moves is None or self._usual < _MOVES:  # it was never seen to move
             assert self.other is not None
-            if stood > _FROM_THE_START_NS and self.other.moves is not None and self.other.moves[1] >= _BROADLY:
-                self._say("has not changed since the start while the other camera moves")
+            if paused > _FROM_THE_START_NS and self.other.moves is not None and self.other.moves[1] >= _BROADLY:
+                self._report("has not changed since the start while the other camera moves")
             return
-        longest = max((length for _, length in self._stands), default=0)
-        if stood <= max(self._least_ns, _STOOD * longest):
+        longest = max((length for _, length in self._pauses), default=0)
+        if paused <= max(self._least_ns, _FREEZE_FACTOR * longest):
             return
-        if len(self._verdicts) == _OFTEN and now - self._verdicts[0] < _WITHIN_NS:
-            self._say(
-                f"stood still more than {_OFTEN} times within {_WITHIN_NS // 10**9} s while the other camera moved"
+        if len(self._freezes) == _MOST_FREEZES and now - self._freezes[0] < _WITHIN_NS:
+            self._report(
+                f"froze more than {_MOST_FREEZES} times within {_WITHIN_NS // 10**9} s while the other camera moved"
             )
             return
-        self._verdicts.append(now)
+        self._freezes.append(now)
         self._frozen = True
 
-    def _say(self, what: str) -> None:
-        self._doubt(f"{self._spec}: the {self._camera} picture {what}: it is used as it is; see that the camera works")
+    def _report(self, what: str) -> None:
+        self._doubt(f"{self._spec}: the {self._camera} picture {what}: its frames are used; check the camera")
 
 
 def _tolerance(trace: Trace) -> tuple[float, float]:
-    """By how much a block must change to count, and the contrast in levels of 8 bits."""
+    """Least change by which a block counts as changed, and the contrast, in levels of 8 bits."""
     low, high = np.percentile(trace.means, (2, 98))
     contrast = float(high - low)
     least = _COUNTS if trace.deep else _LEVELS
@@ -228,9 +232,9 @@ def _tolerance(trace: Trace) -> tuple[float, float]:
 
 
 def _changed(difference: Means, tolerance: float) -> tuple[float, bool]:
-    """The share of blocks that changed, and whether they lie in one small place.
+    """Share of the blocks that changed, and whether they lie in one small region.
 
-    What all blocks have in common is the camera's gain. The first and the last rows may be telemetry.
+    The median change of all blocks, a change of gain, is subtracted. The first and last rows may be telemetry.
     """
     changed = np.abs(difference - np.median(difference)) > tolerance
     if changed.shape[0] > 4:

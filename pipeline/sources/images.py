@@ -21,7 +21,7 @@ from .decode import read_still
 from .picture import PictureMaker, fourth_is_picture
 from .polarity import Polarity
 from .timing import to_ns
-from .two_pictures import say_unread
+from .two_pictures import warn_no_temperatures
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".pgm", ".ppm"})
 
@@ -60,18 +60,18 @@ def _any_case(pattern: str) -> str:
 
 
 def is_image(path: Path) -> bool:
-    """Whether the name is that of an image which is not hidden."""
+    """Whether a file name is that of an image and not hidden."""
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
 
 
 class ImageSource:
     """Images as frames: time = index / rate, name = file stem, sizes as they are.
 
-    Visible: (H, W, 3) RGB, 16 bits scaled to 8, alpha dropped, grey and palette expanded. Infrared: (H, W), over 8
-    bits or float by percentiles of each picture by itself, colour as luma: nothing says that a folder is a sequence, so
-    that no picture may change another (a fixed range serves sequences). EXIF orientation is applied; of files with
-    several pages the first is taken. An image that cannot be read whole is skipped and counted; its place in time and
-    order stays empty. Raises InputError when not one of them can be read.
+    Visible: (H, W, 3) uint8 RGB, 16 bits scaled to 8, alpha dropped, grey and palette expanded. Infrared: (H, W) uint8,
+    colour converted to luma, over 8 bits or float scaled by the percentiles of each image. A folder need not be a
+    sequence, so images do not affect each other; set a fixed range for sequences. EXIF orientation is applied. Of files
+    with several pages the first is read. An image that cannot be read completely is skipped and counted; its time and
+    index stay unused. Raises InputError if none can be read.
     """
 
     def __init__(
@@ -83,11 +83,18 @@ class ImageSource:
         places: Sequence[tuple[int, int]] | None = None,
         polarity: Polarity | None = None,
     ) -> None:
-        """places: which images to give, as (index in files, time in ns), times increasing; None: all, by the rate.
-        polarity: of infrared; None: as set, or inferred from some of the files.
+        """Read the first image.
+
+        Args:
+            spec: name of the source.
+            files: the images.
+            camera: which camera they are of.
+            config: settings of both cameras.
+            places: images to read, as (index in files, time in ns), in order of time; None: all, timed by the rate.
+            polarity: polarity of infrared; None: as set, or inferred from some of the files.
         """
         self.health = SourceHealth()
-        say_unread(self.health, spec, config.side(camera))
+        warn_no_temperatures(self.health, spec, config.side(camera))
         self.files = files
         self.labels = labels_of(files, spec)
         self._spec = spec
@@ -188,10 +195,10 @@ class ImageSource:
 
 
 def has_fourth_picture(file: Path) -> bool:
-    """Whether an image holds a picture beside red, green and blue. False for what cannot be read."""
+    """Whether the fourth channel of a file is an image. False if the file cannot be read."""
     try:
         return fourth_is_picture(read_still(file).values)
-    except Exception:  # said when it is read as a frame
+    except Exception:  # reported when it is read as a frame
         return False
 
 
@@ -201,7 +208,7 @@ def _polarity(files: Sequence[Path], camera: Camera, config: SourceConfig) -> Po
     if camera == "infrared" and config.ir.polarity == "auto":
         sample = PictureMaker("", camera, config, SourceHealth(), True, polarity)
         for k in range(min(_SAMPLES, len(files))):
-            with suppress(Exception):  # counted and said when it is read for good
+            with suppress(Exception):  # counted and reported when it is read as a frame
                 still = read_still(files[k * len(files) // min(_SAMPLES, len(files))], heat=True)
                 sample.make(still.values, k * 1_000_000_000, still.orientation)
     polarity.settle()
@@ -209,6 +216,6 @@ def _polarity(files: Sequence[Path], camera: Camera, config: SourceConfig) -> Po
 
 
 def _natural(path: Path) -> tuple[list[tuple[int, int, str]], str]:
-    """Sort key by which numbers in names count as numbers."""
+    """Sort key that compares numbers in names as numbers."""
     parts = re.split(r"([0-9]+)", str(path).lower())
     return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts if part], str(path)

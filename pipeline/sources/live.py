@@ -11,7 +11,7 @@ from .base import SourceHealth, SourceInfo
 from .video import VideoSource
 
 Opener = Callable[[Callable[[], bool]], VideoSource]
-"""Opens the device or address; is given a function that says whether to give up."""
+"""Opens the device or address. Its argument is a function that returns whether to give up."""
 
 
 class LiveSource:

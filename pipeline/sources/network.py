@@ -29,7 +29,7 @@ _REASONS: dict[tuple[type[Exception], ...], str] = {
     (av.error.HTTPUnauthorizedError,): "asks for a password: write {scheme}://USER:PASSWORD@HOST/PATH",
     (av.error.HTTPForbiddenError,): "refuses access (403): check the user's rights on the camera",
     (av.error.HTTPNotFoundError,): "has no such stream (404): check the path in the address",
-    (av.error.HTTPError,): "answers with an error: {said}",
+    (av.error.HTTPError,): "answers with an error: {reason}",
     (ConnectionRefusedError,): "nothing listens there: check host and port, and that the stream is running",
     (av.error.ExitError, TimeoutError): "no answer within {timeout_s:g} s: check the address, or raise "
     "sources.open_timeout_s",
@@ -49,13 +49,15 @@ def open_network(spec: str, camera: Camera, config: SourceConfig) -> LiveSource:
     else is live and timed on the host's monotonic clock. Passwords in the address are masked in what is reported.
     """
     shown, scheme = redact(spec), spec.partition("://")[0]
-    if " " in spec or not spec.isprintable():  # no end of a password can be seen there
+    if " " in spec or not spec.isprintable():  # the end of a password cannot be found in it
         raise InputError(f"{scheme}://...: an address holds no blanks and line feeds: write them as %20, %0A")
     try:
         parts = urlsplit(spec)
         host, _ = parts.hostname, parts.port
-    except ValueError:  # what it says may hold the password
-        raise InputError(f"{shown}: is no address: write {scheme}://HOST:PORT/PATH, IPv6 hosts in []") from None
+    except ValueError:  # its message may hold the password
+        raise InputError(
+            f"{shown}: is not a valid address: write {scheme}://HOST:PORT/PATH, IPv6 hosts in []"
+        ) from None
     if not host and scheme != "udp":
         raise InputError(f"{shown}: names no host: write {scheme}://HOST/PATH")
 
@@ -103,7 +105,7 @@ def _why_not(error: av.error.FFmpegError, spec: str, timeout_s: float) -> str:
     parts = urlsplit(spec)
     for kinds, why in _REASONS.items():
         if isinstance(error, kinds):
-            return why.format(scheme=parts.scheme, timeout_s=timeout_s, said=error.strerror)
+            return why.format(scheme=parts.scheme, timeout_s=timeout_s, reason=error.strerror)
     try:
         socket.getaddrinfo(parts.hostname, None)
     except OSError:

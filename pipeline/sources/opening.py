@@ -36,7 +36,7 @@ def open_source(spec: str, camera: Camera, config: SourceConfig, start_s: float 
     ("index"), of cameras and live streams capture times on CLOCK_MONOTONIC ("monotonic").
     """
     if not spec.strip() or "\0" in spec:
-        raise InputError(f"{spec!r}: is no source: give a camera, a video file, a folder of images or an address")
+        raise InputError(f"{spec!r}: is not a source: give a camera, a video file, a folder of images or an address")
     if device := camera_device(spec):
         return open_camera(spec, device, camera, config)
     scheme, separator, rest = spec.partition("://")
@@ -55,7 +55,7 @@ def open_source(spec: str, camera: Camera, config: SourceConfig, start_s: float 
 
 
 def holds_images(spec: str) -> bool:
-    """Whether a source is a folder, a glob pattern or a file of images, as far as its name tells."""
+    """Whether a source is, by its name, a folder, a glob pattern or a file of images."""
     if camera_device(spec) or "://" in spec or spec == "-":
         return False
     try:
@@ -73,8 +73,8 @@ def open_shared(spec: str, config: SourceConfig) -> tuple[ImageSource, ImageSour
     files = find_images(spec, Path(spec).expanduser())
     if config.ir.channel is not None or has_fourth_picture(files[0]):
         channel = config.ir.channel or 4
-        told = config.model_copy(update={"ir": config.ir.model_copy(update={"channel": channel})})
-        return ImageSource(spec, files, "infrared", told), ImageSource(spec, files, "visible", told)
+        shared = config.model_copy(update={"ir": config.ir.model_copy(update={"channel": channel})})
+        return ImageSource(spec, files, "infrared", shared), ImageSource(spec, files, "visible", shared)
     labels = labels_of(files, spec)
     thermal = [belongs_to_infrared(label) for label in labels]
     if not any(thermal) or all(thermal):
@@ -107,9 +107,9 @@ def _open_path(spec: str, camera: Camera, config: SourceConfig, start_s: float) 
     if not stat.S_ISREG(mode):
         there = ", ".join(device for device, _ in list_cameras())
         raise InputError(f"{spec}: is a device, but no camera" + (f": cameras here are {there}" if there else ""))
-    config, said = as_recorded(spec, note_in_video(path) if camera == "infrared" else None, config)
+    config, messages = as_recorded(spec, note_in_video(path) if camera == "infrared" else None, config)
     # of a part of a recording only the motion matters
     settled = polarity_of_file(spec, path, config) if camera == "infrared" and start_s == 0 else Polarity("white-hot")
     source = open_file(spec, path, camera, config, start_s, settled)
-    source.health.warnings += said
+    source.health.warnings += messages
     return source

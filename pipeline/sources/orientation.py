@@ -1,4 +1,4 @@
-"""Rotation and mirroring of a stored picture, in one representation for EXIF, display matrices and settings."""
+"""Rotation and mirroring of a stored image, in one representation for EXIF, display matrices and settings."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ def of_exif(value: int | None) -> Orientation:
 
 
 def of_display_matrix(data: bytes) -> Orientation | None:
-    """Orientation from FFmpeg's AV_FRAME_DATA_DISPLAYMATRIX, nine int32 in rows; None where it is no multiple of 90
-    degrees."""
+    """Orientation from FFmpeg's AV_FRAME_DATA_DISPLAYMATRIX, nine int32, row by row; None if it is not a
+    multiple of 90 degrees."""
     if len(data) < 36:
         return UPRIGHT
     a, b, _, c, d, *_ = struct.unpack("=9i", data[:36])  # display x = a x + c y, y = b x + d y

@@ -17,25 +17,27 @@ ASSUMED = "white-hot, assumed"
 
 
 class Polarity:
-    """The polarity of one source: as set or, with `auto`, inferred from its first pictures.
+    """Polarity of one source: as set or, with `auto`, inferred from its first frames.
 
-    inverted: whether pictures are to be turned into white-hot. inferred: whether that was found out here. told: which
-    it is, and whether that was set, found or is ASSUMED; for the report.
+    White-hot is assumed unless the mean of `evidence` over up to 12 frames is strongly negative. Of 3,000 single frames
+    of white-hot scenes (MSRS, LLVIP, RoadScene, M3SVD, the samples) one is.
 
-    White-hot is assumed until the mean of `evidence` over up to 12 pictures speaks strongly against it: of white-hot
-    scenes (MSRS, LLVIP, RoadScene, M3SVD, the samples) none but one of 3,000 pictures does by itself.
+    Attributes:
+        inverted: whether the frames have to be inverted to white-hot.
+        inferred: whether black-hot was inferred, not set.
+        description: the polarity and whether it was set, found or assumed (ASSUMED); for the report.
     """
 
     def __init__(self, setting: Literal["auto", "white-hot", "black-hot"] = "auto") -> None:
         self.inverted = setting == "black-hot"
         self.inferred = False
-        self.told = f"{setting}, as set" if setting != "auto" else ASSUMED
+        self.description = f"{setting}, as set" if setting != "auto" else ASSUMED
         self._open = setting == "auto"
         self._found: list[float] = []
         self._last_ns: int | None = None
 
     def look(self, infrared: Pixels, time_ns: int) -> None:
-        """Take a picture into account, (H, W), as stored; those that follow within a quarter of a second are not."""
+        """Take a frame into account: (H, W) uint8 as stored. Frames within 0.25 s of the last one used are ignored."""
         if not self._open or (self._last_ns is not None and 0 <= time_ns - self._last_ns < _SPACING_NS):
             return
         self._last_ns = time_ns
@@ -44,21 +46,24 @@ class Polarity:
             self.settle()
 
     def settle(self) -> None:
-        """Decide by what was seen so far; nothing changes it afterwards."""
+        """Decide by the frames so far. Later frames do not change the result."""
         if self._open and self._found:
             mean = float(np.mean(self._found))
             self.inverted = self.inferred = mean < -_STRONG
             if abs(mean) > _STRONG:
-                self.told = "black-hot, found" if self.inverted else "white-hot, found"
+                self.description = "black-hot, found" if self.inverted else "white-hot, found"
         self._open = False
 
 
 def evidence(infrared: Pixels) -> float:
-    """Above 0 for white-hot, below for black-hot; inverting the picture changes the sign only.
+    """Evidence for white-hot (positive) or black-hot (negative). Inverting the image changes only the sign.
 
-    infrared: (H, W). A weighted sum of: skewness; how much further the brightest spots of two sizes stand out than the
-    darkest; the level of the upper quarter, where the sky is; whether structure is brighter than what is smooth, in the
-    picture and in its lower half. Weights by logistic regression on MSRS' and LLVIP's training halves and RoadScene.
+    It is a weighted sum of: skewness; contrast of the brightest minus that of the darkest spots, at two scales; mean
+    level of the upper quarter (sky); correlation of level and texture, in the image and in its lower half. The weights
+    were fitted by logistic regression on the training halves of MSRS and LLVIP, and on RoadScene.
+
+    Args:
+        infrared: (H, W) uint8.
     """
     height = max(8, round(_WIDTH * infrared.shape[0] / infrared.shape[1]))
     small = cv2.resize(infrared, (_WIDTH, height), interpolation=cv2.INTER_AREA).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Block statistics of a decoded picture's raw samples, by which a frozen camera is recognised."""
+"""Block means of a decoded frame's raw samples, for the detection of frozen cameras."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SIDE = {True: 2, False: 8}  # at least, in pixels; codecs work on blocks of 8 o
 
 
 def trace_of(frame: av.VideoFrame, exact: bool) -> Trace:
-    """The trace of a picture as the decoder gave it: before any range, colour or size conversion.
+    """Trace of a decoded frame, before any range, colour or size conversion.
 
     exact: whether the codec keeps every sample, so that the noise of a sensor that works is there.
     """
@@ -28,19 +28,19 @@ def trace_of(frame: av.VideoFrame, exact: bool) -> Trace:
 
 
 def plane_rows(frame: av.VideoFrame, number: int = 0) -> npt.NDArray[np.uint8]:
-    """The bytes of a plane, a view: a row for each of the picture's (or fewer, of halved planes), padding included."""
+    """View of a plane's bytes, (rows, line size) uint8, padding included. Subsampled planes have fewer rows."""
     plane = frame.planes[number]
     return np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[: frame.height]
 
 
 def trace_of_pixels(pixels: npt.NDArray[np.generic], exact: bool = True) -> Trace:
-    """Of a picture that no decoder gave, (H, W) or (H, W, C). exact: see `trace_of`."""
+    """Trace of an image without a decoded frame, (H, W) or (H, W, C). exact: see `trace_of`."""
     grey = pixels if pixels.ndim == 2 else np.ascontiguousarray(pixels).reshape(pixels.shape[0], -1)
     return Trace(_means(grey, pixels.shape[1], _SIDE[exact]), exact, pixels.dtype != np.uint8)
 
 
 def _means(samples: npt.NDArray[np.generic], width: int, least: int) -> npt.NDArray[np.float64]:
-    """Mean over each block, with every sample's last bit in it."""
+    """Mean of each block, float64, without rounding."""
     height, across = samples.shape
     side = max(least, round(width / _COLUMNS))
     along = side * max(1, across // width)

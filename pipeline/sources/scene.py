@@ -1,7 +1,7 @@
-"""Finds the scene in a stored picture: rows of telemetry, borders and no-data values would distort its statistics.
+"""Detects non-scene pixels of a stored frame: telemetry rows, borders and no-data values.
 
-They are cut off where they lie outside the sensor's picture, and filled from beside where they lie inside it, so that
-nothing moves: the range of 16-bit infrared, haze, illumination and the networks then see the scene alone.
+Rows outside the sensor's image are cut off. Pixels inside it are filled from their neighbours, so that the geometry
+stays the same. The range of 16-bit infrared, haze, illumination and the networks then depend only on the scene.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ SENSORS = frozenset(
 """Sizes of thermal sensors; rows beyond them are telemetry."""
 _MOST_ROWS = 8
 _JUMP = 3.0
-_PART = 5e-4
+_LEAST_SHARE = 5e-4
 _LEAST_VALUES = 8
 _NO_DATA = (0, 65535, -9999, -32768, 32767, -999)
 _NEAR, _FAR = 0.25, 4.0
-_FEW_INSIDE = 0.02
+_MOST_INSIDE = 0.02
 _LEVELS = 12
 _RINGING = 6
 _BLOCK = 9
-_SHARP = 0.6
+_SHARP_SHARE = 0.6
 
 
 def telemetry_rows(picture: Array) -> tuple[int, int]:
-    """How many rows of (H, W) hold no thermal picture but a camera's state, at the top and at the bottom.
+    """Number of telemetry rows of (H, W) at the top and at the bottom.
 
-    They differ from the picture beside them by over three times what any two neighbouring rows of it do. Of 8-bit
-    pictures, where that is no proof, only rows beyond a sensor's height count.
+    They differ from the image next to them more than three times as much as any two neighbouring rows of the image. In
+    8-bit frames that is not sufficient: there only rows beyond a sensor's height count.
     """
     height, width = picture.shape
     if height < 4 * _MOST_ROWS:
@@ -59,54 +59,61 @@ def telemetry_rows(picture: Array) -> tuple[int, int]:
 
 
 def no_data(raw: Array, scene: tuple[float, float] | None = None) -> npt.NDArray[np.bool_] | None:
-    """Where (H, W) counts or temperatures are none; None where all are. scene: [low, high] that are some.
+    """Mask of no-data pixels, (H, W) bool, True where there is no data; None if all pixels are valid.
 
-    NaN and infinity; and a lowest or highest value that many pixels share: if it is a frame around the rest; if it is
-    one that is written for "nothing" or fills the picture's whole edge, and further from all others than these spread
-    (a lowest one of floats than a quarter of it, since temperatures do not repeat exactly). Of floats any lowest value
-    is that is four times as far.
+    NaN and infinity are no data. So is the lowest or highest value, if many pixels share it and one of these holds:
+
+    - it forms a border around the rest;
+    - it is a usual no-data value or fills the whole edge of the image, and its distance to all other values exceeds
+      their spread (a quarter of it if it is a usual no-data value and the lowest of floats, since temperatures do not
+      repeat exactly);
+    - it is the lowest value of floats, at a distance of over four times the spread.
+
+    Args:
+        raw: (H, W) counts or temperatures, any integer or float type.
+        scene: [low, high], values that are always valid.
     """
-    none: npt.NDArray[np.bool_] = np.zeros(raw.shape, bool) if raw.dtype.kind in "iu" else ~np.isfinite(raw)
+    missing: npt.NDArray[np.bool_] = np.zeros(raw.shape, bool) if raw.dtype.kind in "iu" else ~np.isfinite(raw)
     for end in (np.min, np.max):
-        values = raw[~none] if none.any() else raw.reshape(-1)
+        values = raw[~missing] if missing.any() else raw.reshape(-1)
         if values.size == 0:
             break
         value = end(values)
         same = raw == value
-        if np.count_nonzero(same) < max(4, _PART * raw.size):
+        if np.count_nonzero(same) < max(4, _LEAST_SHARE * raw.size):
             continue
         rest = values[values != value].astype(np.float64)
         if rest.size < values.size / 20:
             continue
         rest = rest[:: max(1, rest.size // 20_000)]
-        if np.unique(rest).size < _LEAST_VALUES:  # no picture of a sensor, which has noise
+        if np.unique(rest).size < _LEAST_VALUES:  # not a sensor's image, which has noise
             continue
         low, high = np.percentile(rest, (0.5, 99.5))
         apart = np.abs(rest - float(value)).min()
         written = float(value) in _NO_DATA or abs(float(value)) > 1e30
         around = all(edge.all() for edge in (same[0], same[-1], same[:, 0], same[:, -1]))
-        coldest = raw.dtype.kind == "f" and end is np.min
-        enough = _NEAR if coldest and written else 1 if written or around else _FAR if coldest else np.inf
-        if apart > enough * (high - low) or _frames(same):
-            none |= same
+        lowest = raw.dtype.kind == "f" and end is np.min
+        factor = _NEAR if lowest and written else 1 if written or around else _FAR if lowest else np.inf
+        if apart > factor * (high - low) or _is_border(same):
+            missing |= same
     if scene is not None:
-        none &= ~((raw >= scene[0]) & (raw <= scene[1]))
-    return none if none.any() else None
+        missing &= ~((raw >= scene[0]) & (raw <= scene[1]))
+    return missing if missing.any() else None
 
 
-def _frames(same: npt.NDArray[np.bool_]) -> bool:
-    """Whether this is a straight frame, or bars at two opposite sides, around a picture of which hardly any is so."""
+def _is_border(same: npt.NDArray[np.bool_]) -> bool:
+    """Whether the mask is a straight border, or bars at two opposite sides, with hardly any pixel inside."""
     rows, columns = np.flatnonzero(~same.all(axis=1)), np.flatnonzero(~same.all(axis=0))
     if rows.size == 0:
         return False
     inside = same[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     height, width = same.shape
     bars = (rows[0] > 0 and rows[-1] < height - 1) or (columns[0] > 0 and columns[-1] < width - 1)
-    return bool(bars and inside.size >= same.size / 4 and inside.mean() < _FEW_INSIDE)
+    return bool(bars and inside.size >= same.size / 4 and inside.mean() < _MOST_INSIDE)
 
 
 def fill(picture: Array, missing: npt.NDArray[np.bool_]) -> Array:
-    """(H, W) with what is missing taken from the nearest pixel that is not; unchanged where nothing is left."""
+    """(H, W) with missing pixels replaced by the nearest valid one; unchanged if none is valid."""
     if missing.all():
         return picture
     _, labels = cv2.distanceTransformWithLabels(
@@ -120,15 +127,18 @@ def fill(picture: Array, missing: npt.NDArray[np.bool_]) -> Array:
 
 
 class Surround:
-    """A frame of one colour around a picture, as (left, top, right, bottom) widths; kept while it stays that colour."""
+    """A border of one colour around the image.
+
+    widths: (left, top, right, bottom) in pixels, kept while the border has that colour; None without a border.
+    """
 
     def __init__(self) -> None:
         self.widths: tuple[int, int, int, int] | None = None
         self._colour: Array | None = None
 
     def without(self, pixels: Pixels) -> Pixels:
-        """(H, W) or (H, W, 3) with the frame, if there is one, filled from the picture inside it."""
-        if not self._stands(pixels):
+        """(H, W) or (H, W, 3) with the border, if there is one, filled from the image inside it."""
+        if not self._unchanged(pixels):
             self.widths = self._find(pixels)
         if self.widths is None:
             return pixels
@@ -137,7 +147,7 @@ class Surround:
         filled = cv2.copyMakeBorder(np.ascontiguousarray(inner), top, bottom, left, right, cv2.BORDER_REPLICATE)
         return np.asarray(filled, np.uint8)
 
-    def _stands(self, pixels: Pixels) -> bool:
+    def _unchanged(self, pixels: Pixels) -> bool:
         if self.widths is None or self._colour is None:
             return False
         left, top, right, bottom = self.widths
@@ -148,7 +158,7 @@ class Surround:
         return all(_plain(edge, self._colour) for edge in edges)
 
     def _find(self, pixels: Pixels) -> tuple[int, int, int, int] | None:
-        """Two opposite sides at least, straight and sharp all along: a blown-out sky or a black night is none."""
+        """Find a border: two or four sides, straight and sharp, unlike an overexposed sky or a black night."""
         colour = np.asarray(np.median(pixels[0], axis=0))
         if not (_plain(pixels[0], colour) and _plain(pixels[-1], colour)):
             colour = np.asarray(np.median(pixels[:, 0], axis=0))
@@ -175,15 +185,15 @@ def _plain(line: Array, colour: Array) -> bool:
 
 
 def _side(off: Array) -> int | None:
-    """How many of the first rows are plain, with those next to them in which a codec rings; None where what follows
-    is not sharply another colour all along.
+    """Number of plain first rows, including those with ringing of the codec; None if the edge after them is not sharp
+    over the whole length.
     """
     plain = np.mean(off <= _RINGING, axis=1) >= 0.98
     width = len(plain) if plain.all() else int(plain.argmin())
     if width in (0, len(plain)):
         return None if width else 0
     for more, line in enumerate(off[width : width + _BLOCK]):
-        if np.mean(line > _LEVELS) >= _SHARP:
+        if np.mean(line > _LEVELS) >= _SHARP_SHARE:
             return width + more
-    # beside black without noise a night is sharp, too
-    return width if not off[:width].any() and np.mean(off[width] > 1) >= _SHARP else None
+    # next to noise-free black the edge of a night scene is sharp, too
+    return width if not off[:width].any() and np.mean(off[width] > 1) >= _SHARP_SHARE else None

@@ -13,10 +13,9 @@ from .clock import ClockMapper, Seen
 _RESTART_S = 1
 _NEAR_NS = 60_000_000_000
 _DRIFT_EVERY_NS = 1_000_000_000  # it changes slowly and costs a millisecond
-_SURE_NS = 2_000_000_000  # how long a clock is in doubt before that is told
+_SURE_NS = 2_000_000_000  # how long a clock is in doubt before it is reported
 
-
-_TROUBLES = {
+_CORRECTIONS = {
     "missing": "has frames without a timestamp: timed by decoding order and frame rate",
     "repeated": "has timestamps that repeat or go back: those frames are timed one tick after the one before",
     "restart": "has timestamps that start again: what follows is timed as if it continued",
@@ -24,7 +23,7 @@ _TROUBLES = {
 
 
 class Stamp(NamedTuple):
-    """time_ns on the source's clock; pts as stored, or as repaired where that could not stand."""
+    """time_ns: on the source's clock. pts: as stored, or corrected."""
 
     time_ns: int
     pts: int
@@ -34,11 +33,11 @@ class Stamper(Protocol):
     """Gives each frame of one source its capture time."""
 
     def stamp(self, pts: int | None, dts: int | None, time_base: Fraction, arrival_ns: int) -> Stamp:
-        """Of the next frame, in order of presentation."""
+        """Capture time of the next frame, in presentation order."""
         ...
 
     def observe(self, pts: int, time_base: Fraction, arrival_ns: int) -> None:
-        """Learn from a frame that will be stamped later."""
+        """Observe a frame that will be stamped later."""
         ...
 
 
@@ -53,15 +52,15 @@ class MediaTimes:
 
     A missing timestamp is replaced by the decoding one, else by the predecessor's plus a period. One that repeats or
     steps back by up to 1 s becomes its predecessor's plus one tick. One that steps back further is taken for a
-    restart (files joined end to end): it continues one period after its predecessor, and what follows shifts along.
-    Each such frame is counted in `health.retimed`, those that only shift along are not; each kind of change is told
-    once in `health.warnings`.
+    restart (concatenated files): it continues one period after its predecessor, and later frames are shifted with it.
+    Each corrected frame is counted in `health.retimed`, frames that are only shifted are not. Each kind of correction
+    is reported once in `health.warnings`.
     """
 
     def __init__(
         self, spec: str, rate: Fraction | None, health: SourceHealth, pace: float = 1.0, origin_ns: int = 0
     ) -> None:
-        """pace: seconds that passed for each stored one, from origin_ns on, where the stored rate is false."""
+        """pace: true seconds per stored second from origin_ns on, if the stored frame rate is wrong."""
         self._spec = spec
         self._rate = rate
         self._pace, self._origin_ns = pace, origin_ns
@@ -71,23 +70,23 @@ class MediaTimes:
         self._shift = 0
 
     def stamp(self, pts: int | None, dts: int | None, time_base: Fraction, arrival_ns: int) -> Stamp:
-        """See the class. `arrival_ns` is not looked at."""
+        """See `Stamper`. `arrival_ns` is ignored."""
         last = self._last
         stored = dts if pts is None else pts
         guessed = 0 if last is None else last + self._period(time_base)
         ticks = guessed if stored is None else stored + self._shift
-        trouble = "missing" if pts is None else None
+        correction = "missing" if pts is None else None
         if last is not None and ticks <= last:
             if (last - ticks) * time_base > _RESTART_S:
                 moved = last + self._period(time_base)
                 self._shift += moved - ticks
-                ticks, trouble = moved, "restart"
+                ticks, correction = moved, "restart"
             else:
-                ticks, trouble = last + 1, "repeated"
-        if trouble:
+                ticks, correction = last + 1, "repeated"
+        if correction:
             self.health.retimed += 1
-            line = f"{self._spec}: {_TROUBLES[trouble]} (first at {float(ticks * time_base):.3f} s)"
-            self.health.warn(trouble, line)
+            line = f"{self._spec}: {_CORRECTIONS[correction]} (first at {float(ticks * time_base):.3f} s)"
+            self.health.warn(correction, line)
         if last is not None:
             self._step = ticks - last
         self._last = ticks
@@ -97,13 +96,13 @@ class MediaTimes:
         return Stamp(time_ns, ticks)
 
     def observe(self, pts: int, time_base: Fraction, arrival_ns: int) -> None:
-        """Nothing to learn: stored times stand."""
+        """Do nothing: times are used as stored."""
 
     def _period(self, time_base: Fraction) -> int:
         return max(1, round(1 / (self._rate * time_base)) if self._rate else self._step)
 
-    def tell_slow_clock(self, pace: float) -> None:
-        """That the stored times run at `pace` of the true time, and what was done."""
+    def report_slow_clock(self, pace: float) -> None:
+        """Report once that stored times advance `pace` seconds per true second, and are replaced."""
         self.health.warn(
             "slow clock",
             f"{self._spec}: its timestamps advance {pace:.2f} s for each second of its frames' arrivals (a nominal "
@@ -114,7 +113,7 @@ class MediaTimes:
 class NetworkTimes:
     """The sender's times mapped onto this host's CLOCK_MONOTONIC by the lower envelope of the arrival delays.
 
-    A sender that only counts frames at a nominal rate is timed at the rate at which they arrive, which is told once.
+    A sender whose timestamps only count frames at a nominal rate is timed by arrival, which is reported once.
     """
 
     def __init__(self, media: MediaTimes) -> None:
@@ -137,29 +136,29 @@ class NetworkTimes:
         if arrival_ns - self._reported_ns >= _DRIFT_EVERY_NS:
             self._reported_ns = arrival_ns
             self._media.health.drift_ppm = self.mapper.drift_ppm
-            self._tell(arrival_ns)
+            self._check_rate(arrival_ns)
         return Stamp(self.mapper.place(seen), repaired.pts)
 
     def observe(self, pts: int, time_base: Fraction, arrival_ns: int) -> None:
-        """Let the envelope know a frame's delay before frames ahead of it are stamped."""
+        """Add a frame's delay to the envelope before the frames ahead of it are stamped."""
         sender = to_ns(pts, time_base)
         self._observed.append((sender, self.mapper.observe(sender, arrival_ns)))
 
-    def _tell(self, arrival_ns: int) -> None:
+    def _check_rate(self, arrival_ns: int) -> None:
         if self.mapper.rate == 1:
             self._doubted_ns = None
         elif self._doubted_ns is None:
             self._doubted_ns = arrival_ns
         elif arrival_ns - self._doubted_ns >= _SURE_NS:
-            self._media.tell_slow_clock(1 / self.mapper.rate)
+            self._media.report_slow_clock(1 / self.mapper.rate)
 
 
 class CameraTimes:
     """A V4L2 driver's buffer times on CLOCK_MONOTONIC.
 
-    Which clock the driver stamps with is seen on the first frame: monotonic (most drivers) is taken as it is, wall
-    clock is moved by the present distance of the two clocks, and any other is mapped like a network sender's. A time
-    that repeats, goes back or lies in the future is replaced by the time of arrival; each is counted as retimed.
+    The first frame shows which clock the driver uses: CLOCK_MONOTONIC (most drivers) is used as it is, wall-clock time
+    is shifted by the current difference of the two clocks, and any other is mapped like a network sender's. A time that
+    repeats, goes back or lies in the future is replaced by the arrival time and counted as retimed.
     """
 
     def __init__(self, media: MediaTimes) -> None:
@@ -184,7 +183,7 @@ class CameraTimes:
         if stamped > arrival_ns:
             self._health.retimed += 1
             stamped = arrival_ns
-        if self._last is not None and stamped <= self._last:  # what goes back is counted where all times are read
+        if self._last is not None and stamped <= self._last:  # steps back are counted in MediaTimes
             stamped = max(arrival_ns, self._last + 1)
         self._last = stamped
         return Stamp(stamped, mapped.pts)

@@ -1,7 +1,7 @@
-"""Two pictures of a thermal camera in one frame, one above or beside the other.
+"""Two images of a thermal camera in one frame, one above or beside the other.
 
-USB cameras send a grey picture, and below it the 16-bit counts of the same view. InfiRay P2 Pro, Topdon TC001 and their
-like: 256x384 YUYV, of which the lower 192 rows are kelvin times 64, little endian, two bytes to a pixel.
+Some USB cameras send a grey image and below it the 16-bit counts of the same view. InfiRay P2 Pro, Topdon TC001 and
+similar ones: 256x384 YUYV, whose lower 192 rows are kelvin times 64, two bytes per pixel, little endian.
 """
 
 from __future__ import annotations
@@ -20,51 +20,57 @@ from .samples import plane_rows
 from .scene import SENSORS
 
 KELVIN = KelvinConfig(scale=1 / 64)
-"""Of the counts."""
+"""Conversion of the counts to kelvin."""
 _SIZES = frozenset({(256, 384), (256, 392), (384, 576), (640, 1024)})
-"""Of cameras that always do so."""
+"""Frame sizes, (width, height), of cameras that always send two images."""
 _ROWS_BETWEEN = range(5)
-_ALIKE = 0.5
-_SMALL, _FINE = (80, 60), 5  # halves of one scene seldom agree in what is finer than this: 0.43 at most of 460 scenes
-_SAME, _LEAST = 0.6, 0.01
+_CORRELATED = 0.5
+_SMALL, _FINE = (80, 60), 5  # size and high-pass sigma; halves of one image correlate by at most 0.43 in 460 scenes
+_SAME, _LEAST = 0.6, 0.01  # correlation; share of the contrast
 
 
 def size_of_one(width: int, height: int) -> tuple[int, int] | None:
-    """The size of each of two pictures that fill a frame of this size; None where it is no multiple of a sensor's."""
+    """(width, height) of each of two images in a frame of this size; None if no thermal sensor has that size."""
     if height > width and any((width, height // 2 - rows) in SENSORS for rows in _ROWS_BETWEEN):
         return width, height // 2
     return (width // 2, height) if width > 2 * height and (width // 2, height) in SENSORS else None
 
 
 def shows_two(picture: npt.NDArray[Any]) -> bool:
-    """Whether both halves of (H, W), of a size that `size_of_one` knows, show the same scene, or always would."""
+    """Whether both halves of (H, W) show one scene, or the size is that of a camera which always sends two images.
+
+    The size has to be one for which `size_of_one` returns a value.
+    """
     height, width = picture.shape
     if (width, height) in _SIZES:
         return True
     halves = np.split(picture[: height // 2 * 2], 2) if height > width else np.split(picture, 2, axis=1)
     small = [cv2.resize(half.astype(np.float32), _SMALL, interpolation=cv2.INTER_AREA) for half in halves]
-    inner = slice(2 * _FINE, -2 * _FINE)  # the blur makes edges alike
+    inner = slice(2 * _FINE, -2 * _FINE)  # the blur makes the borders similar
     fine = [(half - cv2.GaussianBlur(half, (0, 0), _FINE))[inner, inner].reshape(-1) for half in small]
     enough = all(part.std() > _LEAST * half.std() for part, half in zip(fine, small, strict=True))
     return bool(enough and abs(np.corrcoef(fine)[0, 1]) > _SAME)
 
 
-def is_twofold(frame: av.VideoFrame, side: SideConfig) -> bool:
-    """Whether counts may be below the picture, by the frame's size, and no crop says what to take."""
+def may_have_counts(frame: av.VideoFrame, side: SideConfig) -> bool:
+    """Whether a frame of this size may have counts below the image. False if a crop is set."""
     return side.crop is None and frame.height > frame.width and size_of_one(frame.width, frame.height) is not None
 
 
-def say_unread(health: SourceHealth, spec: str, side: SideConfig) -> None:
-    """Warn once where a preset is set, of frames that hold no temperatures."""
+def warn_no_temperatures(health: SourceHealth, spec: str, side: SideConfig) -> None:
+    """Warn once that a preset is set for frames without temperatures."""
     if side.preset is not None:
-        line = f"{spec}: has no 16-bit temperatures below its picture: preset {side.preset} changes nothing"
+        line = f"{spec}: has no 16-bit temperatures below its image: preset {side.preset} changes nothing"
         health.warn("preset", line)
 
 
 def counts_below(frame: av.VideoFrame, picture: Pixels, certain: bool) -> npt.NDArray[np.uint16] | None:
-    """The counts of the lower half, (H / 2, W); None where the format or a codec has not kept them.
+    """Counts of the lower half, (H / 2, W) uint16; None if the pixel format or a codec did not preserve them.
 
-    picture: the upper half in grey. certain: the format alone decides; else both halves must show the same.
+    Args:
+        frame: the decoded frame.
+        picture: (H / 2, W) uint8, the upper half in grey.
+        certain: the format alone decides; else both halves have to show the same scene.
     """
     half = frame.height // 2
     if frame.format.name == "yuyv422":
@@ -82,4 +88,4 @@ def counts_below(frame: av.VideoFrame, picture: Pixels, certain: bool) -> npt.ND
         return counts
     flat = picture.std() == 0 or counts.std() == 0
     alike = 0.0 if flat else abs(float(np.corrcoef(picture.reshape(-1), counts.reshape(-1))[0, 1]))
-    return counts if alike > _ALIKE else None
+    return counts if alike > _CORRELATED else None

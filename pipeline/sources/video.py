@@ -144,7 +144,7 @@ class VideoSource:
         with self._inside:
             if not self._freed:
                 self._freed = True
-                self._decoded.close()  # half read, it would keep the source and its pictures alive
+                self._decoded.close()  # an unfinished generator would keep the source and its frames alive
                 self._container.close()
                 self._traits.release()
 
@@ -153,7 +153,7 @@ class VideoSource:
         # Frame threads would hold back one frame each, cost 10 % more CPU at 640x480 (the two cameras are read in
         # parallel anyway), and lose without an error the good frames that precede a damaged end.
         context.thread_type = "SLICE"
-        # A small picture is decoded sooner than other threads wake up: with both cores at work they cost a fifth more.
+        # A small frame is decoded before other threads wake up: with both cores busy they cost a fifth more.
         if context.height < _THREADED_LINES:
             context.thread_count = 1
         if self._traits.live:
@@ -299,7 +299,7 @@ class VideoSource:
         self.health.warnings.append(f"{self._spec}: {reason} after {self._sequence} frames")
 
     def _watch_gap(self, stamp: Stamp) -> None:
-        """Demuxers step over damage without a word: the hole in the timestamps is all there is to see of it."""
+        """Detect damage that a demuxer skipped silently, from gaps in the timestamps."""
         rate = self._stream.average_rate
         if self._last is None or self._traits.live or not rate:
             return
@@ -309,7 +309,7 @@ class VideoSource:
             self.health.warn("gap", f"{self._spec}: no frames from {start:.3f} to {end:.3f} s")
 
     def _check_end(self) -> None:
-        """Compare what came with what the container promised."""
+        """Compare the frames read with the container's figures."""
         info = self.info
         if self._stopped():
             return

@@ -21,10 +21,10 @@ _PERIODS = 5
 
 
 class WatchedSource:
-    """Iterates over one live source after another as if they were one: sequence numbers and times go on increasing.
+    """Iterates over successive live sources as one: sequence numbers and times keep increasing.
 
-    It ends only when it is closed. What the sources count is added up in `health`; stalls, reconnects and the state of
-    the camera go to `run`. Losses are one line of the warnings, however many there were.
+    It ends only when it is closed. The counters of the sources are summed in `health`; stalls, reconnects and the state
+    of the camera go to `run`. All losses together take one line of the warnings.
     """
 
     def __init__(self, first: LiveSource, reopen: Callable[[], LiveSource], stall_s: float, run: Health) -> None:
@@ -43,7 +43,7 @@ class WatchedSource:
         self._last_ns: int | None = None
         self._finished = SourceHealth()
         self._losses = 0
-        self._told: int | None = None
+        self._line_number: int | None = None
 
     def __iter__(self) -> Iterator[Frame]:
         camera, back = self.info.camera, True
@@ -57,7 +57,7 @@ class WatchedSource:
                     self._run.count(camera, "stalls")
             except InputError as error:
                 frame, reason = None, self._plain([str(error)])
-            self._add_up(ended=frame is None and not reason)
+            self._update_health(ended=frame is None and not reason)
             if frame is not None:
                 if not back:
                     back = True
@@ -65,7 +65,7 @@ class WatchedSource:
                 yield self._continued(frame)
             elif not self._closed.is_set():
                 back = False
-                self._tell(reason or self._plain(self._source.health.warnings[-1:]))
+                self._report_loss(reason or self._plain(self._source.health.warnings[-1:]))
                 self._run.enter(camera, "lost")
                 self._reconnect()
 
@@ -79,7 +79,7 @@ class WatchedSource:
         self._last_ns = time_ns
         frame = replace(frame, sequence=self._sequence, time_ns=time_ns)
         self._sequence += 1
-        self.health.delivered = self._sequence  # not what a connection has read ahead
+        self.health.delivered = self._sequence  # without frames that the connection has read ahead
         return frame
 
     def _reconnect(self) -> None:
@@ -98,8 +98,8 @@ class WatchedSource:
                 return
             pause = min(2 * pause, LONGEST_PAUSE_S)
 
-    def _add_up(self, ended: bool) -> None:
-        """ended: the last line of the source's warnings is then why."""
+    def _update_health(self, ended: bool) -> None:
+        """ended: the stream ended; the last warning of the source is the reason and is left out."""
         total = _sum(self._finished, self._source.health)
         health = self.health
         health.corrupt, health.retimed = total.corrupt, total.retimed
@@ -111,15 +111,15 @@ class WatchedSource:
     def _plain(self, lines: list[str]) -> str:
         return lines[0].removeprefix(f"{self.info.spec}: ") if lines else "the stream ended"
 
-    def _tell(self, reason: str) -> None:
+    def _report_loss(self, reason: str) -> None:
         self._losses += 1
         times = "" if self._losses == 1 else f" ({self._losses} times in all)"
         line = f"{self.info.spec}: lost after {self._sequence} frames: {reason}; reconnecting{times}"
-        if self._told is None:
-            self._told = len(self.health.warnings)
+        if self._line_number is None:
+            self._line_number = len(self.health.warnings)
             self.health.warnings.append(line)
         else:
-            self.health.warnings[self._told] = line
+            self.health.warnings[self._line_number] = line
 
 
 class _Attempt:
@@ -145,7 +145,7 @@ class _Attempt:
     def _run(self) -> None:
         try:
             source = self._open_it()
-        except (InputError, OSError):  # still away
+        except (InputError, OSError):  # still unavailable
             return
         else:
             with self._lock:

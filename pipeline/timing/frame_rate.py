@@ -6,9 +6,9 @@ from collections import deque
 
 _SETTLED = 5  # intervals from which their median is trusted
 _REMEMBERED = 65  # intervals the median is taken over
-_LATEST = 8  # frames after which a way that has become longer counts as the normal one
-_LOOKED_BACK = 4  # arrivals whose widest spacing is expected again: a camera at half rate, or a network in bursts
-_WIDEST = 4  # times the period; a longer silence was a fault and does not become the expectation
+_LATEST = 8  # frames after which an increased latency counts as normal
+_LOOKED_BACK = 4  # arrivals, whose largest interval is expected again: a camera at half rate, a bursty network
+_WIDEST = 4  # periods; a longer interval was a fault and is not expected again
 _OVERDUE = 1.5  # times the expected spacing
 
 
@@ -16,7 +16,7 @@ class FrameRate:
     """Frame rate and latency of one camera. Times of capture and arrival in nanoseconds, each on its own clock.
 
     period: median interval of the last 65 capture times; the shortest one before 5 were seen, None before any.
-    latency: median from capture to arrival. quickest: the least of the last few.
+    latency: median time from capture to arrival. quickest: least latency of the last 8 frames.
     """
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class FrameRate:
 
     @property
     def began(self) -> bool:
-        """Whether a fresh frame has come."""
+        """Whether a fresh frame has arrived."""
         return self._arrived is not None
 
     @property
@@ -41,7 +41,7 @@ class FrameRate:
         return len(self._intervals) >= _SETTLED
 
     def add(self, time_ns: int, arrival_ns: int, fresh: bool = True) -> None:
-        """The next frame. fresh: whether it came in time, so that the camera counts as being there."""
+        """Add the next frame. fresh: whether it arrived in time."""
         if self._captured is not None and time_ns > self._captured:
             self._intervals.append(time_ns - self._captured)
             ordered = sorted(self._intervals)
@@ -58,9 +58,9 @@ class FrameRate:
         self.quickest = min(self._latest)
 
     def overdue_ns(self, default_ns: int) -> float:
-        """How long after an arrival the next one is overdue: it should have come half a period ago.
+        """Time after an arrival at which the next frame is overdue, half a period after it was expected.
 
-        default_ns: the period while none is known.
+        default_ns: period to assume while it is unknown.
         """
         period = self.period or default_ns
         expected = min(max(self._spacings, default=period), _WIDEST * period)

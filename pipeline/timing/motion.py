@@ -1,7 +1,7 @@
-"""Motion signatures: how much moves where and when, comparable between infrared and visible.
+"""Motion signatures: amount of motion over time in each cell of a grid, comparable between infrared and visible.
 
-Contrast may be opposite in the two cameras and levels differ, but edges of moving things pass the same place at the
-same time in both. A frame's signature is the change of local edge strength since the frame before, per cell of a grid.
+Levels differ between the cameras and contrast may be inverted, but edges of moving objects pass the same place at the
+same time. A frame's signature is the change of local edge strength since the previous frame, per cell.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ Series = npt.NDArray[np.float32]
 
 COLUMNS, ROWS = 16, 12
 SMALL_WIDTH = 80
-"""Width in pixels to which frames are reduced before they are given to a signature: five pixels to a cell."""
+"""Width in pixels to which frames are downscaled for a signature: five pixels per cell."""
 
-_SLOW_S = 0.5  # slower changes say little about the lag and, where the cameras disagree, bias it
-_STILL = 0.01  # change of relative edge strength per second: rounding, far below any sensor's noise
+_SLOW_S = 0.5  # slower changes are removed: they hardly determine the lag, and may bias it
+_STILL = 0.01  # change of relative edge strength per second, from rounding; sensor noise is far higher
 _CONTRAST_FLOOR = 2.0  # gray levels: below it, contrast is sensor noise and is not amplified
 
 
@@ -55,7 +55,7 @@ class MotionSignature:
         return self._times[0] if self._times else 0
 
     def add(self, gray_small: Pixels, time_ns: int) -> None:
-        """Take the next frame: (h, w) uint8, about SMALL_WIDTH wide, and its capture time."""
+        """Add the next frame: (h, w) uint8, about SMALL_WIDTH wide, and its capture time in ns."""
         edges = _edges(gray_small)
         before, self._edges = self._edges, edges
         elapsed = time_ns - self._time_ns
@@ -68,8 +68,9 @@ class MotionSignature:
     def sampled(self, step_s: float, smoothing_s: float) -> Series:
         """The signature at `start_ns` and every `step_s` on, as (n, ROWS * COLUMNS) float32 ready for correlation.
 
-        Logarithmic, so that no single strong mover decides; single-frame jumps of the whole image (key frames of the
-        codec, flashes, gain steps) taken out; smoothed by a Gaussian; without what is slower than half a second.
+        Values are logarithmic, so that one strongly moving object does not dominate. Single-frame jumps of the whole
+        image (key frames of the codec, flashes, gain steps) are removed. The series is smoothed by a Gaussian and
+        high-pass filtered at half a second.
         """
         activity = np.stack(self._activity)
         floor = max(float(np.median(activity)), 0.1 * float(activity.mean()), _STILL)

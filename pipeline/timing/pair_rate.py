@@ -7,14 +7,14 @@ from ..core.doubts import Doubts
 _LOOKED_AT_NS = 2_000_000_000
 _FEWEST_VISIBLE = 6
 _FEWEST_INFRARED = 3
-_CATCHING_UP = 1.3  # times as many frames as were taken: they waited somewhere, and are too old for other reasons
-_IN_A_ROW = 2  # a short loss of one camera is none of the clocks
+_CATCHING_UP = 1.3  # times the frame rate: buffered frames are arriving, which are too old for other reasons
+_IN_A_ROW = 2  # a short loss of one camera is not an error of the clocks
 
 
 class PairingWatch:
-    """Reports a doubt when most visible frames of two stretches of 2 s found no infrared one, though infrared came.
+    """Reports a doubt, once, if most visible frames of two intervals of 2 s have no partner although infrared arrives.
 
-    Times are arrivals, on CLOCK_MONOTONIC. Reported once.
+    Times are arrivals, on CLOCK_MONOTONIC.
     """
 
     def __init__(self, doubts: Doubts) -> None:
@@ -24,21 +24,36 @@ class PairingWatch:
         self._poor = 0
 
     def look(self, now_ns: int, visible: int, infrared: int, paired: int, tolerance_ns: int, period_ns: int) -> None:
-        """The counts so far: visible frames decided or given up, infrared frames that came, pairs. period_ns: of the
-        visible camera's capture times."""
+        """Check the counts so far.
+
+        Args:
+            now_ns: current time.
+            visible: visible frames that were paired, unpaired or dropped.
+            infrared: infrared frames that arrived.
+            paired: pairs.
+            tolerance_ns: largest skew of a pair.
+            period_ns: period of the visible camera.
+        """
         if self._began_ns is None:
             self._began_ns, self._before = now_ns, (visible, infrared, paired)
         if now_ns - self._began_ns < _LOOKED_AT_NS:
             return
-        came, felt, met = (now - then for now, then in zip((visible, infrared, paired), self._before, strict=True))
-        catching_up = came * period_ns > _CATCHING_UP * (now_ns - self._began_ns)
-        poor = not catching_up and came >= _FEWEST_VISIBLE and felt >= _FEWEST_INFRARED and met < came / 2
+        fresh_visible, fresh_infrared, fresh_pairs = (
+            now - then for now, then in zip((visible, infrared, paired), self._before, strict=True)
+        )
+        catching_up = fresh_visible * period_ns > _CATCHING_UP * (now_ns - self._began_ns)
+        poor = (
+            not catching_up
+            and fresh_visible >= _FEWEST_VISIBLE
+            and fresh_infrared >= _FEWEST_INFRARED
+            and fresh_pairs < fresh_visible / 2
+        )
         self._poor = self._poor + 1 if poor else 0
         if self._poor >= _IN_A_ROW:
             self._doubts.add(
                 f"--ir, --vis: most frames do not pair: in the last {(now_ns - self._began_ns) * 1e-9:.0f} s "
-                f"{came - met} of {came} visible frames had no infrared one within {tolerance_ns * 1e-6:.0f} ms, "
-                f"though {felt} came: one camera's times are wrong, or it is delayed: give sync.offset_ms, or a larger "
-                "sync.tolerance_ms"
+                f"{fresh_visible - fresh_pairs} of {fresh_visible} visible frames had no infrared one within "
+                f"{tolerance_ns * 1e-6:.0f} ms, though {fresh_infrared} arrived: one camera's times are wrong, or it "
+                "is delayed: give sync.offset_ms, or a larger sync.tolerance_ms"
             )
         self._began_ns, self._before = now_ns, (visible, infrared, paired)

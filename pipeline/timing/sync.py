@@ -24,8 +24,8 @@ QUEUE_LIMIT = 256
 """Frames of one camera held at most. Reached only if frames are pushed against `wants`, or a live camera stalls."""
 
 _DEFAULT_PERIOD_NS = 1_000_000_000 // 9  # the slowest rate common among infrared cameras (export-limited cores)
-_FIRST_NS = 1_000_000_000  # in which a visible camera that is there gives its first frame
-_SLOWEST_NS = 250_000_000  # from capture to arrival, where nothing queues up
+_FIRST_NS = 1_000_000_000  # time within which a working visible camera gives its first frame
+_SLOWEST_NS = 250_000_000  # largest time from capture to arrival without queuing
 _TOLERANCE_PER_PERIOD = 0.55  # half a period is the largest skew of steady cameras; the rest is for jitter
 
 
@@ -37,7 +37,7 @@ class SyncStats:
     infrared_alone + infrared_unused + infrared_pending, the pending ones being held, neither used nor given up.
     Images that were never opened, since pairing by name left no visible image for them, are infrared_unused too.
     visible_late: came when infrared had already led past their time, or later than `limit_ns` after their capture.
-    infrared_alone: led while the visible camera was lost. infrared_reused: pairs whose infrared frame had served
+    infrared_alone: led while the visible camera was lost. infrared_reused: pairs whose infrared frame was used
     before. skew_*: of |skew| in ms, percentiles within 0.1 ms (from a histogram up to one second), 0 without pairs.
     tolerance_ms: the one in force now.
     """
@@ -68,7 +68,7 @@ class _Held:
 
 
 class Synchronizer:
-    """Gives each visible frame the infrared frame nearest in time, if within the tolerance, else none.
+    """Pairs each visible frame with the infrared frame nearest in time, or with none beyond the tolerance.
 
     offset_ns: added to infrared times to give visible times, at the first infrared frame.
     drift_ppm: the infrared clock's further lag since its first frame, in parts per million, added likewise.
@@ -120,7 +120,7 @@ class Synchronizer:
 
     @property
     def tolerance_ns(self) -> int:
-        """The largest |skew| of a pair, as now in force."""
+        """Current largest |skew| of a pair in ns."""
         return int(_TOLERANCE_PER_PERIOD * self._period_ns) if self._tolerance_ns is None else self._tolerance_ns
 
     @property
@@ -134,7 +134,7 @@ class Synchronizer:
 
     @property
     def stats(self) -> SyncStats:
-        """The accounts so far."""
+        """Counts so far."""
         p50, p95 = (self._skew_percentile(q) for q in (0.5, 0.95))
         return SyncStats(
             visible=self._visible,
@@ -207,23 +207,23 @@ class Synchronizer:
         self._held.append(_Held(frame, corrected))
         self._stalled = False
         if self._waiting:
-            self._forget_before(self._waiting[0].time_ns)
+            self._drop_before(self._waiting[0].time_ns)
         if len(self._held) > QUEUE_LIMIT:
-            self._forget()
+            self._drop_oldest()
         return self._decided() + (self._lead(frame.arrival_ns) if frame.arrival_ns else [])
 
     def end_infrared(self) -> list[FramePair]:
-        """No more infrared will come: visible frames wait no longer."""
+        """End of infrared: waiting visible frames are output."""
         self._infrared_ended = True
         return self._decided()
 
     def end_visible(self) -> list[FramePair]:
-        """No more visible frames will come; those waiting still wait for their infrared, or for `end_infrared`."""
+        """End of visible: waiting frames still wait for infrared or for `end_infrared`."""
         self._visible_ended = True
         return self._decided()
 
     def expire(self, now_ns: int) -> list[FramePair]:
-        """Live: let go of visible frames that have waited too long. `now_ns` as Frame.arrival_ns, CLOCK_MONOTONIC."""
+        """Live: output visible frames that have waited too long. now_ns: CLOCK_MONOTONIC, as Frame.arrival_ns."""
         pairs: list[FramePair] = []
         if self._live:
             wait = self._period_ns + self._lag_ns
@@ -238,30 +238,31 @@ class Synchronizer:
         return pairs
 
     def overdue_s(self, camera: Camera) -> float:
-        """Live: how long after a frame of the camera its next one is overdue."""
+        """Live: time in seconds after a frame of the camera at which the next one is overdue."""
         return self._rates[camera].overdue_ns(_DEFAULT_PERIOD_NS) * 1e-9
 
     def limit_ns(self, camera: Camera) -> int:
-        """Live: how long after its capture a frame may still be shown as what is there now. Two periods of the
-        slower camera, from the quickest arrival of late on (at most 0.25 s), and for visible ones what `expire` grants
-        to wait for infrared.
+        """Live: largest age of a frame to be shown, in ns.
+
+        It is two periods of the slower camera plus the least recent latency (at most 0.25 s), for visible frames also
+        the time that `expire` waits for infrared.
         """
         waited = 0 if camera == "infrared" else self._lag_ns
         return 2 * self._period_ns + min(max(self._rates[camera].quickest, 0), _SLOWEST_NS) + waited
 
     def _stale(self, frame: Frame) -> bool:
-        """Live: whether a frame came too late to be shown."""
+        """Live: whether a frame arrived too late to be shown."""
         waited = frame.arrival_ns - frame.time_ns
         return self._live and frame.clock == "monotonic" and waited > self.limit_ns(frame.camera)
 
     @property
     def _period_ns(self) -> int:
-        """The slower camera's period, as far as known."""
+        """Period of the slower camera in ns; a default if unknown."""
         return max((rate.period for rate in self._rates.values() if rate.period), default=_DEFAULT_PERIOD_NS)
 
     @property
     def _lag_ns(self) -> int:
-        """How much longer infrared frames take from capture to arrival than visible ones, at most a second."""
+        """Latency of infrared minus that of visible in ns, 0 to 1 s."""
         lag = (
             self._rates["infrared"].latency - self._rates["visible"].latency if self._infrared and self._visible else 0
         )
@@ -273,11 +274,11 @@ class Synchronizer:
             pairs.append(self._emit())
         if self._visible_ended and not self._waiting:
             while self._held:
-                self._forget()
+                self._drop_oldest()
         return pairs
 
     def _decidable(self, visible: Frame) -> bool:
-        """Whether no better infrared frame can still come."""
+        """Whether no better infrared frame can arrive any more."""
         if self._infrared_ended or self._stalled:
             return True
         if not self._held:
@@ -293,7 +294,7 @@ class Synchronizer:
     def _emit(self) -> FramePair:
         visible = self._waiting.popleft()
         self._newest_ns = visible.time_ns
-        self._forget_before(visible.time_ns)
+        self._drop_before(visible.time_ns)
         best = min(self._held, key=lambda held: abs(held.time_ns - visible.time_ns), default=None)
         if best is None or abs(best.time_ns - visible.time_ns) > self.tolerance_ns:
             self._alone += 1
@@ -307,7 +308,7 @@ class Synchronizer:
         return FramePair(visible, best.frame, skew)
 
     def _lead(self, now_ns: int) -> list[FramePair]:
-        """Live, with the visible camera lost: the newest infrared frame alone, unless it has served already."""
+        """Live, with the visible camera lost: the newest infrared frame alone, unless it was used before."""
         if not self._live or self._visible_ended or self._waiting or not self._held or self._held[-1].used:
             return []
         newest = self._held[-1]
@@ -318,19 +319,19 @@ class Synchronizer:
         if not (overdue and fresh) or newest.time_ns <= self._newest_ns:
             return []
         while len(self._held) > 1:
-            self._forget()
+            self._drop_oldest()
         newest.used = True
         self._led += 1
         self._newest_ns = self._shown_ns = newest.time_ns
-        standing_in = replace(newest.frame, camera="visible", time_ns=newest.time_ns)
-        return [FramePair(standing_in, newest.frame, 0, led_by="infrared")]
+        substitute = replace(newest.frame, camera="visible", time_ns=newest.time_ns)
+        return [FramePair(substitute, newest.frame, 0, led_by="infrared")]
 
-    def _forget_before(self, time_ns: int) -> None:
-        """Drop infrared frames that a later one, not after `time_ns`, replaces for every visible frame to come."""
+    def _drop_before(self, time_ns: int) -> None:
+        """Drop infrared frames that a later one, not after `time_ns`, replaces for all later visible frames."""
         while len(self._held) > 1 and self._held[1].time_ns <= time_ns:
-            self._forget()
+            self._drop_oldest()
 
-    def _forget(self) -> None:
+    def _drop_oldest(self) -> None:
         self._unused += not self._held.popleft().used
 
     def _skew_percentile(self, q: float) -> float:

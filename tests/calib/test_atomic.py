@@ -97,7 +97,7 @@ def test_a_link_stays_one(tmp_path: Path) -> None:
 
 def test_a_pipe_stays_one(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "p.json")
-    with pytest.raises(WriteError, match=r"p\.json: is no file, but a device or a pipe"):
+    with pytest.raises(WriteError, match=r"p\.json: is not a file, but a device or a pipe"):
         AtomicFile(tmp_path / "p.json", WriteError)
     assert (tmp_path / "p.json").is_fifo()
 

@@ -10,7 +10,7 @@ import pytest
 
 from fusecam.calib.board import CalibrationError
 from fusecam.calib.scene import align
-from fusecam.calib.scene.structure import apply, picture_area, structure
+from fusecam.calib.scene.structure import apply, image_area, structure
 
 from .scenes import FOLDERS, MOST, SETS, Grey, case, corner_errors, moved, random_homography, refusal
 
@@ -98,7 +98,7 @@ def test_one_scene_for_all_frames(street: list[Grey]) -> None:
         ([(90, 120)] * 3, [(90, 120)] * 2, "3 visible and 2 infrared"),
         ([(90, 120), (90, 121)], [(90, 120)] * 2, "different sizes"),
         ([(30, 40)], [(90, 120)], "too small"),
-        ([(90, 120)] * 3, [(90, 120)] * 3, "nothing"),
+        ([(90, 120)] * 3, [(90, 120)] * 3, "no change"),
     ],
 )
 def test_what_cannot_be_used(visible: list[tuple[int, int]], infrared: list[tuple[int, int]], reason: str) -> None:
@@ -125,7 +125,7 @@ def test_borders_are_no_picture() -> None:
         pictures = [rng.integers(20, 236, (60, 80), dtype=np.uint8) for _ in range(6)]
         for p in pictures:
             p[:, :10] = level
-        area = picture_area(pictures)
+        area = image_area(pictures)
         assert not area[:, :10].any()
         assert area[:, 10:].mean() > 0.95
-    assert not picture_area([np.pad(rng.integers(20, 236, (50, 70), dtype=np.uint8), 5)])[:5].any()
+    assert not image_area([np.pad(rng.integers(20, 236, (50, 70), dtype=np.uint8), 5)])[:5].any()

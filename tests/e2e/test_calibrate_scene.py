@@ -103,7 +103,7 @@ def test_sample_videos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: p
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"--out": "."}, "no place for a file"),
+        ({"--out": "."}, "a file cannot be created there"),
         ({"--ir": "nowhere"}, "no such file or folder"),
         ({"--ir": "VIS"}, "two different sources"),
     ],

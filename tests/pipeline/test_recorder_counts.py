@@ -123,11 +123,11 @@ def test_counts_are_read_as_they_were_recorded_and_settings_overrule(tmp_path: P
 @pytest.mark.parametrize(
     ("note", "told"),
     [
-        ("no JSON", "is damaged and left out"),
-        ('{"version": 1, "kelvin": -3}', "is damaged and left out"),
+        ("no JSON", "are damaged and are ignored"),
+        ('{"version": 1, "kelvin": -3}', "are damaged and are ignored"),
         ('{"version": 1, "source": "/etc/passwd"}', None),
-        ('{"version": 2, "kelvin": 0.01}', "is of a newer fusecam and left out"),
-        ("[" * 100_000, "is damaged and left out"),
+        ('{"version": 2, "kelvin": 0.01}', "are from a newer fusecam and are ignored"),
+        ("[" * 100_000, "are damaged and are ignored"),
     ],
 )
 def test_a_note_of_another_kind_is_left_out(note: str, told: str | None) -> None:

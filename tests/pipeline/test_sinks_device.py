@@ -97,7 +97,7 @@ def test_frames_are_what_was_fused_and_a_device_that_goes_away_is_opened_anew(de
     assert np.abs(first - (0, 90, 200)).max() <= 4
     last = cv2.cvtColor(frames[-1], cv2.COLOR_YUV2RGB_YUY2).astype(int)
     assert np.abs(last - (232, 90, 55)).max() <= 4
-    assert len(urgent) == 1 and "No such device; it is tried again" in urgent[0]
+    assert len(urgent) == 1 and "No such device; retrying" in urgent[0]
 
 
 @pytest.mark.slow

@@ -72,7 +72,7 @@ def test_a_border_without_data_decides_no_range(tmp_path, value, dtype):
     expected = plain(tmp_path)
     assert np.abs(pixels.astype(int) - expected)[15:-15, 15:-15].mean() < 6
     assert pixels[0].max() < 200 and pixels[60, 80] == expected[60, 80]
-    assert "39% of the picture is no data" in warnings[0] and doubts == []
+    assert "39% of the image is no data" in warnings[0] and doubts == []
     if value == 0:
         assert not any("no data" in line for line in seen(tmp_path, values, ir={"range": [0, 40_000]})[1])
 
@@ -82,7 +82,7 @@ def test_what_a_warp_left_empty_decides_no_range(tmp_path):
     empty = np.add.outer(np.arange(120), np.arange(160)) < 60  # a corner, of 0 degrees where the scene begins at 17
     pixels, warnings, _ = seen(tmp_path, np.where(empty, np.float32(0), celsius))
     assert np.abs(pixels.astype(int) - plain(tmp_path))[~empty].mean() < 4
-    assert "10% of the picture is no data" in warnings[0]
+    assert "10% of the image is no data" in warnings[0]
 
 
 def test_a_value_that_the_file_calls_no_data(tmp_path):
@@ -91,7 +91,7 @@ def test_a_value_that_the_file_calls_no_data(tmp_path):
     source = open_source(str(tmp_path / "a.tif"), "infrared", SourceConfig())
     pixels = next(iter(source)).pixels
     assert np.abs(pixels[:, 15:].astype(int) - plain(tmp_path)[:, 15:]).mean() < 3
-    assert "9% of the picture is no data" in source.health.warnings[0]
+    assert "9% of the image is no data" in source.health.warnings[0]
 
 
 def test_a_lens_cap_has_no_telemetry(tmp_path):
@@ -119,7 +119,7 @@ def test_a_range_that_only_the_border_decides_is_a_doubt(tmp_path):
     raw = RAW.copy()
     raw[:, :6] = np.linspace(0, 20_000, 6 * 120).reshape(120, 6)
     _, _, doubts = seen(tmp_path, raw)
-    assert len(doubts) == 1 and "decides the range" in doubts[0] and "sources.ir.range" in doubts[0]
+    assert len(doubts) == 1 and "determines the range" in doubts[0] and "sources.ir.range" in doubts[0]
     assert seen(tmp_path, raw, ir={"range": [29_000, 31_550]})[2] == []
     assert seen(tmp_path, raw, ir={"crop": [6, 0, 154, 120]})[2] == []
 

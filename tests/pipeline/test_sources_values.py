@@ -104,7 +104,7 @@ def test_a_visible_picture_of_few_bits_is_not_black(tmp_path, bits, grey):
     cv2.imwrite(str(tmp_path / "a.png"), deep[..., 0] if grey else deep[..., ::-1])
     (pixels,), _, doubts = seen(tmp_path, "visible")
     assert np.abs(pixels.astype(int) - (RGB[..., :1] if grey else RGB)).max() <= 2
-    assert len(doubts) == 1 and f"taken for {bits} bits" in doubts[0] and "sources.vis.range" in doubts[0]
+    assert len(doubts) == 1 and f"read as {bits} bits" in doubts[0] and "sources.vis.range" in doubts[0]
     white = 2**bits - 1
     (pixels,), _, doubts = seen(tmp_path, "visible", vis={"range": [0, white]})
     assert np.abs(pixels.astype(int) - (RGB[..., :1] if grey else RGB)).max() <= 2 and doubts == []
@@ -210,4 +210,4 @@ def test_of_two_pictures_in_one_image_one_is_used(tmp_path, size, axis, used, dt
     cv2.imwrite(str(tmp_path / "a.png"), np.concatenate([one, one[::-1, ::-1]], axis))  # nothing alike
     pixels, warnings, doubts = seen(tmp_path / "a.png")
     assert pixels[0].size == 2 * one.size and warnings == []
-    assert "room for two pictures" in doubts[0] and "sources.ir.crop" in doubts[0]
+    assert "room for two images" in doubts[0] and "sources.ir.crop" in doubts[0]

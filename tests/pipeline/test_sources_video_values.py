@@ -173,7 +173,7 @@ def test_a_visible_video_of_12_bits_in_16_is_not_black(tmp_path, layout):
     pictures = [deep[..., 0] if layout == "gray16le" else deep]
     path = write_video(tmp_path / "a.mkv", [0], codec="ffv1", pix_fmt=layout, pictures=pictures, layout=layout)
     pixels, _, doubts, _ = first(path)
-    assert np.abs(pixels.astype(int) - CORNERS).max() <= 2 and "taken for 12 bits" in doubts[0]
+    assert np.abs(pixels.astype(int) - CORNERS).max() <= 2 and "read as 12 bits" in doubts[0]
 
 
 @pytest.mark.parametrize("layout", ["gbrp12le", "gbrp16le", "gray12le"])

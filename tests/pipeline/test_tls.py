@@ -105,7 +105,7 @@ def test_the_page_comes_by_https_alone_and_hands_that_are_not_shaken_hold_up_nob
         for talk in idle:
             talk.close()
         server.close()
-    assert all("too many connections" in line for line in complaints)
+    assert all("too many idle connections" in line for line in complaints)
 
 
 def test_who_may_only_watch_sees_and_switches_nothing():

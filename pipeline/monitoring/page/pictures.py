@@ -25,14 +25,14 @@ THERMAL = "infrared-large:"
 LARGE = ("fused", "visible-large", *(f"{THERMAL}{palette}" for palette in PALETTES))
 VIEWS = (*LARGE, "visible", "infrared", "haze", "illumination")
 LARGE_WIDTH, SMALL_WIDTH = 1280, 320
-"""Pixels that a view is at most wide."""
+"""Largest width of a view in pixels."""
 _QUALITY = {True: 82, False: 75}
 _BELIEVED_NS = 10_000_000_000  # between taking a frame and decoding it
 _LENGTH = struct.Struct("<I")
 
 
 class Pictures:
-    """Encodes every view of the newest result once, however many browsers ask. Any thread."""
+    """Encodes each view of the newest result once for all browsers. Thread-safe."""
 
     def __init__(self, drawn: Callable[[], bool] = lambda: False) -> None:
         """drawn: whether infrared is to show its temperatures."""
@@ -75,13 +75,13 @@ class Pictures:
 
 
 def captured_ns(frame: Frame) -> int:
-    """When a frame was taken, on CLOCK_MONOTONIC, or when it was handed over, where nothing better is known."""
+    """Capture time of a frame on CLOCK_MONOTONIC in ns; its arrival time if the former is unknown."""
     known = frame.clock == "monotonic" and 0 <= frame.arrival_ns - frame.time_ns < _BELIEVED_NS
     return frame.time_ns if known else frame.arrival_ns
 
 
 def _jpeg(result: Result, view: str, drawn: bool) -> bytes:
-    """b"" where there is no such picture."""
+    """JPEG of a view; b"" if the result does not have it."""
     image = _picture(result, view, drawn)
     if image is None:
         return b""
@@ -102,7 +102,7 @@ def _jpeg(result: Result, view: str, drawn: bool) -> bytes:
 
 
 def _picture(result: Result, view: str, drawn: bool) -> Pixels | None:
-    """RGB, or one channel."""
+    """Image of a view, (h, w, 3) uint8 RGB or (h, w) uint8; None if the result does not have it."""
     pair = result.pair
     if view == "fused":
         return result.image

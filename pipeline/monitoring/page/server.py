@@ -34,7 +34,7 @@ from .pictures import VIEWS, Pictures
 from .recordings import Recordings
 
 WATCHERS = 8
-"""Browsers at once; one more is told so."""
+"""Largest number of browsers; further ones are refused with a message."""
 FRAME_S = 1 / 30  # no browser gets frames faster than that
 STATE_S = 0.5
 IN_FLIGHT = 2  # frames on the way to a browser: one shown, one coming
@@ -82,7 +82,7 @@ class PageServer:
         self._encoder.shutdown()
 
     def _woken(self) -> None:
-        """A new result is there: called by the run, which goes on at once."""
+        """Wake the watchers for a new result. Called by the run; returns at once."""
         if self._watchers:
             self._site.call(self._wake)
 
@@ -165,7 +165,7 @@ class PageServer:
         return socket
 
     async def _send(self, watcher: _Watcher) -> None:
-        """Send what is due, the newest of it, until the browser goes. Never more than one thing at a time."""
+        """Send the newest frame or state when due, one at a time, until the browser disconnects."""
         with suppress(ConnectionError):
             while not (watcher.socket.closed or watcher.over):
                 now = time.monotonic()
@@ -185,7 +185,7 @@ class PageServer:
 
 
 class _Watcher:
-    """One browser: what it asked for, what it got."""
+    """A connected browser: its requests, and what was sent."""
 
     def __init__(self, socket: web.WebSocketResponse, may_change: bool) -> None:
         self.socket, self.may_change = socket, may_change
@@ -198,7 +198,7 @@ class _Watcher:
         self.frame_due = self.state_due = 0.0
 
     def asked(self, text: str) -> bool:
-        """Take a request. False for one that no page of ours sends."""
+        """Handle a request. Returns False for an invalid one."""
         try:
             views: Any = json.loads(text)["next"]
         except (ValueError, TypeError, KeyError, RecursionError):
@@ -211,7 +211,7 @@ class _Watcher:
         return True
 
     async def wait(self, now: float) -> None:
-        """Wait until a result or a request comes, or something is due."""
+        """Wait for a result, a request, or the next due time."""
         due = self.state_due
         if self.owed and self.frame_due > now:
             due = min(due, self.frame_due)
@@ -221,5 +221,5 @@ class _Watcher:
 
 
 async def _clock(request: web.Request) -> web.Response:
-    """This machine's CLOCK_MONOTONIC in ms, by which a browser tells how old a frame is on its screen."""
+    """CLOCK_MONOTONIC in ms, from which a browser computes the age of the frame that it shows."""
     return web.json_response({"ms": time.monotonic_ns() / 1e6})

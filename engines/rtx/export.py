@@ -85,4 +85,4 @@ def _colours_by_map(node: Any) -> bool:
     numerator, divisor = ([] if value.shape is None else value.shape.numpy() for value in node.inputs)
     if len(numerator) != 4 or len(divisor) != 4:
         return False
-    return numerator[1] > divisor[1] == 1 and numerator[2:] == divisor[2:] != (1, 1)
+    return bool(numerator[1] > divisor[1] == 1 and numerator[2:] == divisor[2:] != (1, 1))

@@ -172,7 +172,7 @@ class Figure(_Section):
     map50_low: float | None = Field(alias="mAP50 low")
     map50_high: float | None = Field(alias="mAP50 high")
     over: str = ""
-    """The best simpler row, of a row that is compared with one."""
+    """The best baseline, of a row that is compared with one."""
     lead: float | None = None
     """In mAP50, over that row."""
     lead_low: float | None = Field(None, alias="lead low")

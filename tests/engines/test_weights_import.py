@@ -145,7 +145,8 @@ def test_trained_weights_bring_the_settings_of_their_airlight(tmp_path: Path) ->
 
 
 def test_weights_of_our_networks_without_a_word_about_them_are_taken_where_they_fit(tmp_path: Path) -> None:
-    path = Path(checkpoints.__file__).parents[1] / "weights" / "tiny.safetensors"
+    path = tmp_path / "tiny.safetensors"
+    save_file(RealtimeFusion(PROFILES["tiny"]).state_dict(), path)
     assert checkpoints.take("tiny", [path]).profile["factor"] == PROFILES["tiny"].factor
     with pytest.raises(EngineError, match=r"tensors do not match the network realtime.*give every file of it"):
         checkpoints.take("realtime", [path])
@@ -243,7 +244,7 @@ def _broken(trained: Path, how: str) -> Path:
         ("other sizes", "tensors do not match the network dfvo"),
         ("other network", "weights of iassf, not of dfvo"),
         ("no such sizes", "no network of dfvo has these sizes"),
-        ("strangers", "holds no weights of dfvo; its authors' are at https"),
+        ("strangers", "holds no weights of dfvo; the authors' are at https"),
     ],
 )
 def test_unusable_files_are_refused_in_one_line(trained: Path, home: Path, how: str, message: str) -> None:

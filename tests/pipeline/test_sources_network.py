@@ -174,7 +174,7 @@ def test_unknown_host():
 
 @pytest.mark.parametrize("url", ["http://[::1", "rtsp://h:port/x", "http://h:99999/", "rtsp://[zz]/", "rtsp://u:p w@h"])
 def test_what_is_no_address_is_one_line(url):
-    with pytest.raises(InputError, match=r"no address|no blanks") as caught:
+    with pytest.raises(InputError, match=r"not a valid address|no blanks") as caught:
         open_source(url, "visible", CONFIG)
     assert "\n" not in str(caught.value)
 

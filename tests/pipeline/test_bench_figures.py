@@ -82,6 +82,8 @@ def test_kept_results_are_of_an_idle_machine_and_whole(path):
 @pytest.mark.parametrize("path", KEPT_RESULTS, ids=lambda path: path.name)
 def test_tables_fit_into_eighty_columns(path):
     out = io.StringIO()
-    print_report(json.loads(path.read_text()), Console(file=out, width=80))
-    assert "realtime:openvino:f32" in out.getvalue()
+    report = json.loads(path.read_text())
+    print_report(report, Console(file=out, width=80))
+    for row in report["engines"]:
+        assert f"{row['network']}:{row['backend']}:{row['precision']}" in out.getvalue()
     assert "…" not in out.getvalue()

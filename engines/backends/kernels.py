@@ -1,6 +1,15 @@
-"""The numba kernels of `pointwise` and `pointwise_grid`: compiled once for this processor, then loaded from the store.
+"""The numba kernels in MODULES, compiled once for this processor, then loaded from the store: the point-wise operations
+of `networks.realtime` on a CPU, as fused loops.
 
 `loops` compiles them. numba is imported only if they are not in the signed store: with LLVM it takes 120 MiB.
+
+The network defines what they compute, and the parity gate compares them with it, as it does every graph (see `parity`).
+Most process a band of rows, first to last - 1, so that several threads share a frame; the result does not depend on
+their number. All steps of a row are done while it is in the processor's cache, whereas a graph writes every
+intermediate plane to memory and reads it back.
+
+Kernels take arrays and numbers only, allocate nothing and raise nothing, so that the compiled code needs no numba
+runtime. They also run as plain Python, slowly. Of a band the first arguments are its rows and its own scratch memory.
 """
 
 from __future__ import annotations
@@ -26,9 +35,24 @@ from ..build import store
 from ..build.process import build_apart
 from ..host import devices, machine_code
 from ..networks import realtime_constants
-from . import pointwise, pointwise_grid, pointwise_planes, pointwise_rows
-from .pointwise import LENGTH, Argument
+from . import (
+    pointwise_analysis,
+    pointwise_images,
+    pointwise_planes,
+    pointwise_prior,
+    pointwise_read,
+    pointwise_rows,
+)
 
+MODULES = (
+    *(pointwise_rows, pointwise_planes),
+    *(pointwise_read, pointwise_prior, pointwise_analysis, pointwise_images),
+)
+"""Sources of the kernels; callees before their callers."""
+Argument = type | tuple[type, int]
+"""Type of a kernel's argument: of a number, or of an array as (element type, number of dimensions)."""
+LENGTH = np.int64
+"""Type of array lengths and of all integer arguments."""
 BANDS_PER_THREAD = 4
 """Bands of a frame per thread: several, so that a thread that is interrupted processes fewer of them."""
 MAX_BAND_ROWS = 64
@@ -82,7 +106,7 @@ def made_of() -> dict[str, str]:
 
 
 class Kernel:
-    """A compiled kernel of `pointwise` or `pointwise_grid`."""
+    """A compiled kernel."""
 
     def __init__(self, code: bytes, name: str, arguments: tuple[Argument, ...]) -> None:
         """Load a kernel.
@@ -176,7 +200,7 @@ def _arguments(group: str) -> dict[str, tuple[Argument, ...]]:
 
 
 def compiled(larger: bool) -> SimpleNamespace:
-    """The kernels of `pointwise` and `pointwise_grid` by name: from the store, or compiled in some seconds.
+    """The kernels by name: from the store, or compiled in some seconds.
 
     larger: whether the frame is larger than the working size, to which it is then reduced.
     """
@@ -229,8 +253,7 @@ def kept(larger: bool) -> bool:
 
 def _key(group: str) -> dict[str, str]:
     cpu = f"{devices.cpuinfo().get('model name', platform.processor())} {' '.join(sorted(devices.features()))}"
-    modules = (pointwise, pointwise_grid, pointwise_planes, pointwise_rows, realtime_constants)
-    files = (Path(module.__file__ or "") for module in modules)
+    files = (Path(module.__file__ or "") for module in (*MODULES, realtime_constants))
     source = store.digest_of((*files, Path(__file__).with_name("loops.py"), Path(__file__)))
     return made_of() | {"network": "loops", "source": source, "shape": group, "device": cpu}
 

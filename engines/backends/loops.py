@@ -1,6 +1,4 @@
-"""Compile the kernels of `pointwise` and `pointwise_grid` to machine code for this processor. Only this module imports
-numba.
-"""
+"""Compile the kernels of `kernels` to machine code for this processor. Only this module imports numba."""
 
 from __future__ import annotations
 
@@ -12,10 +10,8 @@ import numba
 import numpy as np
 from llvmlite import binding as llvm
 
-from . import pointwise, pointwise_grid, pointwise_planes, pointwise_rows
-from .pointwise import LENGTH, Argument
+from .kernels import LENGTH, MODULES, Argument
 
-MODULES = (pointwise, pointwise_grid)
 OPTIONS: dict[str, Any] = {"fastmath": True, "error_model": "numpy"}
 _kept: list[Any] = []
 CHECKED = 2000
@@ -30,7 +26,7 @@ def machine_code_of(loops: Mapping[str, tuple[Argument, ...]]) -> dict[str, byte
     for limit in ("runtime-memory-check-threshold", "vectorize-memory-check-threshold"):
         llvm.set_option("", f"-{limit}={CHECKED}")
     compiled: dict[Any, Any] = {}
-    for module in (pointwise_rows, pointwise_planes, *MODULES):  # callees before their callers
+    for module in MODULES:
         for name, value in list(vars(module).items()):
             if isfunction(value):
                 setattr(module, name, compiled.setdefault(value, numba.njit(**OPTIONS)(value)))

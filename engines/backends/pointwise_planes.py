@@ -1,4 +1,4 @@
-"""Filters and order statistics on single planes, which the numba kernels of `pointwise_grid` call.
+"""Filters and order statistics on single planes, which the numba kernels of the core's grid call.
 
 Each function computes the same as its counterpart in `physics`. A plane is (h, w) float32. `out` receives the result;
 `scratch` is working memory of the caller, since kernels allocate nothing.

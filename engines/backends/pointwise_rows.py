@@ -1,4 +1,4 @@
-"""Element and row functions that the numba kernels of `pointwise` and `pointwise_grid` call; all values are float32."""
+"""Element and row functions that the numba kernels call; all values are float32."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from ..networks.realtime_constants import LUMA
+
 F = np.float32
 # float32 constants: numba would promote an expression with a Python float to float64
 ZERO, HALF, ONE, FULL = F(0), F(0.5), F(1), F(255)
+LEVEL = F(1 / 255)
+R, G, B = F(LUMA[0]), F(LUMA[1]), F(LUMA[2])
 
 Array = Any
 

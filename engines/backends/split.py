@@ -26,7 +26,7 @@ from ..networks.realtime_constants import DARK_TILE, FLOOR, HUE
 from ..networks.smoothing import STRENGTHS, State
 from ..warp import Shape, Warp
 from . import kernels
-from .pointwise import KEPT, KEPT_DARK
+from .pointwise_images import KEPT, KEPT_DARK
 
 if TYPE_CHECKING:
     from .ov import ov
@@ -60,7 +60,7 @@ class Constants(NamedTuple):
 
 
 class Grid(NamedTuple):
-    """Buffers of the grid's kernels, float32, see `pointwise_grid`."""
+    """Buffers of the grid's kernels, float32, see `pointwise_analysis`."""
 
     frame: Any
     """(5, h, w): R, G, B, infrared without its floor, coverage."""

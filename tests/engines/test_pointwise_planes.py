@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from scipy.special import expit
 
 from fusecam.engines import physics
-from fusecam.engines.backends import pointwise_grid as grid
 from fusecam.engines.backends import pointwise_planes as planes
+from fusecam.engines.backends import pointwise_prior as prior
 from fusecam.engines.backends import pointwise_rows as rows
 
 sizes = st.tuples(st.integers(1, 19), st.integers(1, 23))
@@ -60,7 +60,7 @@ def test_airlight_matches_physics(size: tuple[int, int], plateau: bool) -> None:
         dark[:9] = 0.7
     air, points, line = np.zeros(3, np.float32), np.zeros(physics.AIRLIGHT_GRID, np.float32), np.zeros(200, np.float32)
     top = physics.places(physics.BRIGHTEST)
-    grid.airlight(dark, colour, top, np.float32(physics.ALIKE), points, line, air)
+    prior.airlight(dark, colour, top, np.float32(physics.ALIKE), points, line, air)
     np.testing.assert_allclose(air, physics.airlight(torch.from_numpy(colour)[None], tensor(dark)).flatten(), atol=1e-5)
 
 

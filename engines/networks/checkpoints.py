@@ -1,16 +1,14 @@
-"""Weights of the networks: import from training or from the authors' checkpoints, storage, loading.
+"""Weights of the networks: import, storage, loading.
 
 <data>/fusecam/weights/NAME.safetensors    the state_dict of the network as in this package; the metadata hold the sizes
                                            of the network and the files it was imported from
-
-Pickles are never executed: .pth files are read by torch with weights_only.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -131,11 +129,13 @@ def take(name: str, files: Sequence[Path]) -> Kept:
     """
     if name not in NAMES:
         raise EngineError(f"weights of {name!r}: unknown name; known: {', '.join(NAMES)}")
+    from . import published
+
     file_names = ", ".join(str(file) for file in files)
     imported: dict[str, Tensor] = {}
-    profile: dict[str, Any] = _PUBLISHED.get(name, {})
+    profile: dict[str, Any] = published.PROFILES.get(name, {})
     for file in files:
-        state, about = _read_own(file) if _is_safetensors(file) else (None, None)
+        state, about = _read_own(file) if file.suffix == ".safetensors" else (None, None)
         if about is not None and state is not None:
             if about.get("network") != name:
                 raise EngineError(f"{file}: weights of {about.get('network')}, not of {name}")
@@ -145,7 +145,12 @@ def take(name: str, files: Sequence[Path]) -> Kept:
                 raise EngineError(f"{file}: not of {name}; give weights.safetensors of a training run")
             imported |= state
         else:
-            imported |= _translated(name, state if state is not None else _read_foreign(file), file)
+            found = published.translated(name, published.read(file) if state is None else state)
+            if not found:
+                address = AUTHORS[name]
+                where = f"the authors' are at {address}" if address else "only those trained by fusecam are supported"
+                raise EngineError(f"{file}: holds no weights of {name}; {where}")
+            imported |= found
     whole = _network(name, profile, files[0])
     deployed = _network(name, profile, files[0], deployed=True)
     network, needed = whole, set(deployed.state_dict())
@@ -219,20 +224,6 @@ def write(path: Path, name: str, state: Mapping[str, Tensor], profile: Any, sour
         raise EngineError(f"{path}: cannot be written: {e.strerror or e}; set FUSECAM_HOME to another folder") from e
 
 
-_PUBLISHED: dict[str, dict[str, Any]] = {
-    "iassf": {"unused": True, "airlight": False},
-    "dfvo": {"scaled": False, "own": False},
-    "lure": {},
-}
-"""Fields of the profiles in which the networks of the authors' checkpoints differ from the papers."""
-_KNOWN_BY = {
-    "restormer_encoder.mlp.weight": ("iassf", "restoration"),
-    "prompt_gen_block.prompt_param": ("iassf", "fusion"),
-    "ViEncode1.Conv.weight": ("dfvo", ""),
-}
-"""Network, and part of it, that a checkpoint of the authors holds, by a tensor that only it has."""
-
-
 def _existing(path: Path) -> Path | None:
     return path if path.is_file() else None
 
@@ -284,58 +275,6 @@ def _fill(name: str, network: nn.Module, state: Mapping[str, Tensor], path: Path
         network.load_state_dict(state)
     except RuntimeError as e:
         raise EngineError(f"{path}: tensors do not match the network {name}: {_line(e)}; {hint}") from e
-
-
-def _translated(name: str, content: Any, file: Path) -> dict[str, Tensor]:
-    """State dict of the network `name` from an authors' checkpoint, which may hold other entries, too."""
-    from . import published
-
-    rename = {
-        "restoration": published.iassf_restoration,
-        "fusion": published.iassf_fusion,
-        "": published.dfvo,
-    }
-    state: dict[str, Tensor] = {}
-    for original in _state_dicts(content):
-        plain = {key.removeprefix("module."): value for key, value in original.items()}
-        network, part = next((_KNOWN_BY[key] for key in _KNOWN_BY if key in plain), ("", ""))
-        if network == name:
-            state |= {f"{part}.{key}" if part else key: value for key, value in rename[part](plain).items()}
-    if not state:
-        where = (
-            f"the authors' are at {AUTHORS[name]}" if AUTHORS[name] else "only those trained by fusecam are supported"
-        )
-        raise EngineError(f"{file}: holds no weights of {name}; {where}")
-    return state
-
-
-def _state_dicts(content: Any) -> Iterator[Mapping[str, Tensor]]:
-    """All dicts of tensors in nested dicts."""
-    import torch
-
-    if not isinstance(content, Mapping):
-        return
-    if content and all(isinstance(value, torch.Tensor) for value in content.values()):
-        yield content
-    else:
-        for value in content.values():
-            yield from _state_dicts(value)
-
-
-def _read_foreign(file: Path) -> Any:
-    import torch
-
-    try:
-        return torch.load(file, map_location="cpu", weights_only=True)
-    except OSError as e:
-        raise EngineError(f"{file}: cannot be read: {e.strerror or e}; name a .pth or .safetensors file") from e
-    except Exception as e:  # of pickle, zipfile or torch
-        reason = "not a checkpoint of tensors only; save its state_dict with torch.save"
-        raise EngineError(f"{file}: {what_text(file) or reason}") from e
-
-
-def _is_safetensors(file: Path) -> bool:
-    return file.suffix == ".safetensors"
 
 
 def _read_own(

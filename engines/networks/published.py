@@ -1,13 +1,34 @@
-"""Conversion of the authors' checkpoints: rules that rename their tensors to those of our modules."""
+"""The authors' checkpoints: reading, and rules that rename their tensors to those of our modules.
+
+Pickles are never executed: .pth files are read by torch with weights_only.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
 
+import torch
 from torch import Tensor
 
+from ..base import EngineError
+from ..host.textfiles import what_text
+
 Rules = tuple[tuple[str, str], ...]
+
+PROFILES: dict[str, dict[str, Any]] = {
+    "iassf": {"unused": True, "airlight": False},
+    "dfvo": {"scaled": False, "own": False},
+}
+"""Fields of the profiles in which the networks of the authors' checkpoints differ from the papers."""
+_KNOWN_BY = {
+    "restormer_encoder.mlp.weight": ("iassf", "restoration"),
+    "prompt_gen_block.prompt_param": ("iassf", "fusion"),
+    "ViEncode1.Conv.weight": ("dfvo", ""),
+}
+"""Network, and part of it, that a checkpoint of the authors holds, by a tensor that only it has."""
 
 _BLOCKS: Rules = (
     (r"\b(?:attn|attention)\.attn\.meta\b", "attention.bias"),
@@ -66,6 +87,29 @@ _FUSION: Rules = (
     (r"\bencode\.mlp\.(weight|bias)$", r"encode.enter.\1"),
     *_BLOCKS,
 )
+
+
+def read(file: Path) -> Any:
+    """Content of a .pth file. Raises EngineError."""
+    try:
+        return torch.load(file, map_location="cpu", weights_only=True)
+    except OSError as e:
+        raise EngineError(f"{file}: cannot be read: {e.strerror or e}; name a .pth or .safetensors file") from e
+    except Exception as e:  # of pickle, zipfile or torch
+        reason = "not a checkpoint of tensors only; save its state_dict with torch.save"
+        raise EngineError(f"{file}: {what_text(file) or reason}") from e
+
+
+def translated(name: str, content: Any) -> dict[str, Tensor]:
+    """State dict of the network `name` from an authors' checkpoint, which may hold other entries, too."""
+    rename = {"restoration": iassf_restoration, "fusion": iassf_fusion, "": dfvo}
+    state: dict[str, Tensor] = {}
+    for original in _state_dicts(content):
+        plain = {key.removeprefix("module."): value for key, value in original.items()}
+        network, part = next((_KNOWN_BY[key] for key in _KNOWN_BY if key in plain), ("", ""))
+        if network == name:
+            state |= {f"{part}.{key}" if part else key: value for key, value in rename[part](plain).items()}
+    return state
 
 
 def iassf_restoration(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -134,3 +178,14 @@ def dfvo(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
             value = value.transpose(0, 1).flip(2, 3).contiguous()
         converted[_renamed(name, _DFVO)] = value
     return converted
+
+
+def _state_dicts(content: Any) -> Iterator[Mapping[str, Tensor]]:
+    """All dicts of tensors in nested dicts."""
+    if not isinstance(content, Mapping):
+        return
+    if content and all(isinstance(value, torch.Tensor) for value in content.values()):
+        yield content
+    else:
+        for value in content.values():
+            yield from _state_dicts(value)

@@ -1,8 +1,12 @@
+from pathlib import Path
+
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
 from .pictures import picture
+from .tiny_run import RECIPE
 
 
 @pytest.fixture(autouse=True)
@@ -24,3 +28,16 @@ def folders(tmp_path):
         fused = (clear.astype(int) + infrared[..., None]) // 2
         Image.fromarray(fused.astype(np.uint8)).save(tmp_path / "fused" / f"{name}.bmp")
     return tmp_path
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    random = np.random.default_rng(0)
+    for index in range(5):
+        for folder, shape in (("vis", (64, 80, 3)), ("ir", (64, 80))):
+            (tmp_path / "pairs" / folder).mkdir(parents=True, exist_ok=True)
+            frame = cv2.resize(random.integers(0, 255, (6, 8, *shape[2:]), dtype=np.uint8), (80, 64))
+            cv2.imwrite(str(tmp_path / "pairs" / folder / f"{index}.png"), frame)
+    path = tmp_path / "recipe.yaml"
+    path.write_text(RECIPE.replace("STEPS", "2"))
+    return path

@@ -15,7 +15,7 @@ from torch import Generator, Tensor
 
 from ..engines import physics
 from ..engines.networks.io import luma
-from .veils import Veil, choose, drawn, halos, night_air, smoke, smooth_field, some, uniform, with_white
+from .veils import Veil, choose, drawn, grid, halos, night_air, smoke, smooth_field, some, uniform, with_white
 
 
 class Mixture(BaseModel):
@@ -162,9 +162,7 @@ def tone_steps(gray: Tensor, random: Generator) -> Tensor:
 
 def boxes(like: Tensor, random: Generator) -> Tensor:
     """Depth of three upright boxes nearer than their background: 0 outside, -0.1 to -0.6 inside, (N, 1, h, w)."""
-    n, device = like.shape[0], like.device
-    down = torch.linspace(0, 1, like.shape[2], device=device)[None, None, :, None]
-    across = torch.linspace(0, 1, like.shape[3], device=device)[None, None, None, :]
+    n, (down, across) = like.shape[0], grid(like)
     nearer = torch.zeros_like(like)
     for _ in range(3):
         x, y = uniform(n, 0, 1, random), uniform(n, 0.3, 0.9, random)
@@ -187,9 +185,7 @@ def darken(image: Tensor, random: Generator) -> Tensor:
 
 def glare(image: Tensor, random: Generator) -> Tensor:
     """Local over-exposure: a round, soft patch of light, saturated in its centre."""
-    n, device = image.shape[0], image.device
-    down = torch.linspace(0, 1, image.shape[2], device=device)[None, None, :, None]
-    across = torch.linspace(0, 1, image.shape[3], device=device)[None, None, None, :]
+    n, (down, across) = image.shape[0], grid(image)
     x, y, radius = uniform(n, 0, 1, random), uniform(n, 0, 0.7, random), uniform(n, 0.04, 0.2, random)
     distance = ((across - x) ** 2 + (down - y) ** 2) / (radius * radius)
     return (image + uniform(n, 0.3, 1.2, random) * torch.exp(-0.5 * distance)).clamp(0, 1)
@@ -212,13 +208,19 @@ def automatic_gain(infrared: Tensor, random: Generator) -> Tensor:
     Plateau histogram equalisation, as in cameras: the clipped histogram limits the contrast of any level.
     """
     n = infrared.shape[0]
-    level = (infrared.clamp(0, 1) * 255).round().long().flatten(1)
-    counts = torch.zeros(n, 256, device=infrared.device).scatter_add_(1, level, torch.ones_like(level).float())
+    level, counts = histogram(infrared)
     counts = counts.clamp(max=4 * level.shape[1] / 256)
     ranks = counts.cumsum(dim=1) / counts.sum(dim=1, keepdim=True)
     part = uniform(n, 0.3, 0.9, random)
     bright = ranks.gather(1, level).reshape(infrared.shape) ** uniform(n, 0.4, 1.2, random)
     return (1 - part) * infrared + part * bright
+
+
+def histogram(image: Tensor) -> tuple[Tensor, Tensor]:
+    """8-bit level of every pixel, (N, h w) long, and number of pixels at each, (N, 256). image: (N, 1, h, w)."""
+    level = (image.clamp(0, 1) * 255).round().long().flatten(1)
+    counts = torch.zeros(len(level), 256, device=image.device)
+    return level, counts.scatter_add_(1, level, torch.ones_like(level).float())
 
 
 def weaken(infrared: Tensor, random: Generator) -> Tensor:

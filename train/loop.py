@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning
-from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
+from lightning.pytorch.callbacks import LambdaCallback, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import CSVLogger
 from torch.utils.data import DataLoader, IterableDataset
 
@@ -38,8 +38,13 @@ def loop(
     out.mkdir(parents=True, exist_ok=True)
     weights, last = out / "weights.safetensors", out / "last.ckpt"
     interval, stop = timedelta(minutes=minutes), Stop(last)
-    # order matters: _Export must write before the averaging callback swaps its weights out again after validation
-    callbacks: list[lightning.Callback] = [_Export(lambda: write(weights))]
+
+    def export(trainer: lightning.Trainer, *_: object) -> None:
+        if trainer.is_global_zero:
+            write(weights)
+
+    # order matters: `export` must write before the averaging callback swaps its weights out again after validation
+    callbacks: list[lightning.Callback] = [LambdaCallback(on_validation_epoch_end=export)]
     if average is not None:
         callbacks.append(average)
     callbacks += [ModelCheckpoint(out, "last", train_time_interval=interval, enable_version_counter=False), stop]
@@ -62,21 +67,8 @@ def loop(
             ckpt_path=checkpoint(last, module) if resume else None,
             weights_only=True,
         )
-        if trainer.is_global_zero:
-            write(weights)
+        export(trainer)
     return weights
-
-
-class _Export(lightning.Callback):
-    """Writes the weights after each validation: the averaged ones if weights are averaged."""
-
-    def __init__(self, write: Callable[[], None]) -> None:
-        self._write = write
-
-    def on_validation_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Lightning's hook."""
-        if trainer.is_global_zero:
-            self._write()
 
 
 class _Bar(RichProgressBar):

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..engines import physics
+from ..engines.networks.io import luma
 
 EDGE = 1e-3
 """Sobel strength below which the direction of an edge is meaningless; keeps gradients finite."""
@@ -21,11 +22,7 @@ EDGE = 1e-3
 
 def sobel(image: Tensor) -> Tensor:
     """|Sobel_x| + |Sobel_y| of every plane, (N, C, h, w)."""
-    padded = F.pad(image, (1, 1, 1, 1), mode="replicate")
-    across = padded[..., :, 2:] - padded[..., :, :-2]
-    down = padded[..., 2:, :] - padded[..., :-2, :]
-    across = across[..., :-2, :] + 2 * across[..., 1:-1, :] + across[..., 2:, :]
-    down = down[..., :, :-2] + 2 * down[..., :, 1:-1] + down[..., :, 2:]
+    across, down = _sobel_parts(image, "replicate")
     return across.abs() + down.abs()
 
 
@@ -108,15 +105,9 @@ def colour(image: Tensor, reference: Tensor) -> Tensor:
 
 def chroma(image: Tensor, reference: Tensor) -> Tensor:
     """Colour loss of Text-IF, also used in LURE's second stage: mean|CbCr(F) - CbCr(V)|, BT.601."""
-    blue = (_difference(image, 2) - _difference(reference, 2)).abs().mean()
-    red = (_difference(image, 0) - _difference(reference, 0)).abs().mean()
+    a, b = image - luma(image), reference - luma(reference)
+    blue, red = ((a[:, at] * scale - b[:, at] * scale).abs().mean() for at, scale in ((2, 0.564), (0, 0.713)))
     return blue + red
-
-
-def _difference(image: Tensor, channel: int) -> Tensor:
-    """Chroma of BT.601, (N, h, w): Cr for channel 0, Cb for channel 2."""
-    luma = 0.299 * image[:, 0] + 0.587 * image[:, 1] + 0.114 * image[:, 2]
-    return (image[:, channel] - luma) * (0.713 if channel == 0 else 0.564)
 
 
 def perceptual(image: Tensor, reference: Tensor, levels: int = 4) -> Tensor:
@@ -167,6 +158,15 @@ def lost_information(fused: Tensor, first: Tensor, second: Tensor) -> Tensor:
     return 2 - (_vif(first, fused) + _vif(second, fused)).mean()
 
 
+def scores(fused: Tensor, first: Tensor, second: Tensor) -> dict[str, Tensor]:
+    """Qabf, VIF and SSIM of a fused batch against both sources; higher is better."""
+    return {
+        "edges": 1 - lost_edges(fused, first, second),
+        "information": 2 - lost_information(fused, first, second),
+        "similarity": 1 - dissimilarity(fused, first, second),
+    }
+
+
 def lost_white(restored: Tensor, clear: Tensor) -> Tensor:
     """Penalises white that is restored too dark: mean of max(G - V^, 0) where G is white. Both luma, (N, 1, h, w)."""
     return ((clear - restored).clamp(min=0) * ((clear - 0.85) / 0.1).clamp(0, 1)).mean()
@@ -215,7 +215,7 @@ def illumination(light: Tensor, truth: Tensor) -> Tensor:
 def _opponent(image: Tensor) -> Tensor:
     """Opponent colours (Y, R - G, (R + G) / 2 - B), (N, 3, h, w)."""
     red, green, blue = image.chunk(3, dim=1)
-    return torch.cat([0.299 * red + 0.587 * green + 0.114 * blue, red - green, (red + green) / 2 - blue], dim=1)
+    return torch.cat([luma(image), red - green, (red + green) / 2 - blue], dim=1)
 
 
 def _local_contrast(planes: Tensor, window: int) -> Tensor:
@@ -233,8 +233,8 @@ def _ssim(x: Tensor, y: Tensor) -> Tensor:
     return (numerator / ((mean_x**2 + mean_y**2 + 1e-4) * (var_x + var_y + 9e-4))).mean()
 
 
-def _sobel_parts(image: Tensor) -> tuple[Tensor, Tensor]:
-    padded = F.pad(image, (1, 1, 1, 1))
+def _sobel_parts(image: Tensor, border: str = "constant") -> tuple[Tensor, Tensor]:
+    padded = F.pad(image, (1, 1, 1, 1), mode=border)
     across, down = padded[..., :, 2:] - padded[..., :, :-2], padded[..., 2:, :] - padded[..., :-2, :]
     across = across[..., :-2, :] + 2 * across[..., 1:-1, :] + across[..., 2:, :]
     return across, down[..., :, :-2] + 2 * down[..., :, 1:-1] + down[..., :, 2:]

@@ -60,13 +60,6 @@ def _rescaled(start: RealtimeFusion, profile: Profile) -> dict[str, Tensor]:
     return state
 
 
-def make_teacher(recipe: Recipe) -> RealtimeFusion | None:
-    """Load the teacher for distillation, with frozen weights; None if the recipe names none."""
-    if recipe.network.teacher is None:
-        return None
-    return own("realtime", recipe.network.teacher).requires_grad_(False)
-
-
 def own(name: str, weights: Path) -> RealtimeFusion:
     """`realtime` or `tiny` with these weights. Raises TrainError for weights of another network."""
     try:
@@ -173,9 +166,9 @@ class FusionModule(Trained):
         super().__init__(recipe, network, checkpoints.describe(recipe.network.profile, network.profile))
         self.folder = folder
         self._start = {name: value.clone() for name, value in network.state_dict().items()}
-        self._teacher = [
-            make_teacher(recipe)
-        ]  # in a list, so that it is not a submodule, which would be trained, averaged and saved
+        teacher = recipe.network.teacher
+        # in a list, so that it is not a submodule, which would be trained, averaged and saved
+        self._teacher = [None if teacher is None else own("realtime", teacher).requires_grad_(False)]
         self.train()  # Lightning does not switch modes by itself
 
     def write(self, weights: Path) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 
 from .errors import TrainError
-from .recipe import Strict, read_recipe, read_recipe_file
+from .recipe import Recipe, Strict, read_recipe, read_recipe_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ def read_own(path: Path, recordings: Path, console: Console) -> Training:
     with data, labels and classes. console: for notes and the report. Raises TrainError.
     """
     from .detector.fit import fit_detector
-    from .detector.recipe import read_detector_recipe
+    from .detector.recipe import DetectorRecipe
     from .detector.recordings import lay_out, read_recordings
     from .evaluation.own_detector import report
 
@@ -49,7 +50,7 @@ def read_own(path: Path, recordings: Path, console: Console) -> Training:
     own = read_recordings(recordings)
 
     def run(out: Path, resume: bool, devices: str) -> Path:
-        recipe = read_detector_recipe(path, lay_out(own, out / "pairs", console))
+        recipe = read_recipe(path, DetectorRecipe, lay_out(own, out / "pairs", console))
         weights = fit_detector(recipe, out, resume, devices)
         report(recipe, out, console)
         return weights
@@ -63,28 +64,28 @@ def read_training(path: Path) -> Training:
     keys = content.keys() if isinstance(content, dict) else set()
     if "detector" in keys:
         from .detector.fit import fit_detector
-        from .detector.recipe import read_detector_recipe
+        from .detector.recipe import DetectorRecipe
 
-        detector = read_detector_recipe(path)
-        return Training(detector, "detector", lambda out, resume, on: fit_detector(detector, out, resume, on))
+        detector = read_recipe(path, DetectorRecipe)
+        return Training(detector, "detector", partial(fit_detector, detector))
     if keys & {"iassf", "dfvo"}:
         from .papers.fit import fit_paper
-        from .papers.recipe import read_paper_recipe
+        from .papers.recipe import PaperRecipe
 
-        paper = read_paper_recipe(path)
-        return Training(paper, paper.name, lambda out, resume, on: fit_paper(paper, out, resume, on))
+        paper = read_recipe(path, PaperRecipe)
+        return Training(paper, paper.name, partial(fit_paper, paper))
     if "lure" in keys:
         from .lure.fit import fit_lure
-        from .lure.recipe import read_lure_recipe
+        from .lure.recipe import LureRecipe
 
-        lure = read_lure_recipe(path)
-        return Training(lure, "lure", lambda out, resume, on: fit_lure(lure, out, resume, on))
+        lure = read_recipe(path, LureRecipe)
+        return Training(lure, "lure", partial(fit_lure, lure))
     if "prompts" in keys:
-        from .prompts.fit import fit_prompts, read_prompt_recipe
+        from .prompts.fit import PromptRecipe, fit_prompts
 
-        prompts = read_prompt_recipe(path)
+        prompts = read_recipe(path, PromptRecipe)
         return Training(prompts, "prompts", lambda out, resume, on: fit_prompts(prompts, out))
     from .fit import fit
 
-    recipe = read_recipe(path)
-    return Training(recipe, recipe.network.profile, lambda out, resume, on: fit(recipe, out, resume, on))
+    recipe = read_recipe(path, Recipe)
+    return Training(recipe, recipe.network.profile, partial(fit, recipe))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -18,6 +19,10 @@ class Strict(BaseModel):
     """Base of all recipe models: immutable, rejects unknown keys, so that a typo is an error."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True)
+
+    def contradiction(self) -> str | None:
+        """What contradicts itself across the sections of a recipe: the key, what is wrong, what to do."""
+        return None
 
 
 Side = Annotated[int, Field(ge=32)]
@@ -168,6 +173,30 @@ class Recipe(Strict):
         """Number of steps of the run."""
         return sum(stage.steps for stage in self.stages) or self.steps
 
+    def contradiction(self) -> str | None:
+        """See `Strict`."""
+        if type(self) is not Recipe:  # recipes of papers' networks have other losses
+            return None
+        network = self.network
+        all_losses = [self.losses, *(stage.losses for stage in self.stages if stage.losses is not None)]
+        for number, source in enumerate(self.data):
+            if source.grid == "frame" and any(side % _COARSEST for side in source.size):
+                return f"data.{number}.size: with grid `frame` give multiples of {_COARSEST}"
+            step = 8 * (1 if source.grid == "core" else PROFILES[network.profile].factor)
+            if source.batch * -(-source.size[0] // step) * -(-source.size[1] // step) < 2:
+                return (
+                    f"data.{number}: a batch has one pixel at the coarsest scale, too few for batch norm; "
+                    "give a larger batch or size"
+                )
+        if not all(any(losses.model_dump().values()) for losses in all_losses):
+            return "losses: all are 0, nothing would be learned; give one of them a weight"
+        taught = any(losses.distillation for losses in all_losses)
+        if taught and network.teacher is None:
+            return "losses.distillation: needs network.teacher, weights of `realtime`"
+        if network.teacher is not None and not taught:
+            return "network.teacher: nothing is learned from it; give losses.distillation a weight"
+        return None
+
 
 def located(recipe: Path, path: Path) -> Path:
     """Resolve a path in a recipe: relative to the recipe's folder, or below the data root if it starts with
@@ -189,6 +218,7 @@ def read_recipe_file(path: Path) -> Any:
 
 
 Checked = TypeVar("Checked", bound=Strict)
+Value = TypeVar("Value")
 
 
 def check(path: Path, content: Any, kind: type[Checked]) -> Checked:
@@ -201,33 +231,25 @@ def check(path: Path, content: Any, kind: type[Checked]) -> Checked:
         raise TrainError(f"{path}: {where}: {first['msg']}; correct it") from error
 
 
-def _check_consistency(path: Path, recipe: Recipe) -> None:
-    """Checks across sections. Raises TrainError, one line."""
-    network = recipe.network
-    all_losses = [recipe.losses, *(stage.losses for stage in recipe.stages if stage.losses is not None)]
-    for number, source in enumerate(recipe.data):
-        if source.grid == "frame" and any(side % _COARSEST for side in source.size):
-            raise TrainError(f"{path}: data.{number}.size: with grid `frame` give multiples of {_COARSEST}")
-        step = 8 * (1 if source.grid == "core" else PROFILES[network.profile].factor)
-        if source.batch * -(-source.size[0] // step) * -(-source.size[1] // step) < 2:
-            raise TrainError(
-                f"{path}: data.{number}: a batch has one pixel at the coarsest scale, too few for batch norm; "
-                "give a larger batch or size"
-            )
-    if not all(any(losses.model_dump().values()) for losses in all_losses):
-        raise TrainError(f"{path}: losses: all are 0, nothing would be learned; give one of them a weight")
-    if any(losses.distillation for losses in all_losses) and network.teacher is None:
-        raise TrainError(f"{path}: losses.distillation: needs network.teacher, weights of `realtime`")
-    if network.teacher is not None and not any(losses.distillation for losses in all_losses):
-        raise TrainError(f"{path}: network.teacher: nothing is learned from it; give losses.distillation a weight")
+def read_recipe(path: Path, kind: type[Checked], over: Mapping[str, Any] | None = None) -> Checked:
+    """Read and validate a recipe, and resolve its paths, see `located`. Raises TrainError, one line.
+
+    over: keys that override those of the file.
+    """
+    content = read_recipe_file(path)
+    recipe = check(path, content | dict(over) if over else content, kind)
+    if reason := recipe.contradiction():
+        raise TrainError(f"{path}: {reason}")
+    return _located(path, recipe)
 
 
-def read_recipe(path: Path) -> Recipe:
-    """Read and validate a recipe, and resolve its paths, see `located`. Raises TrainError, one line."""
-    recipe = check(path, read_recipe_file(path), Recipe)
-    _check_consistency(path, recipe)
-    data = [source.model_copy(update={"root": located(path, source.root)}) for source in recipe.data]
-    network = recipe.network
-    files = {"start": network.start, "teacher": network.teacher}
-    network = network.model_copy(update={key: located(path, file) for key, file in files.items() if file is not None})
-    return recipe.model_copy(update={"data": data, "network": network})
+def _located(recipe: Path, value: Value) -> Value:
+    """Copy of a value with all paths resolved relative to the recipe."""
+    made: Any = value
+    if isinstance(value, Path):
+        made = located(recipe, value)
+    elif isinstance(value, list):
+        made = [_located(recipe, each) for each in value]
+    elif isinstance(value, Strict):
+        made = value.model_copy(update={key: _located(recipe, getattr(value, key)) for key in value.model_fields_set})
+    return cast("Value", made)

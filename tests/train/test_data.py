@@ -7,7 +7,7 @@ import torch
 
 from fusecam.train.data import PairDataset, find_pairs, split
 from fusecam.train.errors import TrainError
-from fusecam.train.recipe import read_recipe
+from fusecam.train.recipe import Recipe, read_recipe
 
 
 def write(path: Path, level: int = 100, size: tuple[int, int] = (40, 60), colour: bool = True) -> None:
@@ -57,11 +57,11 @@ def test_folders_below_the_data_root_are_found_where_it_is_set(tmp_path: Path, m
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text("data: [{root: $FUSECAM_DATA/MSRS/train}, {root: here}]")
     monkeypatch.setenv("FUSECAM_DATA", str(tmp_path / "sets"))
-    roots = [source.root for source in read_recipe(recipe).data]
+    roots = [source.root for source in read_recipe(recipe, Recipe).data]
     assert roots == [tmp_path / "sets/MSRS/train", tmp_path / "here"]
     monkeypatch.delenv("FUSECAM_DATA")
     with pytest.raises(TrainError, match=r"MSRS/train: no data root is set; give --data DIR or set FUSECAM_DATA"):
-        read_recipe(recipe)
+        read_recipe(recipe, Recipe)
 
 
 def test_a_file_in_one_folder_is_no_partner_of_one_of_its_name_in_another(tmp_path: Path) -> None:
@@ -156,10 +156,10 @@ def test_wrong_recipes_are_one_line_errors(tmp_path: Path, text: str, message: s
     path = tmp_path / "recipe.yaml"
     path.write_text(text)
     with pytest.raises(TrainError, match=message) as caught:
-        read_recipe(path)
+        read_recipe(path, Recipe)
     assert "\n" not in str(caught.value) and str(path) in str(caught.value)
 
 
 def test_absent_recipe_is_a_one_line_error(tmp_path: Path) -> None:
     with pytest.raises(TrainError, match="cannot be read"):
-        read_recipe(tmp_path / "absent.yaml")
+        read_recipe(tmp_path / "absent.yaml", Recipe)

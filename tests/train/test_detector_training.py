@@ -22,9 +22,10 @@ from fusecam.train.detector.data import Examples, Windows, read_frame
 from fusecam.train.detector.fit import fit_detector
 from fusecam.train.detector.images import make_images
 from fusecam.train.detector.network import start_network
-from fusecam.train.detector.recipe import DetectorRecipe, read_detector_recipe
+from fusecam.train.detector.recipe import DetectorRecipe
 from fusecam.train.detector.streets import views
 from fusecam.train.errors import TrainError
+from fusecam.train.recipe import read_recipe
 
 pytestmark = pytest.mark.slow
 
@@ -122,7 +123,7 @@ def test_boxes_that_cannot_be_read(text: str | None, told: str, tmp_path: Path) 
 
 
 def test_the_recipe_in_the_repository_is_valid_and_its_folders_count_from_the_data_root(tmp_path: Path) -> None:
-    recipe = read_detector_recipe(RECIPES / "detector.yaml")
+    recipe = read_recipe(RECIPES / "detector.yaml", DetectorRecipe)
     assert recipe.data[0].root == tmp_path / "MSRS/train"
     assert recipe.data[0].labels is not None and recipe.data[0].labels.fused.parts[-2:] == ("train", "fusion")
     assert "dev" not in (RECIPES / "detector.yaml").read_text()  # development figures are never trained on
@@ -144,7 +145,7 @@ def test_the_recipe_in_the_repository_is_valid_and_its_folders_count_from_the_da
 def test_recipes_that_are_refused(text: str, told: str, tmp_path: Path) -> None:
     (tmp_path / "r.yaml").write_text(text)
     with pytest.raises(TrainError, match=told):
-        read_detector_recipe(tmp_path / "r.yaml")
+        read_recipe(tmp_path / "r.yaml", DetectorRecipe)
 
 
 def test_weights_are_read_as_written_without_unpickling(tmp_path: Path) -> None:

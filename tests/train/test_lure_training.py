@@ -18,9 +18,10 @@ from fusecam.train import losses
 from fusecam.train.errors import TrainError
 from fusecam.train.lure.examples import coarsen, make_restoration, overexpose
 from fusecam.train.lure.module import score, stage_one, stage_two
-from fusecam.train.lure.recipe import Weights, read_lure_recipe
+from fusecam.train.lure.recipe import LureRecipe, Weights
 from fusecam.train.prompts.fit import loss, understood
 from fusecam.train.prompts.grammar import known, misspelt, sentence
+from fusecam.train.recipe import read_recipe
 
 pytestmark = pytest.mark.slow
 
@@ -126,8 +127,8 @@ def test_scores_of_perfect_and_of_given() -> None:
 
 def test_the_recipes_are_read_and_others_keys_refused(tmp_path: Path) -> None:
     recipes = Path(__file__).parents[2] / "train" / "recipes"
-    assert read_lure_recipe(recipes / "lure_small.yaml").lure.small
-    assert not read_lure_recipe(recipes / "lure.yaml").lure.small
+    assert read_recipe(recipes / "lure_small.yaml", LureRecipe).lure.small
+    assert not read_recipe(recipes / "lure.yaml", LureRecipe).lure.small
     file = tmp_path / "mine.yaml"
     for text, message in (
         ("data: [{root: .}]\nlure: {smal: true}", "lure.smal"),
@@ -136,7 +137,7 @@ def test_the_recipes_are_read_and_others_keys_refused(tmp_path: Path) -> None:
     ):
         file.write_text(text)
         with pytest.raises(TrainError, match=message) as error:
-            read_lure_recipe(file)
+            read_recipe(file, LureRecipe)
         assert "\n" not in str(error.value)
 
 

@@ -17,9 +17,10 @@ from fusecam.train.detector.annotations import USUAL, Annotations
 from fusecam.train.detector.boxes import read_boxes
 from fusecam.train.detector.fit import fit_detector
 from fusecam.train.detector.network import start_network
-from fusecam.train.detector.recipe import read_detector_recipe
+from fusecam.train.detector.recipe import DetectorRecipe
 from fusecam.train.detector.recordings import lay_out, read_recordings
 from fusecam.train.errors import TrainError
+from fusecam.train.recipe import read_recipe
 
 VOC = """<annotation><size><width>64</width><height>48</height></size>
 <object><name>People</name><bndbox><xmin>8</xmin><ymin>12</ymin><xmax>24</xmax><ymax>36</ymax></bndbox></object>
@@ -123,7 +124,7 @@ def test_minutes_are_the_trainings_and_other_ones_take_the_same_pairs(tmp_path: 
     recipe = Path(__file__).parents[2] / "train" / "recipes" / "detector_own.yaml"
     for text, minutes in (("path: .\n", 40), ("path: .\nminutes: 2\n", 2), ("path: .\nminutes: 90\n", 90)):
         keys = lay_out(read_recordings(settings(tmp_path, text)), tmp_path / "out" / "pairs", Console())
-        assert read_detector_recipe(recipe, keys).minutes == minutes
+        assert read_recipe(recipe, DetectorRecipe, keys).minutes == minutes
     with pytest.raises(TrainError, match="minutes"):
         read_recordings(settings(tmp_path, "minutes: 0\n"))
 
@@ -177,7 +178,7 @@ def test_from_a_folder_to_a_run_with_the_new_weights(tmp_path: Path, monkeypatch
 
 
 def test_the_recipe_for_them_says_what_it_lacks(tmp_path: Path) -> None:
-    recipe = read_detector_recipe(Path(__file__).parents[2] / "train" / "recipes" / "detector_own.yaml")
+    recipe = read_recipe(Path(__file__).parents[2] / "train" / "recipes" / "detector_own.yaml", DetectorRecipe)
     with pytest.raises(TrainError, match="give a file of your recordings with --data FILE"):
         fit_detector(recipe, tmp_path, bar=False)
 

@@ -15,8 +15,9 @@ from fusecam.engines.networks import checkpoints
 from fusecam.train.degrade import Mixture
 from fusecam.train.errors import TrainError
 from fusecam.train.papers.fit import PaperModule, fit_paper, make_task
-from fusecam.train.papers.recipe import DfvoSettings, IassfSettings, read_paper_recipe
+from fusecam.train.papers.recipe import DfvoSettings, IassfSettings, PaperRecipe
 from fusecam.train.papers.tasks import DfvoTask, IassfTask, equalised, strip_over_exposure, turned
+from fusecam.train.recipe import read_recipe
 
 pytestmark = pytest.mark.slow
 
@@ -37,15 +38,15 @@ def pair() -> tuple[torch.Tensor, torch.Tensor]:
     ],
 )
 def test_full_recipes_have_the_papers_hyper_parameters(name, epochs, rate, betas, decay, falls) -> None:
-    recipe = read_paper_recipe(RECIPES / f"{name}.yaml")
+    recipe = read_recipe(RECIPES / f"{name}.yaml", PaperRecipe)
     assert recipe.steps == epochs * recipe.steps_per_epoch
     assert (recipe.rate, recipe.betas, recipe.decay, recipe.falls) == (rate, betas, decay, pytest.approx(falls))
     assert recipe.average == 0  # no running mean of the weights
-    assert read_paper_recipe(RECIPES / f"{name}_small.yaml").name == name
+    assert read_recipe(RECIPES / f"{name}_small.yaml", PaperRecipe).name == name
 
 
 def test_learning_rate_falls_as_a_cosine() -> None:
-    recipe = read_paper_recipe(RECIPES / "iassf_small.yaml").model_copy(update={"steps": 100})
+    recipe = read_recipe(RECIPES / "iassf_small.yaml", PaperRecipe).model_copy(update={"steps": 100})
     given = PaperModule(recipe, make_task(recipe)).configure_optimizers()
     optimiser, schedule = given["optimizer"], given["lr_scheduler"]["scheduler"]
     rates = []
@@ -173,7 +174,7 @@ def _recipe(folder: Path, name: str, **more) -> Path:
 @pytest.mark.parametrize("name", ["iassf", "dfvo"])
 def test_a_run_ends_in_an_engine(tmp_path: Path, monkeypatch, capsys, name: str) -> None:
     monkeypatch.setenv("FUSECAM_HOME", str(tmp_path / "home"))
-    weights = fit_paper(read_paper_recipe(_recipe(tmp_path, name)), tmp_path / "run", devices="1", bar=False)
+    weights = fit_paper(read_recipe(_recipe(tmp_path, name), PaperRecipe), tmp_path / "run", devices="1", bar=False)
     printed = capsys.readouterr().out
     assert "2 pairs" in printed
     assert all(row in printed for row in ("untrained", "average", name, "edges", "information", "similarity"))
@@ -195,15 +196,15 @@ def test_a_run_ends_in_an_engine(tmp_path: Path, monkeypatch, capsys, name: str)
 )
 def test_wrong_recipes_are_refused_in_one_line(tmp_path: Path, change, message: str) -> None:
     with pytest.raises(TrainError, match=message) as error:
-        read_paper_recipe(_recipe(tmp_path, "iassf", **change))
+        read_recipe(_recipe(tmp_path, "iassf", **change), PaperRecipe)
     assert "\n" not in str(error.value)
 
 
 def test_ablations_are_a_matter_of_the_recipe(tmp_path: Path) -> None:
-    whole = make_task(read_paper_recipe(_recipe(tmp_path, "iassf"))).network
+    whole = make_task(read_recipe(_recipe(tmp_path, "iassf"), PaperRecipe)).network
     for switch in ("assisted", "haze", "prompt", "embed", "fusion_prompt", "fusion_embed"):
         less = make_task(
-            read_paper_recipe(_recipe(tmp_path, "iassf", iassf={"variant": "small", switch: False}))
+            read_recipe(_recipe(tmp_path, "iassf", iassf={"variant": "small", switch: False}), PaperRecipe)
         ).network
         assert getattr(whole.profile, switch)
         assert not getattr(less.profile, switch)

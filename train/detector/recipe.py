@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, cast
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from ...engines.detection.weights import DETECTOR_NAMES
 from ..degrade import Mixture
-from ..errors import TrainError
-from ..recipe import Side, Strict, check, held_out_some, located, read_recipe_file
+from ..recipe import Side, Strict, held_out_some
 
 Kind = Literal["fused", "visible", "infrared", "average", "four"]
 """average: the mean of visible and infrared. four: both as four channels."""
@@ -138,35 +137,15 @@ class DetectorRecipe(Strict):
             raise ValueError(f"drawn streets have {', '.join(DETECTOR_NAMES.values())} only; set streets.scenes to 0")
         return self
 
+    def contradiction(self) -> str | None:
+        """See `Strict`."""
+        for number, pairs in enumerate(self.data):
+            if not drawn(self, pairs.kinds):
+                return f"data.{number}.kinds: of these the recipe's `kinds` draws none; give one a share"
+        return None
+
 
 def drawn(recipe: DetectorRecipe, made: Collection[Kind]) -> list[Kind]:
     """Kinds that a recipe draws from a source with frames of the kinds `made`."""
     whole = {"fused", "visible", "infrared"} <= set(made)
     return [kind for kind in recipe.kinds if kind in made or (kind in BOTH and whole)]
-
-
-def read_detector_recipe(path: Path, recordings: Mapping[str, Any] | None = None) -> DetectorRecipe:
-    """Read and validate a recipe. Relative paths are relative to the recipe file. Raises TrainError.
-
-    recordings: keys that override those of the file, see `recordings.lay_out`.
-    """
-    recipe = check(path, read_recipe_file(path) | dict(recordings or {}), DetectorRecipe)
-    for number, pairs in enumerate(recipe.data):
-        if not drawn(recipe, pairs.kinds):
-            raise TrainError(f"{path}: data.{number}.kinds: of these the recipe's `kinds` draws none; give one a share")
-    return _located(path, recipe)
-
-
-Value = TypeVar("Value")
-
-
-def _located(recipe: Path, value: Value) -> Value:
-    """Copy of a value with all paths resolved relative to the recipe."""
-    made: Any = value
-    if isinstance(value, Path):
-        made = located(recipe, value)
-    elif isinstance(value, list):
-        made = [_located(recipe, each) for each in value]
-    elif isinstance(value, Strict):
-        made = value.model_copy(update={key: _located(recipe, getattr(value, key)) for key in value.model_fields_set})
-    return cast("Value", made)

@@ -13,6 +13,7 @@ from ...engines.networks.io import luma
 from ...engines.networks.tasks import TASKS
 from .. import degrade
 from ..objective import lifted
+from ..veils import choose, drawn, uniform
 
 TASK_COUNT = len(TASKS)
 HALF = TASK_COUNT // 2
@@ -44,12 +45,9 @@ def make_restoration(visible: Tensor, infrared: Tensor, random: Generator) -> Re
     clear, sharp = visible.float() / 255, infrared.float() / 255
     n, device = clear.shape[0], clear.device
 
-    def drawn(share: float) -> Tensor:
-        return torch.rand(n, generator=random, device=device) < share
-
     def one_of(share: float) -> Tensor:
         picked = F.one_hot(torch.randint(HALF, (n,), generator=random, device=device), HALF).bool()
-        return picked & drawn(share)[:, None]
+        return picked & drawn(n, share, random)[:, None]
 
     visible_tasks = one_of(6 / 7) | one_of(0.2)
     infrared_tasks = one_of(6 / 7)
@@ -57,26 +55,25 @@ def make_restoration(visible: Tensor, infrared: Tensor, random: Generator) -> Re
     weak, by_four, by_eight = infrared_tasks.unbind(dim=1)
 
     night = luma(clear).mean(dim=(1, 2, 3)) < DARK
-    scene = _where(dark & ~night, degrade.darken(clear, random), clear)
+    scene = choose(dark & ~night, degrade.darken(clear, random), clear)
     lift = torch.ones(n, 1, 1, 1, device=device)
     light = physics.illumination(clear, 4, 15, 4e-3)
-    target = _where(dark & night, lifted(clear, light, lift), clear)
+    target = choose(dark & night, lifted(clear, light, lift), clear)
     t = degrade.transmission(luma(clear), 0.1, 0.8, random, 0.6)
-    scene = _where(hazy, degrade.haze(scene, t, degrade.airlight(clear, 0.55, random)), scene)
-    scene = _where(bright, overexpose(scene, random), scene)
-    spread = 0.006 * torch.rand(n, 1, 1, 1, generator=random, device=device)
-    scene = degrade.sensor_noise(scene, spread, random)
+    scene = choose(hazy, degrade.haze(scene, t, degrade.airlight(clear, 0.55, random)), scene)
+    scene = choose(bright, overexpose(scene, random), scene)
+    scene = degrade.sensor_noise(scene, uniform(n, 0, 0.006, random), random)
 
-    thermal = _where(weak, degrade.weaken(sharp, random), sharp)
-    thermal = _where(by_four, coarsen(thermal, 4), thermal)
-    thermal = _where(by_eight, coarsen(thermal, 8), thermal)
+    thermal = choose(weak, degrade.weaken(sharp, random), sharp)
+    thermal = choose(by_four, coarsen(thermal, 4), thermal)
+    thermal = choose(by_eight, coarsen(thermal, 8), thermal)
     strengths = torch.cat([visible_tasks, infrared_tasks], dim=1).float()[..., None, None]
     return Restoration(degrade.quantise(scene), degrade.quantise(thermal), target, sharp, strengths)
 
 
 def overexpose(image: Tensor, random: Generator) -> Tensor:
     """Over-expose a frame by a factor of 1.3 to 2.5 with local glare; values above 1 are clipped."""
-    gain = 1.3 + 1.2 * torch.rand(image.shape[0], 1, 1, 1, generator=random, device=image.device)
+    gain = uniform(len(image), 1.3, 2.5, random)
     return (degrade.glare(image, random) * gain).clamp(0, 1)
 
 
@@ -84,7 +81,3 @@ def coarsen(image: Tensor, factor: int) -> Tensor:
     """Reduce the resolution by `factor`: area average, then bicubic interpolation to the original size."""
     small = physics.reduce(image, factor)
     return F.interpolate(small, size=image.shape[-2:], mode="bicubic", align_corners=False).clamp(0, 1)
-
-
-def _where(which: Tensor, yes: Tensor, no: Tensor) -> Tensor:
-    return torch.where(which[:, None, None, None], yes, no)

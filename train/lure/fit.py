@@ -25,7 +25,7 @@ def fit_lure(recipe: LureRecipe, out: Path, resume: bool = False, devices: str =
     untrained = make_lure(recipe).eval()
     module = LureModule(recipe)
     weights = run(module, recipe, out, resume, devices, bar)
-    rows = {"untrained": untrained, "average": None, "trained": module.network_of.cpu().eval()}
+    rows = {"untrained": untrained, "average": None, "trained": module.network.cpu().eval()}
     Terminal().print(compared(recipe.data, rows, _score_batch))
     return weights
 

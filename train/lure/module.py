@@ -30,29 +30,24 @@ class LureModule(Trained):
     """
 
     def __init__(self, recipe: LureRecipe) -> None:
+        self.network: Lure
         network = make_lure(recipe)
         super().__init__(recipe, network, checkpoints.describe("lure", network.profile))
         self.own = recipe.lure
-
-    @property
-    def network_of(self) -> Lure:
-        """The network that is trained."""
-        assert isinstance(self.network, Lure)
-        return self.network
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         """Sum of the weighted losses of the current stage."""
         example = make_restoration(batch[0], batch[1], self.drawing())
         if self.global_step < self.own.first * self.recipe.steps:
-            parts = stage_one(self.network_of, example, self.own.losses)
+            parts = stage_one(self.network, example, self.own.losses)
         else:
-            parts = stage_two(self.network_of, batch, self.own.losses)
+            parts = stage_two(self.network, batch, self.own.losses)
         return self.logged(parts, torch.stack([*parts.values()]).sum())
 
     def validation_step(self, batch: Batch, index: int) -> None:
         """Log the scores of `score`."""
         example = make_restoration(batch[0], batch[1], torch.Generator(self.device).manual_seed(index))
-        for name, value in score(self.network_of, example).items():
+        for name, value in score(self.network, example).items():
             self.log(f"val/{name}", value, batch_size=len(batch[0]))
 
 
@@ -66,7 +61,7 @@ def stage_one(network: Lure, example: Restoration, weights: Weights) -> dict[str
     clean = torch.cat([example.clear, example.sharp.expand(-1, 3, -1, -1)])
     prompts = torch.cat(split_prompts(example.strengths))
     pseudo = torch.cat(split_prompts(torch.zeros_like(example.strengths)))
-    camera = _cameras(len(example.visible), degraded.device)
+    camera = torch.tensor([VISIBLE, INFRARED], device=degraded.device).repeat_interleave(len(example.visible))
     codes = network.encode(torch.cat([degraded, clean]), torch.cat([prompts, pseudo]), torch.cat([camera, camera]))
     restored, reconstructed = network.decode(codes, degraded).chunk(2)
     pairs = [code.chunk(2) for code in codes]
@@ -102,8 +97,7 @@ def score(network: Lure | None, example: Restoration) -> dict[str, Tensor]:
     """Scores of restoration and fusion of degraded pairs with their prompts, means over the batch.
 
     network: None: no restoration, fusion by averaging. restored, infrared: PSNR in dB of the restored visible and
-    infrared frame. edges, information, similarity: Qabf, VIF and SSIM, as in `losses`, of the fused luma against the
-    clean frames of both cameras.
+    infrared frame. The others: `losses.scores` of the fused luma against the clean frames of both cameras.
     """
     if network is None:
         restored, infrared = example.visible, example.infrared
@@ -122,12 +116,4 @@ def score(network: Lure | None, example: Restoration) -> dict[str, Tensor]:
     return {
         "restored": psnr(restored, example.clear).mean(),
         "infrared": psnr(infrared, example.sharp).mean(),
-        "edges": 1 - losses.lost_edges(fused, bright, example.sharp),
-        "information": 2 - losses.lost_information(fused, bright, example.sharp),
-        "similarity": 1 - losses.dissimilarity(fused, bright, example.sharp),
-    }
-
-
-def _cameras(n: int, device: torch.device) -> Tensor:
-    """Camera indices of n visible frames followed by n infrared frames, (2 n,)."""
-    return torch.tensor([VISIBLE, INFRARED], device=device).repeat_interleave(n)
+    } | losses.scores(fused, bright, example.sharp)

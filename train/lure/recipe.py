@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from ..recipe import Recipe, Strict, check, located, read_recipe_file
+from ..recipe import Recipe, Strict
 
 
 class Weights(Strict):
@@ -54,13 +54,3 @@ class LureRecipe(Recipe):
             if key in self.model_fields_set:
                 raise ValueError(f"`{key}` does not apply to this network; set it under `lure`")
         return self
-
-
-def read_lure_recipe(path: Path) -> LureRecipe:
-    """Read and validate a recipe. Relative paths are relative to the recipe file. Raises TrainError."""
-    recipe = check(path, read_recipe_file(path), LureRecipe)
-    data = [source.model_copy(update={"root": located(path, source.root)}) for source in recipe.data]
-    own = recipe.lure
-    if own.start is not None:
-        own = own.model_copy(update={"start": located(path, own.start)})
-    return recipe.model_copy(update={"data": data, "lure": own})

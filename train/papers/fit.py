@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from ...engines.host.terminal import Terminal
 from ...engines.networks import checkpoints
 from ..fit import compared, run
+from ..losses import scores
 from ..module import Batch, Trained
 from .recipe import PaperRecipe
-from .tasks import DfvoTask, IassfTask, Task, score
+from .tasks import DfvoTask, IassfTask, Task
 
 
 def make_task(recipe: PaperRecipe) -> Task:
@@ -52,7 +53,7 @@ class PaperModule(Trained):
         return self.logged(parts, torch.stack([*parts.values()]).sum())
 
     def validation_step(self, batch: Batch, index: int) -> None:
-        """Log the scores of `tasks.score`."""
+        """Log `losses.scores`."""
         for name, value in _score_batch(self.task, self.network, batch, index).items():
             self.log(f"val/{name}", value, batch_size=len(batch[0]))
 
@@ -76,4 +77,4 @@ def _score_batch(task: Task, network: nn.Module | None, batch: Batch, index: int
     """Scores of a network on a batch, degraded with the seed `index`. network: None: average."""
     random = torch.Generator(batch[0].device).manual_seed(index)
     with torch.no_grad():
-        return score(task.fuse(batch[0].float() / 255, batch[1].float() / 255, random, network))
+        return scores(*task.fuse(batch[0].float() / 255, batch[1].float() / 255, random, network))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, model_validator
 
-from ..recipe import Recipe, Strict, check, located, read_recipe_file
+from ..recipe import Recipe, Strict
 
 
 class IassfSettings(Strict):
@@ -70,10 +69,3 @@ class PaperRecipe(Recipe):
     def name(self) -> str:
         """Name of the network."""
         return "dfvo" if self.iassf is None else "iassf"
-
-
-def read_paper_recipe(path: Path) -> PaperRecipe:
-    """Read and validate a recipe. Relative paths are relative to the recipe file. Raises TrainError."""
-    recipe = check(path, read_recipe_file(path), PaperRecipe)
-    data = [source.model_copy(update={"root": located(path, source.root)}) for source in recipe.data]
-    return recipe.model_copy(update={"data": data})

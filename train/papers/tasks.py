@@ -16,7 +16,7 @@ from ...engines.networks.iassf import IASSF
 from ...engines.networks.iassf import PROFILES as IASSF_PROFILES
 from ...engines.networks.io import luma
 from .. import losses
-from ..degrade import Mixture, degrade
+from ..degrade import Mixture, degrade, histogram
 from ..errors import TrainError
 from .recipe import DfvoSettings, IassfSettings
 
@@ -162,10 +162,7 @@ def turned(visible: Tensor, infrared: Tensor, random: Generator) -> tuple[Tensor
 
 def equalised(bright: Tensor) -> Tensor:
     """Histogram equalisation of each item over 256 levels, as in OpenCV. (N, 1, h, w) in [0, 1]. No gradient."""
-    levels = (bright.detach() * 255).round().long().clamp(0, 255).flatten(1)
-    counts = torch.zeros(len(levels), 256, device=bright.device).scatter_add_(
-        1, levels, torch.ones_like(levels).float()
-    )
+    levels, counts = histogram(bright.detach())
     cdf = counts.cumsum(dim=1)
     lowest = torch.where(counts > 0, cdf, torch.inf).amin(dim=1, keepdim=True)
     table = (cdf - lowest).clamp(min=0) / (levels.shape[1] - lowest).clamp(min=1)
@@ -180,18 +177,6 @@ def strip_over_exposure(enhanced: Tensor, infrared: Tensor, visible: Tensor, fac
     dark = physics.dark_channel(visible, 10)
     dark = physics.guided_filter(luma(visible), dark, 31, 1e-2)
     return torch.where(dark > factor * dark.mean((2, 3), True), infrared, enhanced)
-
-
-def score(fused: Fused) -> dict[str, Tensor]:
-    """Scores of a fused batch against both sources, means over the batch; higher is better.
-
-    edges: Qabf. information: VIF. similarity: SSIM. All are computed as in `losses`.
-    """
-    return {
-        "edges": 1 - losses.lost_edges(*fused),
-        "information": 2 - losses.lost_information(*fused),
-        "similarity": 1 - losses.dissimilarity(*fused),
-    }
 
 
 def _run(network: IASSF, hazy: Tensor, infrared: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ...engines.prompts.encoder import TAGS, TextEncoder, tokens
-from ..recipe import Strict, check, read_recipe_file
+from ..recipe import Strict
 from .grammar import Tagged, sentence
 
 PADDING = -1
@@ -33,11 +33,6 @@ class PromptRecipe(Strict):
     """A recipe with the single key `prompts`."""
 
     prompts: Prompts = Prompts()
-
-
-def read_prompt_recipe(path: Path) -> PromptRecipe:
-    """Read and validate a recipe. Raises TrainError."""
-    return check(path, read_recipe_file(path), PromptRecipe)
 
 
 def fit_prompts(recipe: PromptRecipe, out: Path, bar: bool = True) -> Path:

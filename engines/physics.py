@@ -1,13 +1,11 @@
 """The physics shared by all engines, as tensor operations: haze (dark-channel prior) and light (Retinex).
 
 Images are (N, C, H, W) floating point in [0, 1]. Every function is differentiable, can be exported (no cumulative sums,
-no unfold, no data-dependent shapes) and works in half precision: no cancellation, except with moments `centred`, and
-every divisor is bounded away from zero.
+no unfold, no data-dependent shapes) and works in half precision: no cancellation, and every divisor is bounded away
+from zero.
 """
 
 from __future__ import annotations
-
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -20,8 +18,6 @@ BRIGHTEST = 1e-3
 ALIKE = 1 / 512
 """Tolerance for ties: points that are darker than the last of the brightest by less than this, half an 8-bit level,
 count too, with a decreasing weight."""
-
-Moments = Literal["residual", "centred"]
 
 
 def dark_channel(image: Tensor, window: int = 15) -> Tensor:
@@ -155,74 +151,60 @@ def transmission(image: Tensor, air: Tensor, omega: float = 0.95, window: int = 
     return (1 - omega * dark_channel(image / air.clamp(min=2e-2), window)).clamp(0, 1)
 
 
-def guided_coefficients(
-    guide: Tensor, target: Tensor, window: int, eps: float, moments: Moments = "residual"
-) -> tuple[Tensor, Tensor]:
+def guided_coefficients(guide: Tensor, target: Tensor, window: int, eps: float) -> tuple[Tensor, Tensor]:
     """Guided filter's linear model (a, b), already averaged over windows: output = a guide + b.
 
-    a = cov(g, p) / (var(g) + ε), b = mean(p) - a mean(g), both then box-filtered.
+    a = cov(g, p) / (var(g) + ε), b = mean(p) - a mean(g), both then box-filtered. var and cov are those of the
+    differences to the local mean, box((g - box g)²): without cancellation, so exact enough in fp16 at any level and
+    contrast.
 
     guide: (N, 1, H, W). target: (N, C, H, W). window: odd side in pixels. eps: ε, in units of the guide squared.
-    moments: how var and cov are computed. `residual`: from the difference to the local mean, box((g - box g)²); without
-    cancellation, so exact enough in fp16 at any level and contrast. `centred`: He's definition, box(g²) - box(g)²,
-    after subtracting the image's mean; in fp16 its error reaches 2e-4, so it needs ε >= 1e-3 there.
     Returns a, b: (N, C, H, W).
     """
-    if moments == "centred":
-        level, base = guide.mean(dim=(2, 3), keepdim=True), target.mean(dim=(2, 3), keepdim=True)
-        g, p = guide - level, target - base
-        mean_g, mean_p = box(g, window), box(p, window)
-        variance = (box(g * g, window) - mean_g * mean_g).clamp(min=0)
-        covariance = box(g * p, window) - mean_g * mean_p
-        mean_g, mean_p = mean_g + level, mean_p + base
-    else:
-        mean_g = box(guide, window)
-        g = guide - mean_g
-        variance = box(g * g, window)
-        mean_p, covariance = mean_g, variance
-        if target is not guide:
-            mean_p = box(target, window)
-            covariance = box(g * (target - mean_p), window)
+    mean_g = box(guide, window)
+    g = guide - mean_g
+    variance = box(g * g, window)
+    mean_p, covariance = mean_g, variance
+    if target is not guide:
+        mean_p = box(target, window)
+        covariance = box(g * (target - mean_p), window)
     a = covariance / (variance + eps)
     return box(a, window), box(mean_p - a * mean_g, window)
 
 
-def guided_filter(guide: Tensor, target: Tensor, window: int, eps: float, moments: Moments = "residual") -> Tensor:
+def guided_filter(guide: Tensor, target: Tensor, window: int, eps: float) -> Tensor:
     """Edge-preserving smoothing of `target` along the edges of `guide`; arguments as for `guided_coefficients`.
 
     Returns (N, C, H, W), which may exceed the target's range slightly.
     """
-    a, b = guided_coefficients(guide, target, window, eps, moments)
+    a, b = guided_coefficients(guide, target, window, eps)
     return a * guide + b
 
 
-def fast_guided_filter(
-    guide: Tensor, target: Tensor, window: int, eps: float, factor: int = 4, moments: Moments = "residual"
-) -> Tensor:
+def fast_guided_filter(guide: Tensor, target: Tensor, window: int, eps: float, factor: int = 4) -> Tensor:
     """Guided filter whose coefficients are computed on the grid reduced by `factor` and applied at full size.
 
     window: odd side on the reduced grid. Other arguments and result as for `guided_filter`.
     """
-    a, b = guided_coefficients(reduce(guide, factor), reduce(target, factor), window, eps, moments)
+    a, b = guided_coefficients(reduce(guide, factor), reduce(target, factor), window, eps)
     return enlarge(a, factor, guide) * guide + enlarge(b, factor, guide)
 
 
-def haze_density(
-    image: Tensor,
-    omega: float = 0.95,
-    window: int = 15,
-    guide_window: int = 61,
-    eps: float = 1e-4,
-    moments: Moments = "residual",
-) -> tuple[Tensor, Tensor]:
+def haze_density(image: Tensor, window: int = 15, guide_window: int = 61, eps: float = 1e-4) -> tuple[Tensor, Tensor]:
     """Haze density H = 1 - t, where t is the transmission estimate refined by a guided filter on the gray image.
 
     image: (N, C, H, W). Returns H (N, 1, H, W) in [0, 1] and the airlight A (N, C, 1, 1).
     """
     air = airlight(image, dark_channel(image, window))
-    rough = transmission(image, air, omega, window)
-    t = guided_filter(image.mean(dim=1, keepdim=True), rough, guide_window, eps, moments)
+    rough = transmission(image, air, window=window)
+    t = guided_filter(image.mean(dim=1, keepdim=True), rough, guide_window, eps)
     return 1 - t.clamp(0, 1), air
+
+
+def smoothstep(x: Tensor, low: float, high: float) -> Tensor:
+    """Smooth step: 0 at `low`, 1 at `high`, 3u² - 2u³ between."""
+    u = ((x - low) * (1 / (high - low))).clamp(0, 1)
+    return u * u * (3 - 2 * u)
 
 
 def recover(image: Tensor, t: Tensor, air: Tensor, t0: float = 0.1) -> Tensor:

@@ -79,16 +79,8 @@ def filled(network: Net, weights: Path | None) -> Net:
 
 
 def save_weights(network: torch.nn.Module, path: Path, about: dict[str, str] | None = None) -> None:
-    """Write weights as fp16 safetensors, atomically. Those of batch norm, which divides by them, stay float32.
-
-    about: metadata of the file.
-    """
-    norms = tuple(name for name, module in network.named_modules() if isinstance(module, torch.nn.BatchNorm2d))
-    state = {name: value.detach().contiguous() for name, value in network.state_dict().items()}
-    for name, value in state.items():
-        if value.is_floating_point() and not name.startswith(norms):
-            state[name] = value.half()
-    write_atomic(path, save(state, about))
+    """Write weights as safetensors, see `checkpoints.halved`, atomically. about: metadata of the file."""
+    write_atomic(path, save(checkpoints.halved(network), about))
 
 
 def between(network: Net, start: Mapping[str, Tensor], keep: float) -> Net:

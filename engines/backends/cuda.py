@@ -5,23 +5,21 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..base import EngineRefused, Fused, Outputs, Pixels
+from ..base import EngineRefused, Outputs, Pixels
 from ..build.parity import compare
 from ..networks.io import Network
-from ..networks.smoothing import State, Steady
+from ..networks.smoothing import State
 from ..prompts.conditioning import OWN_CHOICE, StrengthSource
-from ..warp import Held, Shape, Size, Warp
+from ..warp import Held, Shape, Warp
 from .eager import EagerEngine
+from .engine import BackendEngine
 from .graph import KEPT, ImagePath, examples
-from .inputs import check_pair, check_shape
-from .lru import Recent
 
 CudaPrecision = Literal["f16", "f32"]
 Compiler = Callable[[nn.Module, tuple[Tensor, ...]], Callable[..., Any]]
@@ -48,13 +46,30 @@ class _Graph:
     host_outputs: dict[str, Tensor]
     held: Held = field(default_factory=Held)
 
+    def run(self, visible: Pixels, infrared: Pixels, warp: Warp, controls: State) -> Outputs:
+        """See `engine.Ready`."""
+        for index, frame in enumerate((visible, infrared)):
+            np.copyto(self.host_inputs[index].numpy()[0], frame)
+        changed = [0, 1, len(self.host_inputs) - 1]
+        for part, array in self.held.take(warp):
+            np.copyto(self.host_inputs[KEPT][part].numpy()[0], array)
+            changed.append(KEPT.start + part)
+        np.copyto(self.host_inputs[-1].numpy(), controls)
+        for index in changed:
+            self.inputs[index].copy_(self.host_inputs[index], non_blocking=True)
+        self.graph.replay()
+        for output, pinned in zip(self.outputs, self.host_outputs.values(), strict=True):
+            pinned.copy_(output, non_blocking=True)
+        torch.cuda.current_stream().synchronize()
+        return {name: pinned.numpy()[0].copy() for name, pinned in self.host_outputs.items()}
 
-class CudaEngine:
+
+class CudaEngine(BackendEngine[_Graph]):
     """A network on the current CUDA device, as one CUDA graph for each pair of frame sizes.
 
     The graph computes everything from both cameras' frames to all outputs, in static buffers. Frames are copied to the
     device for each call, a warp only when it changes. For each new pair of sizes, the graph is compared with the
-    network in eager torch on the CPU (see `parity`). Not thread-safe.
+    network in eager torch on the CPU (see `parity`).
     """
 
     def __init__(
@@ -77,7 +92,7 @@ class CudaEngine:
         Raises:
             EngineRefused: torch finds no usable GPU.
         """
-        self._name = f"{network_name}:{'cuda' if compiler is None else 'tensorrt'}:{precision}"
+        super().__init__(f"{network_name}:{'cuda' if compiler is None else 'tensorrt'}:{precision}", strengths)
         self._compiler = compiler
         if not torch.cuda.is_available():
             raise EngineRefused(f"{self._name}: torch {torch.__version__} finds no usable CUDA device")
@@ -85,32 +100,6 @@ class CudaEngine:
         self._precision = precision
         on_device = copy.deepcopy(module).eval().requires_grad_(False).to(memory_format=torch.channels_last).cuda()
         self._module = on_device.half() if precision == "f16" else on_device
-        self._strengths = strengths
-        self._steady = Steady()
-        self._graphs: Recent[Shape, _Graph] = Recent()
-
-    @property
-    def name(self) -> str:
-        """NAME:BACKEND:PRECISION."""
-        return self._name
-
-    @property
-    def notes(self) -> list[str]:
-        """See `FusionEngine.notes`."""
-        return [self._strengths.note] if self._strengths.note else []
-
-    def prepare(self, width: int, height: int, infrared: Size | None = None, reduce: int = 1) -> None:
-        """See `FusionEngine.prepare`."""
-        self._graphs.of(check_shape(self._name, width, height, infrared, reduce), self._create)
-
-    def fuse(self, visible: Pixels, infrared: Pixels, warp: Warp | Pixels, elapsed_s: float | None = None) -> Fused:
-        """See `FusionEngine.fuse`. The first frame of a size also captures its graph."""
-        warp = check_pair(self._name, visible, infrared, warp)
-        graph = self._graphs.of(warp.shape, self._create)
-        controls = np.append(self._strengths(visible, infrared, elapsed_s), self._steady.prior(visible, elapsed_s))
-        outputs = _run(graph, visible, infrared, warp, controls)
-        self._steady.keep(outputs["state"])
-        return Fused.of(outputs)
 
     def _create(self, shape: Shape) -> _Graph:
         """Capture a graph for these sizes. Raises EngineRefused if that fails, or the graph fails the parity gate."""
@@ -119,7 +108,7 @@ class CudaEngine:
         except Exception as e:  # a compiler may raise anything
             reason = " ".join(str(e).split())[:300]
             raise EngineRefused(f"{self._name}: cannot be built for {shape}: {reason}") from e
-        parity = compare(self._reference.run, partial(_run, graph), self._precision, shape)
+        parity = compare(self._reference.run, graph.run, self._precision, shape)
         if not parity.passed:
             raise EngineRefused(f"{self._name}: at {shape} the output differs from the network's: {parity}")
         return graph
@@ -142,21 +131,3 @@ class CudaEngine:
         pinned = (torch.empty_like(output, device="cpu").pin_memory() for output in outputs)
         host_outputs = dict(zip(path.outputs, pinned, strict=True))
         return _Graph(graph, host_inputs, inputs, outputs, host_outputs)
-
-
-def _run(graph: _Graph, visible: Pixels, infrared: Pixels, warp: Warp, controls: State) -> Outputs:
-    """Fuse one pair. controls: (CONTROLS,) float32. Returns the outputs of `graph.ImagePath` by name."""
-    for index, frame in enumerate((visible, infrared)):
-        np.copyto(graph.host_inputs[index].numpy()[0], frame)
-    changed = [0, 1, len(graph.host_inputs) - 1]
-    for part, array in graph.held.take(warp):
-        np.copyto(graph.host_inputs[KEPT][part].numpy()[0], array)
-        changed.append(KEPT.start + part)
-    np.copyto(graph.host_inputs[-1].numpy(), controls)
-    for index in changed:
-        graph.inputs[index].copy_(graph.host_inputs[index], non_blocking=True)
-    graph.graph.replay()
-    for output, pinned in zip(graph.outputs, graph.host_outputs.values(), strict=True):
-        pinned.copy_(output, non_blocking=True)
-    torch.cuda.current_stream().synchronize()
-    return {name: pinned.numpy()[0].copy() for name, pinned in graph.host_outputs.items()}

@@ -13,16 +13,15 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import cv2
 import numpy as np
 
-from ..base import EngineError, EngineRefused, Fused, Outputs, Pixels
+from ..base import EngineError, EngineRefused, Outputs, Pixels
 from ..build import store
 from ..build.parity import Parity, compare
 from ..build.process import build_apart
-from ..networks.smoothing import State, Steady
+from ..networks.smoothing import State
 from ..prompts.conditioning import OWN_CHOICE, StrengthSource
-from ..warp import Held, Shape, Size, Warp
+from ..warp import Held, Shape, Warp
 from . import bf16, int8, kernels
-from .inputs import check_pair, check_shape
-from .lru import Recent
+from .engine import BackendEngine
 from .ov import ov
 from .split import NETWORKS as SPLIT
 from .split import Constants, Split
@@ -55,7 +54,7 @@ class _Whole:
         return _Whole(compiled.create_infer_request(), tuple(output.any_name for output in compiled.outputs))
 
     def run(self, visible: Pixels, infrared: Pixels, warp: Warp, controls: State) -> Outputs:
-        """Fuse one pair. controls: (CONTROLS,) float32. Returns the outputs of `graph.ImagePath` by name."""
+        """See `engine.Ready`."""
         request = self.request
         cv2.split(visible, list(request.get_input_tensor(0).data[0]))
         np.copyto(request.get_input_tensor(1).data[0], infrared)
@@ -68,7 +67,7 @@ class _Whole:
         return {name: np.asarray(cv2.merge(list(x[0]))) if x.ndim == 4 else x[0].copy() for name, x in outputs}
 
 
-class OpenVinoEngine:
+class OpenVinoEngine(BackendEngine[_Whole | Split]):
     """A network on the CPU through OpenVINO, with static shapes and buffers that are reused between frames.
 
     The converted model is dynamic in height and width. For each new pair of frame sizes it is reshaped to static
@@ -78,7 +77,7 @@ class OpenVinoEngine:
     `realtime` and `tiny` are split into graphs and kernels (see `split`), except with int8, with infrared that is
     reduced first, with ablated branches, and where kernels cannot be compiled.
 
-    Frames are copied into the input buffers; a warp is copied only when it changes. Not thread-safe.
+    Frames are copied into the input buffers; a warp is copied only when it changes.
     """
 
     def __init__(
@@ -104,16 +103,13 @@ class OpenVinoEngine:
                 must be the registry's.
             unlifted: Whether the module of `make` has that output.
         """
+        super().__init__(f"{network_name}:openvino:{precision}", strengths)
         self._network, self._make, self._precision = network_name, make, precision
-        self._name = f"{network_name}:openvino:{precision}"
         self._core = ov.Core()
         # int8, and bf16 of the networks in bf16.LAYERS, are set layer by layer in the graph, not by OpenVINO's hint
         self._narrow = precision != "f32" and network_name in bf16.LAYERS
         hint = "bf16" if precision == "bf16" and not self._narrow else "f32"
         self._settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY"}
-        self._strengths = strengths
-        self._steady = Steady()
-        self._ready: Recent[Shape, _Whole | Split] = Recent()
         self._unsplit = kernels.missing() if network_name in SPLIT else ""
         self._split = self._unsplit is None and precision != "int8"
         self._key = (
@@ -133,28 +129,10 @@ class OpenVinoEngine:
         self._store_error: str | None = None
 
     @property
-    def name(self) -> str:
-        """NAME:BACKEND:PRECISION."""
-        return self._name
-
-    @property
     def notes(self) -> list[str]:
         """See `FusionEngine.notes`."""
         slower = f"{self._name}: {self._unsplit}; fusion is slower" if self._unsplit else None
-        return [note for note in (self._strengths.note, slower, self._store_error) if note]
-
-    def prepare(self, width: int, height: int, infrared: Size | None = None, reduce: int = 1) -> None:
-        """See `FusionEngine.prepare`."""
-        self._ready.of(check_shape(self._name, width, height, infrared, reduce), self._create)
-
-    def fuse(self, visible: Pixels, infrared: Pixels, warp: Warp | Pixels, elapsed_s: float | None = None) -> Fused:
-        """See `FusionEngine.fuse`. The first frame of a size also builds for it."""
-        warp = check_pair(self._name, visible, infrared, warp)
-        ready = self._ready.of(warp.shape, self._create)
-        controls = np.append(self._strengths(visible, infrared, elapsed_s), self._steady.prior(visible, elapsed_s))
-        outputs = ready.run(visible, infrared, warp, controls)
-        self._steady.keep(outputs["state"])
-        return Fused.of(outputs)
+        return [*super().notes, *(note for note in (slower, self._store_error) if note)]
 
     def _create(self, shape: Shape) -> _Whole | Split:
         try:

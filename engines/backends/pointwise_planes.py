@@ -12,7 +12,7 @@ from .pointwise_rows import HALF, ONE, ZERO, Array, F, enlarge_row, lerp_positio
 
 
 def guided_coefficients(guide: Array, target: Array, window: int, eps: Any, out: Array, scratch: Array) -> None:
-    """Coefficients of the guided filter: `physics.guided_coefficients` with moments `residual`.
+    """Coefficients of the guided filter: `physics.guided_coefficients`.
 
     guide, target: (h, w). window: odd side in pixels. out: (2, h, w), a and b. scratch: (4 or more, h, w).
     """

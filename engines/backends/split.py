@@ -123,7 +123,7 @@ class Split:
         return -(-self.shape.height // self.step), -(-self.shape.width // self.step)
 
     def run(self, visible: Pixels, infrared: Pixels, warp: Warp, controls: State) -> Outputs:
-        """Fuse one pair. controls: (CONTROLS,) float32. Returns the outputs of `graph.ImagePath` by name."""
+        """See `engine.Ready`."""
         loops, step, working, kept = self._loops, self.step, self._working, self._kept
         height, width = self.shape.height, self.shape.width
         rows, columns = self._size

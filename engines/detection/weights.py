@@ -13,6 +13,7 @@ from ...calib.atomic import write_atomic
 from ..base import EngineError
 from ..host.textfiles import what_text
 from ..networks.architecture import checked
+from ..networks.checkpoints import halved
 
 if TYPE_CHECKING:
     import torch
@@ -92,19 +93,13 @@ def _names(metadata: Mapping[str, str]) -> dict[int, str]:
 
 
 def save_detector(network: torch.nn.Module, weights: Path) -> None:
-    """Write weights for `load_detector` atomically, in fp16 except for batch norms, which divide by their variance."""
-    import torch
+    """Write weights for `load_detector` atomically, see `checkpoints.halved`."""
     from safetensors.torch import save
 
-    norms = tuple(f"{name}." for name, part in network.named_modules() if isinstance(part, torch.nn.BatchNorm2d))
-    state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
-    for name, value in state.items():
-        if value.is_floating_point() and not name.startswith(norms):
-            state[name] = value.half()
     architecture: Any = network.yaml
     text = yaml.safe_dump(checked(architecture), default_flow_style=None, sort_keys=False)
     names: Any = network.names
-    write_atomic(weights, save(state, {_ARCHITECTURE: text, _NAMES: json.dumps(list(names.values()))}))
+    write_atomic(weights, save(halved(network), {_ARCHITECTURE: text, _NAMES: json.dumps(list(names.values()))}))
 
 
 def build_detector(architecture: Mapping[str, Any], names: Mapping[int, str] = DETECTOR_NAMES) -> torch.nn.Module:

@@ -202,6 +202,18 @@ def describe(name: str, profile: Any, source: Sequence[str] = ()) -> dict[str, s
     return {_METADATA: json.dumps(about, sort_keys=True)}
 
 
+def halved(network: nn.Module) -> dict[str, Tensor]:
+    """The state_dict in fp16, on the CPU; of batch norms, which divide by it, in float32."""
+    from torch import nn
+
+    norms = tuple(f"{name}." for name, part in network.named_modules() if isinstance(part, nn.BatchNorm2d))
+    state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    return {
+        name: value.half() if value.is_floating_point() and not name.startswith(norms) else value
+        for name, value in state.items()
+    }
+
+
 def write(path: Path, name: str, state: Mapping[str, Tensor], profile: Any, source: Sequence[str] = ()) -> None:
     """Write weights with their metadata atomically.
 

@@ -55,7 +55,7 @@ class PhysicsFusion(Network):
         air = memory.steady(air)
         rough = physics.transmission(small, air, window=3)
         a, b = physics.guided_coefficients(small_gray, rough, 15, 1e-3)
-        glowing = _smooth(air.mean(dim=1, keepdim=True), *AIR_GLOW)
+        glowing = physics.smoothstep(air.mean(dim=1, keepdim=True), *AIR_GLOW)
         a, b = a * glowing, 1 - glowing + b * glowing
         haze = 1 - (a * small_gray + b).clamp(0, 1)
         dehaze = memory.steady(torch.where(asked_dehaze < 0, self.dehaze_strength(haze), asked_dehaze.clamp(max=1)))
@@ -98,7 +98,7 @@ class PhysicsFusion(Network):
         chroma = vivid * (lifted - bright)
         calm = base + trust * (bright - base)
 
-        hot = valid * _smooth((thermal - around) / contrast, 0.0, 0.35)
+        hot = valid * physics.smoothstep((thermal - around) / contrast, 0.0, 0.35)
         glow = thermal * (0.85 / (mean_thermal + contrast)).clamp(1.0, 1.6)
         detail = pick * (torch.minimum(thermal, around + 0.15 * contrast) - base_cool)
         fused = (calm + hot * (glow - calm).clamp(min=0) + (1 - hot) * detail).clamp(0, 1)
@@ -109,15 +109,9 @@ class PhysicsFusion(Network):
     def dehaze_strength(haze: Tensor) -> Tensor:
         """Automatic strength from the mean of average and soft minimum of haze density: 0 below 0.3, 1 above 0.6."""
         least = -0.1 * torch.exp(-10 * haze).mean((2, 3), True).clamp(min=1e-4).log()
-        return _smooth((haze.mean((2, 3), True) + least) / 2, 0.3, 0.6)
+        return physics.smoothstep((haze.mean((2, 3), True) + least) / 2, 0.3, 0.6)
 
     @staticmethod
     def lift_strength(light: Tensor) -> Tensor:
         """Automatic strength from the mean illumination: 0 above 0.34, 1 below 0.08. light: (1, 1, h, w)."""
-        return 1 - _smooth(light.mean((2, 3), True), 0.08, 0.34)
-
-
-def _smooth(x: Tensor, low: float, high: float) -> Tensor:
-    """Smooth step: 0 at `low`, 1 at `high`, 3u² - 2u³ between."""
-    u = ((x - low) * (1 / (high - low))).clamp(0, 1)
-    return u * u * (3 - 2 * u)
+        return 1 - physics.smoothstep(light.mean((2, 3), True), 0.08, 0.34)

@@ -73,7 +73,7 @@ def trusted_chroma(clear: Tensor, base: Tensor) -> Tensor:
     """
     before, after = luma(clear), luma(base)
     colour = (clear - before).abs().amax(dim=1, keepdim=True)
-    certain = _smooth(colour, *COLOUR_NOISE)
+    certain = physics.smoothstep(colour, *COLOUR_NOISE)
     ratio = (before.clamp(min=DARK) / after.clamp(min=DARK)).clamp(
         max=1
     )  # no comparison: it would leave half precision
@@ -143,15 +143,9 @@ def trusted(bright: Tensor, noise: Tensor) -> Tensor:
 
 def dehaze_strength(t: Tensor) -> Tensor:
     """Automatic strength of dehazing, (N, 1, 1, 1): rises with mean(1 - t) between HAZE. t: (N, 1, h, w)."""
-    return _smooth((1 - t).mean((2, 3), True), *HAZE)
+    return physics.smoothstep((1 - t).mean((2, 3), True), *HAZE)
 
 
 def lift_strength(light: Tensor) -> Tensor:
     """Automatic strength of the lift, (N, 1, 1, 1): falls with mean(L) between LIGHT. light: (N, 1, h, w)."""
-    return 1 - _smooth(light.mean((2, 3), True), *LIGHT)
-
-
-def _smooth(x: Tensor, low: float, high: float) -> Tensor:
-    """Smooth step: 0 at `low`, 1 at `high`, 3u² - 2u³ between."""
-    u = ((x - low) * (1 / (high - low))).clamp(0, 1)
-    return u * u * (3 - 2 * u)
+    return 1 - physics.smoothstep(light.mean((2, 3), True), *LIGHT)

@@ -70,10 +70,11 @@ class AutoPrompt:
     infrared frame that looks blurred may show a scene of uniform temperature.
     """
 
-    def __init__(self, strengths: Sequence[float], note: str = "") -> None:
+    note = ""
+
+    def __init__(self, strengths: Sequence[float]) -> None:
         """strengths: of TASKS and the hue; negative ones of TASKS are chosen here."""
         self._requested = np.array(strengths, np.float32)
-        self.note = note
         self._cuts = Cuts()
         self._smoothed, self._on = dict.fromkeys(THRESHOLDS, 0.0), dict.fromkeys(THRESHOLDS, False)
 

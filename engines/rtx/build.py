@@ -88,15 +88,11 @@ def build(name: str, onnx: bytes, targets: Sequence[str]) -> Built:
         raise EngineError(
             f"{name}: TensorRT-RTX cannot build it: {_one_line('; '.join(log.errors)) or 'no reason given'}"
         )
-    outputs = [_value(network.get_output(index)) for index in range(network.num_outputs)]
+    outputs = [Value.of(network.get_output(index)) for index in range(network.num_outputs)]
     made = layers.built(log.report, [output.name for output in outputs], defined)
     _refuse(name, layers.refusals(made, branches))
-    inputs = [_value(network.get_input(index)) for index in range(network.num_inputs)]
+    inputs = [Value.of(network.get_input(index)) for index in range(network.num_inputs)]
     return Built(bytes(plan), defined, made, inputs, outputs, trt.__version__)
-
-
-def _value(tensor: Any) -> Value:
-    return Value(tensor.name, tuple(tensor.shape), tensor.dtype.name)
 
 
 def _refuse(name: str, lines: list[str]) -> None:

@@ -10,6 +10,7 @@ import typer
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from ..warp import Shape
     from .build import Built
 
 
@@ -87,15 +88,13 @@ def compile_command(
 
         built, description = compile_engine(engine, shape, targets, out, report, unlifted)
     console = Terminal(emoji=False)
-    console.print(_table(built, description))
+    console.print(_table(built, description, shape))
     console.print(f"wrote {markup(out)} and {markup(out.name)}.json: {NOT_RUN}", highlight=False, soft_wrap=True)
 
 
-def _table(built: Built, description: dict[str, Any]) -> Table:
+def _table(built: Built, description: dict[str, Any], shape: Shape) -> Table:
     """Summary of the built engine. description: content of the sidecar."""
     from rich.table import Table
-
-    from ..warp import Shape
 
     def counts(which: str) -> str:
         return ", ".join(f"{count} {precision}" for precision, count in description["precisions"][which].items())
@@ -103,10 +102,6 @@ def _table(built: Built, description: dict[str, Any]) -> Table:
     table = Table(show_header=False)
     table.add_column(style="bold")
     table.add_column(overflow="fold")
-    infrared = description["infrared"]
-    shape = Shape(
-        description["width"], description["height"], (infrared["width"], infrared["height"]), infrared["reduce"]
-    )
     table.add_row("engine", f"{description['engine']}, {shape}")
     table.add_row("one plan for", ", ".join(description["targets"]))
     table.add_row("size", f"{len(built.plan) / 1e6:.1f} MB")

@@ -36,6 +36,11 @@ class Value(NamedTuple):
     shape: tuple[int, ...]
     dtype: str
 
+    @staticmethod
+    def of(tensor: Any) -> Value:
+        """From an ITensor."""
+        return Value(tensor.name, tuple(tensor.shape), tensor.dtype.name)
+
 
 @dataclass(frozen=True, slots=True)
 class Layer:
@@ -64,15 +69,11 @@ class Layer:
 
 def defined(network: Any) -> list[Layer]:
     """Layers of an INetworkDefinition. If it is strongly typed, the engine has the same types, whatever is fused."""
-
-    def value(tensor: Any) -> Value:
-        return Value(tensor.name, tuple(tensor.shape), tensor.dtype.name)
-
     layers = []
     for layer in (network.get_layer(index) for index in range(network.num_layers)):
         inputs = (layer.get_input(index) for index in range(layer.num_inputs))
         outputs = (layer.get_output(index) for index in range(layer.num_outputs))
-        read, written = (tuple(value(tensor) for tensor in side if tensor is not None) for side in (inputs, outputs))
+        read, written = (tuple(Value.of(tensor) for tensor in side if tensor is not None) for side in (inputs, outputs))
         layers.append(Layer(layer.name, layer.type.name, read, written, tuple(_ORIGIN.findall(layer.metadata))))
     return layers
 

@@ -105,7 +105,7 @@ def placed(part: str, device: str, name: str, module: Any, precision: str, shape
             from fusecam.engines.backends.tensorrt import build as compiler
         graph = cuda.CudaEngine(name, module, precision, compiler=compiler)._capture(shape)
         given, outputs = graph.inputs, graph.outputs
-        run, launch = partial(cuda._run, graph), graph.graph.replay
+        run, launch = graph.run, graph.graph.replay
     else:
         placed_module = copy.deepcopy(module).eval().requires_grad_(False).to(device)
         path = ImagePath(placed_module.half() if precision == "f16" else placed_module, shape.reduce)

@@ -54,14 +54,6 @@ class SceneScores:
     objects: list[Seen] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Made:
-    """Output of an engine for a scene, both (H, W, 3) uint8 RGB."""
-
-    fused: Colour
-    restored: Colour
-
-
 def default_workers() -> int:
     """Number of available CPU cores, at most 8."""
     return min(len(cores()), 8)
@@ -110,7 +102,7 @@ def fuse_scene(engine: FusionEngine, images: Images, covered: bool = True) -> Fu
     return engine.fuse(images.visible, images.infrared, np.full_like(images.infrared, 255 * covered))
 
 
-def score_scene(scene: Scene, made: Mapping[str, Made]) -> SceneScores:
+def score_scene(scene: Scene, made: Mapping[str, Fused]) -> SceneScores:
     """Score the sources, the baselines, the methods and the engine outputs `made` of one scene. Raises TrainError."""
     images = read_sources(scene)
     reference, visible = gray(images.reference), gray(images.visible)
@@ -122,7 +114,7 @@ def score_scene(scene: Scene, made: Mapping[str, Made]) -> SceneScores:
     for method, path in scene.fused.items():
         rows[method] = read_image(path)
         fits(rows[method], path, visible, scene.visible)
-    rows |= {method: each.fused for method, each in made.items()}
+    rows |= {method: each.image for method, each in made.items()}
 
     flat, cool = flat_areas(reference, images.infrared), non_thermal(images.infrared)
     fused = {}
@@ -159,12 +151,11 @@ def _begin() -> None:
     cv2.setNumThreads(1)
 
 
-def _make(engines: Mapping[str, FusionEngine] | None, scene: Scene) -> dict[str, Made]:
+def _make(engines: Mapping[str, FusionEngine] | None, scene: Scene) -> dict[str, Fused]:
     if not engines:
         return {}
     images = read_sources(scene)
-    fused = {row: fuse_scene(engine, images) for row, engine in engines.items()}
-    return {row: Made(each.image, each.restored) for row, each in fused.items()}
+    return {row: fuse_scene(engine, images) for row, engine in engines.items()}
 
 
 def _collect(

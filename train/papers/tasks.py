@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 
 import torch
 from torch import Generator, Tensor, nn
+from torchvision.transforms.functional import normalize
 
 from ...engines import physics
 from ...engines.networks.dfvo import DFVO
@@ -123,9 +124,6 @@ class DfvoTask:
 class Features(nn.Module):
     """Feature loss, eq. 15: mean (ψ(A) - ψ(B))², ψ the trunk of a ResNet-18 trained on ImageNet."""
 
-    mean: Tensor
-    spread: Tensor
-
     def __init__(self) -> None:
         super().__init__()
         from torchvision.models import ResNet18_Weights, resnet18
@@ -135,14 +133,11 @@ class Features(nn.Module):
         except OSError as error:
             raise TrainError(f"prior: resnet18: its weights cannot be downloaded: {error}; use contrast") from error
         self.trunk = nn.Sequential(*list(network.children())[:8]).eval().requires_grad_(False)
-        mean, spread = (torch.tensor(values)[None, :, None, None] for values in IMAGENET)
-        self.register_buffer("mean", mean)
-        self.register_buffer("spread", spread)
 
     def forward(self, image: Tensor, reference: Tensor) -> Tensor:
         """Compute the loss. image, reference: (N, 3, h, w) RGB in [0, 1]."""
         self.to(image.device)
-        a, b = (self.trunk((x - self.mean) / self.spread) for x in (image, reference))
+        a, b = (self.trunk(normalize(x, *IMAGENET)) for x in (image, reference))
         difference: Tensor = a - b
         return (difference * difference).mean()
 

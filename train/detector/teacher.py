@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import cv2
 import numpy as np
@@ -29,14 +29,6 @@ _SURE_OWN, _SURE_COCO = 0.35, 0.25  # score thresholds of the pseudo-labels
 Floats = npt.NDArray[np.float32]
 
 
-class Teacher(Protocol):
-    """Labels pairs."""
-
-    def label(self, visible: Pixels, infrared: Pixels, fused: Pixels) -> dict[Kind, Boxes]:
-        """Boxes for each kind of frame. visible, fused: (H, W, 3) uint8 RGB. infrared: (H, W) uint8, registered."""
-        ...
-
-
 class OwnTeacher:
     """Labels with a detector by `fusecam train`. Raises TrainError for unusable weights."""
 
@@ -49,7 +41,10 @@ class OwnTeacher:
             raise TrainError(f"detector.teacher: {error}") from error
 
     def label(self, visible: Pixels, infrared: Pixels, fused: Pixels) -> dict[Kind, Boxes]:
-        """See `Teacher`. Fused frames get the detections of fused and infrared, merged by NMS."""
+        """Boxes for each kind of frame; fused frames get the detections of fused and infrared, merged by NMS.
+
+        visible, fused: (H, W, 3) uint8 RGB. infrared: (H, W) uint8, registered.
+        """
         height, width = infrared.shape
         detections = {"visible": self._find(visible), "infrared": self._find(rgb(infrared)), "fused": self._find(fused)}
         both = torch.from_numpy(np.concatenate([detections["fused"], detections["infrared"]]))
@@ -78,7 +73,7 @@ class CocoTeacher:
         self._head = {name: value.float() for name, value in load_file(weights).items() if ".24." in name}
 
     def label(self, visible: Pixels, infrared: Pixels, fused: Pixels) -> dict[Kind, Boxes]:
-        """See `Teacher`. Uses the detections in the visible frame for all kinds."""
+        """As `OwnTeacher.label`, by the detections in the visible frame for all kinds."""
         boxes = _boxes(self.find(visible, _SURE_COCO, enlarge=1.5), *visible.shape[1::-1])
         return {"fused": boxes, "visible": boxes, "infrared": boxes}
 
@@ -127,6 +122,10 @@ class CocoTeacher:
             anchors = self._head["model.24.anchors"][number][:, None, None] * stride
             outputs.append(torch.cat([centre, (raw[..., 2:4] * 2) ** 2 * anchors, raw[..., 4:]], -1).reshape(-1, 85))
         return torch.cat(outputs)
+
+
+Teacher = OwnTeacher | CocoTeacher
+"""Labels pairs."""
 
 
 def _boxes(detections: Floats, width: int, height: int) -> Boxes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 from torch import Generator, Tensor, nn
@@ -34,23 +34,6 @@ class Fused(NamedTuple):
     infrared: Tensor
 
 
-class Task(Protocol):
-    """Training task of a network. visible: (N, 3, h, w), infrared: (N, 1, h, w), clear, in [0, 1]."""
-
-    @property
-    def network(self) -> IASSF | DFVO:
-        """The network that is trained."""
-        ...
-
-    def cost(self, visible: Tensor, infrared: Tensor, random: Generator, progress: float) -> dict[str, Tensor]:
-        """Weighted losses by name. progress: progress of the training, 0 to 1."""
-        ...
-
-    def fuse(self, visible: Tensor, infrared: Tensor, random: Generator, how: nn.Module | None) -> Fused:
-        """Fuse a batch. how: network; None: average."""
-        ...
-
-
 class IassfTask:
     """IASSF, eq. 6-9, with random haze in every batch, flips and 90° rotations."""
 
@@ -60,7 +43,9 @@ class IassfTask:
         self.settings, self.mixture = settings, mixture
 
     def cost(self, visible: Tensor, infrared: Tensor, random: Generator, progress: float) -> dict[str, Tensor]:
-        """See `Task`."""
+        """Weighted losses by name. visible: (N, 3, h, w), infrared: (N, 1, h, w), clear, in [0, 1]. progress: of the
+        training, 0 to 1.
+        """
         clear, thermal = turned(visible, infrared, random)
         hazy = degrade(clear, thermal, self.mixture, random).visible
         fused, restored, _ = _run(self.network, hazy, thermal)
@@ -71,7 +56,7 @@ class IassfTask:
         }
 
     def fuse(self, visible: Tensor, infrared: Tensor, random: Generator, how: nn.Module | None) -> Fused:
-        """See `Task`."""
+        """Fuse a batch, as for `cost`. how: network; None: average."""
         hazy = degrade(visible, infrared, self.mixture, random).visible
         if how is None:
             image = (luma(hazy) + infrared) / 2
@@ -92,7 +77,7 @@ class DfvoTask:
             self._prior = Features()
 
     def cost(self, visible: Tensor, infrared: Tensor, random: Generator, progress: float) -> dict[str, Tensor]:
-        """See `Task`."""
+        """See `IassfTask`."""
         own, bright = self.settings, luma(visible)
         light, enhanced, rebuilt, fused = self.network.tasks(bright, infrared)
         chroma = visible - bright
@@ -111,7 +96,7 @@ class DfvoTask:
         }
 
     def fuse(self, visible: Tensor, infrared: Tensor, random: Generator, how: nn.Module | None) -> Fused:
-        """See `Task`."""
+        """See `IassfTask`."""
         bright = luma(visible)
         if how is None:
             image = (bright + infrared) / 2
@@ -119,6 +104,9 @@ class DfvoTask:
             assert isinstance(how, DFVO)
             image = how.fuse(bright, infrared)
         return Fused(image, bright, infrared)
+
+
+Task = IassfTask | DfvoTask
 
 
 class Features(nn.Module):

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from ..build import store
-from . import trt_converters
+
+if TYPE_CHECKING:
+    from torch.fx import Node
 
 BLOB = "engine.bin"
 
@@ -62,7 +65,7 @@ def build(module: nn.Module, inputs: tuple[Tensor, ...]) -> Callable[..., Any]:
     import torch_tensorrt
     from torch_tensorrt.dynamo._engine_cache import BaseEngineCache
 
-    trt_converters.register()
+    register()
     with torch.no_grad():
         program = torch.export.export(module, inputs)
     return torch_tensorrt.dynamo.compile(  # type: ignore[no-any-return]
@@ -75,3 +78,27 @@ def build(module: nn.Module, inputs: tuple[Tensor, ...]) -> Callable[..., Any]:
         reuse_cached_engines=True,
         custom_engine_cache=type("Cache", (KeptEngines, BaseEngineCache), {})(),
     )
+
+
+@cache
+def register() -> None:
+    """Register a converter that Torch-TensorRT 2.14 lacks, once, so that no operator of a fusion network falls back to
+    torch. Importing Torch-TensorRT needs a GPU.
+    """
+    from torch_tensorrt.dynamo.conversion import ConverterPriority, dynamo_tensorrt_converter
+
+    options: dict[str, Any] = {"priority": ConverterPriority.HIGH, "supports_dynamic_shapes": True}
+    dynamo_tensorrt_converter(torch.ops.aten._to_copy.default, capability_validator=_is_uint8_cast, **options)(_cast)
+
+
+def _is_uint8_cast(node: Node, _settings: Any = None) -> bool:
+    return bool(node.kwargs.get("dtype") == torch.uint8)
+
+
+def _cast(context: Any, _target: Any, args: tuple[Any, ...], _kwargs: dict[str, Any], name: str) -> Any:
+    """Converter of a cast to uint8; the built-in one does not support uint8 outputs."""
+    import tensorrt
+
+    layer = context.net.add_cast(args[0], tensorrt.DataType.UINT8)
+    layer.name = name
+    return layer.get_output(0)

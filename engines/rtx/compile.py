@@ -11,10 +11,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from ...calib.atomic import AtomicFile, atomic, write_atomic
 from .. import registry
 from ..base import EngineError
 from ..warp import Shape
-from . import files, layers
+from . import layers
 from .build import TARGETS, Built, build, tensorrt_rtx
 from .layers import Layer, Value
 
@@ -59,7 +60,7 @@ def compile_engine(
         raise EngineError(f"--engine {name}: unknown name; known, alone: {', '.join(registry.NAMES)}")
     if unlifted and name not in registry.UNLIFTED:
         raise EngineError(f"--unlifted: {name} has no such frame; {' and '.join(registry.UNLIFTED)} have one")
-    files.check(out)
+    _check(out)
     tell("loading torch and TensorRT-RTX")
     tensorrt_rtx()
     from .export import export
@@ -97,7 +98,7 @@ def compile_engine(
             "made": _rows(built.made, branches),
         },
     }
-    files.write(out, built.plan, json.dumps(description, indent=1) + "\n")
+    _write(out, built.plan, json.dumps(description, indent=1) + "\n")
     return built, description
 
 
@@ -125,3 +126,29 @@ def _rows(described: Sequence[Layer], branches: layers.Branches) -> list[dict[st
 def _text(value: Value) -> str:
     """For example `HALF 1x3x480x640`."""
     return f"{value.dtype} {'x'.join(map(str, value.shape)) or '1'}"
+
+
+def _sidecar(out: Path) -> Path:
+    """Path of the sidecar of an engine file: FILE.json beside FILE."""
+    return out.with_name(f"{out.name}.json")
+
+
+def _check(out: Path) -> None:
+    """Raise EngineError if the engine or its sidecar cannot be written. Leaves no files behind."""
+    for target in (out, _sidecar(out)):
+        if target.exists() and not target.is_file():
+            raise EngineError(f"{target}: is a {'folder' if target.is_dir() else 'device'}; give --out a file's name")
+    if not out.parent.is_dir():
+        raise EngineError(f"{out.parent}: no such folder; create it, or give --out another path")
+    AtomicFile(out, EngineError).discard()
+
+
+def _write(out: Path, engine: bytes, description: str) -> None:
+    """Write both files, replacing existing ones. Raises EngineError, with no file changed, if that fails.
+
+    The sidecar contains the engine's SHA-256: after a crash between the two writes, the mismatch can be detected.
+    """
+    with atomic(_sidecar(out), EngineError) as described:
+        described.file.write(description.encode())
+        described.file.flush()  # both are on disk before either is replaced
+        write_atomic(out, engine, EngineError)

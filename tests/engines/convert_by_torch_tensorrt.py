@@ -16,7 +16,7 @@ from unittest import mock
 import torch
 
 from fusecam.engines.backends.graph import ImagePath, examples
-from fusecam.engines.backends.trt_converters import register
+from fusecam.engines.backends.tensorrt import register
 from fusecam.engines.registry import network
 from fusecam.engines.rtx.layers import defined, refusals
 from fusecam.engines.warp import Shape

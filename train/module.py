@@ -125,6 +125,10 @@ class Trained(lightning.LightningModule):
         self.log("loss", total, prog_bar=True, batch_size=1)
         return total
 
+    def validated(self, scores: Mapping[str, Tensor], batch: Batch) -> None:
+        """Log scores of a held-out batch."""
+        self.log_dict({f"val/{name}": value for name, value in scores.items()}, batch_size=len(batch[0]))
+
 
 def annealed(step: int, steps: int) -> float:
     """Learning rate at a step, relative to its peak: linear warm-up over 2 % of the steps, then a cosine to 1 %."""
@@ -203,8 +207,7 @@ class FusionModule(Trained):
         dark-channel dehazing."""
         random = torch.Generator(self.device).manual_seed(index)
         example, result = self._run_batch(batch, random, self.recipe.mixture)
-        for name, value in cost(result, example, self.recipe.losses).items():
-            self.log(f"val/{name}", value, batch_size=len(batch[0]))
+        self.validated(cost(result, example, self.recipe.losses), batch)
         figures = {
             "psnr": psnr(result.restored, example.target),
             "dcp": psnr(dark_channel_prior(example), example.target),

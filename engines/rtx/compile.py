@@ -14,6 +14,7 @@ from typing import Any
 from ...calib.atomic import AtomicFile, atomic, write_atomic
 from .. import registry
 from ..base import EngineError
+from ..build import store
 from ..warp import Shape
 from . import layers
 from .build import TARGETS, Built, build, tensorrt_rtx
@@ -78,7 +79,7 @@ def compile_engine(
     description = {
         "engine": name,
         "parameters": parameters,
-        "weights_sha256": weights_hash(name),
+        "weights_sha256": store.digest_of(weights) if (weights := registry.weights(name)) else None,
         "onnx_sha256": hashlib.sha256(onnx).hexdigest(),
         "engine_sha256": hashlib.sha256(built.plan).hexdigest(),
         "engine_bytes": len(built.plan),
@@ -100,12 +101,6 @@ def compile_engine(
     }
     _write(out, built.plan, json.dumps(description, indent=1) + "\n")
     return built, description
-
-
-def weights_hash(name: str) -> str | None:
-    """SHA-256 of the weights file of a network, None for a network without weights."""
-    weights = registry.weights(name)
-    return hashlib.sha256(weights[0].read_bytes()).hexdigest() if weights else None
 
 
 def _rows(described: Sequence[Layer], branches: layers.Branches) -> list[dict[str, Any]]:

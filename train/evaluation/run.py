@@ -70,7 +70,8 @@ def run_evaluation(settings: Settings, console: Console, progress: Console) -> l
         for table in tables(group):
             console.print(table)
             console.print()
-        objects = [seen for result in results if _in_group(result.name, group, rule) for seen in result.objects]
+        members = (each for each in results if group.name in (ALL, group_of(each.name, rule)))
+        objects = [seen for result in members for seen in result.objects]
         if objects:
             console.print(visibility.table(group.name, objects))
             console.print()
@@ -104,10 +105,6 @@ def _draw(folder: Path, scenes: list[Scene], results: list[SceneScores], engines
     with atomic(paths[1], TrainError) as aside:
         contact_sheet(rows, aside.path)
     return paths
-
-
-def _in_group(name: str, group: Group, rule: Mapping[str, str]) -> bool:
-    return group.name == ALL or group_of(name, rule) == group.name
 
 
 def _draw_visibility(

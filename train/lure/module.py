@@ -47,8 +47,7 @@ class LureModule(Trained):
     def validation_step(self, batch: Batch, index: int) -> None:
         """Log the scores of `score`."""
         example = make_restoration(batch[0], batch[1], torch.Generator(self.device).manual_seed(index))
-        for name, value in score(self.network, example).items():
-            self.log(f"val/{name}", value, batch_size=len(batch[0]))
+        self.validated(score(self.network, example), batch)
 
 
 def stage_one(network: Lure, example: Restoration, weights: Weights) -> dict[str, Tensor]:

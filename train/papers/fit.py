@@ -54,8 +54,7 @@ class PaperModule(Trained):
 
     def validation_step(self, batch: Batch, index: int) -> None:
         """Log `losses.scores`."""
-        for name, value in _score_batch(self.task, self.network, batch, index).items():
-            self.log(f"val/{name}", value, batch_size=len(batch[0]))
+        self.validated(_score_batch(self.task, self.network, batch, index), batch)
 
 
 def fit_paper(recipe: PaperRecipe, out: Path, resume: bool = False, devices: str = "auto", bar: bool = True) -> Path:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 from rich.console import Console
+from safetensors import SafetensorError, safe_open
 
 from ...engines.base import FusionEngine, Pixels
+from ...engines.detection import DetectorEngine
 from ...engines.detection.weights import DETECTOR_WEIGHTS, detector_channels
 from ...engines.registry import UNLIFTED, parse
 from ..detector.boxes import read_boxes
@@ -15,8 +18,7 @@ from ..detector.data import mean
 from ..errors import TrainError
 from ..metrics import rgb
 from .detect_tables import LEGEND, leads, leads_table, table, write
-from .detection import Judged, Results, Seen, judge, pixels
-from .detectors import Find, make_detector
+from .detection import LEAST, Floats, Judged, Results, Seen, judge, pixels
 from .disturb import DISTURBANCES, INFRARED_LOST, VISIBLE_LOST
 from .evaluate import fuse_scene
 from .output import check_writable, note_on, progress_bar, say_written
@@ -24,6 +26,9 @@ from .scenes import Images, Scene, find_scenes, fits, read_image, read_sources
 from .settings import Settings
 from .summary import ALL, OTHER, group_of, split_rule
 
+Find = Callable[[Pixels], Floats]
+"""Maps (H, W, 3) uint8 RGB, or (H, W, 4) with infrared, to (N, 6): x1, y1, x2, y2 in pixels, score >= LEAST, class."""
+COCO_HEAD = "model.24.anchors"
 INFRARED, VISIBLE, AVERAGE = "infrared only", "visible only", "average"
 BASELINES = (INFRARED, VISIBLE, AVERAGE)
 FOUR = "four channels"
@@ -111,6 +116,22 @@ def summarise(looked: Sequence[Seen]) -> Results:
         rows = [row for row in _rows(looked) if all(row in each.rows for each in some)]
         results[condition] = {row: judge([each.rows[row] for each in some]) for row in rows}
     return results
+
+
+def make_detector(weights: Path) -> Find:
+    """Load a fusecam detector, or YOLOv5n with its original COCO head. Raises TrainError for other files."""
+    try:
+        with safe_open(weights, "pt") as file:
+            coco = COCO_HEAD in set(file.keys())
+    except (OSError, SafetensorError) as error:
+        raise TrainError(f"{weights}: no weights of a detector ({error}); train them with `fusecam train`") from error
+    if coco:
+        from ..detector.teacher import CocoTeacher
+
+        teacher = CocoTeacher("yolov5n.yaml", weights)
+        return lambda image: teacher.find(image, LEAST)
+    engine = DetectorEngine(weights)
+    return lambda image: engine.find(image, LEAST)
 
 
 def _scenes(settings: Settings, rule: Mapping[str, str], note: Callable[[str], None]) -> list[tuple[str, Scene]]:

@@ -12,14 +12,14 @@ DOCUMENTS = yaml.safe_load(Path(__file__).with_name("claims.yaml").read_text(enc
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
-def test_each_claim_names_tests_that_are_there(document: str) -> None:
+def test_every_claim_names_existing_tests(document: str) -> None:
     for claim in DOCUMENTS[document]["claims"]:
         assert claim["tests"], claim
         assert [named for named in claim["tests"] if not is_test(named)] == [], claim["text"]
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
-def test_each_excerpt_stands_for_one_statement(document: str) -> None:
+def test_every_excerpt_matches_one_statement(document: str) -> None:
     listed = [claim["text"] for claim in DOCUMENTS[document]["claims"]] + DOCUMENTS[document]["no claim"]
     said = statements(document)
     found = {excerpt: sum(excerpt in statement for statement in said) for excerpt in listed}
@@ -28,7 +28,7 @@ def test_each_excerpt_stands_for_one_statement(document: str) -> None:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
-def test_no_statement_is_left_out(document: str) -> None:
+def test_every_statement_is_listed(document: str) -> None:
     """A new sentence needs a test that would fail if it were untrue, listed in claims.yaml."""
     listed = [claim["text"] for claim in DOCUMENTS[document]["claims"]] + DOCUMENTS[document]["no claim"]
     assert [said for said in statements(document) if not any(excerpt in said for excerpt in listed)] == []

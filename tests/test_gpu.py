@@ -34,7 +34,7 @@ ROWS = {
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
-def test_without_a_gpu_it_ends_with_one_line(tmp_path, capsys):
+def test_missing_gpu_is_a_one_line_error(tmp_path, capsys):
     out = tmp_path / "gpu.json"
     assert command.main(["--out", str(out)]) == 2
     [line] = capsys.readouterr().err.splitlines()
@@ -43,7 +43,7 @@ def test_without_a_gpu_it_ends_with_one_line(tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_its_parts_write_one_json(tmp_path, monkeypatch):
+def test_parts_write_one_json_file(tmp_path, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     out = tmp_path / "gpu.json"
     asked = ["--device", "cpu", "--parts", *ROWS, "rtx", "--networks", "average", "--sizes", "64x48"]
@@ -60,7 +60,7 @@ def test_its_parts_write_one_json(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_what_fails_or_takes_too_long_is_in_the_json_and_ends_nothing_else(tmp_path, monkeypatch):
+def test_failures_and_timeouts_are_reported_and_do_not_stop_other_parts(tmp_path, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     out = tmp_path / "gpu.json"
     asked = ["--device", "cpu", "--parts", "copy", "eager", "--networks", "nothing", "average", "--sizes", "64x48"]

@@ -21,7 +21,7 @@ def partial(target: Path) -> Path:
     return target.with_name(target.name + SUFFIX)
 
 
-def test_one_run_at_a_time_writes_a_file(tmp_path: Path) -> None:
+def test_concurrent_writers_of_one_file_are_refused(tmp_path: Path) -> None:
     target = tmp_path / "out.mp4"
     first = AtomicFile(target, WriteError)
     first.file.write(b"first")
@@ -36,7 +36,7 @@ def test_one_run_at_a_time_writes_a_file(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
 
 
-def test_what_a_killed_process_left_is_replaced(tmp_path: Path) -> None:
+def test_partial_file_of_a_killed_process_is_replaced(tmp_path: Path) -> None:
     target = tmp_path / "out.json"
     code = (
         "import os, sys, pathlib; from fusecam.calib.atomic import AtomicFile;"
@@ -51,7 +51,7 @@ def test_what_a_killed_process_left_is_replaced(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("dangling", [False, True])
-def test_a_partial_file_is_never_written_through_a_link(tmp_path: Path, dangling: bool) -> None:
+def test_partial_file_is_never_written_through_a_link(tmp_path: Path, dangling: bool) -> None:
     precious, target = tmp_path / "precious", tmp_path / "out.mp4"
     if not dangling:
         precious.write_bytes(b"precious")
@@ -62,7 +62,7 @@ def test_a_partial_file_is_never_written_through_a_link(tmp_path: Path, dangling
     assert partial(target).is_symlink() and not target.exists()
 
 
-def test_a_partial_file_with_another_name_keeps_its_content(tmp_path: Path) -> None:
+def test_hard_linked_partial_file_keeps_its_content(tmp_path: Path) -> None:
     precious, target = tmp_path / "precious", tmp_path / "out.mp4"
     precious.write_bytes(b"precious")
     os.link(precious, partial(target))
@@ -71,13 +71,13 @@ def test_a_partial_file_with_another_name_keeps_its_content(tmp_path: Path) -> N
     assert precious.read_bytes() == b"precious"
 
 
-def test_unfinished_files_of_others_are_left_alone(tmp_path: Path) -> None:
+def test_partial_files_of_other_targets_are_kept(tmp_path: Path) -> None:
     (tmp_path / "out.mp4.partial").write_bytes(b"a download")
     write_atomic(tmp_path / "out.mp4", b"new")
     assert (tmp_path / "out.mp4.partial").read_bytes() == b"a download"
 
 
-def test_a_partial_file_that_was_swapped_is_not_put_in_place(tmp_path: Path) -> None:
+def test_swapped_partial_file_is_not_renamed(tmp_path: Path) -> None:
     target = tmp_path / "out.mp4"
     aside = AtomicFile(target, WriteError)
     partial(target).unlink()
@@ -87,7 +87,7 @@ def test_a_partial_file_that_was_swapped_is_not_put_in_place(tmp_path: Path) -> 
     assert partial(target).is_symlink() and not target.exists()
 
 
-def test_a_link_stays_one(tmp_path: Path) -> None:
+def test_symbolic_link_is_kept(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "link.json").symlink_to(tmp_path / "data" / "real.json")
     write_atomic(tmp_path / "link.json", b"{}")
@@ -95,14 +95,14 @@ def test_a_link_stays_one(tmp_path: Path) -> None:
     assert (tmp_path / "data" / "real.json").read_bytes() == b"{}"
 
 
-def test_a_pipe_stays_one(tmp_path: Path) -> None:
+def test_named_pipe_is_kept(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "p.json")
     with pytest.raises(WriteError, match=r"p\.json: is not a file, but a device or a pipe"):
         AtomicFile(tmp_path / "p.json", WriteError)
     assert (tmp_path / "p.json").is_fifo()
 
 
-def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
+def test_failed_write_keeps_the_old_file_only(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("old")
     with pytest.raises(WriteError, match=r"a\.csv: cannot be written: No space"), atomic(path, WriteError) as aside:

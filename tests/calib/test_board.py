@@ -29,7 +29,7 @@ SMALL = (640, 480), (384, 288)
 
 
 @pytest.mark.parametrize("seed", [1, 6, 9])
-def test_random_rigs(seed: int) -> None:
+def test_random_rigs_are_recovered(seed: int) -> None:
     """Three of the twenty that `python -m tests.calib.rigs` measures: those that render quickest."""
     errors = measure(random_rig(seed), seed)
     assert errors.found >= 23
@@ -37,7 +37,7 @@ def test_random_rigs(seed: int) -> None:
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="needs calib_checkerboard in $FUSECAM_DATA, see train/DATA.md")
-def test_real_images() -> None:
+def test_real_images_calibrate_with_small_error() -> None:
     board = make_board("8x6", "25mm")
     finders = {"vis": Finder(board), "ir": Finder(board)}
     views, sizes = [], {}
@@ -68,7 +68,7 @@ def test_real_images() -> None:
         ("8x6", "25mm", "stripes", r"--pattern stripes: unknown"),
     ],
 )
-def test_board_as_written(size: str, square: str, pattern: str, says: str) -> None:
+def test_invalid_board_descriptions_are_refused(size: str, square: str, pattern: str, says: str) -> None:
     with pytest.raises(CalibrationError, match=says):
         make_board(size, square, pattern)
 
@@ -84,7 +84,7 @@ def test_board_as_written(size: str, square: str, pattern: str, says: str) -> No
         (Board(4, 10, 0.02, "acircles"), 2),
     ],
 )
-def test_symmetries_map_the_board_on_itself(board: Board, count: int) -> None:
+def test_symmetries_map_the_board_to_itself(board: Board, count: int) -> None:
     orders = board.symmetries()
     assert len(orders) == count
     points = board.points()
@@ -105,7 +105,7 @@ def sight(board: Board, dark: float, bright: float, noise: float = 2.0, blur: fl
 
 
 @pytest.mark.parametrize(("dark", "bright"), [(40, 200), (200, 40), (100, 125), (125, 100)])
-def test_found_in_either_polarity_and_at_low_contrast(dark: float, bright: float) -> None:
+def test_board_is_found_in_either_polarity_and_at_low_contrast(dark: float, bright: float) -> None:
     found = Finder(Board(8, 6, 0.03)).find(sight(Board(8, 6, 0.03), dark, bright))
     assert found is not None
     assert len(found.ids) >= 40
@@ -113,7 +113,7 @@ def test_found_in_either_polarity_and_at_low_contrast(dark: float, bright: float
 
 @pytest.mark.parametrize("cold", [False, True])
 @pytest.mark.parametrize("pattern", ["charuco", "circles", "acircles"])
-def test_every_pattern_is_found_warm_and_cold(pattern: Literal["charuco", "circles", "acircles"], cold: bool) -> None:
+def test_every_pattern_is_found_inverted(pattern: Literal["charuco", "circles", "acircles"], cold: bool) -> None:
     """Drawn at 40 pixels to a square, then seen a little from the side."""
     board = Board(4, 7, 0.03, pattern) if pattern == "acircles" else Board(6, 5, 0.03, pattern)
     places = 40 * board.points()[:, :2] / board.square + 80
@@ -137,13 +137,13 @@ def test_every_pattern_is_found_warm_and_cold(pattern: Literal["charuco", "circl
 
 
 @pytest.mark.parametrize(("given", "there"), [((7, 5), (8, 6)), ((9, 6), (8, 6)), ((5, 4), (8, 6)), ((8, 6), (7, 6))])
-def test_another_size_is_not_found(given: tuple[int, int], there: tuple[int, int]) -> None:
+def test_board_of_another_size_is_not_found(given: tuple[int, int], there: tuple[int, int]) -> None:
     image = sight(Board(*there, 0.03), 40, 200)
     assert Finder(Board(*given, 0.03)).find(image) is None
     assert suggest_size(image) == there
 
 
-def test_corners_outside_the_image_are_not_relied_on() -> None:
+def test_corners_outside_the_image_are_unreliable() -> None:
     """Some boards are "found" that reach beyond the image; these corners can be seen by nobody."""
     board = Board(8, 6, 0.03)
     image = sight(board, 40, 200)
@@ -155,7 +155,7 @@ def test_corners_outside_the_image_are_not_relied_on() -> None:
     assert len(reliable) > 20
 
 
-def test_a_stained_corner_is_left_out() -> None:
+def test_stained_corner_is_excluded() -> None:
     board = Board(8, 6, 0.03)
     image = sight(board, 40, 200, noise=0.5)
     whole = Finder(board).find(image)
@@ -189,7 +189,7 @@ def ideal_views(rig: TrueRig, flips: tuple[int, ...] = ()) -> list[View]:
     return views
 
 
-def test_origins_that_flip_between_the_cameras() -> None:
+def test_board_origins_flipped_between_cameras_are_corrected() -> None:
     rig = random_rig(4, 12, SMALL)
     flips = (0, 3, 4, 9)
     calibration = calibrate(ideal_views(rig, flips), rig.board, SMALL)
@@ -198,7 +198,7 @@ def test_origins_that_flip_between_the_cameras() -> None:
     assert any("first corner differed" in note for note in calibration.notes)
 
 
-def test_a_bad_view_is_rejected_and_named(tmp_path: Path) -> None:
+def test_bad_view_is_rejected_and_named(tmp_path: Path) -> None:
     rig = random_rig(0, 12, SMALL)
     views = ideal_views(rig)
     rng = np.random.default_rng(1)
@@ -217,7 +217,7 @@ def test_a_bad_view_is_rejected_and_named(tmp_path: Path) -> None:
     assert saved.distance == 20.0
 
 
-def test_the_page_shows_views_errors_coverage_overlay_and_parallax() -> None:
+def test_report_shows_views_errors_coverage_overlay_and_parallax() -> None:
     rig = random_rig(0, 8, SMALL)
     calibration = calibrate(ideal_views(rig), rig.board, SMALL)
     shown = enumerate(pictures(rig, 0)[:2])
@@ -228,7 +228,7 @@ def test_the_page_shows_views_errors_coverage_overlay_and_parallax() -> None:
     assert page.count("<img") == 2 + 2 and "board points in" in page and "<th><b class=own>aligned at 16 m" in page
 
 
-def test_spread_is_true() -> None:
+def test_stated_spread_equals_that_of_repeated_measurements() -> None:
     """The standard deviations told are those seen when the same views are measured again and again."""
     rig = random_rig(2, 12, SMALL)
     rng = np.random.default_rng(0)
@@ -247,7 +247,7 @@ def test_spread_is_true() -> None:
     assert abs(np.mean(focal) - rig.visible.intrinsics[0]) < 3 * np.mean(told)
 
 
-def test_refusals() -> None:
+def test_unusable_views_are_refused() -> None:
     rig = random_rig(0, 12, SMALL)
     views = ideal_views(rig)
     with pytest.raises(
@@ -266,7 +266,7 @@ def test_refusals() -> None:
         )
 
 
-def test_views_that_do_not_tell_the_focal_length_are_refused() -> None:
+def test_views_without_tilt_are_refused() -> None:
     """A board moved about without tilting it: near and small look the same as far and wide."""
     rig = random_rig(0, 8, SMALL)
     middle = rig.board.points().mean(axis=0)
@@ -281,7 +281,7 @@ def test_views_that_do_not_tell_the_focal_length_are_refused() -> None:
         calibrate(views, rig.board, SMALL)
 
 
-def test_views_are_rendered_alike_by_opencv() -> None:
+def test_rendered_views_equal_those_of_opencv() -> None:
     """The renderer's corners are where cv2.projectPoints puts them, so that its truth is OpenCV's."""
     rig = random_rig(0, 1, SMALL)
     visible, _ = pictures(rig, 0)[0]

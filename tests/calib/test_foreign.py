@@ -97,21 +97,21 @@ def check(rig: Rig, doubts: int = 0) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".yml", ".yaml", ".xml", ".json"])
-def test_opencv_stereo_with_sizes(suffix: str, tmp_path: Path) -> None:
+def test_opencv_stereo_file_with_sizes_is_read(suffix: str, tmp_path: Path) -> None:
     path = store(tmp_path / f"stereo{suffix}", POSE | SIZES)
     check(load_rig(path, (VISIBLE, INFRARED), 16.0), doubts=0)
     assert load_rig(path, distance=16.0).doubts and not load_rig(path, distance=16.0).notes  # no frames to tell by
     assert "aligned at 20 m; --distance" in load_rig(path).notes[0]
 
 
-def test_opencv_without_sizes_takes_those_of_the_frames_and_which_is_which_from_them(tmp_path: Path) -> None:
+def test_opencv_file_without_sizes_uses_the_frame_sizes_and_camera_order(tmp_path: Path) -> None:
     for number, content in enumerate((POSE, INVERSE)):
         rig = load_rig(store(tmp_path / f"{number}.yml", content), (VISIBLE, INFRARED), 16.0)
         check(rig)
         assert len(rig.notes) == 2 and all("holds no image sizes" in note for note in rig.notes)
 
 
-def test_opencv_of_equal_cameras_is_taken_in_its_order_with_a_doubt_and_as_the_file_says(tmp_path: Path) -> None:
+def test_opencv_file_of_equal_cameras_is_read_in_order_with_a_doubt(tmp_path: Path) -> None:
     same = {"K1": K1, "D1": D1, "K2": K1, "D2": D1, "R": R, "T": T}
     sizes = (VISIBLE, VISIBLE)
     rig = load_rig(store(tmp_path / "a.yml", same), sizes)
@@ -122,13 +122,13 @@ def test_opencv_of_equal_cameras_is_taken_in_its_order_with_a_doubt_and_as_the_f
     np.testing.assert_allclose(rig.translation, -R.T @ T)
 
 
-def test_opencv_sample_names_in_two_files_of_a_folder(tmp_path: Path) -> None:
+def test_opencv_sample_names_in_two_files_are_read(tmp_path: Path) -> None:
     store(tmp_path / "intrinsics.yml", {"M1": K1, "D1": D1, "M2": K2, "D2": [*D2, 0, 0, 0, 0, 0, 0, 0, 0, 0]})
     store(tmp_path / "extrinsics.yml", {"R": cv2.Rodrigues(R)[0], "T": T.reshape(3, 1), "Q": np.eye(4)})
     check(load_rig(tmp_path, (VISIBLE, INFRARED), 16.0))
 
 
-def test_an_old_header_and_millimetres(tmp_path: Path) -> None:
+def test_opencv_old_header_and_millimetres_are_read(tmp_path: Path) -> None:
     path = store(tmp_path / "a.yml", POSE | SIZES | {"T": 1000 * T})
     path.write_text(path.read_text().replace("%YAML:1.0\n---", "%YAML:1.0"))
     rig = load_rig(path, (VISIBLE, INFRARED), 16.0)
@@ -136,7 +136,7 @@ def test_an_old_header_and_millimetres(tmp_path: Path) -> None:
     assert "taken as millimetres" in rig.doubts[0]
 
 
-def test_what_stereo_calibrate_returns_is_the_pose_of_the_file(tmp_path: Path) -> None:
+def test_pose_equals_the_result_of_stereo_calibrate(tmp_path: Path) -> None:
     """Views of a board, projected into both cameras: cv2.stereoCalibrate's own R and T are the rig's."""
     board = np.array([[x, y, 0] for y in range(5) for x in range(7)], np.float32) * 0.1
     rng = np.random.default_rng(3)
@@ -170,7 +170,7 @@ def matlab(**more: Any) -> dict[str, Any]:
     return found | {"RotationOfCamera2": R.T.tolist(), "TranslationOfCamera2": (1000 * T).tolist()} | more
 
 
-def test_matlab_as_json_and_mat(tmp_path: Path) -> None:
+def test_matlab_json_and_mat_files_are_read(tmp_path: Path) -> None:
     import json
 
     from scipy.io import savemat
@@ -199,11 +199,11 @@ def test_matlab_as_json_and_mat(tmp_path: Path) -> None:
         (("a", "thermal"), ("x", "a_file"), 0),
     ],
 )
-def test_ros_camera_info_of_a_stereo_calibration(names: Any, files: Any, doubts: int, tmp_path: Path) -> None:
+def test_ros_camera_info_of_a_stereo_calibration_is_read(names: Any, files: Any, doubts: int, tmp_path: Path) -> None:
     check(load_rig(stereo(tmp_path, names, files), distance=16.0), doubts)
 
 
-def test_ros_infrared_first(tmp_path: Path) -> None:
+def test_ros_infrared_as_the_first_camera_is_read(tmp_path: Path) -> None:
     stereo(tmp_path, ("thermal", "color"))
     rig = load_rig(tmp_path, distance=16.0)
     np.testing.assert_allclose(rig.translation, -R.T @ T, atol=1e-9)
@@ -211,11 +211,11 @@ def test_ros_infrared_first(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("topics", [("/rgb/image", "/thermal/image"), ("/cam_color", "/other"), ("/cam0", "/LWIR_1")])
-def test_kalibr_camchain(topics: Any, tmp_path: Path) -> None:
+def test_kalibr_camchain_is_read(topics: Any, tmp_path: Path) -> None:
     check(load_rig(camchain(tmp_path / "camchain.yaml", topics), distance=16.0))
 
 
-def test_kalibr_infrared_as_cam0_of_two_and_amid_three(tmp_path: Path) -> None:
+def test_kalibr_infrared_at_any_position_is_read(tmp_path: Path) -> None:
     rig = load_rig(camchain(tmp_path / "a.yaml", ("/flir/mono16", "/rgb")))
     np.testing.assert_allclose(rig.translation, -R.T @ T, atol=1e-9)
     assert rig.visible.size == INFRARED
@@ -246,7 +246,7 @@ def test_kalibr_infrared_as_cam0_of_two_and_amid_three(tmp_path: Path) -> None:
         (lambda p: p.write_text("\n".join(f"key{k}: 1" for k in range(50))), r"rig file: it holds key0, .* and 47"),
     ],
 )  # fmt: skip
-def test_what_is_no_rig_is_told_in_one_line(make: Any, message: str, tmp_path: Path, capfd: Any) -> None:
+def test_invalid_rig_file_is_a_one_line_error(make: Any, message: str, tmp_path: Path, capfd: Any) -> None:
     path = tmp_path / "a.yml"
     make(path)
     with pytest.raises(RigError, match=message) as caught:
@@ -255,7 +255,7 @@ def test_what_is_no_rig_is_told_in_one_line(make: Any, message: str, tmp_path: P
     assert "Traceback" not in capfd.readouterr().err
 
 
-def test_folders_that_are_no_rig(tmp_path: Path) -> None:
+def test_folders_without_a_rig_are_refused(tmp_path: Path) -> None:
     with pytest.raises(RigError, match="folder without calibration files"):
         load_rig(tmp_path)
     for name in ("left", "right"):

@@ -25,12 +25,12 @@ def laid(points: np.ndarray) -> np.ndarray:
     return np.column_stack([x / w, y / w])
 
 
-def test_the_homography_is_that_of_the_points() -> None:
+def test_homography_equals_that_of_the_points() -> None:
     fit = fit_points(PLACES, laid(PLACES), SIZES)
     assert np.allclose(np.array(fit.rig.homography), TRUE, atol=1e-4) and fit.residuals.max() < 1e-3
 
 
-def test_the_stated_error_of_a_corner_is_that_of_repeated_picking() -> None:
+def test_stated_corner_error_equals_that_of_repeated_picking() -> None:
     rng, corners = np.random.default_rng(3), np.array([(0, 0), (639, 0), (639, 479), (0, 479)], float)
     off = []
     for _ in range(300):
@@ -59,7 +59,7 @@ CLOSE = 300 + PLACES / 40
         (PLACES, laid(PLACES)[[0, 1, 2, 3, 5, 4, 7, 6]], "do not fit one homography: .* the worst is point"),
     ],
 )
-def test_points_that_do_not_determine_a_rig_are_one_line(visible: Any, infrared: Any, says: str) -> None:
+def test_degenerate_points_are_a_one_line_error(visible: Any, infrared: Any, says: str) -> None:
     with pytest.raises(CalibrationError, match=says) as caught:
         fit_points(visible, infrared, SIZES)
     assert "\n" not in str(caught.value)
@@ -77,7 +77,7 @@ def rows(points: np.ndarray) -> list[str]:
     return [",".join(f"{x:.2f}" for x in row) for row in np.hstack([points, laid(points)])]
 
 
-def test_the_command_writes_a_rig_and_says_the_residuals(images, tmp_path, monkeypatch, capfd) -> None:
+def test_command_writes_a_rig_and_prints_the_residuals(images, tmp_path, monkeypatch, capfd) -> None:
     table, out = tmp_path / "points.csv", tmp_path / "rig.yaml"
     picked = rows(PLACES)
     order = ("calibrate", "points", table, "--ir", images[0], "--vis", images[1], "--out", out)
@@ -96,7 +96,7 @@ def test_the_command_writes_a_rig_and_says_the_residuals(images, tmp_path, monke
     [("1,2,3\n", "line 1: four numbers"), ("x_vis,y_vis,x_ir,y_ir\n1,2,3,nan", "line 2: four numbers"),
      ("", "0 different visible points"), (None, "cannot be read: No such file")],
 )  # fmt: skip
-def test_a_table_that_is_none_is_one_line(images, tmp_path, monkeypatch, capfd, content, says) -> None:
+def test_invalid_table_is_a_one_line_error(images, tmp_path, monkeypatch, capfd, content, says) -> None:
     table, out = tmp_path / "points.csv", tmp_path / "rig.yaml"
     if content is not None:
         table.write_text(content)

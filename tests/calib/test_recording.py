@@ -81,13 +81,13 @@ def topics(types: Any, cameras: list[Camera], *more: Any, names: tuple[str, str]
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_camera_info_of_a_stereo_calibration(way: str, tmp_path: Path) -> None:
+def test_camera_info_of_a_stereo_calibration_is_read(way: str, tmp_path: Path) -> None:
     ros1, write = WAYS[way]
     check(load_rig(write(tmp_path / "drive", topics(store(ros1), stereo())), distance=16))
 
 
 @pytest.mark.parametrize("way", ["ros1", "mcap"])
-def test_lenses_by_camera_info_and_the_pose_by_tf_static(way: str, tmp_path: Path) -> None:
+def test_camera_info_and_tf_static_give_a_rig(way: str, tmp_path: Path) -> None:
     ros1, write = WAYS[way]
     types = store(ros1)
     cameras = [lone(K1, D1, VISIBLE), lone(K2, D2, INFRARED)]
@@ -102,7 +102,7 @@ def test_lenses_by_camera_info_and_the_pose_by_tf_static(way: str, tmp_path: Pat
         (("/rgb", None), True, "which two of its camera_info topics .* it has /rgb/camera_info"),
     ],
 )
-def test_what_does_not_tell_a_rig_is_one_line(tmp_path: Path, names: Any, moved: bool, says: str) -> None:
+def test_recording_without_a_rig_is_a_one_line_error(tmp_path: Path, names: Any, moved: bool, says: str) -> None:
     types = store(False)
     cameras = [lone(K1, D1, VISIBLE), lone(K2, D2, INFRARED)]
     content = topics(types, cameras, *([static(types)] if moved else []), names=names)
@@ -111,7 +111,7 @@ def test_what_does_not_tell_a_rig_is_one_line(tmp_path: Path, names: Any, moved:
         load_rig(write2(tmp_path / "drive", content))
 
 
-def test_a_file_that_is_no_recording_is_one_line(tmp_path: Path) -> None:
+def test_invalid_recording_is_a_one_line_error(tmp_path: Path) -> None:
     (tmp_path / "a.mcap").write_bytes(b"nothing")
     with pytest.raises(RigError, match=r"a\.mcap: cannot be read as a ROS recording"):
         load_rig(tmp_path / "a.mcap")

@@ -104,7 +104,7 @@ def changed(base: dict[str, Any], **changes: Any) -> dict[str, Any]:
         (None, pytest.raises(RigError, match=r"holds a NoneType")),
     ],
 )
-def test_load(data: Any, outcome: Any, tmp_path: Path) -> None:
+def test_load_rig_accepts_valid_and_refuses_invalid_data(data: Any, outcome: Any, tmp_path: Path) -> None:
     path = tmp_path / "rig.yaml"
     path.write_text(yaml.safe_dump(data))
     with outcome as caught:
@@ -125,7 +125,7 @@ def test_load(data: Any, outcome: Any, tmp_path: Path) -> None:
         (b"visible: {}\nvisible: {}", "key 'visible' occurs twice .*line 2"),
     ],
 )
-def test_load_unreadable(content: bytes | None, message: str, tmp_path: Path) -> None:
+def test_unreadable_rig_is_a_one_line_error(content: bytes | None, message: str, tmp_path: Path) -> None:
     path = tmp_path / "rig.yaml"
     if content is not None:
         path.write_bytes(content)
@@ -147,7 +147,7 @@ def test_exponent_without_a_point_is_a_number(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("data", [FULL, PLANE, changed(FULL, time_offset_ms=-12.5)])
-def test_saved_is_loaded_again(data: Any, tmp_path: Path) -> None:
+def test_saved_rig_loads_unchanged(data: Any, tmp_path: Path) -> None:
     rig = Rig.model_validate(data)
     path = tmp_path / "rig.yaml"
     path.write_text("old")
@@ -157,14 +157,14 @@ def test_saved_is_loaded_again(data: Any, tmp_path: Path) -> None:
     assert len(path.read_text().splitlines()) < 25
 
 
-def test_save_into_a_missing_folder_makes_it(tmp_path: Path) -> None:
+def test_save_creates_missing_folders(tmp_path: Path) -> None:
     save_rig(Rig.model_validate(PLANE), tmp_path / "new" / "rig.yaml")
     assert load_rig(tmp_path / "new" / "rig.yaml") == Rig.model_validate(PLANE)
     with pytest.raises(RigError, match=r"rig\.yaml: cannot be written: "):
         save_rig(Rig.model_validate(PLANE), tmp_path / "new" / "rig.yaml" / "rig.yaml")
 
 
-def test_full_map_agrees_with_project_points() -> None:
+def test_map_of_a_full_rig_equals_project_points() -> None:
     """Points on the plane, seen by OpenCV in both cameras: the map at the one pixel must hold the other."""
     rig = Rig.model_validate(FULL)
     gx, gy = np.meshgrid(np.linspace(-7, 7, 29), np.linspace(-5, 5, 21))
@@ -187,7 +187,7 @@ def test_full_map_agrees_with_project_points() -> None:
     assert error.max() < 0.05  # remap interpolates at 1/32 pixel
 
 
-def test_homography_map() -> None:
+def test_map_of_a_homography_equals_perspective_transform() -> None:
     rig = Rig.model_validate(PLANE)
     map_x, map_y = rig.map()
     assert map_x.shape == map_y.shape == (120, 160) and map_x.dtype == map_y.dtype == np.float32
@@ -224,7 +224,7 @@ def test_identity_rig_gives_the_identity_map(data: Any) -> None:
 @pytest.mark.parametrize("data", [FULL, PLANE])
 @given(sv=st.sampled_from([0.5, 1, 2, 3]), si=st.sampled_from([0.5, 1, 2, 4]))
 @settings(deadline=None, max_examples=12)
-def test_scaled_rig_maps_the_same_directions(data: Any, sv: float, si: float) -> None:
+def test_scaled_rig_maps_the_same_rays(data: Any, sv: float, si: float) -> None:
     rig = Rig.model_validate(data)
     scaled = rig.for_sizes((int(160 * sv), int(120 * sv)), (int(96 * si), int(80 * si)))
     assert scaled.visible.size == (int(160 * sv), int(120 * sv))
@@ -248,7 +248,7 @@ def test_scaled_rig_maps_the_same_directions(data: Any, sv: float, si: float) ->
         ((120, 160), (96, 80), pytest.raises(RigError, match=r"visible")),
     ],
 )
-def test_for_sizes(visible: tuple[int, int], infrared: tuple[int, int], outcome: Any) -> None:
+def test_for_sizes_needs_equal_aspects(visible: tuple[int, int], infrared: tuple[int, int], outcome: Any) -> None:
     with outcome:
         rig = Rig.model_validate(FULL).for_sizes(visible, infrared)
         assert (rig.visible.size, rig.infrared.size) == (visible, infrared)
@@ -263,7 +263,7 @@ def test_for_sizes(visible: tuple[int, int], infrared: tuple[int, int], outcome:
         [0.5, 0.1, 0, 0, 0, 0.9, 0.2, 0.05],
     ],
 )
-def test_undistort_inverts_distort_up_to_the_fold(k: list[float]) -> None:
+def test_undistort_inverts_distort_up_to_the_valid_radius(k: list[float]) -> None:
     limit = min(valid_radius(k), 3.0)
     angle, radius = np.meshgrid(np.linspace(0, 6, 25), np.linspace(0, 0.9 * limit, 60))
     x, y = radius * np.cos(angle), radius * np.sin(angle)
@@ -273,7 +273,7 @@ def test_undistort_inverts_distort_up_to_the_fold(k: list[float]) -> None:
     assert np.isnan(distort(np.array([valid_radius(k) * 1.01]), np.array([0.0]), k)[0]).all()
 
 
-def test_no_coverage_where_the_polynomial_folds_back() -> None:
+def test_no_coverage_beyond_the_valid_radius() -> None:
     """A wide visible camera and a narrow, barrel-distorted infrared one: r (1 - 0.45 r²) is 0 again at r = 1.49."""
     camera = {"width": 64, "height": 48}
     data = {
@@ -299,7 +299,7 @@ def test_no_coverage_behind_the_infrared_camera() -> None:
     assert (horizon[:, 101:] == OUTSIDE).all() and (horizon[:60, :40] >= 0).all()
 
 
-def test_parallax() -> None:
+def test_parallax_equals_the_projected_difference() -> None:
     """The design's example: f = 800 px, B = 0.10 m, aligned at 20 m: 4 px at 10 m, 12 px at 5 m."""
     camera = {"width": 640, "height": 480, "intrinsics": [800, 800, 300, 250]}
     rig = Rig.model_validate(

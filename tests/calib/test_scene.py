@@ -46,7 +46,7 @@ def heated(pictures: list[Grey]) -> list[Grey]:
 
 
 @pytest.mark.parametrize("folder", SETS)
-def test_real_pairs_moved_are_found_and_other_scenes_refused(folder: str) -> None:
+def test_shifted_real_pairs_are_aligned_and_other_scenes_refused(folder: str) -> None:
     if not all(path.is_dir() for path in FOLDERS[folder]):
         pytest.skip(f"needs {folder} in $FUSECAM_DATA, see train/DATA.md")
     given = case(folder, seed=1, pairs=12)
@@ -61,7 +61,7 @@ def test_real_pairs_moved_are_found_and_other_scenes_refused(folder: str) -> Non
     ("infrared", "view"),
     [((160, 120), 1.0), ((384, 288), 0.5), ((320, 240), 0.4), ((640, 512), 1.9), ((1280, 1024), 1.2)],
 )
-def test_sizes_and_fields_of_view(street: list[Grey], infrared: tuple[int, int], view: float) -> None:
+def test_sizes_and_views_may_differ(street: list[Grey], infrared: tuple[int, int], view: float) -> None:
     """view: infrared field of view over visible."""
     size = infrared
     rng = np.random.default_rng(3)
@@ -78,7 +78,7 @@ def test_sizes_and_fields_of_view(street: list[Grey], infrared: tuple[int, int],
     assert float(errors.max()) < max(2.0, 1.5 * SIZE[0] * view / size[0])  # or a good infrared pixel, where larger
 
 
-def test_one_scene_for_all_frames(street: list[Grey]) -> None:
+def test_static_camera_is_aligned_by_image_parts(street: list[Grey]) -> None:
     """A camera that does not move: exchanged partners say nothing, the parts of the image must."""
     rng = np.random.default_rng(5)
     still = [np.clip(street[3] + rng.normal(0, 4, street[3].shape), 0, 255).astype(np.uint8) for _ in range(5)]
@@ -101,7 +101,7 @@ def test_one_scene_for_all_frames(street: list[Grey]) -> None:
         ([(90, 120)] * 3, [(90, 120)] * 3, "no change"),
     ],
 )
-def test_what_cannot_be_used(visible: list[tuple[int, int]], infrared: list[tuple[int, int]], reason: str) -> None:
+def test_bad_sizes_are_refused(visible: list[tuple[int, int]], infrared: list[tuple[int, int]], reason: str) -> None:
     with pytest.raises(CalibrationError, match=reason):
         align([np.zeros(s, np.uint8) for s in visible], [np.zeros(s, np.uint8) for s in infrared])
 
@@ -112,13 +112,13 @@ def test_noise_is_refused() -> None:
     assert refusal(noise[:6], noise[6:]) is not None
 
 
-def test_structure_does_not_see_polarity() -> None:
+def test_structure_is_independent_of_polarity() -> None:
     picture = frames("fog_day_ir.mp4", 1)[0]
     whole = np.ones(picture.shape, bool)
     assert structure(picture, whole) == pytest.approx(structure(255 - picture, whole), abs=1e-3)
 
 
-def test_borders_are_no_picture() -> None:
+def test_black_borders_are_excluded() -> None:
     """A black rim, and a rim of any level that stays while the rest changes."""
     rng = np.random.default_rng(1)
     for level in (0, 130):

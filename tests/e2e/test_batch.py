@@ -27,7 +27,7 @@ def run(monkeypatch, capfd):
     return partial(fusecam, "batch", monkeypatch=monkeypatch, capfd=capfd)
 
 
-def test_all_clips_with_their_exact_times_then_nothing_again(tmp_path, run):
+def test_all_clips_keep_their_times_and_a_second_batch_skips_them(tmp_path, run):
     drives, out = tmp_path / "drives", tmp_path / "out"
     clips = {
         "a": pair_of_clips(drives, name="a"),
@@ -46,7 +46,7 @@ def test_all_clips_with_their_exact_times_then_nothing_again(tmp_path, run):
     assert {path: path.stat().st_mtime_ns for path in out.iterdir()} == written
 
 
-def test_drives_of_equal_names_in_folders_of_their_own_keep_apart(tmp_path, run):
+def test_equal_clip_names_in_different_folders_do_not_collide(tmp_path, run):
     drives, out = tmp_path / "drives", tmp_path / "drives/fused"
     for name in ("monday", "tuesday"):
         for path in pair_of_clips(drives / name, name="x", frames=5):
@@ -62,7 +62,7 @@ def test_drives_of_equal_names_in_folders_of_their_own_keep_apart(tmp_path, run)
     assert again.code == 0 and "2 kept" in again.said, again.said  # results are no clips
 
 
-def test_changed_settings_inputs_or_force_redo_a_clip(tmp_path, run):
+def test_changed_settings_changed_inputs_or_force_repeat_a_clip(tmp_path, run):
     drives, out = tmp_path / "drives", tmp_path / "out"
     pair_of_clips(drives)
     assert "1 done" in run(drives, drives, "--out", out, *COMMON).said
@@ -74,7 +74,7 @@ def test_changed_settings_inputs_or_force_redo_a_clip(tmp_path, run):
     assert len(presentation_times(out / "a.mp4")) == 12
 
 
-def test_other_weights_redo_a_clip(tmp_path, run, monkeypatch):
+def test_changed_weights_repeat_a_clip(tmp_path, run, monkeypatch):
     monkeypatch.setenv("FUSECAM_HOME", str(tmp_path / "home"))
     drives, out = tmp_path / "drives", tmp_path / "out"
     pair_of_clips(drives, frames=5)
@@ -89,7 +89,7 @@ def test_other_weights_redo_a_clip(tmp_path, run, monkeypatch):
     assert "1 kept" in run(*order).said
 
 
-def test_what_watches_a_single_run_is_told_to_be_ignored(tmp_path, run):
+def test_monitoring_of_a_single_run_is_reported_as_ignored(tmp_path, run):
     drives, settings = tmp_path / "drives", tmp_path / "run.yaml"
     pair_of_clips(drives)
     settings.write_text("monitor: {metrics: ':9100', drift: false}\n")
@@ -99,7 +99,7 @@ def test_what_watches_a_single_run_is_told_to_be_ignored(tmp_path, run):
     assert "drift" not in answer.said
 
 
-def test_one_bad_clip_does_not_stop_the_others(tmp_path, run):
+def test_bad_clip_does_not_stop_the_others(tmp_path, run):
     drives, out = tmp_path / "drives", tmp_path / "out"
     pair_of_clips(drives, name="good")
     _, bad = pair_of_clips(drives, name="bad")
@@ -111,7 +111,7 @@ def test_one_bad_clip_does_not_stop_the_others(tmp_path, run):
     assert sorted(path.name for path in out.iterdir()) == ["good.jsonl", "good.mp4", "good.report.json"]
 
 
-def test_a_clip_without_a_partner_is_told(tmp_path, run):
+def test_unpaired_clip_is_reported(tmp_path, run):
     drives = tmp_path / "drives"
     pair_of_clips(drives, name="a")
     pair_of_clips(drives, name="b")[0].unlink()
@@ -121,7 +121,7 @@ def test_a_clip_without_a_partner_is_told(tmp_path, run):
     assert "1 without partner" in answer.said
 
 
-def test_results_do_not_go_among_the_clips(tmp_path, run):
+def test_results_inside_the_input_folder_are_refused(tmp_path, run):
     drives = tmp_path / "drives"
     pair_of_clips(drives)
     answer = run(drives, drives, "--out", drives, *COMMON)
@@ -131,7 +131,7 @@ def test_results_do_not_go_among_the_clips(tmp_path, run):
     assert sorted(path.name for path in drives.iterdir()) == ["a_ir.mp4", "a_vis.mp4"]
 
 
-def test_a_file_where_the_results_should_go_is_one_line(tmp_path, run):
+def test_file_as_output_folder_is_a_one_line_error(tmp_path, run):
     drives, out = tmp_path / "drives", tmp_path / "out"
     pair_of_clips(drives)
     out.write_text("notes")
@@ -141,7 +141,7 @@ def test_a_file_where_the_results_should_go_is_one_line(tmp_path, run):
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".jsonl"])
-def test_a_result_that_was_cut_short_is_made_again(tmp_path, run, suffix):
+def test_truncated_result_is_repeated(tmp_path, run, suffix):
     drives, out = tmp_path / "drives", tmp_path / "out"
     pair_of_clips(drives, name="a")
     assert "1 done" in run(drives, drives, "--out", out, *COMMON).said
@@ -151,7 +151,7 @@ def test_a_result_that_was_cut_short_is_made_again(tmp_path, run, suffix):
     assert len((out / f"a{suffix}").read_bytes()) == len(whole)
 
 
-def test_a_clip_whose_lines_were_lost_is_done_again(tmp_path, run):
+def test_clip_with_missing_json_lines_is_repeated(tmp_path, run):
     drives, out = tmp_path / "drives", tmp_path / "out"
     pair_of_clips(drives)
     run(drives, drives, "--out", out, *COMMON)
@@ -161,7 +161,7 @@ def test_a_clip_whose_lines_were_lost_is_done_again(tmp_path, run):
 
 
 @pytest.mark.parametrize("source", ["nowhere", "empty", "*.xyz"])
-def test_nothing_to_run_is_one_line(tmp_path, run, source):
+def test_empty_batch_is_a_one_line_error(tmp_path, run, source):
     (tmp_path / "empty").mkdir()
     answer = run(tmp_path / source, tmp_path / source, "--out", tmp_path / "out", *COMMON)
     assert answer.code == 1
@@ -192,7 +192,7 @@ def test_interrupted_batch_resumes_to_the_same_result(tmp_path, run, number):
     assert leftovers(out) == []
 
 
-def test_weights_that_cannot_be_used_are_refused_once_before_the_first_clip(tmp_path, run):
+def test_unusable_weights_are_refused_once_before_the_first_clip(tmp_path, run):
     drives, folder = tmp_path / "drives", tmp_path / "weights"
     for name in "abc":
         pair_of_clips(drives, name=name, frames=3)
@@ -203,7 +203,7 @@ def test_weights_that_cannot_be_used_are_refused_once_before_the_first_clip(tmp_
     assert not list((tmp_path / "out").glob("*"))
 
 
-def test_an_exported_folder_of_weights_is_part_of_a_clips_mark(tmp_path):
+def test_exported_weights_folder_is_part_of_the_fingerprint(tmp_path):
     folder = tmp_path / "yolo_openvino_model"
     folder.mkdir()
     ir, vis = pair_of_clips(tmp_path, frames=3)

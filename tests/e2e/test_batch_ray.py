@@ -44,7 +44,7 @@ def run(monkeypatch, capfd):
     return run
 
 
-def test_the_same_bits_although_a_worker_is_killed(tmp_path, drives, cluster, run):
+def test_killed_worker_does_not_change_the_results(tmp_path, drives, cluster, run):
     here, there = tmp_path / "here", tmp_path / "there"
     answer = run(drives, drives, "--out", here)
     assert answer.code == 0, answer.said
@@ -74,7 +74,7 @@ def test_the_same_bits_although_a_worker_is_killed(tmp_path, drives, cluster, ru
     assert "4 kept" in kept.said
 
 
-def test_a_bad_clip_fails_on_both_nodes_and_the_others_are_done(tmp_path, cluster):
+def test_bad_clip_fails_on_both_nodes_and_the_others_succeed(tmp_path, cluster):
     drives, out = tmp_path / "drives", tmp_path / "out"
     pair_of_clips(drives, name="good", frames=5)
     pair_of_clips(drives, name="fine", frames=5)
@@ -89,7 +89,7 @@ def test_a_bad_clip_fails_on_both_nodes_and_the_others_are_done(tmp_path, cluste
     assert sorted(path.suffix for path in out.iterdir()) == [".json", ".json", ".jsonl", ".jsonl", ".mp4", ".mp4"]
 
 
-def test_interrupted_it_leaves_whole_clips_only(tmp_path, drives, cluster):
+def test_interrupted_batch_leaves_complete_clips_only(tmp_path, drives, cluster):
     out = tmp_path / "out"
     process = start("batch", drives, drives, "--out", out, "--ray", cluster.address, *COMMON)
     deadline = time.monotonic() + 120
@@ -105,7 +105,7 @@ def test_interrupted_it_leaves_whole_clips_only(tmp_path, drives, cluster):
         assert json.loads(report.read_text())["ended"] == "end of stream"
 
 
-def test_an_engine_that_no_machine_has_is_told_once(tmp_path, drives, cluster):
+def test_engine_missing_on_every_node_is_reported_once(tmp_path, drives, cluster):
     words = ("batch", drives, drives, "--out", tmp_path / "out", "--ray", cluster.address, *COMMON)
     process = start(*words, "--engine", "average:no_such_backend")
     _, said = process.communicate(timeout=120)
@@ -114,7 +114,7 @@ def test_an_engine_that_no_machine_has_is_told_once(tmp_path, drives, cluster):
     assert "Traceback" not in said
 
 
-def test_no_cluster_is_one_line(tmp_path, drives, run):
+def test_missing_cluster_is_a_one_line_error(tmp_path, drives, run):
     answer = run(drives, drives, "--out", tmp_path / "out", "--ray", "127.0.0.1:1")
     assert answer.code == 1
     assert "--ray 127.0.0.1:1" in answer.said

@@ -58,7 +58,7 @@ def report(bench):
     return json.loads((bench / "report.json").read_text())
 
 
-def test_report_names_version_date_and_machine(report):
+def test_report_holds_version_date_and_machine(report):
     assert report["schema"] == 1
     assert report["fusecam"] == machine.version("fusecam")
     assert datetime.fromisoformat(report["date"]).tzinfo is not None
@@ -69,7 +69,7 @@ def test_report_names_version_date_and_machine(report):
     assert 0 <= report["pauses"]["share"] < 1 and report["pauses"].keys() == {"per_s", "longest_ms", "share"}
 
 
-def test_every_engine_has_its_row(report):
+def test_every_engine_has_a_row(report):
     rows = {(row["engine"], row["variant"]): row for row in report["engines"]}
     torch = "average:torch:f32"
     assert [*rows] == [("average:openvino:f32", "plain"), (torch, "plain"), (torch, "kept")]
@@ -92,7 +92,7 @@ def test_every_engine_has_its_row(report):
     assert first["peak_mib"] < 1.5 * following["peak_mib"] < rows[torch, "plain"]["peak_mib"]
 
 
-def test_whole_chain_is_told_stage_by_stage(report):
+def test_chain_is_reported_by_stage(report):
     detectors = ["none", "detector"] if DETECTOR_WEIGHTS.exists() else ["none"]
     assert [
         (chain["engine"], chain["cameras_fps"], (chain["detector"] or "none").split(":")[0])
@@ -118,7 +118,7 @@ def test_whole_chain_is_told_stage_by_stage(report):
         assert chain["warnings"] == []
 
 
-def test_a_detector_has_its_row(tmp_path, run):
+def test_detector_has_a_row(tmp_path, run):
     weights, target = own_weights(tmp_path / "small.safetensors"), tmp_path / "report.json"
     arguments = ("--engine", "average:openvino:f32", "--size", "64x48", "--repeats", 5, "--no-chain")
     answer = run("bench", *arguments, "--detector", weights, "--json", target)
@@ -131,7 +131,7 @@ def test_a_detector_has_its_row(tmp_path, run):
     assert row["cold"]["peak_mib"] < 1.5 * row["peak_mib"]  # torch is in a process of its own
 
 
-def test_networks_stand_beside_published_ones(bench, report):
+def test_networks_are_listed_beside_published_ones(bench, report):
     assert report["networks"] == [{"network": "average", "size": [160, 120], "parameters": 0, "gflops": 0}]
     assert {"SeAFusion", "LUT-Fuse", "MMDRFuse-student"} <= {row["name"] for row in report["published"]["networks"]}
     assert report["published"]["source"].startswith("measured by the project on 2 CPU cores")
@@ -144,7 +144,7 @@ def test_networks_stand_beside_published_ones(bench, report):
     assert "SeAFusion" not in printed  # measured at another size, so nothing to compare
 
 
-def test_nothing_is_left_beside_the_report(bench):
+def test_bench_leaves_only_the_report(bench):
     assert leftovers(bench) == []
 
 
@@ -167,7 +167,7 @@ def test_interrupted_bench_leaves_nothing(tmp_path, monkeypatch, interrupt):
     assert [path.name for path in tmp_path.iterdir()] == []
 
 
-def test_what_fails_is_told_and_the_rest_is_kept(tmp_path, run):
+def test_failed_job_is_reported_and_the_others_are_kept(tmp_path, run):
     weights = tmp_path / "yolo.pt"
     weights.write_text("no weights\n")
     target = tmp_path / "report.json"
@@ -201,7 +201,7 @@ def test_what_fails_is_told_and_the_rest_is_kept(tmp_path, run):
         (("--engine", "average", "--json", "/proc/report.json"), "/proc/report.json"),
     ],
 )
-def test_refusals_are_one_line(tmp_path, monkeypatch, run, arguments, said):
+def test_refusals_are_one_line_errors(tmp_path, monkeypatch, run, arguments, said):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     answer = run("bench", *arguments)
     assert answer.code == 1

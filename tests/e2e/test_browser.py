@@ -148,7 +148,7 @@ def status(browser):
     )
 
 
-def test_a_stalled_stream_is_not_shown_as_well(cameras, run, browser, photograph):
+def test_stalled_stream_is_not_shown_as_healthy(cameras, run, browser, photograph):
     browser.get(run.urls["page"])
     eventually(browser, "frames are shown", lambda b: shown(b) > 5)
     for camera in cameras:
@@ -166,7 +166,7 @@ def test_a_stalled_stream_is_not_shown_as_well(cameras, run, browser, photograph
     eventually(browser, "no staleness", lambda b: text(b, "stale") == "")
 
 
-def test_a_lost_camera_is_the_first_thing_to_be_seen(cameras, run, browser, photograph):
+def test_lost_camera_is_shown_first(cameras, run, browser, photograph):
     browser.get(run.urls["page"])
     eventually(browser, "both cameras are there", lambda b: status(b)[0] in ("good", "warn") and shown(b) > 5)
     infrared = cameras[0]
@@ -182,7 +182,7 @@ def test_a_lost_camera_is_the_first_thing_to_be_seen(cameras, run, browser, phot
     eventually(browser, "the history", lambda b: "infrared lost" in text(b, "history"))
 
 
-def test_two_pictures_are_compared(run, browser, photograph, tmp_path):
+def test_two_views_can_be_compared(run, browser, photograph, tmp_path):
     browser.get(run.urls["page"])
     eventually(browser, "frames are shown", lambda b: shown(b) > 5)
     for mode in ("visible", "infrared", "side by side", "swipe", "blend"):
@@ -207,7 +207,7 @@ def test_two_pictures_are_compared(run, browser, photograph, tmp_path):
     browser.find_element("id", "full").click()
 
 
-def test_a_comparison_shows_nothing_black_before_its_second_picture_is_there(cameras, run, browser):
+def test_comparison_is_not_black_before_the_second_image_arrives(cameras, run, browser):
     """Between the choice and the next frame, and where no frame comes any more."""
     browser.get(run.urls["page"])
     eventually(browser, "frames are shown", lambda b: shown(b) > 5)
@@ -232,7 +232,7 @@ def test_a_comparison_shows_nothing_black_before_its_second_picture_is_there(cam
     eventually(browser, "the picture of now", lambda b: second.is_displayed())
 
 
-def test_a_camera_that_is_lost_is_named_in_its_half(cameras, run, browser, photograph):
+def test_lost_camera_is_named_in_its_half(cameras, run, browser, photograph):
     browser.get(run.urls["page"])
     eventually(browser, "frames are shown", lambda b: shown(b) > 5)
     browser.find_element("xpath", "//div[@id='modes']/button[.='swipe']").click()
@@ -247,7 +247,7 @@ def test_a_camera_that_is_lost_is_named_in_its_half(cameras, run, browser, photo
     eventually(browser, "it is back", lambda b: not b.execute_script(told))
 
 
-def test_a_recording_is_played_in_place_of_the_live_picture(run, browser, photograph):
+def test_recording_replaces_the_live_image(run, browser, photograph):
     browser.get(run.urls["page"])
     eventually(browser, "the recording light", lambda b: text(b, "recording").startswith("recording, "))
     browser.find_element("css selector", "#recordings summary").click()
@@ -264,7 +264,7 @@ def test_a_recording_is_played_in_place_of_the_live_picture(run, browser, photog
     eventually(browser, "live again", lambda b: shown(b) > before + 3 and b.execute_script(SPREAD, "first") > 30)
 
 
-def test_a_run_watched_to_its_end(run, browser, photograph):
+def test_page_follows_a_run_to_its_end(run, browser, photograph):
     resized(browser, DESK)
     browser.get(run.urls["page"])
     eventually(browser, "frames are shown", lambda b: shown(b) > 5)

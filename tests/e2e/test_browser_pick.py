@@ -29,7 +29,7 @@ def click(browser, camera, place):
     ActionChains(browser).move_to_element_with_offset(canvas, x - width / 2, y - height / 2).click().perform()
 
 
-def test_points_are_picked_undone_judged_and_saved(browser, tmp_path):
+def test_points_can_be_picked_undone_checked_and_saved(browser, tmp_path):
     ir, vis = pair_of_clips(tmp_path, 6)
     out = tmp_path / "rig.yaml"
     order = [*COMMAND, "calibrate", "points", "--ir", ir, "--vis", vis, "--out", out, "--offset-ms", "0"]

@@ -21,7 +21,7 @@ from .command import fusecam, pair_of_clips
 pytestmark = pytest.mark.slow
 
 
-def test_show_asks_for_a_window(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]):
+def test_show_needs_a_display(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]):
     infrared, visible = pair_of_clips(tmp_path, 5)
     order = ("calibrate", "board", "--ir", infrared, "--vis", visible, "--board", "8x6", "--square", "25mm")
     order += ("--out", tmp_path / "rig.yaml")
@@ -31,7 +31,7 @@ def test_show_asks_for_a_window(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     assert answer.code == 1 and "8x6" in answer.said and "display" not in answer.said
 
 
-def test_what_is_shown_has_the_board_and_what_is_covered():
+def test_preview_shows_the_board_and_the_covered_area():
     picture = np.full((60, 80, 3), 90, np.uint8)
     views = Views(make_board("8x6", "25mm", "checkerboard", None, "5X5_100"), stills=False, most=5)
     assert np.array_equal(views.draw(picture), picture)
@@ -43,7 +43,7 @@ def test_what_is_shown_has_the_board_and_what_is_covered():
     assert (picture == 90).all()
 
 
-def test_views_in_folders_become_a_rig_and_a_page_beside_it(tmp_path, monkeypatch, capfd):
+def test_folders_of_views_give_a_rig_and_an_html_report(tmp_path, monkeypatch, capfd):
     rig = random_rig(0, 10, ((640, 480), (384, 288)))
     for k, images in enumerate(pictures(rig, 0)):
         for camera, image in zip(("vis", "ir"), images, strict=True):

@@ -43,7 +43,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, np.ndarray]
     return folder, truth
 
 
-def test_a_rig_that_the_run_takes(
+def test_scene_calibration_writes_a_rig_that_a_run_accepts(
     folders: tuple[Path, np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     folder, truth = folders
@@ -83,7 +83,9 @@ def test_other_scenes_are_refused_and_nothing_is_written(
     assert not list(tmp_path.iterdir())
 
 
-def test_sample_videos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+def test_sample_videos_agree(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     """Driving by night, streams 118 ms apart: near the true rig at the distance where most of the street is."""
     rig = tmp_path / "rig.yaml"
     sources = ("--ir", SAMPLES / "clear_night_ir.mp4", "--vis", SAMPLES / "clear_night_vis.mp4")
@@ -108,7 +110,7 @@ def test_sample_videos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: p
         ({"--ir": "VIS"}, "two different sources"),
     ],
 )
-def test_what_cannot_be_used(
+def test_unusable_inputs_are_refused(
     folders: tuple[Path, np.ndarray], tmp_path: Path, changes: dict[str, str], says: str,
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
@@ -123,7 +125,7 @@ def test_what_cannot_be_used(
     assert not (tmp_path / "rig.yaml").exists()
 
 
-def test_reference_for_a_rig_from_elsewhere(
+def test_reference_is_added_to_a_given_rig(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     plain, rig = tmp_path / "plain.yaml", tmp_path / "rig.yaml"
@@ -138,7 +140,7 @@ def test_reference_for_a_rig_from_elsewhere(
     assert f"rig: {rig}" in answer.said.replace("\n", "")
 
 
-def test_reference_without_edges_leaves_the_file_alone(
+def test_reference_without_edges_keeps_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     rig = tmp_path / "rig.yaml"
@@ -154,7 +156,7 @@ def test_reference_without_edges_leaves_the_file_alone(
     assert rig.read_text() == (SAMPLES / "rig.yaml").read_text()
 
 
-def test_views_of_a_board_in_several_sizes_are_told_by_name(tmp_path, monkeypatch, capfd):
+def test_board_views_of_other_sizes_are_named(tmp_path, monkeypatch, capfd):
     board = np.kron(np.indices((7, 9)).sum(0) % 2, np.ones((24, 24))).astype(np.uint8) * 255
     view = np.full((240, 320), 128, np.uint8)
     view[40 : 40 + 168, 50 : 50 + 216] = board

@@ -35,7 +35,7 @@ def still_runs(process):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["closed", "lost"])
-def test_a_closed_window_ends_the_run_with_every_frame_counted(tmp_path, monkeypatch, display, sources, how):
+def test_closed_window_ends_the_run_with_every_frame_counted(tmp_path, monkeypatch, display, sources, how):
     monkeypatch.setenv("DISPLAY", display)
     out, report = tmp_path / "o.mp4", tmp_path / "r.json"
     files = ("--show", "--out", out, "--record", tmp_path / "drive", "--report", report)

@@ -191,7 +191,7 @@ def seen(tmp_path_factory, small_disk, request):
     return done.report, watcher, json_lines(folder / "o.jsonl"), request.param
 
 
-def test_the_four_say_the_same(seen):
+def test_report_page_metrics_and_log_agree(seen):
     report, watcher, lines, kind = seen
     (ended,) = [line for line in watcher.log if line["event"] == "ended"]
     for camera in CAMERAS:
@@ -219,7 +219,7 @@ def test_the_four_say_the_same(seen):
     assert watcher.metrics["fusecam_detections_total", "person"] == expected["out"]
 
 
-def test_the_reports_own_parts_say_the_same(seen):
+def test_sections_of_the_report_agree(seen):
     report, _, _, kind = seen
     for camera in CAMERAS:
         counted, source = report["health"]["cameras"][camera], report["sources"][camera]

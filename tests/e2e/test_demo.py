@@ -51,7 +51,7 @@ def test_time_offset_is_found_within_half_a_frame(demo, scene):
     assert sync["paired"] > 165
 
 
-def test_pictures_and_table_are_there(demo):
+def test_demo_writes_images_and_prints_a_table(demo):
     sheet = cv2.imread(str(demo / "contact_sheet.png"))
     assert sheet.shape[1] > 6 * 300
     assert sheet.shape[0] > 3 * 200
@@ -63,14 +63,14 @@ def test_pictures_and_table_are_there(demo):
 
 @pytest.mark.skipif(not DETECTOR_WEIGHTS.exists(), reason="no trained weights are installed")
 @pytest.mark.parametrize("scene", SCENES)
-def test_everybody_near_is_found_in_most_of_their_frames(demo, scene):
+def test_nearby_people_are_detected_in_most_frames(demo, scene):
     got = count_near(json_lines(demo / f"{scene}.jsonl"), scene)
     assert len(got.seen) > 5
     assert got.missed == {}
 
 
 @pytest.mark.parametrize("scene", SCENES)
-def test_registration_error_against_the_true_depth(scene):
+def test_registration_error_is_small_at_the_true_depth(scene):
     """Distance between where the rig's map looks and where the scene point of each visible pixel truly is."""
     rig = load_rig(SAMPLES / "rig.yaml")
     matrices = [np.array([[m[0], 0, m[2]], [0, m[1], m[3]], [0, 0, 1.0]]) for m in

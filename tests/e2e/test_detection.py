@@ -21,7 +21,7 @@ def weights(tmp_path_factory):
     return build(folder / "detector.pt", str(folder / "yolo11n.yaml"))
 
 
-def test_boxes_reach_the_json_lines_the_report_and_the_picture(tmp_path, monkeypatch, capfd, weights):
+def test_boxes_are_in_json_lines_report_and_image(tmp_path, monkeypatch, capfd, weights):
     run = partial(fusecam, monkeypatch=monkeypatch, capfd=capfd)
     ir, vis = pair_of_clips(tmp_path, frames=6, size=(320, 240))
     settings = tmp_path / "run.yaml"
@@ -42,7 +42,7 @@ def test_boxes_reach_the_json_lines_the_report_and_the_picture(tmp_path, monkeyp
     assert "detect" in report["latency"]["stages"]
 
 
-def test_a_class_that_the_model_does_not_know(tmp_path, monkeypatch, capfd, weights):
+def test_unknown_class_is_refused(tmp_path, monkeypatch, capfd, weights):
     ir, vis = pair_of_clips(tmp_path, frames=3)
     settings = tmp_path / "run.yaml"
     settings.write_text("detector: {classes: [unicorn]}\n")
@@ -59,7 +59,7 @@ def own(tmp_path_factory):
     return own_weights(tmp_path_factory.mktemp("weights") / "own.safetensors")
 
 
-def test_weights_of_our_own_run_as_an_engine_with_tracks_trails_and_tint(tmp_path, monkeypatch, capfd, own):
+def test_shipped_weights_run_with_tracks_trails_and_tint(tmp_path, monkeypatch, capfd, own):
     run = partial(fusecam, monkeypatch=monkeypatch, capfd=capfd)
     ir, vis = pair_of_clips(tmp_path, frames=8, size=(320, 240))
     arguments = ("--ir", ir, "--vis", vis, "--detector", own, "--conf", "0.9", *QUICK, "--report", tmp_path / "r.json")
@@ -108,7 +108,7 @@ def test_classes_and_confidence_are_options(tmp_path, monkeypatch, capfd, own):
         (("--detector", "x.safetensors"), "x.safetensors: No such file or directory"),
     ],
 )
-def test_options_that_cannot_be_met(tmp_path, monkeypatch, capfd, options, said):
+def test_unsatisfiable_options_are_refused(tmp_path, monkeypatch, capfd, options, said):
     ir, vis = pair_of_clips(tmp_path, frames=2)
     out = ("--ir", ir, "--vis", vis, *QUICK, "--out", tmp_path / "o.mp4")
     answer = fusecam(*out, *options, monkeypatch=monkeypatch, capfd=capfd)
@@ -117,7 +117,7 @@ def test_options_that_cannot_be_met(tmp_path, monkeypatch, capfd, options, said)
     assert answer.said.count("\n") == 1
 
 
-def test_tracking_without_weights_is_refused_in_one_line(tmp_path, monkeypatch, capfd):
+def test_tracking_without_weights_is_a_one_line_error(tmp_path, monkeypatch, capfd):
     if DETECTOR_WEIGHTS.exists():
         pytest.skip("weights are installed")
     ir, vis = pair_of_clips(tmp_path, frames=2)
@@ -130,7 +130,7 @@ def test_tracking_without_weights_is_refused_in_one_line(tmp_path, monkeypatch, 
 
 @pytest.mark.skipif(not DETECTOR_WEIGHTS.exists(), reason="no trained weights are installed")
 @pytest.mark.parametrize("scene", SCENES)
-def test_people_nearer_than_25_m_are_found_in_the_samples(tmp_path, monkeypatch, capfd, scene):
+def test_people_within_25_m_are_detected_in_the_samples(tmp_path, monkeypatch, capfd, scene):
     """By detection alone: in 80 % of the frames in which they can be seen. `test_demo.py` asks that of every one of
     them with tracks, as the demo has them; the model card has the figures of both.
     """
@@ -141,7 +141,7 @@ def test_people_nearer_than_25_m_are_found_in_the_samples(tmp_path, monkeypatch,
     assert got.found.total() >= ENOUGH * got.seen.total() > 0, got.missed
 
 
-def test_doctor_tells_the_machine_and_the_choice(monkeypatch, capfd):
+def test_doctor_lists_the_machine_and_the_chosen_engine(monkeypatch, capfd):
     monkeypatch.setattr("sys.argv", ["fusecam", "doctor"])
     monkeypatch.setenv("COLUMNS", "200")
     from fusecam.pipeline import cli

@@ -30,7 +30,7 @@ def clips(folder: Path, shift: int) -> tuple[Path, Path]:
 
 
 @pytest.mark.parametrize("shift", [0, 8])
-def test_told_once_in_every_place(
+def test_drift_is_reported_once_in_every_output(
     shift: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     infrared, visible = clips(tmp_path, shift)
@@ -51,7 +51,7 @@ def test_told_once_in_every_place(
         assert told["registration"]["shift_px"] == pytest.approx([shift, 0], abs=2.5)
 
 
-def test_it_can_be_switched_off(
+def test_drift_check_can_be_switched_off(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     infrared, visible = clips(tmp_path, 8)

@@ -67,7 +67,7 @@ def audio_only(folder: Path) -> Path:
 
 @pytest.mark.parametrize("bad", [missing, empty_folder, empty_file, text_file, truncated, audio_only])
 @pytest.mark.parametrize("camera", ["--ir", "--vis"])
-def test_source_that_cannot_be_read(tmp_path, run, clips, bad, camera):
+def test_unreadable_source_is_refused(tmp_path, run, clips, bad, camera):
     culprit = bad(tmp_path)
     ir, vis = (culprit, clips[1]) if camera == "--ir" else (clips[0], culprit)
     answer = run("--ir", ir, "--vis", vis, "--out", tmp_path / "o.mp4", *QUICK)
@@ -85,7 +85,7 @@ def assert_one_line(said: str) -> None:
 
 
 @pytest.mark.parametrize("command", ["run", "batch", "demo"])
-def test_an_empty_output_does_not_mean_the_folder_at_hand(tmp_path, run, clips, monkeypatch, command):
+def test_empty_output_is_not_the_current_folder(tmp_path, run, clips, monkeypatch, command):
     monkeypatch.chdir(tmp_path)
     there = sorted(tmp_path.iterdir())
     named = {"run": ["--ir", clips[0], "--vis", clips[1]], "batch": ["batch", *clips], "demo": ["demo"]}[command]
@@ -119,7 +119,7 @@ def test_an_empty_output_does_not_mean_the_folder_at_hand(tmp_path, run, clips, 
         (["--ir", "rtsp://127.0.0.1:9/x", "--vis", "VIS", "--out", "OUT"], "rtsp://127.0.0.1:9/x"),
     ],
 )
-def test_options_that_cannot_be_met(tmp_path, run, clips, arguments, named):
+def test_unsatisfiable_options_are_refused(tmp_path, run, clips, arguments, named):
     places = {
         "IR": str(clips[0]),
         "VIS": str(clips[1]),
@@ -146,7 +146,7 @@ def test_options_that_cannot_be_met(tmp_path, run, clips, arguments, named):
         ("engine: {dehaze: 7}", "engine.dehaze"),
     ],
 )
-def test_run_file_that_is_wrong(tmp_path, run, clips, text, named):
+def test_invalid_run_file_is_refused(tmp_path, run, clips, text, named):
     settings = tmp_path / "run.yaml"
     settings.write_text(text)
     answer = run("--ir", clips[0], "--vis", clips[1], "--out", tmp_path / "o.mp4", "--config", settings)
@@ -156,7 +156,7 @@ def test_run_file_that_is_wrong(tmp_path, run, clips, text, named):
     assert_one_line(answer.said)
 
 
-def test_rig_for_another_size_is_refused_and_for_the_same_shape_scaled(tmp_path, run, clips):
+def test_rig_of_another_size_is_scaled_if_the_aspect_fits_else_refused(tmp_path, run, clips):
     rig = tmp_path / "rig.yaml"
     rig.write_text(RIG % (640, 512))
     answer = run("--ir", clips[0], "--vis", clips[1], "--out", tmp_path / "o.mp4", "--rig", rig, *QUICK)
@@ -169,7 +169,7 @@ def test_rig_for_another_size_is_refused_and_for_the_same_shape_scaled(tmp_path,
     assert answer.code == 0, answer.said
 
 
-def test_times_that_run_back_are_put_right_and_counted(tmp_path, run):
+def test_decreasing_timestamps_are_corrected_and_counted(tmp_path, run):
     ir, vis = pair_of_clips(tmp_path, frames=40, suffix=".mkv")
     odd = remux(vis, tmp_path / "odd.mkv", times=[300 if i == 20 else 40 * i for i in range(40)])
     report = tmp_path / "r.json"
@@ -186,7 +186,7 @@ def test_times_that_run_back_are_put_right_and_counted(tmp_path, run):
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov"])
-def test_pixels_that_are_not_square_stay_so(tmp_path, run, suffix):
+def test_pixel_aspect_ratio_is_kept(tmp_path, run, suffix):
     ir, _ = pair_of_clips(tmp_path)
     wide = tmp_path / "pal.mp4"
     write_video(wide, range(30), pictures=[street(i, 192, 144) for i in range(30)], pixel_aspect=Fraction(16, 15))
@@ -198,7 +198,7 @@ def test_pixels_that_are_not_square_stay_so(tmp_path, run, suffix):
         assert made.streams.video[0].width == 192
 
 
-def test_several_videos_in_one_file_are_told(tmp_path, run):
+def test_several_video_streams_in_one_file_are_reported(tmp_path, run):
     ir, vis = pair_of_clips(tmp_path)
     both = tmp_path / "both.mkv"
     with av.open(str(both), "w") as out, av.open(str(vis)) as first, av.open(str(ir)) as second:
@@ -227,7 +227,7 @@ def test_size_change_in_mid_stream_keeps_every_frame(tmp_path, run):
     assert "size" in answer.said
 
 
-def test_sixteen_bit_infrared_video(tmp_path, run):
+def test_sixteen_bit_infrared_video_is_read(tmp_path, run):
     _, vis = pair_of_clips(tmp_path)
     counts = [(7000 + street(i)[..., 0].astype(np.uint16) * 4) for i in range(30)]
     ir = write_video(
@@ -240,13 +240,13 @@ def test_sixteen_bit_infrared_video(tmp_path, run):
     assert spread > 10  # 1000 counts out of 65,536 were stretched, not cut to a flat grey
 
 
-def test_false_colour_infrared_is_told(tmp_path, run, clips):
+def test_false_colour_infrared_is_reported(tmp_path, run, clips):
     answer = run("--ir", clips[1], "--vis", clips[0], "--out", tmp_path / "o.mp4", *QUICK)
     assert answer.code == 0, answer.said
     assert "colour" in answer.said
 
 
-def test_truncated_recording_gives_its_frames_and_says_so(tmp_path, run):
+def test_truncated_recording_is_read_with_a_warning(tmp_path, run):
     ir, vis = pair_of_clips(tmp_path, frames=60, suffix=".mkv")
     cut = tmp_path / "cut.mkv"
     cut.write_bytes(vis.read_bytes()[: vis.stat().st_size * 2 // 3])
@@ -258,7 +258,7 @@ def test_truncated_recording_gives_its_frames_and_says_so(tmp_path, run):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small tmpfs needs root")
 @pytest.mark.parametrize("name", ["o.mp4", "images"])
-def test_full_disk_leaves_nothing_half_written(tmp_path, run, name):
+def test_full_disk_leaves_no_partial_file(tmp_path, run, name):
     ir, vis = pair_of_clips(tmp_path, frames=80, size=(320, 240))
     disk = tmp_path / "disk"
     disk.mkdir()
@@ -279,7 +279,7 @@ def test_full_disk_leaves_nothing_half_written(tmp_path, run, name):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_messages_that_find_no_room_do_not_end_a_run(tmp_path, clips):
+def test_unwritable_messages_do_not_end_a_run(tmp_path, clips):
     arguments = ("--ir", clips[0], "--vis", clips[1], *QUICK, "-o", tmp_path / "out.mp4")
     with Path("/dev/full").open("w") as full:
         code = subprocess.run([*COMMAND, *map(str, arguments)], stderr=full, stdout=full).returncode
@@ -290,14 +290,14 @@ def test_messages_that_find_no_room_do_not_end_a_run(tmp_path, clips):
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 @pytest.mark.parametrize("arguments", [("--help",), ("doctor",)])
-def test_answer_that_finds_no_room(arguments):
+def test_unwritable_answer_is_a_one_line_error(arguments):
     with Path("/dev/full").open("w") as full:
         ended = subprocess.run([*COMMAND, *arguments], stdout=full, stderr=subprocess.PIPE, text=True)
     assert ended.returncode == 1
     assert ended.stderr == "fusecam: error: the output: No space left on device: make room, or write it elsewhere\n"
 
 
-def test_frame_rates_that_differ_pair_by_time(tmp_path, run):
+def test_different_frame_rates_pair_by_time(tmp_path, run):
     _, vis = pair_of_clips(tmp_path, frames=25)
     ir = write_video(tmp_path / "fast.mp4", range(60), Fraction(1, 60), pictures=[street(i) for i in range(60)])
     answer = run("--ir", ir, "--vis", vis, "--out", tmp_path / "o.mp4", *QUICK)
@@ -305,7 +305,7 @@ def test_frame_rates_that_differ_pair_by_time(tmp_path, run):
     assert all(abs(line["skew_ms"]) <= 8.4 for line in json_lines(tmp_path / "o.jsonl"))
 
 
-def test_frames_too_small_to_fuse_leave_nothing(tmp_path, run):
+def test_frames_too_small_to_fuse_leave_no_output(tmp_path, run):
     for camera in ("ir", "vis"):
         (tmp_path / camera).mkdir()
         cv2.imwrite(str(tmp_path / camera / "a.png"), street(0, 24, 20))

@@ -79,7 +79,7 @@ def run(tmp_path):
             camera.stop()
 
 
-def test_held_connections_cost_the_recording_nothing(run, tmp_path):
+def test_idle_connections_cost_no_recorded_frame(run, tmp_path):
     held = []
     for _ in range(FEW):
         for port in run.ports.values():

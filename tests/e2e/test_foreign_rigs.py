@@ -31,7 +31,7 @@ def run(tmp_path, monkeypatch, capfd):
     return run
 
 
-def test_which_camera_is_which_is_a_doubt_until_the_file_says_it(run, tmp_path):
+def test_unknown_camera_order_is_a_doubt_until_the_file_states_it(run, tmp_path):
     rig, out, report = store(tmp_path / "stereo.yml", STEREO), tmp_path / "o.mp4", tmp_path / "r.json"
     answer = run("--rig", rig, "--out", out, "--report", report)
     assert answer.code == 3 and out.exists(), answer
@@ -46,7 +46,7 @@ def test_which_camera_is_which_is_a_doubt_until_the_file_says_it(run, tmp_path):
     assert run("--rig", rig, "--out", out, "--distance", 5, "--strict").code == 0
 
 
-def test_a_doubtful_clip_of_a_batch_is_told(run, tmp_path):
+def test_doubtful_clip_of_a_batch_is_reported(run, tmp_path):
     rig = store(tmp_path / "stereo.yml", STEREO)
     answer = run("batch", "--rig", rig)
     assert answer.code == 3 and "doubtful" in answer.said
@@ -54,7 +54,7 @@ def test_a_doubtful_clip_of_a_batch_is_told(run, tmp_path):
     assert run("batch", "--rig", rig, "--strict", "--force").code == 1
 
 
-def test_a_changed_file_in_a_folder_of_a_rig_makes_a_clip_anew(run, tmp_path):
+def test_changed_file_of_a_rig_folder_repeats_a_clip(run, tmp_path):
     (tmp_path / "rig").mkdir()
     store(tmp_path / "rig" / "intrinsics.yml", {"M1": LENS, "M2": LENS, "first": "visible"})
     extrinsics = {"R": np.eye(3), "T": np.array([-0.08, 0, 0])}
@@ -66,13 +66,13 @@ def test_a_changed_file_in_a_folder_of_a_rig_makes_a_clip_anew(run, tmp_path):
         assert told.code == 0 and f"1 {answer}" in " ".join(told.said.split()), told
 
 
-def test_a_camchain_of_other_cameras_is_one_line(run, tmp_path):
+def test_camchain_of_other_cameras_is_a_one_line_error(run, tmp_path):
     rig = camchain(tmp_path / "camchain.yaml", ("/rgb", "/thermal"), distortion_model="equidistant")
     answer = run("--rig", rig, "--out", tmp_path / "o.mp4")
     assert answer.code == 1 and "camchain.yaml: cam0.distortion_model: the lens model 'equidistant'" in answer.said
 
 
-def test_a_reference_is_not_written_into_another_tools_file(tmp_path, monkeypatch, capfd):
+def test_reference_is_not_written_into_a_foreign_rig_file(tmp_path, monkeypatch, capfd):
     infrared, visible = pair_of_clips(tmp_path, 8)
     rig = store(tmp_path / "stereo.yml", STEREO | {"first": "visible"})
     before = rig.read_bytes()

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("early", ["infrared", "visible"])
-def test_a_clock_that_ran_before_the_first_picture_costs_no_frame(tmp_path, early):
+def test_clock_started_before_the_first_frame_loses_no_frame(tmp_path, early):
     """The first picture says 0, the next one 4 s: 139 frames were "overtaken", every file had a hole of 5.4 s."""
     pictures = [street(i) for i in range(25)]
     with RtspServer(pictures, fps=25) as infrared, RtspServer(pictures, fps=25) as visible:

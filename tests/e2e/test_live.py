@@ -30,7 +30,7 @@ def cameras():
         server.stop()
 
 
-def test_two_rtsp_cameras(tmp_path, run, cameras):
+def test_two_rtsp_cameras_are_fused(tmp_path, run, cameras):
     ir, vis = cameras
     out, report = tmp_path / "o.mp4", tmp_path / "r.json"
     answer = run("--ir", ir.url, "--vis", vis.url, "--out", out, "--report", report, "--max-frames", 50, *QUICK)
@@ -47,7 +47,7 @@ def test_two_rtsp_cameras(tmp_path, run, cameras):
     assert leftovers(tmp_path) == []
 
 
-def test_a_lost_infrared_camera_leaves_the_visible_one_running(tmp_path, run, cameras):
+def test_lost_infrared_camera_leaves_the_visible_one_running(tmp_path, run, cameras):
     ir, vis = cameras
     timer = threading.Timer(2.5, ir.stop)
     timer.start()
@@ -60,7 +60,7 @@ def test_a_lost_infrared_camera_leaves_the_visible_one_running(tmp_path, run, ca
     assert ir.url in answer.said
 
 
-def test_a_lost_visible_camera_leaves_the_infrared_one_running(tmp_path, run, cameras):
+def test_lost_visible_camera_leaves_the_infrared_one_running(tmp_path, run, cameras):
     ir, vis = cameras
     timer = threading.Timer(2.5, vis.stop)
     timer.start()
@@ -74,7 +74,7 @@ def test_a_lost_visible_camera_leaves_the_infrared_one_running(tmp_path, run, ca
     assert leftovers(tmp_path) == []
 
 
-def test_a_recording_does_not_pair_with_a_live_camera(tmp_path, run, cameras):
+def test_recording_with_a_live_camera_is_refused(tmp_path, run, cameras):
     _, recorded = pair_of_clips(tmp_path)
     answer = run("--ir", cameras[0].url, "--vis", recorded, "--out", tmp_path / "o.mp4", *QUICK)
     assert answer.code == 1
@@ -82,7 +82,7 @@ def test_a_recording_does_not_pair_with_a_live_camera(tmp_path, run, cameras):
     assert len(answer.said.strip().splitlines()) == 1
 
 
-def test_two_named_pipes_fed_at_once(tmp_path, run):
+def test_two_named_pipes_are_fused(tmp_path, run):
     clips = pair_of_clips(tmp_path, frames=40, suffix=".ts")
     pipes = []
     for clip in clips:
@@ -100,7 +100,7 @@ def test_two_named_pipes_fed_at_once(tmp_path, run):
     assert len(presentation_times(tmp_path / "o.mp4")) == 40
 
 
-def test_two_named_pipes_from_one_program_that_is_ahead_in_one(tmp_path):
+def test_two_named_pipes_of_one_uneven_writer_are_fused(tmp_path):
     """It writes 28 frames of infrared before the first visible one, and then one of each: this waited for ever."""
     pictures = [np.random.default_rng(i).integers(0, 255, (240, 320, 3)).astype(np.uint8) for i in range(90)]
     ir, vis = (write_video(tmp_path / f"{name}.mkv", range(90), pictures=pictures) for name in ("ir", "vis"))
@@ -140,7 +140,7 @@ time_offset_ms: -118
 
 
 @pytest.mark.parametrize(("offset", "taken"), [("auto", 0), ("rig", -118)])
-def test_the_offset_in_a_rig_is_for_the_recordings_that_it_came_from(tmp_path, run, cameras, offset, taken):
+def test_offset_of_a_rig_is_not_used_for_live_cameras(tmp_path, run, cameras, offset, taken):
     """It was applied to live cameras, whose capture times are on one clock, and the skew then looked perfect."""
     ir, vis = cameras
     (tmp_path / "rig.yaml").write_text(RIG)

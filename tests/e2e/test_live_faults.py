@@ -107,7 +107,7 @@ def check(running: Running, report: dict[str, Any]) -> dict[str, Any]:
     return cameras
 
 
-def test_visible_lost_and_back_with_infrared_alone_meanwhile(cameras, start):
+def test_lost_visible_camera_is_replaced_by_infrared_until_it_returns(cameras, start):
     infrared, visible = cameras
     running = start(infrared, visible)
     port = visible.port
@@ -131,7 +131,7 @@ def test_visible_lost_and_back_with_infrared_alone_meanwhile(cameras, start):
     assert any("led_by" not in line for line in lines[led[0] :])
 
 
-def test_infrared_frozen_then_silent_leaves_visible_alone_and_returns(cameras, start):
+def test_frozen_or_silent_infrared_leaves_visible_alone_until_it_returns(cameras, start):
     infrared, visible = cameras
     running = start(infrared, visible)
     time.sleep(4)  # behind a codec it has to be known how the cameras move
@@ -164,7 +164,7 @@ def test_jumps_damage_and_half_rate_are_survived_and_counted(cameras, start):
     assert counters["infrared"]["corrupt"] >= 1
 
 
-def test_a_run_that_both_cameras_left_ends_with_its_frames_kept(cameras, start):
+def test_run_that_loses_both_cameras_ends_and_keeps_its_frames(cameras, start):
     running = start(*cameras)
     time.sleep(4)  # what came while the engine was built is too old to be shown
     for camera in cameras:
@@ -175,13 +175,13 @@ def test_a_run_that_both_cameras_left_ends_with_its_frames_kept(cameras, start):
     assert len(presentation_times(running.out)) > 3
 
 
-def test_the_vehicle_example_is_a_run_file():
+def test_vehicle_example_is_a_valid_run_file():
     config = load(SAMPLES / "vehicle.yaml")
     assert config.sources.give_up_s is None and config.record.folder is not None
     assert config.monitor.metrics == ":9100"
 
 
-def test_the_service_example_runs_the_command_and_takes_its_exit_code():
+def test_service_example_runs_the_command_and_uses_its_exit_code():
     unit = configparser.ConfigParser(strict=False, interpolation=None)
     unit.optionxform = str  # type: ignore[assignment, method-assign]
     unit.read(SAMPLES / "fusecam.service")

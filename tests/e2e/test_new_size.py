@@ -76,7 +76,7 @@ def driven(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, An
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("camera", "fps"), [("visible", VISIBLE_FPS), ("infrared", INFRARED_FPS)])
-def test_the_raw_tracks_hold_every_frame(driven, camera, fps):
+def test_raw_tracks_hold_every_frame(driven, camera, fps):
     folder, report, (began, ended) = driven
     counters = report["health"]["cameras"][camera]
     assert counters["unrecorded"] == 0
@@ -97,7 +97,7 @@ def test_the_raw_tracks_hold_every_frame(driven, camera, fps):
 
 
 @pytest.mark.slow
-def test_each_lost_fused_frame_is_counted(driven):
+def test_every_lost_fused_frame_is_counted(driven):
     folder, report, _ = driven
     cameras, run = check_account(report), report["health"]["run"]
     lines = json_lines(folder / "o.jsonl")
@@ -111,7 +111,7 @@ def test_each_lost_fused_frame_is_counted(driven):
 
 
 @pytest.mark.slow
-def test_the_picture_goes_on_scaled_until_the_engine_is_there(driven):
+def test_frames_are_scaled_until_the_new_engine_is_built(driven):
     folder, report, (began, ended) = driven
     assert not [line for line in report["warnings"] if "cannot be built" in line]
     times = [line["time"] for line in json_lines(folder / "o.jsonl")]

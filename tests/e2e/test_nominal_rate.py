@@ -58,7 +58,7 @@ def check_paired(tmp_path, answer, frames: int) -> dict:
     return json.loads((tmp_path / "r.json").read_text())
 
 
-def test_motion_jpeg_without_times(tmp_path, run, web):
+def test_motion_jpeg_without_timestamps_pairs_by_arrival(tmp_path, run, web):
     """4 of 207 frames paired when the infrared camera's frames were taken for 25 a second."""
     out = ("--out", tmp_path / "o.mp4", "--report", tmp_path / "r.json")
     answer = run("--ir", f"{web}/9/ir", "--vis", f"{web}/25/vis", *out, "--max-frames", 100, *QUICK)
@@ -66,7 +66,7 @@ def test_motion_jpeg_without_times(tmp_path, run, web):
     assert any("/9/ir: its timestamps" in line and "timed by arrival" in line for line in report["warnings"])
 
 
-def test_rtsp_that_stamps_25_and_delivers_20(tmp_path, run):
+def test_rtsp_with_a_wrong_nominal_rate_pairs(tmp_path, run):
     pictures = [street(i) for i in range(25)]
     with RtspServer(pictures, fps=25) as ir, RtspServer(pictures, fps=25) as vis:
         ir.rate = 20

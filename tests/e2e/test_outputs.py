@@ -108,7 +108,7 @@ def check_account(report: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("error", [InputError("x: no more"), ValueError("odd"), MemoryError()])
-def test_a_sink_that_raises_costs_the_others_nothing(tmp_path, error):
+def test_failing_sink_does_not_affect_the_others(tmp_path, error):
     odd = Odd(10, error)
     finished = through(tmp_path, more=[odd])
     report = finished.report
@@ -121,13 +121,13 @@ def test_a_sink_that_raises_costs_the_others_nothing(tmp_path, error):
     check_account(report)
 
 
-def test_a_batch_keeps_no_clip_of_which_a_part_is_lost(tmp_path):
+def test_batch_keeps_no_incomplete_clip(tmp_path):
     finished = through(tmp_path, more=[Odd(10, InputError("x: no more"))], keep_partial=False)
     assert finished.outcome.failure is not None and finished.report["frames"] < FRAMES  # it ended there
     assert not (tmp_path / "o.mp4").exists() and leftovers(tmp_path) == []
 
 
-def test_an_overlay_that_raises_costs_no_frame_but_the_drawing(tmp_path, monkeypatch):
+def test_failing_overlay_loses_no_frame(tmp_path, monkeypatch):
     class Failing(Overlay):
         def __init__(self, *given: Any) -> None:
             super().__init__(*given)
@@ -148,7 +148,7 @@ def test_an_overlay_that_raises_costs_no_frame_but_the_drawing(tmp_path, monkeyp
     check_account(finished.report)
 
 
-def test_monitoring_that_raises_costs_no_frame(tmp_path, monkeypatch):
+def test_failing_monitoring_loses_no_frame(tmp_path, monkeypatch):
     class Failing(RunView):
         def write(self, result: Result) -> None:
             super().write(result)
@@ -163,7 +163,7 @@ def test_monitoring_that_raises_costs_no_frame(tmp_path, monkeypatch):
     check_account(finished.report)
 
 
-def test_an_engine_that_raises_leaves_the_account_whole(tmp_path):
+def test_failing_engine_keeps_the_frame_counts_consistent(tmp_path):
     def breaks() -> None:
         raise RuntimeError("device lost")
 
@@ -173,7 +173,7 @@ def test_an_engine_that_raises_leaves_the_account_whole(tmp_path):
     check_account(finished.report)
 
 
-def test_a_closed_window_leaves_the_account_whole_and_every_output_equal(tmp_path):
+def test_closed_window_keeps_frame_counts_and_outputs_consistent(tmp_path):
     odd = Odd(25)
     finished = through(tmp_path, more=[odd])
     assert finished.outcome.failure is None and finished.report["ended"] == "interrupted"
@@ -183,7 +183,7 @@ def test_a_closed_window_leaves_the_account_whole_and_every_output_equal(tmp_pat
     check_account(finished.report)
 
 
-def test_a_second_interrupt_puts_no_half_in_place(tmp_path):
+def test_second_interrupt_leaves_no_partial_output(tmp_path):
     def twice() -> None:
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
@@ -195,7 +195,7 @@ def test_a_second_interrupt_puts_no_half_in_place(tmp_path):
     assert odd.closed is False
 
 
-def test_a_full_disk_under_the_video_costs_the_recording_nothing(tmp_path, run, small_disk):
+def test_full_disk_of_the_video_does_not_affect_the_recording(tmp_path, run, small_disk):
     ir, vis = pair_of_clips(tmp_path, frames=80, size=(320, 240))
     record, report = tmp_path / "record", tmp_path / "r.json"
     files = ("--out", small_disk / "o.mp4", "--record", record, "--report", report)
@@ -212,7 +212,7 @@ def test_a_full_disk_under_the_video_costs_the_recording_nothing(tmp_path, run, 
     check_account(told)
 
 
-def test_a_run_that_lost_its_only_output_has_failed(tmp_path, run, small_disk):
+def test_run_that_lost_its_only_output_fails(tmp_path, run, small_disk):
     (small_disk / "filler").write_bytes(bytes(60 * 1024))
     ir, vis = pair_of_clips(tmp_path, frames=200, size=(320, 240))
     report = tmp_path / "r.json"

@@ -58,7 +58,7 @@ def overloaded(tmp_path_factory):
     return finished, streams.health, lines
 
 
-def test_frames_are_left_out_by_pairs(overloaded):
+def test_overload_drops_frames_in_pairs(overloaded):
     """A visible frame whose partner gave way would be shown without infrared, so that the picture flickers."""
     _, health, lines = overloaded
     seen = health.counters("visible")
@@ -67,7 +67,7 @@ def test_frames_are_left_out_by_pairs(overloaded):
     assert seen["paired"] > 0.9 * len(lines)
 
 
-def test_every_frame_has_one_fate(overloaded):
+def test_every_frame_is_counted_once(overloaded):
     finished, health, _ = overloaded
     for camera in ("visible", "infrared"):
         seen = health.counters(camera)
@@ -76,7 +76,7 @@ def test_every_frame_has_one_fate(overloaded):
     assert finished.report["frames"] == health.run_counters()["out"]
 
 
-def test_what_is_shown_is_fresh(overloaded):
+def test_overload_shows_the_newest_frames(overloaded):
     """A frame waits for the one that is worked on when it comes, and for none else; what is older is left out."""
     _, health, _ = overloaded
     for camera in ("visible", "infrared"):

@@ -85,7 +85,7 @@ LAYOUTS = {  # --ir, --vis; the files of scene k
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
-def test_public_layouts_with_an_image_missing_on_either_side(tmp_path, run, name):
+def test_public_layouts_pair_despite_missing_images(tmp_path, run, name):
     heat, seen, heat_name, seen_name = LAYOUTS[name]
     files: dict[str, dict[int, str]] = {"ir": {}, "vis": {}}
     for k in SCENES:
@@ -122,7 +122,7 @@ def test_public_layouts_with_an_image_missing_on_either_side(tmp_path, run, name
 
 
 @pytest.mark.parametrize("timed", [False, True])
-def test_images_that_pairing_left_out_are_counted_once(tmp_path, run, timed):
+def test_unpaired_images_are_counted_once(tmp_path, run, timed):
     """One infrared image without a partner or a time among them, and of timed ones a visible image without a time."""
     names = {"ir": [f"{k:05d}" for k in range(7)], "vis": [f"{k:05d}" for k in range(6)]}
     if timed:
@@ -146,7 +146,7 @@ def test_images_that_pairing_left_out_are_counted_once(tmp_path, run, timed):
     assert told["sync"]["infrared_unused"] == 1 and "infrared unused 1" in answer.said
 
 
-def test_flir_adas_v2_is_refused_and_read_by_its_own_map(tmp_path, run):
+def test_flir_adas_v2_needs_its_own_pairing_table(tmp_path, run):
     table = {}
     for clip, (heat, seen) in enumerate((("Aq1x", "Zx9y"), ("Zm4q", "Ab7r"))):
         for k in range(3):
@@ -167,7 +167,7 @@ def test_flir_adas_v2_is_refused_and_read_by_its_own_map(tmp_path, run):
 
 
 @pytest.mark.parametrize("kind", ["KITTI", "EuRoC", "name,time_ns"])
-def test_times_beside_the_folder_decide_over_equal_names(tmp_path, run, kind):
+def test_timestamp_file_overrules_equal_names(tmp_path, run, kind):
     """Two cameras that count by themselves: their names are equal, their times tell that infrared is three behind."""
     for side, first, step in (("image_02", 0, 1), ("thermal", 3, 1)):
         names, times = [], []
@@ -195,7 +195,7 @@ def test_times_beside_the_folder_decide_over_equal_names(tmp_path, run, kind):
     assert found == [(k, heat[k - 3] if k >= 3 else None, 4.0 if k >= 3 else None) for k in range(8)]
 
 
-def test_times_in_names_give_the_skew_and_the_time(tmp_path, run):
+def test_timestamps_in_names_give_skew_and_time(tmp_path, run):
     for k in range(18):
         put(tmp_path / f"vis/{ns(k)}.png", 90)
     for k in range(6):
@@ -210,7 +210,7 @@ def test_times_in_names_give_the_skew_and_the_time(tmp_path, run):
     assert later.code == 0 and [line["skew_ms"] for line in lines(out)][:3] == [0.0, -100.0, 100.0]
 
 
-def test_lines_keep_the_place_of_an_image_that_cannot_be_read(tmp_path, run):
+def test_unreadable_image_keeps_its_index_in_the_json_lines(tmp_path, run):
     for name in "abcd":
         put(tmp_path / f"ir/{name}_t.png", 60, 1)
         put(tmp_path / f"vis/{name}.png", 90)
@@ -221,7 +221,7 @@ def test_lines_keep_the_place_of_an_image_that_cannot_be_read(tmp_path, run):
     assert found == [(0, "a.png", "a_t.png"), (2, "c.png", "c_t.png"), (3, "d.png", "d_t.png")]
 
 
-def test_infrared_in_the_fourth_channel(tmp_path, run):
+def test_infrared_in_the_alpha_channel_is_used(tmp_path, run):
     """MFNet: red, green, blue and infrared in one PNG."""
     folder = tmp_path / "images"
     folder.mkdir()
@@ -250,14 +250,14 @@ def test_infrared_in_the_fourth_channel(tmp_path, run):
     assert results == {"one": 0, "two": 3, "set": 0}
 
 
-def test_one_folder_without_a_sign_of_two_cameras_is_refused(tmp_path, run):
+def test_single_folder_of_one_camera_is_refused(tmp_path, run):
     put(tmp_path / "a/1.png", 90)
     answer = run("--ir", tmp_path / "a", "--vis", tmp_path / "a", "--out", tmp_path / "out", *COMMON)
     assert answer.code == 1 and "two different sources are needed" in answer.said
     assert len(answer.said.strip().splitlines()) == 1
 
 
-def test_no_image_is_fused_with_itself(tmp_path, run):
+def test_image_is_never_fused_with_itself(tmp_path, run):
     for name in ("a_x.png", "b_y.png"):
         put(tmp_path / "d" / name, 90)
     (tmp_path / "link").symlink_to(tmp_path / "d")
@@ -267,7 +267,7 @@ def test_no_image_is_fused_with_itself(tmp_path, run):
         assert "two different sources" in answer.said or "tell them apart" in answer.said
 
 
-def test_a_video_of_images_named_by_time_has_their_times(tmp_path, run):
+def test_video_of_timestamped_images_keeps_their_times(tmp_path, run):
     for k in (0, 1, 4, 5):
         put(tmp_path / f"vis/{ns(k)}.png", 90)
         put(tmp_path / f"ir/{ns(k) + 5_000_000}.png", 90, 1)
@@ -276,7 +276,7 @@ def test_a_video_of_images_named_by_time_has_their_times(tmp_path, run):
     assert [float(t) for t in presentation_times(tmp_path / "out.mp4")] == pytest.approx([0, 0.1, 0.4, 0.5])
 
 
-def test_a_mask_is_no_infrared(tmp_path, run):
+def test_mask_images_are_not_infrared(tmp_path, run):
     for side in ("ir", "vis"):
         put(tmp_path / side / "1.png", 90)
     grey = np.full((48, 64, 4), 120, np.uint8)
@@ -287,7 +287,7 @@ def test_a_mask_is_no_infrared(tmp_path, run):
     assert answer.code == 0 and "fourth channel" not in answer.said
 
 
-def test_other_commands_follow_a_table_too(tmp_path, run):
+def test_other_commands_accept_a_pairing_table(tmp_path, run):
     for k in range(3):
         put(tmp_path / f"vis/{k}.png", 30 * k + 30)
         put(tmp_path / f"ir/{k}.png", 30 * k + 30, 1)

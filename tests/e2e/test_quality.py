@@ -104,7 +104,7 @@ def test_clear_input_is_among_the_best_and_is_left_alone(figures) -> None:
     assert ours["day"]["restored PSNR"] >= 30
 
 
-def test_night_comes_out_brighter_and_sharper_than_from_any_network_and_without_noise(figures) -> None:
+def test_night_is_brighter_and_sharper_than_from_any_network_without_noise(figures) -> None:
     ours = figures("clear", "auto")["night"]
     assert ours["noise"] <= 1.5
     for peer in sorted((DATA / "peers_dev_40").iterdir()):
@@ -115,5 +115,5 @@ def test_night_comes_out_brighter_and_sharper_than_from_any_network_and_without_
 
 
 @pytest.mark.parametrize(("visible", "most"), [("clear", 4), ("hazy", 8)])
-def test_colours_stay(figures, visible: str, most: float) -> None:
+def test_colours_are_kept(figures, visible: str, most: float) -> None:
     assert figures(visible, "0")["all"]["chroma non-thermal"] < most

@@ -61,7 +61,7 @@ def frames_of(path) -> int:
         return sum(1 for _ in clip.decode(video=0))
 
 
-def test_segments_hold_every_frame_of_each_stream_with_its_time(tmp_path):
+def test_segments_hold_every_frame_with_its_time(tmp_path):
     recording, began = sink(tmp_path, segment_s=2), time.monotonic_ns()
     for k in range(50):
         give(recording, live(k, start_ns=began, infrared=k % 5 != 0))
@@ -83,7 +83,7 @@ def test_segments_hold_every_frame_of_each_stream_with_its_time(tmp_path):
     assert recording.health.warnings == []
 
 
-def test_what_is_recorded_has_no_overlay(tmp_path, run):
+def test_recorded_frames_have_no_overlay(tmp_path, run):
     ir, vis = pair_of_clips(tmp_path, frames=10, size=(320, 240))
     pictures = {}
     for name in ("--overlay", "--no-overlay"):
@@ -99,7 +99,7 @@ def test_what_is_recorded_has_no_overlay(tmp_path, run):
     assert np.abs(pictures["recorded --overlay"] - plain).mean() < 5
 
 
-def test_another_size_and_the_switch_begin_a_new_segment(tmp_path):
+def test_new_size_or_switch_starts_a_new_segment(tmp_path):
     on, health, began = [True], Health(), time.monotonic_ns()
     recording = sink(tmp_path, on=lambda: on[0], health=health)
     for k in range(20):
@@ -115,7 +115,7 @@ def test_another_size_and_the_switch_begin_a_new_segment(tmp_path):
     assert health.run_counters()["recorder_frames"] == 15
 
 
-def test_event_clips_last_from_before_to_after_the_detections(tmp_path):
+def test_event_clips_extend_before_and_after_the_detections(tmp_path):
     recording = sink(tmp_path, segment_s=4, events=True, before_s=1, after_s=1)
     found, began = [Detection("person", 0.9, (1, 1, 9, 9))], time.monotonic_ns()
     for k in range(140):
@@ -130,7 +130,7 @@ def test_event_clips_last_from_before_to_after_the_detections(tmp_path):
     assert times[0] == 0 and np.allclose(np.diff([float(t) for t in times]), 0.1, atol=0.002)
 
 
-def test_recordings_keep_their_own_time_however_fast_they_are_run(tmp_path):
+def test_recordings_keep_media_time_at_any_processing_speed(tmp_path):
     recording = sink(tmp_path, segment_s=4, events=True, before_s=1, after_s=1)
     found = [Detection("person", 0.9, (1, 1, 9, 9))]
     for k in range(140):  # fourteen seconds in a fraction of one
@@ -149,7 +149,7 @@ def test_recordings_keep_their_own_time_however_fast_they_are_run(tmp_path):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small tmpfs needs root")
-def test_a_full_disk_ends_the_segment_and_not_the_run(tmp_path, run):
+def test_full_disk_ends_the_segment_but_not_the_run(tmp_path, run):
     import subprocess
 
     ir, vis = pair_of_clips(tmp_path, frames=80, size=(320, 240))
@@ -182,7 +182,7 @@ def test_events_need_a_recording_and_detection(tmp_path, run):
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_a_killed_process_leaves_playable_files(tmp_path, number):
+def test_killed_process_leaves_playable_files(tmp_path, number):
     ir, vis = pair_of_clips(tmp_path, frames=2000)
     folder = tmp_path / "record"
     process = start("--ir", ir, "--vis", vis, "--record", folder, *QUICK)
@@ -201,7 +201,7 @@ def test_a_killed_process_leaves_playable_files(tmp_path, number):
         assert written - 30 <= frames_of(video) <= written + 1, video  # a second at 25 fps, and the frame under way
 
 
-def test_raw_tracks_hold_every_frame_of_both_cameras_while_fusion_does_not_keep_up(tmp_path):
+def test_raw_tracks_hold_every_frame_when_fusion_is_too_slow(tmp_path):
     """An engine that is busy for seconds in mid-run, as with a frame size that it has to be built for."""
     pictures = [street(i) for i in range(50)]
     cameras = [RtspServer(pictures, fps=9), RtspServer(pictures, fps=25)]

@@ -34,7 +34,7 @@ def run(monkeypatch, capfd):
     ],
     ids=["steady", "variable rate", "ntsc", "late start in mkv"],
 )
-def test_every_visible_frame_comes_out_at_its_time(tmp_path, run, times, time_base, suffix):
+def test_output_has_every_visible_frame_at_its_time(tmp_path, run, times, time_base, suffix):
     ir, vis = pair_of_clips(tmp_path, times=times, time_base=time_base, suffix=suffix)
     answer = run("--ir", ir, "--vis", vis, "--out", tmp_path / "out.mp4", *QUICK)
     assert answer.code == 0, answer.said
@@ -54,7 +54,7 @@ def test_every_visible_frame_comes_out_at_its_time(tmp_path, run, times, time_ba
         ("x" * 300 + ".mp4", [], "cannot be written: File name too long"),
     ],
 )
-def test_places_and_numbers_that_cannot_be(tmp_path, monkeypatch, run, out, more, told):
+def test_invalid_paths_and_numbers_are_refused(tmp_path, monkeypatch, run, out, more, told):
     monkeypatch.chdir(tmp_path)
     ir, vis = pair_of_clips(tmp_path)
     before = vis.read_bytes()
@@ -66,7 +66,7 @@ def test_places_and_numbers_that_cannot_be(tmp_path, monkeypatch, run, out, more
 
 
 @pytest.mark.slow
-def test_recordings_of_other_times_are_told(tmp_path, run):
+def test_recordings_without_common_time_are_reported(tmp_path, run):
     ir, vis = pair_of_clips(tmp_path)
     report = tmp_path / "report.json"
     answer = run("--ir", ir, "--vis", vis, "--report", report, *QUICK, "--offset-ms", "1e6")
@@ -75,7 +75,7 @@ def test_recordings_of_other_times_are_told(tmp_path, run):
     assert json.loads(report.read_text())["sync"]["paired"] == 0
 
 
-def test_json_lines_and_report_say_what_the_issue_promises(tmp_path, run):
+def test_json_lines_and_report_hold_the_documented_fields(tmp_path, run):
     ir, vis = pair_of_clips(tmp_path)
     report = tmp_path / "report.json"
     answer = run("--ir", ir, "--vis", vis, "--out", tmp_path / "o.mp4", "--report", report, "--frame-latencies", *QUICK)
@@ -93,7 +93,7 @@ def test_json_lines_and_report_say_what_the_issue_promises(tmp_path, run):
     assert written["machine"]["cpu"]["cores"] >= 1
 
 
-def test_image_folders_pair_by_name_and_keep_size_and_name(tmp_path, run):
+def test_image_folders_pair_by_name_and_keep_sizes_and_names(tmp_path, run):
     for camera, names in (("ir", ["b", "c", "d", "x"]), ("vis", ["a", "b", "d", "c"])):
         (tmp_path / camera).mkdir()
         for name in names:
@@ -112,7 +112,7 @@ def test_image_folders_pair_by_name_and_keep_size_and_name(tmp_path, run):
 
 
 @pytest.mark.slow
-def test_images_of_mixed_sizes_keep_each_its_own(tmp_path, run):
+def test_images_of_mixed_sizes_keep_their_sizes(tmp_path, run):
     sizes = [(160, 120), (201, 133), (160, 120)]
     for camera in ("ir", "vis"):
         (tmp_path / camera).mkdir()
@@ -138,7 +138,7 @@ def test_infrared_at_another_rate_and_ending_early_is_counted(tmp_path, run):
 
 
 @pytest.mark.slow
-def test_infrared_that_goes_on_after_the_visible_end_is_counted(tmp_path, run):
+def test_infrared_after_the_visible_end_is_counted(tmp_path, run):
     ir, vis = pair_of_clips(tmp_path, frames=20, infrared_frames=20)
     ir = write_video(tmp_path / "long.mp4", range(90), pictures=[street(i) for i in range(90)])
     report = tmp_path / "report.json"
@@ -202,7 +202,7 @@ def test_interrupted_run_leaves_a_playable_video(tmp_path, interrupt):
 
 
 @pytest.mark.slow
-def test_recordings_whose_times_begin_apart_are_told_with_the_offset_to_give(tmp_path, run):
+def test_recordings_that_start_apart_are_reported_with_the_offset_to_set(tmp_path, run):
     late, _ = pair_of_clips(tmp_path, name="late", times=range(50, 80))
     _, vis = pair_of_clips(tmp_path, name="early")
     answer = run("--ir", late, "--vis", vis, "-o", tmp_path / "o.mp4", *QUICK[:2])
@@ -212,7 +212,7 @@ def test_recordings_whose_times_begin_apart_are_told_with_the_offset_to_give(tmp
 
 
 @pytest.mark.slow
-def test_pictures_too_large_for_a_network_are_refused_before_one_is_built(tmp_path, run):
+def test_oversized_images_are_refused_before_a_build(tmp_path, run):
     for name, size in (("ir", (160, 120)), ("vis", (4000, 3000))):
         (tmp_path / name).mkdir()
         Image.new("L", size, 90).save(tmp_path / name / "a.png")
@@ -223,7 +223,7 @@ def test_pictures_too_large_for_a_network_are_refused_before_one_is_built(tmp_pa
     assert not (tmp_path / "out").exists()
 
 
-def test_an_assumed_polarity_is_in_report_and_summary(tmp_path, run):
+def test_assumed_polarity_is_in_report_and_summary(tmp_path, run):
     ramp, report = np.tile(np.arange(160, dtype=np.uint8), (120, 1)), tmp_path / "report.json"
     for camera, picture in (("ir", ramp), ("vis", np.dstack([ramp] * 3))):
         (tmp_path / camera).mkdir()

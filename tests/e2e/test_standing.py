@@ -13,7 +13,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("clock", [False, True])
-def test_infrared_that_stands_in_a_recording_is_left_out_and_counted(clock, tmp_path, monkeypatch, capfd):
+def test_frozen_infrared_of_a_recording_is_left_out_and_counted(clock, tmp_path, monkeypatch, capfd):
     infrared = clip(tmp_path / "ir.mkv", standing(drive, clock=clock), LIVE)
     visible = clip(tmp_path / "vis.mkv", standing(drive, range(0)), LIVE)
     out, report = tmp_path / "o.mkv", tmp_path / "r.json"
@@ -31,7 +31,7 @@ def test_infrared_that_stands_in_a_recording_is_left_out_and_counted(clock, tmp_
     assert set(alone) <= set(STANDS) and len(alone) == frozen
 
 
-def test_a_scene_that_stands_in_both_recordings_is_fused(tmp_path, monkeypatch, capfd):
+def test_static_scene_in_both_recordings_is_fused(tmp_path, monkeypatch, capfd):
     infrared = clip(tmp_path / "ir.mkv", standing(drive, own_noise=True), LIVE)
     visible = clip(tmp_path / "vis.mkv", standing(drive, own_noise=True), LIVE)
     report = tmp_path / "r.json"
@@ -43,7 +43,7 @@ def test_a_scene_that_stands_in_both_recordings_is_fused(tmp_path, monkeypatch, 
     assert check_account(json.loads(report.read_text()))["visible"]["paired"] == 200
 
 
-def test_visible_that_stands_in_a_recording_is_kept_with_a_doubt(tmp_path, monkeypatch, capfd):
+def test_frozen_visible_of_a_recording_is_kept_with_a_doubt(tmp_path, monkeypatch, capfd):
     infrared = clip(tmp_path / "ir.mkv", standing(drive, range(0)), LIVE)
     visible = clip(tmp_path / "vis.mkv", standing(drive, range(100, 180)), LIVE)
     out, report = tmp_path / "o.mkv", tmp_path / "r.json"

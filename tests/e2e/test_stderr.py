@@ -25,7 +25,7 @@ def run_with(stderr, *arguments, **more):
 
 @pytest.mark.parametrize("log", [[], ["--log-json"]])
 @pytest.mark.parametrize("reader", ["gone", "stopped"])
-def test_a_run_outlives_its_reader(tmp_path, reader, log):
+def test_run_survives_a_closed_or_blocked_stderr(tmp_path, reader, log):
     ir, vis = pair_of_clips(tmp_path)
     read, write = os.pipe()
     if reader == "gone":
@@ -50,7 +50,7 @@ def test_a_run_outlives_its_reader(tmp_path, reader, log):
     assert told["frames"] == 30 == len(presentation_times(out)) == len(presentation_times(recorded))
 
 
-def test_nohup_is_heard(tmp_path):
+def test_nohup_is_respected(tmp_path):
     ir, vis = pair_of_clips(tmp_path, frames=60)
     out = tmp_path / "o.mkv"
     ignoring = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN); "
@@ -94,7 +94,7 @@ def test_passwords_are_in_no_report_and_no_message(tmp_path, monkeypatch, capfd)
         "SECRET",
     ],
 )
-def test_a_wrong_run_file_is_told_without_its_secrets(tmp_path, monkeypatch, capfd, text):
+def test_run_file_error_contains_no_secret(tmp_path, monkeypatch, capfd, text):
     (tmp_path / "run.yaml").write_text(text.replace("SECRET", SECRET))
     answer = fusecam("--config", tmp_path / "run.yaml", monkeypatch=monkeypatch, capfd=capfd)
     assert answer.code == 1
@@ -103,7 +103,7 @@ def test_a_wrong_run_file_is_told_without_its_secrets(tmp_path, monkeypatch, cap
 
 
 @pytest.mark.parametrize("how", ["option", "environment", "made up"])
-def test_the_token_is_in_no_log(tmp_path, monkeypatch, capfd, how):
+def test_token_is_in_no_log(tmp_path, monkeypatch, capfd, how):
     """A log is kept and sent on: a token that is made up must not come into being there."""
     ir, vis = pair_of_clips(tmp_path, frames=5)
     arguments = [
@@ -137,13 +137,13 @@ def test_the_token_is_in_no_log(tmp_path, monkeypatch, capfd, how):
 @pytest.mark.parametrize(
     "arguments", [["rtsp://u:SECRET@h"], ["--max-frames", "rtsp://u:SECRET@h"], ["--mxa", "http://h/?token=SECRET"]]
 )
-def test_wrong_options_are_told_without_their_secrets(arguments, monkeypatch, capfd):
+def test_option_errors_contain_no_secret(arguments, monkeypatch, capfd):
     answer = fusecam(*(text.replace("SECRET", SECRET) for text in arguments), monkeypatch=monkeypatch, capfd=capfd)
     assert answer.code == 2
     assert SECRET not in answer.said and "Traceback" not in answer.said
 
 
-def test_names_do_not_steer_the_terminal(tmp_path, monkeypatch, capfd):
+def test_control_characters_in_names_are_escaped(tmp_path, monkeypatch, capfd):
     ir, vis = pair_of_clips(tmp_path, frames=5)
     evil = tmp_path / "a\x1b[31m\x1b]0;title\x07\n[bold]x\u202e\udcff_vis.mp4"
     vis.rename(evil)
@@ -161,7 +161,7 @@ def test_names_do_not_steer_the_terminal(tmp_path, monkeypatch, capfd):
 
 
 @pytest.mark.parametrize("log", [[], ["--log-json"]])
-def test_a_traceback_holds_no_secret_and_has_the_logs_form(log):
+def test_traceback_contains_no_secret_and_follows_the_log_format(log):
     """A defect, made here: what nobody expected is said without what was in the addresses."""
     program = (
         "import fusecam.pipeline.cli as cli, fusecam.pipeline.commands.fuse as fuse\n"

@@ -24,7 +24,7 @@ def nothing_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_in_the_first_build(tmp_path: Path, number: int) -> None:
+def test_signal_stops_the_first_build(tmp_path: Path, number: int) -> None:
     ir, vis = pair_of_clips(tmp_path, frames=10)
     with start("--ir", ir, "--vis", vis, "--out", tmp_path / "o.mp4", "--offset-ms", "0") as process:
         building = child_of(process)
@@ -38,7 +38,7 @@ def test_in_the_first_build(tmp_path: Path, number: int) -> None:
     assert {path.name for path in tmp_path.iterdir()} <= {"a_ir.mp4", "a_vis.mp4", "cache"}
 
 
-def test_in_a_batch(tmp_path: Path) -> None:
+def test_interrupt_stops_the_build_of_a_batch(tmp_path: Path) -> None:
     for name in "ab":
         pair_of_clips(tmp_path / "clips", frames=10, name=name)
     folder = tmp_path / "clips"
@@ -51,7 +51,7 @@ def test_in_a_batch(tmp_path: Path) -> None:
     assert (process.returncode, said.count("Traceback")) == (130, 0)
 
 
-def test_for_another_frame_size_in_mid_run_keeps_what_is_there(tmp_path: Path) -> None:
+def test_interrupt_during_a_build_for_a_new_size_keeps_the_output(tmp_path: Path) -> None:
     for index, size in enumerate([(160, 120), (160, 120), (200, 120)]):
         for camera in ("ir", "vis"):
             (tmp_path / camera).mkdir(exist_ok=True)

@@ -53,7 +53,7 @@ def run(folder: Path, broken: bool) -> tuple[dict[str, float], np.ndarray]:
     return json.loads(ran.stdout), np.load(folder / "fused.npy")
 
 
-def test_nothing_stays_behind_and_the_same_comes_out(tmp_path: Path) -> None:
+def test_build_in_a_child_process_gives_the_same_result_and_leaves_nothing(tmp_path: Path) -> None:
     apart, image = run(tmp_path / "apart", broken=False)
     here, same = run(tmp_path / "here", broken=True)
     assert not apart["torch"] and here["torch"]
@@ -62,7 +62,7 @@ def test_nothing_stays_behind_and_the_same_comes_out(tmp_path: Path) -> None:
     assert np.array_equal(image, same)
 
 
-def test_where_torch_is_there_already_it_is_built_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_build_runs_in_process_if_torch_is_already_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import torch  # noqa: F401
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
@@ -72,7 +72,7 @@ def test_where_torch_is_there_already_it_is_built_here(tmp_path: Path, monkeypat
     assert store.entries()
 
 
-def test_a_build_that_fails_is_said_to_have_failed(tmp_path: Path) -> None:
+def test_failed_build_is_reported(tmp_path: Path) -> None:
     code = (
         "from fusecam.engines.build.process import build_apart; print(build_apart('fusion', 'nonsense', 1, 1, 1, 1, 1))"
     )
@@ -99,7 +99,7 @@ def child_of(process: subprocess.Popen[str], within_s: float = 30) -> psutil.Pro
     raise AssertionError("nothing was built")
 
 
-def test_who_builds_ends_with_who_asked_even_by_kill_9(tmp_path: Path) -> None:
+def test_build_process_ends_with_its_parent_even_after_kill_9(tmp_path: Path) -> None:
     environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
     asking = subprocess.Popen([sys.executable, "-c", BUILD], env=environment, stdout=subprocess.DEVNULL, text=True)
     building = child_of(asking)
@@ -109,7 +109,7 @@ def test_who_builds_ends_with_who_asked_even_by_kill_9(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("linux", [True, False])
-def test_a_process_with_a_lifeline_ends_when_its_stdin_does(linux: bool) -> None:
+def test_process_with_a_lifeline_ends_when_stdin_closes(linux: bool) -> None:
     """Where there is no signal from the kernel, the end of stdin is enough."""
     code = "import sys, time; from fusecam.engines.host import lifeline; "
     code += "" if linux else "lifeline.sys = type('', (), {'platform': 'elsewhere'}); "
@@ -122,9 +122,7 @@ def test_a_process_with_a_lifeline_ends_when_its_stdin_does(linux: bool) -> None
         assert process.wait(timeout=5) == 1
 
 
-def test_a_stop_ends_the_build_and_is_no_reason_for_another_engine(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_stop_ends_the_build_without_a_fallback_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     stop = threading.Event()
     engine = create_engine("average")

@@ -43,7 +43,7 @@ def unmade() -> FusionEngine:
     raise RuntimeError("CUDA error: device unavailable")
 
 
-def test_the_frame_on_which_an_engine_broke_goes_to_the_next_and_it_is_said() -> None:
+def test_frame_of_a_failed_engine_goes_to_the_fallback_with_a_note() -> None:
     expected = EagerEngine("average", Average()).fuse(*FRAME).image
     engine = Chosen([lambda: Lasting("gpu", 2), unmade, lambda: Lasting("cpu", 100)])
     for _ in range(5):
@@ -54,7 +54,7 @@ def test_the_frame_on_which_an_engine_broke_goes_to_the_next_and_it_is_said() ->
     assert "device unavailable" in note and note.endswith("cpu is used instead")
 
 
-def test_when_no_engine_is_left_it_is_one_line() -> None:
+def test_failure_of_all_engines_is_a_one_line_error() -> None:
     engine = Chosen([lambda: Lasting("gpu", 1), unmade])
     engine.fuse(*FRAME)
     with pytest.raises(EngineError, match=r"gpu: broke down: .*no other engine is left") as caught:
@@ -63,7 +63,7 @@ def test_when_no_engine_is_left_it_is_one_line() -> None:
 
 
 @pytest.mark.parametrize("spec", ["average:openvino", "average:torch"])
-def test_threads_that_share_an_engine_get_their_own_images(spec: str) -> None:
+def test_threads_sharing_an_engine_get_their_own_images(spec: str) -> None:
     engine = create_engine(spec)
     frames = [np.full((120, 160, 3), level, np.uint8) for level in range(0, 240, 10)]
     infrared, everywhere = np.full((120, 160), 100, np.uint8), np.full((120, 160), 255, np.uint8)
@@ -74,7 +74,7 @@ def test_threads_that_share_an_engine_get_their_own_images(spec: str) -> None:
             assert all(np.array_equal(one, other) for one, other in zip(made, expected, strict=True))
 
 
-def test_a_frame_that_is_wrong_changes_nothing() -> None:
+def test_invalid_frame_keeps_the_engine() -> None:
     engine = Chosen([lambda: Lasting("gpu", 100), lambda: Lasting("cpu", 100)])
     with pytest.raises(EngineError):
         engine.fuse(FRAME[0][:8, :8].copy(), FRAME[1][:8, :8].copy(), FRAME[2][:8, :8].copy())

@@ -57,7 +57,7 @@ def seen(frame: Pixels, condition: str) -> Pixels:
 
 @pytest.mark.parametrize("name", ["physics", "realtime", "tiny"])
 @pytest.mark.parametrize(("condition", "most"), [("clear", 10), ("haze", 40), ("dusk", 25)])
-def test_no_hue_flips_on_a_colour_chart(name: str, condition: str, most: float) -> None:
+def test_hues_of_a_colour_chart_are_kept(name: str, condition: str, most: float) -> None:
     """most: degrees that the hue of a coloured patch may turn, in a* b*."""
     given = seen(chart(), condition)
     infrared = np.full(given.shape[:2], 60, np.uint8)

@@ -98,7 +98,7 @@ def test_engine_is_built_and_described(engine: Engine) -> None:
 
 
 @needs_tensorrt
-def test_engine_takes_and_gives_what_the_network_does(engine: Engine) -> None:
+def test_engine_has_the_inputs_and_outputs_of_the_network(engine: Engine) -> None:
     about = engine.about
     given = examples(engine.shape)
     with torch.inference_mode():
@@ -113,7 +113,7 @@ def test_engine_takes_and_gives_what_the_network_does(engine: Engine) -> None:
 
 @needs_tensorrt
 @pytest.mark.parametrize("which", ["defined", "made"])
-def test_every_map_of_the_physical_branches_is_half(engine: Engine, which: str) -> None:
+def test_every_map_of_the_physics_branches_is_float16(engine: Engine, which: str) -> None:
     rows = engine.about["layers"][which]
     for output in ("haze_density", "illumination"):
         maps = []
@@ -142,21 +142,19 @@ def test_every_layer_is_listed(engine: Engine) -> None:
 
 
 @needs_tensorrt
-def test_graph_computes_what_the_network_does(engine: Engine, adversarial: Adversarial, street: Street) -> None:
+def test_graph_equals_the_network(engine: Engine, adversarial: Adversarial, street: Street) -> None:
     assert_graph_computes(engine.onnx, engine.name, engine.shape, adversarial, street)
 
 
 @needs_tensorrt
-def test_graph_for_odd_sizes_does_too(adversarial: Adversarial, street: Street) -> None:
+def test_graph_for_odd_sizes_equals_the_network(adversarial: Adversarial, street: Street) -> None:
     shape = Shape.of(161, 121, (333, 250), reduce=2)
     graph = exporting.export("realtime", registry.network("realtime"), shape)
     assert_graph_computes(graph, "realtime", shape, adversarial, street)
 
 
 @needs_tensorrt
-def test_the_frame_without_lift_is_an_output_where_asked(
-    tmp_path: Path, adversarial: Adversarial, street: Street
-) -> None:
+def test_unlifted_frame_is_an_optional_output(tmp_path: Path, adversarial: Adversarial, street: Street) -> None:
     graphs: list[bytes] = []
     with mock.patch.object(exporting, "export", lambda *given: graphs.append(real(*given)) or graphs[0]):
         compile_engine("tiny", SMALL, ["sm89"], tmp_path / "x.engine", unlifted=True)
@@ -235,7 +233,7 @@ def test_float32_island_is_refused(output: int, told: str, tmp_path: Path, monke
 
 @needs_tensorrt
 @pytest.mark.parametrize(("step", "name", "size"), [("_remove_casts", "physics", SIZE)])
-def test_graph_as_exported_is_refused(
+def test_unconverted_graph_is_refused(
     step: str, name: str, size: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The exporter's own graph widens maps."""
@@ -254,7 +252,7 @@ def test_unsupported_operator_is_named(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 @needs_tensorrt
-def test_command_builds_and_replaces(tmp_path: Path) -> None:
+def test_command_builds_and_overwrites_an_engine(tmp_path: Path) -> None:
     out = tmp_path / "average.engine"
     out.write_bytes(b"an older engine")
     command = [Path(sys.executable).with_name("fusecam"), "compile", "--engine", "average", "--size", "65x33"]

@@ -32,24 +32,24 @@ SHAPE = Shape.of(160, 120, (80, 64))
         ("640x8193", "32 to 8192"),
     ],
 )
-def test_wrong_size(text: str, told: str) -> None:
+def test_invalid_size_is_refused(text: str, told: str) -> None:
     with pytest.raises(EngineError, match=told):
         parse_size(text)
 
 
 @pytest.mark.parametrize("text", ["sm90", "sm75,,sm99", "8.6", "", ","])
-def test_wrong_target_names_the_known_ones(text: str) -> None:
+def test_unknown_target_error_lists_the_known_targets(text: str) -> None:
     with pytest.raises(EngineError, match=r"sm75 .*sm80 .*sm86 .*sm89 .*sm120 .*sm121"):
         parse_targets(text)
 
 
-def test_only_some_networks_have_a_frame_without_lift(tmp_path: Path) -> None:
+def test_unlifted_frame_is_refused_for_networks_without_one(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="--unlifted: physics has no such frame; realtime and tiny have one"):
         compile_engine("physics", SHAPE, TARGETS, tmp_path / "x.engine", unlifted=True)
     assert not list(tmp_path.iterdir())
 
 
-def test_targets_are_sorted_and_single() -> None:
+def test_targets_are_sorted_and_unique() -> None:
     assert parse_targets("SM120, sm75,sm120") == ["sm75", "sm120"]
 
 
@@ -64,7 +64,7 @@ def test_targets_are_sorted_and_single() -> None:
         ("average", "/proc/x.engine", "cannot be written"),
     ],
 )
-def test_refused_before_anything_is_loaded(
+def test_invalid_arguments_are_refused_before_anything_is_loaded(
     name: str, out: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(compiling, "tensorrt_rtx", lambda: pytest.fail("loaded"))
@@ -74,7 +74,7 @@ def test_refused_before_anything_is_loaded(
 
 
 @pytest.mark.parametrize("module", ["tensorrt_rtx", "onnx", "onnxscript"])
-def test_missing_extra_says_what_to_install(module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_package_is_named_in_the_error(module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(EngineError, match=r"pip install 'fusecam\[tensorrt-rtx\]'"):
         compile_engine("average", SHAPE, TARGETS, tmp_path / "x.engine")
@@ -100,7 +100,7 @@ def _layer(kind: str = "ELEMENTWISE", shape: tuple[int, ...] = (1, 1, 60, 80), d
         (_layer(kind="PLUGIN_V3"), 1),
     ],
 )
-def test_what_is_refused(layer: Layer, lines: int) -> None:
+def test_wide_layers_of_a_physics_branch_are_refused(layer: Layer, lines: int) -> None:
     told = refusals([layer], {"haze_density": frozenset({"node_a"}), "illumination": frozenset({"node_b"})})
     assert len(told) == lines
     assert all("on the branch of haze_density" in line and "illumination" not in line for line in told)
@@ -116,7 +116,7 @@ def _line(output: str = "fused", dtype: str = "Half") -> str:
     )
 
 
-def test_report_of_layers_is_read() -> None:
+def test_layer_report_is_parsed() -> None:
     (layer,) = built(_line(), ["fused"], [_layer()])
     assert layer.outputs == (Value("fused", (1, 60, 80, 3), "HALF"),)
     assert layer.scratch == (Value("sums", (256, 752), "FLOAT"),)
@@ -125,7 +125,7 @@ def test_report_of_layers_is_read() -> None:
     assert refusals(built(_line(dtype="Float"), ["fused"], [_layer()]), {})
 
 
-def test_unread_map_is_no_scratch() -> None:
+def test_large_map_without_reader_is_not_scratch() -> None:
     """Where a layer reads a map under another name, its size tells that it is one."""
     (layer,) = built(_line(), ["fused"], [_layer(shape=(1, 1, 256, 752))])
     assert not layer.scratch
@@ -136,6 +136,6 @@ def test_unread_map_is_no_scratch() -> None:
     ("report", "told"),
     [("", "no layer that makes fused"), (_line("other"), "makes fused"), ("Name: kernel, Kind: x", "form unknown")],
 )
-def test_report_of_layers_is_not_guessed(report: str, told: str) -> None:
+def test_malformed_layer_report_is_refused(report: str, told: str) -> None:
     with pytest.raises(EngineError, match=told):
         built(report, ["fused"], [_layer()])

@@ -36,7 +36,7 @@ def warm_before_white() -> tuple[np.ndarray, np.ndarray, tuple[slice, slice]]:
 
 
 @pytest.mark.parametrize("name", BOTH)
-def test_nobody_becomes_white_before_white(name: str) -> None:
+def test_people_before_a_white_wall_do_not_become_white(name: str) -> None:
     visible, infrared, where = warm_before_white()
     image = fused(name, visible, infrared, "auto")
     inner = image[where][10:-10, 8:-8].mean((0, 1))
@@ -45,7 +45,7 @@ def test_nobody_becomes_white_before_white(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", BOTH)
-def test_a_skyline_before_an_even_warm_sky_stays(name: str) -> None:
+def test_skyline_before_an_evenly_warm_sky_is_kept(name: str) -> None:
     rows, columns = np.mgrid[0:HEIGHT, 0:WIDTH]
     visible = np.where((columns // 20) % 2 * 30 + 100 < rows, 60, 190)
     infrared = np.where(rows < 200, 150, 120) - 4 * ((columns // 40) % 2)
@@ -56,7 +56,7 @@ def test_a_skyline_before_an_even_warm_sky_stays(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", BOTH)
-def test_the_hue_is_amber_without_luma_and_an_input(name: str) -> None:
+def test_hue_input_adds_amber_without_changing_luma(name: str) -> None:
     columns = np.mgrid[0:HEIGHT, 0:WIDTH][1]
     infrared = np.full((HEIGHT, WIDTH), 60, np.uint8)
     infrared[90:170, 140:170] = 140
@@ -72,7 +72,7 @@ def test_the_hue_is_amber_without_luma_and_an_input(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", BOTH)
-def test_a_roof_before_a_cold_sky_has_no_hue_and_a_person_below_it_has(name: str) -> None:
+def test_roof_before_a_cold_sky_has_no_hue_and_a_person_below_has(name: str) -> None:
     rows, columns = np.mgrid[0:HEIGHT, 0:WIDTH]
     infrared = np.where(rows + columns // 4 < 100, 0, 90)  # a cold sky, and a street as warm as its roofs
     person = slice(150, 200), slice(150, 170)
@@ -85,7 +85,7 @@ def test_a_roof_before_a_cold_sky_has_no_hue_and_a_person_below_it_has(name: str
     assert amber[person][8:-8, 6:-6].mean() > 40
 
 
-def test_dark_areas_keep_to_their_colour_and_lamps_keep_theirs() -> None:
+def test_dark_areas_and_lamps_keep_their_colour() -> None:
     clear = torch.full((1, 3, 60, 80), 0.06)
     clear[:, 1] += 0.015  # the sensor's cast
     clear[:, :, 10:20, 10:20] = torch.tensor([0.7, 0.1, 0.08])[None, :, None, None]
@@ -101,7 +101,7 @@ def test_dark_areas_keep_to_their_colour_and_lamps_keep_theirs() -> None:
 
 @pytest.mark.parametrize("name", BOTH)
 @pytest.mark.parametrize("size", SIZES)
-def test_the_grid_is_that_of_the_view_whatever_the_size(name: str, size: tuple[int, int]) -> None:
+def test_grid_has_the_same_number_of_cells_at_any_size(name: str, size: tuple[int, int]) -> None:
     module = network(name)
     step, factor, whole = module.steps(size[1], size[0])
     cells = size[0] * size[1] / (step * factor) ** 2
@@ -113,7 +113,7 @@ def test_the_grid_is_that_of_the_view_whatever_the_size(name: str, size: tuple[i
 
 @pytest.mark.parametrize("name", BOTH)
 @pytest.mark.parametrize("enlarged", [2, 3])
-def test_a_larger_frame_comes_out_as_the_small_one_with_its_detail(street, name: str, enlarged: int) -> None:
+def test_large_frame_equals_the_small_one_plus_detail(street, name: str, enlarged: int) -> None:
     visible, infrared = street(480, 640)
     large = (640 * enlarged, 480 * enlarged)
     more = [cv2.resize(each, large, interpolation=cv2.INTER_CUBIC) for each in (visible, infrared)]

@@ -32,7 +32,7 @@ def small() -> DFVO:
     return DFVO(PROFILES["small"]).eval()
 
 
-def test_equals_the_authors_network() -> None:
+def test_network_equals_the_authors() -> None:
     network = DFVO(PUBLISHED).eval()
     network.load_state_dict(published.dfvo(state("dfvo")))
     truth = golden("dfvo")
@@ -53,7 +53,7 @@ def test_deployed_form_equals_the_authors_network() -> None:
     assert (fused - truth["fused"]).abs().max() < 1e-5
 
 
-def test_sizes_are_those_of_the_paper() -> None:
+def test_sizes_equal_the_paper() -> None:
     assert count(DFVO()) == count(DFVO(PUBLISHED)) == parameters("dfvo") == 10_105_316
     assert count(DFVO(deployed=True)) == 9_720_449
     unused = 128 * 128 * 9 + 128  # the published code applies one convolution to the details of both
@@ -61,14 +61,14 @@ def test_sizes_are_those_of_the_paper() -> None:
 
 
 @pytest.mark.parametrize("most", [1, 7 * 30, 1 << 26])
-def test_attention_in_turns_is_the_naive_one(most: int) -> None:
+def test_chunked_attention_equals_naive_attention(most: int) -> None:
     torch.manual_seed(0)
     query, key, value = (3 * torch.randn(2, 30, width, dtype=torch.float64) for width in (4, 4, 6))
     naive = torch.softmax(query @ key.transpose(1, 2), dim=-1) @ value
     assert torch.allclose(cross_attention(query, key, value, most), naive)
 
 
-def test_attention_holds_no_more_scores_than_asked() -> None:
+def test_chunked_attention_bounds_the_scores_held_at_once() -> None:
     held: list[int] = []
     softmax = torch.softmax
 
@@ -85,7 +85,7 @@ def test_attention_holds_no_more_scores_than_asked() -> None:
     assert max(held) <= 10_000
 
 
-def test_enlargement_is_the_dilated_one() -> None:
+def test_upsampling_equals_its_dilated_form() -> None:
     torch.manual_seed(0)
     up, x = Up(3, 2).double(), torch.rand(2, 3, 5, 7, dtype=torch.float64)
     with torch.no_grad():
@@ -120,7 +120,7 @@ class Alive(TorchDispatchMode):
         self.now -= size
 
 
-def test_memory_is_linear_in_the_pixels() -> None:
+def test_memory_grows_linearly_with_pixels() -> None:
     most = {}
     with torch.device("meta"):
         network = DFVO(deployed=True).eval()
@@ -134,7 +134,7 @@ def test_memory_is_linear_in_the_pixels() -> None:
 
 
 @pytest.mark.parametrize("size", [(32, 32), (47, 33), (121, 163)])
-def test_any_size_gives_8_bit_results_of_that_size(small, street, size: tuple[int, int]) -> None:
+def test_any_input_size_gives_a_uint8_result_of_that_size(small, street, size: tuple[int, int]) -> None:
     visible, infrared = street(*size)
     fused, restored, density, light = run(small, visible, infrared, np.full_like(infrared, 255))
     assert fused.shape == restored.shape == (*size, 3)
@@ -181,7 +181,7 @@ def test_tasks_are_cropped_to_the_frame(small) -> None:
         assert plane.max() <= 1
 
 
-def test_published_and_papers_form_differ() -> None:
+def test_published_code_and_paper_differ() -> None:
     torch.manual_seed(0)
     paper = DFVO(Profile(width=2)).eval()
     pair = torch.rand(2, 1, 1, 32, 32)
@@ -194,7 +194,7 @@ def test_published_and_papers_form_differ() -> None:
             assert (torch.allclose(found[0], base), torch.allclose(found[3], detail)) == same
 
 
-def test_strengths_are_fixed(small, street) -> None:
+def test_strengths_have_no_effect(small, street) -> None:
     visible, infrared = street(64, 80)
     none, whole = (
         EagerEngine("dfvo", small, Fixed([strength] * STRENGTHS)).fuse(visible, infrared, np.full_like(infrared, 255))

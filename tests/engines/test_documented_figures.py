@@ -32,11 +32,11 @@ def count(network: nn.Module) -> int:
          {name: profile.guide * 2 * profile.factor for name, profile in PROFILES.items()}),
     ],
 )  # fmt: skip
-def test_a_figure_is_that_of_the_code(said: str, figures: dict[str, float]) -> None:
+def test_documented_figure_equals_the_code(said: str, figures: dict[str, float]) -> None:
     assert said.format(**figures) in README
 
 
-def test_small_networks_have_the_stated_sizes() -> None:
+def test_small_networks_have_the_documented_sizes() -> None:
     small = iassf.IASSF(iassf.PROFILES["small"]), dfvo.DFVO(dfvo.PROFILES["small"]), lure.Lure(lure.SMALL)
     deployed = dfvo.DFVO(dfvo.PROFILES["small"], deployed=True)
     sizes = [f"{count(network):,}" for network in (small[0], small[1], deployed, small[2])]

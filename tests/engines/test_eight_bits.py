@@ -22,7 +22,7 @@ needs_nncf = pytest.mark.skipif(int8.missing() is not None, reason=str(int8.miss
 
 @needs_nncf
 @pytest.mark.parametrize(("name", "count"), [("realtime", 7), ("tiny", 6)])
-def test_the_named_layers_and_no_others_are_quantised(name: str, count: int, capsys: pytest.CaptureFixture) -> None:
+def test_only_listed_layers_are_quantised(name: str, count: int, capsys: pytest.CaptureFixture) -> None:
     shape, path = Shape.of(640, 480), ImagePath(network(name, True).eval(), planar=True)
     model = int8.quantised(_convert(path, examples(shape, planar=True)), name, shape)
     assert capsys.readouterr().out == ""
@@ -43,19 +43,19 @@ def test_the_named_layers_and_no_others_are_quantised(name: str, count: int, cap
 @pytest.mark.parametrize(
     ("name", "size"), [("realtime", (321, 243)), ("tiny", (160, 120)), ("tiny", (321, 243))]
 )  # realtime at 160x120 is refused: in noise its state is another one
-def test_they_pass_the_gate_at_other_sizes_than_they_are_calibrated_at(name: str, size: tuple[int, int]) -> None:
+def test_int8_engines_pass_the_gate_at_uncalibrated_sizes(name: str, size: tuple[int, int]) -> None:
     engine = create_engine(f"{name}:openvino:int8", unlifted=True)
     engine.prepare(*size)
     assert engine.name == f"{name}:openvino:int8"
 
 
 @needs_nncf
-def test_infrared_of_more_pixels_than_the_visible_frame() -> None:
+def test_infrared_larger_than_visible_passes_the_gate() -> None:
     create_engine("tiny:openvino:int8").prepare(160, 120, (320, 240), 2)
 
 
 @needs_nncf
-def test_eight_bits_are_near_but_not_the_same(street) -> None:
+def test_int8_is_close_to_f32_but_not_equal(street) -> None:
     visible, infrared = street(240, 320)
     near, exact = (
         create_engine(f"tiny:openvino:{precision}").fuse(visible, infrared, np.full_like(infrared, 255)).image
@@ -65,20 +65,20 @@ def test_eight_bits_are_near_but_not_the_same(street) -> None:
     assert 0 < difference.mean() < 1
 
 
-def test_without_nncf_it_is_not_offered_and_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_nncf_hides_int8_and_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(int8, "find_spec", lambda name: None)
     assert not [spec for spec, _ in available() if spec.endswith("int8")]
     with pytest.raises(EngineError, match=r"engine 'tiny:openvino:int8': .* NNCF: pip install 'fusecam\[int8\]'"):
         create_engine("tiny:openvino:int8")
 
 
-def test_networks_whose_layers_do_not_bear_it_say_what_they_have() -> None:
+def test_networks_without_int8_list_their_precisions() -> None:
     with pytest.raises(EngineError, match="physics:openvino has no precision 'int8'; known: f32"):
         create_engine("physics:openvino:int8")
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no video"])
-def test_a_clip_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | None) -> None:
+def test_unreadable_calibration_clip_is_named(tmp_path: Path, content: bytes | None) -> None:
     clip = tmp_path / "fog_day_vis.mp4"
     if content is not None:
         clip.write_bytes(content)

@@ -47,7 +47,7 @@ def full(infrared: np.ndarray) -> np.ndarray:
 @pytest.mark.slow
 @pytest.mark.parametrize("spec", SPECS)
 @pytest.mark.parametrize("size", [(120, 160), (121, 163), (32, 32), (47, 33), (33, 200)])
-def test_any_size_gives_8_bit_results_of_that_size(engines, street, spec: str, size: tuple[int, int]) -> None:
+def test_any_input_size_gives_a_uint8_result_of_that_size(engines, street, spec: str, size: tuple[int, int]) -> None:
     visible, infrared = street(*size)
     fused = engines[spec].fuse(visible, infrared, full(infrared))
     for image in (fused.image, fused.restored):
@@ -88,7 +88,7 @@ def test_without_coverage_the_result_is_the_restored_frame(engines, street) -> N
         assert np.abs(fused.image.astype(int) - dark.image).max() <= 1, spec
 
 
-def test_coverage_border_leaves_no_seam(physics, street) -> None:
+def test_coverage_border_has_no_seam(physics, street) -> None:
     visible, infrared = street(120, 160)
     coverage = np.broadcast_to(np.clip(np.arange(160) * 8 - 400, 0, 255).astype(np.uint8), (120, 160))
     covered, without = (
@@ -100,12 +100,12 @@ def test_coverage_border_leaves_no_seam(physics, street) -> None:
     assert np.diff(added[:, 48:70].mean(axis=(0, 2))).max() < 2
 
 
-def test_a_clear_day_is_left_alone(physics, street) -> None:
+def test_clear_day_is_unchanged(physics, street) -> None:
     visible, infrared = street(120, 160)
     assert psnr(physics.fuse(visible, infrared, full(infrared)).restored, visible) >= 30
 
 
-def test_haze_gets_thinner(physics, street) -> None:
+def test_haze_is_reduced(physics, street) -> None:
     clear, infrared = street(120, 160)
     hazy = as_bytes(0.35 * clear / 255 + 0.65 * 0.8)
     fused = physics.fuse(hazy, infrared, full(infrared))
@@ -114,7 +114,7 @@ def test_haze_gets_thinner(physics, street) -> None:
     assert fused.haze > physics.fuse(clear, infrared, full(infrared)).haze + 0.3
 
 
-def test_night_is_lifted_and_its_noise_is_not(physics, street) -> None:
+def test_night_is_lifted_without_amplifying_noise(physics, street) -> None:
     random = np.random.default_rng(0)
     day, infrared = street(120, 160)
     night = (0.12 * day + random.normal(0, 1.5, day.shape)).clip(0, 255).astype(np.uint8)
@@ -129,7 +129,7 @@ def test_night_is_lifted_and_its_noise_is_not(physics, street) -> None:
     assert noise[0] < 0.5 * gain * noise[1]
 
 
-def test_warm_bodies_come_out_bright_and_colours_stay(physics, street, body) -> None:
+def test_warm_bodies_are_bright_and_colours_are_kept(physics, street, body) -> None:
     visible, infrared = street(120, 160)
     fused = physics.fuse(visible, infrared, full(infrared))
     where = body(120, 160)
@@ -154,7 +154,7 @@ def test_average_is_the_mean_of_both_lumas(engines, frame) -> None:
 
 
 @pytest.mark.parametrize("spec", SPECS)
-def test_results_belong_to_the_caller_and_inputs_are_not_touched(engines, frame, spec: str) -> None:
+def test_results_are_not_reused_and_inputs_are_not_modified(engines, frame, spec: str) -> None:
     kept = [x.copy() for x in frame]
     first = engines[spec].fuse(*frame)
     copies = [array.copy() for array in _arrays(first)]
@@ -171,7 +171,7 @@ def _arrays(fused: Fused) -> list[np.ndarray]:
     return [fused.image, fused.restored, fused.haze_density, fused.illumination, fused.infrared]
 
 
-def test_views_and_read_only_frames_are_taken(physics, frame) -> None:
+def test_views_and_read_only_frames_are_accepted(physics, frame) -> None:
     visible, infrared, coverage = frame
     expected = physics.fuse(visible, infrared, coverage).image
     wide = np.zeros((120, 320, 3), np.uint8)
@@ -184,7 +184,7 @@ def test_views_and_read_only_frames_are_taken(physics, frame) -> None:
 
 
 @pytest.mark.slow
-def test_only_a_few_sizes_stay_compiled(street) -> None:
+def test_compiled_sizes_are_bounded(street) -> None:
     engine = OpenVinoEngine("average", Average)
     sizes = [(32, 32 + 4 * n) for n in range(SIZES_KEPT + 2)]
     for size in [*sizes, sizes[0]]:
@@ -218,7 +218,7 @@ def test_only_a_few_sizes_stay_compiled(street) -> None:
     ],
 )
 @pytest.mark.parametrize("spec", ["physics", "physics:torch"])
-def test_wrong_frames_are_refused_in_one_line(engines, frame, spec: str, change, message: str) -> None:
+def test_invalid_frames_are_a_one_line_error(engines, frame, spec: str, change, message: str) -> None:
     pair = dict(zip(("visible", "infrared", "warp"), frame, strict=True)) | change
     with pytest.raises(EngineError, match=message) as error:
         engines[spec].fuse(**pair)
@@ -248,19 +248,19 @@ def test_unknown_engines_and_strengths_are_refused(arguments, message: str) -> N
         create_engine(**arguments)
 
 
-def test_an_unknown_network_is_none_of_the_others() -> None:
+def test_unknown_network_is_refused() -> None:
     with pytest.raises(EngineError, match=r"^network 'nonsense': unknown; known: realtime, tiny, physics, average, "):
         registry.network("nonsense")
 
 
-def test_names_say_what_runs(engines) -> None:
+def test_engine_names_state_network_backend_and_precision(engines) -> None:
     assert [engines[s].name for s in ("physics", "average:torch")] == ["physics:openvino:f32", "average:torch:f32"]
     listed = [spec for spec, _ in available()]
     assert {engine.name for engine in engines.values()} <= set(listed)
     assert listed[0] == "realtime:openvino:f32"
 
 
-def test_strengths_are_obeyed(street) -> None:
+def test_strengths_have_an_effect(street) -> None:
     clear, infrared = street(120, 160)
     hazy = as_bytes(0.35 * clear / 255 + 0.65 * 0.8)
     pair = hazy, infrared, full(infrared)
@@ -278,7 +278,7 @@ def test_importing_the_package_does_not_import_torch() -> None:
     assert done.stdout.strip() == "set()"
 
 
-def test_frames_may_lie_in_memory_as_they_like(street) -> None:
+def test_any_memory_layout_of_frames_is_accepted(street) -> None:
     """BGR turned to RGB by a view, flipped, cut out, read-only: what users hand over."""
     visible, infrared = street(120, 160)
     engine, coverage = create_engine("average:openvino"), full(infrared)
@@ -290,7 +290,7 @@ def test_frames_may_lie_in_memory_as_they_like(street) -> None:
         np.testing.assert_array_equal(engine.fuse(other, infrared, coverage).image, expected)
 
 
-def test_an_engine_that_is_given_up_is_gone_at_once(street) -> None:
+def test_dropped_engine_is_freed_at_once(street) -> None:
     """Its compiled graphs are tens of megabytes, and the garbage collector may not come by for minutes."""
     engine = OpenVinoEngine("average", Average)
     visible, infrared = street(48, 64)

@@ -27,7 +27,7 @@ PLAIN = {1, 6, 7, 9, 11}  # float, int32, int64, bool, double: no bytes inside
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [*registry.NETWORKS, *registry.PAPERS])
-def test_onnxruntime_gives_what_the_network_does(name, tmp_path, street):
+def test_onnxruntime_equals_the_network(name, tmp_path, street):
     """Within one grey level, where rounding falls elsewhere: at most in eight pixels of a hundred."""
     unlifted = name in registry.UNLIFTED
     made = export_onnx(name, *SIZE, tmp_path / "x.onnx", unlifted)
@@ -55,7 +55,7 @@ def test_onnxruntime_gives_what_the_network_does(name, tmp_path, street):
 
 
 @pytest.mark.slow
-def test_the_detector_and_its_note(tmp_path, street):
+def test_detector_is_exported_with_its_metadata(tmp_path, street):
     made = export_onnx(DETECTOR, 128, 96, tmp_path / "detector.onnx")
     assert made.inputs[0].shape == (1, 3, 480, 640)  # the frame, its longer side at 640
     frame = np.ascontiguousarray(street(480, 640)[0].transpose(2, 0, 1)[None], np.float32) / 255
@@ -68,7 +68,7 @@ def test_the_detector_and_its_note(tmp_path, street):
 
 
 @pytest.mark.slow
-def test_the_command_writes_a_file_with_its_note(tmp_path):
+def test_command_writes_a_file_with_metadata(tmp_path):
     out = tmp_path / "average.onnx"
     out.write_bytes(b"older")
     command = [Path(sys.executable).with_name("fusecam"), "export", "average", "--size", "96x64", "--out", out]
@@ -94,13 +94,13 @@ def test_the_command_writes_a_file_with_its_note(tmp_path):
     [("nosuch", "x.onnx", "unknown name.*realtime.*detector"), ("average", ".", "is a folder"),
      ("average", "/proc/x.onnx", "/proc/x.onnx")],
 )  # fmt: skip
-def test_what_is_refused(name, out, told, tmp_path):
+def test_invalid_requests_are_refused(name, out, told, tmp_path):
     with pytest.raises(EngineError, match=told):
         export_onnx(name, *SIZE, tmp_path / out)
     assert not list(tmp_path.iterdir())
 
 
-def test_a_graph_that_differs_is_not_written(tmp_path, monkeypatch):
+def test_wrong_graph_is_not_written(tmp_path, monkeypatch):
     out = tmp_path / "x.onnx"
     out.write_bytes(b"older")
     monkeypatch.setattr(onnx_file, "remove_uint8", lambda model: model.graph.outputs[0].producer().replace_input_with(
@@ -112,7 +112,7 @@ def test_a_graph_that_differs_is_not_written(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("module", ["onnx", "onnxscript", "onnxruntime"])
-def test_a_missing_package_says_what_to_install(module, tmp_path, monkeypatch):
+def test_missing_package_error_says_what_to_install(module, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(EngineError, match=r"pip install 'fusecam\[onnx\]'"):
         export_onnx("average", *SIZE, tmp_path / "x.onnx")

@@ -41,7 +41,7 @@ def tiny() -> IASSF:
     return IASSF(TINY).eval()
 
 
-def test_equals_the_authors_network_with_its_haze_density(filled) -> None:
+def test_network_equals_the_authors_with_their_haze_density(filled) -> None:
     truth = golden("iassf")
     with torch.inference_mode():
         restored, infrared, _ = filled.restoration(truth["vis"], truth["ir"], truth["haze_density"])
@@ -52,7 +52,7 @@ def test_equals_the_authors_network_with_its_haze_density(filled) -> None:
         assert (value - truth[name]).abs().max() < 1e-4 * truth[name].std(), name
 
 
-def test_own_haze_density_is_near_the_authors(filled) -> None:
+def test_haze_density_is_close_to_the_authors(filled) -> None:
     truth = golden("iassf")
     with torch.inference_mode():
         density = filled.restoration.hde(filled.restoration.encode(truth["vis"]))
@@ -63,7 +63,7 @@ def test_own_haze_density_is_near_the_authors(filled) -> None:
     assert (divided - truth["haze_density"]).abs().mean() > 0.02
 
 
-def test_size_is_that_of_the_paper(filled) -> None:
+def test_parameter_count_equals_the_paper(filled) -> None:
     for network, name in ((filled.restoration, "iassf_dehaze"), (filled.fusion, "iassf_fusion")):
         assert sum(parameter.numel() for parameter in network.parameters()) == parameters(name)
     assert parameters("iassf_dehaze") == 9_184_895
@@ -71,7 +71,7 @@ def test_size_is_that_of_the_paper(filled) -> None:
 
 
 @pytest.mark.parametrize("size", [(32, 32), (47, 33), (121, 163)])
-def test_any_size_gives_8_bit_results_of_that_size(tiny, street, size: tuple[int, int]) -> None:
+def test_any_input_size_gives_a_uint8_result_of_that_size(tiny, street, size: tuple[int, int]) -> None:
     visible, infrared = street(*size)
     fused, restored, density, light = run(tiny, visible, infrared, np.full_like(infrared, 255))
     assert fused.shape == restored.shape == (*size, 3)
@@ -79,7 +79,7 @@ def test_any_size_gives_8_bit_results_of_that_size(tiny, street, size: tuple[int
     assert fused.std() > 0
 
 
-def test_openvino_computes_what_the_network_does(tiny) -> None:
+def test_openvino_equals_the_network(tiny) -> None:
     OpenVinoEngine("iassf", lambda: tiny).prepare(67, 45)  # refused where its parity with eager torch is not enough
 
 
@@ -91,7 +91,7 @@ def test_without_coverage_infrared_has_no_effect(tiny, street) -> None:
     assert np.array_equal(fused, run(tiny, visible, nothing, nothing)[0])
 
 
-def test_strength_of_dehazing_is_obeyed(tiny) -> None:
+def test_dehazing_strength_has_an_effect(tiny) -> None:
     torch.manual_seed(1)
     colour, thermal = torch.rand(1, 3, 32, 40), torch.rand(1, 1, 32, 40)
     whole = torch.ones_like(thermal)
@@ -151,7 +151,7 @@ def test_haze_density_holds_in_half_precision(adversarial, airlight: bool) -> No
 
 
 @pytest.mark.parametrize("name", ABLATIONS)
-def test_ablations_take_their_part_away(name: str) -> None:
+def test_ablations_remove_their_part(name: str) -> None:
     torch.manual_seed(0)
     whole = IASSF(TINY).eval()
     ablated = IASSF(replace(TINY, **ABLATIONS[name])).eval()

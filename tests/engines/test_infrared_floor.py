@@ -15,7 +15,7 @@ HEIGHT, WIDTH = 240, 320
 
 @pytest.mark.parametrize("engine", ["physics:torch", "realtime:torch"])
 @pytest.mark.parametrize("grey", [20, 70, 115])
-def test_even_infrared_leaves_no_veil_and_no_seam(engine: str, grey: int) -> None:
+def test_uniform_infrared_adds_no_veil_and_no_seam(engine: str, grey: int) -> None:
     y, x = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float32)
     street = 70 + 25 * np.sin(x / 6) * np.cos(y / 5)
     visible = np.stack([street, street, 0.9 * street], axis=2).astype(np.uint8)

@@ -62,7 +62,7 @@ def asked(*on: int, n: int = 1) -> torch.Tensor:
     return strengths
 
 
-def test_sizes_are_the_papers() -> None:
+def test_sizes_equal_the_paper() -> None:
     network = Lure()
     full = FULL
     assert (full.widths, full.latent) == ((48, 96, 192, 384), (16, 32, 64, 128))
@@ -90,7 +90,7 @@ def test_shapes_and_gradients_through_every_module(profile: Profile) -> None:
     assert all("key_value" in name or name.endswith(("bias", "shift")) for name in still), still
 
 
-def test_the_inner_residual_is_what_the_ablation_leaves_out() -> None:
+def test_ablation_removes_the_inner_residual() -> None:
     network = make()
     layer, without = network.encoder.layers[0], make(replace(LEAST, inner_residual=False)).encoder.layers[0]
     missing = without.load_state_dict(layer.state_dict(), strict=False)
@@ -103,7 +103,7 @@ def test_the_inner_residual_is_what_the_ablation_leaves_out() -> None:
     assert torch.allclose(code, layer.linear(features) - specific, atol=1e-6)
 
 
-def test_text_guided_attention_looks_at_places_and_the_gate_does_not() -> None:
+def test_text_guided_attention_depends_on_position_and_the_gate_does_not() -> None:
     torch.manual_seed(0)
     x = torch.randn(1, 8, 12, 12)
     first, second = torch.randn(1, 8, 1, 1), torch.randn(1, 8, 1, 1)
@@ -115,7 +115,7 @@ def test_text_guided_attention_looks_at_places_and_the_gate_does_not() -> None:
         assert varies.all() != gate
 
 
-def test_prompts_are_shares_of_each_camera() -> None:
+def test_prompts_are_split_into_shares_per_camera() -> None:
     visible, infrared = split_prompts(asked())
     assert visible.flatten().tolist() == infrared.flatten().tolist() == [0] * 6 + [1]
     visible, infrared = split_prompts(asked(0, 1, 5))
@@ -126,7 +126,7 @@ def test_prompts_are_shares_of_each_camera() -> None:
     assert visible.shape == (1, PROMPTS, 1, 1)
 
 
-def test_each_camera_is_changed_by_its_own_prompts() -> None:
+def test_prompts_change_their_own_camera_only() -> None:
     network = make()
     frames = pair(24, 32)
     with torch.inference_mode():
@@ -144,14 +144,14 @@ def test_fusion_starts_as_the_prior_rule(rule) -> None:
     assert not torch.equal(make(replace(LEAST, rule="none"), stirred=False).fusion[0](x, y), prior_rule(x, y, "l1"))
 
 
-def test_the_prior_rule_is_densefuses() -> None:
+def test_prior_rule_equals_densefuse() -> None:
     strong, faint = torch.full((1, 2, 6, 6), 3.0), torch.full((1, 2, 6, 6), -1.0)
     assert prior_rule(strong, faint, "l1")[0, 0, 3, 3].item() == pytest.approx(3 * 0.75 - 1 * 0.25, abs=1e-3)
     assert prior_rule(strong, faint, "addition")[0, 0, 3, 3].item() == 1
     assert torch.equal(prior_rule(strong, strong, "l1"), strong)
 
 
-def test_any_size_and_nothing_of_infrared_where_it_does_not_cover() -> None:
+def test_any_size_runs_and_uncovered_pixels_get_no_infrared() -> None:
     engine = EagerEngine("lure", make())
     random = np.random.default_rng(0)
     for height, width in ((33, 47), (40, 32), (61, 83)):
@@ -166,7 +166,7 @@ def test_any_size_and_nothing_of_infrared_where_it_does_not_cover() -> None:
         assert np.array_equal(alone.image, engine.fuse(visible, 255 - infrared, bare).image)
 
 
-def test_a_prompt_that_changes_fades_over() -> None:
+def test_changed_prompt_fades_in() -> None:
     network = make()
     random = np.random.default_rng(0)
     visible, infrared = random.integers(0, 256, (32, 40, 3), np.uint8), random.integers(0, 256, (32, 40), np.uint8)
@@ -181,7 +181,7 @@ def test_a_prompt_that_changes_fades_over() -> None:
         assert not state[1:6].any(), "negative strengths are none"
 
 
-def test_half_precision_stands_adversarial_frames(adversarial) -> None:
+def test_adversarial_frames_stay_finite_in_half_precision(adversarial) -> None:
     """bfloat16 and half on the CPU are slow: one size; finite, and near float32."""
     whole, half = make(), make().half()
     controls = torch.zeros(CONTROLS)
@@ -197,7 +197,7 @@ def test_half_precision_stands_adversarial_frames(adversarial) -> None:
             assert error < 255**2 / 10**4, f"{name}: under 40 dB"
 
 
-def test_openvino_computes_what_torch_does(street) -> None:
+def test_openvino_equals_torch(street) -> None:
     """At an odd size, with and without prompts; the gate has compared them on its own frames before."""
     network, strengths = make(), np.zeros(STRENGTHS, np.float32)
 
@@ -219,7 +219,7 @@ def test_openvino_computes_what_torch_does(street) -> None:
             assert difference.max() <= 2, name
 
 
-def test_without_weights_the_engine_says_how_to_get_some(monkeypatch, tmp_path) -> None:
+def test_missing_weights_error_says_how_to_get_them(monkeypatch, tmp_path) -> None:
     monkeypatch.setenv("FUSECAM_HOME", str(tmp_path))
     monkeypatch.setattr(checkpoints, "SHIPPED", "none of {name}.safetensors")
     with pytest.raises(EngineError, match=r"lure: no weights; train some with `fusecam train") as error:

@@ -41,7 +41,7 @@ def compiled(text: str, triple: str = "") -> bytes:
     return bytes(machine.emit_object(llvm.parse_assembly(text)))
 
 
-def test_constants_other_functions_and_those_of_the_c_library_are_reached() -> None:
+def test_machine_code_reaches_constants_functions_and_libc() -> None:
     code = compiled(TEXT)
     for _ in range(3):  # each time in a place of its own
         wanted = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64)(load(code, "wanted"))
@@ -50,7 +50,7 @@ def test_constants_other_functions_and_those_of_the_c_library_are_reached() -> N
         assert into.raw == b"\7" * 5 + b"\0" * 3
 
 
-def test_what_cannot_run_here_is_refused() -> None:
+def test_foreign_machine_code_is_refused() -> None:
     with pytest.raises(ValueError, match="wanted: needs symbols or relocations that are not supported"):
         load(compiled(TEXT.replace("memset", "PyErr_SetNone")), "wanted")
     with pytest.raises(ValueError, match="unwanted: not in its file"):
@@ -60,7 +60,7 @@ def test_what_cannot_run_here_is_refused() -> None:
             load(other, "wanted")
 
 
-def test_loop_that_needs_more_of_the_c_library_is_loaded_by_llvm() -> None:
+def test_loop_with_other_libc_calls_is_loaded_by_llvm() -> None:
     text = """
 declare i64 @labs(i64)
 define void @wanted(ptr %into, i64 %length, i64 %value) {

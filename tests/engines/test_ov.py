@@ -21,7 +21,7 @@ print([name for name in sys.modules if name.startswith("openvino_telemetry.")])
 
 
 @pytest.mark.slow
-def test_nothing_is_reported_to_anybody(tmp_path: Path) -> None:
+def test_openvino_telemetry_is_off(tmp_path: Path) -> None:
     """By itself OpenVINO makes up an id, keeps it in the home directory and reports imports and conversions by it."""
     quiet = ("CI", "TF_BUILD", "JENKINS_URL")  # where it would not report either
     home = {name: value for name, value in os.environ.items() if name not in quiet} | {

@@ -46,18 +46,18 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("spec", [spec for spec, _ in available() if "torch" not in spec])
-def test_every_engine_of_this_machine_passes(spec: str) -> None:
+def test_every_available_engine_passes_the_gate(spec: str) -> None:
     size = (160, 120) if spec.split(":")[0] in PAPERS else (640, 480)  # the papers' take seconds a frame
     create_engine(spec).prepare(*size)
 
 
 @pytest.mark.parametrize("name", ["realtime", "tiny", "physics", "average"])
 @pytest.mark.parametrize("size", [(160, 120), (321, 243), (32, 32)])
-def test_f32_passes_at_any_size(name: str, size: tuple[int, int]) -> None:
+def test_f32_passes_the_gate_at_any_size(name: str, size: tuple[int, int]) -> None:
     create_engine(f"{name}:openvino:f32").prepare(*size)
 
 
-def test_frames_are_as_asked_for() -> None:
+def test_gate_frames_have_the_requested_sizes() -> None:
     names = []
     for name, visible, infrared in gate_frames(163, 121, (80, 66)):
         names.append(name)
@@ -66,7 +66,7 @@ def test_frames_are_as_asked_for() -> None:
     assert len(set(names)) == len(names) == 10
 
 
-def test_psnr_and_largest_difference_are_those_of_the_images() -> None:
+def test_gate_reports_psnr_and_largest_difference() -> None:
     same, other = EagerEngine("average", Average()).run, EagerEngine("average", Brighter()).run
     parity = compare(same, other, "f32", Shape.of(64, 48, (40, 32)))
     black = next(row for row in parity.frames if row.frame == "black")
@@ -98,7 +98,7 @@ def genuine() -> tuple[PhysicsFusion, ov.Model]:
 
 
 @pytest.mark.parametrize("what", TAMPERED)
-def test_an_engine_whose_graph_was_tampered_with_is_refused(what: str, genuine: tuple[PhysicsFusion, ov.Model]) -> None:
+def test_tampered_graph_is_refused(what: str, genuine: tuple[PhysicsFusion, ov.Model]) -> None:
     network, model = genuine
     tamper, wrong = TAMPERED[what]
     engine = OpenVinoEngine("physics", lambda: network)
@@ -113,7 +113,7 @@ def test_an_engine_whose_graph_was_tampered_with_is_refused(what: str, genuine: 
         assert f"; {output} " in str(refusal.value), refusal.value
 
 
-def test_outputs_that_are_missing_or_more_or_of_another_form_are_wholly_wrong() -> None:
+def test_missing_extra_or_misshaped_outputs_fail_the_gate() -> None:
     right = EagerEngine("average", Average()).run
 
     def fewer(*given: Any) -> Outputs:
@@ -132,7 +132,7 @@ def test_outputs_that_are_missing_or_more_or_of_another_form_are_wholly_wrong() 
         assert compare(right, wrong, "f32", Shape.of(64, 48)).failed == [name]
 
 
-def test_an_engine_that_computes_something_else_is_refused_and_stays_refused(home: Path, frame) -> None:
+def test_refused_engine_stays_refused_without_a_rebuild(home: Path, frame) -> None:
     OpenVinoEngine("average", Average, key=KEY).prepare(64, 48)  # leaves the conversion in the store
     calls = []
 
@@ -146,7 +146,7 @@ def test_an_engine_that_computes_something_else_is_refused_and_stays_refused(hom
     assert len(calls) == 1
 
 
-def test_the_next_backend_is_used_and_said(home: Path, frame) -> None:
+def test_refused_backend_falls_back_with_a_note(home: Path, frame) -> None:
     OpenVinoEngine("average", Average, key=KEY).prepare(64, 48)
     makers = [
         lambda: OpenVinoEngine("average", Brighter, key=KEY),
@@ -164,14 +164,14 @@ def test_the_next_backend_is_used_and_said(home: Path, frame) -> None:
         Chosen(makers[:1]).prepare(160, 120)
 
 
-def test_wrong_frames_do_not_change_the_backend(frame) -> None:
+def test_invalid_frames_do_not_change_the_backend(frame) -> None:
     engine = create_engine("average")
     with pytest.raises(EngineError, match="infrared has shape"):
         engine.fuse(frame[0], frame[1][:10], frame[2])
     assert (engine.name, engine.notes) == ("average:openvino:f32", [])
 
 
-def test_what_cannot_be_converted_falls_back(home: Path, frame) -> None:
+def test_failed_conversion_falls_back(home: Path, frame) -> None:
     class Looped(Average):
         def forward(self, *given: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
             fused, *rest = super().forward(*given)

@@ -51,13 +51,13 @@ def test_dark_channel_is_the_minimum_over_channels_and_window(size: tuple[int, i
 
 @pytest.mark.parametrize("window", [3, 15, 61])
 @pytest.mark.parametrize("size", [(40, 50), (8, 8), (33, 64)])
-def test_box_is_the_mean_over_what_lies_inside(size: tuple[int, int], window: int) -> None:
+def test_box_filter_averages_pixels_inside_the_image(size: tuple[int, int], window: int) -> None:
     image = RANDOM.random(size)
     np.testing.assert_allclose(array(physics.box(tensor(image), window)), reference_box(image, window), atol=1e-12)
 
 
 @given(st.integers(1, 30), st.integers(1, 30), st.sampled_from([2, 4]))
-def test_reduce_is_the_mean_of_tiles_partial_ones_included(height: int, width: int, factor: int) -> None:
+def test_reduce_averages_tiles_including_partial_ones(height: int, width: int, factor: int) -> None:
     image = np.random.default_rng(height * 31 + width).random((height, width))
     tiles = [
         [image[y : y + factor, x : x + factor].mean() for x in range(0, width, factor)]
@@ -68,7 +68,7 @@ def test_reduce_is_the_mean_of_tiles_partial_ones_included(height: int, width: i
 
 @pytest.mark.parametrize("factor", [2, 4])
 @pytest.mark.parametrize("size", [(40, 48), (37, 51), (5, 3)])
-def test_enlarge_is_bilinear_resizing_cropped(size: tuple[int, int], factor: int) -> None:
+def test_enlarge_is_cropped_bilinear_resizing(size: tuple[int, int], factor: int) -> None:
     small = torch.rand(2, 3, -(-size[0] // factor), -(-size[1] // factor), dtype=torch.float64)
     expected = F.interpolate(small, scale_factor=float(factor), mode="bilinear", align_corners=False)
     result = physics.enlarge(small, factor, torch.empty(2, 1, *size))
@@ -89,7 +89,7 @@ def test_airlight_is_the_mean_of_the_brightest_dark_channel() -> None:
     np.testing.assert_allclose(air.flatten().numpy(), expected, atol=1e-12)
 
 
-def test_airlight_of_a_plateau_is_that_of_all_of_it() -> None:
+def test_airlight_averages_all_equally_dark_pixels() -> None:
     """Otherwise the order in which a backend sorts would choose it."""
     image = np.full((*physics.AIRLIGHT_GRID, 3), 0.2)
     image[:24] = 0.8
@@ -111,7 +111,7 @@ def test_transmission_follows_equation_3() -> None:
     np.testing.assert_allclose(array(result), expected, atol=1e-12)
 
 
-def test_no_haze_where_airlight_is_black() -> None:
+def test_black_airlight_means_no_haze() -> None:
     assert physics.transmission(torch.zeros(1, 3, 20, 20), torch.zeros(1, 3, 1, 1)).eq(1).all()
 
 
@@ -149,7 +149,7 @@ def test_recover_inverts_the_scattering_model(t: float, air: float) -> None:
     torch.testing.assert_close(physics.recover(clear * depth + a * (1 - depth), depth, a), clear)
 
 
-def test_haze_density_is_the_papers_chain(street) -> None:
+def test_haze_density_follows_the_paper(street) -> None:
     image = 0.4 * street(*physics.AIRLIGHT_GRID)[0] / 255 + 0.6 * 0.8
     kernel = np.ones((15, 15), np.uint8)
 
@@ -163,7 +163,7 @@ def test_haze_density_is_the_papers_chain(street) -> None:
     assert expected.mean() == pytest.approx(0.6 * 0.8 / air.mean().item(), abs=0.15)
 
 
-def test_illumination_of_a_flat_frame_is_its_brightest_channel() -> None:
+def test_illumination_of_a_constant_frame_is_its_brightest_channel() -> None:
     image = torch.tensor([0.2, 0.6, 0.4]).reshape(1, 3, 1, 1).expand(1, 3, 61, 45)
     torch.testing.assert_close(physics.illumination(image), torch.full((1, 1, 61, 45), 0.6), rtol=0, atol=1e-5)
 

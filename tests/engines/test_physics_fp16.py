@@ -31,7 +31,7 @@ def image_of(frame: np.ndarray) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_haze_density(name: str, adversarial) -> None:
+def test_haze_density_holds_in_float16(name: str, adversarial) -> None:
     image = image_of(adversarial(96, 128)[name])
     exact, exact_air = physics.haze_density(image, eps=1e-3)
     half, half_air = physics.haze_density(image.half(), eps=1e-3)
@@ -41,7 +41,7 @@ def test_haze_density(name: str, adversarial) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_papers_epsilon_survives_in_residual_form(name: str, adversarial) -> None:
+def test_epsilon_of_the_paper_survives_in_residual_form(name: str, adversarial) -> None:
     image = image_of(adversarial(96, 128)[name])
     exact, _ = physics.haze_density(image, eps=1e-4)
     half, _ = physics.haze_density(image.half(), eps=1e-4)
@@ -50,7 +50,7 @@ def test_papers_epsilon_survives_in_residual_form(name: str, adversarial) -> Non
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_restoration(name: str, adversarial) -> None:
+def test_restoration_holds_in_float16(name: str, adversarial) -> None:
     image = image_of(adversarial(96, 128)[name])
 
     def restore(x: torch.Tensor) -> torch.Tensor:
@@ -63,7 +63,7 @@ def test_restoration(name: str, adversarial) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_illumination_and_lift(name: str, adversarial) -> None:
+def test_illumination_and_lift_hold_in_float16(name: str, adversarial) -> None:
     image = image_of(adversarial(96, 128)[name])
     exact, half = physics.illumination(image), physics.illumination(image.half())
     assert half.isfinite().all()
@@ -73,7 +73,7 @@ def test_illumination_and_lift(name: str, adversarial) -> None:
     assert (gain.double() - physics.lift_gain(exact, 1.0)).abs().max() < 5e-2
 
 
-def test_residual_form_sees_the_contrast_that_moments_lose() -> None:
+def test_residual_form_keeps_contrast_that_moments_lose() -> None:
     """Deviation .01 about .9: box(g²) - box(g)² is rounding there, the residual's variance is not."""
     guide = (0.9 + 0.01 * torch.randn(1, 1, 64, 64, generator=torch.Generator().manual_seed(0))).half()
     raw = physics.box(guide * guide, 31) - physics.box(guide, 31) ** 2

@@ -64,7 +64,7 @@ def test_airlight_matches_physics(size: tuple[int, int], plateau: bool) -> None:
     np.testing.assert_allclose(air, physics.airlight(torch.from_numpy(colour)[None], tensor(dark)).flatten(), atol=1e-5)
 
 
-def test_functions_that_need_no_library_are_near_those_of_one() -> None:
+def test_math_functions_are_close_to_numpy() -> None:
     x = np.linspace(-15, 15, 601).astype(np.float32)
     np.testing.assert_allclose([rows.exp(each) for each in x], np.exp(x.astype(float)), rtol=5e-5)
     np.testing.assert_allclose([rows.sigmoid(each) for each in x], expit(x.astype(float)), rtol=5e-5)

@@ -112,14 +112,14 @@ def test_prompts_are_understood(text: str, meant: set[str]) -> None:
         ("fog " * (LONGEST + 1), f"say it in {LONGEST}"),
     ],
 )
-def test_what_is_not_understood_is_said_in_one_line(text: str, message: str) -> None:
+def test_unknown_prompt_is_a_one_line_error(text: str, message: str) -> None:
     with pytest.raises(EngineError) as error:
         understand(text)
     assert message in str(error.value)
     assert "\n" not in str(error.value)
 
 
-def test_of_a_prompt_understood_in_part_the_rest_is_named() -> None:
+def test_unknown_part_of_a_prompt_is_named() -> None:
     prompt = understand("foggy night with bananas")
     assert prompt.strengths == (1, 1, 0, 0, 0, 0)
     assert prompt.note.startswith(
@@ -131,7 +131,7 @@ def test_of_a_prompt_understood_in_part_the_rest_is_named() -> None:
     assert understand("foggy night").note == ""
 
 
-def test_words_and_their_pieces() -> None:
+def test_words_are_split_into_pieces() -> None:
     assert words("Over-exposed; isn’t FOGGY!") == ["over", "exposed", ",", "isn't", "foggy", ","]
     assert all(len(pieces(word)) == PIECES for word in ("a", "fog", "x" * 50))
     shared = set(pieces("foggy")) & set(pieces("fogggy")) - {0}
@@ -151,7 +151,7 @@ def test_words_and_their_pieces() -> None:
         ("gibberish words", -1, -1, pytest.raises(EngineError, match="not understood")),
     ],
 )
-def test_a_prompt_becomes_strengths(
+def test_prompt_sets_the_strengths(
     prompt: str, dehaze: float, lift: float, expectation: AbstractContextManager[tuple[float, float]]
 ) -> None:
     frame = np.zeros((32, 32, 3), np.uint8)
@@ -160,7 +160,7 @@ def test_a_prompt_becomes_strengths(
         assert tuple(asked(frame, frame[..., 0], None)[:2]) == wanted
 
 
-def test_what_an_engine_does_nothing_about_is_noted() -> None:
+def test_unsupported_prompt_of_an_engine_is_noted() -> None:
     note = ask("realtime", "foggy, weak thermal contrast", -1, -1, every_task=False).note
     assert note == "realtime does nothing about low contrast; lure does"
     assert ask("lure", "foggy, weak thermal contrast", -1, -1, every_task=True).note == ""
@@ -169,7 +169,7 @@ def test_what_an_engine_does_nothing_about_is_noted() -> None:
     ]
 
 
-def test_a_prompt_equals_its_strengths(street) -> None:
+def test_prompt_gives_the_result_of_its_strengths(street) -> None:
     visible, infrared = street(120, 160)
     hazy = (0.4 * visible + 0.6 * 200).astype(np.uint8)
     pair = hazy, infrared, np.full_like(infrared, 255)
@@ -197,18 +197,18 @@ def scene(kind: str, street) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize(
     ("kind", "chosen"), [("day", ()), ("fog", (0,)), ("night", (1,)), ("glare", (2,)), ("faint", (3,))]
 )
-def test_auto_chooses_by_what_is_measured(street, kind: str, chosen: tuple[int, ...]) -> None:
+def test_auto_prompt_follows_the_measured_scene(street, kind: str, chosen: tuple[int, ...]) -> None:
     asked = AutoPrompt([-1] * STRENGTHS)(*scene(kind, street), None)
     assert tuple(np.flatnonzero(asked[:-1])) == chosen
     assert set(measure(*scene(kind, street))) == set(THRESHOLDS)
 
 
-def test_auto_leaves_given_strengths_alone(street) -> None:
+def test_auto_prompt_keeps_given_strengths(street) -> None:
     given = AutoPrompt([0.25, 0, -1, -1, -1, 1, -1])
     assert given(*scene("fog", street), None).tolist() == [0.25, 0, 0, 0, 0, 1, -1]
 
 
-def test_auto_does_not_flicker_between_its_thresholds(street) -> None:
+def test_auto_prompt_has_hysteresis(street) -> None:
     """Fog that wavers within the hysteresis keeps what it was; only beyond a threshold, and after a while, it turns."""
     high, low = THRESHOLDS["haze"]
 
@@ -232,7 +232,7 @@ def test_auto_does_not_flicker_between_its_thresholds(street) -> None:
         assert np.count_nonzero(np.diff(turned)) == 1
 
 
-def test_auto_starts_afresh_on_a_cut_and_after_a_gap(street) -> None:
+def test_auto_prompt_restarts_after_a_cut_or_a_gap(street) -> None:
     auto = AutoPrompt([-1] * STRENGTHS)
     for _ in range(10):
         assert auto(*scene("fog", street), 0.04)[0] == 1
@@ -241,7 +241,7 @@ def test_auto_starts_afresh_on_a_cut_and_after_a_gap(street) -> None:
     assert not auto(*day, 5.0)[:-1].any(), "a gap"
 
 
-def test_engines_ask_anew_with_every_frame(street) -> None:
+def test_strengths_are_read_for_every_frame(street) -> None:
     from fusecam.engines.backends.eager import EagerEngine
 
     seen: list[np.ndarray] = []
@@ -259,7 +259,7 @@ def test_engines_ask_anew_with_every_frame(street) -> None:
     assert Fixed([0.5] * STRENGTHS)(*scene("fog", street), None).tolist() == [0.5] * STRENGTHS
 
 
-def test_without_its_weights_the_encoder_says_so(monkeypatch, tmp_path: Path) -> None:
+def test_missing_encoder_weights_are_reported(monkeypatch, tmp_path: Path) -> None:
     from fusecam.engines.prompts import encoder
 
     monkeypatch.setattr(encoder, "WEIGHTS", tmp_path / "prompts.safetensors")

@@ -71,7 +71,7 @@ def test_every_profile_runs_and_learns(street, profile: Profile, size: tuple[int
     assert {"core.maps.weight", "core.whole.weight", "core.air_field.weight"} <= moved
 
 
-def test_full_size_path_agrees_with_the_core_grid_on_smooth_frames(network) -> None:
+def test_full_size_path_equals_the_core_grid_on_smooth_frames(network) -> None:
     rows, columns = torch.meshgrid(torch.linspace(0, 1, 96), torch.linspace(0, 1, 128), indexing="ij")
     small = torch.stack([0.3 + 0.3 * rows, 0.3 + 0.2 * columns, 0.4 + 0.1 * rows * columns])[None]
     large = physics.enlarge(small, 4, torch.empty(1, 1, 384, 512))
@@ -84,7 +84,7 @@ def test_full_size_path_agrees_with_the_core_grid_on_smooth_frames(network) -> N
     torch.testing.assert_close(physics.reduce(at_full, 4)[inside], at_grid[inside], rtol=0, atol=0.03)
 
 
-def test_no_strength_leaves_light_and_haze_as_they_are(network, street) -> None:
+def test_zero_strength_keeps_light_and_haze(network, street) -> None:
     visible, infrared = street(120, 160)
     colour, thermal, valid = tensors(hazy(visible), infrared)
     with torch.no_grad():
@@ -92,7 +92,7 @@ def test_no_strength_leaves_light_and_haze_as_they_are(network, street) -> None:
     assert (restored - colour).abs().mean() < 0.02
 
 
-def test_strengths_are_monotonous(network, street) -> None:
+def test_strengths_are_monotonic(network, street) -> None:
     visible, infrared = street(120, 160)
     colour, thermal, valid = tensors(hazy(visible // 3), infrared)
     with torch.no_grad():
@@ -103,7 +103,7 @@ def test_strengths_are_monotonous(network, street) -> None:
 
 
 @pytest.mark.parametrize("t", [0.2, 0.5])
-def test_haze_comes_off(network, street, t: float) -> None:
+def test_haze_is_removed(network, street, t: float) -> None:
     visible, infrared = street(240, 320)
     given = hazy(visible, t)
     colour, thermal, valid = tensors(given, infrared)
@@ -143,7 +143,7 @@ def test_bounded_airlight_is_no_brighter_than_white(bounded: bool) -> None:
 
 
 @pytest.mark.parametrize("blue", [-0.02, 0.02])
-def test_bounded_first_airlight_has_the_tint_of_fog(blue: float) -> None:
+def test_bounded_initial_airlight_has_the_tint_of_fog(blue: float) -> None:
     fog = 0.8 + blue * torch.tensor([-1.0, 0, 1]).reshape(1, 3, 1, 1).expand(1, 3, 120, 160)
     with torch.no_grad():
         air = (
@@ -160,7 +160,7 @@ def test_without_coverage_the_result_is_the_restored_frame(network, street) -> N
     torch.testing.assert_close(fused, restored, rtol=0, atol=1e-5)
 
 
-def test_warm_bodies_come_out_bright(network, street, body) -> None:
+def test_warm_bodies_are_bright(network, street, body) -> None:
     visible, infrared = street(240, 320)
     colour, thermal, valid = tensors(visible, infrared)
     with torch.no_grad():

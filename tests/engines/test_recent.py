@@ -7,7 +7,7 @@ import pytest
 from fusecam.engines.backends.lru import SIZES_KEPT, Recent
 
 
-def test_the_size_not_asked_for_longest_goes_before_another_is_built() -> None:
+def test_least_recently_used_size_is_evicted_before_a_build() -> None:
     built: list[tuple[int, int]] = []
 
     def build(size: int) -> str:
@@ -23,7 +23,7 @@ def test_the_size_not_asked_for_longest_goes_before_another_is_built() -> None:
     assert recent.of(1, build) == "for 1" and built[-1] == (1, SIZES_KEPT - 1) and len(recent) == SIZES_KEPT
 
 
-def test_a_size_that_cannot_be_built_leaves_the_others() -> None:
+def test_failed_build_keeps_the_other_sizes() -> None:
     def build(size: int) -> int:
         if size < 0:
             raise ValueError(f"no {size}")

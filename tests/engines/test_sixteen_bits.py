@@ -17,7 +17,7 @@ from fusecam.engines.warp import Shape
 pytestmark = pytest.mark.slow
 
 
-def test_the_named_layers_and_nothing_else_are_narrowed() -> None:
+def test_only_listed_layers_are_bfloat16() -> None:
     narrow, wide = [], []
     parts = seams(network("realtime", True).eval(), Shape.of(160, 120))
     models = [bf16.narrowed(_convert(*parts["grid"]), "realtime")]
@@ -41,7 +41,7 @@ def readers(operation) -> list:
 
 
 @pytest.mark.parametrize("size", [(640, 480), (321, 243), (160, 120)])
-def test_it_stays_as_near_as_f32_must(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]) -> None:
+def test_bf16_meets_the_f32_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]) -> None:
     """45 dB are asked of f32, 40 of bf16. Within f32's, nothing is lost by having it as the default."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     create_engine("realtime:openvino:bf16", unlifted=True).prepare(*size)
@@ -56,7 +56,7 @@ def test_it_stays_as_near_as_f32_must(tmp_path: Path, monkeypatch: pytest.Monkey
     ("features", "precision"),
     [({"avx512f", "avx512_bf16"}, "bf16"), ({"amx_bf16"}, "bf16"), ({"avx2", "avx512f"}, "f32"), (set(), "f32")],
 )
-def test_it_is_the_default_where_the_processor_has_it(
+def test_bf16_is_the_default_on_processors_with_native_support(
     monkeypatch: pytest.MonkeyPatch, features: set[str], precision: str
 ) -> None:
     monkeypatch.setattr(bf16, "features", lambda: frozenset(features))
@@ -65,7 +65,7 @@ def test_it_is_the_default_where_the_processor_has_it(
     assert parse("realtime:torch") == ("realtime", "torch", "f32")
 
 
-def test_f32_is_next_in_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_f32_is_the_fallback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bf16, "features", lambda: frozenset({"avx512_bf16"}))
     monkeypatch.setattr(registry, "unusable", lambda backend: None if backend in ("openvino", "torch") else "not here")
     tried = []

@@ -43,14 +43,14 @@ shared = cache(engine)
     ("name", "unlifted", "shape"),
     [("tiny", True, SMALL), ("tiny", True, LARGE), ("realtime", False, ODD), ("realtime", True, SMALL)],
 )
-def test_it_is_what_the_network_computes(name: str, unlifted: bool, shape: Shape) -> None:
+def test_split_engine_equals_the_network(name: str, unlifted: bool, shape: Shape) -> None:
     made = shared(name, unlifted)
     made.prepare(*shape)  # the gate
     assert isinstance(made._ready.of(shape, made._create), Split)
 
 
 @pytest.mark.parametrize("loop", ["composed", "restore", "sample"])
-def test_a_loop_that_was_tampered_with_is_refused(monkeypatch: pytest.MonkeyPatch, loop: str) -> None:
+def test_tampered_loop_is_refused(monkeypatch: pytest.MonkeyPatch, loop: str) -> None:
     """Each loses the last rows of a band, as a loop that is compiled wrongly may."""
     given = dict(vars(kernels.compiled(False)))
     whole = given[loop].of
@@ -71,7 +71,7 @@ def test_a_loop_that_was_tampered_with_is_refused(monkeypatch: pytest.MonkeyPatc
         engine().prepare(96, 64)
 
 
-def test_the_same_input_gives_the_same_bytes_by_any_number_of_threads(monkeypatch: pytest.MonkeyPatch, street) -> None:
+def test_results_do_not_depend_on_the_number_of_threads(monkeypatch: pytest.MonkeyPatch, street) -> None:
     visible, infrared = street(701, 1001)[0], street(256, 320)[1]
     warp, results = gate_warp(LARGE), []
     made = shared("tiny", True)
@@ -84,7 +84,7 @@ def test_the_same_input_gives_the_same_bytes_by_any_number_of_threads(monkeypatc
             assert np.array_equal(a, b)
 
 
-def test_without_numba_one_graph_is_used_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_numba_falls_back_to_one_graph_with_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernels, "missing", lambda: "numba cannot be imported: No module named 'numba'")
     made = engine()
     (note,) = made.notes
@@ -95,13 +95,13 @@ def test_without_numba_one_graph_is_used_and_said(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("change", [{"haze": False}, {"light": False}, {"window": 4}])
-def test_what_loops_do_not_know_is_one_graph(change: dict[str, Any]) -> None:
+def test_profiles_without_kernels_use_one_graph(change: dict[str, Any]) -> None:
     made = OpenVinoEngine("tiny", lambda: RealtimeFusion(replace(PROFILES["tiny"], **change)))
     made.prepare(96, 64)  # the gate
     assert not isinstance(made._ready.of(Shape.of(96, 64), made._create), Split)
 
 
-def test_loops_are_compiled_once_and_come_from_the_signed_store(
+def test_loops_are_compiled_once_and_loaded_from_the_signed_cache(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
@@ -126,7 +126,7 @@ def test_loops_are_compiled_once_and_come_from_the_signed_store(
     assert split.NETWORKS == openvino.SPLIT
 
 
-def test_llvm_puts_the_same_code_into_memory_on_other_processors(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_llvm_loads_the_same_code_on_other_processors(monkeypatch: pytest.MonkeyPatch) -> None:
     infrared, found = np.random.default_rng(0).integers(0, 256, (61, 83), np.uint8), []
     for machine in ("x86_64", "aarch64"):
         monkeypatch.setattr(kernels.platform, "machine", lambda machine=machine: machine)
@@ -138,6 +138,6 @@ def test_llvm_puts_the_same_code_into_memory_on_other_processors(monkeypatch: py
 @pytest.mark.parametrize(
     "infrared", [np.zeros((8, 8), np.int8), np.zeros((8, 8, 1), np.uint8), np.zeros((8, 16), np.uint8)[:, ::2]]
 )
-def test_arrays_of_another_kind_never_reach_machine_code(infrared: np.ndarray) -> None:
+def test_arrays_of_a_wrong_type_never_reach_machine_code(infrared: np.ndarray) -> None:
     with pytest.raises(TypeError, match="neighbours: "):
         kernels.compiled(False).neighbours.of(infrared, np.zeros((8, 8), np.uint32))

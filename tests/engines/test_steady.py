@@ -35,13 +35,13 @@ def run(engine: FusionEngine, frame: Pixels, elapsed_s: float | None) -> Fused:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("spec", ["physics:torch", "physics:openvino"])
-def test_static_fog_with_noise_does_not_flicker(spec: str) -> None:
+def test_static_noisy_fog_does_not_flicker(spec: str) -> None:
     engine = create_engine(spec)
     means = [run(engine, foggy(seed), FRAME_S if seed else None).image.mean() for seed in range(12)]
     assert np.abs(np.diff(means)).max() < 0.5
 
 
-def test_pictures_on_their_own_do_not_depend_on_what_came_before() -> None:
+def test_single_images_do_not_depend_on_earlier_ones() -> None:
     engine = create_engine("physics:torch")
     alone = run(engine, foggy(1), None).image
     run(engine, foggy(2, level=160), None)
@@ -50,7 +50,7 @@ def test_pictures_on_their_own_do_not_depend_on_what_came_before() -> None:
 
 
 @pytest.mark.slow
-def test_a_cut_starts_afresh() -> None:
+def test_cut_resets_the_smoothing() -> None:
     engine = create_engine("physics:torch")
     for seed in range(4):
         run(engine, foggy(seed), FRAME_S)
@@ -60,7 +60,7 @@ def test_a_cut_starts_afresh() -> None:
 
 
 @pytest.mark.parametrize("elapsed_s", [None, 0.0, -1.0, 2.5, float("nan")])
-def test_gaps_and_times_that_say_nothing_give_the_past_no_weight(elapsed_s: float | None) -> None:
+def test_gaps_and_unknown_times_reset_the_smoothing(elapsed_s: float | None) -> None:
     steady = Steady()
     steady.prior(foggy(), FRAME_S)
     steady.keep(np.full(STATE, 0.8, np.float32))

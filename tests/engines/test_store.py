@@ -44,7 +44,7 @@ def write(content: bytes, fact: int = 1):
     return into
 
 
-def test_found_by_the_whole_key_only(home: Path) -> None:
+def test_entry_is_found_by_its_whole_key_only(home: Path) -> None:
     assert store.find(KEY) is None
     store.keep(KEY, write(b"one", 7))
     found = store.find(dict(reversed(KEY.items())))
@@ -56,7 +56,7 @@ def test_found_by_the_whole_key_only(home: Path) -> None:
     assert store.find(KEY | {"driver": "1"}) is None
 
 
-def test_a_change_in_any_module_that_is_used_changes_the_key(tmp_path: Path) -> None:
+def test_change_of_any_used_module_changes_the_key(tmp_path: Path) -> None:
     """All of fusecam that networks and their build import is part of the key: a changed line in it makes another."""
     code = """
 import sys
@@ -89,7 +89,7 @@ print(*(m.__file__ for n, m in sys.modules.items() if n.startswith("fusecam.") a
         changed.write_text(text)
 
 
-def test_weights_versions_and_clips_are_in_the_key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_key_holds_weights_versions_and_clips(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     pytest.importorskip("nncf")
     monkeypatch.setenv("FUSECAM_HOME", str(tmp_path))
     key = create_engine("tiny:openvino:int8")._engine._key
@@ -99,7 +99,7 @@ def test_weights_versions_and_clips_are_in_the_key(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("asked", ["abc", "-1", "1.5"])
-def test_a_limit_that_is_no_number_is_said(monkeypatch: pytest.MonkeyPatch, asked: str) -> None:
+def test_invalid_size_limit_is_reported(monkeypatch: pytest.MonkeyPatch, asked: str) -> None:
     monkeypatch.setenv("FUSECAM_ENGINES_MIB", asked)
     for make in (lambda: create_engine("average"), DetectorEngine, store.limit_bytes):
         with pytest.raises(EngineError, match=f"FUSECAM_ENGINES_MIB={asked}: give a whole number of MiB"):
@@ -107,7 +107,7 @@ def test_a_limit_that_is_no_number_is_said(monkeypatch: pytest.MonkeyPatch, aske
 
 
 @pytest.mark.parametrize("harm", ["changed", "shorter", "gone", "manifest", "empty manifest", "other manifest"])
-def test_damaged_entries_are_removed_and_made_anew(home: Path, harm: str) -> None:
+def test_damaged_entries_are_removed_and_rebuilt(home: Path, harm: str) -> None:
     assert store.keep(KEY, write(b"whole")) is None
     entry = store.find(KEY)
     assert entry is not None
@@ -129,7 +129,7 @@ def test_damaged_entries_are_removed_and_made_anew(home: Path, harm: str) -> Non
 
 
 @pytest.mark.parametrize("forged", ["digest", "facts", "entry of another user"])
-def test_what_somebody_else_wrote_is_not_used(home: Path, monkeypatch: pytest.MonkeyPatch, forged: str) -> None:
+def test_forged_entries_are_ignored(home: Path, monkeypatch: pytest.MonkeyPatch, forged: str) -> None:
     """A blob that was changed together with its digest was imported, and a compiled blob is code."""
     store.keep(KEY, write(b"whole"))
     entry = store.find(KEY)
@@ -156,7 +156,7 @@ def test_what_somebody_else_wrote_is_not_used(home: Path, monkeypatch: pytest.Mo
 
 @pytest.mark.skipif(os.name != "posix", reason="modes are POSIX")
 @pytest.mark.parametrize("how", ["readable by others", "a link", "of another length"])
-def test_a_key_that_is_not_for_its_owner_alone_is_replaced(home: Path, tmp_path: Path, how: str) -> None:
+def test_secret_key_readable_by_others_is_replaced(home: Path, tmp_path: Path, how: str) -> None:
     store.keep(KEY, write(b"whole"))
     key = secret.folder() / "engines.key"
     assert key.stat().st_mode & 0o777 == 0o600
@@ -175,13 +175,13 @@ def test_a_key_that_is_not_for_its_owner_alone_is_replaced(home: Path, tmp_path:
     assert store.find(KEY) is not None
 
 
-def test_many_processes_agree_on_one_key(home: Path) -> None:
+def test_concurrent_processes_agree_on_one_secret_key(home: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         keys = set(pool.map(lambda _: secret.key(), range(40)))
     assert len(keys) == 1
 
 
-def test_without_a_key_nothing_is_kept_and_it_is_said(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_secret_key_disables_the_cache_with_a_message(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home.parent.parent.mkdir()
     (home.parent.parent / "file").write_text("")
     monkeypatch.setenv("FUSECAM_HOME", str(home.parent.parent / "file"))
@@ -190,7 +190,7 @@ def test_without_a_key_nothing_is_kept_and_it_is_said(home: Path, monkeypatch: p
     assert store.find(KEY) is None and store.entries() == []
 
 
-def test_what_fails_while_it_is_written_leaves_nothing(home: Path) -> None:
+def test_failed_write_leaves_no_entry(home: Path) -> None:
     def fail(folder: Path) -> store.Facts:
         (folder / "engine.bin").write_bytes(b"half")
         raise ValueError("broke")
@@ -200,7 +200,7 @@ def test_what_fails_while_it_is_written_leaves_nothing(home: Path) -> None:
     assert list(home.iterdir()) == []
 
 
-def test_two_that_make_the_same_leave_one_whole_entry(home: Path) -> None:
+def test_concurrent_writers_leave_one_complete_entry(home: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda n: store.keep(KEY, write(b"x" * (100_000 + n))), range(40)))
     found = store.find(KEY)
@@ -209,7 +209,7 @@ def test_two_that_make_the_same_leave_one_whole_entry(home: Path) -> None:
     assert [path.name for path in home.iterdir()] == [found.path.name]
 
 
-def test_where_nothing_can_be_written_nothing_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unwritable_folder_disables_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     told = store.keep(KEY, write(b"x"))
@@ -220,7 +220,7 @@ def test_where_nothing_can_be_written_nothing_is_kept(tmp_path: Path, monkeypatc
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small tmpfs needs root")
-def test_a_full_disk_costs_the_next_start_and_not_the_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_costs_the_cache_entry_not_the_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk], check=False).returncode:
@@ -236,7 +236,7 @@ def test_a_full_disk_costs_the_next_start_and_not_the_engine(tmp_path: Path, mon
         subprocess.run(["umount", disk], check=True)
 
 
-def test_the_longest_unused_give_way_to_the_limit(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_least_recently_used_entries_are_evicted_at_the_limit(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     keys = [KEY | {"shape": str(n)} for n in range(4)]
     (home / "of another user").mkdir(parents=True)
     (home / "of another user" / "engine.bin").write_bytes(bytes(300_000))
@@ -255,7 +255,7 @@ def test_the_longest_unused_give_way_to_the_limit(home: Path, monkeypatch: pytes
     assert [entry.key for entry in store.entries()] == [keys[1]]
 
 
-def test_half_written_folders_are_swept_away_when_old(home: Path) -> None:
+def test_old_partial_folders_are_removed(home: Path) -> None:
     for name, age in ((".old", 2 * store.STALE_S), (".young", 0)):
         (home / name).mkdir(parents=True)
         os.utime(home / name, (time.time() - age,) * 2)
@@ -264,7 +264,7 @@ def test_half_written_folders_are_swept_away_when_old(home: Path) -> None:
     assert (home / ".young").exists()
 
 
-def test_a_second_start_needs_no_torch_and_gives_the_same(home: Path, frame) -> None:
+def test_second_start_needs_no_torch_and_gives_the_same_result(home: Path, frame) -> None:
     expected = create_engine("average").fuse(*frame).image
     np.savez(home / "frame.npz", *frame)
     code = (
@@ -278,7 +278,7 @@ def test_a_second_start_needs_no_torch_and_gives_the_same(home: Path, frame) -> 
     assert np.array_equal(np.load(home / "r.npy"), expected)
 
 
-def test_the_command_lists_and_clears(home: Path) -> None:
+def test_command_lists_and_clears_the_cache(home: Path) -> None:
     create_engine("average:openvino").prepare(64, 48)
     runner = CliRunner()
     listed = runner.invoke(app, ["engines", "list"], env={"COLUMNS": "80"})
@@ -294,7 +294,7 @@ def test_the_command_lists_and_clears(home: Path) -> None:
     assert "0 kept" in runner.invoke(app, ["engines", "list"]).output
 
 
-def test_engines_of_torch_tensorrt_are_kept_signed(home: Path) -> None:
+def test_torch_tensorrt_engines_are_stored_signed(home: Path) -> None:
     """Its own cache unpickled what lay on the disk, whoever had put it there."""
     kept = KeptEngines()
     kept.save("a" * 64, b"engine")

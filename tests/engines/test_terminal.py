@@ -29,7 +29,7 @@ AROUND = st.sampled_from(
 
 
 @given(SCHEMES, USERS, SECRET, SIGNS, SIGNS, SECRET, PLACES, st.sampled_from(["", "/", "/a/b?x=1", "/u@v"]), AROUND)
-def test_passwords_before_the_host(scheme, user, first, signs, more, second, place, path, around):
+def test_passwords_before_the_host_are_redacted(scheme, user, first, signs, more, second, place, path, around):
     secret = first + signs + second + more
     shown = redact(around.format(f"{scheme}://{user}:{secret}@{place}{path}"))
     assert first not in shown and second not in shown
@@ -40,7 +40,7 @@ def test_passwords_before_the_host(scheme, user, first, signs, more, second, pla
 
 
 @given(SCHEMES, PLACES, NAMES, SECRET, SIGNS, SECRET, st.sampled_from("?&;"), AROUND)
-def test_secrets_in_the_query(scheme, place, name, first, signs, second, sign, around):
+def test_secrets_in_the_query_are_redacted(scheme, place, name, first, signs, second, sign, around):
     start = "?" if sign == "?" else f"?channel=1{sign}"
     shown = redact(around.format(f"{scheme}://{place}/live{start}{name}={first}{signs}{second}&subtype=0"))
     assert first not in shown and second not in shown
@@ -50,7 +50,7 @@ def test_secrets_in_the_query(scheme, place, name, first, signs, second, sign, a
 
 
 @given(SECRET)
-def test_secrets_in_odd_places(secret):
+def test_secrets_in_unusual_places_are_redacted(secret):
     for text in (
         f"rtsp://h/user=admin_password={secret}_channel=1_stream=0.sdp",
         f"http://proxy/?src=rtsp://admin:{secret}@cam/1",
@@ -82,12 +82,12 @@ def test_secrets_in_odd_places(secret):
         "pip install 'fusecam[int8]'",
     ],
 )  # fmt: skip
-def test_what_is_no_secret_stays(text):
+def test_plain_text_is_not_redacted(text):
     assert redact(text) == text
 
 
 @given(st.text(st.characters(exclude_categories=())))
-def test_no_character_steers(text):
+def test_control_characters_are_escaped(text):
     for shown in (printable(text), plain(text)):
         assert shown.isprintable()
         shown.encode()  # no lone surrogate is left
@@ -102,7 +102,7 @@ def test_no_character_steers(text):
 
 
 @given(st.text(st.characters(exclude_categories=())))
-def test_brackets_are_no_markup(text):
+def test_brackets_are_not_markup(text):
     out = io.StringIO()
     Terminal(file=out, color_system=None, emoji=False).print(
         markup(text) + "[bold].[/]", soft_wrap=True, highlight=False
@@ -110,7 +110,7 @@ def test_brackets_are_no_markup(text):
     assert out.getvalue() == plain(text) + ".\n"
 
 
-def test_nothing_prints_past_it():
+def test_all_consoles_are_the_safe_terminal():
     """Consoles, and what goes into markup, are those of `engines.terminal`."""
     found = []
     for folder in ("pipeline", "engines", "calib", "train"):

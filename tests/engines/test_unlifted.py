@@ -34,7 +34,7 @@ def night(street) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize("name", UNLIFTED)
-def test_it_is_both_in_equal_parts_and_what_is_warmer(night, name: str) -> None:
+def test_unlifted_frame_is_the_mean_of_both_cameras_plus_warm_contrast(night, name: str) -> None:
     visible, infrared = night
     coverage = np.zeros_like(infrared)
     coverage[:, 40:] = 255
@@ -60,7 +60,7 @@ def test_it_is_both_in_equal_parts_and_what_is_warmer(night, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", UNLIFTED)
-def test_people_darker_than_a_bright_front_behind_them_stand_out(name: str) -> None:
+def test_people_darker_than_the_wall_behind_them_stand_out(name: str) -> None:
     """In infrared they are above what surrounds them, though below the visible frame's luma."""
     random = np.random.default_rng(0)
     visible = np.clip(random.normal(150, 3, (240, 320, 1)), 0, 255).astype(np.uint8).repeat(3, 2)
@@ -77,7 +77,7 @@ def test_people_darker_than_a_bright_front_behind_them_stand_out(name: str) -> N
 
 
 @pytest.mark.parametrize("name", UNLIFTED)
-def test_what_a_sum_cancels_is_told_by_its_tint(name: str) -> None:
+def test_contrast_cancelled_in_luma_is_kept_as_tint(name: str) -> None:
     """Dark in visible and warm in infrared by as much: red against its surroundings, of the same luma."""
     visible = np.full((240, 320, 3), 140, np.uint8)
     infrared = np.full((240, 320), 60, np.uint8)
@@ -91,7 +91,7 @@ def test_what_a_sum_cancels_is_told_by_its_tint(name: str) -> None:
     assert (inside - outside)[0] - (inside - outside)[1] > 0.12 * (80 + round(80 * share))
 
 
-def test_surroundings_are_the_mean_of_what_is_valid() -> None:
+def test_surroundings_are_the_mean_of_valid_pixels() -> None:
     random = np.random.default_rng(1)
     thermal, valid = random.random((40, 50)), np.zeros((40, 50))
     valid[:, 12:] = 1
@@ -105,7 +105,7 @@ def test_surroundings_are_the_mean_of_what_is_valid() -> None:
 
 
 @pytest.mark.parametrize("name", UNLIFTED)
-def test_lift_does_not_change_it(night, name: str) -> None:
+def test_lift_does_not_change_the_unlifted_frame(night, name: str) -> None:
     visible, infrared = night
     given = visible, infrared, np.full_like(infrared, 255)
     least, most = (create_engine(name, lift=lift, unlifted=True).fuse(*given) for lift in (0.0, 1.0))
@@ -113,7 +113,7 @@ def test_lift_does_not_change_it(night, name: str) -> None:
     np.testing.assert_allclose(least.to_detect, most.to_detect, atol=LEVEL)
 
 
-def test_haze_is_off_it(street) -> None:
+def test_unlifted_frame_is_dehazed(street) -> None:
     visible, infrared = street(240, 320)
     given = (visible * 0.3 + 255 * 0.85 * 0.7 + 0.5).astype(np.uint8)
     dark = create_engine("realtime", unlifted=True).fuse(given, infrared, np.zeros_like(infrared)).to_detect
@@ -122,7 +122,7 @@ def test_haze_is_off_it(street) -> None:
 
 @pytest.mark.parametrize("name", UNLIFTED)
 @pytest.mark.parametrize("size", [(121, 163), (240, 320)])
-def test_compiled_it_is_what_torch_makes_and_the_rest_is_as_without(street, name: str, size: tuple[int, int]) -> None:
+def test_compiled_unlifted_frame_equals_torch(street, name: str, size: tuple[int, int]) -> None:
     visible, infrared = street(*size)
     given = (visible // 2 + 100).astype(np.uint8), infrared, np.full_like(infrared, 255)
     expected = create_engine(f"{name}:torch", unlifted=True).fuse(*given)
@@ -134,7 +134,7 @@ def test_compiled_it_is_what_torch_makes_and_the_rest_is_as_without(street, name
         np.testing.assert_allclose(getattr(found, field), getattr(without, field), atol=2 * LEVEL, err_msg=field)
 
 
-def test_networks_without_it_have_one_frame_for_all(night) -> None:
+def test_networks_without_unlifted_frame_use_the_fused_one(night) -> None:
     visible, infrared = night
     for name in set(NETWORKS) - set(UNLIFTED):
         fused = create_engine(name, unlifted=True).fuse(visible, infrared, np.full_like(infrared, 255))
@@ -166,7 +166,7 @@ class Unlike(Average):
         return *images, (images[0].int() + self.more).clamp(0, 255).to(torch.uint8), state
 
 
-def test_an_engine_that_makes_another_one_is_refused() -> None:
+def test_engine_with_a_different_unlifted_frame_is_refused() -> None:
     same, other = (EagerEngine("average", Unlike(more)).run for more in (0, 8))
     parity = compare(same, other, "f32", Shape.of(64, 48))
     assert parity.failed == ["unlifted"] and "unlifted 30.1 dB" in str(parity)

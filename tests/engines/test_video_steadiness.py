@@ -37,7 +37,7 @@ def means(engine: FusionEngine, frames: list[tuple[Pixels, Pixels]]) -> np.ndarr
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("condition", CONDITIONS)
-def test_a_static_scene_with_noise_does_not_flicker(street, name: str, condition: str) -> None:
+def test_static_noisy_scene_does_not_flicker(street, name: str, condition: str) -> None:
     visible, infrared = street(240, 320)
     noise = np.random.default_rng(1)
     frames = []
@@ -49,7 +49,7 @@ def test_a_static_scene_with_noise_does_not_flicker(street, name: str, condition
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("condition", CONDITIONS)
-def test_a_pan_does_not_pump(street, name: str, condition: str) -> None:
+def test_panning_does_not_pump_brightness(street, name: str, condition: str) -> None:
     """While new scenery comes in at 6 pixels a frame, what stays in view changes by less than 2 % a frame."""
     visible, infrared = street(240, 640)
     noise = np.random.default_rng(2)

@@ -63,7 +63,7 @@ def remapped(warp: Warp, infrared: np.ndarray) -> np.ndarray:
 @pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("precision", ["f32", "bf16", "f16", "loop"])
-def test_the_graph_warps_as_opencv_does(precision: str, shape: Shape) -> None:
+def test_graph_warps_like_opencv_remap(precision: str, shape: Shape) -> None:
     """In whatever the network after it computes: OpenVINO's f32 and bf16, torch's half precision; and as a loop."""
     warp, infrared = gate_warp(shape), heat(shape)
     visible = np.random.default_rng(2).integers(0, 256, (shape.height, shape.width, 3), np.uint8)
@@ -92,7 +92,7 @@ def test_the_graph_warps_as_opencv_does(precision: str, shape: Shape) -> None:
         assert np.abs(found.astype(int) - warp.apply(infrared)).max() <= 1
 
 
-def test_places_on_pixels_are_exact_to_the_border() -> None:
+def test_integer_positions_are_exact_up_to_the_border() -> None:
     infrared = heat(Shape.of(160, 120))
     visible = np.zeros((120, 160, 3), np.uint8)
     for spec in ("average:torch", "average:openvino", "physics:openvino"):
@@ -100,7 +100,7 @@ def test_places_on_pixels_are_exact_to_the_border() -> None:
         np.testing.assert_array_equal(fused.infrared, infrared)
 
 
-def test_what_lies_beyond_is_replicated_and_what_lies_nowhere_breaks_nothing() -> None:
+def test_outside_positions_replicate_the_border_and_nan_is_safe() -> None:
     infrared = heat(Shape.of(40, 32))
     x, y = np.meshgrid(np.linspace(-1e6, 1e6, 64), np.linspace(-1e6, 1e6, 48))
     x[0, 0], y[5, 5], x[7, 7] = np.nan, np.inf, -np.inf
@@ -110,7 +110,7 @@ def test_what_lies_beyond_is_replicated_and_what_lies_nowhere_breaks_nothing() -
     assert warp.index.min() >= 0 and warp.index.max() < infrared.size
 
 
-def test_a_warp_is_written_once() -> None:
+def test_unchanged_warp_is_not_copied_again() -> None:
     held, warp = Held(), gate_warp(SHAPES[0])
     assert [place for place, _ in held.take(warp)] == [0, 1, 2]
     assert not list(held.take(warp))
@@ -120,7 +120,7 @@ def test_a_warp_is_written_once() -> None:
 
 
 @pytest.mark.parametrize("spec", ["average:torch", "average:openvino"])
-def test_one_graph_serves_every_warp_of_its_sizes(spec: str) -> None:
+def test_one_graph_serves_all_warps_of_a_size(spec: str) -> None:
     """Warps one after the other, and a coverage changed in place: each frame is fused with what came with it."""
     shape = Shape.of(64, 48, (64, 48))
     engine, visible, infrared = create_engine(spec), np.zeros((48, 64, 3), np.uint8), heat(shape)
@@ -143,7 +143,7 @@ class Shifted(Average):
         return super().forward(visible, infrared.roll(1, dims=2), coverage, controls)
 
 
-def test_a_warp_that_is_off_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_inaccurate_warp_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     key = {"network": "average", "code": "1"}
     OpenVinoEngine("average", Average, key=key).prepare(96, 64)
@@ -154,7 +154,7 @@ def test_a_warp_that_is_off_is_refused(tmp_path: Path, monkeypatch: pytest.Monke
         engine.prepare(96, 64, (80, 64))
 
 
-def test_the_gate_looks_at_the_warped_infrared_itself() -> None:
+def test_gate_compares_the_warped_infrared() -> None:
     right = EagerEngine("average", Average()).run
 
     def misplaced(*given):
@@ -164,7 +164,7 @@ def test_the_gate_looks_at_the_warped_infrared_itself() -> None:
     assert compare(right, misplaced, "f32", SHAPES[0]).failed == ["registered"]
 
 
-def test_store_tells_sizes_of_infrared_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cache_key_holds_the_infrared_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     for infrared, reduce in (((64, 48), 1), ((80, 60), 1), ((160, 120), 2)):
         create_engine("average:openvino").prepare(64, 48, infrared, reduce)
@@ -178,14 +178,14 @@ def test_store_tells_sizes_of_infrared_apart(tmp_path: Path, monkeypatch: pytest
 
 
 @pytest.mark.parametrize(("infrared", "reduce"), [((0, 48), 1), ((64, 3), 4), ((64, 48), 0)])
-def test_sizes_that_cannot_be_are_refused_in_one_line(infrared: tuple[int, int], reduce: int) -> None:
+def test_invalid_sizes_are_a_one_line_error(infrared: tuple[int, int], reduce: int) -> None:
     for spec in ("average:torch", "average:openvino"):
         with pytest.raises(EngineError, match="cannot be reduced by") as error:
             create_engine(spec).prepare(64, 48, infrared, reduce)
         assert "\n" not in str(error.value)
 
 
-def test_examples_are_what_the_graph_takes() -> None:
+def test_examples_match_the_inputs_of_the_graph() -> None:
     shape = SHAPES[1]
     assert len(examples(shape)) == len(INPUTS)
     outputs = ImagePath(Average())(*examples(shape))

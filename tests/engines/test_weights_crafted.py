@@ -77,7 +77,7 @@ def described(file: Path, architecture: Any) -> Path:
     return file
 
 
-def test_nothing_is_run_fetched_or_installed_whatever_was_set_and_imported_before(tmp_path: Path) -> None:
+def test_crafted_weights_run_fetch_and_install_nothing(tmp_path: Path) -> None:
     harm = "__import__('os').mkdir('harmed')"
     described(tmp_path / "activation.safetensors", PLAIN | {"activation": harm})
     described(
@@ -107,7 +107,7 @@ def test_nothing_is_run_fetched_or_installed_whatever_was_set_and_imported_befor
     assert not (tmp_path / "harmed").exists()
 
 
-def test_what_fits_in_no_memory_is_refused_at_once() -> None:
+def test_weights_larger_than_memory_are_refused() -> None:
     for layer in ([-1, 1, "Conv", [10**9, 3, 2]], [-1, 10**9, "Conv", [16, 3, 2]], [-1, 1, "Conv", [16, 10**9]]):
         with pytest.raises(ValueError, match="not allowed"):
             build_detector(PLAIN | {"backbone": [layer]})
@@ -115,7 +115,7 @@ def test_what_fits_in_no_memory_is_refused_at_once() -> None:
         checkpoints._network("dfvo", {"width": 4096}, Path("x"))
 
 
-def test_architectures_of_plain_detectors_are_let_through() -> None:
+def test_plain_detector_architectures_are_accepted() -> None:
     assert {"Conv", "C2f", "C3k2", "Detect", "nn.Upsample"} <= LAYERS
     assert checked(PLAIN | {"yaml_file": "x", "ch": 3}) == PLAIN
     build_detector(PLAIN)
@@ -123,7 +123,7 @@ def test_architectures_of_plain_detectors_are_let_through() -> None:
         checked(PLAIN | {"channels": 5})
 
 
-def test_names_of_classes_may_be_a_list_or_by_number_as_ultralytics_has_them(tmp_path: Path) -> None:
+def test_class_names_may_be_a_list_or_a_dict(tmp_path: Path) -> None:
     for names in ('["deer", "car"]', '{"1": "car", "0": "deer"}'):
         save_file({"x": torch.zeros(1)}, tmp_path / "w.safetensors", {"names": names})
         assert detector_names(tmp_path / "w.safetensors") == {0: "deer", 1: "car"}
@@ -147,7 +147,7 @@ def test_names_of_classes_may_be_a_list_or_by_number_as_ultralytics_has_them(tmp
         ("Entry not found", "a server's answer that there is no such file"),
     ],
 )
-def test_text_in_the_place_of_weights_is_told_for_what_it_is(tmp_path: Path, text: str, told: str) -> None:
+def test_text_file_as_weights_is_identified(tmp_path: Path, text: str, told: str) -> None:
     readers: dict[str, Callable[[Path], object]] = {
         "a.pt": UltralyticsDetector,
         "a.safetensors": load_detector,
@@ -161,7 +161,7 @@ def test_text_in_the_place_of_weights_is_told_for_what_it_is(tmp_path: Path, tex
         assert "\n" not in str(caught.value) and "SAFE_LOAD" not in str(caught.value)
 
 
-def test_a_checkpoint_of_the_old_yolov5_is_told_for_what_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_yolov5_checkpoint_is_identified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Model(torch.nn.Module):
         pass
 
@@ -194,7 +194,7 @@ FUZZ = settings(max_examples=60, deadline=None, suppress_health_check=list(Healt
 
 @FUZZ
 @given(about=ABOUT, name=st.sampled_from(["tiny", "realtime", "dfvo", "lure"]))
-def test_metadata_of_any_kind_is_told_in_one_line(tmp_path: Path, about: Any, name: str) -> None:
+def test_malformed_metadata_is_a_one_line_error(tmp_path: Path, about: Any, name: str) -> None:
     file = tmp_path / "x.safetensors"
     save_file({"core.maps.bias": torch.zeros(4)}, file, {"fusecam": json.dumps(about)})
     with pytest.raises(EngineError) as caught:
@@ -206,7 +206,7 @@ def test_metadata_of_any_kind_is_told_in_one_line(tmp_path: Path, about: Any, na
 @given(
     text=st.text(max_size=40) | st.binary(max_size=40).map(lambda raw: raw.decode("latin-1")) | JSON.map(yaml.safe_dump)
 )
-def test_descriptions_of_any_kind_are_told_in_one_line(tmp_path: Path, text: str) -> None:
+def test_malformed_architecture_is_a_one_line_error(tmp_path: Path, text: str) -> None:
     file = tmp_path / "x.safetensors"
     save_file({"x": torch.zeros(1)}, file, {"architecture": text.replace("\x00", "")})
     with pytest.raises(EngineError) as caught:
@@ -224,7 +224,7 @@ LAYER = st.tuples(
 
 @FUZZ
 @given(backbone=st.lists(LAYER, max_size=3), head=st.lists(LAYER, max_size=2))
-def test_layers_that_do_not_fit_are_told_in_one_line(tmp_path: Path, backbone: list[Any], head: list[Any]) -> None:
+def test_mismatched_layers_are_a_one_line_error(tmp_path: Path, backbone: list[Any], head: list[Any]) -> None:
     file = described(tmp_path / "x.safetensors", {"nc": 3, "backbone": backbone, "head": [*head, PLAIN["head"][0]]})
     with pytest.raises(EngineError) as caught:
         load_detector(file)

@@ -46,7 +46,7 @@ def trained(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("split", [False, True])
-def test_iassf_checkpoint_runs_as_the_authors_network(tmp_path: Path, split: bool) -> None:
+def test_imported_iassf_checkpoint_equals_the_authors_network(tmp_path: Path, split: bool) -> None:
     dehaze, fusion = state("iassf_dehaze"), state("iassf_fusion")
     files = [tmp_path / "IASSF.pth"]
     if split:
@@ -70,7 +70,7 @@ def test_iassf_checkpoint_runs_as_the_authors_network(tmp_path: Path, split: boo
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
-def test_dfvo_checkpoint_runs_as_the_authors_network(tmp_path: Path, suffix: str) -> None:
+def test_imported_dfvo_checkpoint_equals_the_authors_network(tmp_path: Path, suffix: str) -> None:
     file = tmp_path / f"DFModel{suffix}"
     if suffix == ".pth":
         torch.save({"model": state("dfvo")}, file)
@@ -84,7 +84,7 @@ def test_dfvo_checkpoint_runs_as_the_authors_network(tmp_path: Path, suffix: str
         assert (network.fuse(truth["vis_y"], truth["ir"]) - truth["fused"]).abs().max() < 1e-5
 
 
-def test_deployed_dfvo_checkpoint_is_enough(tmp_path: Path) -> None:
+def test_deployed_dfvo_checkpoint_is_accepted(tmp_path: Path) -> None:
     given = {key: value for key, value in state("dfvo").items() if not key.startswith(("IL.", "En", "IrDec", "IrSig"))}
     assert any(key.startswith("IrDeConv") for key in given)  # which nothing uses
     torch.save({"model": given}, tmp_path / "deployed.pth")
@@ -95,7 +95,7 @@ def test_deployed_dfvo_checkpoint_is_enough(tmp_path: Path) -> None:
     assert (fused - truth["fused"]).abs().max() < 1e-5
 
 
-def test_trained_weights_are_taken_by_the_command(trained: Path, home: Path, frame) -> None:
+def test_command_imports_trained_weights(trained: Path, home: Path, frame) -> None:
     done = CliRunner().invoke(weights, ["import", "dfvo", str(trained)])
     assert done.exit_code == 0, done.output
     assert str(home / "weights" / "dfvo.safetensors") in done.output.replace("\n", "")
@@ -108,7 +108,7 @@ def test_trained_weights_are_taken_by_the_command(trained: Path, home: Path, fra
 
 
 @pytest.mark.parametrize("name", checkpoints.OWN)
-def test_weights_of_our_networks_are_used_said_and_removed(name: str, tmp_path: Path, home: Path, frame) -> None:
+def test_imported_weights_are_used_listed_and_removed(name: str, tmp_path: Path, home: Path, frame) -> None:
     shipped = create_engine(f"{name}:torch").fuse(*frame).image
     torch.manual_seed(1)
     # other sizes than the shipped ones, and what a recipe may ask for
@@ -137,14 +137,14 @@ def test_weights_of_our_networks_are_used_said_and_removed(name: str, tmp_path: 
         checkpoints.remove(name)
 
 
-def test_trained_weights_bring_the_settings_of_their_airlight(tmp_path: Path) -> None:
+def test_trained_weights_carry_their_airlight_settings(tmp_path: Path) -> None:
     network = RealtimeFusion(replace(PROFILES["realtime"], widths=(8, 8, 8), air=0.8, field=0.6, bounded=True))
     path = tmp_path / "weights.safetensors"
     checkpoints.write(path, "realtime", network.state_dict(), network.profile)
     assert checkpoints.load("realtime", path).profile == network.profile
 
 
-def test_weights_of_our_networks_without_a_word_about_them_are_taken_where_they_fit(tmp_path: Path) -> None:
+def test_weights_without_metadata_are_accepted_if_they_fit(tmp_path: Path) -> None:
     path = tmp_path / "tiny.safetensors"
     save_file(RealtimeFusion(PROFILES["tiny"]).state_dict(), path)
     assert checkpoints.take("tiny", [path]).profile["factor"] == PROFILES["tiny"].factor
@@ -155,7 +155,7 @@ def test_weights_of_our_networks_without_a_word_about_them_are_taken_where_they_
         checkpoints.take("tiny", [tmp_path / "a.pth"])
 
 
-def test_damaged_and_unwritable_weights_are_told(home: Path) -> None:
+def test_damaged_and_unwritable_weights_are_reported(home: Path) -> None:
     shipped = Path(checkpoints.__file__).parents[1] / "weights" / "tiny.safetensors"
     taken = checkpoints.take("tiny", [shipped]).path
     taken.write_bytes(taken.read_bytes()[:3000])
@@ -175,7 +175,7 @@ def test_damaged_and_unwritable_weights_are_told(home: Path) -> None:
     assert [path.name for path in (home / "weights").iterdir()] == ["tiny.safetensors"]
 
 
-def test_folder_follows_the_environment(monkeypatch, tmp_path: Path) -> None:
+def test_weights_folder_follows_the_environment(monkeypatch, tmp_path: Path) -> None:
     assert checkpoints.folder() == tmp_path / "home" / "weights"
     monkeypatch.delenv("FUSECAM_HOME")
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
@@ -183,7 +183,7 @@ def test_folder_follows_the_environment(monkeypatch, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["iassf", "dfvo"])
-def test_without_weights_the_engine_says_how_to_get_some(name: str) -> None:
+def test_missing_weights_error_says_how_to_get_them(name: str) -> None:
     for attempt in (create_engine, lambda name: create_engine(f"{name}:torch"), registry.network):
         with pytest.raises(EngineError, match=f"{name}: no weights; import the authors'.*fusecam train") as error:
             attempt(name)
@@ -202,7 +202,7 @@ class Bomb:
 
 
 @pytest.mark.parametrize("how", [torch.save, lambda content, file: file.write_bytes(pickle.dumps(content))])
-def test_nothing_in_a_checkpoint_is_run(tmp_path: Path, home: Path, how) -> None:
+def test_no_code_of_a_checkpoint_is_executed(tmp_path: Path, home: Path, how) -> None:
     how({"model": Bomb(tmp_path / "exploded")}, tmp_path / "evil.pth")
     with pytest.raises(EngineError, match=r"evil.pth: not a checkpoint of tensors only") as error:
         checkpoints.take("dfvo", [tmp_path / "evil.pth"])
@@ -247,7 +247,7 @@ def _broken(trained: Path, how: str) -> Path:
         ("strangers", "holds no weights of dfvo; the authors' are at https"),
     ],
 )
-def test_unusable_files_are_refused_in_one_line(trained: Path, home: Path, how: str, message: str) -> None:
+def test_unusable_files_are_a_one_line_error(trained: Path, home: Path, how: str, message: str) -> None:
     file = _broken(trained, how)
     with pytest.raises(EngineError, match=message) as error:
         checkpoints.take("dfvo", [file])
@@ -256,7 +256,7 @@ def test_unusable_files_are_refused_in_one_line(trained: Path, home: Path, how: 
     assert not home.exists()
 
 
-def test_what_was_imported_stays_when_the_next_is_refused(trained: Path) -> None:
+def test_refused_import_keeps_the_previous_weights(trained: Path) -> None:
     kept = checkpoints.take("dfvo", [trained])
     before = kept.path.read_bytes()
     with pytest.raises(EngineError):

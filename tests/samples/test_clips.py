@@ -45,7 +45,7 @@ def frame_of(path: Path, gray: bool, number: int) -> Any:
     raise AssertionError(f"{path.name} has no frame {number}")
 
 
-def test_all_files_are_there_and_small() -> None:
+def test_all_files_exist_and_are_small() -> None:
     names = [
         f"{scene}_{part}" for scene in SCENES for part in ("vis.mp4", "ir.mp4", "clear.mp4", "depth.mp4", "truth.jsonl")
     ]
@@ -56,7 +56,7 @@ def test_all_files_are_there_and_small() -> None:
 
 @pytest.mark.parametrize("name", list(SCENES))
 @pytest.mark.parametrize("part", ["vis", "clear", "depth", "ir"])
-def test_size_rate_count_and_times(name: str, part: str) -> None:
+def test_clips_have_the_documented_size_rate_count_and_times(name: str, part: str) -> None:
     rate = SCENES[name].infrared_rate if part == "ir" else VISIBLE_RATE
     with av.open(str(FOLDER / f"{name}_{part}.mp4")) as container:
         stream = container.streams.video[0]
@@ -71,7 +71,7 @@ def test_size_rate_count_and_times(name: str, part: str) -> None:
 
 
 @pytest.mark.parametrize("name", list(SCENES))
-def test_clips_are_what_the_renderer_draws(name: str) -> None:
+def test_clips_equal_the_output_of_the_renderer(name: str) -> None:
     cameras = Cameras(World(SCENES[name]), load_rig())
     exposure = cameras.visible(FRAME)
     # Noise is what compression loses first, so the noisy clip may differ more than the clean one.
@@ -88,7 +88,7 @@ def test_clips_are_what_the_renderer_draws(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", list(SCENES))
-def test_truth_names_enough_traffic(name: str) -> None:
+def test_truth_holds_enough_traffic(name: str) -> None:
     lines = [json.loads(line) for line in (FOLDER / f"{name}_truth.jsonl").read_text().splitlines()]
     assert [line["frame"] for line in lines] == list(range(round(SECONDS * VISIBLE_RATE)))
     seen: dict[str, set[int]] = {}
@@ -107,7 +107,7 @@ def test_truth_names_enough_traffic(name: str) -> None:
     assert sum(count >= 50 for count in near.values()) >= 3
 
 
-def test_truth_file_agrees_with_the_scenes() -> None:
+def test_truth_file_equals_the_scenes() -> None:
     truth = yaml.safe_load((FOLDER / "truth.yaml").read_text())
     assert truth["scenes"] == {name: truth_of(scene) for name, scene in SCENES.items()}
     for name, scene in SCENES.items():
@@ -128,7 +128,7 @@ def blob(image: Any, expected: Any, level: int, width: float) -> Any:
 
 
 @pytest.mark.parametrize("name", ["clear_night", "fog_night"])
-def test_street_lamps_in_the_infrared_clip_stand_where_rig_offset_and_motion_put_them(name: str) -> None:
+def test_infrared_street_lamps_match_rig_offset_and_motion(name: str) -> None:
     world, rig = World(SCENES[name]), load_rig()
     cameras = Cameras(world, rig)
     assert rig.infrared.intrinsics is not None

@@ -59,7 +59,7 @@ def centroid(image: Any) -> Any:
 @pytest.mark.parametrize("x", [-3.0, 0.0, 3.2])
 @pytest.mark.parametrize("y", [-2.4, 0.4, 2.0])
 @pytest.mark.parametrize("z", [8.0, 13.0])
-def test_a_known_point_lands_where_the_rig_says_in_both_cameras(x: float, y: float, z: float) -> None:
+def test_known_point_projects_as_the_rig_states_in_both_cameras(x: float, y: float, z: float) -> None:
     point = np.array([x, y, z])
     poses = ((RIG.visible, np.eye(3), np.zeros(3)), (RIG.infrared, np.array(RIG.rotation), np.array(RIG.translation)))
     for model, rotation, translation in poses:
@@ -72,7 +72,7 @@ def test_a_known_point_lands_where_the_rig_says_in_both_cameras(x: float, y: flo
 
 
 @pytest.mark.parametrize("model", [RIG.visible, RIG.infrared])
-def test_lens_covers_its_sensor(model: CameraModel) -> None:
+def test_lens_covers_the_sensor(model: CameraModel) -> None:
     lens = lens_of(model)
     filled = lens.expose(np.ones(lens.pinhole_size[::-1], np.float32))
     assert filled.shape == (model.height, model.width) and filled.min() == 1
@@ -82,7 +82,7 @@ def test_lens_covers_its_sensor(model: CameraModel) -> None:
         assert seen.min() >= 1 and seen.max() <= lens.pinhole_size[axis] - 2
 
 
-def test_infrared_does_not_see_the_visible_view_s_sides() -> None:
+def test_infrared_view_is_narrower_than_visible() -> None:
     assert RIG.visible.intrinsics is not None
     lens = lens_of(RIG.visible)
     row = np.array([[0.0, 240.0], [639.0, 240.0], [320.0, 240.0]])
@@ -92,7 +92,7 @@ def test_infrared_does_not_see_the_visible_view_s_sides() -> None:
     assert pixels[0, 0] < -5 and pixels[1, 0] > 388 and 0 < pixels[2, 0] < 384
 
 
-def test_depth_is_along_the_axis_and_hidden_parts_count() -> None:
+def test_depth_is_along_the_optical_axis_and_occlusion_is_counted() -> None:
     canvas = Canvas((1, 1), 8, (255, 255, 255), 40.0)
     mesh = Mesh()
     square = np.array([[-1.0, -1, 0], [1, -1, 0], [1, 1, 0], [-1, 1, 0]])
@@ -107,7 +107,7 @@ def test_depth_is_along_the_axis_and_hidden_parts_count() -> None:
     assert np.count_nonzero(buffers.quad == 0) == pytest.approx(whole / 2, rel=0.06)
 
 
-def test_a_surface_behind_or_through_the_camera_is_clipped() -> None:
+def test_surface_behind_the_camera_is_clipped() -> None:
     canvas = Canvas((1, 1), 8, (255, 255, 255), 40.0)
     mesh = Mesh()
     mesh.quad(np.array([[-5.0, 1, 50], [5, 1, 50], [5, 1, -50], [-5, 1, -50]]), canvas.texture())
@@ -119,7 +119,7 @@ def test_a_surface_behind_or_through_the_camera_is_clipped() -> None:
 
 
 @pytest.mark.slow
-def test_boxes_fit_the_ids_and_exposures_repeat() -> None:
+def test_boxes_fit_the_ids_and_exposures_are_deterministic() -> None:
     cameras = Cameras(World(SCENES["fog_day"]), RIG)
     exposure = cameras.visible(30)
     assert len(exposure.boxes) >= 8
@@ -137,7 +137,7 @@ def test_boxes_fit_the_ids_and_exposures_repeat() -> None:
 
 
 @pytest.mark.slow
-def test_truncation_is_the_part_that_a_smaller_frame_loses() -> None:
+def test_truncation_is_the_share_outside_the_frame() -> None:
     """Of whom the whole frame shows whole and unhidden, half of a frame shows what its columns hold."""
     fx, fy, cx, cy = RIG.visible.intrinsics
     half = RIG.visible.model_copy(update={"width": 340, "intrinsics": (fx, fy, cx - 300, cy)})
@@ -154,7 +154,7 @@ def test_truncation_is_the_part_that_a_smaller_frame_loses() -> None:
     assert compared == 4
 
 
-def test_depth_code_round_trip() -> None:
+def test_depth_round_trips_through_its_encoding() -> None:
     depth = np.array([2.0, 7.3, 50.0, 199.0, np.inf], np.float32)
     back = decode_depth(encode_depth(depth))
     assert np.isinf(back[-1]) and np.allclose(back[:-1], depth[:-1], rtol=0.01)

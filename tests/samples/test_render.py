@@ -14,7 +14,7 @@ from .test_clips import read_clip
 
 
 @pytest.mark.slow
-def test_a_short_scene_is_written_whole(tmp_path: Path) -> None:
+def test_short_scene_is_written_completely(tmp_path: Path) -> None:
     main(["--out", str(tmp_path / "clips"), "--scene", "clear_night", "--seconds", "0.2"])
     out = tmp_path / "clips"
     expected = {f"clear_night_{part}" for part in ("vis.mp4", "ir.mp4", "clear.mp4", "depth.mp4", "truth.jsonl")}
@@ -36,14 +36,14 @@ def test_a_short_scene_is_written_whole(tmp_path: Path) -> None:
         ([], "--out"),
     ],
 )
-def test_wrong_options_are_named(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_invalid_options_are_named(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         main(arguments)
     assert stop.value.code == 2
     assert said in capsys.readouterr().err.splitlines()[-1]
 
 
-def test_an_output_that_is_a_file_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_file_as_output_folder_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     place = tmp_path / "taken"
     place.write_text("")
     with pytest.raises(SystemExit):

@@ -12,13 +12,13 @@ DAY, NIGHT = SCENES["fog_day"], SCENES["fog_night"]
 
 
 @pytest.mark.parametrize("t", [0.0, 0.3, 1.0])
-def test_fog_by_day_is_the_scattering_model(t: float) -> None:
+def test_day_fog_follows_the_scattering_model(t: float) -> None:
     clear = np.random.default_rng(0).uniform(0, 1, (8, 12, 3)).astype(np.float32)
     hazy = scatter(clear, np.full((8, 12), t, np.float32), DAY)
     assert np.allclose(hazy, clear * t + np.array(DAY.air.airlight) * (1 - t), atol=1e-6)
 
 
-def test_glow_by_night_only_adds_and_only_round_what_is_too_bright() -> None:
+def test_night_glow_only_adds_light_around_clipped_areas() -> None:
     dim = np.full((64, 96, 3), 0.8, np.float32)
     assert not halo(dim, fog=True).any()
     lamp = dim.copy()
@@ -40,7 +40,7 @@ def test_noise_is_relatively_larger_in_the_dark(night: bool) -> None:
     assert (flat == round(255 * 0.5 ** (1 / 2.2))).all()
 
 
-def test_infrared_fog_pulls_toward_the_air_and_people_stay_warm_at_20_m() -> None:
+def test_infrared_fog_approaches_air_temperature_and_people_stay_warm_at_20_m() -> None:
     air = DAY.air
     celsius = np.array([30.0, 30.0, -8.0], np.float32)
     seen = thermal_through_air(celsius, np.array([0.0, 20.0, np.inf], np.float32), air)
@@ -49,7 +49,7 @@ def test_infrared_fog_pulls_toward_the_air_and_people_stay_warm_at_20_m() -> Non
     assert np.exp(-air.beta_visible * 20) < 0.3
 
 
-def test_thermal_levels_are_a_fixed_range() -> None:
+def test_thermal_levels_span_a_fixed_range() -> None:
     sensor = ThermalSensor((64, 48), seed=1)
     rng = np.random.default_rng(2)
     for celsius, level in ((COLD, 0), ((COLD + HOT) / 2, 127.5), (HOT, 255)):

@@ -62,7 +62,7 @@ def test_ciede2000_equals_the_published_test_pairs(pair):
 
 @properties
 @given(images, images)
-def test_equals_scikit_image(first, second):
+def test_lab_and_ciede2000_equal_scikit_image(first, second):
     one, two = lab(first), lab(second)
     np.testing.assert_allclose(one, color.rgb2lab(first), atol=0.02)  # its white differs in the fifth digit
     np.testing.assert_allclose(ciede2000(one, two), color.deltaE_ciede2000(one, two), atol=1e-6)
@@ -85,14 +85,14 @@ def test_chroma_shift_ignores_lightness_only(first, second):
     assert chroma_shift(darker, brighter) == pytest.approx(0, abs=1e-6)
 
 
-def test_chroma_shift_of_a_known_patch():
+def test_chroma_shift_equals_a_known_value():
     red, gray = np.zeros((4, 4, 3), np.uint8), np.full((4, 4, 3), 127, np.uint8)
     red[...] = (200, 80, 80)
     colour = lab(red)[0, 0]
     assert chroma_shift(red, gray) == pytest.approx(float(ciede2000(colour, colour * (1, 0, 0))), rel=1e-6)
 
 
-def test_chroma_shift_counts_only_the_masked_pixels():
+def test_chroma_shift_counts_masked_pixels_only():
     first = np.full((4, 4, 3), 90, np.uint8)
     second = first.copy()
     second[:, 2:] = (250, 20, 20)
@@ -109,7 +109,7 @@ def test_chroma_shift_refuses_other_shapes(shape):
         chroma_shift(np.zeros((4, 4, 3), np.uint8), np.zeros(shape, np.uint8))
 
 
-def test_non_thermal_leaves_out_the_hot_body():
+def test_non_thermal_mask_excludes_hot_bodies():
     infrared = np.full((40, 40), 50, np.uint8)
     infrared[10:20, 10:15] = 240
     mask = non_thermal(infrared)

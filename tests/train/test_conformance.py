@@ -30,7 +30,7 @@ def read(folder, name):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_equals_the_independent_implementation(case):
+def test_metrics_equal_an_independent_implementation(case):
     name, how = case.split(":")
     infrared, clear, hazy = (read(folder, name) for folder in ("ir", "clear", "hazy"))
     scores = m.fusion_scores(infrared, clear, FUSED[how](infrared, clear, hazy))

@@ -37,13 +37,13 @@ def write(path: Path, level: int = 100, size: tuple[int, int] = (40, 60), colour
         "FLIR v1", "VEDAI", "marker in a scene's name", "LasHeR",
     ],
 )  # fmt: skip
-def test_the_public_layouts_are_found(tmp_path: Path, visible: str, infrared: str) -> None:
+def test_public_layouts_are_found(tmp_path: Path, visible: str, infrared: str) -> None:
     write(tmp_path / visible)
     write(tmp_path / infrared, colour=False)
     assert find_pairs(tmp_path) == [(tmp_path / visible, tmp_path / infrared)]
 
 
-def test_a_pattern_takes_one_part_of_a_data_set(tmp_path: Path) -> None:
+def test_pattern_selects_part_of_a_dataset(tmp_path: Path) -> None:
     for part in ("train", "test"):
         write(tmp_path / f"LLVIP/visible/{part}/{part}1.jpg")
         write(tmp_path / f"LLVIP/infrared/{part}/{part}1.jpg", colour=False)
@@ -53,7 +53,7 @@ def test_a_pattern_takes_one_part_of_a_data_set(tmp_path: Path) -> None:
         find_pairs(tmp_path / "LLVIP/*/val")
 
 
-def test_folders_below_the_data_root_are_found_where_it_is_set(tmp_path: Path, monkeypatch) -> None:
+def test_relative_folders_are_found_below_the_data_root(tmp_path: Path, monkeypatch) -> None:
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text("data: [{root: $FUSECAM_DATA/MSRS/train}, {root: here}]")
     monkeypatch.setenv("FUSECAM_DATA", str(tmp_path / "sets"))
@@ -64,7 +64,7 @@ def test_folders_below_the_data_root_are_found_where_it_is_set(tmp_path: Path, m
         read_recipe(recipe, Recipe)
 
 
-def test_a_file_in_one_folder_is_no_partner_of_one_of_its_name_in_another(tmp_path: Path) -> None:
+def test_equal_names_in_different_folders_do_not_pair(tmp_path: Path) -> None:
     for name in ("V000/visible/1.jpg", "V000/visible/2.jpg", "V001/visible/1.jpg"):
         write(tmp_path / name)
     for name in ("V000/lwir/1.jpg", "V000/lwir/2.jpg"):
@@ -73,7 +73,7 @@ def test_a_file_in_one_folder_is_no_partner_of_one_of_its_name_in_another(tmp_pa
         find_pairs(tmp_path)
 
 
-def test_images_that_are_not_whole_or_not_of_eight_bits_are_not_trained_on(tmp_path: Path) -> None:
+def test_truncated_and_16_bit_images_are_refused(tmp_path: Path) -> None:
     write(tmp_path / "vis/a.jpg", size=(200, 300))
     write(tmp_path / "ir/a.png", size=(200, 300), colour=False)
     whole = (tmp_path / "vis/a.jpg").read_bytes()
@@ -98,7 +98,7 @@ def test_pairs_without_partner_or_folder_are_one_line_errors(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("hold_out", [0, 3, 10])
-def test_held_and_trained_pairs_are_disjoint_and_complete(hold_out: int) -> None:
+def test_held_out_and_training_pairs_are_disjoint_and_complete(hold_out: int) -> None:
     pairs = [(Path(f"{index}"), Path(f"{index}i")) for index in range(25)]
     held, trained = split(pairs, hold_out, True), split(pairs, hold_out, False)
     assert not set(held) & set(trained) and sorted(held + trained) == sorted(pairs)
@@ -107,7 +107,7 @@ def test_held_and_trained_pairs_are_disjoint_and_complete(hold_out: int) -> None
 
 @pytest.mark.parametrize(("stored", "size"), [((40, 60), (30, 40)), ((128, 128), (120, 160)), ((20, 20), (32, 48))])
 @pytest.mark.parametrize("crop", [False, True])
-def test_frames_come_at_the_asked_size_in_rgb(tmp_path: Path, stored, size, crop: bool) -> None:
+def test_frames_are_rgb_of_the_requested_size(tmp_path: Path, stored, size, crop: bool) -> None:
     write(tmp_path / "ir/a.png", 30, stored, colour=False)
     blue = np.zeros((*stored, 3), np.uint8)
     blue[..., 0] = 200
@@ -119,7 +119,7 @@ def test_frames_come_at_the_asked_size_in_rgb(tmp_path: Path, stored, size, crop
     assert visible[:, 0, 0].tolist() == [0, 0, 200] and infrared.unique().tolist() == [30]
 
 
-def test_mirroring_keeps_the_pair_registered(tmp_path: Path) -> None:
+def test_mirroring_keeps_pairs_registered(tmp_path: Path) -> None:
     ramp = np.tile(np.arange(0, 240, 4, dtype=np.uint8), (40, 1))
     write(tmp_path / "vis/a.png")
     cv2.imwrite(str(tmp_path / "vis/a.png"), np.dstack([ramp] * 3))
@@ -152,7 +152,7 @@ def test_unequal_or_broken_frames_are_one_line_errors(tmp_path: Path) -> None:
         ("", "the whole file"),
     ],
 )
-def test_wrong_recipes_are_one_line_errors(tmp_path: Path, text: str, message: str) -> None:
+def test_invalid_recipes_are_one_line_errors(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "recipe.yaml"
     path.write_text(text)
     with pytest.raises(TrainError, match=message) as caught:
@@ -160,6 +160,6 @@ def test_wrong_recipes_are_one_line_errors(tmp_path: Path, text: str, message: s
     assert "\n" not in str(caught.value) and str(path) in str(caught.value)
 
 
-def test_absent_recipe_is_a_one_line_error(tmp_path: Path) -> None:
+def test_missing_recipe_is_a_one_line_error(tmp_path: Path) -> None:
     with pytest.raises(TrainError, match="cannot be read"):
         read_recipe(tmp_path / "absent.yaml", Recipe)

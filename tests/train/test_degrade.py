@@ -22,7 +22,7 @@ NEVER = d.Mixture(haze=0, night=0, glare=0, weak_infrared=0, stripes=0, noise=0)
 
 @pytest.mark.parametrize("mixture", [d.Mixture(), ALWAYS, NEVER])
 @pytest.mark.parametrize("size", [(60, 80), (33, 47)])
-def test_results_are_8_bit_levels_in_range(mixture: d.Mixture, size: tuple[int, int]) -> None:
+def test_results_are_uint8_levels_in_range(mixture: d.Mixture, size: tuple[int, int]) -> None:
     visible, infrared = pairs(6, *size)
     made = d.degrade(visible, infrared, mixture, seeded())
     assert made.visible.shape == visible.shape and made.infrared.shape == infrared.shape
@@ -33,7 +33,7 @@ def test_results_are_8_bit_levels_in_range(mixture: d.Mixture, size: tuple[int, 
     assert made.t.min() > 0 and made.t.max() <= 1
 
 
-def test_nothing_drawn_leaves_the_frames_alone() -> None:
+def test_empty_mixture_keeps_the_frames() -> None:
     visible, infrared = pairs()
     made = d.degrade(visible, infrared, NEVER, seeded())
     torch.testing.assert_close(made.visible, visible, rtol=0, atol=0.51 / 255)
@@ -41,13 +41,13 @@ def test_nothing_drawn_leaves_the_frames_alone() -> None:
     assert torch.equal(made.clear, visible) and (made.t == 1).all()
 
 
-def test_the_same_seed_makes_the_same_batch_and_another_another() -> None:
+def test_batches_depend_on_the_seed_only() -> None:
     batch = pairs()
     first, again, other = (d.degrade(*batch, d.Mixture(), seeded(seed)).visible for seed in (1, 1, 2))
     assert torch.equal(first, again) and not torch.equal(first, other)
 
 
-def test_haze_is_inverted_by_its_own_transmission_and_airlight() -> None:
+def test_haze_is_inverted_by_its_transmission_and_airlight() -> None:
     visible, _ = pairs()
     t = d.transmission(luma(visible), 0.3, 0.9, seeded())
     air = d.airlight(visible, 0.6, seeded())
@@ -56,7 +56,7 @@ def test_haze_is_inverted_by_its_own_transmission_and_airlight() -> None:
 
 
 @pytest.mark.parametrize(("least", "most"), [(0.08, 0.12), (0.3, 0.5), (0.8, 0.9)])
-def test_transmission_is_as_dense_as_asked(least: float, most: float) -> None:
+def test_transmission_has_the_requested_density(least: float, most: float) -> None:
     gray = luma(pairs(32)[0])
     optical = -d.transmission(gray, least, most, seeded()).log().mean(dim=(1, 2, 3))
     # mean depth is exact but for the floor of t, which only makes it thinner
@@ -64,13 +64,13 @@ def test_transmission_is_as_dense_as_asked(least: float, most: float) -> None:
     assert (optical >= -torch.tensor(most).log() * 0.99).all()
 
 
-def test_transmission_varies_over_most_frames_and_differs_between_them() -> None:
+def test_transmission_varies_within_and_between_frames() -> None:
     t = d.transmission(luma(pairs(32)[0]), 0.2, 0.6, seeded())
     assert (t.std(dim=(1, 2, 3)) > 0.01).float().mean() > 0.6
     assert t.mean(dim=(1, 2, 3)).std() > 0.03
 
 
-def test_even_haze_varies_less() -> None:
+def test_uniform_haze_varies_less() -> None:
     gray = luma(pairs(32)[0])
     usual, even = (d.transmission(gray, 0.2, 0.6, seeded(), even=share).log() for share in (0, 1))
     assert even.std(dim=(2, 3)).mean() < 0.25 * usual.std(dim=(2, 3)).mean()
@@ -95,7 +95,7 @@ def test_airlight_is_tinted_between_blue_and_yellow() -> None:
     assert (blue > red + 0.03).any() and (red > blue + 0.03).any()
 
 
-def test_night_is_darker_and_noise_grows_as_light_falls() -> None:
+def test_night_is_darker_and_noisier() -> None:
     visible, _ = pairs(32)
     night = d.darken(visible, seeded())
     assert (night.mean(dim=(1, 2, 3)) < 0.75 * visible.mean(dim=(1, 2, 3))).float().mean() > 0.9
@@ -129,12 +129,12 @@ def test_boxes_and_tones_make_steps() -> None:
 
 
 @pytest.mark.parametrize("level", [0.0, 1.0])
-def test_constant_frames_give_finite_batches(level: float) -> None:
+def test_constant_frames_stay_finite(level: float) -> None:
     made = d.degrade(torch.full((4, 3, 40, 50), level), torch.full((4, 1, 40, 50), level), ALWAYS, seeded())
     assert all(part.isfinite().all() for part in made)
 
 
 @pytest.mark.parametrize("wrong", [{"haze": 1.5}, {"fog": 0.5}, {"t_least": 0}])
-def test_wrong_mixtures_are_refused(wrong: dict[str, float]) -> None:
+def test_invalid_mixtures_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError):
         d.Mixture(**wrong)

@@ -56,7 +56,7 @@ TWO_PEOPLE = [[PERSON, *A], [PERSON, *B]]
         ([], 0.0),
     ],
 )
-def test_average_precision_by_hand(found: list[list[float]], map50: float) -> None:
+def test_average_precision_equals_a_hand_computed_value(found: list[list[float]], map50: float) -> None:
     figures = judge([frame(found, TWO_PEOPLE)]).figures
     assert figures["person"].map50 == pytest.approx(map50, abs=0.011)  # Ultralytics interpolates at 101 points
     assert figures["all"].map50 == figures["person"].map50
@@ -64,7 +64,7 @@ def test_average_precision_by_hand(found: list[list[float]], map50: float) -> No
     assert "car" not in figures  # no labels: not a class of these frames
 
 
-def test_a_box_a_little_off_counts_at_the_lower_thresholds_alone() -> None:
+def test_slightly_misplaced_box_counts_at_low_thresholds_only() -> None:
     x1, y1, x2, y2 = A
     off = [x1, y1, x2, y1 + 0.72 * (y2 - y1)]  # IoU 0.72: hits at 0.5, 0.55, 0.6, 0.65 and 0.7
     figures = judge([frame([[*off, 0.9, PERSON]], [[PERSON, *A]])]).figures["person"]
@@ -72,32 +72,32 @@ def test_a_box_a_little_off_counts_at_the_lower_thresholds_alone() -> None:
     assert figures.map == pytest.approx(0.5, abs=0.011)
 
 
-def test_scores_rank_over_all_frames_and_their_order_in_a_frame_does_not_matter() -> None:
+def test_boxes_are_ranked_by_score_over_all_frames() -> None:
     hit, stray = frame([[*A, 0.6, PERSON]], [[PERSON, *A]]), frame([[*ELSEWHERE, 0.9, PERSON]], [])
     assert judge([hit, stray]).figures["all"].map50 == pytest.approx(0.5, abs=0.011)  # the stray comes first
     worse_first = frame([[*ELSEWHERE, 0.2, PERSON], [*A, 0.9, PERSON]], [[PERSON, *A]])
     assert matched(worse_first)[:, 0].tolist() == [False, True]
 
 
-def test_mean_is_over_classes_not_boxes() -> None:
+def test_mean_average_precision_averages_classes() -> None:
     truth = [*TWO_PEOPLE, [CAR, *ELSEWHERE]]
     figures = judge([frame([[*A, 0.9, PERSON], [*B, 0.8, PERSON]], truth)]).figures
     assert (figures["person"].map50, figures["car"].map50) == (pytest.approx(1, abs=0.011), 0)
     assert figures["all"].map50 == pytest.approx(0.5, abs=0.011)
 
 
-def test_seen_needs_class_overlap_and_score() -> None:
+def test_detection_needs_class_overlap_and_score() -> None:
     judged = frame([[*A, 0.3, PERSON], [*B, 0.9, CAR]], TWO_PEOPLE)
     assert seen(judged, 0.25).tolist() == [True, False]
     assert seen(judged, 0.5).tolist() == [False, False]
 
 
-def test_boxes_in_pixels() -> None:
+def test_boxes_are_converted_to_pixels() -> None:
     rows = pixels(np.array([[2, 0.5, 0.25, 0.5, 0.5]], np.float32), 200, 100)
     np.testing.assert_allclose(rows, [[2, 50, 0, 150, 50]])
 
 
-def test_rows_are_judged_by_condition_and_only_where_they_have_every_frame() -> None:
+def test_rows_are_scored_by_condition_if_every_frame_is_present() -> None:
     scene = Scene("x", Path("i"), Path("v"), Path("v"), Path("v"))
     good, blind = frame([[*A, 0.9, PERSON], [*B, 0.8, PERSON]], TWO_PEOPLE), frame([], TWO_PEOPLE)
     results = summarise(
@@ -113,7 +113,7 @@ def test_rows_are_judged_by_condition_and_only_where_they_have_every_frame() -> 
     assert map50 == {"visible only": pytest.approx(0.5, abs=0.011), "fused": pytest.approx(1, abs=0.011)}
 
 
-def test_resamples_are_what_ultralytics_gives_for_scenes_so_repeated() -> None:
+def test_resamples_equal_ultralytics_on_repeated_scenes() -> None:
     random = np.random.default_rng(3)
     frames = []
     for number in range(6):
@@ -144,7 +144,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_whole_evaluation_writes_table_curves_and_csv(data: Path, tmp_path: Path) -> None:
+def test_evaluation_writes_table_curves_and_csv(data: Path, tmp_path: Path) -> None:
     settings = Settings(
         data / "ir",
         data / "clear",
@@ -181,7 +181,7 @@ def test_a_whole_evaluation_writes_table_curves_and_csv(data: Path, tmp_path: Pa
     assert "somebody-teacher " in printed and "…" not in printed
 
 
-def test_four_channels_are_a_row_where_weights_take_them(data: Path) -> None:
+def test_four_channel_weights_have_a_four_channel_row(data: Path) -> None:
     save_detector(start_network("yolov5n.yaml", None, channels=4), data / "four.safetensors")
     detectors = {"": data / "start.safetensors", "four channels": data / "four.safetensors"}
     settings = Settings(data / "ir", data / "clear", data / "labels", detectors=detectors, disturb=True)
@@ -193,7 +193,7 @@ def test_four_channels_are_a_row_where_weights_take_them(data: Path) -> None:
     np.testing.assert_array_equal(frames(scene, images, {})["four channels"][..., 3], images.infrared)
 
 
-def test_disturbed_conditions_stand_beside_the_clear_one_and_not_in_the_mean(data: Path, tmp_path: Path) -> None:
+def test_disturbed_conditions_are_listed_but_not_in_the_mean(data: Path, tmp_path: Path) -> None:
     settings = Settings(
         data / "ir",
         data / "clear",
@@ -212,7 +212,7 @@ def test_disturbed_conditions_stand_beside_the_clear_one_and_not_in_the_mean(dat
         assert {line["condition"] for line in csv.DictReader(file)} == set(results)
 
 
-def test_infrared_is_moved_frozen_or_gone(data: Path) -> None:
+def test_infrared_can_be_moved_frozen_or_missing(data: Path) -> None:
     scene = Scene("1D", *(data / kind / "1D.png" for kind in ("ir", "clear", "clear", "clear")))
     images, other = read_sources(scene), np.full((10, 10), 7, np.uint8)
     heat, engine = images.infrared, {"average": create_engine("average", unlifted=True)}
@@ -228,7 +228,7 @@ def test_infrared_is_moved_frozen_or_gone(data: Path) -> None:
     np.testing.assert_array_equal(alone["average"], images.visible)
 
 
-def test_an_engine_is_judged_by_what_a_run_gives_the_detector_and_by_what_it_shows(data: Path) -> None:
+def test_engine_is_scored_by_detector_input_and_by_displayed_image(data: Path) -> None:
     settings = Settings(
         data / "ir",
         data / "clear",
@@ -263,7 +263,9 @@ def test_an_engine_is_judged_by_what_a_run_gives_the_detector_and_by_what_it_sho
         ),
     ],
 )
-def test_errors_are_one_line(data: Path, more: list[str], told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_input_is_a_one_line_error(
+    data: Path, more: list[str], told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(data)
     given = [*more] if "--detector" in more or "--detect" not in more else [*more, "--detector", "start.safetensors"]
     result = CliRunner().invoke(APP, ["eval", "--ir", "ir", "--vis", "clear", *given])

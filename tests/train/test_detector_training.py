@@ -35,7 +35,7 @@ RECIPES = Path(__file__).parents[2] / "train" / "recipes"
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10_000), st.sampled_from([(384, 512), (480, 640), (192, 256)]))
-def test_boxes_follow_their_pixels_into_the_window(seed: int, size: tuple[int, int]) -> None:
+def test_boxes_follow_their_pixels_into_the_crop(seed: int, size: tuple[int, int]) -> None:
     random = np.random.default_rng(seed)
     image = np.zeros((480, 640, 3), np.uint8)
     x1, y1 = int(random.integers(0, 560)), int(random.integers(0, 420))
@@ -56,13 +56,13 @@ def test_boxes_follow_their_pixels_into_the_window(seed: int, size: tuple[int, i
 
 
 @pytest.mark.parametrize(("x", "y", "least", "most"), [(0.5, 0.5, 100, 100), (0.04, 0.93, 20, 80)])
-def test_a_box_left_outside_is_dropped(x: float, y: float, least: int, most: int) -> None:
+def test_box_outside_the_crop_is_dropped(x: float, y: float, least: int, most: int) -> None:
     image, label = np.zeros((480, 640, 3), np.uint8), np.array([[0, x, y, 0.05, 0.1]], np.float32)
     kept = [len(cut(image, label, (384, 512), np.random.default_rng(seed))[1]) for seed in range(100)]
     assert least <= sum(kept) <= most  # every window has the frame's middle, not every one its corner
 
 
-def test_a_narrower_infrared_camera_leaves_the_sides_to_the_visible_one() -> None:
+def test_narrow_infrared_view_leaves_the_sides_to_the_visible_frame() -> None:
     """Pixels and boxes of either frame, each where it counts."""
     fused, alone = np.full((48, 640, 3), 200, np.uint8), np.full((48, 640, 3), 50, np.uint8)
     at = np.linspace(0.005, 0.995, 100, dtype=np.float32)
@@ -81,7 +81,7 @@ def test_a_narrower_infrared_camera_leaves_the_sides_to_the_visible_one() -> Non
     assert (fused == 200).all() and (alone == 50).all()
 
 
-def test_a_pole_stands_before_somebody_and_leaves_half_of_them() -> None:
+def test_pole_hides_at_most_half_of_a_person() -> None:
     image = np.random.default_rng(1).integers(100, 140, (480, 640, 3), np.uint8)
     person = np.array([[0, 0.5, 0.5, 0.1, 0.4], [2, 0.2, 0.5, 0.2, 0.2]], np.float32)
     for seed in range(50):
@@ -96,7 +96,7 @@ def test_a_pole_stands_before_somebody_and_leaves_half_of_them() -> None:
     assert nobody.shape == image.shape and (nobody != image).any()
 
 
-def test_boxes_survive_their_file(tmp_path: Path) -> None:
+def test_boxes_round_trip_through_their_file(tmp_path: Path) -> None:
     boxes = np.array([[0, 0.25, 0.5, 0.1, 0.2], [2, 0.9, 0.1, 0.05, 0.05]], np.float32)
     write_boxes(tmp_path / "a.txt", boxes)
     np.testing.assert_allclose(read_boxes(tmp_path / "a.txt"), boxes, atol=1e-6)
@@ -115,14 +115,14 @@ def test_boxes_survive_their_file(tmp_path: Path) -> None:
         ("0.5 .5 .5 .1 .1", "class 0.5"),
     ],
 )
-def test_boxes_that_cannot_be_read(text: str | None, told: str, tmp_path: Path) -> None:
+def test_unreadable_boxes_are_refused(text: str | None, told: str, tmp_path: Path) -> None:
     if text is not None:
         (tmp_path / "a.txt").write_text(text)
     with pytest.raises(TrainError, match=told):
         read_boxes(tmp_path / "a.txt")
 
 
-def test_the_recipe_in_the_repository_is_valid_and_its_folders_count_from_the_data_root(tmp_path: Path) -> None:
+def test_shipped_recipe_is_valid_and_relative_to_the_data_root(tmp_path: Path) -> None:
     recipe = read_recipe(RECIPES / "detector.yaml", DetectorRecipe)
     assert recipe.data[0].root == tmp_path / "MSRS/train"
     assert recipe.data[0].labels is not None and recipe.data[0].labels.fused.parts[-2:] == ("train", "fusion")
@@ -142,13 +142,13 @@ def test_the_recipe_in_the_repository_is_valid_and_its_folders_count_from_the_da
         ("detector: {}\ndata: [{root: x, hold_out: 1}]", "data.0.hold_out: Value error"),
     ],
 )
-def test_recipes_that_are_refused(text: str, told: str, tmp_path: Path) -> None:
+def test_invalid_recipes_are_refused(text: str, told: str, tmp_path: Path) -> None:
     (tmp_path / "r.yaml").write_text(text)
     with pytest.raises(TrainError, match=told):
         read_recipe(tmp_path / "r.yaml", DetectorRecipe)
 
 
-def test_weights_are_read_as_written_without_unpickling(tmp_path: Path) -> None:
+def test_weights_round_trip_without_unpickling(tmp_path: Path) -> None:
     network = start_network("yolov5n.yaml", None).eval()
     save_detector(network, tmp_path / "w.safetensors")
     loaded = load_detector(tmp_path / "w.safetensors")
@@ -160,7 +160,7 @@ def test_weights_are_read_as_written_without_unpickling(tmp_path: Path) -> None:
     assert (tmp_path / "w.safetensors").stat().st_size < 6e6
 
 
-def test_files_that_are_no_weights(tmp_path: Path) -> None:
+def test_files_that_are_not_weights_are_refused(tmp_path: Path) -> None:
     (tmp_path / "w.safetensors").write_bytes(b"pickle")
     for path in (tmp_path / "w.safetensors", tmp_path / "none.safetensors"):
         with pytest.raises(EngineError, match="no weights of a detector"):
@@ -171,7 +171,7 @@ def test_files_that_are_no_weights(tmp_path: Path) -> None:
         start_network("yolov5n.yaml", tmp_path / "none.safetensors")
 
 
-def test_a_start_fills_what_fits(tmp_path: Path) -> None:
+def test_start_weights_fill_matching_layers(tmp_path: Path) -> None:
     first = start_network("yolov5n.yaml", None)
     save_detector(first, tmp_path / "w.safetensors")
     second = start_network("yolov5n.yaml", tmp_path / "w.safetensors")
@@ -179,7 +179,7 @@ def test_a_start_fills_what_fits(tmp_path: Path) -> None:
     torch.testing.assert_close(second.state_dict()[name], first.state_dict()[name], atol=1e-3, rtol=1e-3)
 
 
-def test_drawn_streets_have_both_cameras_and_boxes_within() -> None:
+def test_rendered_streets_have_both_cameras_and_boxes_inside() -> None:
     (view,) = views(1, 1, seed=3)
     assert view.visible.shape == (480, 640, 3) and view.infrared.shape == view.coverage.shape == (480, 640)
     assert len(view.boxes) >= len(view.through_air) > 0
@@ -220,7 +220,7 @@ def tiny(tmp_path: Path) -> DetectorRecipe:
     )
 
 
-def test_a_run_makes_frames_trains_and_goes_on(tiny: DetectorRecipe, tmp_path: Path) -> None:
+def test_run_makes_frames_trains_and_resumes(tiny: DetectorRecipe, tmp_path: Path) -> None:
     weights = fit_detector(tiny, tmp_path / "out", bar=False)
     first = load_detector(weights).state_dict()
     examples = Examples(tiny, tmp_path / "out" / "frames")
@@ -239,7 +239,7 @@ def test_a_run_makes_frames_trains_and_goes_on(tiny: DetectorRecipe, tmp_path: P
     assert saved["global_step"] == 6 and saved["spent"] > 0
 
 
-def test_misregistered_infrared_moves_fused_frames_alone(tiny: DetectorRecipe, tmp_path: Path) -> None:
+def test_misregistration_changes_fused_frames_only(tiny: DetectorRecipe, tmp_path: Path) -> None:
     for often in (0, 1):
         make_images(tiny.model_copy(update={"misregistered": often}), tmp_path / str(often), bar=False)
     moved = [
@@ -253,9 +253,7 @@ def test_misregistered_infrared_moves_fused_frames_alone(tiny: DetectorRecipe, t
         assert label.read_text() == (tmp_path / "1" / label.relative_to(tmp_path / "0")).read_text()
 
 
-def test_both_cameras_as_four_channels_or_as_their_mean_are_put_together_of_the_same_frames(
-    tiny: DetectorRecipe, tmp_path: Path
-) -> None:
+def test_four_channel_and_mean_inputs_use_the_same_frames(tiny: DetectorRecipe, tmp_path: Path) -> None:
     make_images(tiny, tmp_path / "frames", bar=False)
     of = {kind: Examples(tiny.model_copy(update={"kinds": {kind: 1}}), tmp_path / "frames") for kind in FOUND_BY}
     stems = [each.image.stem for each in of["four"].train["0", "four"]]
@@ -268,7 +266,7 @@ def test_both_cameras_as_four_channels_or_as_their_mean_are_put_together_of_the_
     np.testing.assert_array_equal(of["four"].train["0", "four"][0].boxes, of["fused"].train["0", "fused"][0].boxes)
 
 
-def test_four_channels_train_and_the_engine_gives_the_networks_boxes(tiny: DetectorRecipe, tmp_path: Path) -> None:
+def test_four_channel_engine_equals_the_trained_network(tiny: DetectorRecipe, tmp_path: Path) -> None:
     recipe = tiny.model_copy(update={"kinds": {"four": 1}, "poles": 1.0, "quarters": 0.5})
     weights = fit_detector(recipe, tmp_path / "out", bar=False)
     assert detector_channels(weights) == 4
@@ -280,7 +278,7 @@ def test_four_channels_train_and_the_engine_gives_the_networks_boxes(tiny: Detec
     np.testing.assert_allclose(found, expected, atol=0.05)
 
 
-def test_a_fourth_channel_starts_from_the_others_and_grey_gives_what_it_gave(tmp_path: Path) -> None:
+def test_fourth_channel_starts_from_the_others_and_keeps_gray_results(tmp_path: Path) -> None:
     first = start_network("yolov5n.yaml", None).eval()
     save_detector(first, tmp_path / "w.safetensors")
     second = start_network("yolov5n.yaml", tmp_path / "w.safetensors", channels=4).eval()
@@ -290,7 +288,7 @@ def test_a_fourth_channel_starts_from_the_others_and_grey_gives_what_it_gave(tmp
     torch.testing.assert_close(given, expected, atol=0.5, rtol=0.02)
 
 
-def test_frames_of_other_settings_are_not_taken(tiny: DetectorRecipe, tmp_path: Path) -> None:
+def test_frames_of_other_settings_are_refused(tiny: DetectorRecipe, tmp_path: Path) -> None:
     make_images(tiny, tmp_path / "frames", bar=False)
     made = tmp_path / "frames" / "images" / "0" / "fused" / "0.jpg"
     before = made.stat().st_mtime_ns
@@ -303,7 +301,7 @@ def test_frames_of_other_settings_are_not_taken(tiny: DetectorRecipe, tmp_path: 
         make_images(tiny.model_copy(update={"seed": 5}), tmp_path / "frames", bar=False)
 
 
-def test_what_is_kept_of_a_start_is_in_the_weights(tiny: DetectorRecipe, tmp_path: Path) -> None:
+def test_kept_share_of_start_weights_is_in_the_result(tiny: DetectorRecipe, tmp_path: Path) -> None:
     start = load_detector(fit_detector(tiny, tmp_path / "start", bar=False)).state_dict()
     detector = tiny.detector.model_copy(update={"start": tmp_path / "start" / "weights.safetensors"})
     made = {}
@@ -318,7 +316,7 @@ def test_what_is_kept_of_a_start_is_in_the_weights(tiny: DetectorRecipe, tmp_pat
     assert moved > 0.02
 
 
-def test_nothing_is_kept_of_weights_of_another_network(tmp_path: Path) -> None:
+def test_keep_refuses_weights_of_another_network(tmp_path: Path) -> None:
     whole = start_network("yolov5n.yaml", None).state_dict()
     save_file({name: value for name, value in whole.items() if name.startswith("model.0.")}, tmp_path / "w.safetensors")
     start_network("yolov5n.yaml", tmp_path / "w.safetensors")
@@ -328,7 +326,7 @@ def test_nothing_is_kept_of_weights_of_another_network(tmp_path: Path) -> None:
         start_network("yolov5n.yaml", None, whole=True)
 
 
-def test_the_clock_ends_a_run(tiny: DetectorRecipe, tmp_path: Path) -> None:
+def test_time_limit_ends_a_run(tiny: DetectorRecipe, tmp_path: Path) -> None:
     short = tiny.model_copy(update={"steps": 10_000, "minutes": 1e-6})
     fit_detector(short, tmp_path / "out", bar=False)
     saved = torch.load(tmp_path / "out" / "last.ckpt", weights_only=True)

@@ -35,7 +35,7 @@ class Doubling:
 # ------------------------------------------------------------------------------------------------ scenes
 
 
-def test_scenes_are_matched_by_name_and_thinned_from_the_first(folders):
+def test_scenes_are_matched_by_name_and_subsampled(folders):
     scenes = find_scenes(folders / "ir", folders / "hazy", folders / "clear", fused={"x": folders / "fused"}, every=2)
     assert [scene.name for scene in scenes] == ["a1D", "c3N"]
     assert scenes[0].visible == folders / "hazy/a1D.webp"
@@ -43,12 +43,12 @@ def test_scenes_are_matched_by_name_and_thinned_from_the_first(folders):
     assert scenes[1].fused == {"x": folders / "fused/c3N.bmp"}
 
 
-def test_without_a_reference_the_visible_image_is_it(folders):
+def test_visible_image_is_the_default_reference(folders):
     scene = find_scenes(folders / "ir", folders / "clear")[0]
     assert scene.reference == scene.restored_reference == scene.visible
 
 
-def test_names_need_not_be_equal_and_a_table_decides_over_them(folders):
+def test_names_may_differ_and_a_table_overrules_them(folders):
     for path in (folders / "ir").iterdir():
         path.rename(path.with_stem(path.stem + "_ir"))
     (folders / "ir/b2N_ir.png").unlink()
@@ -59,7 +59,7 @@ def test_names_need_not_be_equal_and_a_table_decides_over_them(folders):
     assert [(s.name, s.infrared.name) for s in scenes] == [("b2N", "c3N_ir.png")]
 
 
-def test_scenes_that_a_method_lacks_are_left_out_with_a_note(folders):
+def test_scenes_missing_in_a_method_are_left_out_with_a_note(folders):
     (folders / "fused/b2N.bmp").unlink()
     (folders / "ir/c3N.png").unlink()
     notes = []
@@ -71,7 +71,7 @@ def test_scenes_that_a_method_lacks_are_left_out_with_a_note(folders):
     ]
 
 
-def test_images_are_read_as_rgb_without_transparency(tmp_path):
+def test_images_are_read_as_rgb_without_alpha(tmp_path):
     image = picture(1)
     Image.fromarray(np.dstack([image, np.full(SIZE, 9, np.uint8)])).save(tmp_path / "rgba.png")
     Image.fromarray(image).quantize(16).save(tmp_path / "palette.png")
@@ -79,7 +79,7 @@ def test_images_are_read_as_rgb_without_transparency(tmp_path):
     assert read_image(tmp_path / "palette.png").shape == (*SIZE, 3)
 
 
-def test_gray_visible_and_coloured_infrared_are_brought_to_their_shapes(tmp_path):
+def test_gray_visible_and_colour_infrared_are_converted(tmp_path):
     for folder, image in (("ir", picture(1)), ("vis", picture(2, 1))):
         (tmp_path / folder).mkdir()
         Image.fromarray(image).save(tmp_path / folder / "x.png")
@@ -88,7 +88,7 @@ def test_gray_visible_and_coloured_infrared_are_brought_to_their_shapes(tmp_path
     assert (images.visible == picture(2, 1)[..., None]).all()
 
 
-def test_list_images_skips_other_files_hidden_files_and_folders(folders):
+def test_list_images_skips_other_and_hidden_files_and_folders(folders):
     (folders / "ir/notes.txt").write_text("x")
     (folders / "ir/.a.png").write_text("x")
     (folders / "ir/sub.png").mkdir()
@@ -119,7 +119,7 @@ def test_rows_are_scored_against_infrared_and_the_reference(folders):
     assert result.restored["visible only"]["PSNR"] == m.psnr(clear, hazy)
 
 
-def test_an_engine_is_one_more_row_and_its_restored_image_is_scored(folders):
+def test_engine_is_a_row_and_its_restored_image_is_scored(folders):
     scenes = find_scenes(folders / "ir", folders / "clear")
     done = []
     results = evaluate_scenes(scenes, {"ours": Doubling()}, done=lambda: done.append(1))
@@ -134,7 +134,7 @@ def test_an_engine_is_one_more_row_and_its_restored_image_is_scored(folders):
     )
 
 
-def test_several_processes_give_the_same_in_the_same_order(folders):
+def test_several_processes_give_the_same_results_in_order(folders):
     scenes = find_scenes(folders / "ir", folders / "clear", fused={"x": folders / "fused"})
     alone, together = evaluate_scenes(scenes, {"o": Doubling()}), evaluate_scenes(scenes, {"o": Doubling()}, workers=2)
     assert [each.name for each in together] == ["a1D", "b2N", "c3N"]
@@ -143,14 +143,14 @@ def test_several_processes_give_the_same_in_the_same_order(folders):
             assert two.fused[row] == pytest.approx(scores, rel=1e-9, nan_ok=True)
 
 
-def test_an_error_in_another_process_reaches_the_user(folders):
+def test_error_in_a_worker_process_reaches_the_user(folders):
     (folders / "fused/b2N.bmp").write_bytes(b"BM not an image")
     scenes = find_scenes(folders / "ir", folders / "clear", fused={"x": folders / "fused"})
     with pytest.raises(TrainError, match=re.escape(str(folders / "fused/b2N.bmp"))):
         evaluate_scenes(scenes, workers=2)
 
 
-def test_processes_that_score_end_with_the_command_even_by_kill_9(tmp_path):
+def test_worker_processes_end_with_the_command_even_after_kill_9(tmp_path):
     for name in ("ir", "vis"):
         (tmp_path / name).mkdir()
         for number in range(3):

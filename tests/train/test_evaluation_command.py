@@ -29,7 +29,7 @@ def sources(folders):
     return ["--ir", folders / "ir", "--vis", folders / "clear"]
 
 
-def test_the_command_prints_every_row_and_writes_every_file(folders):
+def test_command_prints_every_row_and_writes_every_file(folders):
     out = folders / "report/deep"
     result = run(folders, *sources(folders), "--fused", f"ours={folders / 'fused'}", "--group-by", "msrs", "--out", out)
     assert result.exit_code == 0, result.output
@@ -48,7 +48,7 @@ def test_the_command_prints_every_row_and_writes_every_file(folders):
         assert np.asarray(Image.open(out / name)).std() > 10
 
 
-def test_the_command_runs_an_engine_and_keeps_infinities_out_of_json(folders):
+def test_command_runs_an_engine_and_writes_no_infinity_to_json(folders):
     out = folders / "report"
     arguments = ["--engine", "average:torch", "--lift", "0", "--stride", "2", "--out", out]
     result = run(folders, *sources(folders), *arguments)
@@ -60,7 +60,7 @@ def test_the_command_runs_an_engine_and_keeps_infinities_out_of_json(folders):
     assert summary["groups"]["all"]["restored"]["visible only"]["PSNR"] == "inf"
 
 
-def test_engines_stand_side_by_side_and_take_a_prompt(folders):
+def test_several_engines_are_compared_and_accept_a_prompt(folders):
     out = folders / "report"
     engines = ["--engine", "average:torch", "--engine", "physics:torch"]
     result = run(folders, *sources(folders), *engines, "--prompt", "dense fog", "--out", out)
@@ -122,7 +122,7 @@ def truncated(folders):
          ["--fused", "{fused}"], r"fused: 3 visible and 3 infrared images whose names share nothing"),
     ],
 )  # fmt: skip
-def test_bad_input_is_one_line_and_nothing_is_written(folders, spoil, arguments, message):
+def test_invalid_input_is_a_one_line_error_and_writes_nothing(folders, spoil, arguments, message):
     if spoil is not None:
         spoil(folders)
     given = [each.format(fused=folders / "fused", ir=folders / "ir") for each in arguments]

@@ -13,7 +13,7 @@ def scores(name, **rows):
     )
 
 
-def test_means_leave_out_what_is_undefined_and_ranks_are_of_the_means():
+def test_means_skip_undefined_values_and_ranks_use_means():
     groups = summarise(
         [scores("1D", a=1.0, b=2.0), scores("2N", a=3.0, b=5.0)], {"D": "day", "N": "night", "X": "dusk"}
     )
@@ -22,7 +22,7 @@ def test_means_leave_out_what_is_undefined_and_ranks_are_of_the_means():
     assert math.isnan(groups[1].fused["a"]["NIQE"])
 
 
-def test_one_image_that_equals_its_reference_does_not_make_the_mean_infinite():
+def test_image_equal_to_its_reference_keeps_the_mean_finite():
     def restored(name, db):
         return SceneScores(name, {"a": {"SF": 1.0}}, {"a": {"PSNR": db}})
 
@@ -30,7 +30,7 @@ def test_one_image_that_equals_its_reference_does_not_make_the_mean_infinite():
     assert summarise([restored("1", math.inf), restored("2", math.inf)], {})[0].restored["a"]["PSNR"] == math.inf
 
 
-def test_the_worst_images_come_first():
+def test_worst_images_come_first():
     results = [scores(str(i), x=float(value)) for i, value in enumerate((5, 1, 9, 3))]
     assert [each.name for each in worst(results, "x", 3)] == ["1", "3", "0"]
 
@@ -44,16 +44,16 @@ def test_the_worst_images_come_first():
         ("_fog=fog, _clear=clear", {"_fog": "fog", "_clear": "clear"}),
     ],
 )
-def test_split_rules(text, rule):
+def test_valid_split_rules_are_parsed(text, rule):
     assert split_rule(text) == rule
 
 
 @pytest.mark.parametrize("text", ["D", "D=", "=day", "D=day,,N=night", "D=all", "D=other"])
-def test_bad_split_rules(text):
+def test_invalid_split_rules_are_refused(text):
     with pytest.raises(TrainError, match="--group-by"):
         split_rule(text)
 
 
-def test_the_longest_ending_decides():
+def test_longest_suffix_decides_the_group():
     rule = {"N": "night", "SN": "snowy night"}
     assert [group_of(name, rule) for name in ("1N", "1SN", "1X")] == ["night", "snowy night", "other"]

@@ -50,9 +50,7 @@ def test_training_writes_weights_metrics_and_sheets_and_resumes(recipe: Path, tm
     assert any(not value.equal(first[name]) for name, value in second.items())
 
 
-def test_what_is_written_after_a_validation_are_the_averaged_weights(
-    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_validation_writes_the_averaged_weights(recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("lightning")
     from fusecam.train import module
 
@@ -75,7 +73,7 @@ def test_what_is_written_after_a_validation_are_the_averaged_weights(
     assert all(value.equal(averaged[name]) for name, value in after_validation.items())
 
 
-def test_the_average_soon_forgets_the_untrained_weights_and_then_is_long() -> None:
+def test_weight_average_starts_short_and_grows_long() -> None:
     pytest.importorskip("lightning")
     from fusecam.train.fit import averaged
 
@@ -86,7 +84,7 @@ def test_the_average_soon_forgets_the_untrained_weights_and_then_is_long() -> No
     assert averaged(torch.ones(1), torch.zeros(1), 100_000, 0.998).item() == pytest.approx(0.998)
 
 
-def test_every_device_and_every_epoch_draws_other_batches(recipe: Path) -> None:
+def test_every_device_and_epoch_draws_different_batches(recipe: Path) -> None:
     pytest.importorskip("lightning")
     from fusecam.train.data import PairDataset, find_pairs
     from fusecam.train.fit import Mixed
@@ -138,7 +136,7 @@ read_training(Path(sys.argv[1])).run(Path(sys.argv[2]), False, "2")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_an_interrupted_run_says_how_to_go_on(recipe: Path, tmp_path: Path, number: signal.Signals) -> None:
+def test_interrupted_run_says_how_to_resume(recipe: Path, tmp_path: Path, number: signal.Signals) -> None:
     pytest.importorskip("lightning")
     text = RECIPE.replace("steps_per_epoch: 2", "steps_per_epoch: 5")
     recipe.write_text(text.replace("STEPS", "100000"))
@@ -167,7 +165,7 @@ def test_an_interrupted_run_says_how_to_go_on(recipe: Path, tmp_path: Path, numb
     assert torch.load(out / "last.ckpt", weights_only=True)["global_step"] == done + 2
 
 
-def test_a_diverged_run_ends_and_writes_no_weights(recipe: Path, tmp_path: Path) -> None:
+def test_diverged_run_stops_and_writes_no_weights(recipe: Path, tmp_path: Path) -> None:
     pytest.importorskip("lightning")
     out = tmp_path / "run"
     recipe.write_text(RECIPE.replace("STEPS", "8").replace("steps_per_epoch: 2", "steps_per_epoch: 8\nrate: 1.0e+30"))
@@ -179,7 +177,7 @@ def test_a_diverged_run_ends_and_writes_no_weights(recipe: Path, tmp_path: Path)
     assert result.exit_code == 1 and "rate: Input should be a finite number" in result.output
 
 
-def test_a_checkpoint_that_cannot_be_gone_on_from(recipe: Path, tmp_path: Path) -> None:
+def test_unusable_checkpoint_is_refused_on_resume(recipe: Path, tmp_path: Path) -> None:
     pytest.importorskip("lightning")
     out = tmp_path / "run"
     result = run(str(recipe), "--out", str(out), "--resume", "--devices", "1")
@@ -194,7 +192,7 @@ def test_a_checkpoint_that_cannot_be_gone_on_from(recipe: Path, tmp_path: Path) 
     assert result.exit_code == 1 and "last.ckpt: damaged, or not a checkpoint" in one_line(result.output)
 
 
-def test_stages_follow_each_other_in_one_run_and_train_what_they_say(recipe: Path, tmp_path: Path) -> None:
+def test_stages_run_in_sequence_and_train_their_parameters(recipe: Path, tmp_path: Path) -> None:
     pytest.importorskip("lightning")
     text = RECIPE.replace("steps: STEPS\n", "").replace("average: 0.5", "average: 0").replace("tiny", "realtime")
     made = {}
@@ -209,7 +207,7 @@ def test_stages_follow_each_other_in_one_run_and_train_what_they_say(recipe: Pat
     assert both["core.maps.weight"].equal(core["core.maps.weight"]) and both["head.both.weight"].abs().sum() > 0
 
 
-def test_batch_norm_keeps_its_statistics_from_the_step_that_the_recipe_says(recipe: Path, tmp_path: Path) -> None:
+def test_batch_norm_is_frozen_from_the_step_of_the_recipe(recipe: Path, tmp_path: Path) -> None:
     recipe.write_text(RECIPE.replace("STEPS", "4").replace("average: 0.5", "average: 0") + "norms: 3\n")
     result = run(str(recipe), "--out", str(tmp_path / "out"))
     assert result.exit_code == 0, result.output
@@ -218,7 +216,7 @@ def test_batch_norm_keeps_its_statistics_from_the_step_that_the_recipe_says(reci
     assert counted == {3}
 
 
-def test_a_stage_has_a_mixture_of_its_own(recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stages_have_their_own_mixture(recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from fusecam.train import module
 
     drawn: list[float] = []
@@ -235,7 +233,7 @@ def test_a_stage_has_a_mixture_of_its_own(recipe: Path, tmp_path: Path, monkeypa
     assert drawn[:4] == [0.25, 0.25, 0.5, 0.5] and set(drawn[4:]) == {0.5}
 
 
-def test_start_weights_with_other_ranges_of_the_airlight_begin_as_they_were(tmp_path: Path) -> None:
+def test_start_weights_of_other_airlight_ranges_keep_their_output(tmp_path: Path) -> None:
     start, profile = RealtimeFusion(PROFILES["tiny"]), PROFILES["tiny"]
     for layer in (start.core.whole, start.core.air_field):  # small corrections: tanh bends far ones
         torch.nn.init.normal_(layer.weight, std=0.1)
@@ -261,7 +259,7 @@ def test_start_weights_with_other_ranges_of_the_airlight_begin_as_they_were(tmp_
     assert not airlight(wider).equal(airlight(kept))
 
 
-def test_a_part_of_the_start_is_kept(recipe: Path, tmp_path: Path) -> None:
+def test_start_weights_are_blended_with_trained_ones(recipe: Path, tmp_path: Path) -> None:
     made = {}
     for keep in (0, 0.75):
         network = f"network: {{profile: tiny, start: {TINY}, keep: {keep}}}"

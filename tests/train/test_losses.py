@@ -16,7 +16,7 @@ def ramp(across: float, down: float) -> torch.Tensor:
 
 
 @pytest.mark.parametrize(("across", "down"), [(1, 0), (0, 1), (2, -3)])
-def test_sobel_of_a_ramp_is_eight_times_its_slopes(across: float, down: float) -> None:
+def test_sobel_of_a_ramp_is_eight_times_its_slope(across: float, down: float) -> None:
     inside = losses.sobel(ramp(across, down))[..., 1:-1, 1:-1]
     expected = 8 * (abs(across) + abs(down)) / 100
     torch.testing.assert_close(inside, torch.full_like(inside, expected))
@@ -51,18 +51,18 @@ SMOOTH = torch.full((2, 1, 24, 32), 0.5)
         ("illumination", (G, G), (THERMAL, G)),
     ],
 )
-def test_a_loss_is_zero_at_its_best_and_positive_elsewhere(name: str, best, worse) -> None:
+def test_losses_are_zero_at_the_optimum_and_positive_elsewhere(name: str, best, worse) -> None:
     loss = getattr(losses, name)
     assert loss(*best).item() == pytest.approx(0, abs=2e-5)
     assert loss(*worse).item() > 1e-2
 
 
-def test_intensity_by_hand() -> None:
+def test_intensity_equals_a_hand_computed_value() -> None:
     fused, clear, infrared = (torch.tensor(v).reshape(1, 1, 1, 2) for v in ([0.5, 0.5], [0.2, 0.9], [0.4, 0.1]))
     assert losses.intensity(fused, clear, infrared).item() == pytest.approx((0.1 + 0.4) / 2)
 
 
-def test_mutual_smoothness_by_hand() -> None:
+def test_mutual_smoothness_equals_a_hand_computed_value() -> None:
     light = torch.tensor([0.0, 0.2]).reshape(1, 1, 1, 2)
     visible = torch.tensor([0.0, 0.4]).reshape(1, 1, 1, 2)
     light, visible = light.expand(1, 1, 2, 2), visible.expand(1, 1, 2, 2)
@@ -70,12 +70,12 @@ def test_mutual_smoothness_by_hand() -> None:
     assert losses.mutual_smoothness(light, visible).item() == pytest.approx(across, rel=1e-5)
 
 
-def test_content_trusts_the_source_with_more_edges() -> None:
+def test_content_loss_prefers_the_source_with_more_edges() -> None:
     flat = torch.full_like(G, 0.5)
     assert losses.content(G, G, flat) < losses.content(flat, G, flat)
 
 
-def test_unshared_differences_is_two_less_scd() -> None:
+def test_unshared_differences_is_two_minus_scd() -> None:
     metrics = pytest.importorskip("fusecam.train.metrics.statistics")
     frames = [(image(seed, height=64, width=64)[:1] * 255).round() for seed in (1, 2, 3)]
     fused, clear, infrared = frames
@@ -85,7 +85,7 @@ def test_unshared_differences_is_two_less_scd() -> None:
     assert ours.item() == pytest.approx(2 - scd, abs=1e-4)
 
 
-def test_colour_can_show_what_luma_cannot() -> None:
+def test_contrast_shown_by_colour_counts() -> None:
     white = torch.ones(1, 3, 24, 32)
     warm = torch.zeros(1, 1, 24, 32)
     warm[..., 8:16, 12:20] = 1
@@ -93,13 +93,13 @@ def test_colour_can_show_what_luma_cannot() -> None:
     assert losses.lost_contrast(amber, white, warm) < 0.8 * losses.lost_contrast(white, white, warm)
 
 
-def test_white_that_stays_costs_nothing_and_gray_is_not_white() -> None:
+def test_lost_white_ignores_kept_white_and_gray() -> None:
     white, gray = torch.ones(1, 1, 8, 8), torch.full((1, 1, 8, 8), 0.6)
     assert losses.lost_white(white, white) == 0 and losses.lost_white(0 * gray, gray) == 0
     assert losses.lost_white(gray, white).item() == pytest.approx(0.4)
 
 
-def test_colour_and_chroma_ignore_what_they_should() -> None:
+def test_colour_ignores_brightness_and_chroma_ignores_luma() -> None:
     reference = image(3, 3)
     assert losses.colour(0.5 * reference, reference).item() < 0.01
     assert losses.chroma(reference + 0.3, reference).item() == pytest.approx(0, abs=1e-6)

@@ -34,14 +34,14 @@ def batch(n: int = 4, level: float = 0.5) -> tuple[torch.Tensor, torch.Tensor, t
     return frames[:, :3], frames[:, 3:], torch.tensor(4)
 
 
-def test_unified_is_one_less_the_cosine_of_whole_codes() -> None:
+def test_unified_loss_is_one_minus_cosine_similarity() -> None:
     first = [torch.tensor([[3.0, 4.0]]), torch.tensor([[1.0, 0.0]])]
     second = [torch.tensor([[4.0, 3.0]]), torch.tensor([[0.0, 5.0]])]
     assert losses.unified(first, second).item() == pytest.approx(1 - (24 / 25 + 0) / 2)
     assert losses.unified(first, first).item() == pytest.approx(0, abs=1e-6)
 
 
-def test_examples_are_degraded_as_their_prompts_say() -> None:
+def test_examples_are_degraded_by_their_prompts() -> None:
     visible, infrared, _ = batch(64)
     example = make_restoration(visible, infrared, torch.Generator().manual_seed(0))
     asked = example.strengths.flatten(1).bool()
@@ -60,7 +60,7 @@ def test_examples_are_degraded_as_their_prompts_say() -> None:
     assert torch.equal(again.visible, example.visible)
 
 
-def test_a_night_is_lifted_not_darkened_further() -> None:
+def test_night_examples_are_not_darkened_further() -> None:
     visible, infrared, _ = batch(64, level=0.05)
     example = make_restoration(visible, infrared, torch.Generator().manual_seed(0))
     dark = example.strengths[:, 1, 0, 0] == 1
@@ -69,7 +69,7 @@ def test_a_night_is_lifted_not_darkened_further() -> None:
     assert torch.equal(example.clear[~dark], given[~dark])
 
 
-def test_single_degradations() -> None:
+def test_single_degradations_change_their_image() -> None:
     image = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 0.6 + 0.2
     bright = overexpose(image, torch.Generator().manual_seed(0))
     assert (bright >= image).all()
@@ -96,7 +96,7 @@ def test_stage_one_trains_all_but_fusion_and_stage_two_all_but_the_encoder() -> 
         assert not names & left
 
 
-def test_both_stages_learn() -> None:
+def test_both_stages_reduce_the_loss() -> None:
     torch.manual_seed(0)
     visible, infrared, factor = batch(2)
     smooth = [torch.nn.functional.avg_pool2d(x.float(), 9, 1, 4).to(torch.uint8) for x in (visible, infrared)]
@@ -114,7 +114,7 @@ def test_both_stages_learn() -> None:
         assert min(costs[-3:]) < 0.75 * costs[0]
 
 
-def test_scores_of_perfect_and_of_given() -> None:
+def test_clean_images_score_better_than_degraded_ones() -> None:
     visible, infrared, _ = batch(4)
     example = make_restoration(visible, infrared, torch.Generator().manual_seed(0))
     given = score(None, example)
@@ -125,7 +125,7 @@ def test_scores_of_perfect_and_of_given() -> None:
     assert set(score(Lure(LEAST).eval(), example)) == set(given)
 
 
-def test_the_recipes_are_read_and_others_keys_refused(tmp_path: Path) -> None:
+def test_recipes_are_valid_and_unknown_keys_refused(tmp_path: Path) -> None:
     recipes = Path(__file__).parents[2] / "train" / "recipes"
     assert read_recipe(recipes / "lure_small.yaml", LureRecipe).lure.small
     assert not read_recipe(recipes / "lure.yaml", LureRecipe).lure.small
@@ -141,7 +141,7 @@ def test_the_recipes_are_read_and_others_keys_refused(tmp_path: Path) -> None:
         assert "\n" not in str(error.value)
 
 
-def test_training_by_the_command_writes_weights_that_import(tmp_path: Path, monkeypatch) -> None:
+def test_command_trains_weights_that_can_be_imported(tmp_path: Path, monkeypatch) -> None:
     from typer.testing import CliRunner
 
     from fusecam.engines.networks import checkpoints
@@ -167,7 +167,7 @@ def test_training_by_the_command_writes_weights_that_import(tmp_path: Path, monk
     assert checkpoints.load("lure").profile.text == 32
 
 
-def test_phrases_are_of_known_words_and_say_known_things() -> None:
+def test_phrases_use_every_tag_and_truly_unknown_words() -> None:
     random = Random(0)
     drawn = [sentence(random) for _ in range(400)]
     assert all(1 <= len(each) <= LONGEST for each in drawn)
@@ -181,7 +181,7 @@ def test_phrases_are_of_known_words_and_say_known_things() -> None:
     assert misspelt("fog", random) == "fog"
 
 
-def test_the_text_encoder_learns() -> None:
+def test_text_encoder_training_reduces_the_loss() -> None:
     torch.manual_seed(0)
     encoder, random = TextEncoder(), Random(0)
     optimiser = torch.optim.AdamW(encoder.parameters(), 1e-2)

@@ -51,7 +51,7 @@ UPRIGHT = gray([[0, 0], [255, 255]])
         (m.fusion_psnr, (gray([[0, 0]]), gray([[255, 255]]), gray([[0, 0]])), 20 * math.log10(255 * math.sqrt(2))),
     ],
 )
-def test_small_cases_computed_by_hand(metric, arguments, expected):
+def test_metrics_equal_hand_computed_values(metric, arguments, expected):
     assert metric(*arguments) == pytest.approx(expected, abs=1e-12)
 
 
@@ -72,7 +72,7 @@ def test_ssim_equals_scikit_image():
     assert m.psnr(one, two) == pytest.approx(independent.peak_signal_noise_ratio(one, two))
 
 
-def test_psnr_of_colour_is_over_all_channels():
+def test_psnr_of_colour_averages_all_channels():
     first = np.zeros((2, 2, 3), np.uint8)
     second = first.copy()
     second[..., 0] = 30
@@ -82,7 +82,7 @@ def test_psnr_of_colour_is_over_all_channels():
 
 @properties
 @given(images, images)
-def test_two_image_metrics_are_bounded_and_symmetric(x, y):
+def test_ssim_and_psnr_are_bounded_and_symmetric(x, y):
     assert m.ssim(x, y) == pytest.approx(m.ssim(y, x), abs=1e-9)
     assert -1 <= m.ssim(x, y) <= 1 + 1e-9
     assert m.ssim(x, x) == pytest.approx(1)
@@ -109,14 +109,14 @@ def test_fusion_metrics_are_bounded_and_do_not_prefer_a_source(a, b, f):
 
 @properties
 @given(images)
-def test_a_fused_image_equal_to_both_sources(x):
+def test_fused_image_equal_to_both_sources_has_the_best_scores(x):
     assert m.mutual_information(x, x, x) == pytest.approx(2 * m.entropy(x), abs=1e-9)
     assert m.qcv(x, x, x) == 0
     assert m.fusion_psnr(x, x, x) == math.inf
     assert m.sum_of_correlations_of_differences(x, x, x) == 0
 
 
-def test_a_textured_image_equal_to_both_sources():
+def test_textured_image_equal_to_both_sources_has_the_best_scores():
     x = textured(3)
     assert m.fusion_ms_ssim(x, x, x) == pytest.approx(1)
     assert m.fusion_vif(x, x, x) == pytest.approx(2, abs=1e-6)
@@ -139,7 +139,7 @@ def test_vif_grows_with_contrast_and_ignores_brightness():
     assert m.vif(x, x + np.uint8(60)) == pytest.approx(1, abs=1e-6)
 
 
-def test_edges_turned_or_lost_are_not_carried_over():
+def test_rotated_or_lost_edges_lower_qabf():
     across = np.zeros((64, 64), np.uint8)
     across[20:44, 30:34] = 200
     turned = across.T.copy()
@@ -159,7 +159,7 @@ def test_qcv_weighs_salient_regions_most():
 
 
 @pytest.mark.parametrize("level", [0, 128, 255])
-def test_constant_images_give_numbers(level):
+def test_constant_images_give_finite_values(level):
     flat, x = np.full((192, 200), level, np.uint8), textured(6)
     for triple in ((flat, flat, flat), (flat, x, flat), (x, flat, x), (x, x, flat)):
         for name, value in m.fusion_scores(*triple).items():
@@ -186,7 +186,7 @@ def test_images_too_small_for_a_metric_give_nan(metric, least):
         (np.zeros((4, 4), np.float32), "gray images"),
     ],
 )
-def test_other_arrays_are_refused(bad, message):
+def test_invalid_arrays_are_refused(bad, message):
     good = np.zeros((4, 4), np.uint8)
     with pytest.raises(ValueError, match=message):
         m.mutual_information(good, good, bad)
@@ -194,7 +194,7 @@ def test_other_arrays_are_refused(bad, message):
         m.qabf(good, good, bad)
 
 
-def test_mean_ranks():
+def test_mean_ranks_average_the_ranks_of_all_metrics():
     rows = [{"SF": 3.0, "QCV": 5.0}, {"SF": 3.0, "QCV": 9.0}, {"SF": 1.0, "QCV": 1.0}]
     assert m.mean_ranks(rows, ("SF", "QCV")) == [(1.5 + 2) / 2, (1.5 + 3) / 2, (3 + 1) / 2]
     assert m.mean_ranks(rows, ("SF", "QCV", "AG")) == m.mean_ranks(rows, ("SF", "QCV"))

@@ -14,7 +14,7 @@ def flat(*colour: float) -> torch.Tensor:
     return torch.tensor(colour)[None, :, None, None].expand(1, -1, HEIGHT, WIDTH).clone()
 
 
-def test_a_cast_of_darkness_is_not_lifted_and_colour_is() -> None:
+def test_lift_raises_true_colour_but_not_a_dark_colour_cast() -> None:
     strong = torch.ones(1, 1, 1, 1)
     for colour, grows in (((0.02, 0.035, 0.02), False), ((0.3, 0.05, 0.05), True)):
         clear = flat(*colour)
@@ -24,7 +24,7 @@ def test_a_cast_of_darkness_is_not_lifted_and_colour_is() -> None:
         assert (after > 1.3 * before) == grows
 
 
-def test_a_dark_coat_before_a_white_wall_is_not_to_become_white() -> None:
+def test_dark_coat_before_a_white_wall_has_a_dark_target() -> None:
     bright, warm = flat(0.95), flat(0.1)
     bright[..., 25:35, 36:44] = 0.1
     warm[..., 25:35, 36:44] = 0.95
@@ -33,7 +33,7 @@ def test_a_dark_coat_before_a_white_wall_is_not_to_become_white() -> None:
     assert intended(0 * bright + 0.1, warm, 1)[0, 0, *coat].mean() > 0.8  # before a dark wall it is
 
 
-def test_what_is_to_be_fused_is_the_gained_infrared_without_its_grey() -> None:
+def test_fusion_target_uses_infrared_after_gain_without_its_floor() -> None:
     random = torch.Generator().manual_seed(0)
     visible = torch.randint(256, (4, 3, HEIGHT, WIDTH), generator=random, dtype=torch.uint8)
     infrared = torch.randint(60, (4, 1, HEIGHT, WIDTH), generator=random, dtype=torch.uint8)

@@ -72,7 +72,7 @@ def test_public_layouts_are_read_as_published(layout: str, tmp_path: Path, capsy
     assert "left out" in capsys.readouterr().out
 
 
-def test_names_of_folders_tell_files_of_one_name_apart(tmp_path: Path) -> None:
+def test_folder_names_distinguish_files_of_equal_names(tmp_path: Path) -> None:
     for part, x in (("set00", 8), ("set01", 40)):
         (tmp_path / "annotations" / part / "V000").mkdir(parents=True)
         (tmp_path / "annotations" / part / "V000" / "I00000.txt").write_text(
@@ -96,13 +96,13 @@ def test_names_of_folders_tell_files_of_one_name_apart(tmp_path: Path) -> None:
         ("a.xml", "<annotation><object><name>person</name></object></annotation>", "not a label file"),
     ],
 )
-def test_labels_that_cannot_be_read_are_named(name: str, text: str, told: str, tmp_path: Path) -> None:
+def test_unreadable_labels_are_named(name: str, text: str, told: str, tmp_path: Path) -> None:
     (tmp_path / name).write_text(text)
     with pytest.raises(TrainError, match=rf"{name}: {told}"):
         Annotations(tmp_path, USUAL).of(Path("a.png"), Path("b.png"), 64, 48)
 
 
-def test_pairs_without_labels_are_counted_and_none_at_all_is_an_error(
+def test_unlabelled_pairs_are_counted_and_no_labels_at_all_is_an_error(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write(tmp_path, "YOLO", [f"{number:03d}" for number in range(12)])
@@ -119,7 +119,7 @@ def test_pairs_without_labels_are_counted_and_none_at_all_is_an_error(
         )
 
 
-def test_minutes_are_the_trainings_and_other_ones_take_the_same_pairs(tmp_path: Path) -> None:
+def test_minutes_of_a_recordings_file_overrule_the_recipe(tmp_path: Path) -> None:
     write(tmp_path, "YOLO", [f"{number:03d}" for number in range(8)])
     recipe = Path(__file__).parents[2] / "train" / "recipes" / "detector_own.yaml"
     for text, minutes in (("path: .\n", 40), ("path: .\nminutes: 2\n", 2), ("path: .\nminutes: 90\n", 90)):
@@ -140,7 +140,7 @@ def test_infrared_is_registered_by_the_rig(tmp_path: Path) -> None:
     assert registered[240, 160] > 150  # the bright thing, about where the visible camera sees it
 
 
-def test_classes_that_both_know_keep_what_they_had_learned() -> None:
+def test_shared_classes_keep_their_trained_outputs() -> None:
     if not DETECTOR_WEIGHTS.exists():
         pytest.skip("no trained weights are installed")
     network = start_network("yolov5n.yaml", DETECTOR_WEIGHTS, names=["deer", "car", "person"])
@@ -152,7 +152,7 @@ def test_classes_that_both_know_keep_what_they_had_learned() -> None:
 
 
 @pytest.mark.slow
-def test_from_a_folder_to_a_run_with_the_new_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folder_of_recordings_trains_weights_that_a_run_uses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path, "M3FD", [f"{number:05d}" for number in range(8)], size=(128, 96))
     quick = tmp_path / "quick.yaml"
     quick.write_text(
@@ -177,13 +177,13 @@ def test_from_a_folder_to_a_run_with_the_new_weights(tmp_path: Path, monkeypatch
     assert run(*files, "--detector", out / "weights.safetensors", "--classes", "car") == 1
 
 
-def test_the_recipe_for_them_says_what_it_lacks(tmp_path: Path) -> None:
+def test_recipe_for_recordings_reports_missing_fields(tmp_path: Path) -> None:
     recipe = read_recipe(Path(__file__).parents[2] / "train" / "recipes" / "detector_own.yaml", DetectorRecipe)
     with pytest.raises(TrainError, match="give a file of your recordings with --data FILE"):
         fit_detector(recipe, tmp_path, bar=False)
 
 
-def test_a_file_of_recordings_trains_a_detector_only(
+def test_recordings_file_is_refused_for_other_trainings(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["fusecam", "train", "realtime", "--data", str(settings(tmp_path))])
@@ -196,7 +196,7 @@ def test_a_file_of_recordings_trains_a_detector_only(
 @pytest.mark.parametrize(
     ("data", "told"), [(".", "your own in a file for --data"), ("nothing.yaml", "no such file or")]
 )
-def test_a_folder_in_place_of_the_file_is_told_and_leaves_nothing(
+def test_folder_as_recordings_file_is_a_one_line_error(
     data: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write(tmp_path, "M3FD", ["00001"])

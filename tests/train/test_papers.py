@@ -37,7 +37,7 @@ def pair() -> tuple[torch.Tensor, torch.Tensor]:
         ("dfvo", 100, 1e-4, (0.9, 0.8), 0.0, 1.0),
     ],
 )
-def test_full_recipes_have_the_papers_hyper_parameters(name, epochs, rate, betas, decay, falls) -> None:
+def test_full_recipes_have_the_hyper_parameters_of_the_paper(name, epochs, rate, betas, decay, falls) -> None:
     recipe = read_recipe(RECIPES / f"{name}.yaml", PaperRecipe)
     assert recipe.steps == epochs * recipe.steps_per_epoch
     assert (recipe.rate, recipe.betas, recipe.decay, recipe.falls) == (rate, betas, decay, pytest.approx(falls))
@@ -45,7 +45,7 @@ def test_full_recipes_have_the_papers_hyper_parameters(name, epochs, rate, betas
     assert read_recipe(RECIPES / f"{name}_small.yaml", PaperRecipe).name == name
 
 
-def test_learning_rate_falls_as_a_cosine() -> None:
+def test_learning_rate_follows_a_cosine() -> None:
     recipe = read_recipe(RECIPES / "iassf_small.yaml", PaperRecipe).model_copy(update={"steps": 100})
     given = PaperModule(recipe, make_task(recipe)).configure_optimizers()
     optimiser, schedule = given["optimizer"], given["lr_scheduler"]["scheduler"]
@@ -60,7 +60,7 @@ def test_learning_rate_falls_as_a_cosine() -> None:
     assert optimiser.param_groups[0]["weight_decay"] == 0.01
 
 
-def test_histogram_equalisation_is_that_of_opencv() -> None:
+def test_histogram_equalisation_equals_opencv() -> None:
     random = np.random.default_rng(0)
     planes = np.stack([random.integers(20, 90, (40, 50)), random.integers(0, 255, (40, 50)) // 9 * 3]).astype(np.uint8)
     found = equalised(torch.from_numpy(planes)[:, None] / 255)
@@ -82,7 +82,7 @@ def test_over_exposed_pixels_are_taken_from_infrared() -> None:
     assert (strip_over_exposure(enhanced, infrared, visible, 7) == 0.6).all()
 
 
-def test_pairs_turn_together() -> None:
+def test_pairs_are_rotated_together() -> None:
     seen = set()
     visible = torch.arange(12.0).reshape(1, 1, 2, 6).expand(1, 3, 2, 6)
     square = torch.arange(16.0).reshape(1, 1, 4, 4).expand(1, 3, 4, 4)
@@ -96,7 +96,7 @@ def test_pairs_turn_together() -> None:
     assert len(seen) == 8
 
 
-def test_iassf_loss_is_that_of_the_paper(pair) -> None:
+def test_iassf_loss_equals_the_paper(pair) -> None:
     settings = IassfSettings(variant="small")
     none = Mixture(haze=0, night=0, glare=0, weak_infrared=0, stripes=0, noise=0)
     task = IassfTask(settings, none)
@@ -122,7 +122,7 @@ def test_iassf_loss_is_that_of_the_paper(pair) -> None:
     assert parts["gradient"] == pytest.approx(float(gradient), rel=1e-4)
 
 
-def test_dfvo_loss_has_the_papers_weights_and_ramp(pair) -> None:
+def test_dfvo_loss_has_the_weights_and_ramp_of_the_paper(pair) -> None:
     torch.manual_seed(0)
     task = DfvoTask(DfvoSettings(variant="small"))
     task.network.eval()
@@ -142,7 +142,7 @@ def test_dfvo_loss_has_the_papers_weights_and_ramp(pair) -> None:
     assert half["retinex"] == first["retinex"]
 
 
-def test_fusion_task_does_not_teach_the_other_decoders(pair) -> None:
+def test_fusion_task_has_no_gradient_in_other_decoders(pair) -> None:
     task = DfvoTask(DfvoSettings(variant="small", infrared=0, retinex=0, smoothness=0, histogram=0))
     torch.stack([*task.cost(*pair, torch.Generator(), 0.9).values()]).sum().backward()
     network = task.network
@@ -172,7 +172,7 @@ def _recipe(folder: Path, name: str, **more) -> Path:
 
 
 @pytest.mark.parametrize("name", ["iassf", "dfvo"])
-def test_a_run_ends_in_an_engine(tmp_path: Path, monkeypatch, capsys, name: str) -> None:
+def test_training_gives_weights_that_an_engine_runs(tmp_path: Path, monkeypatch, capsys, name: str) -> None:
     monkeypatch.setenv("FUSECAM_HOME", str(tmp_path / "home"))
     weights = fit_paper(read_recipe(_recipe(tmp_path, name), PaperRecipe), tmp_path / "run", devices="1", bar=False)
     printed = capsys.readouterr().out
@@ -194,13 +194,13 @@ def test_a_run_ends_in_an_engine(tmp_path: Path, monkeypatch, capsys, name: str)
         ({"iassf": {"prompts": 3}}, "iassf.prompts"),
     ],
 )
-def test_wrong_recipes_are_refused_in_one_line(tmp_path: Path, change, message: str) -> None:
+def test_invalid_recipes_are_one_line_errors(tmp_path: Path, change, message: str) -> None:
     with pytest.raises(TrainError, match=message) as error:
         read_recipe(_recipe(tmp_path, "iassf", **change), PaperRecipe)
     assert "\n" not in str(error.value)
 
 
-def test_ablations_are_a_matter_of_the_recipe(tmp_path: Path) -> None:
+def test_recipes_select_ablations(tmp_path: Path) -> None:
     whole = make_task(read_recipe(_recipe(tmp_path, "iassf"), PaperRecipe)).network
     for switch in ("assisted", "haze", "prompt", "embed", "fusion_prompt", "fusion_embed"):
         less = make_task(

@@ -34,7 +34,7 @@ pytestmark = pytest.mark.slow
         ("network: {start: damaged.safetensors}", "damaged.safetensors: cannot be read"),
     ],
 )
-def test_recipes_that_cannot_train_are_told_by_their_key(recipe: Path, setting: str, told: str) -> None:
+def test_invalid_recipe_error_names_the_key(recipe: Path, setting: str, told: str) -> None:
     pytest.importorskip("lightning")
     (recipe.parent / "damaged.safetensors").write_bytes(b"not tensors")
     content = yaml.safe_load(recipe.read_text())
@@ -49,7 +49,7 @@ def test_recipes_that_cannot_train_are_told_by_their_key(recipe: Path, setting: 
     assert told in one_line(result.output)
 
 
-def test_one_pair_that_is_held_out_is_not_enough(recipe: Path) -> None:
+def test_single_held_out_pair_is_refused(recipe: Path) -> None:
     pytest.importorskip("lightning")
     for each in (recipe.parent / "pairs").rglob("[1-4].png"):
         each.unlink()
@@ -57,14 +57,14 @@ def test_one_pair_that_is_held_out_is_not_enough(recipe: Path) -> None:
     assert result.exit_code == 1 and "none is left to train on; set hold_out: 0" in one_line(result.output)
 
 
-def test_a_file_where_the_results_should_go(recipe: Path, tmp_path: Path) -> None:
+def test_file_as_output_folder_is_refused(recipe: Path, tmp_path: Path) -> None:
     pytest.importorskip("lightning")
     (tmp_path / "taken").touch()
     result = run(str(recipe), "--out", str(tmp_path / "taken"), "--devices", "1")
     assert result.exit_code == 1 and "taken: File exists; choose another --out" in one_line(result.output)
 
 
-def test_each_stage_warms_up_and_has_losses_of_its_own() -> None:
+def test_each_stage_has_its_own_warmup_and_losses() -> None:
     stages = [Stage(steps=100, losses=Losses(content=3)), Stage(steps=50)]
     recipe = Recipe(data=[{"root": "pairs"}], stages=stages)
     assert recipe.length == 150
@@ -72,7 +72,7 @@ def test_each_stage_warms_up_and_has_losses_of_its_own() -> None:
     assert recipe.stage(99)[0] is stages[0] and recipe.stage(100)[0] is stages[1]
 
 
-def test_a_shipped_recipe_goes_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shipped_recipe_is_found_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "realtime").mkdir()  # a folder of that name beside it
     (tmp_path / "nowhere").mkdir()
@@ -83,14 +83,14 @@ def test_a_shipped_recipe_goes_by_its_name(tmp_path: Path, monkeypatch: pytest.M
     assert "absent: cannot be read" in one_line(run("absent").output)
 
 
-def test_shipped_recipes_are_read() -> None:
+def test_shipped_recipes_are_valid() -> None:
     recipes = sorted((Path(__file__).parents[2] / "train/recipes").glob("*.yaml"))
     assert recipes
     kinds = {type(read_training(path).recipe).__name__ for path in recipes}
     assert kinds >= {"Recipe", "DetectorRecipe"}
 
 
-def test_the_data_root_is_an_option(recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_data_root_is_an_option(recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FUSECAM_DATA", "elsewhere")
     recipe.write_text(recipe.read_text().replace("root: pairs", "root: $FUSECAM_DATA/MSRS"))
     (tmp_path / "sets").mkdir()
@@ -105,7 +105,7 @@ def test_the_data_root_is_an_option(recipe: Path, tmp_path: Path, monkeypatch: p
         (["RECIPE", "--devices", "none"], "--devices none: give a count from 1, or auto"),
     ],
 )
-def test_wrong_options_are_one_line_errors(recipe: Path, arguments: list[str], message: str) -> None:
+def test_invalid_options_are_one_line_errors(recipe: Path, arguments: list[str], message: str) -> None:
     result = run(*(str(recipe) if argument == "RECIPE" else argument for argument in arguments))
     assert result.exit_code == 1
     assert message in one_line(result.output) and "Traceback" not in result.output

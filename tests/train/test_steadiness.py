@@ -51,25 +51,25 @@ def blush(index: int, visible: np.ndarray) -> np.ndarray:
     return 8 * np.sin(index / 4) * np.array([1, -0.387, -0.63])
 
 
-def test_a_steady_sequence_is_as_steady_as_its_cameras() -> None:
+def test_steady_sequence_scores_like_its_cameras() -> None:
     steady = scores(lambda index, visible: 20)
     assert steady["flicker ratio"] == pytest.approx(1, abs=0.05)
     assert steady["pumping"] < 0.1 and steady["pumping 99 %"] < 1
 
 
 @pytest.mark.parametrize("change", [pump, blush])
-def test_a_pumping_sequence_is_worse_than_a_steady_one(change) -> None:
+def test_pumping_sequence_scores_worse_than_a_steady_one(change) -> None:
     steady, pumping = scores(lambda index, visible: 0), scores(change)
     assert pumping["pumping"] > 3 > 10 * steady["pumping"]
     assert pumping["flicker"] > 1.2 * steady["flicker"]
 
 
-def test_flicker_shows_from_frame_to_frame() -> None:
+def test_flicker_is_measured_between_consecutive_frames() -> None:
     steady, flickering = scores(lambda index, visible: 0), scores(flicker)
     assert flickering["flicker"] > steady["flicker"] + 1
 
 
-def test_what_moves_does_not_count() -> None:
+def test_moving_areas_are_excluded() -> None:
     measured = Steadiness()
     for index, (visible, infrared) in enumerate(street()):
         fused = visible.copy()
@@ -80,7 +80,7 @@ def test_what_moves_does_not_count() -> None:
     assert found["fused"]["pumping"] < 0.1
 
 
-def test_a_video_in_which_all_moves_has_no_figures() -> None:
+def test_video_without_static_areas_has_no_figures() -> None:
     measured, noise = Steadiness(), np.random.default_rng(0)
     for _ in range(3):
         frame = np.repeat(np.repeat(noise.integers(0, 256, (12, 16, 3)), 8, 0), 8, 1).astype(np.uint8)
@@ -104,7 +104,7 @@ def run(*arguments):
     return CliRunner().invoke(app, list(map(str, arguments)), env={"COLUMNS": "120"})
 
 
-def test_the_command_tells_steady_from_pumping(sequences, tmp_path) -> None:
+def test_command_distinguishes_steady_from_pumping(sequences, tmp_path) -> None:
     fused = [text for name in ("steady", "pumping") for text in ("--fused", f"{name}={sequences / name}")]
     sources = ["--ir", sequences / "ir", "--vis", sequences / "vis"]
     result = run("--video", *sources, *fused, "--engine", "average:torch", "--out", tmp_path / "report")
@@ -115,7 +115,7 @@ def test_the_command_tells_steady_from_pumping(sequences, tmp_path) -> None:
     assert rows["pumping"] > 3 > 10 * rows["steady"]
 
 
-def test_what_cannot_be_a_video_is_told(sequences) -> None:
+def test_images_that_form_no_video_are_refused(sequences) -> None:
     sources = ["--ir", sequences / "ir", "--vis", sequences / "vis"]
     told = {
         ("--fused", sequences / "steady", "--labels", sequences): "--labels is for images",

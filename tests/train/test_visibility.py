@@ -37,7 +37,7 @@ def kept_by(fused: np.ndarray, visible: np.ndarray, infrared: np.ndarray) -> flo
     return kept(contrast(fused), [contrast(visible), contrast(infrared)])
 
 
-def test_white_on_white_is_lost_by_the_maximum_and_kept_by_colour() -> None:
+def test_dark_clothes_before_white_are_lost_by_maximum_and_kept_by_colour() -> None:
     visible, infrared = drawn(250, 60), drawn(40, 250)  # dark clothes before the sky, warm
     assert kept_by(np.maximum(visible, infrared), visible, infrared) < 0.05
     amber = grey(np.maximum(visible, infrared))
@@ -45,24 +45,24 @@ def test_white_on_white_is_lost_by_the_maximum_and_kept_by_colour() -> None:
     assert kept_by(amber, visible, infrared) > 0.7
 
 
-def test_dark_on_dark_is_lost_by_what_is_dark_too() -> None:
+def test_people_in_the_dark_are_lost_by_the_visible_frame_and_kept_by_maximum() -> None:
     visible, infrared = drawn(20, 20), drawn(30, 200)
     assert kept_by(visible, visible, infrared) == pytest.approx(0, abs=1e-6)
     assert kept_by(np.maximum(visible, infrared), visible, infrared) == pytest.approx(1)
 
 
-def test_camouflage_in_one_camera_costs_nothing_where_the_other_is_shown() -> None:
+def test_contrast_of_one_camera_is_enough() -> None:
     visible, infrared = drawn(120, 120), drawn(60, 180)
     assert kept_by(infrared, visible, infrared) == 1
     average = ((visible.astype(int) + infrared) // 2).astype(np.uint8)
     assert 0.3 < kept_by(average, visible, infrared) < 0.7
 
 
-def test_the_half_that_stands_out_counts() -> None:
+def test_better_visible_half_of_an_object_counts() -> None:
     assert contrast(drawn(120, 180, lower=60)) > contrast(drawn(120, 125)) + 20
 
 
-def test_other_objects_are_no_surroundings_and_what_cannot_be_compared_has_no_figure() -> None:
+def test_other_objects_are_excluded_from_the_surroundings() -> None:
     image = lab(grey(drawn(120, 180)))
     beside = (60.0, 30.0, 80.0, 70.0)
     alone, both = contrasts(image, [BOX])[0], contrasts(image, [BOX, beside])[0]
@@ -72,7 +72,7 @@ def test_other_objects_are_no_surroundings_and_what_cannot_be_compared_has_no_fi
     assert np.isnan(kept(3, [2, 4]))
 
 
-def test_white_lost_counts_white_pixels_that_fell() -> None:
+def test_white_lost_counts_darkened_white_pixels() -> None:
     clear = grey(np.full((40, 40), 100, np.uint8))
     clear[:20] = 250
     image = clear.copy()
@@ -83,7 +83,7 @@ def test_white_lost_counts_white_pixels_that_fell() -> None:
     assert np.isnan(white_lost(grey(np.full((40, 40), 100, np.uint8)), clear))
 
 
-def test_dark_chroma_is_that_of_darkness_alone() -> None:
+def test_dark_chroma_measures_dark_pixels_only() -> None:
     source = grey(np.full((40, 40), 200, np.uint8))
     source[:20] = (20, 24, 20)
     image = source.copy()
@@ -109,7 +109,7 @@ def labelled(tmp_path):
     return tmp_path
 
 
-def test_the_command_tells_visibility_and_shows_who_is_lost(labelled) -> None:
+def test_command_reports_visibility_and_shows_lost_objects(labelled) -> None:
     sources = ["--ir", labelled / "ir", "--vis", labelled / "vis", "--labels", labelled / "labels"]
     result = run(labelled, *sources, "--fused", labelled / "lost", "--out", labelled / "out")
     assert result.exit_code == 0, result.output
@@ -124,7 +124,7 @@ def test_the_command_tells_visibility_and_shows_who_is_lost(labelled) -> None:
     assert np.asarray(Image.open(labelled / "out/least_visible.png")).std() > 10
 
 
-def test_choosing_and_reporting_are_on_different_scenes(labelled) -> None:
+def test_select_and_report_halves_are_disjoint(labelled) -> None:
     sources = ["--ir", labelled / "ir", "--vis", labelled / "vis", "--labels", labelled / "labels"]
     for half, share in (("select", "0.0 %"), ("report", "100.0 %")):
         result = run(labelled, *sources, "--fused", labelled / "lost", "--half", half)

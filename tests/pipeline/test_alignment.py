@@ -60,7 +60,9 @@ def aligned(
     start_s=st.integers(0, 90_000),
     apart_s=st.sampled_from([0, 0, 20, 5000]),
 )
-def test_any_stored_start(clips: tuple[Path, Path], tmp_path: Path, suffix: str, start_s: int, apart_s: int) -> None:
+def test_stored_start_is_ignored(
+    clips: tuple[Path, Path], tmp_path: Path, suffix: str, start_s: int, apart_s: int
+) -> None:
     """Both files from the same stored time on, or each from one of its own."""
     shifts = (start_s, min(start_s + apart_s, 90_000))
     paths = [
@@ -72,7 +74,7 @@ def test_any_stored_start(clips: tuple[Path, Path], tmp_path: Path, suffix: str,
     assert found.offset_ms + apart_ns / 1e6 == pytest.approx(150, abs=12)
 
 
-def test_a_rate_that_is_false(tmp_path: Path) -> None:
+def test_wrong_frame_rate_is_corrected_with_a_doubt(tmp_path: Path) -> None:
     """Nine pictures a second written as 25: infrared ran away from visible by seconds."""
     infrared = record(tmp_path / "ir.mp4", "infrared", 9, 25)
     visible = record(tmp_path / "vis.mp4", "visible", 25, 25)
@@ -85,7 +87,7 @@ def test_a_rate_that_is_false(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
-def test_a_rate_that_is_given(tmp_path: Path, suffix: str) -> None:
+def test_given_frame_rate_sets_the_times(tmp_path: Path, suffix: str) -> None:
     path = write_video(tmp_path / f"a{suffix}", range(20))
     config = SourceConfig.model_validate({"ir": {"rate": 10}})
     source = open_source(str(path), "infrared", config)
@@ -93,20 +95,20 @@ def test_a_rate_that_is_given(tmp_path: Path, suffix: str) -> None:
     assert source.info.rate == 10 and source.health.warnings == []
 
 
-def test_a_small_uncertainty_is_no_doubt_at_a_high_rate(tmp_path: Path) -> None:
+def test_small_uncertainty_is_no_doubt_at_a_high_rate(tmp_path: Path) -> None:
     """Visible at 60 fps: half a frame is 8 ms, less than is ever known."""
     infrared = record(tmp_path / "ir.mp4", "infrared", 30, 30, 0.1, 6.1)
     found, doubts, _ = aligned(infrared, record(tmp_path / "vis.mp4", "visible", 60, 60, 0.0, 6.0))
     assert found.offset_ms == pytest.approx(100, abs=15) and doubts == []
 
 
-def test_an_offset_of_seconds_between_recordings_of_two_lengths(tmp_path: Path) -> None:
+def test_offset_of_seconds_between_unequal_recordings_is_found(tmp_path: Path) -> None:
     infrared = record(tmp_path / "ir.mp4", "infrared", 25, 25, 4.0, 12.0)
     found, doubts, _ = aligned(infrared, record(tmp_path / "vis.mp4", "visible", 25, 25, 0.0, 12.0))
     assert found.offset_ms == pytest.approx(4000, abs=15) and doubts == []
 
 
-def test_two_lengths_that_nothing_explains(tmp_path: Path) -> None:
+def test_unexplained_length_difference_is_a_doubt(tmp_path: Path) -> None:
     """Nothing moves: what the person can do about it is said."""
     still = [np.full((120, 160, 3), 90, np.uint8)] * 300
     infrared = write_video(tmp_path / "ir.mp4", range(108), pictures=still[:108])
@@ -119,7 +121,7 @@ def test_two_lengths_that_nothing_explains(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["fog_day", "fog_night"])
-def test_without_a_rig_in_fog_what_is_found_is_doubted_and_a_rig_asked_for(name: str) -> None:
+def test_alignment_in_fog_without_a_rig_is_a_doubt_that_asks_for_one(name: str) -> None:
     """True: +73 and +36 ms; neither can be told to half a frame."""
     paths = [SAMPLES / f"{name}_{camera}.mp4" for camera in ("ir", "vis")]
     if not paths[0].exists():

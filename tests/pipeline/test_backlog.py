@@ -15,7 +15,7 @@ def shot(number: int) -> Shot:
     return Shot(np.zeros((4, 4), np.uint8), number, number, CameraLine(version=1, frame=number, time=number / 30))
 
 
-def test_what_fails_in_the_thread_holds_nobody_up_and_every_frame_is_counted() -> None:
+def test_failing_writer_thread_blocks_nobody_and_frames_are_counted() -> None:
     counts: list[bool] = []
 
     def record(each: Shot) -> bool:

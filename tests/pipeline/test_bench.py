@@ -77,7 +77,7 @@ def fuse_job(inputs: Path, **changed: object) -> FuseJob:
     return FuseJob(**(given | changed))
 
 
-def test_every_frame_is_given_and_time_goes_on(inputs, monkeypatch):
+def test_measured_engine_gets_changing_frames_and_times(inputs, monkeypatch):
     engine = Counted()
     monkeypatch.setattr("fusecam.pipeline.bench.measure.build", lambda spec, variant: engine)
     row = measure_engine(fuse_job(inputs, warmups=10, repeats=20), lambda done, total: None)
@@ -87,7 +87,7 @@ def test_every_frame_is_given_and_time_goes_on(inputs, monkeypatch):
     assert all(a != b for a, b in zip(engine.given[1:], engine.given[2:], strict=False))
 
 
-def test_frames_are_real_and_streams_are_whole(inputs):
+def test_bench_frames_are_real_and_streams_complete(inputs):
     frames = read_frames(inputs)
     assert len(frames) == 12
     for visible, infrared, warp in frames:
@@ -108,7 +108,7 @@ def test_frames_are_real_and_streams_are_whole(inputs):
     assert len(times[0]) == FRAMES
 
 
-def test_registration_does_not_change_with_the_size(inputs, tmp_path):
+def test_registration_is_equal_at_all_sizes(inputs, tmp_path):
     """The rig is stretched with the images: infrared registered at a small size is the large one made small."""
     prepare(tmp_path, (480, 400))
     for (_, small, by_small), (_, large, by_large) in zip(
@@ -119,7 +119,7 @@ def test_registration_does_not_change_with_the_size(inputs, tmp_path):
         assert np.corrcoef(shrunk[valid == 255], small[valid == 255])[0, 1] > 0.97
 
 
-def test_the_chain_with_a_detector(inputs, tmp_path):
+def test_chain_with_a_detector_is_measured(inputs, tmp_path):
     (tmp_path / "yolo11n.yaml").write_text(SMALL.format(head="Detect"))
     weights = build(tmp_path / "detector.pt", str(tmp_path / "yolo11n.yaml"))
     (tmp_path / "rig.yaml").write_bytes((inputs / "rig.yaml").read_bytes())
@@ -139,7 +139,7 @@ def test_the_chain_with_a_detector(inputs, tmp_path):
     assert told == [(25, 30)]
 
 
-def test_a_job_survives_the_way_to_its_process():
+def test_job_round_trips_to_its_process():
     for job in (
         fuse_job(Path("/there"), variant=KEPT),
         ChainJob("physics", "/clips", "/frames", None, 10),
@@ -151,7 +151,7 @@ def test_a_job_survives_the_way_to_its_process():
         assert type(there) is type(job)
 
 
-def test_memory_is_kept_only_where_it_is_asked_for(inputs, monkeypatch):
+def test_memory_settings_apply_to_their_variant_only(inputs, monkeypatch):
     for name in KEEPING:
         monkeypatch.setenv(name, "1")  # the person's own setting must not make plain eager look better
     monkeypatch.setenv("UNRELATED", "stays")
@@ -162,7 +162,7 @@ def test_memory_is_kept_only_where_it_is_asked_for(inputs, monkeypatch):
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="these settings are glibc's")
-def test_the_c_library_obeys(inputs):
+def test_malloc_settings_have_an_effect(inputs):
     faults = [
         int(subprocess.check_output([sys.executable, "-c", CHURN], env=jobs.environment(fuse_job(inputs, variant=v))))
         for v in (PLAIN, KEPT)
@@ -170,7 +170,7 @@ def test_the_c_library_obeys(inputs):
     assert faults[1] < faults[0] / 5
 
 
-def test_the_child_has_its_environment_and_counts(inputs, tmp_path):
+def test_child_process_gets_its_environment_and_reports_progress(inputs, tmp_path):
     told = []
     for variant, environment in ((PLAIN, {}), (KEPT, KEEPING)):
         job = fuse_job(inputs, spec="average:torch:f32", variant=variant)
@@ -184,7 +184,7 @@ def test_the_child_has_its_environment_and_counts(inputs, tmp_path):
     assert all(total == 4 for _, total in told)
 
 
-def test_the_fair_baseline_computes_the_same_network(inputs):
+def test_baseline_computes_the_same_network(inputs):
     from fusecam.pipeline.bench.measure import build
 
     frame = read_frames(inputs, 1)[0]
@@ -192,13 +192,13 @@ def test_the_fair_baseline_computes_the_same_network(inputs):
     assert np.abs(plain - kept).max() <= 1
 
 
-def test_a_start_alone_has_no_figures(inputs):
+def test_job_without_repeats_has_no_figures(inputs):
     row = measure_engine(fuse_job(inputs, repeats=0), lambda done, total: None)
     assert row["samples_ns"] == []
     assert "others" not in row
 
 
-def test_conversions_are_left_in_the_given_cache(inputs, tmp_path):
+def test_conversions_are_stored_in_the_given_cache(inputs, tmp_path):
     run_job(fuse_job(inputs, repeats=0), tmp_path / "cache")
     assert any(path.is_file() for path in (tmp_path / "cache").rglob("*"))
 
@@ -210,13 +210,13 @@ def test_conversions_are_left_in_the_given_cache(inputs, tmp_path):
         (CostJob("physics", (640, -480)), "code 1"),
     ],
 )
-def test_a_broken_job_says_why_in_one_line(job, said, tmp_path):
+def test_failed_job_is_a_one_line_error(job, said, tmp_path):
     with pytest.raises(JobError, match=said) as caught:
         run_job(job, tmp_path)
     assert "\n" not in str(caught.value)
 
 
-def test_an_expected_error_comes_through_word_for_word(inputs, tmp_path):
+def test_expected_error_of_a_job_is_passed_on_unchanged(inputs, tmp_path):
     with pytest.raises(EngineError) as here:
         create_engine("nothing")
     with pytest.raises(JobError) as there:
@@ -224,7 +224,7 @@ def test_an_expected_error_comes_through_word_for_word(inputs, tmp_path):
     assert str(there.value) == str(here.value)
 
 
-def test_an_interrupted_job_leaves_no_process(inputs, tmp_path):
+def test_interrupted_job_leaves_no_process(inputs, tmp_path):
     before = set(psutil.Process().children())
 
     def interrupt(done: int, total: int) -> None:
@@ -236,7 +236,7 @@ def test_an_interrupted_job_leaves_no_process(inputs, tmp_path):
     assert set(psutil.Process().children()) == before
 
 
-def test_cost_of_layers_and_of_none():
+def test_cost_counts_layers_and_other_operations():
     network = registry.network("realtime")
     operations = 0
 
@@ -273,7 +273,7 @@ INT8 = () if int8.missing() else ("int8",)
         (["realtime:torch"], [("realtime:torch:f32", PLAIN), ("realtime:torch:f32", KEPT)], ["realtime:torch:f32"]),
     ],
 )
-def test_what_is_measured(given, engines, chains):
+def test_plan_lists_the_requested_measurements(given, engines, chains):
     plan = make_plan(given, ["64x48", "64X48", "96x80"], 100)
     assert [*plan.engines] == engines
     assert [*plan.chains] == chains
@@ -282,7 +282,7 @@ def test_what_is_measured(given, engines, chains):
     assert (plan.warmups, plan.repeats) == (10, 100)
 
 
-def test_by_default_everything_is_measured():
+def test_default_plan_measures_everything():
     plan = make_plan([], ["640x480"], 100, chain=False)
     assert plan.networks == list(NETWORKS)
     known = [spec for spec, _ in available() if spec.split(":")[0] in NETWORKS]
@@ -304,7 +304,7 @@ def test_by_default_everything_is_measured():
         ([], ["640x480"], Path("/nowhere/yolo.pt"), "/nowhere/yolo.pt"),
     ],
 )
-def test_what_cannot_be_measured(engines, sizes, weights, said):
+def test_invalid_plans_are_refused(engines, sizes, weights, said):
     with pytest.raises((InputError, EngineError), match=said) as caught:
         make_plan(engines, sizes, 100, weights)
     assert "\n" not in str(caught.value)

@@ -21,7 +21,7 @@ KEPT_RESULTS = sorted((Path(__file__).parents[2] / "pipeline" / "bench" / "resul
 
 
 @pytest.mark.parametrize(("warmups", "repeats"), [(10, 100), (0, 1), (3, 7)])
-def test_warm_ups_are_done_but_not_counted(warmups, repeats):
+def test_warm_ups_are_not_measured(warmups, repeats):
     done, told = [], []
     samples, seen = time_repeats(done.append, warmups, repeats, lambda done, total: told.append((done, total)))
     assert done == [*range(warmups + repeats)]
@@ -31,7 +31,7 @@ def test_warm_ups_are_done_but_not_counted(warmups, repeats):
 
 
 @pytest.mark.parametrize(("rounds", "least"), [(1, LEAST), (5, 2)])
-def test_what_is_slow_has_fewer_repeats(monkeypatch, rounds, least):
+def test_slow_entries_have_fewer_repeats(monkeypatch, rounds, least):
     monkeypatch.setattr("fusecam.pipeline.bench.measure.LONGEST_S", 0.0)
     done = []
     samples, _ = time_repeats(done.append, 10, 100, lambda done, total: None, rounds)
@@ -40,7 +40,7 @@ def test_what_is_slow_has_fewer_repeats(monkeypatch, rounds, least):
 
 
 @given(st.lists(st.lists(st.integers(1, 10**12), min_size=1, max_size=60), min_size=1, max_size=6))
-def test_rounds_together_are_those_of_numpy_on_every_sample(rounds):
+def test_statistics_of_all_rounds_equal_numpy(rounds):
     rest = {"first_frame_s": 1.0, "others": 0.05, "cpu_s": 0.5, "page_faults": 2.0, "peak_mib": 70.0, "name": "x"}
     row = together([{"samples_ns": samples, **rest} for samples in rounds], "fuse")
     samples = np.concatenate([np.array(samples, float) for samples in rounds]) / 1e6
@@ -53,7 +53,7 @@ def test_rounds_together_are_those_of_numpy_on_every_sample(rounds):
     assert row == rest | {"busy": False, "cpu_s": pytest.approx(0.5 * len(rounds))}
 
 
-def test_a_disturbed_round_is_told_as_far_as_it_counts():
+def test_disturbed_rounds_are_reported():
     rest = {"first_frame_s": 1.0, "cpu_s": 0.5, "page_faults": 2.0, "peak_mib": 70.0, "samples_ns": [5]}
     little, much = (together([rest | {"others": share} for share in (0.0, most)], "fuse") for most in (0.1, 0.4))
     assert (little["others"], little["busy"]) == (0.05, False)
@@ -70,7 +70,7 @@ def test_repeats_are_spread_over_rounds(repeats):
 
 
 @pytest.mark.parametrize("path", KEPT_RESULTS, ids=lambda path: path.name)
-def test_kept_results_are_of_an_idle_machine_and_whole(path):
+def test_stored_results_are_complete_and_of_an_idle_machine(path):
     report = json.loads(path.read_text())
     assert report["schema"] == 1
     assert path.name.startswith(f"{report['fusecam']}-")
@@ -80,7 +80,7 @@ def test_kept_results_are_of_an_idle_machine_and_whole(path):
 
 
 @pytest.mark.parametrize("path", KEPT_RESULTS, ids=lambda path: path.name)
-def test_tables_fit_into_eighty_columns(path):
+def test_tables_fit_80_columns(path):
     out = io.StringIO()
     report = json.loads(path.read_text())
     print_report(report, Console(file=out, width=80))

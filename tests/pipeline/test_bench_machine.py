@@ -21,7 +21,7 @@ PEAK = (
 )
 
 
-def test_work_of_others_is_seen():
+def test_load_of_other_processes_is_detected():
     burning = subprocess.Popen([sys.executable, "-c", "print(flush=True)\nwhile True: pass"], stdout=subprocess.PIPE)
     try:
         assert burning.stdout is not None
@@ -41,7 +41,7 @@ def test_work_of_others_is_seen():
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no way to stay on one core")
-def test_a_core_that_is_shared_is_seen_to_stand_still():
+def test_pauses_of_a_shared_core_are_detected():
     allowed = os.sched_getaffinity(0)
     burn = "import os\nos.sched_setaffinity(0, [{}])\nprint(flush=True)\nwhile True: pass"
     some = sorted(allowed)[:4]
@@ -64,7 +64,7 @@ def test_a_core_that_is_shared_is_seen_to_stand_still():
     assert os.sched_getaffinity(0) == allowed
 
 
-def test_peak_memory_is_that_of_the_process_not_of_its_parent():
+def test_peak_memory_excludes_the_parent_process():
     ballast = np.ones(600 * 2**20, np.uint8)
     before, after = map(float, subprocess.check_output([sys.executable, "-c", PEAK]).split())
     assert ballast.all()

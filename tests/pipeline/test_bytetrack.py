@@ -59,7 +59,7 @@ def assert_same_tracks(frames: list[Frame]) -> int:
 
 
 @pytest.mark.parametrize("clip", ["fog_day", "clear_night", "fog_night"])
-def test_the_same_tracks_as_ultralytics_on_the_samples(clip: str) -> None:
+def test_tracks_equal_ultralytics_on_the_samples(clip: str) -> None:
     """On the true boxes, some missing, some weak, all a little off."""
     random = np.random.default_rng(0)
     frames: list[Frame] = []
@@ -73,7 +73,7 @@ def test_the_same_tracks_as_ultralytics_on_the_samples(clip: str) -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), objects=st.integers(0, 12), frames=st.integers(1, 25))
-def test_the_same_tracks_as_ultralytics_in_crowds(seed: int, objects: int, frames: int) -> None:
+def test_tracks_equal_ultralytics_in_crowds(seed: int, objects: int, frames: int) -> None:
     random = np.random.default_rng(seed)
     places, speeds = random.uniform(0, 200, (objects, 2)), random.normal(0, 4, (objects, 2))
     sizes = random.uniform(0, 60, (objects, 2))  # some of no size at all
@@ -87,7 +87,7 @@ def test_the_same_tracks_as_ultralytics_in_crowds(seed: int, objects: int, frame
     assert_same_tracks(shown)
 
 
-def test_a_track_that_is_not_found_for_long_ends() -> None:
+def test_unmatched_track_ends() -> None:
     tracker = ByteTrack(HIGH, LOW, 3)
     box, score, nothing = np.array([[0, 0, 9, 9]], np.float32), np.ones(1, np.float32), np.zeros((0, 4), np.float32)
     tracker.update(box, score)
@@ -98,7 +98,7 @@ def test_a_track_that_is_not_found_for_long_ends() -> None:
     assert (tracker.lost, tracker.tracked) == ([], [])
 
 
-def test_tracking_takes_no_torch_into_the_run() -> None:
+def test_tracking_does_not_import_torch() -> None:
     code = (
         "import sys, psutil; from fusecam.pipeline.detection.track import Tracker; Tracker(0.25); "
         "print('torch' in sys.modules, 'ultralytics' in sys.modules, psutil.Process().memory_info().rss // 2**20)"

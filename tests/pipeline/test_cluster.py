@@ -29,7 +29,7 @@ def node(name, cpus, gpus=0, alive=True):
         ([], 1, (1, 0), {}),
     ],
 )
-def test_places(nodes, cores, share, at_once):
+def test_places_depend_on_nodes_and_cores(nodes, cores, share, at_once):
     assert places(nodes, cores) == ({"num_cpus": share[0], "num_gpus": share[1]}, at_once)
 
 
@@ -43,7 +43,7 @@ sys.stdin.readline()
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system does not assign cores")
-def test_each_worker_has_cores_of_its_own_until_it_dies(tmp_path):
+def test_worker_owns_its_cores_until_it_exits(tmp_path):
     free = sorted(os.sched_getaffinity(0))
 
     def worker(number):
@@ -68,7 +68,7 @@ def test_each_worker_has_cores_of_its_own_until_it_dies(tmp_path):
             process.communicate()
 
 
-def test_more_cores_than_there_are_restricts_nothing(tmp_path):
+def test_more_cores_than_available_sets_no_affinity(tmp_path):
     before = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
     assert claim_cores(10_000, tmp_path / "cores") == {}
     assert before is None or os.sched_getaffinity(0) == before
@@ -87,7 +87,7 @@ def test_more_cores_than_there_are_restricts_nothing(tmp_path):
         (["a", "b"], None, "b"),
     ],
 )
-def test_an_address_may_be_left_out(args, address, clips):
+def test_cluster_address_is_optional(args, address, clips):
     import typer
 
     found = {}

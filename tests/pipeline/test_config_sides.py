@@ -21,18 +21,18 @@ def written(folder: Path, text: str) -> Path:
     ("text", "source"),
     [("{ir: dev0}", "dev0"), ("{ir: 0}", "0"), ("{ir: {source: 0}}", "0"), ("{ir: }", None), ("{}", None)],
 )
-def test_a_source_alone_is_the_short_form(tmp_path, text, source):
+def test_source_string_is_the_short_form(tmp_path, text, source):
     assert load(written(tmp_path, text)).sources.ir == SideConfig(source=source)
 
 
-def test_both_cameras_have_settings_of_their_own(tmp_path):
+def test_cameras_have_separate_settings(tmp_path):
     text = "{ir: {source: 0, format: y16, rate: 9, crop: [0, 0, 160, 120]}, vis: {source: 1, rotate: 180}}"
     sources = load(written(tmp_path, text)).sources
     assert (sources.ir.format, sources.ir.rate, sources.ir.crop) == ("y16", 9, (0, 0, 160, 120))
     assert sources.side("visible") == SideConfig(source="1", rotate=180)
 
 
-def test_the_command_line_replaces_the_source_and_leaves_its_settings(tmp_path):
+def test_command_line_replaces_the_source_and_keeps_its_settings(tmp_path):
     file = written(tmp_path, "{ir: {source: 0, polarity: black-hot}, vis: {rate: 30}}")
     sources = load(file, overrides(ir="dev3", vis="1")).sources
     assert sources.ir == SideConfig(source="dev3", polarity="black-hot")
@@ -53,7 +53,7 @@ def test_the_command_line_replaces_the_source_and_leaves_its_settings(tmp_path):
         ("{vis: {preset: p2pro, kelvin: 0.01}}", "sources.vis: kelvin, preset: for infrared only; give it under ir"),
     ],
 )
-def test_what_cannot_be_is_named(tmp_path, text, says):
+def test_invalid_settings_are_named(tmp_path, text, says):
     with pytest.raises(InputError, match=says) as caught:
         load(written(tmp_path, text))
     assert "\n" not in str(caught.value)

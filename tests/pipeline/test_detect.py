@@ -51,7 +51,7 @@ def street(width: int = 320, height: int = 256) -> Pixels:
     return np.kron(rng.integers(0, 256, (8, 10, 3)), np.ones((32, 32, 1)))[:height, :width].astype(np.uint8)
 
 
-def test_four_channels_are_visible_and_infrared(tmp_path: Path) -> None:
+def test_four_channel_input_is_visible_plus_infrared(tmp_path: Path) -> None:
     """The boxes of a run are those that Ultralytics finds in RGB and registered infrared."""
     from fusecam.engines.base import Fused
     from fusecam.pipeline.run.chain import to_detect
@@ -85,7 +85,7 @@ def test_four_channels_are_visible_and_infrared(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [(320, 256), (161, 121)])
-def test_boxes_are_those_of_ultralytics_in_order_and_range(weights: Path, size: tuple[int, int]) -> None:
+def test_boxes_equal_ultralytics_sorted_and_in_range(weights: Path, size: tuple[int, int]) -> None:
     image = street(*size)
     found = UltralyticsDetector(weights, 0.001).detect(image)
     model = ultralytics().YOLO(str(weights))
@@ -114,7 +114,7 @@ def test_colours_are_not_swapped(weights: Path) -> None:
     )
 
 
-def test_only_the_wanted_classes_above_the_confidence(weights: Path) -> None:
+def test_classes_and_confidence_filter_boxes(weights: Path) -> None:
     every = UltralyticsDetector(weights, 0.001).detect(street())
     some = UltralyticsDetector(weights, 0.001, ["car"]).detect(street())
     assert {d.label for d in every} > {"car"} == {d.label for d in some}
@@ -124,14 +124,14 @@ def test_only_the_wanted_classes_above_the_confidence(weights: Path) -> None:
     assert min(d.score for d in above) >= confidence
 
 
-def test_segmentation_has_boxes_too(tmp_path: Path) -> None:
+def test_segmentation_model_gives_boxes(tmp_path: Path) -> None:
     (tmp_path / "yolo11n-seg.yaml").write_text(SMALL.format(head="Segment").replace("[nc]", "[nc, 8, 32]"))
     weights = build(tmp_path / "segmenter.pt", str(tmp_path / "yolo11n-seg.yaml"))
     assert UltralyticsDetector(weights, 0.001).detect(street())
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_an_openvino_export_finds_the_same(weights: Path) -> None:
+def test_openvino_export_gives_the_same_boxes(weights: Path) -> None:
     model = ultralytics().YOLO(str(weights))
     exported = Path(model.export(format="openvino", imgsz=(256, 320), verbose=False))
     ours = UltralyticsDetector(exported, 0.3).detect(street())
@@ -180,7 +180,7 @@ class Harmful:
         ("garbled.pt", save_with_a_name_that_is_no_text, r"garbled\.pt: holds more than an Ultralytics model"),
     ],
 )
-def test_weights_that_are_none(
+def test_invalid_weights_are_refused(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     weights: Path,
@@ -196,7 +196,7 @@ def test_weights_that_are_none(
     assert not Path("this-must-not-exist").exists()
 
 
-def test_a_classifier_is_no_detector(tmp_path: Path) -> None:
+def test_classifier_is_refused(tmp_path: Path) -> None:
     (tmp_path / "yolo11n-cls.yaml").write_text(SMALL.replace("[[2, 3, 4], 1, {head}, [nc]]", "[-1, 1, Classify, [nc]]"))
     weights = build(tmp_path / "classifier.pt", str(tmp_path / "yolo11n-cls.yaml"))
     with pytest.raises(InputError, match=r"classifier\.pt: is a model for 'classify'; give one for detect"):
@@ -204,12 +204,12 @@ def test_a_classifier_is_no_detector(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("classes", "pattern"), [(["zebra"], "no class 'zebra'"), ([], "classes is empty")])
-def test_unknown_classes_are_answered_with_the_known(weights: Path, classes: list[str], pattern: str) -> None:
+def test_unknown_class_error_lists_the_known_classes(weights: Path, classes: list[str], pattern: str) -> None:
     with pytest.raises(InputError, match=rf"{pattern}; its classes are person, bicycle, car"):
         UltralyticsDetector(weights, classes=classes)
 
 
-def test_scaled_boxes() -> None:
+def test_boxes_are_scaled() -> None:
     assert Detection("car", 0.5, (1, 2, 3, 4), 9).scaled(2, 0.5) == Detection("car", 0.5, (2, 1, 6, 2), 9)
 
 
@@ -250,7 +250,7 @@ def test_importing_stays_quiet_offline_and_leaves_threads_alone(weights: Path, t
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_reading_images_is_as_before(weights: Path, tmp_path: Path) -> None:
+def test_detector_keeps_pillow_unpatched(weights: Path, tmp_path: Path) -> None:
     UltralyticsDetector(weights)
     (tmp_path / "no.png").write_bytes(b"no image")
     with pytest.raises(UnidentifiedImageError):

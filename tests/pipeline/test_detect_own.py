@@ -76,7 +76,7 @@ def confidence_with(weights: Path, count: int) -> float:
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_boxes_are_those_of_ultralytics_predictor(weights: Path, size: tuple[int, int]) -> None:
+def test_boxes_equal_the_ultralytics_predictor(weights: Path, size: tuple[int, int]) -> None:
     """Letterbox, network in f32, suppression and the way back, together."""
     confidence = 0.25 if weights == DETECTOR_WEIGHTS else confidence_with(weights, 60)
     image = street_scene(*size)
@@ -90,7 +90,7 @@ def test_boxes_are_those_of_ultralytics_predictor(weights: Path, size: tuple[int
 
 
 @given(width=st.integers(32, 4000), height=st.integers(32, 4000))
-def test_letterbox_lies_where_that_of_ultralytics_does(width: int, height: int) -> None:
+def test_letterbox_position_equals_ultralytics(width: int, height: int) -> None:
     plan = Letterbox.of(width, height)
     theirs = ultralytics("ultralytics.data.augment").LetterBox(640, auto=True, stride=32)
     theirs = theirs(image=np.zeros((height, width, 3), np.uint8))
@@ -101,7 +101,7 @@ def test_letterbox_lies_where_that_of_ultralytics_does(width: int, height: int) 
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_letterbox_has_the_pixels_of_that_of_ultralytics(size: tuple[int, int]) -> None:
+def test_letterbox_pixels_equal_ultralytics(size: tuple[int, int]) -> None:
     image, plan = street_scene(*size), Letterbox.of(*size)
     ours = np.zeros((plan.height, plan.width, 3), np.uint8)
     plan.fill(image, ours)
@@ -111,7 +111,7 @@ def test_letterbox_has_the_pixels_of_that_of_ultralytics(size: tuple[int, int]) 
 
 
 @given(width=st.integers(32, 4000), height=st.integers(32, 4000), seed=st.integers(0, 99))
-def test_boxes_come_back_as_ultralytics_brings_them(width: int, height: int, seed: int) -> None:
+def test_boxes_are_scaled_back_like_ultralytics(width: int, height: int, seed: int) -> None:
     plan = Letterbox.of(width, height)
     rng = np.random.default_rng(seed)
     boxes = rng.uniform(-50, 700, (20, 4)).astype(np.float32)
@@ -134,9 +134,7 @@ def test_boxes_come_back_as_ultralytics_brings_them(width: int, height: int, see
     confidence=st.sampled_from([0.001, 0.25, 0.6, 0.999]),
     classes=st.sampled_from([None, [0], [1, 2]]),
 )
-def test_suppression_keeps_what_ultralytics_keeps(
-    seed: int, count: int, confidence: float, classes: list[int] | None
-) -> None:
+def test_suppression_equals_ultralytics(seed: int, count: int, confidence: float, classes: list[int] | None) -> None:
     rng = np.random.default_rng(seed)
     raw = np.concatenate(
         [rng.uniform(100, 160, (2, count)), rng.uniform(20, 60, (2, count)), rng.uniform(0, 1, (3, count))]
@@ -149,7 +147,7 @@ def test_suppression_keeps_what_ultralytics_keeps(
     np.testing.assert_allclose(ours, theirs, atol=2e-3)
 
 
-def test_no_more_than_300_boxes() -> None:
+def test_suppression_keeps_at_most_300_boxes() -> None:
     raw = np.zeros((7, 1000), np.float32)
     raw[0] = np.arange(1000) * 20
     raw[2:4], raw[4] = 10, np.linspace(0.3, 0.9, 1000)
@@ -158,7 +156,7 @@ def test_no_more_than_300_boxes() -> None:
     assert rows[0, 4] == rows[:, 4].max()
 
 
-def test_a_size_is_built_once_and_then_without_torch(random_weights: Path) -> None:
+def test_size_is_built_once_and_loaded_without_torch(random_weights: Path) -> None:
     DetectorEngine(random_weights).prepare(320, 256)
     entry = next(entry for entry in store.entries() if entry.key["shape"] == "640x512")
     used = entry.facts.pop("used")
@@ -186,7 +184,7 @@ def test_a_size_is_built_once_and_then_without_torch(random_weights: Path) -> No
     assert int(done.stdout) == len(OwnDetector(random_weights, 0.5).detect(street_scene(320, 256))) > 0
 
 
-def test_what_is_damaged_in_the_store_is_made_anew(random_weights: Path) -> None:
+def test_damaged_cache_entry_is_rebuilt(random_weights: Path) -> None:
     image = street_scene(320, 256)
     expected = DetectorEngine(random_weights).find(image, 0.5)
     entry = next(entry for entry in store.entries() if entry.key["shape"] == "640x512")
@@ -198,7 +196,7 @@ def test_what_is_damaged_in_the_store_is_made_anew(random_weights: Path) -> None
 
 
 @pytest.mark.skipif("BF16" not in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"), reason="CPU without bf16")
-def test_a_precision_that_moves_boxes_is_refused(random_weights: Path) -> None:
+def test_precision_that_moves_boxes_is_refused(random_weights: Path) -> None:
     """Random weights amplify the rounding of bf16 to many pixels, which trained ones do not."""
     with pytest.raises(EngineRefused, match=r"random:openvino:bf16: at 640x512 .* differs from the network's: bf16: "):
         DetectorEngine(random_weights, "bf16").prepare(320, 256)
@@ -216,7 +214,7 @@ def test_a_precision_that_moves_boxes_is_refused(random_weights: Path) -> None:
         (0, 0.07, False, False),
     ],
 )
-def test_the_gate(shift: float, less: float, f32: bool, bf16: bool) -> None:
+def test_gate_limits_shift_and_score_loss(shift: float, less: float, f32: bool, bf16: bool) -> None:
     """Every box moved by `shift` pixels, every score by `less`."""
 
     def reference(image: np.ndarray) -> np.ndarray:
@@ -241,7 +239,7 @@ def test_the_gate(shift: float, less: float, f32: bool, bf16: bool) -> None:
 @pytest.mark.parametrize(
     ("moved", "less", "f32", "bf16"), [(1, 0.1, False, True), (1, 0.26, False, False), (5, 0.1, False, False)]
 )
-def test_one_score_in_a_hundred_may_move_further_in_bf16(moved: int, less: float, f32: bool, bf16: bool) -> None:
+def test_one_percent_of_scores_may_deviate_further_in_bf16(moved: int, less: float, f32: bool, bf16: bool) -> None:
     """Of 40 boxes in each of six frames `moved` in one of them."""
     first = next(frames(160, 128)).tobytes()
 
@@ -259,7 +257,7 @@ def test_one_score_in_a_hundred_may_move_further_in_bf16(moved: int, less: float
     assert (agreement.passed("f32"), agreement.passed("bf16")) == (f32, bf16)
 
 
-def test_the_gate_looks_at_people_and_at_infrared() -> None:
+def test_gate_frames_differ_and_agreement_is_readable() -> None:
     shown = list(frames(160, 128))
     assert len(shown) == 6
     assert all(image.shape == (128, 160, 3) and image.dtype == np.uint8 for image in shown)
@@ -268,7 +266,7 @@ def test_the_gate_looks_at_people_and_at_infrared() -> None:
     assert str(Agreement(0.5, 0.021, 0.004, 0.98, 9)) == told
 
 
-def test_detections_have_names_classes_and_order(random_weights: Path) -> None:
+def test_detections_have_names_and_are_sorted(random_weights: Path) -> None:
     image = street_scene(640, 480)
     confidence = confidence_with(random_weights, 60)
     every = OwnDetector(random_weights, confidence).detect(image)
@@ -281,7 +279,7 @@ def test_detections_have_names_classes_and_order(random_weights: Path) -> None:
         OwnDetector(random_weights, classes=["zebra"])
 
 
-def test_the_weights_decide_which_detector_it_is(random_weights: Path, tmp_path: Path) -> None:
+def test_weights_select_the_detector(random_weights: Path, tmp_path: Path) -> None:
     own = create_detector(DetectorConfig(weights=random_weights))
     assert isinstance(own, OwnDetector)
     assert own.name == "random:openvino:auto"
@@ -296,7 +294,7 @@ def test_the_weights_decide_which_detector_it_is(random_weights: Path, tmp_path:
         create_detector(DetectorConfig(weights=tmp_path / "no.safetensors"))
 
 
-def test_what_is_no_detector_is_told(tmp_path: Path) -> None:
+def test_invalid_detector_weights_are_refused(tmp_path: Path) -> None:
     (tmp_path / "text.safetensors").write_text("hello")
     with pytest.raises(InputError, match=r"text\.safetensors: no weights of a detector") as caught:
         OwnDetector(tmp_path / "text.safetensors")

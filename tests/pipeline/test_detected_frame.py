@@ -54,7 +54,7 @@ class Kept:
         """Nothing is open."""
 
 
-def test_the_detector_sees_the_frame_without_lift() -> None:
+def test_detector_receives_the_unlifted_frame() -> None:
     config = RunConfig.model_validate(
         {
             "sources": {"ir": str(SAMPLES / "clear_night_ir.mp4"), "vis": str(SAMPLES / "clear_night_vis.mp4")},
@@ -79,7 +79,7 @@ def test_the_detector_sees_the_frame_without_lift() -> None:
         assert result.image.mean() > given.mean() + 5  # the night is lifted for people alone
 
 
-def test_a_run_without_detection_does_not_make_it() -> None:
+def test_unlifted_frame_is_not_computed_without_detection() -> None:
     config = RunConfig.model_validate({"engine": {"name": "tiny"}, "detector": {"enabled": False}})
     tools = build_tools(config.engine, config.detector)
     frame = np.full((120, 160, 3), 40, np.uint8)

@@ -7,7 +7,7 @@ from fusecam.engines.host.terminal import Terminal
 from fusecam.pipeline.commands.doctor import run_doctor
 
 
-def test_advice_is_printed_as_it_is_to_be_typed(monkeypatch):
+def test_brackets_of_advice_are_not_markup(monkeypatch):
     """Brackets are markup to rich: `pip install 'fusecam'` is another thing, from somebody else."""
     monkeypatch.setitem(sys.modules, "nncf", None)  # as where it is not installed
     out = io.StringIO()

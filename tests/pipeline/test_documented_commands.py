@@ -39,7 +39,7 @@ def read(words: list[str]) -> None:
 
 
 @pytest.mark.parametrize(("document", "line"), documented())
-def test_a_documented_command_is_read(document: str, line: str) -> None:
+def test_documented_command_is_valid(document: str, line: str) -> None:
     words = shlex.split(line, comments=True)
     if {"-h", "--help"} & set(words):
         with pytest.raises(typer.Exit):
@@ -48,13 +48,13 @@ def test_a_documented_command_is_read(document: str, line: str) -> None:
         read(words)
 
 
-def test_there_are_such_commands() -> None:
+def test_documents_contain_commands() -> None:
     assert {"README.md", "calib/README.md", "engines/README.md", "pipeline/README.md", "train/README.md"} <= {
         document for document, _ in documented()
     }
     assert "fusecam demo" in [line for _, line in documented()]
 
 
-def test_an_option_that_there_is_not_is_told() -> None:
+def test_unknown_option_is_refused() -> None:
     with pytest.raises(Exception, match="No such option"):
         read(["fusecam", "demo", "--nothing"])

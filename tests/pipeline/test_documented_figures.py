@@ -39,5 +39,5 @@ README = (Path(__file__).parents[2] / "pipeline" / "README.md").read_text(encodi
         ("figures every {} seconds", {10.0: "ten"}.get(HEARTBEAT_S)),
     ],
 )
-def test_a_figure_is_that_of_the_code(said: str, figure: object) -> None:
+def test_documented_figure_equals_the_code(said: str, figure: object) -> None:
     assert said.format(figure) in README

@@ -10,7 +10,7 @@ from fusecam.pipeline.core.doubts import DOUBTFUL, Doubts
 from ..e2e.command import fusecam, leftovers, pair_of_clips
 
 
-def test_each_line_once_and_those_said_before_reach_a_new_listener() -> None:
+def test_doubts_are_unique_and_replayed_to_new_listeners() -> None:
     doubts, heard = Doubts(), list[str]()
     doubts.add("a")
     doubts.follow(heard.append)
@@ -20,7 +20,7 @@ def test_each_line_once_and_those_said_before_reach_a_new_listener() -> None:
 
 
 @pytest.mark.parametrize(("settled", "code"), [((), DOUBTFUL), (("--offset-ms", 0), 0)])
-def test_an_offset_that_was_not_measured_is_doubtful_until_it_is_given(
+def test_unmeasured_offset_is_a_doubt_until_given(
     tmp_path: Path,
     settled: tuple[object, ...],
     code: int,
@@ -38,7 +38,7 @@ def test_an_offset_that_was_not_measured_is_doubtful_until_it_is_given(
     assert answer.said.count("doubtful: time offset not measured") == len(doubts) == (code == DOUBTFUL)
 
 
-def test_strict_refuses_before_anything_is_written(
+def test_strict_mode_refuses_before_anything_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     infrared, visible = pair_of_clips(tmp_path, frames=8)

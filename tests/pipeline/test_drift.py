@@ -90,7 +90,7 @@ class Weather:
 
 @pytest.mark.parametrize("name", SCENES)
 @pytest.mark.parametrize("shift", [(6, 0), (-6, 0), (0, 6), (0, -6)])
-def test_a_shift_is_told_within_three_seconds(name: str, shift: tuple[int, int]) -> None:
+def test_shift_is_reported_within_three_seconds(name: str, shift: tuple[int, int]) -> None:
     registrar = Registrar(load_rig(SAMPLES / "rig.yaml"))
     monitor = DriftMonitor(registrar)
     said: list[str] = []
@@ -109,7 +109,7 @@ def test_a_shift_is_told_within_three_seconds(name: str, shift: tuple[int, int])
 
 @pytest.mark.parametrize("name", SCENES)
 @pytest.mark.parametrize("shift", [(6, 0), (-6, 0), (0, 6), (0, -6)])
-def test_a_rig_that_is_wrong_from_the_start_is_told_within_three_seconds(name: str, shift: tuple[int, int]) -> None:
+def test_rig_wrong_from_the_start_is_reported_within_three_seconds(name: str, shift: tuple[int, int]) -> None:
     """By the agreement at the calibration, which the rig file has from another clip."""
     monitor = DriftMonitor(Registrar(load_rig(SAMPLES / "rig.yaml")))
     for k in range(9):
@@ -122,7 +122,7 @@ def test_a_rig_that_is_wrong_from_the_start_is_told_within_three_seconds(name: s
     assert monitor.warning is not None and "since the calibration" in monitor.warning
 
 
-def test_without_a_record_the_start_is_what_counts() -> None:
+def test_rig_without_a_reference_is_compared_with_the_start() -> None:
     rig = load_rig(SAMPLES / "rig.yaml").model_copy(update={"edges": None})
     monitor = DriftMonitor(Registrar(rig))
     for k in range(20):
@@ -133,7 +133,7 @@ def test_without_a_record_the_start_is_what_counts() -> None:
 
 
 @pytest.mark.parametrize(("shift", "spread_px"), [(2.5, None), (6, 6.0)])
-def test_less_than_the_limit_is_not_told(shift: float, spread_px: float | None) -> None:
+def test_shift_below_the_limit_is_not_reported(shift: float, spread_px: float | None) -> None:
     """4 pixels, or 3 more than the calibration's own pairs differed by."""
     rig = load_rig(SAMPLES / "rig.yaml")
     assert rig.edges is not None
@@ -146,7 +146,7 @@ def test_less_than_the_limit_is_not_told(shift: float, spread_px: float | None) 
     assert not monitor.moved and monitor.shift_px == pytest.approx((shift, 0), abs=2)
 
 
-def test_what_a_calibration_records() -> None:
+def test_calibration_records_the_edge_shift() -> None:
     """Where infrared lies, at any frame size; nothing from pictures without edges."""
     registrar = Registrar(load_rig(SAMPLES / "rig.yaml"))
     pairs = [(visible, shifted(infrared, 4, -6)) for visible, infrared in scene("fog_day")]
@@ -168,7 +168,7 @@ def test_what_a_calibration_records() -> None:
     assert rig.at_distance(30.0).edges is None  # lies elsewhere there
 
 
-def test_no_false_alarm_in_ten_minutes_of_haze_and_night() -> None:
+def test_ten_minutes_of_haze_and_night_give_no_false_alarm() -> None:
     """Each clip for a third of the time, in stretches of 20 s."""
     monitor, weather, told = DriftMonitor(Registrar(load_rig(SAMPLES / "rig.yaml"))), Weather(), 0
     for k in range(round(600 / STEP_S)):
@@ -179,7 +179,7 @@ def test_no_false_alarm_in_ten_minutes_of_haze_and_night() -> None:
     assert told > 1000  # it was not just blind
 
 
-def test_pairs_that_are_not_well_registered_each() -> None:
+def test_varying_registration_errors_are_not_drift() -> None:
     """A slide show: every scene has its own error, up to 7 px, which is no drift of the rig."""
     if not all(folder.is_dir() for folder in FOLDERS):
         pytest.skip("needs MSRS and IASSF's haze in $FUSECAM_DATA, see train/DATA.md")
@@ -203,7 +203,7 @@ def identity() -> Rig:
     )  # fmt: skip
 
 
-def test_a_shift_between_short_scenes_is_told_later() -> None:
+def test_shift_between_short_scenes_is_reported_later() -> None:
     """Scenes of 3 s, the rig knocked in the cut: no scene shows it, their middle does."""
     monitor = DriftMonitor(Registrar(load_rig(SAMPLES / "rig.yaml")))
     for number in range(27):
@@ -215,7 +215,7 @@ def test_a_shift_between_short_scenes_is_told_later() -> None:
     assert monitor.moved
 
 
-def test_a_rig_that_comes_back_is_well_again() -> None:
+def test_rig_that_moves_back_clears_the_alarm() -> None:
     monitor = DriftMonitor(Registrar(load_rig(SAMPLES / "rig.yaml")))
     states = []
     for k in range(60):
@@ -225,7 +225,7 @@ def test_a_rig_that_comes_back_is_well_again() -> None:
     assert not any(states[:25]) and states[39] and not states[59]
 
 
-def test_another_frame_size_does_not_make_it_well() -> None:
+def test_new_frame_size_does_not_clear_the_alarm() -> None:
     """Where the rig file has no record, the smaller frames alone could not tell."""
     rig = load_rig(SAMPLES / "rig.yaml").model_copy(update={"edges": None})
     monitor = DriftMonitor(Registrar(rig))
@@ -251,7 +251,7 @@ def test_another_frame_size_does_not_make_it_well() -> None:
     ],
     ids=["black", "flat", "noise", "another aspect ratio"],
 )
-def test_frames_that_tell_nothing(
+def test_frames_without_edges_raise_no_alarm(
     spoil: Callable[[Pixels, Pixels, np.random.Generator], tuple[Pixels, Pixels]],
 ) -> None:
     monitor, rng = DriftMonitor(Registrar(load_rig(SAMPLES / "rig.yaml"))), np.random.default_rng(0)
@@ -269,7 +269,7 @@ def every_frame(name: str) -> Iterator[FramePair]:
             yield pair(visible, infrared, (k * 8 + part) / 25)
 
 
-def test_most_frames_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_most_frames_are_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
     monitor = DriftMonitor(Registrar(load_rig(SAMPLES / "rig.yaml")))
     looks = 0
     compare = Agreement.surfaces
@@ -286,7 +286,7 @@ def test_most_frames_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 0 < looks <= len(frames) / 7
 
 
-def test_the_picture_says_so() -> None:
+def test_overlay_shows_the_alert() -> None:
     """The overlay's alert, after whatever is worse."""
     monitor = SimpleNamespace(moved=False)
     overlay, recorder = Overlay(OverlayConfig(), monitor), LatencyRecorder()

@@ -86,7 +86,7 @@ def judged(infrared: Path, visible: Path) -> tuple[list[int], list[int], list[st
 @pytest.mark.parametrize("codec", ["libx264", "mpeg4", "mjpeg"])
 @pytest.mark.parametrize("clock", [False, True])
 @pytest.mark.parametrize("noise", [0.0, 3.0])
-def test_infrared_that_stands_behind_a_codec_while_visible_moves(codec, clock, noise, tmp_path):
+def test_frozen_infrared_behind_a_codec_is_detected(codec, clock, noise, tmp_path):
     options = LIVE if codec == "libx264" else {"b": "2M"}
     infrared = clip(tmp_path / "ir.mkv", standing(drive, noise=noise, clock=clock), options, codec)
     visible = clip(tmp_path / "vis.mkv", standing(drive, range(0), noise), options, codec)
@@ -95,14 +95,14 @@ def test_infrared_that_stands_behind_a_codec_while_visible_moves(codec, clock, n
     assert not moving and not doubts
 
 
-def test_a_visible_camera_that_hangs_behind_a_codec(tmp_path):
+def test_frozen_visible_camera_behind_a_codec_is_detected(tmp_path):
     infrared = clip(tmp_path / "ir.mkv", standing(drive, range(0)), LIVE)
     visible = clip(tmp_path / "vis.mkv", standing(drive, range(100, 180)), LIVE)
     moving, found, _ = judged(infrared, visible)
     assert set(found) <= set(range(125, 180)) and len(found) >= 45 and not moving
 
 
-def test_a_visible_camera_that_hangs_behind_a_low_bitrate(tmp_path):
+def test_frozen_visible_camera_at_a_low_bitrate_is_detected(tmp_path):
     """Its key frames jump, so that the coded picture does not stand for long."""
     low = {"b": "60k", "g": "30", "deadline": "realtime", "cpu-used": "-8"}  # below 0: not by the speed of the machine
     infrared = clip(tmp_path / "ir.mkv", standing(drive, range(0)), LIVE)
@@ -113,20 +113,20 @@ def test_a_visible_camera_that_hangs_behind_a_low_bitrate(tmp_path):
 
 @pytest.mark.parametrize("noise", [0.0, 3.0])
 @pytest.mark.parametrize("scene", [drive, walk])
-def test_a_scene_that_stands_is_no_camera_that_stands(scene, noise, tmp_path):
+def test_static_scene_is_not_a_frozen_camera(scene, noise, tmp_path):
     infrared = clip(tmp_path / "ir.mkv", standing(scene, noise=noise, own_noise=True), LIVE)
     visible = clip(tmp_path / "vis.mkv", standing(scene, noise=noise, own_noise=True), LIVE)
     assert judged(infrared, visible) == ([], [], [])
 
 
-def test_a_night_in_which_only_infrared_sees_what_moves(tmp_path):
+def test_motion_seen_by_infrared_only_is_not_a_frozen_camera(tmp_path):
     """A tunnel: behind a codec the black visible picture comes bit for bit equal."""
     dark = [drive(k) if k < 100 else np.full((HEIGHT, WIDTH), 12, np.uint8) for k in range(FRAMES)]
     infrared = clip(tmp_path / "ir.mkv", standing(drive, range(0)), LIVE)
     assert judged(infrared, clip(tmp_path / "vis.mkv", dark, LIVE)) == ([], [], [])
 
 
-def test_a_picture_that_stands_from_the_start_is_doubted_and_used(tmp_path):
+def test_image_static_from_the_start_is_used_with_a_doubt(tmp_path):
     infrared = clip(tmp_path / "ir.mkv", [drive(7)] * 300, LIVE)
     visible = clip(tmp_path / "vis.mkv", [drive(k) for k in range(300)], LIVE)
     found, moving, doubts = judged(infrared, visible)
@@ -134,7 +134,7 @@ def test_a_picture_that_stands_from_the_start_is_doubted_and_used(tmp_path):
     assert len(doubts) >= 1 and len(set(doubts)) == 1 and "i: the infrared picture has not changed since" in doubts[0]
 
 
-def test_a_camera_that_is_lost_tells_nothing_of_the_other(tmp_path):
+def test_lost_camera_is_no_evidence_about_the_other(tmp_path):
     """Live: the visible camera is unplugged while it moves, then the parked infrared one stands behind its codec."""
     infrared = clip(tmp_path / "ir.mkv", standing(drive), LIVE)
     visible = clip(tmp_path / "vis.mkv", standing(drive, range(0))[:95], LIVE)
@@ -148,7 +148,7 @@ def test_a_camera_that_is_lost_tells_nothing_of_the_other(tmp_path):
 
 @pytest.mark.parametrize("more", ["nothing", "telemetry", "clock"])
 @pytest.mark.parametrize("thermal", [{}, {"thermal": {"range": [28_500, 31_500]}}])
-def test_a_sixteen_bit_camera_behind_its_shutter(more, thermal, tmp_path):
+def test_frozen_16_bit_camera_is_detected_by_its_counts(more, thermal, tmp_path):
     """The range of the shown picture goes on moving for seconds: it is the counts that are equal."""
     base, pictures = np.linspace(29_000, 30_500, 120 * 160).reshape(120, 160), []
     for k in range(81):
@@ -168,7 +168,7 @@ def test_a_sixteen_bit_camera_behind_its_shutter(more, thermal, tmp_path):
     assert found == list(range(47, 81))
 
 
-def test_a_raw_camera_in_front_of_a_scene_that_stands(tmp_path):
+def test_raw_camera_with_a_static_scene_is_not_frozen(tmp_path):
     path = clip(tmp_path / "ir.mkv", standing(drive, range(50, 200), noise=1.0, own_noise=True), codec="ffv1")
     watch = FreezeWatch("infrared", live=False)
     assert not any(watch.frozen(frame) for frame in open_source(str(path), "infrared", SourceConfig()))

@@ -7,7 +7,7 @@ import time
 from fusecam.pipeline.core.health import CAMERA_COUNTERS, RUN_COUNTERS, Health
 
 
-def test_counters_rise_and_never_fall():
+def test_counters_never_decrease():
     health = Health()
     health.count("visible", "frames", 3)
     health.raise_to("visible", "frames", 2)
@@ -17,7 +17,7 @@ def test_counters_rise_and_never_fall():
     assert health.counters("infrared")["frames"] == 0
 
 
-def test_a_loss_is_counted_once_per_loss():
+def test_repeated_loss_of_a_camera_is_counted_once():
     health = Health()
     health.enter("infrared", "lost")
     assert health.counters("infrared")["losses"] == 0  # it was never there
@@ -30,7 +30,7 @@ def test_a_loss_is_counted_once_per_loss():
     assert health.state("infrared") == "frozen"
 
 
-def test_ages_grow_from_the_last_frame():
+def test_ages_are_measured_from_the_last_frame():
     health = Health()
     assert health.last_frame_age_s("visible") is None
     assert health.shown_age_s() is None
@@ -44,7 +44,7 @@ def test_ages_grow_from_the_last_frame():
     assert health.oldest_shown_s() >= 0.3
 
 
-def test_counting_from_several_threads_loses_nothing():
+def test_counting_is_thread_safe():
     health = Health()
 
     def work():
@@ -60,7 +60,7 @@ def test_counting_from_several_threads_loses_nothing():
     assert health.counters("infrared")["frozen"] == health.run_counters()["out"] == 8000
 
 
-def test_snapshot_is_json_and_whole():
+def test_snapshot_is_complete_json():
     health = Health()
     health.frame("visible", time.monotonic_ns())
     told = json.loads(json.dumps(health.snapshot()))

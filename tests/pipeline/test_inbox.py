@@ -20,7 +20,7 @@ def in_thread(work: Callable[[], object]) -> threading.Thread:
     return thread
 
 
-def test_lossless_delivers_everything_in_order_through_a_small_queue() -> None:
+def test_lossless_queue_delivers_everything_in_order() -> None:
     inbox = Inbox(2, lossless=True)
     producer = in_thread(lambda: [inbox.put(frame("visible", i)) for i in range(50)] and inbox.end("visible"))
     taken = []
@@ -32,7 +32,7 @@ def test_lossless_delivers_everything_in_order_through_a_small_queue() -> None:
     assert inbox.dropped == {"visible": 0, "infrared": 0}
 
 
-def test_latest_keeps_the_newest_and_counts_the_rest() -> None:
+def test_latest_queue_keeps_the_newest_and_counts_drops() -> None:
     inbox = Inbox(2, lossless=False)
     for i in range(10):
         assert inbox.put(frame("infrared", i))
@@ -41,14 +41,14 @@ def test_latest_keeps_the_newest_and_counts_the_rest() -> None:
     assert inbox.take("infrared", 0) is None
 
 
-def test_a_wanted_camera_is_waited_for_while_the_other_has_frames() -> None:
+def test_take_waits_for_the_wanted_camera() -> None:
     inbox = Inbox(4, lossless=True)
     inbox.put(frame("visible", 0))
     assert inbox.take("infrared", 0.01) is None
     assert inbox.take("either", 0.01) is not None
 
 
-def test_either_takes_the_frame_that_arrived_first() -> None:
+def test_take_of_either_camera_returns_the_first_arrival() -> None:
     inbox = Inbox(4, lossless=True)
     inbox.put(frame("visible", 0, arrival_ns=5))
     inbox.put(frame("infrared", 0, arrival_ns=3))
@@ -70,7 +70,7 @@ def test_close_releases_a_waiting_producer_and_counts_what_is_left(lossless: boo
     assert inbox.left()["visible"] + inbox.dropped["visible"] == 3
 
 
-def test_end_wakes_a_consumer_that_waits_for_nothing() -> None:
+def test_end_wakes_a_waiting_consumer() -> None:
     inbox = Inbox(1, lossless=True)
     got: list[object] = []
     consumer = in_thread(lambda: got.append(inbox.take("visible", 30)))

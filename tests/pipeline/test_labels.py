@@ -54,7 +54,7 @@ def run(*arguments: object) -> None:
         raise result.exception
 
 
-def test_coco_is_read_by_pycocotools(video: Path, tmp_path: Path) -> None:
+def test_coco_export_is_read_by_pycocotools(video: Path, tmp_path: Path) -> None:
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
@@ -75,7 +75,7 @@ def test_coco_is_read_by_pycocotools(video: Path, tmp_path: Path) -> None:
     assert score.stats[0] == pytest.approx(1)
 
 
-def test_yolo_is_read_by_ultralytics(video: Path, tmp_path: Path) -> None:
+def test_yolo_export_is_read_by_ultralytics(video: Path, tmp_path: Path) -> None:
     from ultralytics.data.dataset import YOLODataset
 
     out = tmp_path / "set"
@@ -92,7 +92,7 @@ def test_yolo_is_read_by_ultralytics(video: Path, tmp_path: Path) -> None:
     assert sum(len(label["cls"]) for label in data.labels) == 3
 
 
-def test_mot_counts_from_one_and_has_what_tracks_predict(video: Path, tmp_path: Path) -> None:
+def test_mot_export_is_one_based_with_predicted_boxes(video: Path, tmp_path: Path) -> None:
     new = {"class": "car", "score": 0.8, "box": [1.0, 2.0, 3.0, 4.0]}  # numbered from its second frame on
     video.write_text("\n".join([line(0, FOUND), line(1, [new]), line(2, FOUND[:1])]) + "\n")
     run(video, "--to", "mot", "-o", tmp_path / "t.txt")
@@ -101,7 +101,7 @@ def test_mot_counts_from_one_and_has_what_tracks_predict(video: Path, tmp_path: 
     assert rows[0].tolist() == [1, 4, 11, 21.5, 20, 40, 0.9, -1, -1, -1]
 
 
-def test_images_of_a_folder_have_their_own_names_and_sizes(folder: Path, tmp_path: Path) -> None:
+def test_images_of_a_folder_keep_names_and_sizes(folder: Path, tmp_path: Path) -> None:
     run(folder, "--to", "coco", "-o", tmp_path / "c.json")
     images = json.loads((tmp_path / "c.json").read_text())["images"]
     assert [(i["file_name"], i["width"], i["height"]) for i in images] == [("b.jpg", 120, 90), ("c.jpg", 80, 60)]
@@ -111,7 +111,7 @@ def test_images_of_a_folder_have_their_own_names_and_sizes(folder: Path, tmp_pat
     assert float(row[1]) * 80 == pytest.approx(20, abs=0.01)
 
 
-def test_what_is_kept(video: Path, tmp_path: Path) -> None:
+def test_classes_and_confidence_filter_the_labels(video: Path, tmp_path: Path) -> None:
     run(video, "--to", "coco", "-o", tmp_path / "c.json", "--classes", "car,person", "--conf", "0.45")
     data = json.loads((tmp_path / "c.json").read_text())
     assert [c["name"] for c in data["categories"]] == ["car", "person"]
@@ -128,14 +128,14 @@ def test_what_is_kept(video: Path, tmp_path: Path) -> None:
         (line(0, FOUND) + "\n", "coco", "has 3 pictures"),
     ],
 )
-def test_what_cannot_be_used_is_named(video: Path, tmp_path: Path, text: str, to: str, said: str) -> None:
+def test_unusable_inputs_are_named(video: Path, tmp_path: Path, text: str, to: str, said: str) -> None:
     video.write_text(text)
     with pytest.raises(InputError, match=said):
         run(video, "--to", to, "-o", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
-def test_nothing_is_overwritten_but_a_file(video: Path, folder: Path, tmp_path: Path) -> None:
+def test_existing_outputs_and_inputs_are_not_overwritten(video: Path, folder: Path, tmp_path: Path) -> None:
     (tmp_path / "set").mkdir()
     (tmp_path / "set" / "mine").write_text("")
     with pytest.raises(InputError, match="already exists"):

@@ -55,7 +55,7 @@ def test_long_runs_are_within_one_percent(seed: int, median_ns: float, spread: f
 
 
 @pytest.mark.parametrize("constant", [0, 1, 255, 256, 257, 10**6, 2**40 + 1])
-def test_a_constant_latency_has_no_jitter_and_exact_percentiles(constant: int) -> None:
+def test_constant_latency_has_no_jitter_and_exact_percentiles(constant: int) -> None:
     summary = recorded([constant] * (EXACT + 5)).summary("fuse")
     assert summary is not None
     assert (summary.p50_ms, summary.p99_ms) == pytest.approx((constant / 1e6, constant / 1e6), rel=1e-12)
@@ -75,7 +75,7 @@ def test_memory_does_not_grow_with_frames() -> None:
     assert len(stage.histogram) <= before + 100  # at most 128 to the octave
 
 
-def test_a_span_is_timed_and_a_failed_one_is_not() -> None:
+def test_stage_is_timed_unless_it_fails() -> None:
     recorder = LatencyRecorder()
     with recorder.stage("fuse"):
         time.sleep(0.01)
@@ -96,7 +96,7 @@ def test_stages_nest_and_repeat() -> None:
     assert stages["outer"]["max_ms"] >= stages["inner"]["max_ms"]
 
 
-def test_nothing_is_lost_between_threads() -> None:
+def test_recording_is_thread_safe() -> None:
     recorder = LatencyRecorder(frame_log=True)
 
     def work(start: int) -> None:
@@ -117,7 +117,7 @@ def test_nothing_is_lost_between_threads() -> None:
     )
 
 
-def test_the_frame_log_keeps_what_each_frame_has() -> None:
+def test_frame_log_keeps_the_times_of_every_frame() -> None:
     recorder = LatencyRecorder(frame_log=True)
     recorder.add("decode", 5_000_000)  # of no frame
     recorder.add("fuse", 1_000_000, 0)
@@ -130,21 +130,21 @@ def test_the_frame_log_keeps_what_each_frame_has() -> None:
     ]
 
 
-def test_without_the_log_there_are_no_frames() -> None:
+def test_frames_are_not_logged_by_default() -> None:
     recorder = LatencyRecorder()
     recorder.add("fuse", 1, 0)
     assert "frame_latencies" not in recorder.as_dict()
 
 
 @pytest.mark.parametrize("call", [lambda r: r.add("age", -1), lambda r: r.count("dropped", -1)])
-def test_what_cannot_be(call: object) -> None:
+def test_invalid_values_are_refused(call: object) -> None:
     recorder = LatencyRecorder()
     assert callable(call)
     with pytest.raises(ValueError, match=r"age|dropped"):
         call(recorder)
 
 
-def test_rolling_figures_forget(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rolling_figures_cover_the_window_only(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 10**12
     monkeypatch.setattr("fusecam.pipeline.core.latency.time.monotonic_ns", lambda: now)
     recorder = LatencyRecorder()
@@ -163,7 +163,7 @@ def test_rolling_figures_forget(monkeypatch: pytest.MonkeyPatch) -> None:
     assert recorder.fps(2.0) == 0
 
 
-def test_the_report_is_json_and_the_table_shows_it() -> None:
+def test_report_is_json_and_shown_as_a_table() -> None:
     recorder = LatencyRecorder(frame_log=True)
     for index in range(3):
         recorder.add("fuse", (index + 1) * 1_234_000, index)
@@ -177,7 +177,7 @@ def test_the_report_is_json_and_the_table_shows_it() -> None:
         assert shown in text
 
 
-def test_an_unused_recorder_reports() -> None:
+def test_unused_recorder_reports() -> None:
     recorder = LatencyRecorder()
     assert recorder.as_dict() == {"frames": 0, "fps": 0.0, "stages": {}, "counters": {}}
     assert recorder.summary("fuse") is None

@@ -23,18 +23,18 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return pair_of_clips(tmp_path_factory.mktemp("clips"), frames=12)
 
 
-def test_public_names() -> None:
+def test_public_names_are_exported() -> None:
     assert " ".join(fusecam.__all__) == PUBLIC
     assert all(getattr(fusecam, name).__doc__ for name in fusecam.__all__)
     assert fusecam.__version__.count(".") >= 2
 
 
-def test_import_is_light() -> None:
+def test_import_loads_no_large_library() -> None:
     code = "import fusecam, sys; print(*sorted({'torch', 'cv2', 'numpy', 'openvino', 'av'} & sys.modules.keys()))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == ""
 
 
-def test_the_lines_of_the_package_run(clips: tuple[Path, Path], tmp_path: Path) -> None:
+def test_example_of_the_package_docstring_runs(clips: tuple[Path, Path], tmp_path: Path) -> None:
     assert fusecam.__doc__ is not None
     lines = [line[4:] for line in fusecam.__doc__.splitlines() if line.startswith("    ")]
     given = (
@@ -51,7 +51,7 @@ def test_the_lines_of_the_package_run(clips: tuple[Path, Path], tmp_path: Path) 
     assert len(ran.stdout.splitlines()) == 12
 
 
-def test_every_frame_comes_with_its_time_and_the_report_at_the_end(clips: tuple[Path, Path]) -> None:
+def test_stream_yields_every_frame_with_its_time_and_a_report(clips: tuple[Path, Path]) -> None:
     infrared, visible = clips
     with fusecam.open(infrared, visible, engine="average", detect=False, settings={"sync": {"offset_ms": 0}}) as stream:
         assert stream.report is None
@@ -66,7 +66,7 @@ def test_every_frame_comes_with_its_time_and_the_report_at_the_end(clips: tuple[
     assert detections == [] and f"image {image.shape[0]}x{image.shape[1]}x3" in repr(frames[0])
 
 
-def test_leaving_early_is_no_error_and_ends_everything(clips: tuple[Path, Path]) -> None:
+def test_early_exit_is_no_error_and_ends_everything(clips: tuple[Path, Path]) -> None:
     before = set(threading.enumerate())  # one of another test may end meanwhile
     with fusecam.open(*clips, engine="average", detect=False) as stream:
         for _ in stream:
@@ -81,7 +81,7 @@ def test_leaving_early_is_no_error_and_ends_everything(clips: tuple[Path, Path])
     assert not set(threading.enumerate()) - before
 
 
-def test_what_is_wrong_is_raised(clips: tuple[Path, Path], tmp_path: Path) -> None:
+def test_errors_are_raised(clips: tuple[Path, Path], tmp_path: Path) -> None:
     with pytest.raises(fusecam.InputError, match="nowhere"):
         fusecam.open(tmp_path / "nowhere.mp4", clips[1])
     with pytest.raises(fusecam.InputError, match="settings: unknown key 'engin'"):
@@ -98,7 +98,7 @@ def test_what_is_wrong_is_raised(clips: tuple[Path, Path], tmp_path: Path) -> No
 
 
 @pytest.mark.slow
-def test_an_engine_of_ones_own_gives_what_a_stream_gives(tmp_path: Path) -> None:
+def test_loaded_engine_equals_the_engine_of_a_stream(tmp_path: Path) -> None:
     random = np.random.default_rng(3)
     pairs = []
     for k in range(3):

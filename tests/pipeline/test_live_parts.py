@@ -40,13 +40,13 @@ def frozen(camera: Camera, pictures: list[np.ndarray], period_ms: float = 40) ->
     return [watch.frozen(frame(camera, k * period_ms, pixels.copy())) for k, pixels in enumerate(pictures)]
 
 
-def test_a_picture_that_repeats_is_frozen_after_two_periods():
+def test_repeated_frame_is_frozen_after_two_periods():
     moving = [picture() for _ in range(10)]
     told = frozen("infrared", [*moving, *[moving[-1]] * 25, *[picture() for _ in range(5)]])
     assert told == [False] * 12 + [True] * 23 + [False] * 5
 
 
-def test_one_pixel_that_differs_is_not_frozen():
+def test_frame_with_one_changed_pixel_is_not_frozen():
     still = picture()
     pictures = []
     for k in range(30):
@@ -55,19 +55,19 @@ def test_one_pixel_that_differs_is_not_frozen():
     assert not any(frozen("infrared", pictures))
 
 
-def test_a_camera_that_sends_every_picture_three_times_is_not_frozen():
+def test_camera_sending_every_frame_three_times_is_not_frozen():
     pictures = [pixels for _ in range(20) for pixels in [picture()] * 3]
     assert not any(frozen("infrared", pictures, period_ms=33))
     assert sum(frozen("infrared", pictures + [pictures[-1]] * 20, period_ms=33)) == 15
 
 
-def test_a_visible_picture_may_stand_for_a_second():
+def test_visible_frame_may_repeat_for_a_second():
     moving = [picture() for _ in range(10)]
     told = frozen("visible", [*moving, *[moving[-1]] * 30])
     assert told == [False] * 35 + [True] * 5
 
 
-def test_handover_of_files_waits_and_loses_nothing():
+def test_handover_of_files_blocks_and_loses_nothing():
     handover = Handover(lossless=True)
     taken: list[int] = []
 
@@ -83,7 +83,7 @@ def test_handover_of_files_waits_and_loses_nothing():
     assert taken == list(range(50))
 
 
-def test_handover_of_live_pictures_keeps_the_newest_under_the_index_of_the_waiting_one():
+def test_handover_of_live_frames_keeps_the_newest_with_the_pending_index():
     handover = Handover(lossless=False)
     assert [handover.put(result(k, time_ns=k)) for k in range(4)] == [True, False, False, False]
     handover.end()
@@ -117,7 +117,7 @@ def test_account_counts_every_frame_once():
 
 
 @pytest.mark.parametrize("never", [(), ("infrared",), ("visible",), ("visible", "infrared")])
-def test_account_gives_up_when_both_cameras_are_gone_or_never_came(never):
+def test_account_gives_up_when_both_cameras_are_missing(never):
     health = Health()
     account = Account(health, live=True, give_up_s=0.3)
     inbox, synchronizer = Inbox(2, lossless=False), Synchronizer(live=True)
@@ -130,7 +130,7 @@ def test_account_gives_up_when_both_cameras_are_gone_or_never_came(never):
     assert all(health.state(camera) == ("starting" if camera in never else "lost") for camera in CAMERAS)
 
 
-def test_account_never_gives_up_where_that_is_set():
+def test_account_never_gives_up_if_so_configured():
     inbox, synchronizer = Inbox(2, lossless=False), Synchronizer(live=True)
     never, soon = (Account(Health(), live=True, give_up_s=limit) for limit in (None, 0.05))
     time.sleep(0.1)
@@ -139,7 +139,7 @@ def test_account_never_gives_up_where_that_is_set():
         soon.look(inbox, synchronizer)
 
 
-def test_account_goes_on_while_one_camera_gives_pictures():
+def test_account_continues_while_one_camera_delivers():
     health = Health()
     account = Account(health, live=True, give_up_s=0.05)
     time.sleep(0.1)

@@ -46,13 +46,13 @@ LOOPBACK = Address("127.0.0.1", 0)
         ("::1:8080", "", 0, False, pytest.raises(InputError)),
     ],
 )
-def test_addresses(text, host, port, loopback, raises):
+def test_addresses_are_parsed_or_refused(text, host, port, loopback, raises):
     with raises:
         address = parse_address("--metrics", text)
         assert (address.host, address.port, address.loopback) == (host, port, loopback)
 
 
-def test_histogram_counts_are_those_of_the_samples():
+def test_histogram_counts_equal_the_samples():
     recorder, rng = LatencyRecorder(), np.random.default_rng(3)
     samples = (10 ** rng.uniform(4, 10, 3000)).astype(np.int64)
     for sample in samples:
@@ -71,7 +71,7 @@ def scraped(endpoint):
         return {(s.name, *sorted(s.labels.items())): s.value for family in families for s in family.samples}
 
 
-def test_prometheus_reads_every_counter_and_none_falls():
+def test_prometheus_reads_every_counter_and_none_decreases():
     view = run_view()
     endpoint = MetricsEndpoint(LOOPBACK, view, print)
     try:
@@ -102,7 +102,7 @@ def test_prometheus_reads_every_counter_and_none_falls():
 
 
 @pytest.mark.parametrize("option", ["metrics", "serve"])
-def test_a_port_in_use_is_one_line(option):
+def test_port_in_use_is_a_one_line_error(option):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f":{taken.getsockname()[1]}"
         config = MonitorConfig.model_validate({option: address})
@@ -121,7 +121,7 @@ def json_log(capsys):
         logger.removeHandler(handler)
 
 
-def test_events_hold_no_secrets_whoever_takes_them(json_log, caplog):
+def test_events_contain_no_secrets(json_log, caplog):
     logger = logging.getLogger("fusecam")
     logger.addHandler(caplog.handler)
     try:
@@ -153,7 +153,7 @@ def test_events_are_json_lines(json_log):
     assert [line["level"] for line in lines if line.get("state") == "lost"] == ["warning"]
 
 
-def test_every_documented_metric_is_there():
+def test_every_documented_metric_exists():
     readme = (Path(__file__).parents[2] / "pipeline" / "README.md").read_text(encoding="utf-8")
     (line,) = (line for line in readme.splitlines() if line.startswith("- `--metrics"))
     names = re.findall(r"`(fusecam_\w+)", line) + [f"fusecam_camera{n}total" for n in re.findall(r"`(_\w+_)`", line)]
@@ -171,7 +171,7 @@ def test_every_documented_metric_is_there():
     assert [name for name in names if not {name, f"{name}_bucket"} & there] == []
 
 
-def test_figures_are_told_at_every_beat(json_log, monkeypatch):
+def test_figures_are_logged_at_every_heartbeat(json_log, monkeypatch):
     monkeypatch.setattr(watch, "HEARTBEAT_S", 0.1)
     with watched(MonitorConfig(), run_view(), Console(quiet=True)):
         time.sleep(1.0)

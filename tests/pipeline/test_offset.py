@@ -123,7 +123,9 @@ def signature(
         ("static", (25, 25), -60, {"gain": 0.15}),
     ],
 )
-def test_registered(ego: str, rates: tuple[int, int], offset_ms: float, trouble: dict[str, float]) -> None:
+def test_registered_offset_is_found(
+    ego: str, rates: tuple[int, int], offset_ms: float, trouble: dict[str, float]
+) -> None:
     scene = Scene(4, ego=ego)
     visible = signature(scene, "visible", rates[0], **trouble)
     estimate = estimate_offset(visible, signature(scene, "infrared", rates[1], offset_ms=offset_ms, **trouble))
@@ -133,7 +135,7 @@ def test_registered(ego: str, rates: tuple[int, int], offset_ms: float, trouble:
 
 
 @pytest.mark.parametrize("view", [(1.0, 0.0, 0.0), (0.7, 15.0, -10.0), (1.3, -20.0, 10.0)])
-def test_unregistered_with_another_field_of_view(view: tuple[float, float, float]) -> None:
+def test_offset_of_unregistered_streams_is_found(view: tuple[float, float, float]) -> None:
     scene = Scene(13, ego="shake")
     visible = signature(scene, "visible", 25, seconds=8)
     infrared = signature(scene, "infrared", 9, seconds=8, offset_ms=77, view=view)
@@ -156,7 +158,7 @@ def test_unregistered_with_another_field_of_view(view: tuple[float, float, float
         ((Scene(2), Scene(2)), 5, 9000, 2, "overlap by"),
     ],
 )
-def test_refused(
+def test_unreliable_offset_is_refused(
     scenes: tuple[Scene, Scene], seconds: float, offset_ms: float, noise: float, reason: str, registered: bool
 ) -> None:
     visible = signature(scenes[0], "visible", 25, seconds, noise=noise)
@@ -167,7 +169,7 @@ def test_refused(
 
 
 @pytest.mark.parametrize("registered", [True, False])
-def test_a_match_of_a_little_in_common_is_refused(registered: bool) -> None:
+def test_match_of_a_short_overlap_is_refused(registered: bool) -> None:
     """Infrared began 4.5 s later and repeats the motion for the last 2.5 s only."""
     scene = Scene(13, ego="shake")
     visible, later = signature(scene, "visible", 25), MotionSignature()
@@ -215,7 +217,7 @@ def identity_rig(visible: tuple[int, int], infrared: tuple[int, int]) -> Rig:
     )
 
 
-def test_measured_from_frames() -> None:
+def test_offset_is_measured_from_frames() -> None:
     visible = Recording(Scene(5, ego="shake"), "visible", (160, 120))
     infrared = Recording(Scene(5, ego="shake"), "infrared", (96, 72), clock=(1.0, 0.15))
     estimate = measure_offset(visible, infrared, Registrar(identity_rig((160, 120), (96, 72))), seconds=6)
@@ -231,7 +233,7 @@ def test_measured_from_frames() -> None:
         ([0, 1], [10**12, 10**12 + 1], "clocks have nothing in common"),
     ],
 )
-def test_measuring_next_to_nothing(visible: list[int], infrared: list[int], reason: str) -> None:
+def test_measurement_of_too_few_frames_is_refused(visible: list[int], infrared: list[int], reason: str) -> None:
     colour, gray = np.zeros((48, 64, 3), np.uint8), np.zeros((48, 64), np.uint8)
     estimate = measure_offset(
         [Frame(colour, t, "media", k, "visible") for k, t in enumerate(visible)],
@@ -250,7 +252,7 @@ def test_size_change_ends_the_measurement() -> None:
     assert estimate.ok and estimate.offset_ms == pytest.approx(0, abs=10)
 
 
-def test_drift_over_a_long_recording() -> None:
+def test_drift_of_a_long_recording_is_measured() -> None:
     """Infrared clock 80 ms late and 500 ppm slow: over 300 s another 150 ms."""
     opened: list[Recording] = []
 
@@ -285,14 +287,14 @@ def test_drift_over_a_long_recording() -> None:
         ([(0, 10, 1), (500, 400, 1), (1000, 60, 1)], None),
     ],
 )
-def test_estimate_drift(points: list[tuple[float, float, float]], ppm: float | None) -> None:
+def test_estimate_drift_fits_a_line(points: list[tuple[float, float, float]], ppm: float | None) -> None:
     found = estimate_drift(points)
     assert found is None if ppm is None else found == pytest.approx(ppm, abs=1e-6)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("registered", "least"), [(True, 30), (False, 20)])
-def test_a_stated_uncertainty_holds_in_95_of_100(registered: bool, least: int) -> None:
+def test_stated_uncertainty_holds_in_95_percent(registered: bool, least: int) -> None:
     """Without a rig infrared has another view, and visible looks through haze."""
     held = []
     for seed in range(40):
@@ -310,7 +312,7 @@ def test_a_stated_uncertainty_holds_in_95_of_100(registered: bool, least: int) -
 
 @pytest.mark.parametrize("rig", [True, False])
 @pytest.mark.parametrize("name", ["fog_day", "clear_night", "fog_night"])
-def test_sample_clips(name: str, rig: bool) -> None:
+def test_offsets_of_the_sample_clips_are_found(name: str, rig: bool) -> None:
     """Half a visible frame is 20 ms; with the rig the three clips are to be measured to within that. Without, -87 is
     found for -118: then that much is to be stated. Fog by night tells too little without.
     """

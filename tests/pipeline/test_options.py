@@ -87,7 +87,7 @@ def seen(monkeypatch, tmp_path) -> Seen:
 
 
 @pytest.mark.parametrize(("command", "name", "words"), cases())
-def test_an_option_reaches_a_setting(command, name, words, seen):
+def test_option_sets_its_setting(command, name, words, seen):
     base = [*FIRST[command], *NEEDED.get(name, [])]
     if words[0] == "--no-inset" or words[0] in ("--no-tint", "--no-events", "--no-trails", "--no-track"):
         base += {"--no-trails": ["--track"]}.get(words[0], [])
@@ -111,7 +111,7 @@ def test_an_option_reaches_a_setting(command, name, words, seen):
         ("sources: {ir: 0, vis: 1}", [], ("sources.ir", "source", "0")),
     ],
 )
-def test_an_option_overrules_a_run_file(run_file, words, expected, seen, tmp_path):
+def test_option_overrides_the_run_file(run_file, words, expected, seen, tmp_path):
     (tmp_path / "run.yaml").write_text(run_file)
     first = [] if "sources" in run_file else FIRST["run"]
     config = RunConfig.model_validate_json(seen(*first, "--config", "run.yaml", *words)[0].rsplit(" [", 1)[0])

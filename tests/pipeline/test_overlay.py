@@ -40,7 +40,7 @@ def changed(image: np.ndarray) -> np.ndarray:
     return np.asarray((image != 90).any(axis=2))
 
 
-def test_a_box_is_drawn_where_it_is_in_its_class_colour() -> None:
+def test_box_is_drawn_in_place_in_its_class_colour() -> None:
     image = painted([Detection("person", 0.9, (100, 200, 180, 400))])
     for x, y in [(140, 200), (140, 400), (100, 300), (180, 300)]:
         assert tuple(image[y, x]) == class_colour("person")
@@ -50,7 +50,7 @@ def test_a_box_is_drawn_where_it_is_in_its_class_colour() -> None:
     assert mask[184:199, 100:175].all()  # the label's backing
 
 
-def test_of_what_coasts_only_the_corners_are_drawn() -> None:
+def test_coasted_box_is_drawn_as_corners() -> None:
     coasting = Detection("person", 0.9, (100, 200, 180, 400), track=7, coasted=True)
     image = painted([coasting])
     colour = class_colour("person")
@@ -60,7 +60,7 @@ def test_of_what_coasts_only_the_corners_are_drawn() -> None:
     assert (painted([coasting]) == painted([replace(coasting, score=0.3)])).all()  # nothing has a score in this frame
 
 
-def test_the_label_tells_class_track_and_score() -> None:
+def test_label_shows_class_track_and_score() -> None:
     def label(detection: Detection) -> np.ndarray:
         return painted([detection])[170:200].copy()
 
@@ -78,7 +78,7 @@ BOXES = [
 
 @pytest.mark.parametrize("box", BOXES)
 @pytest.mark.parametrize("hud", [None, HUD])
-def test_labels_stay_inside_and_below_the_line(box: tuple[float, float, float, float], hud: Hud | None) -> None:
+def test_labels_stay_inside_below_the_status_line(box: tuple[float, float, float, float], hud: Hud | None) -> None:
     label = Detection("traffic light", 0.5, box, 12)
     image, bare = painted([label], hud), painted([], hud)
     drawn = (image != bare).any(axis=2)
@@ -94,11 +94,11 @@ def test_labels_stay_inside_and_below_the_line(box: tuple[float, float, float, f
 @pytest.mark.parametrize(
     "box", [(math.nan, 0, 1, 1), (0, 0, math.inf, 9), (50, 50, 50, 90), (90, 90, 50, 50), (700, 10, 800, 90)]
 )
-def test_boxes_that_are_none_are_left_out(box: tuple[float, float, float, float]) -> None:
+def test_degenerate_boxes_are_skipped(box: tuple[float, float, float, float]) -> None:
     assert not changed(painted([Detection("person", 0.5, box)])).any()
 
 
-def test_the_head_up_line_shows_every_figure() -> None:
+def test_status_line_shows_every_figure() -> None:
     base = painted([], HUD)
     assert (base[:15] < 90).any(axis=2).mean() > 0.8  # the shaded strip, from edge to edge, text on it
     assert (base[:15, [0, -1]] < 90).all()
@@ -116,7 +116,7 @@ def test_the_head_up_line_shows_every_figure() -> None:
         assert (painted([], other) != base).any(), other
 
 
-def test_the_alert_is_shown_at_every_width() -> None:
+def test_alert_is_shown_at_every_width() -> None:
     for width in (160, 240, 640, 1920):
         image = painted([], replace(HUD, alert="IR LOST"), width=width, height=width * 3 // 4)
         red_minus_blue = image[..., 0].astype(int) - image[..., 2]
@@ -141,7 +141,7 @@ def test_text_grows_with_the_image() -> None:
     label=st.text(max_size=100),
     boxes=st.lists(st.tuples(*[st.floats(allow_nan=True)] * 4), max_size=4),
 )
-def test_no_size_label_or_box_breaks_it(
+def test_any_size_label_and_box_is_drawn(
     width: int, height: int, inset: bool, infrared: bool, label: str, boxes: list[tuple[float, float, float, float]]
 ) -> None:
     detections = [Detection(label, 0.5, box, 3) for box in boxes]
@@ -152,7 +152,7 @@ def test_no_size_label_or_box_breaks_it(
     np.testing.assert_array_equal(source.image, before)  # drawn on a copy
 
 
-def test_the_inset_shows_both_inputs() -> None:
+def test_inset_shows_both_inputs() -> None:
     source = result(0, grey())
     assert source.pair.infrared is not None
     visible = replace(source.pair.visible, pixels=np.full((480, 640, 3), (10, 200, 30), np.uint8))
@@ -165,7 +165,7 @@ def test_the_inset_shows_both_inputs() -> None:
     assert not changed(without)[300:].any()
 
 
-def test_lost_infrared_is_told_from_a_single_missing_frame() -> None:
+def test_single_missing_infrared_frame_is_not_lost_infrared() -> None:
     overlay, recorder = Overlay(OverlayConfig()), LatencyRecorder()
 
     def alert(ms: int, infrared: bool) -> str | None:
@@ -179,24 +179,24 @@ def test_lost_infrared_is_told_from_a_single_missing_frame() -> None:
     assert alert(2000, False) == "VIS ONLY"
 
 
-def test_infrared_that_never_comes_is_lost_after_a_second() -> None:
+def test_missing_infrared_is_lost_after_a_second() -> None:
     overlay, recorder = Overlay(OverlayConfig()), LatencyRecorder()
     alerts = [overlay.hud(result(0, time_ns=at * 10**9, infrared=False), recorder).alert for at in (0, 1, 2)]
     assert alerts == ["VIS ONLY", "VIS ONLY", "IR LOST"]
 
 
-def test_lost_visible_is_told() -> None:
+def test_lost_visible_camera_is_shown() -> None:
     alone = result(0)
     led = replace(alone, pair=replace(alone.pair, led_by="infrared"))
     assert Overlay(OverlayConfig()).hud(led, LatencyRecorder()).alert == "VIS LOST"
 
 
-def test_classes_have_lasting_colours() -> None:
+def test_classes_have_constant_colours() -> None:
     assert len({class_colour(label) for label in ("person", "car", "bicycle")}) == 3
     assert all(class_colour(label) in PALETTE for label in ("truck", "", "\ud800"))
 
 
-def test_long_and_strange_text_is_one_short_line() -> None:
+def test_long_or_unusual_text_is_one_short_line() -> None:
     assert text_mask("x" * 500, 14).shape[1] < text_mask("x" * (LONGEST + 1), 14).shape[1] + 1
     assert text_mask("a\nb\tc\x00", 14).shape[0] == text_mask("abc", 14).shape[0]
     assert text_mask("", 14).shape[1] == 1
@@ -258,7 +258,7 @@ def test_boxes_stay_thin() -> None:
         assert 2 <= row.sum() <= 2 * thickest
 
 
-def test_a_trail_leads_to_where_the_object_stands() -> None:
+def test_trail_ends_at_the_foot_of_the_object() -> None:
     overlay, recorder = Overlay(OverlayConfig(trails=True)), LatencyRecorder()
     for i in range(100):
         people = [Detection("person", 0.9, (100 + 3 * i, 200, 120 + 3 * i, 260), 5)]
@@ -274,7 +274,7 @@ def test_a_trail_leads_to_where_the_object_stands() -> None:
     assert 255 <= rows.min() <= rows.max() <= 265
 
 
-def test_what_coasts_leaves_no_trail() -> None:
+def test_coasted_box_has_no_trail() -> None:
     overlay, recorder = Overlay(OverlayConfig(trails=True)), LatencyRecorder()
     for i in range(20):
         people = [Detection("person", 0.9, (100 + 3 * i, 200, 120 + 3 * i, 260), 5, coasted=i >= 12)]
@@ -286,7 +286,7 @@ def test_what_coasts_leaves_no_trail() -> None:
     late.draw(result(0, grey(), detections=people), recorder)  # switched on while somebody coasts
 
 
-def test_without_a_number_there_is_no_trail() -> None:
+def test_box_without_track_id_has_no_trail() -> None:
     overlay, recorder = Overlay(OverlayConfig(trails=True)), LatencyRecorder()
     for i in range(10):
         people = [Detection("person", 0.9, (100 + 3 * i, 200, 120 + 3 * i, 260))]
@@ -296,7 +296,7 @@ def test_without_a_number_there_is_no_trail() -> None:
 
 
 @pytest.mark.parametrize(("warm", "cold"), [(200, 60), (60, 200)])
-def test_the_tint_colours_what_stands_out_in_infrared(warm: int, cold: int) -> None:
+def test_tint_colours_infrared_contrast(warm: int, cold: int) -> None:
     infrared = np.full((480, 640), cold, np.uint8)
     infrared[210:390, 285:335] = warm
     found = [Detection("person", 0.9, (270, 200, 350, 400)), Detection("car", 0.9, (270, 200, 350, 400))]
@@ -310,7 +310,7 @@ def test_the_tint_colours_what_stands_out_in_infrared(warm: int, cold: int) -> N
         assert abs(redder[300, 200]) < 5
 
 
-def test_without_contrast_or_infrared_there_is_no_tint() -> None:
+def test_tint_needs_infrared_contrast() -> None:
     people = [Detection("person", 0.9, (270, 200, 350, 400))]
     plain = Overlay(OverlayConfig()).draw(result(0, grey(), detections=people), LatencyRecorder()).image[30:]
     for infrared in (np.zeros((480, 640), np.uint8), np.full((480, 640), 90, np.uint8)):
@@ -324,7 +324,7 @@ def same(a: str, b: str) -> bool:
     return np.array_equal(text_mask(a, 20), text_mask(b, 20))
 
 
-def test_names_outside_ascii_are_drawn_by_a_font_that_has_them_or_spelt(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_non_ascii_names_are_drawn_or_spelt_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """They came out as boxes, all alike."""
     monkeypatch.setenv("PATH", "/nowhere")  # without fontconfig
     text._file_with.cache_clear()

@@ -46,7 +46,7 @@ BOTH = "d/thermal_1_vis.mp4 d/thermal_1_ir.mp4"
         ("i/mon_1.mp4 i/mon_2.mp4", "v/tue_1.mp4 v/tue_2.mp4", [], "i/mon_1.mp4 i/mon_2.mp4 v/tue_1.mp4 v/tue_2.mp4"),
     ],
 )
-def test_pair_clips(infrared: str, visible: str, pairs: list[str], leftovers: str) -> None:
+def test_clips_pair_by_name(infrared: str, visible: str, pairs: list[str], leftovers: str) -> None:
     found, left = pair_clips([Path(p) for p in infrared.split()], [Path(p) for p in visible.split()])
     assert [f"{p.name} {p.infrared} {p.visible}" for p in found] == pairs
     assert [str(p) for p in left] == leftovers.split()
@@ -76,7 +76,7 @@ def test_pair_clips(infrared: str, visible: str, pairs: list[str], leftovers: st
         ("d/**/ir.mp4 d/*/vis*", "d/1/ir.mp4", "d/1/vis.mp4", "1:d/1/ir.mp4+d/1/vis.mp4", ""),
     ],
 )  # fmt: skip
-def test_with_patterns_across_folders_clips_are_named_by_what_the_signs_stand_for(
+def test_glob_patterns_name_clips_by_their_wildcards(
     patterns: str, infrared: str, visible: str, pairs: str, leftovers: str
 ) -> None:
     both = patterns.split()[0], patterns.split()[1]
@@ -101,14 +101,14 @@ def test_ambiguous_clips_are_refused(infrared: str, visible: str) -> None:
     assert "\n" not in str(caught.value) and "mp4, " in str(caught.value)
 
 
-def test_clip_folders_keep_their_dots(tmp_path: Path) -> None:
+def test_clip_folder_names_keep_their_dots(tmp_path: Path) -> None:
     for name in ("i/run.1_ir", "v/run.1_vis"):
         (tmp_path / name).mkdir(parents=True)
     found, _ = pair_clips([tmp_path / "i/run.1_ir"], [tmp_path / "v/run.1_vis"])
     assert [p.name for p in found] == ["run.1"]
 
 
-def test_a_table_decides_over_names(tmp_path: Path) -> None:
+def test_table_overrules_names(tmp_path: Path) -> None:
     (tmp_path / "pairs.csv").write_text("visible,infrared\na.mp4,b.mp4\nb,a\n")
     found, left = pair_clips(
         [Path("i/a.mp4"), Path("i/b.mp4"), Path("i/c.mp4")],
@@ -119,7 +119,7 @@ def test_a_table_decides_over_names(tmp_path: Path) -> None:
     assert left == [Path("i/c.mp4")]
 
 
-def test_what_holds_no_clips_is_told_what_to_give_instead(tmp_path):
+def test_folder_without_clips_error_says_what_to_give(tmp_path):
     for name in ("a/ir/1.png", "b/ir/1.png", "c/a_ir.avi"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"x")

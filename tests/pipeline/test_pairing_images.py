@@ -72,7 +72,7 @@ def pair(visible: list[str], infrared: list[str], **more: object) -> Pairing:
         ),
     ],
 )  # fmt: skip
-def test_images_pair_by_what_their_names_share(
+def test_images_pair_by_common_parts_of_their_names(
     visible: str, infrared: str, partners: list[int | None], unused: list[int], rule: str
 ) -> None:
     found = pair(visible.split(), infrared.split())
@@ -82,7 +82,7 @@ def test_images_pair_by_what_their_names_share(
     assert bool(found.doubts) == doubted
 
 
-def test_each_documented_marker_tells_the_camera() -> None:
+def test_every_documented_marker_identifies_the_camera() -> None:
     readme = (Path(__file__).parents[2] / "pipeline" / "README.md").read_text(encoding="utf-8")
     (line,) = (line for line in readme.splitlines() if "without the camera marker" in line)
     heat, seen, together = (re.findall(r"`(\w+)`", part) for part in line.rstrip(";").split(";"))
@@ -111,9 +111,7 @@ def test_each_documented_marker_tells_the_camera() -> None:
         ("a b c d e f", "a q r s t u", [0, *[None] * 5], r"only 1 image pair by equal names; .* 5 visible \(b, c, d, "),
     ],
 )  # fmt: skip
-def test_pairs_on_an_assumption_are_doubted(
-    visible: str, infrared: str, partners: list[int | None], doubt: str
-) -> None:
+def test_assumed_pairs_are_a_doubt(visible: str, infrared: str, partners: list[int | None], doubt: str) -> None:
     found = pair(visible.split(), infrared.split(), sources=("vis", "ir"))
     assert [i for _, i in found.pairs] == partners
     assert len(found.doubts) == 1
@@ -134,7 +132,7 @@ def test_pairs_on_an_assumption_are_doubted(
         ("1700000000 1700000001 1700000002", "1800000000 1800000001", "capture times, but none .* --offset-ms"),
     ],
 )  # fmt: skip
-def test_names_that_do_not_tell_are_refused(visible: str, infrared: str, reason: str) -> None:
+def test_ambiguous_names_are_refused(visible: str, infrared: str, reason: str) -> None:
     with pytest.raises(InputError, match=reason):
         pair(visible.split(), infrared.split())
 
@@ -161,7 +159,7 @@ SECONDS = 1_600_000_000
     ],
     ids=["s", "ms", "us", "ns", "sec_nsec", "date", "dashes", "sec-nsec", "short date", "time of day", "from zero"],
 )
-def test_capture_times_at_30_and_9_hz_pair_by_the_nearest(form) -> None:
+def test_capture_times_at_30_and_9_hz_pair_with_the_nearest(form) -> None:
     times, heat = [i / 30 for i in range(60)], [0.004 + i / 9 for i in range(18)]
     found = pair([form(s) for s in times], [form(s) for s in heat])
     assert found.rule == TIMES and not found.doubts
@@ -170,7 +168,7 @@ def test_capture_times_at_30_and_9_hz_pair_by_the_nearest(form) -> None:
     assert found.timing is not None and found.timing.tolerance_ns == pytest.approx(0.55e9 / 9, rel=0.02)
 
 
-def test_one_equal_time_does_not_beat_29_near_ones() -> None:
+def test_one_equal_time_does_not_outweigh_29_close_ones() -> None:
     found = pair([str(1000 + 33 * i) for i in range(30)], [str(1000 + 33 * i + 5 * (i != 7)) for i in range(30)])
     assert [i for _, i in found.pairs] == list(range(30))
     assert found.notes and "taken for times" in found.notes[0]
@@ -199,7 +197,7 @@ def test_an_offset_is_added_to_infrared_times() -> None:
         '{"a.png": "y.png", "b.png": "x.png"}',
     ],
 )
-def test_a_table_decides(tmp_path: Path, text: str) -> None:
+def test_table_overrules_names(tmp_path: Path, text: str) -> None:
     path = tmp_path / ("pairs.json" if text.startswith("{") else "pairs.csv")
     path.write_text(text)
     found = pair(["a", "b", "x"], ["x", "y", "z"], table=read_pairs(path))
@@ -207,7 +205,7 @@ def test_a_table_decides(tmp_path: Path, text: str) -> None:
     assert not found.doubts and "1 visible (x) and 1 infrared (z)" in found.summary
 
 
-def test_a_table_of_clips_pairs_within_them(tmp_path: Path) -> None:
+def test_table_of_clips_pairs_images_within_clips(tmp_path: Path) -> None:
     (tmp_path / "clips.csv").write_text("visible,infrared\nZx9,Aq1\nvideo-Ab7,video-Zm4\n")
     visible = [f"video-{clip}-frame-{k:06d}-v{clip}x{k}" for clip in ("Ab7", "Zx9") for k in range(3)]
     infrared = [f"video-{clip}-frame-{k:06d}-i{clip}y{k}" for clip in ("Aq1", "Zm4") for k in range(3) if k != 1]
@@ -226,13 +224,13 @@ def test_a_table_of_clips_pairs_within_them(tmp_path: Path) -> None:
         ("a,x\na,y\n", "'a' has two infrared partners"),
     ],
 )
-def test_a_table_that_cannot_be_followed_is_refused(tmp_path: Path, text: str, reason: str) -> None:
+def test_unusable_table_is_refused(tmp_path: Path, text: str, reason: str) -> None:
     (tmp_path / "pairs.csv").write_text(text)
     with pytest.raises(InputError, match=reason):
         pair(["a", "b"], ["x", "y"], table=read_pairs(tmp_path / "pairs.csv"))
 
 
-def test_rows_of_images_that_are_not_there_are_counted(tmp_path: Path) -> None:
+def test_missing_images_of_a_table_are_counted(tmp_path: Path) -> None:
     (tmp_path / "pairs.csv").write_text("a,x\nq,r\n")
     found = pair(["a", "b"], ["x", "y"], table=read_pairs(tmp_path / "pairs.csv"))
     assert "1 of 2 rows name images that are not there, q,r first" in found.notes[0]
@@ -275,7 +273,7 @@ def named(style: str, scene: tuple[str, int]) -> str:
     st.randoms(use_true_random=False),
 )
 @settings(deadline=None, max_examples=600)
-def test_no_wrong_pair_without_refusal_or_doubt(style, seen, felt, strays, stray_side, random) -> None:
+def test_wrong_pairs_are_refused_or_doubted(style, seen, felt, strays, stray_side, random) -> None:
     """Files removed from either list, in any order, strangers among them."""
     visible = {named(style[0], scene): scene for scene in seen}
     infrared = {named(style[1], scene): scene for scene in felt}
@@ -307,7 +305,7 @@ def test_no_wrong_pair_without_refusal_or_doubt(style, seen, felt, strays, stray
     st.sets(st.sampled_from(SCENES), max_size=8),
 )
 @settings(deadline=None)
-def test_every_pair_is_found_after_gaps(style, lost, gone) -> None:
+def test_pairs_after_gaps_are_found(style, lost, gone) -> None:
     seen, felt = [s for s in SCENES if s not in lost], [s for s in SCENES if s not in gone]
     found = pair([named(style[0], s) for s in seen], [named(style[1], s) for s in felt])
     assert {seen[v]: felt[i] for v, i in found.pairs if i is not None} == {s: s for s in seen if s in felt}

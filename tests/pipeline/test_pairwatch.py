@@ -35,18 +35,18 @@ def run(seconds: float, infrared_ms: float, late_ms: float, gone: tuple[float, f
 
 @pytest.mark.parametrize("infrared_ms", [40, 1000 / 30, 1000 / 9])
 @pytest.mark.parametrize("late_ms", [500, 900])
-def test_most_frames_do_not_pair(infrared_ms: float, late_ms: float) -> None:
+def test_mostly_unpaired_frames_are_a_doubt(infrared_ms: float, late_ms: float) -> None:
     (doubt,) = run(5, infrared_ms, late_ms)
     assert "most frames do not pair" in doubt and "sync.offset_ms" in doubt
 
 
 @pytest.mark.parametrize("infrared_ms", [40, 1000 / 30, 1000 / 9, 1000 / 60])
 @pytest.mark.parametrize("gone", [(0, 0), (3, 4), (3, 9), (0, 5)])
-def test_nothing_is_said_where_they_pair_or_one_is_away(infrared_ms: float, gone: tuple[float, float]) -> None:
+def test_paired_frames_or_a_lost_camera_are_no_doubt(infrared_ms: float, gone: tuple[float, float]) -> None:
     assert run(12, infrared_ms, 0, gone) == ()
 
 
-def test_nothing_is_said_of_what_waited_while_an_engine_was_built() -> None:
+def test_backlog_of_an_engine_build_is_no_doubt() -> None:
     """Six seconds of frames of both cameras, read at twice their pace, all too old."""
     doubts = Doubts()
     sync = Synchronizer(live=True, doubts=doubts)

@@ -38,7 +38,7 @@ def sent(page, path, content, token=TOKEN):
     return status, text
 
 
-def test_points_are_judged_kept_and_written_when_told(page):
+def test_points_are_checked_kept_and_saved_on_request(page):
     status, text = sent(page, "/points", {"points": ROWS})
     found = json.loads(text)
     assert status == 200 and max(found["residuals"]) < 1e-3 and len(found["residuals"]) == len(ROWS)
@@ -50,7 +50,7 @@ def test_points_are_judged_kept_and_written_when_told(page):
     assert load_rig(page.out).infrared.width == SIZES[1][0]
 
 
-def test_what_determines_no_rig_is_told_and_not_written(page):
+def test_degenerate_points_are_reported_and_not_saved(page):
     turned = [[*row[:3], 383 - row[3], row[4]] for row in ROWS]
     status, text = sent(page, "/points", {"points": turned})
     assert status == 200 and "mirror" in json.loads(text)["trouble"]
@@ -59,7 +59,7 @@ def test_what_determines_no_rig_is_told_and_not_written(page):
     assert not page.out.exists() and not page.saved.is_set()
 
 
-def test_a_rig_that_cannot_be_written_is_told_and_may_be_tried_again(page):
+def test_failed_save_is_reported_and_can_be_repeated(page):
     sent(page, "/points", {"points": ROWS})
     page.out.mkdir()
     status, text = sent(page, "/save", {})
@@ -73,13 +73,13 @@ def test_a_rig_that_cannot_be_written_is_told_and_may_be_tried_again(page):
     [None, "x", [[0, 1, 2, 3]], [[2, 1, 1, 1, 1]], [[0.5, 1, 1, 1, 1]], [[-1, 1, 1, 1, 1]], [[0, 1, None, 1, 1]],
      [[0, 1, 1, 1, "x"]], [[0, 0, 0, 0, 0]] * (MOST + 1), {"a": 1}, [[[0]]]],
 )  # fmt: skip
-def test_points_that_are_none_are_refused(page, points):
+def test_invalid_points_are_refused(page, points):
     sent(page, "/points", {"points": ROWS})
     assert sent(page, "/points", {"points": points})[0] in (400, 413)
     assert len(page.points) == len(ROWS)
 
 
-def test_only_who_has_the_token_sees_and_who_may_only_watch_picks_nothing(page):
+def test_picking_needs_the_token_with_write_access(page):
     url = f"http://{page.address}"
     for path in ("/", "/start", "/pairs/0/visible", "/pick.js", "/page.css"):
         assert asked(url, path)[0] == 401
@@ -90,7 +90,7 @@ def test_only_who_has_the_token_sees_and_who_may_only_watch_picks_nothing(page):
     assert len(page.points) == 0
 
 
-def test_pictures_are_those_of_the_pair_to_the_bit(page):
+def test_images_of_the_pair_are_served_lossless(page):
     import urllib.error
     import urllib.request
 
@@ -115,7 +115,7 @@ def test_pictures_are_those_of_the_pair_to_the_bit(page):
         ((), "no-such.mp4"),
     ],
 )
-def test_what_is_wrong_is_one_line_before_anything_is_served(tmp_path, monkeypatch, capfd, more, says):
+def test_invalid_input_is_a_one_line_error_before_serving(tmp_path, monkeypatch, capfd, more, says):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "points.csv").write_text("1,2,3,4\n")
     (tmp_path / "vis.mp4").touch()

@@ -19,7 +19,7 @@ def clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("link", [None, os.symlink, os.link])
-def test_an_input_by_whatever_name(clip: Path, link) -> None:
+def test_output_equal_to_an_input_is_refused(clip: Path, link) -> None:
     target = Path("v.mp4")
     if link is not None:
         target = Path("other.mp4")

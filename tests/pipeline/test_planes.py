@@ -34,7 +34,7 @@ def planes(frame: VideoFrame) -> list[np.ndarray]:
         (BT709, (0, 0, 0), (16, 128, 128)),
     ],
 )
-def test_bars_have_the_levels_of_the_standard(size, matrix, colour, expected):
+def test_colour_bars_have_the_levels_of_the_standard(size, matrix, colour, expected):
     image = np.full((size[1], size[0], 3), colour, np.uint8)
     for plane, level in zip(planes(yuv_frame(image, matrix)), expected, strict=True):
         assert np.abs(plane - level).max() <= 1  # OpenCV's fixed point
@@ -42,7 +42,7 @@ def test_bars_have_the_levels_of_the_standard(size, matrix, colour, expected):
 
 @pytest.mark.parametrize("size", [(64, 48), (66, 48), (66, 50), (65, 49)])
 @pytest.mark.parametrize(("matrix", "name"), [(BT601, Colorspace.ITU601), (BT709, Colorspace.ITU709)])
-def test_a_frame_comes_back_as_near_as_swscale_brings_it(size, matrix, name):
+def test_frame_round_trips_as_accurately_as_swscale(size, matrix, name):
     random = np.random.default_rng(1)
     rough = random.integers(0, 256, (6, 8, 3), np.uint8)
     image = np.ascontiguousarray(
@@ -68,7 +68,7 @@ def test_a_frame_comes_back_as_near_as_swscale_brings_it(size, matrix, name):
     assert lost(ours) <= lost(theirs) * 1.05
 
 
-def test_a_line_of_one_pixel_keeps_its_colour_wherever_it_is():
+def test_line_of_one_pixel_keeps_its_colour_at_any_position():
     for at in (20, 21):
         image = np.full((48, 64, 3), 90, np.uint8)
         image[:, at] = (255, 0, 0)
@@ -76,7 +76,7 @@ def test_a_line_of_one_pixel_keeps_its_colour_wherever_it_is():
         assert (cr[:, 10] > 160).all()
 
 
-def test_a_view_that_runs_backwards_is_taken():
+def test_array_with_negative_strides_is_accepted():
     image = np.random.default_rng(3).integers(0, 256, (48, 64, 3), np.uint8)
     for given, copied in zip(
         planes(yuv_frame(image[::-1, ::-1], BT709)), planes(yuv_frame(image[::-1, ::-1].copy(), BT709)), strict=True
@@ -85,7 +85,7 @@ def test_a_view_that_runs_backwards_is_taken():
 
 
 @pytest.mark.parametrize("size", [(64, 48), (65, 49)])
-def test_grey_has_no_colour(size):
+def test_grey_has_neutral_chroma(size):
     image = np.random.default_rng(2).integers(0, 256, (size[1], size[0]), np.uint8)
     y, cb, cr = planes(yuv_frame(image, BT601))
     assert np.abs(y - (16 + image.astype(int) * 219 / 255)).max() <= 1

@@ -32,13 +32,13 @@ def fusecam(environment: dict[str, str], *arguments: object) -> subprocess.Compl
     return subprocess.run(order, env=environment, capture_output=True, text=True)
 
 
-def test_each_is_short() -> None:
+def test_example_plugins_are_short() -> None:
     files = [path for path in (EXAMPLES / "fusecam_examples").glob("*.py") if path.name != "__init__.py"]
     assert len(files) == 4
     assert all(len(path.read_text().splitlines()) <= 60 for path in files)
 
 
-def test_all_four_work_together(installed: dict[str, str], tmp_path: Path) -> None:
+def test_example_plugins_work_together(installed: dict[str, str], tmp_path: Path) -> None:
     run, table, out = tmp_path / "run.yaml", tmp_path / "boxes.csv", tmp_path / "out.mkv"
     run.write_text(json.dumps({"output": {"sinks": [f"csv:{table}"]}, "sync": {"offset_ms": 0}}))
     done = fusecam(
@@ -63,7 +63,7 @@ def test_all_four_work_together(installed: dict[str, str], tmp_path: Path) -> No
         (["--ir", "ramp://3", "--vis", "ramp://2", "--engine", "minimum"], "unknown name 'minimum'"),
     ],
 )
-def test_errors_are_one_line(installed: dict[str, str], tmp_path: Path, arguments: list[str], said: str) -> None:
+def test_plugin_errors_are_one_line(installed: dict[str, str], tmp_path: Path, arguments: list[str], said: str) -> None:
     done = fusecam(installed, *arguments, "--out", tmp_path / "o.mkv")
     assert done.returncode == 1 and said in done.stderr and "Traceback" not in done.stderr
     assert not (tmp_path / "o.mkv").exists()

@@ -99,7 +99,7 @@ def drive(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
     return path, since_boot_ns + began
 
 
-def test_mcap_reads_every_stream_in_order_of_time(drive: tuple[Path, int]) -> None:
+def test_mcap_library_reads_every_stream_in_time_order(drive: tuple[Path, int]) -> None:
     with drive[0].open("rb") as file:
         reader = make_reader(file, validate_crcs=True)
         summary = reader.get_summary()
@@ -122,7 +122,7 @@ def test_mcap_reads_every_stream_in_order_of_time(drive: tuple[Path, int]) -> No
     assert about.name == "fusecam" and "rotation" in about.metadata["rig"]
 
 
-def test_rosbags_reads_all_on_one_clock(drive: tuple[Path, int]) -> None:
+def test_rosbags_reads_all_streams_on_one_clock(drive: tuple[Path, int]) -> None:
     path, began_utc_ns = drive
     stamps: dict[str, list[int]] = {}
     boxes, figures, latencies = None, None, None
@@ -150,7 +150,7 @@ def test_rosbags_reads_all_on_one_clock(drive: tuple[Path, int]) -> None:
     assert [(each.stage, each.p50_ms) for each in latencies.stages] == [("fuse", 5.0)]
 
 
-def test_it_replays_the_drive(drive: tuple[Path, int]) -> None:
+def test_recording_replays_the_drive(drive: tuple[Path, int]) -> None:
     infrared, visible = replayed(drive[0], "infrared"), replayed(drive[0], "visible")  # topics told by their names
     assert len(infrared) == len(visible) == 30
     for k, frame in enumerate(infrared):
@@ -161,11 +161,11 @@ def test_it_replays_the_drive(drive: tuple[Path, int]) -> None:
     assert [frame.time_ns for frame in fused] == [frame.time_ns for frame in visible]
 
 
-def test_its_calibration_is_a_rig(drive: tuple[Path, int]) -> None:
+def test_recorded_calibration_is_a_rig(drive: tuple[Path, int]) -> None:
     assert load_rig(drive[0]) == load_rig(RIG).for_sizes((640, 480), (384, 288))
 
 
-def test_without_the_metadata_the_topics_tell_the_rig(drive: tuple[Path, int], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rig_is_read_from_topics_without_metadata(drive: tuple[Path, int], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fusecam.calib.rig.own_rig", lambda path: None)
     rig, again = load_rig(RIG).for_sizes((640, 480), (384, 288)), load_rig(drive[0])
     for camera, other in ((rig.visible, again.visible), (rig.infrared, again.infrared)):
@@ -174,7 +174,7 @@ def test_without_the_metadata_the_topics_tell_the_rig(drive: tuple[Path, int], m
     assert np.allclose(rig.rotation, again.rotation) and np.allclose(rig.translation, again.translation)
 
 
-def test_a_rig_of_a_homography_comes_back(tmp_path: Path) -> None:
+def test_homography_rig_round_trips(tmp_path: Path) -> None:
     camera = {"width": 64, "height": 48}
     rig = Rig.model_validate({"visible": camera, "infrared": camera, "homography": np.eye(3).tolist()})
     recording = sink(tmp_path / "drive.mcap", rig=rig)
@@ -184,7 +184,7 @@ def test_a_rig_of_a_homography_comes_back(tmp_path: Path) -> None:
     assert not [topic for topic, _, _ in messages(tmp_path / "drive.mcap") if "camera_info" in topic]
 
 
-def test_eight_bits_and_counts_not_wanted_are_jpeg(tmp_path: Path) -> None:
+def test_8_bit_frames_and_disabled_counts_are_jpeg(tmp_path: Path) -> None:
     recording = sink(tmp_path / "drive.mcap", counts=False)
     give(recording, 3)
     recording.close(True)
@@ -194,7 +194,7 @@ def test_eight_bits_and_counts_not_wanted_are_jpeg(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_file_of_a_killed_process_is_read_as_it_is(tmp_path: Path) -> None:
+def test_file_of_a_killed_process_is_readable(tmp_path: Path) -> None:
     code = (
         "import sys, time; from pathlib import Path; from tests.pipeline.test_record_mcap import give, sink;"
         "recording = sink(Path(sys.argv[1])); began = time.monotonic_ns();"
@@ -230,7 +230,7 @@ def record_noise(recording: McapSink, numbers: range) -> None:
         recording.take(replace(frame, counts=counts(k, (240, 320)) * 7))
 
 
-def test_a_full_disk_loses_counted_frames_and_leaves_a_whole_file(
+def test_full_disk_loses_counted_frames_and_leaves_a_valid_file(
     small_disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mcap_file, "RETRY_S", 0.05)
@@ -256,7 +256,7 @@ def test_a_full_disk_loses_counted_frames_and_leaves_a_whole_file(
     assert "No space left" in said and "lacks frames" in said and "output.crf" not in said
 
 
-def test_a_disk_that_stays_full_leaves_what_was_written(small_disk: Path) -> None:
+def test_disk_that_stays_full_keeps_the_written_part(small_disk: Path) -> None:
     health = Health()
     recording = sink(small_disk / "drive.mcap", health)
     record_noise(recording, range(20))
@@ -269,7 +269,7 @@ def test_a_disk_that_stays_full_leaves_what_was_written(small_disk: Path) -> Non
     assert len(replayed(small_disk / "drive.mcap", "infrared")) >= 10
 
 
-def test_live_frames_wait_for_nobody(tmp_path: Path) -> None:
+def test_live_frames_never_block(tmp_path: Path) -> None:
     health, image = Health(), picture(1280, 960)
     recording = sink(tmp_path / "drive.mcap", health, lossless=False)
     given = [result(k, image, time_ns=k * S // 100).pair.visible for k in range(200)]
@@ -283,7 +283,7 @@ def test_live_frames_wait_for_nobody(tmp_path: Path) -> None:
     assert len(replayed(tmp_path / "drive.mcap", "visible")) == counted["recorded"]
 
 
-def test_a_file_that_is_there_stays(tmp_path: Path) -> None:
+def test_existing_file_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "drive.mcap").write_bytes(b"another drive")
     with pytest.raises(InputError, match=r"drive\.mcap: already exists and is kept; give another name"):
         sink(tmp_path / "drive.mcap")
@@ -292,12 +292,12 @@ def test_a_file_that_is_there_stays(tmp_path: Path) -> None:
         sink(tmp_path / "none" / "drive.mcap")
 
 
-def test_nothing_recorded_leaves_no_file(tmp_path: Path) -> None:
+def test_recording_without_frames_leaves_no_file(tmp_path: Path) -> None:
     sink(tmp_path / "drive.mcap").close(False)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_belongs_to_segments_is_refused(tmp_path: Path) -> None:
+def test_segment_settings_are_refused_for_a_file(tmp_path: Path) -> None:
     for setting in ({"events": True}, {"segment_s": 10}, {"quota_gb": 5}):
         with pytest.raises(ValueError, match=f"{next(iter(setting))} is for a folder, an .mcap file is one piece"):
             RecordConfig(folder=tmp_path / "drive.mcap", **setting)
@@ -307,7 +307,7 @@ def test_what_belongs_to_segments_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["mcap.writer", "rosbags.typesys"])
-def test_a_package_that_is_missing_is_one_line(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_package_is_a_one_line_error(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("mcap_file", "ros_messages"):
         monkeypatch.delitem(sys.modules, f"fusecam.pipeline.sinks.{module}", raising=False)
         monkeypatch.delattr(sinks, module, raising=False)
@@ -318,7 +318,7 @@ def test_a_package_that_is_missing_is_one_line(tmp_path: Path, name: str, monkey
     assert str(told.value) == said and not (tmp_path / "drive.mcap").exists()
 
 
-def test_the_page_lists_it_hands_it_out_and_plays_it_while_it_is_written(tmp_path: Path) -> None:
+def test_page_lists_serves_and_plays_a_growing_file(tmp_path: Path) -> None:
     import json
     import urllib.error
     import urllib.request
@@ -365,7 +365,7 @@ def test_the_page_lists_it_hands_it_out_and_plays_it_while_it_is_written(tmp_pat
         server.close()
 
 
-def test_closing_a_file_twice_is_no_error(tmp_path: Path) -> None:
+def test_file_may_be_closed_twice(tmp_path: Path) -> None:
     path = tmp_path / "drive.mcap"
     file = McapFile(path, lambda error: pytest.fail(str(error)))
     file.close()

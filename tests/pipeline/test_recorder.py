@@ -82,7 +82,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(disk)], check=True)
 
 
-def test_what_the_recorder_did_not_write_stays(tmp_path: Path) -> None:
+def test_files_of_others_are_not_deleted(tmp_path: Path) -> None:
     others = ["MY_HOLIDAYZ_2019.mp4", "NOTESZ_a.jsonl", "20200101T000000.000Z_fused.mp4", "events/CLIPZ.mp4"]
     (tmp_path / "events").mkdir()
     for name in others:
@@ -94,7 +94,7 @@ def test_what_the_recorder_did_not_write_stays(tmp_path: Path) -> None:
     assert len(own) == 1  # the segment that was begun last
 
 
-def test_the_first_written_goes_first_whatever_its_name_and_clips_go_last(tmp_path: Path) -> None:
+def test_oldest_segments_are_deleted_first_and_event_clips_last(tmp_path: Path) -> None:
     (tmp_path / "events").mkdir()
     stems = ["20300101T000000.000Z", "20200101T000000.000Z", "20250101T000000.000Z"]  # a clock that was set back
     make_own(tmp_path, "events/20190101T000000.000Z.mp4")
@@ -112,7 +112,7 @@ def test_the_first_written_goes_first_whatever_its_name_and_clips_go_last(tmp_pa
     assert there(tmp_path) == [MANIFEST]
 
 
-def test_a_line_taken_out_a_link_and_a_cut_off_line(tmp_path: Path) -> None:
+def test_unlisted_and_linked_files_are_not_deleted(tmp_path: Path) -> None:
     names = [f"2026010{k}T000000.000Z_fused.mp4" for k in range(1, 5)]
     for name in names:
         make_own(tmp_path, name)
@@ -127,7 +127,7 @@ def test_a_line_taken_out_a_link_and_a_cut_off_line(tmp_path: Path) -> None:
     assert (tmp_path / names[1]).is_symlink()
 
 
-def test_what_another_run_is_writing_stays_until_it_is_killed(tmp_path: Path) -> None:
+def test_files_of_a_running_recorder_are_kept_until_it_is_killed(tmp_path: Path) -> None:
     code = (
         "import sys, time, pathlib; from fusecam.pipeline.sinks.manifest import Manifest;"
         "file = Manifest(pathlib.Path(sys.argv[1])).create('20200101T000000.000Z_fused.mp4');"
@@ -144,7 +144,7 @@ def test_what_another_run_is_writing_stays_until_it_is_killed(tmp_path: Path) ->
     assert not (tmp_path / "20200101T000000.000Z_fused.mp4").exists()
 
 
-def test_runs_at_the_same_time_mix_no_segments(tmp_path: Path) -> None:
+def test_concurrent_runs_do_not_mix_segments(tmp_path: Path) -> None:
     began = time.monotonic_ns()
     both = [sink(tmp_path, Health(), segment_s=2) for _ in range(2)]
     for k in range(50):
@@ -163,7 +163,7 @@ def test_runs_at_the_same_time_mix_no_segments(tmp_path: Path) -> None:
         assert len(widths) == 1
 
 
-def test_a_full_disk_is_freed_of_the_oldest_and_nothing_is_lost(small_disk: Path) -> None:
+def test_full_disk_deletes_the_oldest_and_loses_no_frame(small_disk: Path) -> None:
     (small_disk / "others").mkdir()
     (small_disk / "others" / "film.mp4").write_bytes(bytes(2_500_000))
     for k in range(1, 10):
@@ -188,9 +188,7 @@ def test_a_full_disk_is_freed_of_the_oldest_and_nothing_is_lost(small_disk: Path
     assert (small_disk / "others" / "film.mp4").stat().st_size == 2_500_000
 
 
-def test_a_full_disk_without_anything_of_ours_leaves_no_empty_files(
-    small_disk: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_full_disk_without_own_files_leaves_no_empty_files(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(track, "RETRY_S", 0.05)
     with pytest.raises(OSError, match="No space left"):
         (small_disk / "film.mp4").write_bytes(bytes(5_000_000))
@@ -208,7 +206,7 @@ def test_a_full_disk_without_anything_of_ours_leaves_no_empty_files(
     assert "recording broke off: No space left" in broken and "lacks frames" in lacking
 
 
-def test_a_disk_that_has_room_again_is_recorded_to(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_recording_resumes_when_the_disk_has_room(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(track, "RETRY_S", 0.05)
     with pytest.raises(OSError, match="No space left"):
         (small_disk / "film.mp4").write_bytes(bytes(5_000_000))
@@ -229,7 +227,7 @@ def test_a_disk_that_has_room_again_is_recorded_to(small_disk: Path, monkeypatch
         assert sum(1 for _ in clip.decode(video=0)) == run["recorder_frames"]
 
 
-def test_two_thousand_segments_cost_the_output_thread_nothing(tmp_path: Path) -> None:
+def test_two_thousand_segments_do_not_block_the_output_thread(tmp_path: Path) -> None:
     stems = [f"20200101T{k // 3600:02}{k // 60 % 60:02}{k % 60:02}.000Z" for k in range(2000)]
     names = [f"{stem}_{ending}" for stem in stems for ending in ENDINGS]
     for name in names:
@@ -255,7 +253,7 @@ def test_two_thousand_segments_cost_the_output_thread_nothing(tmp_path: Path) ->
     assert sum(path.stat().st_size for path in own) <= 1_100_000
 
 
-def test_a_clip_that_cannot_be_cut_is_counted_and_the_next_one_is_cut(tmp_path: Path) -> None:
+def test_failed_event_clip_is_counted_and_the_next_one_is_cut(tmp_path: Path) -> None:
     (tmp_path / "events").write_bytes(b"in the way")
     health, doubts = Health(), Doubts()
     recording = sink(tmp_path, health, doubts=doubts, segment_s=4, events=True, before_s=1, after_s=1)
@@ -280,7 +278,7 @@ def test_a_clip_that_cannot_be_cut_is_counted_and_the_next_one_is_cut(tmp_path: 
     assert f"events/{clip.name}" in (tmp_path / MANIFEST).read_text()
 
 
-def test_live_frames_that_find_no_room_are_counted_and_wait_for_nobody(tmp_path: Path) -> None:
+def test_dropped_live_frames_are_counted_without_blocking(tmp_path: Path) -> None:
     health, doubts = Health(), Doubts()
     recording, began = sink(tmp_path, health, lossless=False, doubts=doubts), time.monotonic_ns()
     image = picture(1280, 960)
@@ -300,7 +298,7 @@ def test_live_frames_that_find_no_room_are_counted_and_wait_for_nobody(tmp_path:
 
 
 @pytest.mark.parametrize("begins_ms", [(0, 0), (0, -10), (-10, 0)])
-def test_tracks_that_end_a_segment_at_once_begin_the_same_one(tmp_path: Path, begins_ms: tuple[int, int]) -> None:
+def test_tracks_ending_a_segment_together_start_the_same_one(tmp_path: Path, begins_ms: tuple[int, int]) -> None:
     manifest = Manifest(tmp_path)
     segments = Segments(manifest, Keeper(manifest, None), 60)
     segments.saw(result(time_ns=0).pair.visible)
@@ -312,7 +310,7 @@ def test_tracks_that_end_a_segment_at_once_begin_the_same_one(tmp_path: Path, be
     assert one is other is segments.at(2 * S, 2 * S) and one is not ended
 
 
-def test_a_forced_stop_keeps_what_was_recorded(tmp_path: Path) -> None:
+def test_forced_stop_keeps_the_recording(tmp_path: Path) -> None:
     recording, began = sink(tmp_path, Health()), time.monotonic_ns()
     for k in range(20):
         give(recording, result(k, picture(index=k), time_ns=began + k * S // 10, clock="monotonic"))
@@ -323,7 +321,7 @@ def test_a_forced_stop_keeps_what_was_recorded(tmp_path: Path) -> None:
             assert sum(1 for _ in clip.decode(video=0)) == 20
 
 
-def test_utc_of_a_replayed_drive_counts_from_when_it_was_read() -> None:
+def test_utc_of_a_replayed_recording_starts_at_its_reading() -> None:
     clock, read = UtcClock(), time.monotonic_ns()
     frames = [replace(result(k, time_ns=7 * S + k * S).pair.visible, arrival_ns=read + k) for k in range(3)]
     utc = [clock.utc_ns(frame) for frame in frames]

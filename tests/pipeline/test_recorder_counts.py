@@ -65,7 +65,7 @@ def record(folder: Path, given: list[Frame], ir: object = None, **settings: obje
     return health
 
 
-def test_counts_are_kept_to_the_bit_and_replay_as_they_were(tmp_path: Path) -> None:
+def test_recorded_counts_are_lossless_and_replay_unchanged(tmp_path: Path) -> None:
     given = camera_file(tmp_path / "camera.mkv")
     health = record(tmp_path / "out", given, segment_s=60)
     assert health.counters("infrared")["recorded"] == COUNT
@@ -99,7 +99,7 @@ def recorded_with_settings(tmp_path: Path, kind: str) -> tuple[list[Frame], Path
 
 
 @pytest.mark.parametrize("kind", ["folder", "mcap"])
-def test_counts_are_read_as_they_were_recorded_and_settings_overrule(tmp_path: Path, kind: str) -> None:
+def test_recorded_settings_are_used_unless_overridden(tmp_path: Path, kind: str) -> None:
     given, path = recorded_with_settings(tmp_path, kind)
     said: list[str] = []
     for frame, again in zip(given, frames(path, said), strict=True):
@@ -130,13 +130,13 @@ def test_counts_are_read_as_they_were_recorded_and_settings_overrule(tmp_path: P
         ("[" * 100_000, "are damaged and are ignored"),
     ],
 )
-def test_a_note_of_another_kind_is_left_out(note: str, told: str | None) -> None:
+def test_metadata_of_another_kind_is_ignored(note: str, told: str | None) -> None:
     config = SourceConfig(ir="x.mkv")
     settings, said = as_recorded("x.mkv", note, config)
     assert settings == config and [line.endswith(str(told)) for line in said] == ([] if told is None else [True])
 
 
-def test_the_lines_have_the_times_of_the_video(tmp_path: Path) -> None:
+def test_json_lines_have_the_times_of_the_video(tmp_path: Path) -> None:
     began = time.monotonic_ns()
     given = [
         replace(frame, time_ns=began + k * 104_166_667, clock="monotonic")
@@ -152,7 +152,7 @@ def test_the_lines_have_the_times_of_the_video(tmp_path: Path) -> None:
         assert times == [line["at"] for line in lines]
 
 
-def test_pixels_instead_where_asked_and_of_eight_bits(tmp_path: Path) -> None:
+def test_pixels_are_recorded_on_request_and_for_8_bits(tmp_path: Path) -> None:
     given = camera_file(tmp_path / "camera.mkv")
     record(tmp_path / "shown", given, counts=False)
     record(tmp_path / "eight", [replace(frame, counts=None) for frame in given])
@@ -160,7 +160,7 @@ def test_pixels_instead_where_asked_and_of_eight_bits(tmp_path: Path) -> None:
         assert [path.suffix for path in (tmp_path / folder).glob("*_infrared.m*")] == [".mp4"]
 
 
-def test_counts_that_end_begin_another_file_and_all_are_ours(tmp_path: Path) -> None:
+def test_end_of_counts_starts_another_file_in_the_manifest(tmp_path: Path) -> None:
     given = camera_file(tmp_path / "camera.mkv")
     mixed = [replace(frame, counts=None) if k >= 15 else frame for k, frame in enumerate(given)]
     health = record(tmp_path / "out", mixed)
@@ -171,7 +171,7 @@ def test_counts_that_end_begin_another_file_and_all_are_ours(tmp_path: Path) -> 
     assert {path.name for path in (tmp_path / "out").iterdir()} == {MANIFEST, "20200101T000000.000Z_infrared.mkv"}
 
 
-def test_a_killed_process_leaves_all_but_the_last_second(tmp_path: Path) -> None:
+def test_killed_process_loses_at_most_the_last_second(tmp_path: Path) -> None:
     code = (
         "import sys, time, pathlib; from dataclasses import replace;"
         "from fusecam.pipeline.sinks.counts import CountsEncoder;"

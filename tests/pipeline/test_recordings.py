@@ -35,7 +35,7 @@ def served(tmp_path):
     server.close()
 
 
-def test_listed_videos_are_told_newest_first_and_played_in_parts(served):
+def test_listed_videos_are_sorted_newest_first_and_served_in_ranges(served):
     url, _ = served
     status, _, text, _ = asked(url, "/recordings", headers=LOGIN)
     assert status == 200
@@ -52,7 +52,7 @@ def test_listed_videos_are_told_newest_first_and_played_in_parts(served):
      "%2fetc%2fpasswd", MANIFEST, f"{STEM}_infrared.mp4", f"{STEM}_frames.jsonl", "20260102T030406.678Z_fused.mp4",
      f"./{STEM}_fused.mp4", f"{STEM}_fused.mp4%00", "events"],
 )  # fmt: skip
-def test_no_other_file_is_served(served, path):
+def test_unlisted_files_are_not_served(served, path):
     talk = http.client.HTTPConnection(served[0].removeprefix("http://"), timeout=10)  # sends the path as it is
     talk.request("GET", f"/recordings/{path}", headers=LOGIN)
     answer = talk.getresponse()
@@ -61,14 +61,14 @@ def test_no_other_file_is_served(served, path):
     assert answer.status == 404 and b"secret" not in text and b"user" not in text
 
 
-def test_without_the_token_none_is_told_or_served(served):
+def test_recordings_need_the_token(served):
     url, _ = served
     for path in ("/recordings", f"/recordings/{STEM}_fused.mp4"):
         status, _, text, _ = asked(url, path)
         assert status == 401 and STEM not in text and "0123" not in text
 
 
-def test_a_line_taken_out_or_a_folder_of_others_is_not_served(served, tmp_path):
+def test_removed_entries_and_foreign_folders_are_not_served(served, tmp_path):
     url, folder = served
     (folder / "events").rename(tmp_path / "elsewhere")
     (folder / "events").symlink_to(tmp_path / "elsewhere")

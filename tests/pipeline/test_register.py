@@ -60,14 +60,14 @@ def test_identity_rig_changes_nothing_and_covers_all() -> None:
     assert out.coverage.min() == 255
 
 
-def test_no_ramp_at_the_frame_edge_when_infrared_continues_beyond() -> None:
+def test_coverage_has_no_ramp_if_infrared_extends_beyond_the_frame() -> None:
     wide = [[1, 0, 60], [0, 1, 40], [0, 0, 1]]
     assert (
         registered(Registrar(rig((100, 80), (220, 160), wide)), pair((100, 80), noise(220, 160))).coverage.min() == 255
     )
 
 
-def test_ramp_comes_from_the_infrared_border() -> None:
+def test_coverage_ramp_starts_at_the_infrared_border() -> None:
     """Infrared sees visible columns 40 and on: 0 before, a rising ramp of 0.1 x 200 pixels, then 255 to the edge."""
     shifted = [[1, 0, -40], [0, 1, 100], [0, 0, 1]]
     out = registered(Registrar(rig((200, 100), (400, 400), shifted), feather=0.1), pair((200, 100), noise(400, 400)))
@@ -78,7 +78,7 @@ def test_ramp_comes_from_the_infrared_border() -> None:
     assert np.diff(row).max() < 25
 
 
-def test_outside_is_replicated_not_black() -> None:
+def test_pixels_outside_replicate_the_border() -> None:
     shifted = [[1, 0, -40], [0, 1, 0], [0, 0, 1]]
     infrared = noise(160, 100) // 2 + 100
     out = registered(Registrar(rig((200, 100), (160, 100), shifted)), pair((200, 100), infrared))
@@ -86,7 +86,7 @@ def test_outside_is_replicated_not_black() -> None:
     np.testing.assert_array_equal(out.infrared[:, 40:], infrared)
 
 
-def test_feather_zero_is_a_step() -> None:
+def test_zero_feather_gives_a_step() -> None:
     shifted = rig((200, 100), (160, 100), [[1, 0, -40], [0, 1, 0], [0, 0, 1]])
     out = registered(Registrar(shifted, feather=0), pair((200, 100), noise(160, 100)))
     assert set(np.unique(out.coverage)) == {0, 255} and (out.coverage[:, 40:] == 255).all()
@@ -94,7 +94,7 @@ def test_feather_zero_is_a_step() -> None:
         Registrar(None, feather=3)
 
 
-def test_homography_agrees_with_warp_perspective() -> None:
+def test_homography_equals_warp_perspective() -> None:
     h = [[0.7, 0.05, 12], [-0.03, 0.66, 9], [1e-4, 5e-5, 1]]
     infrared = noise(160, 120, 4)
     out = registered(Registrar(rig((200, 150), (160, 120), h)), pair((200, 150), infrared))
@@ -104,7 +104,7 @@ def test_homography_agrees_with_warp_perspective() -> None:
     assert np.abs(out.infrared.astype(int) - golden)[inside].max() <= 4
 
 
-def test_no_aliasing_from_fine_infrared() -> None:
+def test_fine_infrared_is_not_aliased() -> None:
     """A one-pixel checkerboard, eight infrared pixels per visible one, is grey; sampled bilinearly it would not be."""
     board = (np.indices((640, 800)).sum(0) % 2 * 255).astype(np.uint8)
     h = [[8, 0, 3.5], [0, 8, 3.5], [0, 0, 1]]
@@ -117,13 +117,13 @@ def test_no_aliasing_from_fine_infrared() -> None:
 
 
 @pytest.mark.parametrize("registrar", [Registrar(None), Registrar(rig((64, 48), (32, 24), EYE))])
-def test_without_infrared_coverage_is_zero(registrar: Registrar) -> None:
+def test_coverage_is_zero_without_infrared(registrar: Registrar) -> None:
     out = registered(registrar, pair((64, 48), None))
     assert out.infrared.shape == out.coverage.shape == (48, 64)
     assert not out.infrared.any() and not out.coverage.any()
 
 
-def test_a_missing_frame_needs_no_other_graph() -> None:
+def test_missing_infrared_keeps_the_shape() -> None:
     """Without infrared, and with infrared that does not fit, sizes stay those before: only the coverage is another."""
     half = [[0.5, 0, -0.25], [0, 0.5, -0.25], [0, 0, 1]]
     registrar = Registrar(rig((64, 48), (32, 24), half))
@@ -139,7 +139,7 @@ def test_a_missing_frame_needs_no_other_graph() -> None:
     ("infrared", "warned"),
     [((64, 48), False), ((160, 120), False), ((16, 12), False), ((65, 48), False), ((64, 51), True), ((48, 64), True)],
 )
-def test_without_a_rig_infrared_is_resized(infrared: tuple[int, int], warned: bool) -> None:
+def test_infrared_is_resized_without_a_rig(infrared: tuple[int, int], warned: bool) -> None:
     registrar = Registrar(None)
     for _ in range(2):
         out = registered(registrar, pair((64, 48), np.full(infrared[::-1], 77, np.uint8)))
@@ -149,7 +149,7 @@ def test_without_a_rig_infrared_is_resized(infrared: tuple[int, int], warned: bo
     assert all("aspect ratio" in line and "\n" not in line for line in registrar.warnings)
 
 
-def test_rig_for_another_size() -> None:
+def test_rig_of_another_size_is_refused() -> None:
     registrar = Registrar(rig((64, 48), (32, 24), EYE))
     with pytest.raises(RigError, match="infrared camera was calibrated at 32x24"):
         registered(registrar, pair((64, 48), noise(32, 32)))
@@ -157,7 +157,7 @@ def test_rig_for_another_size() -> None:
         registered(registrar, pair((64, 64), noise(32, 24)))
 
 
-def test_size_change_in_mid_stream() -> None:
+def test_size_change_uses_other_maps_or_no_infrared() -> None:
     """A scaled size gets its own maps; one that does not fit goes on without infrared, with one warning."""
     half = [[0.5, 0, -0.25], [0, 0.5, -0.25], [0, 0, 1]]
     registrar = Registrar(rig((64, 48), (32, 24), half))
@@ -173,7 +173,7 @@ def test_size_change_in_mid_stream() -> None:
     assert registered(registrar, pair((64, 48), noise(32, 24))).coverage.all()
 
 
-def test_warp_is_shared_and_cannot_be_spoilt() -> None:
+def test_warp_is_shared_and_read_only() -> None:
     registrar = Registrar(rig((64, 48), (64, 48), EYE))
     (_, first), (_, second) = (registrar.register(pair((64, 48), noise(64, 48))) for _ in range(2))
     assert first is second
@@ -182,7 +182,7 @@ def test_warp_is_shared_and_cannot_be_spoilt() -> None:
             part[0, 0] = 3
 
 
-def test_a_rig_that_sees_nothing_says_so() -> None:
+def test_rig_without_overlap_is_reported() -> None:
     registrar = Registrar(rig((64, 48), (64, 48), [[1, 0, 5000], [0, 1, 0], [0, 0, 1]]))
     assert not registered(registrar, pair((64, 48), noise(64, 48))).coverage.any()
     assert "sees nothing" in registrar.warnings[0]

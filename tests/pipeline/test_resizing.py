@@ -18,7 +18,7 @@ def pair(visible: tuple[int, int], infrared: tuple[int, int] | None) -> FramePai
     return FramePair(seen, felt, 0)
 
 
-def test_frames_of_a_new_size_are_scaled_until_the_engine_for_it_is_there():
+def test_frames_of_a_new_size_are_scaled_until_its_engine_is_built():
     registrar, said, wanted = Registrar(None), [], []
     first = registrar.warp((64, 48), (32, 24)).shape
     sizes = Sizes(first, (64, 48), (32, 24), lambda shape: (wanted.append(shape), time.sleep(0.3)), said.append)
@@ -34,7 +34,7 @@ def test_frames_of_a_new_size_are_scaled_until_the_engine_for_it_is_there():
     assert len(said) == 1 and "is being built for 128x96 with infrared of 32x24" in said[0]
 
 
-def test_a_size_that_cannot_be_built_for_goes_on_scaled():
+def test_failed_build_of_a_new_size_keeps_scaling():
     registrar, said = Registrar(None), []
 
     def fail(shape: Shape) -> None:

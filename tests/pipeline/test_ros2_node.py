@@ -64,7 +64,7 @@ def vision() -> tuple[Any, Any]:
     )
 
 
-def test_a_result_becomes_messages_that_ros_reads(node: Any) -> None:
+def test_result_becomes_valid_ros_messages(node: Any) -> None:
     types, classes = vision()
     grey = np.zeros((48, 64), np.uint8)
     found = [
@@ -88,7 +88,7 @@ def test_a_result_becomes_messages_that_ros_reads(node: Any) -> None:
 
 
 @pytest.mark.slow
-def test_topics_are_sources_of_the_library(node: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ros_topics_are_usable_as_sources(node: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two cameras of 20 fps whose stamps are 30 ms old, infrared of 16 bits."""
     monkeypatch.setattr(plugins, "plugin", lambda kind, name: node.Topic if name == "ros2" else None)
     monkeypatch.setattr("fusecam.pipeline.sources.opening.plugin", plugins.plugin)
@@ -115,7 +115,7 @@ def test_topics_are_sources_of_the_library(node: Any, monkeypatch: pytest.Monkey
     assert 0.03 <= time.monotonic() - frames[-1].time < 5
 
 
-def test_a_topic_without_images_is_one_line(node: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_topic_without_images_is_a_one_line_error(node: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(node, "OPEN_S", 0.1)
     with pytest.raises(fusecam.InputError, match=r"ros2:///none: no image within 0\.1 s"):
         node.Topic("/none", "visible")

@@ -25,7 +25,7 @@ SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_the_command_prints_each_schema(name: str) -> None:
+def test_command_prints_every_schema(name: str) -> None:
     done = CliRunner().invoke(app, ["schema", name])
     assert done.exit_code == 0, done.output
     assert json.loads(done.output) == schema(name)
@@ -33,12 +33,12 @@ def test_the_command_prints_each_schema(name: str) -> None:
     assert f"{name}: " in " ".join(CliRunner().invoke(app, ["schema", "--help"], env={"COLUMNS": "300"}).output.split())
 
 
-def test_another_name_is_one_line() -> None:
+def test_unknown_schema_is_a_one_line_error() -> None:
     with pytest.raises(InputError, match="nothing: no such schema; there are frames, camera"):
         schema("nothing")
 
 
-def test_all_files_of_a_run_follow_their_schemas(tmp_path, monkeypatch, capfd) -> None:
+def test_files_of_a_run_follow_their_schemas(tmp_path, monkeypatch, capfd) -> None:
     ir, vis = pair_of_clips(tmp_path)
     words = (
         "--out",
@@ -82,7 +82,7 @@ def rig(folder: Path) -> Path:
     return folder / "rig.yaml"
 
 
-def test_the_shipped_samples_follow_their_schemas() -> None:
+def test_shipped_samples_follow_their_schemas() -> None:
     for name, file in (("rig", "rig.yaml"), ("run", "vehicle.yaml")):
         content = yaml.safe_load((SAMPLES / file).read_text())
         check(name, content)
@@ -91,13 +91,13 @@ def test_the_shipped_samples_follow_their_schemas() -> None:
 
 
 @pytest.mark.parametrize("source", [0, "dev0", {"source": 0, "rate": 9}, None])
-def test_every_spelling_of_a_source_is_in_the_schema(source) -> None:
+def test_schema_covers_every_form_of_a_source(source) -> None:
     content = {"sources": {"ir": source}}
     check("run", content)
     RunConfig.model_validate(content)
 
 
-def test_a_newer_version_is_one_line_that_names_the_file(tmp_path, monkeypatch, capfd) -> None:
+def test_newer_version_is_a_one_line_error_with_the_file_name(tmp_path, monkeypatch, capfd) -> None:
     says = "has format version 2, this fusecam reads version 1: install a newer fusecam"
     newer = tmp_path / "x.yaml"
     newer.write_text('{"version": 2, "something": "new", "sources": [1]}')
@@ -116,7 +116,7 @@ def test_a_newer_version_is_one_line_that_names_the_file(tmp_path, monkeypatch, 
     assert fusecam(*batch, "--force", monkeypatch=monkeypatch, capfd=capfd).code == 0
 
 
-def test_files_without_a_version_are_of_the_first(tmp_path) -> None:
+def test_missing_version_means_the_first(tmp_path) -> None:
     file = rig(tmp_path)
     assert load_rig(file).version == 1
     (tmp_path / "run.yaml").write_text("strict: true")

@@ -71,7 +71,7 @@ def port_of(url):
         ("", 403),
     ],
 )
-def test_without_a_token_only_this_machines_own_names_are_answered(host, status):
+def test_host_check_without_a_token_allows_local_names_only(host, status):
     with serving(run_view()) as url:
         assert asked(url, headers={"Host": host})[0] == status
         assert asked(url, "/switch", "POST", {"Host": host}, json=SWITCH)[0] == (204 if status == 200 else 403)
@@ -87,7 +87,7 @@ def test_without_a_token_only_this_machines_own_names_are_answered(host, status)
         ("null", 403),
     ],
 )
-def test_other_sites_can_neither_switch_nor_watch(origin, status):
+def test_other_origins_can_neither_switch_nor_watch(origin, status):
     view = run_view()
     with serving(view) as url:
         headers = {} if origin is None else {"Origin": origin.replace("HOST", url.removeprefix("http://"))}
@@ -101,7 +101,7 @@ def test_other_sites_can_neither_switch_nor_watch(origin, status):
 
 @pytest.mark.parametrize("path", ["/", "/page.js", "/page.css", "/stream", "/nothing", "/switch"])
 @pytest.mark.parametrize("given", [None, "wrong horse", TOKEN[:-1], "", "\u00e4"])
-def test_without_the_token_nothing_is_told(path, given):
+def test_requests_without_the_token_are_refused(path, given):
     with serving(run_view(), TOKEN) as url:
         method = "POST" if path == "/switch" else "GET"
         params = {} if given is None else {"token": given}
@@ -113,7 +113,7 @@ def test_without_the_token_nothing_is_told(path, given):
         assert not cookies
 
 
-def test_the_token_becomes_a_cookie_and_leaves_the_address():
+def test_token_in_the_url_becomes_a_cookie():
     with serving(run_view(), TOKEN) as url:
         status, headers, _, cookies = asked(url, params={"token": TOKEN})
         assert (status, headers["Location"]) == (303, "/")
@@ -125,7 +125,7 @@ def test_the_token_becomes_a_cookie_and_leaves_the_address():
         assert asked(url, headers={"Host": "car.example", "Authorization": f"Bearer {TOKEN}"})[0] == 200
 
 
-def test_others_get_in_only_with_a_token(monkeypatch, capsys):
+def test_remote_clients_need_a_token(monkeypatch, capsys):
     console = Console(stderr=True, width=200)
     with watched(MonitorConfig(serve="0.0.0.0:0"), run_view(), console):
         url = capsys.readouterr().err.split()[1]
@@ -148,7 +148,7 @@ def test_others_get_in_only_with_a_token(monkeypatch, capsys):
     [b"", b"[]", b"{", b'{"name": "overlay"}', b'{"name": "overlay", "on": 1}', b'{"name": "__class__", "on": true}',
      b'{"name": "health", "on": true}', b'{"name": ["overlay"], "on": true}', b"x" * 5000, b"\xff\xfe"],
 )  # fmt: skip
-def test_a_switch_that_is_none_is_refused(body):
+def test_unknown_switch_is_refused(body):
     view = run_view()
     with serving(view) as url:
         headers = {"Content-Type": "application/json"}
@@ -157,7 +157,7 @@ def test_a_switch_that_is_none_is_refused(body):
         assert view.switches.overlay and view.switches.detector
 
 
-def test_a_stage_that_the_run_has_not_cannot_be_switched():
+def test_switch_of_a_missing_stage_is_refused():
     view = run_view(available=("overlay",))
     with serving(view) as url:
         assert asked(url, "/switch", "POST", json={"name": "detector", "on": False})[0] == 400
@@ -165,7 +165,7 @@ def test_a_stage_that_the_run_has_not_cannot_be_switched():
 
 
 @pytest.mark.parametrize(("text", "status"), [("", 400), (3, 400), (None, 400), ("x " * 100, 400), ("AUTO ", 204)])
-def test_a_prompt_that_is_refused_changes_nothing(text, status):
+def test_refused_prompt_changes_nothing(text, status):
     prompt = Spoken("realtime", "auto", -1.0, -1.0, every_task=False)
     with serving(run_view(prompt=prompt)) as url:
         found, _, said, _ = asked(url, "/prompt", "POST", json={"text": text})
@@ -174,7 +174,7 @@ def test_a_prompt_that_is_refused_changes_nothing(text, status):
     assert prompt.prompt == ("auto" if status == 400 else "AUTO")
 
 
-def test_a_prompt_is_changed_in_mid_run():
+def test_prompt_can_change_during_a_run():
     frame = picture(160, 120)
     prompt = Spoken("realtime", "auto", -1.0, -1.0, every_task=False)
     with serving(run_view(prompt=prompt)) as url:
@@ -201,7 +201,7 @@ def decoded(jpeg):
     return cv2.cvtColor(cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
 
 
-def test_pictures_show_what_they_are_named():
+def test_views_show_what_they_are_named():
     image = np.zeros((480, 640, 3), np.uint8)
     image[:, :320] = (220, 40, 30)
     one = result(3, image, detections=[Detection("person", 0.9, (1, 2, 3, 4))])
@@ -220,7 +220,7 @@ def test_pictures_show_what_they_are_named():
     assert decoded(views["haze"]).shape[:2] == one.fused.haze_density.shape
 
 
-def test_a_lost_camera_has_no_picture():
+def test_lost_camera_has_no_image():
     without = result(infrared=False)
     blank = unpacked(Pictures().packed(without, VIEWS))[1]
     assert blank["infrared"] == blank["infrared-large:turbo"] == b""
@@ -265,7 +265,7 @@ async def frames_of(socket, number):
     return heads
 
 
-def test_frames_come_newest_first_asked_for_and_figures_by_themselves():
+def test_frames_are_sent_on_request_and_figures_without():
     view = run_view(["a warning"])
 
     async def watch(url):
@@ -284,7 +284,7 @@ def test_frames_come_newest_first_asked_for_and_figures_by_themselves():
     assert numbers[-1] - numbers[0] > 8  # 200 a second came, a browser gets 30
 
 
-def test_who_does_not_take_frames_holds_up_nobody_and_later_gets_the_newest():
+def test_slow_browser_blocks_nobody_and_gets_the_newest_frame():
     view = run_view()
 
     async def watch(url, feed):
@@ -311,7 +311,7 @@ def test_who_does_not_take_frames_holds_up_nobody_and_later_gets_the_newest():
     assert late >= before - 1
 
 
-def test_nothing_is_encoded_while_nobody_watches(monkeypatch):
+def test_frames_are_not_encoded_without_a_viewer(monkeypatch):
     encoded = []
     whole = Pictures.packed
     monkeypatch.setattr(Pictures, "packed", lambda self, *more: encoded.append(1) or whole(self, *more))
@@ -336,7 +336,7 @@ def test_nothing_is_encoded_while_nobody_watches(monkeypatch):
 @pytest.mark.parametrize(
     "words", ["", "{}", '{"next": 3}', '{"next": ["secret"]}', '{"next": [["fused"]]}', "x" * 9000]
 )
-def test_nonsense_ends_the_connection_and_nothing_else(words):
+def test_invalid_message_ends_its_connection_only(words):
     view = run_view()
 
     async def talk(url):
@@ -353,7 +353,7 @@ def test_nonsense_ends_the_connection_and_nothing_else(words):
         assert asyncio.run(talk(url)) == 200
 
 
-def test_one_browser_too_many_is_told_and_the_end_too():
+def test_excess_browsers_and_the_end_of_a_run_are_reported():
     view = run_view()
 
     async def crowd(server):

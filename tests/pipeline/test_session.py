@@ -45,7 +45,7 @@ def fates(streams: Streams) -> dict[str, int]:
     return {name: count for name, count in streams.health.counters("visible").items() if count}
 
 
-def test_pairs_come_in_order_and_each_is_counted(streams: Streams) -> None:
+def test_pairs_are_ordered_and_counted(streams: Streams) -> None:
     with Session(streams) as session:
         times = [pair.visible.time_ns for pair in session.pairs()]
     assert len(times) == FRAMES and times == sorted(times)
@@ -54,7 +54,7 @@ def test_pairs_come_in_order_and_each_is_counted(streams: Streams) -> None:
 
 
 @pytest.mark.parametrize("how", ["break", "raise", "stop", "fail", "never"])
-def test_whatever_ends_it_cameras_are_closed_and_frames_counted(streams: Streams, how: str) -> None:
+def test_every_end_of_a_session_closes_cameras_and_counts_frames(streams: Streams, how: str) -> None:
     def leave() -> None:
         with Session(streams) as session:
             for number, _ in enumerate(session.pairs() if how != "never" else ()):
@@ -80,7 +80,7 @@ def test_whatever_ends_it_cameras_are_closed_and_frames_counted(streams: Streams
     assert streams.health.unaccounted() == [] and not streams.doubts
 
 
-def test_results_are_counted_by_whoever_takes_them(streams: Streams) -> None:
+def test_results_are_counted_by_their_consumer(streams: Streams) -> None:
     with Session(streams, Tools(create_engine("average"), None)) as session:
         indices = []
         for result in session.results():
@@ -93,7 +93,7 @@ def test_results_are_counted_by_whoever_takes_them(streams: Streams) -> None:
 
 
 @pytest.mark.parametrize("camera", CAMERAS)
-def test_a_frame_without_a_fate_is_a_doubt(streams: Streams, camera: Any) -> None:
+def test_unaccounted_frame_is_a_doubt(streams: Streams, camera: Any) -> None:
     with Session(streams) as session:
         for _ in session.pairs():
             pass
@@ -102,7 +102,7 @@ def test_a_frame_without_a_fate_is_a_doubt(streams: Streams, camera: Any) -> Non
     assert line.startswith(f"health: {FRAMES + 1} {camera} frames, but accounted for are {FRAMES} paired")
 
 
-def test_who_is_slow_gets_the_newest_of_live_pairs(streams: Streams) -> None:
+def test_slow_consumer_gets_the_newest_live_pair(streams: Streams) -> None:
     paced(streams, 50.0)
     with Session(streams) as session:
         ages = []
@@ -114,7 +114,7 @@ def test_who_is_slow_gets_the_newest_of_live_pairs(streams: Streams) -> None:
     assert fates(streams)["frames"] == FRAMES and not streams.doubts
 
 
-def test_a_stream_is_closed_from_another_thread(clips: tuple[Path, Path], tmp_path: Path) -> None:
+def test_stream_can_be_closed_from_another_thread(clips: tuple[Path, Path], tmp_path: Path) -> None:
     settings = {"sync": {"offset_ms": 0}, "output": {"out": tmp_path / "o.mp4"}}
     with fusecam.open(*clips, engine="average", detect=False, settings=settings) as stream:
         taken = 0
@@ -130,7 +130,7 @@ def test_a_stream_is_closed_from_another_thread(clips: tuple[Path, Path], tmp_pa
     assert len(json_lines(tmp_path / "o.jsonl")) == stream.report["frames"] == 7
 
 
-def test_calibration_takes_no_infrared_for_visible() -> None:
+def test_calibration_skips_infrared_shown_as_visible() -> None:
     """While the visible camera is lost, infrared stands in for it."""
     grey = np.zeros((4, 4), np.uint8)
     infrared = Frame(grey, 0, "monotonic", 0, "infrared")

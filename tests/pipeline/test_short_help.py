@@ -21,7 +21,7 @@ SCREENS = [(), *((name,) for name in COMMANDS if name != "eval"), *(("calibrate"
 
 
 @pytest.mark.parametrize("command", SCREENS, ids=lambda words: " ".join(words) or "fusecam")
-def test_it_fits_one_screen(command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_short_help_fits_one_screen(command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     """`eval` has more options than that."""
     monkeypatch.setenv("COLUMNS", "80")
     lines = shown("--help", 80, *command).splitlines()
@@ -38,7 +38,7 @@ OLD = [
 
 
 @pytest.mark.parametrize(("old", "words", "said"), OLD)
-def test_old_names_are_understood_and_not_shown(old: str, words: list[str], said: str) -> None:
+def test_old_option_names_are_accepted_but_hidden(old: str, words: list[str], said: str) -> None:
     assert {name for name, _, _ in OLD} == OLD_NAMES.keys()
     done = CliRunner().invoke(app, words)
     assert said in f"{done.output} {done.exception}"
@@ -46,7 +46,7 @@ def test_old_names_are_understood_and_not_shown(old: str, words: list[str], said
     assert f"{old} " not in shown("--help-all", 200)
 
 
-def test_the_help_of_a_batch_has_all_of_it_where_asked() -> None:
+def test_full_help_of_batch_is_shown_on_request() -> None:
     short, whole = shown("--help", 200, "batch"), shown("--help-all", 200, "batch")
     for name, option in OPTIONS.items():
         word = f"--{name.replace('_', '-')} "
@@ -54,7 +54,7 @@ def test_the_help_of_a_batch_has_all_of_it_where_asked() -> None:
         assert (word in short) == ((not option.single and name in BRIEF) or name == "out")
 
 
-def test_short_and_whole_help_name_what_there_is() -> None:
+def test_short_and_full_help_list_existing_options() -> None:
     group = get_command(app)
     names = {parameter.name: parameter.opts[0] for parameter in group.params}
     assert BRIEF.keys() <= names.keys() and group.commands.keys() == COMMANDS.keys()

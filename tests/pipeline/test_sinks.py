@@ -44,7 +44,7 @@ def names(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
 
 
-def test_a_json_line_has_exactly_the_published_form(tmp_path: Path) -> None:
+def test_json_line_has_exactly_the_published_fields(tmp_path: Path) -> None:
     sink = JsonLinesSink(tmp_path / "out.jsonl")
     found = [
         Detection("person", 0.912345, (1.04, 2.06, 30.0, 40.55), track=7),
@@ -68,7 +68,7 @@ def test_a_json_line_has_exactly_the_published_form(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_json_lines_stay_json_whatever_a_detector_says(tmp_path: Path, value: float) -> None:
+def test_json_lines_stay_valid_for_any_detector_output(tmp_path: Path, value: float) -> None:
     sink = JsonLinesSink(tmp_path / "out.jsonl")
     odd = Detection('a "quoted"\nclass \ud800', np.float32(value), (value, 0.0, np.float64(1.26), 2), np.int64(3))  # type: ignore[arg-type]
     sink.write(result(0, detections=[odd]))
@@ -80,7 +80,7 @@ def test_json_lines_stay_json_whatever_a_detector_says(tmp_path: Path, value: fl
 
 
 @pytest.mark.parametrize("complete", [True, False])
-def test_json_lines_appear_at_the_end_only(tmp_path: Path, complete: bool) -> None:
+def test_json_lines_file_appears_at_the_end(tmp_path: Path, complete: bool) -> None:
     sink = JsonLinesSink(tmp_path / "out.jsonl")
     sink.write(result())
     assert not (tmp_path / "out.jsonl").exists()
@@ -89,7 +89,7 @@ def test_json_lines_appear_at_the_end_only(tmp_path: Path, complete: bool) -> No
     assert names(tmp_path) == (["out.jsonl"] if complete else [])
 
 
-def test_images_are_lossless_and_named_after_their_frames(tmp_path: Path) -> None:
+def test_images_are_lossless_and_named_like_their_frames(tmp_path: Path) -> None:
     sink = ImagesSink(tmp_path / "new" / "out", names=["left", "tür.partial"])
     for index, name in enumerate(["left", "tür.partial", None]):
         sink.write(result(index, picture(31 + index, 17, index), name=name))
@@ -101,7 +101,7 @@ def test_images_are_lossless_and_named_after_their_frames(tmp_path: Path) -> Non
     assert sink.health.written == 3
 
 
-def test_names_that_collide(tmp_path: Path) -> None:
+def test_colliding_names_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"a\.png: two frames have the name 'a'"):
         ImagesSink(tmp_path / "out", names=["a", "b", "a"])
     assert names(tmp_path) == []
@@ -111,7 +111,7 @@ def test_names_that_collide(tmp_path: Path) -> None:
         sink.write(result(1, name="a"))
 
 
-def test_images_on_a_full_disk(tmp_path: Path) -> None:
+def test_full_disk_ends_the_images(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=32k", "tmpfs", str(disk)]
@@ -130,7 +130,7 @@ def test_images_on_a_full_disk(tmp_path: Path) -> None:
         subprocess.run(["umount", str(disk)], check=True)
 
 
-def test_json_lines_on_a_full_disk_cost_no_video(tmp_path: Path) -> None:
+def test_full_disk_of_the_json_lines_keeps_the_video(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(disk)]
@@ -154,7 +154,7 @@ def test_json_lines_on_a_full_disk_cost_no_video(tmp_path: Path) -> None:
         subprocess.run(["umount", str(disk)], check=True)
 
 
-def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+def test_unwritable_folder_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "locked"
     folder.mkdir(mode=0o500)
     if os.access(folder, os.W_OK):
@@ -164,7 +164,7 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
             open_sinks(OutputConfig(out=out))
 
 
-def test_a_size_change_is_scaled_for_the_video_and_its_boxes(tmp_path: Path) -> None:
+def test_size_change_scales_video_frames_and_boxes(tmp_path: Path) -> None:
     sinks = open_sinks(OutputConfig(out=tmp_path / "out.mp4", preset="ultrafast"), Fraction(25))
     box = Detection("person", 0.9, (10.0, 10.0, 20.0, 30.0))
     sizes = [(64, 48), (128, 96), (32, 96), (64, 48)]
@@ -186,7 +186,7 @@ def test_a_size_change_is_scaled_for_the_video_and_its_boxes(tmp_path: Path) -> 
     assert "64x48 to 128x96" in warning
 
 
-def test_images_keep_their_own_sizes(tmp_path: Path) -> None:
+def test_images_keep_their_sizes(tmp_path: Path) -> None:
     sinks = open_sinks(OutputConfig(out=tmp_path / "out"))
     box = Detection("person", 0.9, (10.0, 10.0, 20.0, 30.0))
     run(list(sinks), [result(n, picture(40 + n, 30), detections=[box]) for n in range(2)])
@@ -206,7 +206,7 @@ def test_images_keep_their_own_sizes(tmp_path: Path) -> None:
         ("clip.mp4", "file", ["clip.jsonl", "clip.mp4"]),
     ],
 )
-def test_the_form_of_the_output_decides(tmp_path: Path, out: str, before: str | None, made: list[str]) -> None:
+def test_output_name_selects_the_sinks(tmp_path: Path, out: str, before: str | None, made: list[str]) -> None:
     if before == "folder":
         (tmp_path / out).mkdir()
     elif before == "file":
@@ -224,7 +224,7 @@ def test_the_form_of_the_output_decides(tmp_path: Path, out: str, before: str | 
         ("frames", "file", "frames: is a file; images need a folder"),
     ],
 )
-def test_outputs_of_no_known_form(tmp_path: Path, out: str, before: str | None, pattern: str) -> None:
+def test_unknown_output_forms_are_refused(tmp_path: Path, out: str, before: str | None, pattern: str) -> None:
     if before == "folder":
         (tmp_path / out).mkdir()
     elif before == "file":
@@ -236,19 +236,19 @@ def test_outputs_of_no_known_form(tmp_path: Path, out: str, before: str | None, 
     assert names(tmp_path) == there
 
 
-def test_is_video() -> None:
+def test_is_video_checks_the_suffix() -> None:
     assert is_video(Path("a.MKV"))
     assert not is_video(Path("folder"))
 
 
-def test_no_output_opens_no_sink() -> None:
+def test_missing_output_opens_no_sink() -> None:
     assert open_sinks(OutputConfig()) == []
 
 
 @pytest.mark.parametrize(
     ("out", "source"), [("v.mp4", "v.mp4"), ("in", "in"), ("in", "in/"), ("in", "in/*.png"), ("in", "./in/[ab].png")]
 )
-def test_an_output_in_the_place_of_an_input(
+def test_output_equal_to_an_input_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, out: str, source: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -259,14 +259,14 @@ def test_an_output_in_the_place_of_an_input(
     assert (tmp_path / "v.mp4").read_bytes() == b"precious"
 
 
-def test_when_the_second_sink_cannot_open_the_first_leaves_nothing(tmp_path: Path) -> None:
+def test_failure_of_the_second_sink_removes_the_first_output(tmp_path: Path) -> None:
     (tmp_path / "out.jsonl").mkdir()
     with pytest.raises(InputError, match=r"out\.jsonl: is a folder"):
         open_sinks(OutputConfig(out=tmp_path / "out.mp4"))
     assert names(tmp_path) == ["out.jsonl"]
 
 
-def test_a_failing_close_discards_the_sinks_after_it(tmp_path: Path) -> None:
+def test_failing_close_discards_the_later_sinks(tmp_path: Path) -> None:
     """A video without any frame cannot be closed as complete; its JSON lines go, too."""
     sinks = open_sinks(OutputConfig(out=tmp_path / "out.mp4"))
     with pytest.raises(InputError, match="no frame reached it"):

@@ -87,7 +87,7 @@ def written(device: Device) -> list:
 
 
 @pytest.mark.slow
-def test_frames_are_what_was_fused_and_a_device_that_goes_away_is_opened_anew(device) -> None:
+def test_device_gets_fused_frames_and_is_reopened_after_removal(device) -> None:
     there = device("output")
     count, urgent, warnings = written(there)
     frames = np.frombuffer(there.taken.read_bytes(), np.uint8).reshape(-1, 48, 64, 2)
@@ -108,26 +108,26 @@ def test_frames_are_what_was_fused_and_a_device_that_goes_away_is_opened_anew(de
         ("fixed", "takes 32x48 YUYV only, not 64x48 YUYV"),
     ],
 )
-def test_what_takes_no_video_is_one_line(device, kind, says) -> None:
+def test_device_without_video_output_is_a_one_line_error(device, kind, says) -> None:
     said = written(device(kind))
     assert isinstance(said, str) and says in said and "\n" not in said
 
 
-def test_what_is_not_there_or_no_device_is_one_line(tmp_path) -> None:
+def test_missing_or_invalid_device_is_a_one_line_error(tmp_path) -> None:
     with pytest.raises(InputError, match="/dev/video7777: is not there; `sudo modprobe v4l2loopback` makes one"):
         DeviceSink("/dev/video7777")
     with pytest.raises(InputError, match="is no video device"):
         DeviceSink("/dev/null")
 
 
-def test_a_device_is_told_from_files() -> None:
+def test_outputs_are_split_into_files_and_devices() -> None:
     output = OutputConfig.model_validate({"out": ["a.mp4", "/dev/video9"]})
     assert (output.out, output.send) == (Path("a.mp4"), ["/dev/video9"])
     assert OutputConfig.model_validate({"out": "dev/video9"}).out == Path("dev/video9")
 
 
 @pytest.mark.slow
-def test_the_command_writes_to_a_device(device, tmp_path) -> None:
+def test_command_writes_to_a_device(device, tmp_path) -> None:
     there = device("output")
     ir, vis = pair_of_clips(tmp_path, frames=12)
     engine = ("--engine", "average:torch", *QUICK[2:])

@@ -119,7 +119,7 @@ def send_until(sink: NetworkSink, done: Callable[[], bool], first: int = 0, seco
 
 @pytest.mark.slow
 @pytest.mark.parametrize("address", ["rtsp://127.0.0.1:{}/cam", "rtmp://127.0.0.1:{}/live/cam", "udp://127.0.0.1:{}"])
-def test_a_receiver_gets_the_frames(receive: Callable[[str], Receiver], address: str) -> None:
+def test_receiver_gets_the_frames(receive: Callable[[str], Receiver], address: str) -> None:
     """It may miss some before it listens, but no more once it has begun."""
     url = address.format(free_port())
     receiver = receive(url)
@@ -133,7 +133,7 @@ def test_a_receiver_gets_the_frames(receive: Callable[[str], Receiver], address:
 
 
 @pytest.mark.slow
-def test_a_receiver_that_comes_late_goes_and_comes_back(receive: Callable[[str], Receiver]) -> None:
+def test_receiver_may_join_late_leave_and_return(receive: Callable[[str], Receiver]) -> None:
     url = f"rtmp://127.0.0.1:{free_port()}/live/cam"
     sink = NetworkSink(url, OutputConfig(), Fraction(25))
     send_until(sink, lambda: any("nothing listens there" in line for line in sink.health.urgent))
@@ -148,7 +148,7 @@ def test_a_receiver_that_comes_late_goes_and_comes_back(receive: Callable[[str],
 
 
 @pytest.mark.parametrize("address", ["rtsp://127.0.0.1:{}/cam", "rtmp://127.0.0.1:{}/live/cam"])
-def test_a_receiver_that_never_answers_holds_nothing_up(address: str) -> None:
+def test_silent_receiver_blocks_nothing(address: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as mute:
         sink = NetworkSink(address.format(mute.getsockname()[1]), OutputConfig(), Fraction(25))
         longest = send(sink, 60)
@@ -159,7 +159,7 @@ def test_a_receiver_that_never_answers_holds_nothing_up(address: str) -> None:
     assert any("frames not sent" in line for line in sink.health.warnings)
 
 
-def test_passwords_are_neither_told_nor_seen_among_the_processes() -> None:
+def test_passwords_are_in_no_message_and_no_process_list() -> None:
     sink = NetworkSink(f"rtsp://me:secret@127.0.0.1:{free_port()}/cam", OutputConfig(), Fraction(25))
     send(sink, 5)
     assert processes("relay.py")
@@ -170,7 +170,7 @@ def test_passwords_are_neither_told_nor_seen_among_the_processes() -> None:
     assert "secret" not in " ".join(sink.health.urgent + sink.health.warnings)
 
 
-def test_a_recording_is_sent_at_the_pace_of_its_times() -> None:
+def test_recording_is_sent_in_real_time() -> None:
     sink = NetworkSink(f"udp://127.0.0.1:{free_port()}", OutputConfig(), Fraction(25))
     began = time.monotonic()
     for index in range(26):
@@ -180,13 +180,13 @@ def test_a_recording_is_sent_at_the_pace_of_its_times() -> None:
 
 
 @pytest.mark.parametrize("url", ["ftp://a/b", "rtsp://", "rtsp://[::1", "rtsp:/a", "http://host/x"])
-def test_what_is_no_address(url: str) -> None:
+def test_invalid_addresses_are_refused(url: str) -> None:
     with pytest.raises(InputError, match=r"is not a(n address to send to| valid address)"):
         NetworkSink(url, OutputConfig(), None)
 
 
 @pytest.mark.slow
-def test_the_command_writes_a_file_and_sends_to_two_addresses(
+def test_command_writes_a_file_and_sends_to_two_addresses(
     tmp_path: Path,
     receive: Callable[[str], Receiver],
     monkeypatch: pytest.MonkeyPatch,
@@ -208,7 +208,7 @@ def test_the_command_writes_a_file_and_sends_to_two_addresses(
     assert "secret" not in answer.said + (tmp_path / "r.json").read_text()
 
 
-def test_files_and_addresses_of_outputs_are_told_apart() -> None:
+def test_outputs_are_split_into_files_and_addresses() -> None:
     output = OutputConfig.model_validate({"out": ["a.mp4", "rtsp://host/a"], "send": ["udp://host:1"]})
     assert (output.out, output.send) == (Path("a.mp4"), ["udp://host:1", "rtsp://host/a"])
     assert OutputConfig.model_validate({"out": "rtsp://host/a"}).out is None
@@ -216,7 +216,7 @@ def test_files_and_addresses_of_outputs_are_told_apart() -> None:
         OutputConfig.model_validate({"out": ["a.mp4", "b.mp4"]})
 
 
-def test_an_address_that_this_ffmpeg_cannot_send_to_ends_the_output() -> None:
+def test_address_unsupported_by_ffmpeg_ends_the_output() -> None:
     sink = NetworkSink(f"srt://127.0.0.1:{free_port()}", OutputConfig(), Fraction(25))
     try:
         with pytest.raises(InputError, match=r"^srt://.*built without it: use rtsp, rtmp, udp or tcp$"):

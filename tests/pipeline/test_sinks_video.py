@@ -78,7 +78,9 @@ def test_variable_rate_times_are_kept_exactly(tmp_path: Path, time_base: Fractio
     start=st.integers(0, 10**6),
     steps=st.lists(st.integers(1, 5000), min_size=0, max_size=30),
 )
-def test_any_time_base_start_and_steps(tmp_path: Path, time_base: Fraction, start: int, steps: list[int]) -> None:
+def test_any_time_base_start_and_steps_are_kept(
+    tmp_path: Path, time_base: Fraction, start: int, steps: list[int]
+) -> None:
     pts = [start + int(offset) for offset in np.cumsum([0, *steps])]
     assume(max(steps, default=0) * time_base * max(time_base.denominator, 20_000) <= 2_000_000_000)
     write(tmp_path / "out.mp4", pts, time_base, OutputConfig(preset="veryfast"))
@@ -99,7 +101,7 @@ def test_matroska_keeps_milliseconds(tmp_path: Path) -> None:
         ([1, 3754, 90001], Fraction(1, 90000), False),
     ],
 )
-def test_matroska_rounds_finer_times_and_says_so(
+def test_matroska_rounds_finer_times_with_a_warning(
     tmp_path: Path, pts: list[int], time_base: Fraction, exact: bool
 ) -> None:
     sink = VideoSink(tmp_path / "out.mkv", FAST)
@@ -122,7 +124,7 @@ def test_matroska_rounds_finer_times_and_says_so(
          [Fraction(0), Fraction(40_000, 10**6), Fraction(80_001, 10**6)]),
     ],
 )  # fmt: skip
-def test_frames_without_presentation_times(
+def test_frames_without_presentation_times_are_written(
     tmp_path: Path, clock: Clock, rate: Fraction | None, time_ns: list[int], expected: list[Fraction]
 ) -> None:
     sink = VideoSink(tmp_path / "out.mp4", FAST, rate)
@@ -140,7 +142,7 @@ def test_a_live_camera_writes_matroska_in_milliseconds(tmp_path: Path) -> None:
     assert times(tmp_path / "out.mkv") == [0, Fraction(33, 1000)]
 
 
-def test_times_that_do_not_increase_are_moved_and_counted(tmp_path: Path) -> None:
+def test_non_increasing_times_are_corrected_and_counted(tmp_path: Path) -> None:
     sink = VideoSink(tmp_path / "out.mp4", FAST)
     ticks = [0, 400, 400, 1200, 90, 130]  # a repeated time, then a clock that starts anew
     capture_ms = [0, 40, 41, 120, 160, 200]
@@ -152,14 +154,14 @@ def test_times_that_do_not_increase_are_moved_and_counted(tmp_path: Path) -> Non
     assert len(sink.health.warnings) == 1
 
 
-def test_a_clip_that_begins_before_zero_is_shifted(tmp_path: Path) -> None:
+def test_clip_with_negative_start_is_shifted(tmp_path: Path) -> None:
     sink = write(tmp_path / "out.mp4", [-500, -100, 300], Fraction(1, 1000))
     assert times(tmp_path / "out.mp4") == [0, Fraction(400, 1000), Fraction(800, 1000)]
     assert len(sink.health.warnings) == 1
 
 
 @pytest.mark.parametrize("preset", ["ultrafast", "veryfast"])
-def test_the_longest_gap(tmp_path: Path, preset: str) -> None:
+def test_gap_above_the_limit_is_refused(tmp_path: Path, preset: str) -> None:
     longest, unit = 2_000_000_000, Fraction(1, 1_000_000)
     pts = [0, 40_000, 40_000 + longest, 80_000 + longest]
     write(tmp_path / "out.mp4", pts, unit, OutputConfig(preset=preset))
@@ -169,7 +171,7 @@ def test_the_longest_gap(tmp_path: Path, preset: str) -> None:
 
 
 @pytest.mark.parametrize("size", [(640, 480), (641, 480), (640, 361), (161, 121), (1280, 720)])
-def test_size_and_colours_survive(tmp_path: Path, size: tuple[int, int]) -> None:
+def test_size_and_colours_are_kept(tmp_path: Path, size: tuple[int, int]) -> None:
     width, height = size
     image = np.zeros((height, width, 3), np.uint8)
     patches = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0), (128, 128, 128), (220, 120, 30)]
@@ -193,7 +195,7 @@ def test_size_and_colours_survive(tmp_path: Path, size: tuple[int, int]) -> None
             assert np.abs(inside - patch).max() <= 5, patch
 
 
-def test_opencv_which_ignores_tags_reads_the_same_colours(tmp_path: Path) -> None:
+def test_opencv_reads_the_same_colours(tmp_path: Path) -> None:
     image = np.full((480, 640, 3), (30, 140, 220), np.uint8)
     sink = VideoSink(tmp_path / "out.mp4", FAST)
     sink.write(result(0, image, pts=0, time_base=Fraction(1, 25)))
@@ -203,7 +205,7 @@ def test_opencv_which_ignores_tags_reads_the_same_colours(tmp_path: Path) -> Non
     assert np.abs(back[100:-100, 100:-100, ::-1].astype(int) - (30, 140, 220)).max() <= 4
 
 
-def test_a_frame_of_another_size_is_refused(tmp_path: Path) -> None:
+def test_frame_of_another_size_is_refused(tmp_path: Path) -> None:
     sink = VideoSink(tmp_path / "out.mp4", FAST)
     sink.write(result(0, picture(64, 48)))
     with pytest.raises(ValueError, match="48"):
@@ -213,7 +215,7 @@ def test_a_frame_of_another_size_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("frames", [0, 1, 30])
-def test_an_incomplete_video_is_removed_and_the_old_one_kept(tmp_path: Path, frames: int) -> None:
+def test_incomplete_video_is_removed_and_the_old_one_kept(tmp_path: Path, frames: int) -> None:
     (tmp_path / "out.mp4").write_bytes(b"the earlier one")
     sink = VideoSink(tmp_path / "out.mp4", FAST)
     for index in range(frames):
@@ -224,7 +226,7 @@ def test_an_incomplete_video_is_removed_and_the_old_one_kept(tmp_path: Path, fra
     assert (tmp_path / "out.mp4").read_bytes() == b"the earlier one"
 
 
-def test_an_existing_video_is_replaced_only_at_the_end(tmp_path: Path) -> None:
+def test_existing_video_is_replaced_at_the_end(tmp_path: Path) -> None:
     target = tmp_path / "out.mp4"
     target.write_bytes(b"the earlier one")
     sink = VideoSink(target, FAST)
@@ -236,7 +238,7 @@ def test_an_existing_video_is_replaced_only_at_the_end(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
 
 
-def test_a_video_without_frames_is_an_error(tmp_path: Path) -> None:
+def test_video_without_frames_is_an_error(tmp_path: Path) -> None:
     sink = VideoSink(tmp_path / "out.mp4", FAST)
     with pytest.raises(InputError, match=r"out\.mp4.*no frame"):
         sink.close(complete=True)
@@ -250,7 +252,7 @@ def test_a_video_without_frames_is_an_error(tmp_path: Path) -> None:
         (lambda at: (at / "out.mp4.fusecam.partial").mkdir(), r"out\.mp4: cannot be written"),
     ],
 )
-def test_a_target_in_the_way(tmp_path: Path, make: object, pattern: str) -> None:
+def test_invalid_target_path_is_refused(tmp_path: Path, make: object, pattern: str) -> None:
     assert callable(make)
     make(tmp_path)
     with pytest.raises(InputError, match=pattern):
@@ -265,7 +267,7 @@ def test_a_target_in_the_way(tmp_path: Path, make: object, pattern: str) -> None
         ("file/out.mp4", FAST, r"file/out\.mp4: cannot be written"),
     ],
 )
-def test_what_cannot_be_opened(tmp_path: Path, name: str, config: OutputConfig, pattern: str) -> None:
+def test_unopenable_target_is_refused(tmp_path: Path, name: str, config: OutputConfig, pattern: str) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(InputError, match=pattern) as caught:
         VideoSink(tmp_path / name, config)
@@ -299,7 +301,7 @@ def encoded_size(folder: Path, frames: int) -> int:
 
 
 @pytest.mark.parametrize("short_by", [1, 300, 5_000, 100_000, -1])
-def test_no_room_at_any_moment(tmp_path: Path, short_by: int) -> None:
+def test_full_disk_at_any_moment_leaves_no_file(tmp_path: Path, short_by: int) -> None:
     """-1: not even the first byte. The smallest shortage hits the trailer, when all frames are written."""
     limit = 0 if short_by < 0 else encoded_size(tmp_path, 40) - short_by
     target = tmp_path / "out.mp4"
@@ -316,7 +318,7 @@ def test_no_room_at_any_moment(tmp_path: Path, short_by: int) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_full_disk(tmp_path: Path) -> None:
+def test_full_disk_is_a_one_line_error(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
     mounted = subprocess.run(

@@ -77,7 +77,7 @@ def descriptors():
 
 
 @pytest.mark.parametrize(("door", "request_"), [(page, HELLO), (metrics, METRICS)])
-def test_idle_strangers_are_few_and_go(door, request_, monkeypatch):
+def test_idle_connections_without_token_are_few_and_closed(door, request_, monkeypatch):
     """Half a request each, three hundred times: descriptors stay free, others are answered, one line is told."""
     monkeypatch.setattr(site, "UNKNOWN_S", 1.5)
     complaints = []
@@ -100,7 +100,7 @@ def test_idle_strangers_are_few_and_go(door, request_, monkeypatch):
     assert len(complaints) == 1, complaints
 
 
-def test_those_who_got_in_are_few_too():
+def test_connections_with_token_are_limited():
     with page([]) as port:
         kept = [http.client.HTTPConnection("127.0.0.1", port, timeout=2) for _ in range(site.MOST + 4)]
         answered = 0
@@ -116,7 +116,7 @@ def test_those_who_got_in_are_few_too():
 
 
 @pytest.mark.parametrize("door", [page, metrics])
-def test_a_full_table_of_descriptors_is_told_once_a_second_at_most(door):
+def test_exhausted_descriptors_are_reported_once_a_second_at_most(door):
     """Others have taken all: the server waits for its turn, and goes on when there is room."""
     import resource
 
@@ -144,7 +144,7 @@ def test_a_full_table_of_descriptors_is_told_once_a_second_at_most(door):
             assert waiting.recv(1000).startswith(b"HTTP/1.1 200")
 
 
-def test_a_drip_is_cut_off(monkeypatch):
+def test_slow_request_is_cut_off(monkeypatch):
     monkeypatch.setattr(site, "UNKNOWN_S", 1.0)
     with page([]) as port, connected(port) as talk, pytest.raises(OSError):
         talk.sendall(b"GET / HTTP/1.1\r\nX: ")  # nothing wrong with it, but for the time that it takes
@@ -183,7 +183,7 @@ WRONG = [
 
 @pytest.mark.parametrize("door", [page, metrics])
 @pytest.mark.parametrize("request_", WRONG)
-def test_wrong_requests_get_4xx_and_nothing_is_told(door, request_, monkeypatch, capfd):
+def test_malformed_requests_get_4xx_without_details(door, request_, monkeypatch, capfd):
     monkeypatch.setattr(site, "UNKNOWN_S", 1.0)
     complaints = []
     with door(complaints) as port:
@@ -200,7 +200,7 @@ BODIES = [b"[" * 4000, b"\xff\xfe{", b'{"name": "overlay"', b"{}", b'"\\ud800"']
 
 @pytest.mark.parametrize("body", BODIES)
 @pytest.mark.parametrize("kind", ["application/json", "application/json; charset=nonsense", "\u00e4"])
-def test_wrong_bodies_get_4xx(body, kind):
+def test_malformed_bodies_get_4xx(body, kind):
     complaints = []
     with page(complaints) as port:
         head = f"POST /switch HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\nConnection: close\r\n"
@@ -210,7 +210,7 @@ def test_wrong_bodies_get_4xx(body, kind):
     assert complaints == []
 
 
-def test_a_body_that_does_not_come(monkeypatch):
+def test_missing_body_times_out(monkeypatch):
     from fusecam.pipeline.monitoring import http
 
     monkeypatch.setattr(http, "BODY_S", 0.5)
@@ -237,7 +237,7 @@ def test_a_body_that_does_not_come(monkeypatch):
         ("0.0.0.0", "0x7f.1", 403),
     ],
 )
-def test_metrics_answer_to_no_foreign_name(listens, host, status):
+def test_metrics_refuse_foreign_host_names(listens, host, status):
     """DNS rebinding: a site whose name was made to point here asks under that name."""
     with metrics([], listens) as port:
         found = answer(port, f"GET /metrics HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
@@ -245,7 +245,7 @@ def test_metrics_answer_to_no_foreign_name(listens, host, status):
     assert (b"fusecam_info" in found) == (status == 200)
 
 
-def test_a_surrogate_in_a_class_name_is_served():
+def test_class_name_with_a_surrogate_is_served():
     from fusecam.pipeline.core.detections import Detection
 
     from .make_results import result

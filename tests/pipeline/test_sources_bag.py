@@ -111,7 +111,7 @@ def drive(types: Any, count: int = 6, late: int = 30_000_000, stamped: bool = Tr
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_frames_have_the_stamps_of_their_headers_and_every_bit(tmp_path: Path, way: str) -> None:
+def test_frames_have_header_stamps_and_all_bits(tmp_path: Path, way: str) -> None:
     ros1, write = WAYS[way]
     path = write(tmp_path / "drive", drive(store(ros1)))
     source = open_source(f"{path}:/rgb/image_raw/compressed", "visible", SourceConfig())
@@ -126,7 +126,7 @@ def test_frames_have_the_stamps_of_their_headers_and_every_bit(tmp_path: Path, w
     assert np.array_equal(first.pixels[inside], (COUNTS - 7000)[inside])
 
 
-def test_two_topics_pair_by_their_stamps(tmp_path: Path) -> None:
+def test_topics_pair_by_their_stamps(tmp_path: Path) -> None:
     path = write2(tmp_path / "drive", drive(store(False)))
     sources = {"ir": f"{path}", "vis": f"{path}"}
     streams = open_streams(RunConfig.model_validate({"sources": sources}))
@@ -157,7 +157,9 @@ def test_two_topics_pair_by_their_stamps(tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("padding", [0, 6])
-def test_encodings(tmp_path: Path, encoding: str, values: np.ndarray, expected: Any, padding: int) -> None:
+def test_image_encodings_are_decoded(
+    tmp_path: Path, encoding: str, values: np.ndarray, expected: Any, padding: int
+) -> None:
     """By the colours in the middle where a Bayer pattern is interpolated; rows may be longer than the picture."""
     message = image(store(False), BEGIN, encoding, np.ascontiguousarray(values), padding=padding)
     path = write2(tmp_path / "drive", {"/image": [(BEGIN, message)]})
@@ -165,7 +167,7 @@ def test_encodings(tmp_path: Path, encoding: str, values: np.ndarray, expected: 
     assert np.abs(pixels[8:-8, 8:-8].astype(int) - (np.zeros((48, 64, 3)) + expected)[8:-8, 8:-8]).max() <= 2
 
 
-def test_bytes_of_a_big_endian_sender(tmp_path: Path) -> None:
+def test_big_endian_images_are_decoded(tmp_path: Path) -> None:
     message = image(store(True), BEGIN, "mono16", COUNTS, big=True)
     path = write1(tmp_path / "drive.bag", {"/t": [(BEGIN, message)]})
     config = SourceConfig.model_validate({"ir": {"range": [7000, 7255]}})
@@ -173,14 +175,14 @@ def test_bytes_of_a_big_endian_sender(tmp_path: Path) -> None:
     assert np.array_equal(pixels[COUNTS < 7255], (COUNTS - 7000)[COUNTS < 7255])
 
 
-def test_messages_without_stamps_are_timed_by_their_recording(tmp_path: Path) -> None:
+def test_messages_without_stamps_use_recording_times(tmp_path: Path) -> None:
     path = write2(tmp_path / "drive", drive(store(False), stamped=False))
     source = open_source(f"{path}:/rgb/image_raw/compressed", "visible", SourceConfig())
     assert [f.time_ns for f in source] == [BEGIN + 60_000_000 + k * PERIOD for k in range(6)]
     assert any("have no stamps" in line for line in source.health.warnings)
 
 
-def test_a_message_that_cannot_be_read_is_skipped_and_counted(tmp_path: Path) -> None:
+def test_unreadable_message_is_skipped_and_counted(tmp_path: Path) -> None:
     types, topics = store(False), drive(store(False))
     rgb = list(topics["/rgb/image_raw/compressed"])
     rgb[2][1].data = rgb[2][1].data[:50]
@@ -193,7 +195,7 @@ def test_a_message_that_cannot_be_read_is_skipped_and_counted(tmp_path: Path) ->
         open_source(f"{path}:/other", "visible", SourceConfig())
 
 
-def test_topics_that_cannot_be_told_are_listed(tmp_path: Path) -> None:
+def test_ambiguous_topics_are_listed(tmp_path: Path) -> None:
     types = store(False)
     message = [(BEGIN, image(types, BEGIN, "mono8", COLOUR[..., 0]))]
     path = write2(tmp_path / "drive", {"/cam0/image": message, "/cam1/image": message})
@@ -208,7 +210,7 @@ def test_topics_that_cannot_be_told_are_listed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", [".bag", ".mcap", ".db3"])
 @pytest.mark.parametrize("content", [b"", b"#ROSBAG V2.0\n\x00", b"\x89MCAP0\r\n\xff", b"SQLite format 3\0" * 9])
-def test_a_file_that_is_no_recording(tmp_path: Path, suffix: str, content: bytes) -> None:
+def test_invalid_recording_is_refused(tmp_path: Path, suffix: str, content: bytes) -> None:
     path = tmp_path / f"a{suffix}"
     path.write_bytes(content)
     with pytest.raises(InputError, match="cannot be read as a ROS recording"):
@@ -216,7 +218,7 @@ def test_a_file_that_is_no_recording(tmp_path: Path, suffix: str, content: bytes
 
 
 @pytest.mark.parametrize("way", ["ros1", "mcap", "db3"])
-def test_a_recording_that_was_cut_short(tmp_path: Path, way: str) -> None:
+def test_truncated_recording_is_read(tmp_path: Path, way: str) -> None:
     """Its frames up to there come out and the end is told, or one line says why it cannot be read."""
     ros1, write = WAYS[way]
     whole = write(tmp_path / "drive", drive(store(ros1), count=40)).read_bytes()
@@ -232,7 +234,7 @@ def test_a_recording_that_was_cut_short(tmp_path: Path, way: str) -> None:
             assert len(frames) == 40 or any("broke off" in line for line in source.health.warnings)
 
 
-def test_a_recording_does_not_pair_with_a_video(tmp_path: Path) -> None:
+def test_recording_with_a_video_is_refused(tmp_path: Path) -> None:
     from .clips import write_video
 
     path = write2(tmp_path / "drive", drive(store(False)))
@@ -244,7 +246,7 @@ def test_a_recording_does_not_pair_with_a_video(tmp_path: Path) -> None:
         open_streams(RunConfig.model_validate({"sources": {"ir": both, "vis": both}}))
 
 
-def test_what_is_a_recording(tmp_path: Path) -> None:
+def test_recordings_are_recognised_by_their_name(tmp_path: Path) -> None:
     (tmp_path / "a.mcap").write_bytes(b"")
     (tmp_path / "images").mkdir()
     assert bag_place(str(tmp_path / "a.mcap")).topic is None
@@ -254,7 +256,7 @@ def test_what_is_a_recording(tmp_path: Path) -> None:
     assert bag_place("x" * 5000) is None
 
 
-def test_the_command_fuses_two_topics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any) -> None:
+def test_command_fuses_two_topics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any) -> None:
     from ..e2e.command import fusecam, json_lines, presentation_times
 
     types = store(False)

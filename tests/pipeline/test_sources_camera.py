@@ -35,7 +35,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Video4Linux is 
         ("rtsp://host/0", None),
     ],
 )
-def test_camera_names(spec, device):
+def test_camera_names_are_parsed(spec, device):
     assert camera_device(spec) == device
 
 
@@ -63,11 +63,11 @@ def test_camera_names(spec, device):
         ({"ir": {"preset": "tc001"}}, {"input_format": "yuyv422", "video_size": "256x384", "framerate": "25"}),
     ],
 )
-def test_options_ask_for_kernel_times(settings, options):
+def test_options_request_kernel_timestamps(settings, options):
     assert camera_options(SourceConfig(**settings), "infrared") == {"timestamps": "default", **options}
 
 
-def test_this_ffmpeg_has_video4linux():
+def test_ffmpeg_supports_video4linux():
     assert "Video4Linux2" in av.format.ContainerFormat("v4l2", "r").long_name
 
 
@@ -82,24 +82,24 @@ def system(tmp_path) -> tuple[Path, Path]:
     return tmp_path / "sys", tmp_path / "dev"
 
 
-def test_cameras_are_listed_in_order_without_metadata_devices(system):
+def test_list_of_cameras_is_sorted_without_metadata_devices(system):
     sysfs, dev = system
     assert list_cameras(sysfs, dev) == [(f"{dev}/video0", "Webcam"), (f"{dev}/video10", "Thermal")]
 
 
-def test_a_file_that_is_no_device_does_not_upset_the_list(system):
+def test_list_of_cameras_ignores_regular_files(system):
     sysfs, dev = system
     dev.mkdir()
     (dev / "video0").write_text("")
     assert [name for _, name in list_cameras(sysfs, dev)] == ["Webcam", "Thermal"]
 
 
-def test_no_cameras_on_a_machine_without_the_driver(tmp_path):
+def test_list_of_cameras_is_empty_without_the_driver(tmp_path):
     assert list_cameras(tmp_path / "nothing") == []
 
 
 @pytest.mark.parametrize("spec", ["97", "dev97", "/dev/video97"])
-def test_no_such_camera(spec):
+def test_missing_camera_is_refused(spec):
     with pytest.raises(InputError) as caught:
         open_source(spec, "infrared", SourceConfig())
     assert str(caught.value).startswith(f"{spec}: no such camera (/dev/video97)")
@@ -118,7 +118,7 @@ def test_no_such_camera(spec):
         (None, "unknown error"),
     ],
 )
-def test_errors_say_what_to_do(code, says):
+def test_errors_state_the_remedy(code, says):
     message = explain(code, "/dev/video0", {"input_format": "gray16le", "video_size": "80x60"})
     assert says in message
     assert "/dev/video0" in message

@@ -42,7 +42,7 @@ def video(path: Path, layout: str = "gray16le", values: np.ndarray = RAW) -> Pat
     ],
 )
 @pytest.mark.parametrize("suffix", [".mkv", ".tif"])
-def test_counts_are_those_of_the_camera_turned_as_the_pixels(tmp_path, settings, change, suffix):
+def test_counts_equal_the_camera_values_rotated_like_the_pixels(tmp_path, settings, change, suffix):
     path = video(tmp_path / "ir.mkv") if suffix == ".mkv" else tmp_path / "ir.tif"
     if suffix == ".tif":
         tifffile.imwrite(path, RAW)
@@ -51,13 +51,13 @@ def test_counts_are_those_of_the_camera_turned_as_the_pixels(tmp_path, settings,
     assert np.array_equal(frame.counts, change(RAW)) and frame.counts.shape == frame.pixels.shape
 
 
-def test_rows_of_telemetry_are_no_counts(tmp_path):
+def test_telemetry_rows_are_not_counts(tmp_path):
     below = np.vstack([RAW, np.zeros((3, 80), np.uint16)])
     frame = first(video(tmp_path / "ir.mkv", values=below))
     assert frame.counts is not None and np.array_equal(frame.counts, RAW)
 
 
-def test_counts_out_of_a_bag_and_below_a_picture(tmp_path):
+def test_counts_are_read_from_bags_and_double_images(tmp_path):
     bag = first(f"{write2(tmp_path / 'drive', drive(store(False)))}:/thermal/image_raw")
     assert bag.counts is not None and np.array_equal(bag.counts, COUNTS)
     frame = first(two_in_one(tmp_path / "a.avi", "rawvideo", DISC), ir={"preset": "p2pro"})
@@ -65,7 +65,7 @@ def test_counts_out_of_a_bag_and_below_a_picture(tmp_path):
     assert np.array_equal(frame.counts, ((293.15 + DISC / 255 * 20) * 64).astype(np.uint16))
 
 
-def test_eight_bits_and_the_visible_camera_have_none(tmp_path):
+def test_8_bit_and_visible_frames_have_no_counts(tmp_path):
     eight = video(tmp_path / "a.mkv", "gray", (RAW // 256).astype(np.uint8))
     assert first(eight).counts is None
     assert first(video(tmp_path / "b.mkv"), "visible").counts is None

@@ -91,7 +91,7 @@ def device(folder: Path) -> Path:
         (device, "no camera"),
     ],
 )
-def test_unusable_input_is_one_line_that_names_it(tmp_path, make, says, camera):
+def test_unusable_input_is_a_one_line_error_with_its_name(tmp_path, make, says, camera):
     path = make(tmp_path)
     with pytest.raises(InputError) as caught:
         open_source(str(path), camera, CONFIG)
@@ -102,20 +102,20 @@ def test_unusable_input_is_one_line_that_names_it(tmp_path, make, says, camera):
 
 
 @pytest.mark.parametrize("spec", ["", "  ", "a\0b", "ftp://host/x", "rtsp:///x"])
-def test_what_is_no_source_at_all(spec):
+def test_invalid_source_is_refused(spec):
     with pytest.raises(InputError):
         open_source(spec, "visible", CONFIG)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_file_without_permission(tmp_path):
+def test_unreadable_file_is_refused(tmp_path):
     path = write_video(tmp_path / "a.mp4", range(2))
     path.chmod(0)
     with pytest.raises(InputError, match="Permission denied"):
         open_source(str(path), "visible", CONFIG)
 
 
-def test_too_long_a_name_is_an_error_not_a_traceback():
+def test_too_long_name_is_a_one_line_error():
     with pytest.raises(InputError, match="too long"):
         open_source("x" * 5000, "visible", CONFIG)
 
@@ -131,7 +131,7 @@ def intra(path: Path, frames: int) -> Path:
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.ts"])
-def test_damage_in_mid_file_is_skipped_and_counted(tmp_path, name):
+def test_damage_inside_a_file_is_skipped_and_counted(tmp_path, name):
     path = write_video(tmp_path / name, range(100), pictures=[texture(i) for i in range(100)], options={"g": "10"})
     data = bytearray(path.read_bytes())
     middle = len(data) // 2
@@ -146,7 +146,7 @@ def test_damage_in_mid_file_is_skipped_and_counted(tmp_path, name):
     assert times[-1] - times[0] == pytest.approx(99 * 40_000_000, abs=1_000_000)
 
 
-def test_damage_that_the_demuxer_steps_over_is_seen_as_a_hole(tmp_path):
+def test_damage_skipped_by_the_demuxer_is_detected_as_a_gap(tmp_path):
     path = intra(tmp_path / "a.mkv", 300)
     data = bytearray(path.read_bytes())
     start = len(data) // 3
@@ -162,7 +162,7 @@ def test_damage_that_the_demuxer_steps_over_is_seen_as_a_hole(tmp_path):
     ("name", "options", "promised"),
     [("cut.mkv", {}, "4.00 s"), ("cut.mp4", {"movflags": "faststart"}, "100")],
 )
-def test_file_that_was_cut_short_gives_what_it_has_and_says_so(tmp_path, name, options, promised):
+def test_truncated_file_is_read_with_a_warning(tmp_path, name, options, promised):
     frames = [texture(i) for i in range(100)]
     path = write_video(tmp_path / name, range(100), pictures=frames, container_options=options)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
@@ -174,7 +174,7 @@ def test_file_that_was_cut_short_gives_what_it_has_and_says_so(tmp_path, name, o
     assert promised in cut[0]
 
 
-def test_close_ends_an_iteration_elsewhere(tmp_path):
+def test_close_ends_an_iteration_in_another_thread(tmp_path):
     source = open_source(str(write_video(tmp_path / "a.mp4", range(300))), "visible", CONFIG)
     started, seen = threading.Event(), []
 
@@ -197,7 +197,7 @@ def test_close_ends_an_iteration_elsewhere(tmp_path):
     assert list(source) == []
 
 
-def test_leaving_an_iteration_frees_the_file(tmp_path):
+def test_early_exit_of_an_iteration_closes_the_file(tmp_path):
     path = write_video(tmp_path / "a.mp4", range(30))
     before = open_descriptors()
     for _ in range(5):

@@ -61,7 +61,7 @@ def claims(path: Path, kind: str, side: int) -> Path:
     return path
 
 
-def test_many_and_deep_channels_take_no_memory(tmp_path):
+def test_many_deep_channels_use_bounded_memory(tmp_path):
     """TIFFs of 16 bits have a reader of their own."""
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, np.zeros((16, 16), np.uint16), byteorder="<")
@@ -76,7 +76,7 @@ def test_many_and_deep_channels_take_no_memory(tmp_path):
 
 
 @pytest.mark.parametrize(("kind", "side"), [("JPEG", 30_000), ("TIFF", 30_000), ("BMP", 12_000), ("WEBP", 9_000)])
-def test_claims_are_not_believed(tmp_path, kind, side):
+def test_oversized_image_headers_are_refused(tmp_path, kind, side):
     path = claims(tmp_path / "a.png", kind, side)
     with pytest.raises(InputError, match=r"a\.png.*(megapixels|pixels\) exceeds)") as caught:
         open_source(str(path), "visible", CONFIG)
@@ -108,7 +108,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10)
 
 
 @pytest.mark.parametrize("way", ["image", "stdin"])
-def test_few_bytes_take_little_memory(tmp_path, way):
+def test_small_files_use_little_memory(tmp_path, way):
     side = 9_000
     path = tmp_path / "bomb.png"
     path.write_bytes(png(side))
@@ -123,14 +123,14 @@ def test_few_bytes_take_little_memory(tmp_path, way):
     assert done.stderr == ""
 
 
-def test_the_largest_is_read(tmp_path):
+def test_largest_allowed_image_is_read(tmp_path):
     side = int(MOST_PIXELS**0.5)
     Image.new("1", (side, side)).save(tmp_path / "a.png")
     with open_image(tmp_path / "a.png") as image:
         assert image.size == (side, side)
 
 
-def test_only_images_are_opened_as_images(tmp_path):
+def test_image_reader_opens_images_only(tmp_path):
     """An EPS file would start Ghostscript, whatever it is called."""
     (tmp_path / "a.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n")
     with pytest.raises(UnidentifiedImageError):  # not only when Ghostscript is missing
@@ -174,7 +174,7 @@ def told(text: bytes, way: str, folder: Path) -> str:
 
 
 @pytest.mark.parametrize("way", ["file", "pipe", "tcp"])
-def test_a_file_opens_no_port(tmp_path, way):
+def test_media_file_opens_no_port(tmp_path, way):
     spec = told(SDP.encode(), way, tmp_path)
     seen, over = [], threading.Event()
 
@@ -202,7 +202,7 @@ PLAYLISTS = {
 
 @pytest.mark.parametrize("kind", PLAYLISTS)
 @pytest.mark.parametrize("way", ["pipe", "tcp"])
-def test_what_comes_from_outside_reads_no_file(tmp_path, way, kind, monkeypatch):
+def test_remote_input_reads_no_local_file(tmp_path, way, kind, monkeypatch):
     """It names a clip of this machine."""
     monkeypatch.chdir(tmp_path)
     clip = write_video(tmp_path / "private.ts", range(10))

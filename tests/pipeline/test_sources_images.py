@@ -27,7 +27,7 @@ def fill(folder: Path, *names: str) -> Path:
     return folder
 
 
-def test_natural_order_times_and_names(tmp_path):
+def test_images_have_natural_order_times_and_names(tmp_path):
     fill(tmp_path, "f10.png", "f9.png", "f1.png", "F2.PNG")
     (tmp_path / "notes.txt").write_text("x")
     (tmp_path / ".hidden.png").write_text("x")
@@ -44,18 +44,18 @@ def test_natural_order_times_and_names(tmp_path):
 
 
 @pytest.mark.parametrize("pattern", ["*.png", "a*", "**/a?.png", "[a]*.png"])
-def test_glob(tmp_path, pattern):
+def test_glob_selects_images(tmp_path, pattern):
     fill(tmp_path, "a1.png", "a2.png")
     (tmp_path / "a3.txt").write_text("x")
     assert [f.name for f in open_source(str(tmp_path / pattern), "visible", CONFIG)] == ["a1", "a2"]
 
 
-def test_one_image(tmp_path):
+def test_single_image_is_read(tmp_path):
     fill(tmp_path, "a.png", "b.png")
     assert [f.name for f in open_source(str(tmp_path / "b.png"), "visible", CONFIG)] == ["b"]
 
 
-def test_folder_with_brackets_in_its_name(tmp_path):
+def test_folder_name_with_brackets_is_read(tmp_path):
     folder = tmp_path / "run [1]"
     folder.mkdir()
     assert len(list(open_source(str(fill(folder, "a.png")), "visible", CONFIG))) == 1
@@ -79,7 +79,7 @@ def test_visible_is_lossless_rgb(tmp_path, suffix):
     assert np.array_equal(visible_of(tmp_path), COLOUR)
 
 
-def test_infrared_of_16_bits_in_pgm_keeps_them(tmp_path):
+def test_infrared_pgm_keeps_16_bits(tmp_path):
     counts = (7000 + 40 * np.arange(48 * 64).reshape(48, 64) % 3000).astype(np.uint16)
     for suffix in ("pgm", "png"):
         assert cv2.imwrite(str(tmp_path / f"a.{suffix}"), counts)
@@ -87,14 +87,14 @@ def test_infrared_of_16_bits_in_pgm_keeps_them(tmp_path):
     assert np.array_equal(pgm.pixels, png.pixels) and np.array_equal(pgm.counts, png.counts)
 
 
-def test_preset_of_images_without_temperatures_is_told(tmp_path):
+def test_preset_for_images_without_temperatures_is_reported(tmp_path):
     Image.fromarray(COLOUR).save(tmp_path / "a.png")
     source = open_source(str(tmp_path), "infrared", SourceConfig.model_validate({"ir": {"preset": "p2pro"}}))
     assert any("preset p2pro changes nothing" in line for line in source.health.warnings)
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "JPEG"])
-def test_visible_jpeg(tmp_path, suffix):
+def test_visible_jpeg_is_read(tmp_path, suffix):
     Image.fromarray(np.full((48, 64, 3), (200, 90, 20), np.uint8)).save(tmp_path / f"a.{suffix}", "JPEG", quality=98)
     assert np.abs(visible_of(tmp_path).astype(int) - (200, 90, 20)).max() <= 3
 
@@ -143,7 +143,7 @@ def test_infrared_in_degrees_as_float(tmp_path):
         open_source(str(tmp_path), "visible", CONFIG)
 
 
-def test_three_equal_channels_are_grey_without_a_word(tmp_path):
+def test_equal_channels_are_grey_without_a_warning(tmp_path):
     grey = (GREY % 256).astype(np.uint8)
     Image.fromarray(np.dstack([grey] * 3)).save(tmp_path / "a.png")
     source = open_source(str(tmp_path), "infrared", CONFIG)
@@ -173,7 +173,7 @@ def test_exif_orientation_is_applied(tmp_path):
     assert (source.info.width, source.info.height) == (48, 64)
 
 
-def test_sizes_may_differ(tmp_path):
+def test_images_may_differ_in_size(tmp_path):
     Image.fromarray(COLOUR).save(tmp_path / "a.png")
     Image.fromarray(COLOUR[:20, :30]).save(tmp_path / "b.png")
     assert [f.size for f in open_source(str(tmp_path), "visible", CONFIG)] == [(64, 48), (30, 20)]
@@ -198,7 +198,7 @@ def test_truncated_image_is_skipped_and_counted_not_half_shown(tmp_path, suffix,
 
 
 @pytest.mark.parametrize("content", [b"", b"no image", b"\x89PNG\r\n\x1a\n" + b"\0" * 30])
-def test_folder_without_one_readable_image(tmp_path, content):
+def test_folder_without_readable_images_is_refused(tmp_path, content):
     for name in ("a.png", "b.png"):
         (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match=r"none of its 2 images can be read: a\.png"):
@@ -206,7 +206,7 @@ def test_folder_without_one_readable_image(tmp_path, content):
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.tif", "a.mp4"])
-def test_text_in_the_place_of_a_picture_is_told_for_what_it_is(tmp_path, name):
+def test_text_file_as_image_is_identified(tmp_path, name):
     (tmp_path / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
     with pytest.raises(InputError, match=rf"{name}.* a git-lfs pointer, .*git lfs pull"):
         open_source(str(tmp_path / name), "visible", CONFIG)
@@ -215,7 +215,7 @@ def test_text_in_the_place_of_a_picture_is_told_for_what_it_is(tmp_path, name):
         open_source(str(tmp_path / name), "visible", CONFIG)
 
 
-def test_first_of_several_pages_is_taken_and_said(tmp_path):
+def test_first_page_of_several_is_used_with_a_warning(tmp_path):
     pages = [Image.fromarray(np.full((8, 8), v, np.uint8)) for v in (10, 20)]
     pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
     source = open_source(str(tmp_path), "infrared", CONFIG)
@@ -223,7 +223,7 @@ def test_first_of_several_pages_is_taken_and_said(tmp_path):
     assert "several pages" in source.health.warnings[0]
 
 
-def test_close_ends_it(tmp_path):
+def test_close_ends_the_iteration(tmp_path):
     source = open_source(str(fill(tmp_path, *(f"{i}.png" for i in range(5)))), "visible", CONFIG)
     seen = []
     for frame in source:

@@ -47,7 +47,7 @@ def wait_until(condition, seconds: float = 10) -> bool:
     ("transports", "setups"),
     [(("tcp", "udp"), 1), (("tcp",), 1), (("udp",), 2)],  # the second: refused over the connection, taken over UDP
 )
-def test_rtsp_over_the_connection_first(transports, setups):
+def test_rtsp_uses_tcp_first(transports, setups):
     with RtspServer(PICTURES, transports=transports) as server:
         source = open_source(server.url, "visible", CONFIG)
         frames = list(itertools.islice(source, 40))
@@ -160,20 +160,20 @@ def test_server_that_never_answers_is_given_up_in_time(scheme):
 
 
 @pytest.mark.parametrize("scheme", ["rtsp", "http", "tcp"])
-def test_nobody_listens(scheme):
+def test_refused_connection_is_a_one_line_error(scheme):
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with pytest.raises(InputError, match="nothing listens there"):
         open_source(f"{scheme}://127.0.0.1:{port}/x", "visible", CONFIG)
 
 
-def test_unknown_host():
+def test_unknown_host_is_a_one_line_error():
     with pytest.raises(InputError, match=r"host no-such-host\.invalid is not known"):
         open_source("rtsp://no-such-host.invalid/cam", "visible", CONFIG)
 
 
 @pytest.mark.parametrize("url", ["http://[::1", "rtsp://h:port/x", "http://h:99999/", "rtsp://[zz]/", "rtsp://u:p w@h"])
-def test_what_is_no_address_is_one_line(url):
+def test_invalid_address_is_a_one_line_error(url):
     with pytest.raises(InputError, match=r"not a valid address|no blanks") as caught:
         open_source(url, "visible", CONFIG)
     assert "\n" not in str(caught.value)
@@ -220,7 +220,7 @@ def test_http_stream_without_a_length_is_live(tmp_path, web):
     assert all(a.time_ns < b.time_ns for a, b in itertools.pairwise(frames))
 
 
-def test_http_without_video(tmp_path, web):
+def test_http_without_video_is_refused(tmp_path, web):
     (tmp_path / "page.html").write_text("<html>hello</html>" * 100)
     with pytest.raises(InputError, match="not with video"):
         open_source(f"{web}/page.html", "visible", CONFIG)
@@ -228,7 +228,7 @@ def test_http_without_video(tmp_path, web):
         open_source(f"{web}/nothing.mp4", "visible", CONFIG)
 
 
-def test_tcp_stream(tmp_path):
+def test_tcp_stream_is_read(tmp_path):
     """A program that serves one client over bare TCP, as `ffmpeg ... tcp://...?listen` does."""
     data = write_video(tmp_path / "a.ts", range(40)).read_bytes()
     with socket.create_server(("127.0.0.1", 0)) as listener:

@@ -54,7 +54,7 @@ def feed(fifo: Path, data: bytes, delay: float = 0.0, held: threading.Event | No
     ("name", "options"),
     [("a.mkv", {}), ("a.ts", {}), ("a.mp4", {"movflags": "frag_keyframe+empty_moov"})],
 )
-def test_every_frame_comes_through(tmp_path, fifo, name, options):
+def test_every_frame_is_read(tmp_path, fifo, name, options):
     clip = write_video(tmp_path / name, range(50), container_options=options)
     expected = [f.pixels.mean() for f in open_source(str(clip), "infrared", SourceConfig())]
     writer = feed(fifo, clip.read_bytes(), delay=0.1)
@@ -66,7 +66,7 @@ def test_every_frame_comes_through(tmp_path, fifo, name, options):
     assert source.health.warnings == []
 
 
-def test_slow_reader_loses_nothing(tmp_path, fifo):
+def test_slow_reader_loses_no_frame(tmp_path, fifo):
     clip = write_video(tmp_path / "a.mkv", range(30), options={"crf": "0"})
     writer = feed(fifo, clip.read_bytes())
     count = 0
@@ -77,7 +77,7 @@ def test_slow_reader_loses_nothing(tmp_path, fifo):
     assert count == 30
 
 
-def test_pipe_that_nobody_writes_to(fifo):
+def test_pipe_without_a_writer_is_refused(fifo):
     with pytest.raises(InputError, match=r"no video arrived within 0\.2 s"):
         open_source(str(fifo), "visible", SourceConfig(open_timeout_s=0.2))
 
@@ -91,7 +91,7 @@ def test_pipe_that_nobody_writes_to(fifo):
         (lambda folder: write_audio(folder / "a.mkv").read_bytes(), "only audio"),
     ],
 )
-def test_what_comes_through_is_no_video(tmp_path, fifo, make, says):
+def test_pipe_without_video_is_refused(tmp_path, fifo, make, says):
     writer = feed(fifo, make(tmp_path))
     with pytest.raises(InputError, match=says):
         open_source(str(fifo), "visible", SourceConfig(open_timeout_s=5))
@@ -136,7 +136,7 @@ except InputError as e:
 
 
 @pytest.mark.parametrize("how", ["pipe", "redirect", "empty"])
-def test_standard_input(tmp_path, how):
+def test_video_is_read_from_stdin(tmp_path, how):
     clip = write_video(tmp_path / "a.ts", range(20))
     if how == "redirect":
         with clip.open("rb") as file:
@@ -148,7 +148,7 @@ def test_standard_input(tmp_path, how):
     assert said == "20" if how != "empty" else said.startswith("-: ")
 
 
-def test_two_pipes_of_one_program_that_is_ahead_in_one_without_end(tmp_path, monkeypatch):
+def test_pipe_that_stays_empty_while_the_other_fills_is_refused(tmp_path, monkeypatch):
     """It never writes into the second one: refused, not waited for."""
     monkeypatch.setattr(pipe_module, "AHEAD", 1 << 20)
     paths = [tmp_path / "ir.pipe", tmp_path / "vis.pipe"]

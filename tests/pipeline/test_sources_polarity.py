@@ -47,14 +47,14 @@ def folder(path: Path, inverted: bool) -> Path:
     return path
 
 
-def test_a_black_hot_folder_is_inverted_and_that_is_said(tmp_path):
+def test_black_hot_folder_is_inverted_with_a_note(tmp_path):
     white, said = opened(folder(tmp_path / "white", False))
     black, doubts = opened(folder(tmp_path / "black", True))
     assert np.array_equal(white[0], NIGHT[0]) and np.array_equal(black, white) and said == []
     assert len(doubts) == 1 and "black-hot" in doubts[0] and "sources.ir.polarity" in doubts[0]
 
 
-def test_a_black_hot_recording_is_white_hot_from_its_first_frame_on(tmp_path):
+def test_black_hot_recording_is_inverted_from_its_first_frame(tmp_path):
     pictures = [255 - picture for picture in NIGHT]
     path = write_video(
         tmp_path / "a.mkv", range(0, 500 * len(NIGHT), 500), MS, "ffv1", "gray", pictures=pictures, layout="gray"
@@ -64,19 +64,19 @@ def test_a_black_hot_recording_is_white_hot_from_its_first_frame_on(tmp_path):
 
 
 @pytest.mark.parametrize(("setting", "inverted"), [("white-hot", False), ("black-hot", True)])
-def test_what_is_set_is_no_doubt(tmp_path, setting, inverted):
+def test_configured_polarity_is_no_doubt(tmp_path, setting, inverted):
     for name in (False, True):
         got, doubts = opened(folder(tmp_path / str(name), name), polarity=setting)
         assert np.array_equal(got[0], NIGHT[0] if inverted is name else 255 - NIGHT[0]) and doubts == []
 
 
 @pytest.mark.parametrize("clip", CLIPS, ids=lambda path: path.stem)
-def test_white_hot_stays(clip):
+def test_white_hot_is_kept(clip):
     _, doubts = opened(clip)
     assert doubts == []
 
 
-def test_a_live_camera_is_inverted_once_that_is_clear():
+def test_live_camera_is_inverted_once_polarity_is_known():
     polarity = Polarity()
     for second in range(20):
         polarity.look(255 - NIGHT[second % len(NIGHT)], second * 1_000_000_000)
@@ -85,7 +85,7 @@ def test_a_live_camera_is_inverted_once_that_is_clear():
 
 
 @pytest.mark.parametrize("fps", [25, 30, 60])
-def test_a_live_camera_is_judged_after_three_seconds(fps):
+def test_live_camera_polarity_is_decided_after_three_seconds(fps):
     polarity = Polarity()
     inverted = []
     for k in range(4 * fps):
@@ -94,7 +94,7 @@ def test_a_live_camera_is_judged_after_three_seconds(fps):
     assert inverted.index(True) / fps == pytest.approx(3, abs=0.3)
 
 
-def test_counts_of_16_bits_are_white_hot(tmp_path):
+def test_16_bit_counts_are_white_hot(tmp_path):
     for index, picture in enumerate(NIGHT):
         Image.fromarray(29_000 + 4 * (255 - picture.astype(np.uint16))).save(tmp_path / f"{index}.png")
     assert opened(tmp_path)[1] == []
@@ -110,7 +110,7 @@ def test_counts_of_16_bits_are_white_hot(tmp_path):
     ],
     ids=["black", "plain", "noise", "ramp"],
 )
-def test_pictures_that_tell_nothing(picture):
+def test_images_without_evidence_keep_their_polarity(picture):
     assert abs(evidence(picture)) < 1
 
 
@@ -119,7 +119,7 @@ def test_pictures_that_tell_nothing(picture):
     ("folder", "stride", "least"),
     [("MSRS/test/ir", 3, 0.85), ("LLVIP/infrared/test", 7, 0.1), ("RoadScene/cropinfrared", 1, 0.6)],
 )
-def test_real_scenes(folder, stride, least):
+def test_polarity_of_real_scenes_is_detected(folder, stride, least):
     found = [evidence(cv2.imread(str(file), 0)) for file in sorted(published(folder).iterdir())[1::stride]]
     assert np.mean(np.array(found) < -2.5) <= 0.006 and np.mean(np.array(found) > 2.5) >= least
 
@@ -133,7 +133,7 @@ def test_real_scenes(folder, stride, least):
         (NIGHT, {"polarity": "black-hot"}, "black-hot, as set"),
     ],
 )
-def test_the_report_tells_what_was_set_found_or_assumed(tmp_path, pictures, settings, told):
+def test_report_states_set_detected_or_assumed_polarity(tmp_path, pictures, settings, told):
     for index, picture in enumerate(pictures):
         Image.fromarray(picture).save(tmp_path / f"{index:02}.png")
     source = open_source(str(tmp_path), "infrared", SourceConfig.model_validate({"ir": settings}))

@@ -40,7 +40,7 @@ def plain(folder: Path) -> Any:
 
 
 @pytest.mark.parametrize("at", ["top", "bottom"])
-def test_rows_of_telemetry_are_cut_off(tmp_path, at):
+def test_telemetry_rows_are_cut_off(tmp_path, at):
     rows = np.zeros((2, 160), np.uint16)
     rows[0, :20] = NOISE.integers(0, 65_535, 20)
     pixels, warnings, doubts = seen(tmp_path, np.vstack([rows, RAW] if at == "top" else [RAW, rows]))
@@ -49,7 +49,7 @@ def test_rows_of_telemetry_are_cut_off(tmp_path, at):
     assert f"2 rows at the {at}" in warnings[0] and "160x120" in warnings[0] and "sources.ir.crop" in warnings[0]
 
 
-def test_rows_inside_the_sensors_size_are_filled_so_that_nothing_moves(tmp_path):
+def test_telemetry_rows_inside_the_sensor_size_are_filled(tmp_path):
     raw = RAW.copy()
     raw[-1] = NOISE.integers(0, 65_535, 160)
     pixels, warnings, _ = seen(tmp_path, raw)
@@ -65,7 +65,7 @@ def test_rows_inside_the_sensors_size_are_filled_so_that_nothing_moves(tmp_path)
         *((0, np.float32), (32_768, np.uint16), (50, np.float64)),  # nearer to the scene than its values spread
     ],
 )
-def test_a_border_without_data_decides_no_range(tmp_path, value, dtype):
+def test_border_without_data_is_excluded_from_the_range(tmp_path, value, dtype):
     values = RAW.astype(dtype) if dtype == np.uint16 else (RAW / 100 - 273.15).astype(dtype)
     values[:15] = values[-15:] = values[:, :15] = values[:, -15:] = value
     pixels, warnings, doubts = seen(tmp_path, values)
@@ -77,7 +77,7 @@ def test_a_border_without_data_decides_no_range(tmp_path, value, dtype):
         assert not any("no data" in line for line in seen(tmp_path, values, ir={"range": [0, 40_000]})[1])
 
 
-def test_what_a_warp_left_empty_decides_no_range(tmp_path):
+def test_empty_areas_of_a_warp_are_excluded_from_the_range(tmp_path):
     celsius = (RAW / 100 - 273.15).astype(np.float32)
     empty = np.add.outer(np.arange(120), np.arange(160)) < 60  # a corner, of 0 degrees where the scene begins at 17
     pixels, warnings, _ = seen(tmp_path, np.where(empty, np.float32(0), celsius))
@@ -85,7 +85,7 @@ def test_what_a_warp_left_empty_decides_no_range(tmp_path):
     assert "10% of the image is no data" in warnings[0]
 
 
-def test_a_value_that_the_file_calls_no_data(tmp_path):
+def test_nodata_value_of_the_file_is_excluded(tmp_path):
     values = np.where(np.arange(160) < 15, 31_000, RAW.astype(np.int64)).astype(np.uint16)
     tifffile.imwrite(tmp_path / "a.tif", values, extratags=[(42113, "s", 0, "31000", True)])
     source = open_source(str(tmp_path / "a.tif"), "infrared", SourceConfig())
@@ -94,13 +94,13 @@ def test_a_value_that_the_file_calls_no_data(tmp_path):
     assert "9% of the image is no data" in source.health.warnings[0]
 
 
-def test_a_lens_cap_has_no_telemetry(tmp_path):
+def test_uniform_image_has_no_telemetry(tmp_path):
     raw = np.full((120, 160), 29_000, np.uint16)
     raw[-1] += 20
     assert seen(tmp_path, raw)[1] == []
 
 
-def test_dead_pixels_in_a_pattern_are_filled(tmp_path):
+def test_patterned_dead_pixels_are_filled(tmp_path):
     raw = RAW.copy()
     raw[::5, ::5] = 0  # as Seek's cores send them
     pixels, warnings, _ = seen(tmp_path, raw)
@@ -108,14 +108,14 @@ def test_dead_pixels_in_a_pattern_are_filled(tmp_path):
     assert "no data" in warnings[0]
 
 
-def test_a_hot_object_is_data_wherever_it_is(tmp_path):
+def test_hot_object_is_data_at_any_position(tmp_path):
     raw = RAW.copy()
     raw[:30, :60] = 40_000
     pixels, warnings, _ = seen(tmp_path, raw)
     assert (pixels[:30, :60] == 255).all() and warnings == []
 
 
-def test_a_range_that_only_the_border_decides_is_a_doubt(tmp_path):
+def test_range_set_by_the_border_alone_is_a_doubt(tmp_path):
     raw = RAW.copy()
     raw[:, :6] = np.linspace(0, 20_000, 6 * 120).reshape(120, 6)
     _, _, doubts = seen(tmp_path, raw)
@@ -124,7 +124,7 @@ def test_a_range_that_only_the_border_decides_is_a_doubt(tmp_path):
     assert seen(tmp_path, raw, ir={"crop": [6, 0, 154, 120]})[2] == []
 
 
-def test_with_a_crop_nothing_is_left_out_by_itself(tmp_path):
+def test_crop_setting_disables_automatic_cropping(tmp_path):
     rows = np.vstack([RAW, np.zeros((2, 160), np.uint16)])
     pixels, warnings, _ = seen(tmp_path, rows, ir={"crop": [0, 0, 160, 120]})
     assert np.array_equal(pixels, plain(tmp_path)) and warnings == []
@@ -135,7 +135,7 @@ PHOTO = cv2.resize(NOISE.integers(40, 216, (12, 16, 3)).astype(np.uint8), (160, 
 
 
 @pytest.mark.parametrize("colour", [(255, 255, 255), (0, 0, 0), (90, 10, 200)])
-def test_a_frame_around_a_visible_picture_is_filled_from_inside(tmp_path, colour):
+def test_frame_around_a_visible_image_is_filled_from_inside(tmp_path, colour):
     framed = np.full_like(PHOTO, colour)
     framed[12:-8, 10:-10] = PHOTO[12:-8, 10:-10]
     pixels, warnings, _ = seen(tmp_path, framed, "visible")
@@ -145,7 +145,7 @@ def test_a_frame_around_a_visible_picture_is_filled_from_inside(tmp_path, colour
     assert "left 10, top 12, right 10, bottom 8" in warnings[0] and "sources.vis.crop" in warnings[0]
 
 
-def test_a_frame_in_a_jpeg_is_found_too(tmp_path):
+def test_frame_in_a_jpeg_is_detected(tmp_path):
     framed = np.full_like(PHOTO, 255)
     framed[16:-16, 16:-16] = PHOTO[16:-16, 16:-16]
     Image.fromarray(framed).save(tmp_path / "a.jpg", quality=85)
@@ -170,6 +170,6 @@ def blown_sky() -> npt.NDArray[np.uint8]:
         pytest.param(np.vstack([np.full((40, 160, 3), 255, np.uint8), PHOTO[40:]]), id="one side only"),
     ],
 )
-def test_what_is_no_frame_stays(tmp_path, picture):
+def test_content_resembling_a_frame_is_kept(tmp_path, picture):
     pixels, warnings, _ = seen(tmp_path, picture, "visible")
     assert np.array_equal(pixels, picture) and warnings == []

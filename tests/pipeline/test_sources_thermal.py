@@ -37,7 +37,7 @@ def test_fixed_range_is_linear_and_clipped(raw, expected):
     ),
     fixed=st.booleans(),
 )
-def test_any_frame_comes_out_whole_and_in_order(raw, fixed):
+def test_any_frame_is_mapped_monotonically(raw, fixed):
     """Whatever the counts: uint8, the same shape, and what is hotter is never shown darker."""
     shown = ThermalMapper(ThermalConfig(range=(-100, 40_000) if fixed else None)).map(raw, 0)
     assert shown.dtype == np.uint8
@@ -63,7 +63,7 @@ def test_percentiles_cut_outliers():
     assert np.mean(shown == 255) < 0.03
 
 
-def test_range_follows_by_the_time_constant():
+def test_range_follows_with_the_time_constant():
     """One time constant after a step, 1 - 1/e of it: in one frame or in a hundred."""
     for frames in (1, 100):
         mapper = ThermalMapper(ThermalConfig(smoothing_s=2.0, percentiles=(0, 100)))
@@ -83,7 +83,7 @@ def test_hot_object_entering_does_not_pump_the_scene():
     assert after[:40].min() == 255
 
 
-def test_no_smoothing_when_it_is_zero():
+def test_zero_time_constant_disables_smoothing():
     mapper = ThermalMapper(ThermalConfig(smoothing_s=0, percentiles=(0, 100)))
     mapper.map(scene(), 0)
     mapper.map(np.array([[5, 6]], np.uint16), 1)
@@ -91,7 +91,7 @@ def test_no_smoothing_when_it_is_zero():
 
 
 @pytest.mark.parametrize(("back_ns", "fresh"), [(S // 2, False), (5 * S, True)])
-def test_only_a_far_jump_back_in_time_starts_afresh(back_ns, fresh):
+def test_only_a_large_jump_back_in_time_resets_the_range(back_ns, fresh):
     mapper = ThermalMapper(ThermalConfig(percentiles=(0, 100)))
     mapper.map(np.array([[0, 1000]], np.uint16), 10 * S)
     mapper.map(np.array([[0, 2000]], np.uint16), 10 * S - back_ns)
@@ -116,6 +116,6 @@ def test_missing_pixels_of_a_float_image_are_shown_coldest():
         {"percentiles": (5, 101)},
     ],
 )
-def test_settings_that_are_no_range_are_refused(settings_):
+def test_invalid_range_settings_are_refused(settings_):
     with pytest.raises(InputError, match=f"thermal.{next(iter(settings_))}: "):
         ThermalMapper(ThermalConfig(**settings_))

@@ -39,24 +39,24 @@ def stamp_all(pts, rate=25, dts=None):
         ([0, None, 80, 80, 7000, 0], [0, 40, 80, 81, 7000, 7040], 3, 3),
     ],
 )
-def test_media_times(pts, expected, retimed, warnings):
+def test_media_times_are_exact(pts, expected, retimed, warnings):
     stamped, times, health = stamp_all(pts)
     assert stamped == expected
     assert times == [ms * 1_000_000 for ms in expected]
     assert (health.retimed, len(health.warnings)) == (retimed, warnings)
 
 
-def test_decoding_time_stands_in_for_a_missing_one():
+def test_decoding_time_replaces_a_missing_presentation_time():
     stamped, _, health = stamp_all([None, None], dts=[200, 233])
     assert (stamped, health.retimed) == ([200, 233], 2)
 
 
-def test_without_a_rate_the_last_spacing_is_used():
+def test_last_interval_is_used_without_a_rate():
     assert stamp_all([0, 50, None], rate=None)[0] == [0, 50, 100]
 
 
 @given(st.lists(st.none() | st.integers(-(2**40), 2**40), max_size=60))
-def test_times_strictly_increase_whatever_is_stored(pts):
+def test_times_strictly_increase_for_any_stored_timestamps(pts):
     stamped, times, health = stamp_all(pts)
     assert all(a < b for a, b in itertools.pairwise(times))
     moved = [a - b for a, b in zip(stamped, pts, strict=True) if b is not None]
@@ -78,7 +78,7 @@ def test_network_frame_without_a_timestamp_is_timed_by_its_arrival():
 
 
 @pytest.mark.parametrize("clock", ["monotonic", "wall", "unknown"])
-def test_camera_times_end_up_monotonic_whatever_the_driver_stamps_with(clock):
+def test_camera_times_are_monotonic_for_any_driver_clock(clock):
     """A frame taken 8 ms ago by a driver on either clock; one on a clock of its own counts from the arrival."""
     times = CameraTimes(MediaTimes("dev0", Fraction(25), SourceHealth()))
     now = time.monotonic_ns()
@@ -90,7 +90,7 @@ def test_camera_times_end_up_monotonic_whatever_the_driver_stamps_with(clock):
         assert stamp.time_ns == pytest.approx(expected, abs=1_000_000)
 
 
-def test_a_live_source_tells_its_clock_s_drift_once_it_is_known() -> None:
+def test_live_source_reports_clock_drift_when_known() -> None:
     health = SourceHealth()
     times = NetworkTimes(MediaTimes("cam", Fraction(25), health))
     start = 10**15

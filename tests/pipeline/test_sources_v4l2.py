@@ -104,7 +104,7 @@ def check(device: Device) -> None:
     assert {tuple(frame["size"]) for frame in frames} == {(160, 120)}
 
 
-def test_a_camera_that_is_unplugged_and_back(device):
+def test_unplugged_camera_is_reopened(device):
     device.more(5)
     device.be("gone")
     time.sleep(1.5)
@@ -115,7 +115,7 @@ def test_a_camera_that_is_unplugged_and_back(device):
     assert "stalls" not in device.frames[-1]["counters"]
 
 
-def test_a_driver_that_falls_silent_is_switched_off_and_on(device):
+def test_silent_driver_is_restarted(device):
     device.more(5)
     device.be("silent")
     time.sleep(1.5)
@@ -127,7 +127,7 @@ def test_a_driver_that_falls_silent_is_switched_off_and_on(device):
 
 
 @pytest.mark.parametrize("fault", ["back", "repeat", "ahead"])
-def test_timestamps_that_cannot_be_are_those_of_arrival(device, fault):
+def test_impossible_timestamps_are_replaced_by_arrival_times(device, fault):
     device.more(5)
     device.be(fault)
     device.more(10)
@@ -141,7 +141,7 @@ def test_timestamps_that_cannot_be_are_those_of_arrival(device, fault):
 
 
 @pytest.mark.parametrize("device", ["y16"], indirect=True)
-def test_rows_of_telemetry_below_a_16_bit_picture(device):
+def test_telemetry_rows_of_a_16_bit_image_are_cut_off(device):
     device.more(5)
     check(device)
     assert device.frames[-1]["range"] == [0, 255]
@@ -153,7 +153,7 @@ def test_rows_of_telemetry_below_a_16_bit_picture(device):
     [("mplane", "is a multiplanar camera"), ("padded", "lines of 384 bytes for 320 of picture")],
     indirect=["device"],
 )
-def test_what_ffmpeg_cannot_read_is_said_in_one_line(device, says):
+def test_unsupported_format_is_a_one_line_error(device, says):
     assert device.process.wait(60) != 0
     last = device.said.read_text().splitlines()[-1]
     assert says in last and device.path in last and "v4l2loopback" in last

@@ -44,7 +44,7 @@ def write_png(path: Path, values: npt.NDArray[np.uint16], colour_type: int) -> N
     )
 
 
-def test_no_picture_of_a_folder_changes_the_range_of_another(tmp_path):
+def test_images_of_a_folder_have_independent_ranges(tmp_path):
     for index, offset in enumerate((0, 12_000, 3_000)):
         tifffile.imwrite(tmp_path / f"{index}.tif", RAW + np.uint16(offset))
     pictures, _, _ = seen(tmp_path)
@@ -61,7 +61,7 @@ KINDS = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_sixteen_bits_in_several_channels_keep_the_low_byte(tmp_path, kind):
+def test_multichannel_16_bit_infrared_keeps_the_low_byte(tmp_path, kind):
     write_png(tmp_path / "one.png", RAW, 0)
     write_png(tmp_path / "many.png", *KINDS[kind])
     (many, one), warnings, doubts = seen(tmp_path)
@@ -89,7 +89,7 @@ DEGREES = (RAW / 100 - 273.15).astype(np.float64)
         ),
     ],
 )
-def test_tiffs_of_every_kind_are_one_picture(tmp_path, write):
+def test_tiff_variants_give_the_same_image(tmp_path, write):
     tifffile.imwrite(tmp_path / "a.tif", RAW)
     write(tmp_path / "b.tif")
     (plain, other), warnings, doubts = seen(tmp_path)
@@ -99,7 +99,7 @@ def test_tiffs_of_every_kind_are_one_picture(tmp_path, write):
 
 @pytest.mark.parametrize("bits", [10, 12, 14])
 @pytest.mark.parametrize("grey", [True, False])
-def test_a_visible_picture_of_few_bits_is_not_black(tmp_path, bits, grey):
+def test_visible_image_of_few_bits_is_not_black(tmp_path, bits, grey):
     deep = RGB.astype(np.uint16) << (bits - 8)
     cv2.imwrite(str(tmp_path / "a.png"), deep[..., 0] if grey else deep[..., ::-1])
     (pixels,), _, doubts = seen(tmp_path, "visible")
@@ -110,7 +110,7 @@ def test_a_visible_picture_of_few_bits_is_not_black(tmp_path, bits, grey):
     assert np.abs(pixels.astype(int) - (RGB[..., :1] if grey else RGB)).max() <= 2 and doubts == []
 
 
-def test_a_depth_once_seen_stays(tmp_path):
+def test_detected_bit_depth_is_kept(tmp_path):
     for name, factor in (("a", 16), ("b", 257), ("c", 16)):
         cv2.imwrite(str(tmp_path / f"{name}.png"), RGB.astype(np.uint16) * factor)
     (twelve, sixteen, dark), _, doubts = seen(tmp_path, "visible")
@@ -118,7 +118,7 @@ def test_a_depth_once_seen_stays(tmp_path):
     assert len(doubts) == 1
 
 
-def test_visible_floats_from_0_to_1(tmp_path):
+def test_visible_floats_are_scaled_from_0_to_1(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", (RGB / 255).astype(np.float32), photometric="rgb")
     assert np.array_equal(seen(tmp_path, "visible")[0][0], RGB)
 
@@ -137,13 +137,13 @@ def test_visible_floats_from_0_to_1(tmp_path):
         ({"range": [16, 236]}, lambda a: np.round((a - 16.0) * 255 / 220)),
     ],
 )
-def test_settings_of_a_camera(tmp_path, settings, change):
+def test_camera_settings_are_applied(tmp_path, settings, change):
     Image.fromarray(RGB).save(tmp_path / "a.png")
     (pixels,), _, _ = seen(tmp_path, "visible", vis=settings)
     assert np.abs(pixels - change(RGB).astype(float)).max() <= ("range" in settings)
 
 
-def test_the_file_turns_a_picture_before_the_settings_do(tmp_path):
+def test_exif_orientation_is_applied_before_the_settings(tmp_path):
     exif = Image.Exif()
     exif[274] = 5
     Image.fromarray(RGB).save(tmp_path / "a.png", exif=exif)
@@ -151,7 +151,7 @@ def test_the_file_turns_a_picture_before_the_settings_do(tmp_path):
     assert np.array_equal(pixels, np.rot90(RGB.transpose(1, 0, 2), -1))
 
 
-def test_infrared_in_the_fourth_channel(tmp_path):
+def test_infrared_in_the_alpha_channel_is_used(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", np.dstack([RGB, RAW.astype(np.uint8)]), photometric="rgb")
     assert np.array_equal(seen(tmp_path, ir={"channel": 4})[0][0], RAW.astype(np.uint8))
 
@@ -163,13 +163,13 @@ def test_infrared_in_the_fourth_channel(tmp_path):
         ({"channel": 4}, "ir.channel is 4"),
     ],
 )
-def test_settings_that_do_not_fit_are_said(tmp_path, settings, says):
+def test_unsuitable_settings_are_reported(tmp_path, settings, says):
     Image.fromarray(RGB).save(tmp_path / "a.png")
     with pytest.raises(InputError, match=says):
         seen(tmp_path, ir=settings)
 
 
-def test_a_radiometric_jpeg_of_dji_is_read_as_drawn_and_that_is_said(tmp_path):
+def test_dji_radiometric_jpeg_is_read_as_rendered_with_a_warning(tmp_path):
     Image.fromarray(RGB[..., 0]).save(tmp_path / "a.jpg")
     assert seen(tmp_path)[1] == []
     plain = (tmp_path / "a.jpg").read_bytes()
@@ -181,7 +181,7 @@ def test_a_radiometric_jpeg_of_dji_is_read_as_drawn_and_that_is_said(tmp_path):
     assert len(warnings) == 1 and "radiometric" in warnings[0] and "16-bit TIFF" in warnings[0]
 
 
-def test_one_recording_of_both_cameras_side_by_side(tmp_path):
+def test_side_by_side_recording_is_split_by_crop(tmp_path):
     path = write_video(
         tmp_path / "a.mkv", [0, 1, 2], pictures=[np.hstack([RGB, RGB[:, ::-1]])] * 3, codec="ffv1", pix_fmt="bgr0"
     )
@@ -199,7 +199,7 @@ def test_one_recording_of_both_cameras_side_by_side(tmp_path):
 
 @pytest.mark.parametrize(("size", "axis", "used"), [((320, 240), 0, "upper"), ((256, 192), 1, "left")])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_of_two_pictures_in_one_image_one_is_used(tmp_path, size, axis, used, dtype):
+def test_one_half_of_a_double_image_is_used(tmp_path, size, axis, used, dtype):
     one = cv2.resize(np.random.default_rng(0).integers(20, 200, (24, 32)).astype(dtype), size)
     cv2.imwrite(str(tmp_path / "a.png"), np.concatenate([one, 255 - cv2.GaussianBlur(one, (9, 9), 0)], axis))
     pixels, warnings, doubts = seen(tmp_path / "a.png")

@@ -42,7 +42,7 @@ def numbers(frames) -> list[int]:
     ],
 )
 @pytest.mark.parametrize("camera", ["visible", "infrared"])
-def test_every_frame_in_order_with_its_picture(tmp_path, name, codec, frames, camera):
+def test_every_frame_is_in_order_with_its_image(tmp_path, name, codec, frames, camera):
     path = write_video(tmp_path / name, range(30), codec=codec, pix_fmt="yuvj420p" if codec == "mjpeg" else "yuv420p")
     got, source = read(path, camera)
     assert [f.sequence for f in got] == list(range(30))
@@ -57,7 +57,7 @@ def test_every_frame_in_order_with_its_picture(tmp_path, name, codec, frames, ca
 
 @pytest.mark.parametrize("width", [320, 322, 98, 638])
 @pytest.mark.parametrize(("camera", "layout"), [("visible", "rgb24"), ("infrared", "gray")])
-def test_rows_that_are_padded_in_memory_are_not_in_the_frame(tmp_path, width, camera, layout):
+def test_row_padding_is_not_in_the_frame(tmp_path, width, camera, layout):
     """As PyAV's own arrays of the same pictures, whatever the width."""
     random = np.random.default_rng(width)
     path = tmp_path / "p.mkv"
@@ -85,12 +85,12 @@ def test_variable_rate_times_are_exact(tmp_path, name):
     assert source.health.retimed == 0
 
 
-def test_ntsc_rate_does_not_drift(tmp_path):
+def test_ntsc_times_do_not_drift(tmp_path):
     got, _ = read(write_video(tmp_path / "n.mp4", range(300), Fraction(1001, 30_000), options={"preset": "ultrafast"}))
     assert [f.time_ns for f in got] == [round(Fraction(i * 1001, 30_000) * 10**9) for i in range(300)]
 
 
-def test_edit_list_cuts_frames_off(tmp_path):
+def test_edit_list_removes_frames(tmp_path):
     clip = write_video(tmp_path / "a.mp4", range(20), options={"g": "1", "bf": "0"})
     got, source = read(remux(clip, tmp_path / "cut.mp4", shift=-5 * 512))
     assert numbers(got) == list(range(5, 20))
@@ -133,7 +133,7 @@ def test_stream_without_timestamps_is_timed_by_its_rate(tmp_path):
     ],
 )
 @pytest.mark.parametrize("camera", ["visible", "infrared"])
-def test_luma_range(tmp_path, pix_fmt, luma, grey, camera):
+def test_luma_range_is_respected(tmp_path, pix_fmt, luma, grey, camera):
     """Golden: (Y - 16) 255 / 219 for limited range, Y for full range and for grey."""
     planes = np.full((HEIGHT if pix_fmt == "gray" else HEIGHT * 3 // 2, WIDTH), 128, np.uint8)
     planes[:HEIGHT] = luma
@@ -144,7 +144,7 @@ def test_luma_range(tmp_path, pix_fmt, luma, grey, camera):
     assert source.health.warnings == []
 
 
-def test_colour_is_red_green_blue(tmp_path):
+def test_colour_order_is_rgb(tmp_path):
     red = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     red[...] = (200, 40, 10)
     got, _ = read(write_video(tmp_path / "red.mkv", [0], codec="ffv1", pix_fmt="bgr0", pictures=[red]))
@@ -206,7 +206,7 @@ def test_display_rotation_is_applied(tmp_path, degrees, turns):
 
 
 @pytest.mark.parametrize("camera", ["visible", "infrared"])
-def test_a_decoded_picture_is_freed_once_it_was_read(tmp_path, camera):
+def test_decoded_frame_is_freed_after_reading(tmp_path, camera):
     path = write_video(tmp_path / "a.mp4", range(60), Fraction(1, 25))
     gc.collect()
     gc.disable()  # which finds what is in a reference cycle, but may take hundreds of frames to come by
@@ -223,7 +223,7 @@ def decoded() -> int:
     return sum(isinstance(thing, av.VideoFrame) for thing in gc.get_objects())
 
 
-def test_size_change_in_mid_stream_is_delivered(tmp_path):
+def test_size_change_during_a_stream_is_delivered(tmp_path):
     first = write_video(tmp_path / "a.ts", range(5))
     second = write_video(tmp_path / "b.ts", range(5, 10), pictures=[picture(i, 160, 128) for i in range(5)])
     path = tmp_path / "joined.ts"
@@ -233,7 +233,7 @@ def test_size_change_in_mid_stream_is_delivered(tmp_path):
     assert all(a.time_ns < b.time_ns for a, b in itertools.pairwise(got))
 
 
-def test_a_title_that_is_no_utf8_is_no_reason_to_refuse_a_file(tmp_path):
+def test_title_of_invalid_utf8_is_accepted(tmp_path):
     path = write_video(tmp_path / "a.mp4", range(5))
     titled = tmp_path / "titled.mp4"
     with av.open(str(path)) as source, av.open(str(titled), "w") as target:

@@ -44,7 +44,7 @@ def first(path: Path, camera: Camera = "visible", **settings: Any) -> Any:
         ((0, -1, -1, 0), lambda a: a[::-1, ::-1].transpose(1, 0, 2)),
     ],
 )
-def test_a_display_matrix_turns_and_mirrors(tmp_path, matrix, change):
+def test_display_matrix_rotates_and_mirrors(tmp_path, matrix, change):
     path = write_video(tmp_path / "a.mp4", [0, 1], pictures=[CORNERS] * 2, pixel_aspect=Fraction(4, 3))
     data = bytearray(path.read_bytes())
     at = data.index(b"tkhd") + 44  # the track's matrix: a b u, c d v, x y w
@@ -81,7 +81,7 @@ def hdr_code(sdr: npt.NDArray[np.float64], transfer: int) -> npt.NDArray[np.floa
 
 
 @pytest.mark.parametrize("transfer", [16, 18], ids=["PQ", "HLG"])
-def test_hdr_has_the_colours_of_its_sdr(tmp_path, transfer):
+def test_hdr_is_tone_mapped_to_the_colours_of_its_sdr(tmp_path, transfer):
     signal = hdr_code(BARS, transfer)
     luma = signal @ np.array([0.2627, 0.6780, 0.0593])
     chroma = (signal[:, [2, 0]] - luma[:, None]) / np.array([1.8814, 1.4746])
@@ -108,7 +108,7 @@ def test_hdr_has_the_colours_of_its_sdr(tmp_path, transfer):
     assert np.abs(got - BARS)[[1, 8, 9]].max() <= 4 and doubts == []
 
 
-def test_what_moves_in_interlaced_video_is_not_combed(tmp_path):
+def test_interlaced_video_is_deinterlaced(tmp_path):
     rows = np.random.default_rng(0).integers(100, 140, (128, 1, 1)).astype(np.uint8)
     picture = cv2.GaussianBlur(np.tile(rows, (1, 96, 3)), (1, 9), 3)
     picture[:, 20:36] = 230
@@ -153,7 +153,7 @@ DISC = cv2.GaussianBlur(cv2.circle(np.full((192, 256), 60, np.uint8), (90, 96), 
         ("ffv1", {"crop": [0, 0, 256, 192]}, None),
     ],
 )
-def test_of_two_pictures_in_one_frame_one_is_used(tmp_path, codec, settings, used):
+def test_one_half_of_a_double_frame_is_used(tmp_path, codec, settings, used):
     path = two_in_one(tmp_path / ("a.avi" if codec == "rawvideo" else "a.mkv"), codec, DISC)
     pixels, warnings, doubts, info = first(path, "infrared", ir=settings)
     assert pixels.shape == (192, 256) and (info.width, info.height) == (256, 192)
@@ -162,13 +162,13 @@ def test_of_two_pictures_in_one_frame_one_is_used(tmp_path, codec, settings, use
     assert len(warnings) == (used is not None)
 
 
-def test_a_preset_of_another_camera_is_said(tmp_path):
+def test_preset_of_another_camera_is_reported(tmp_path):
     path = write_video(tmp_path / "a.mp4", [0], pictures=[CORNERS])
     assert "preset p2pro changes nothing" in " ".join(first(path, "infrared", ir={"preset": "p2pro"})[1])
 
 
 @pytest.mark.parametrize("layout", ["gray16le", "gbrp16le"])
-def test_a_visible_video_of_12_bits_in_16_is_not_black(tmp_path, layout):
+def test_visible_video_of_12_bits_in_16_is_not_black(tmp_path, layout):
     deep = CORNERS.astype(np.uint16) * 16
     pictures = [deep[..., 0] if layout == "gray16le" else deep]
     path = write_video(tmp_path / "a.mkv", [0], codec="ffv1", pix_fmt=layout, pictures=pictures, layout=layout)
@@ -177,7 +177,7 @@ def test_a_visible_video_of_12_bits_in_16_is_not_black(tmp_path, layout):
 
 
 @pytest.mark.parametrize("layout", ["gbrp12le", "gbrp16le", "gray12le"])
-def test_counts_in_a_video_of_several_channels_keep_their_low_bits(tmp_path, layout):
+def test_multichannel_video_counts_keep_their_low_bits(tmp_path, layout):
     counts = (2000 + np.add.outer(np.arange(64), np.arange(96))).astype(np.uint16)
     pictures = [counts if layout.startswith("gray") else np.dstack([counts] * 3)]
     path = write_video(tmp_path / "a.mkv", [0], codec="ffv1", pix_fmt=layout, pictures=pictures, layout=layout)

@@ -75,7 +75,7 @@ def check_accounts(sync: Synchronizer, pairs: list[FramePair], visible: int, inf
 
 @given(streams(), streams(), st.integers(-300, 300), st.sampled_from([0, 500, -500]), st.sampled_from([0, 5, 20, 500]))
 @settings(deadline=None, max_examples=150)
-def test_recordings_pair_as_by_brute_force(
+def test_pairs_of_recordings_equal_a_brute_force_search(
     visible: list[int], infrared: list[int], offset: int, ppm: int, tolerance: int
 ) -> None:
     sync = Synchronizer(offset * MS, ppm, tolerance * MS)
@@ -93,7 +93,9 @@ def test_recordings_pair_as_by_brute_force(
 
 @given(streams(), streams(), st.data(), st.booleans())
 @settings(deadline=None, max_examples=100)
-def test_any_order_of_pushing(visible: list[int], infrared: list[int], data: st.DataObject, live: bool) -> None:
+def test_pairs_do_not_depend_on_the_order_of_pushing(
+    visible: list[int], infrared: list[int], data: st.DataObject, live: bool
+) -> None:
     """Pushed in any interleaving, live or not, with or without ends: once each, in order, accounts balanced."""
     sync = Synchronizer(tolerance_ns=30 * MS, live=live)
     order = data.draw(st.permutations([True] * len(visible) + [False] * len(infrared)))
@@ -137,7 +139,9 @@ def times(fps: float, count: int, start_ms: float = 0) -> list[int]:
         (times(25, 1), times(25, 1), 0, 0, 0),
     ],
 )
-def test_counts(visible: list[int], infrared: list[int], alone: int, reused: int, unused: int) -> None:
+def test_unpaired_reused_and_unused_frames_are_counted(
+    visible: list[int], infrared: list[int], alone: int, reused: int, unused: int
+) -> None:
     sync = Synchronizer()
     pairs, held = run_as_wanted(sync, visible, infrared)
     stats = sync.stats
@@ -171,7 +175,7 @@ def test_offset_and_drift_are_removed() -> None:
     assert uncorrected.stats.skew_max_ms > 4
 
 
-def test_skew_statistics() -> None:
+def test_skew_statistics_are_reported() -> None:
     sync = Synchronizer(tolerance_ns=3_000 * MS)
     run_as_wanted(sync, times(0.1, 100), [t + (k % 100) * MS for k, t in enumerate(times(0.1, 100))])
     stats = sync.stats
@@ -209,7 +213,7 @@ def test_memory_stays_bounded_when_one_stream_stalls(stalled: Camera) -> None:
         ("monotonic", "monotonic", False),
     ],
 )
-def test_clocks_that_cannot_be_compared(visible: Clock, infrared: Clock, refused: bool) -> None:
+def test_incomparable_clocks_are_refused(visible: Clock, infrared: Clock, refused: bool) -> None:
     sync = Synchronizer()
     sync.push_visible(frame("visible", 0, clock=visible))
     if refused:
@@ -263,14 +267,14 @@ def test_live_does_not_wait_when_the_last_infrared_is_nearer() -> None:
     assert {p.skew_ns for _, p in out[20:]} == {-10 * MS}
 
 
-def test_live_waits_for_the_nearer_one() -> None:
+def test_live_waits_for_a_nearer_infrared_frame() -> None:
     """Infrared 10 ms after each visible frame: every frame waits those 10 ms and no longer."""
     _, out = simulate_live(times(25, 200, 1000), times(25, 200, 1010))
     assert max(latencies_ms(out)) == 10
     assert {p.skew_ns for _, p in out} == {10 * MS}
 
 
-def test_live_slow_infrared_with_latency() -> None:
+def test_live_slow_infrared_with_latency_is_paired() -> None:
     """9 Hz infrared that arrives 80 ms after capture still serves every 30 Hz frame with its nearest."""
     visible, infrared = times(30, 600, 1000), times(9, 190, 950)
     sync, everything = simulate_live(visible, infrared, infrared_latency_ms=80)
@@ -282,7 +286,7 @@ def test_live_slow_infrared_with_latency() -> None:
     assert sync.stats.visible_alone <= 6  # at the start, before the infrared rate is known
 
 
-def test_live_infrared_stall_and_return() -> None:
+def test_live_infrared_may_stall_and_return() -> None:
     """Infrared gone for 4 s: one wait, then visible frames go on alone and at once; pairing resumes when it is back."""
     infrared = [t for t in times(25, 400, 1005) if not 5e9 < t < 9e9]
     sync, out = simulate_live(times(25, 400, 1000), infrared)
@@ -293,14 +297,14 @@ def test_live_infrared_stall_and_return() -> None:
     assert 95 < sync.stats.visible_alone < 105
 
 
-def test_live_without_infrared_at_all() -> None:
+def test_live_works_without_infrared() -> None:
     _, out = simulate_live(times(25, 100, 1000), [])
     assert all(p.infrared is None for _, p in out)
     assert max(latencies_ms(out)[1:]) <= 120 and latencies_ms(out)[-1] == 0
     assert all(b >= a for (a, _), (b, _) in pairwise(out))
 
 
-def test_live_infrared_leads_while_visible_is_lost() -> None:
+def test_live_infrared_leads_during_a_visible_loss() -> None:
     """Visible gone for 2 s: infrared's own frames go out within two periods of the last one, until it is back."""
     visible = [t for t in times(25, 300, 1000) if not 5e9 < t < 7e9]
     sync, out = simulate_live(visible, times(25, 300, 1005))
@@ -315,7 +319,7 @@ def test_live_infrared_leads_while_visible_is_lost() -> None:
     check_accounts(sync, [pair for _, pair in out], len(visible), 300)
 
 
-def test_live_infrared_leads_where_visible_never_came_or_comes_late() -> None:
+def test_live_infrared_leads_if_visible_is_missing_or_late() -> None:
     sync, out = simulate_live(times(25, 100, 4000), times(25, 175, 1005))
     led = [(now, pair) for now, pair in out if pair.led_by == "infrared"]
     assert 2e9 < led[0][0] < 2.1e9 and 47 <= len(led) <= 50
@@ -323,7 +327,7 @@ def test_live_infrared_leads_where_visible_never_came_or_comes_late() -> None:
     check_accounts(sync, [pair for _, pair in out], 100, 175)
 
 
-def test_live_visible_frames_of_a_time_already_shown_are_late() -> None:
+def test_live_visible_frames_older_than_the_shown_one_are_late() -> None:
     """A visible stream that stalls and then delivers what it held back: nothing is shown twice or out of order."""
     sync = Synchronizer(live=True)
     out = []
@@ -346,7 +350,7 @@ def test_live_visible_at_half_rate_does_not_flicker() -> None:
     assert sync.stats.visible_alone <= 1
 
 
-def test_live_nothing_old_leads() -> None:
+def test_live_old_infrared_does_not_lead() -> None:
     """Infrared that comes out of a long queue is not shown as what is there now."""
     sync = Synchronizer(live=True)
     for k in range(50):

@@ -49,7 +49,7 @@ def counts(scale: float, offset: float = 0.0) -> np.ndarray:
     ("setting", "scale", "offset"),
     [(0.01, 0.01, 0.0), (0.04, 0.04, 0.0), ({"scale": 0.1, "offset": 273.15}, 0.1, 273.15)],
 )
-def test_counts_are_degrees(tmp_path, setting, scale, offset):
+def test_counts_are_converted_to_degrees(tmp_path, setting, scale, offset):
     frame = first(video(tmp_path / "a.mkv", values=counts(scale, offset)), ir={"kelvin": setting, "rotate": 180})
     heat = frame.temperature
     assert heat is not None and heat.values is frame.counts
@@ -58,7 +58,7 @@ def test_counts_are_degrees(tmp_path, setting, scale, offset):
     assert 10 <= low < 12 and 35 < high <= 37.6
 
 
-def test_degrees_in_floats_and_pixels_without_any(tmp_path):
+def test_float_images_hold_degrees_and_8_bit_images_none(tmp_path):
     values = DEGREES.astype(np.float32)
     values[:3, :3] = np.nan
     tifffile.imwrite(tmp_path / "a.tif", values)
@@ -67,7 +67,7 @@ def test_degrees_in_floats_and_pixels_without_any(tmp_path):
     assert np.abs(heat.celsius(heat.values) - DEGREES)[3:, 3:].max() < 1e-3
 
 
-def test_a_camera_of_two_pictures_knows_its_scale(tmp_path):
+def test_double_image_camera_has_a_known_scale(tmp_path):
     heat = first(two_in_one(tmp_path / "a.avi", "rawvideo", DISC), ir={"preset": "p2pro"}).temperature
     assert heat is not None and heat.values.shape == (192, 256)
     assert np.abs(heat.celsius(heat.values) - (20 + DISC / 255 * 20)).max() < 1 / 64 + 1e-9
@@ -77,7 +77,7 @@ def test_a_camera_of_two_pictures_knows_its_scale(tmp_path):
     ("values", "layout", "said"),
     [(RAW // 4, "gray16le", "its temperatures are about -198"), (RAW, "gray", "gives 8 bits")],
 )
-def test_what_is_no_temperature_is_said(tmp_path, values, layout, said):
+def test_unusable_temperatures_are_reported(tmp_path, values, layout, said):
     if layout == "gray":
         values = (values // 256).astype(np.uint8)
     source = open_source(
@@ -92,7 +92,7 @@ def test_what_is_no_temperature_is_said(tmp_path, values, layout, said):
 
 
 @pytest.mark.parametrize("png", [True, False])
-def test_a_radiometric_jpeg_gives_its_temperatures(tmp_path, png):
+def test_radiometric_jpeg_has_temperatures(tmp_path, png):
     pytest.importorskip("flyr")
     held = (14_000 + 10 * np.add.outer(np.arange(240), np.arange(160))).astype(np.uint16)  # over two segments
     write_radiometric(tmp_path / "a.jpg", held, np.full((480, 320), 90, np.uint8), png)
@@ -105,7 +105,7 @@ def test_a_radiometric_jpeg_gives_its_temperatures(tmp_path, png):
     assert len(source.health.warnings) == 1 and "their temperatures are used" in source.health.warnings[0]
 
 
-def test_without_flyr_it_is_read_as_drawn_and_that_is_said(tmp_path, monkeypatch):
+def test_radiometric_jpeg_without_flyr_is_read_as_rendered_with_a_warning(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "flyr", None)
     write_radiometric(tmp_path / "a.jpg", RAW, np.full((60, 80), 90, np.uint8), True)
     source = open_source(str(tmp_path), "infrared", SourceConfig())
@@ -115,7 +115,7 @@ def test_without_flyr_it_is_read_as_drawn_and_that_is_said(tmp_path, monkeypatch
 
 
 @pytest.mark.parametrize("damage", [slice(8, 12), slice(36, 40), slice(60, 90)])
-def test_a_radiometric_jpeg_that_is_damaged_is_one_line(tmp_path, damage):
+def test_damaged_radiometric_jpeg_is_a_one_line_error(tmp_path, damage):
     pytest.importorskip("flyr")
     path = write_radiometric(tmp_path / "a.jpg", RAW, np.full((60, 80), 90, np.uint8), True)
     data = bytearray(path.read_bytes())
@@ -130,7 +130,7 @@ def heat_of(values: np.ndarray) -> Temperature:
     return Temperature(values, 1.0, 273.15, (0.0, 100.0))
 
 
-def test_a_box_has_the_temperatures_of_the_pixels_that_it_covers():
+def test_box_has_the_temperatures_of_its_pixels():
     """Infrared turned by 10 degrees, at a third of the size; one of its pixels is hot."""
     turn = cv2.getRotationMatrix2D((160, 120), 10, 1)
     turn = np.vstack([turn, [0, 0, 1]])
@@ -173,7 +173,7 @@ def result(tmp_path: Path) -> Result:
         return next(iter(session.results()))
 
 
-def test_a_result_says_temperatures_in_its_line_the_overlay_and_the_page(result):
+def test_temperatures_are_in_json_line_overlay_and_page(result):
     line = record(result)
     inside = DEGREES[10:50, 5:30]
     told = line["detections"][0]["temperature"]
@@ -207,7 +207,7 @@ def test_a_result_says_temperatures_in_its_line_the_overlay_and_the_page(result)
 
 
 @pytest.mark.slow
-def test_people_found_by_the_command_have_temperatures(tmp_path, monkeypatch, capfd):
+def test_people_detected_by_the_command_have_temperatures(tmp_path, monkeypatch, capfd):
     """The fog of the sample clips, infrared as counts of 0.04 K: people are warmer than the street."""
     import av
 
@@ -232,6 +232,6 @@ def test_people_found_by_the_command_have_temperatures(tmp_path, monkeypatch, ca
     assert people and all(d["temperature"]["max"] > d["temperature"]["mean"] > street for d in people)
 
 
-def test_a_plain_image_has_none(tmp_path):
+def test_plain_image_has_no_temperatures(tmp_path):
     Image.fromarray(np.full((60, 80), 90, np.uint8)).save(tmp_path / "a.png")
     assert first(tmp_path / "a.png").temperature is None

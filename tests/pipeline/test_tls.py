@@ -51,13 +51,13 @@ def pems(tmp_path_factory):
         ("locked.pem", "locked.key", "locked.key: has a password"),
     ],
 )
-def test_files_that_do_not_serve_are_told_in_one_line(pems, certificate, key, words):
+def test_unusable_tls_files_are_a_one_line_error(pems, certificate, key, words):
     with pytest.raises(InputError, match=r"^--tls: ") as raised:
         check_watching(MonitorConfig(serve=":0", tls=(pems / certificate, pems / key)))
     assert words in str(raised.value) and "\n" not in str(raised.value)
 
 
-def test_tls_without_a_page_and_a_token_for_both_are_refused(pems):
+def test_tls_without_a_page_and_one_token_for_two_roles_are_refused(pems):
     with pytest.raises(InputError, match="give --serve or --metrics too"):
         check_watching(MonitorConfig(tls=(pems / "one.pem", pems / "one.key")))
     with pytest.raises(InputError, match="--watch-token: equals --token"):
@@ -66,7 +66,7 @@ def test_tls_without_a_page_and_a_token_for_both_are_refused(pems):
         check_watching(MonitorConfig(serve=":0", token=TOKEN, watch_token="short"))
 
 
-def test_metrics_come_by_https_alone(pems):
+def test_metrics_are_served_by_https_only(pems):
     with pytest.raises(InputError, match=r"none\.pem: cannot be read|not a certificate"):
         check_watching(MonitorConfig(metrics=":0", tls=(pems / "none.pem", pems / "one.key")))
     config = MonitorConfig(metrics=":0", tls=(pems / "one.pem", pems / "one.key"))
@@ -82,7 +82,7 @@ def test_metrics_come_by_https_alone(pems):
             asked(url.replace("https", "http"), "")
 
 
-def test_the_page_comes_by_https_alone_and_hands_that_are_not_shaken_hold_up_nobody(pems, monkeypatch):
+def test_page_is_served_by_https_only_and_open_handshakes_block_nobody(pems, monkeypatch):
     monkeypatch.setattr(site, "UNKNOWN_S", 1.5)
     complaints = []
     tls = tls_context(pems / "one.pem", pems / "one.key")
@@ -108,7 +108,7 @@ def test_the_page_comes_by_https_alone_and_hands_that_are_not_shaken_hold_up_nob
     assert all("too many idle connections" in line for line in complaints)
 
 
-def test_who_may_only_watch_sees_and_switches_nothing():
+def test_view_token_allows_no_switching():
     view = run_view()
     server = PageServer(Address("127.0.0.1", 0), TOKEN, view, print, watch_token=WATCH_TOKEN)
     url = f"http://{server.address}"
@@ -133,7 +133,7 @@ def test_who_may_only_watch_sees_and_switches_nothing():
         server.close()
 
 
-def test_a_wrong_token_is_told_in_the_pages_own_style_without_scripts():
+def test_wrong_token_gets_a_login_page_without_scripts():
     server = PageServer(Address("127.0.0.1", 0), TOKEN, run_view(), print)
     try:
         status, headers, text, _ = asked(f"http://{server.address}", params={"token": "wrong horse"})

@@ -43,7 +43,7 @@ def truth(clip: str, nearest: float = 25, seen: float = 0.7) -> Iterator[dict[in
 
 
 @pytest.mark.parametrize("clip", ["fog_day", "clear_night", "fog_night"])
-def test_objects_of_the_samples_keep_their_numbers(scene: Pixels, clip: str) -> None:
+def test_objects_of_the_samples_keep_their_ids(scene: Pixels, clip: str) -> None:
     """With a tenth of the boxes missing and the rest a little off, as a detector leaves them."""
     rng = np.random.default_rng(0)
     tracker = Tracker(0.25)
@@ -68,7 +68,7 @@ def test_objects_of_the_samples_keep_their_numbers(scene: Pixels, clip: str) -> 
     assert sum(tracker.counts.values()) == len(everyone)
 
 
-def test_what_was_never_clearly_seen_does_not_coast(scene: Pixels) -> None:
+def test_low_score_track_does_not_coast(scene: Pixels) -> None:
     for score, expected in ((0.6, []), (0.75, [True])):
         tracker = Tracker(0.25, coast_s=1)
         for i in range(10):
@@ -76,14 +76,14 @@ def test_what_was_never_clearly_seen_does_not_coast(scene: Pixels) -> None:
         assert [d.coasted for d in tracker.follow([], visible(scene, 10 * STEP_NS))] == expected
 
 
-def test_a_weak_box_is_shown_once_it_is_found_again(scene: Pixels) -> None:
+def test_low_score_box_is_shown_after_a_second_detection(scene: Pixels) -> None:
     tracker = Tracker(0.25)
     tracker.follow([], visible(scene, 0))
     shown = [[d.track for d in tracker.follow([walker(i, 0.3)], visible(scene, i * STEP_NS))] for i in (1, 2, 3)]
     assert shown == [[], [1], [1]]
 
 
-def test_a_number_comes_at_once_at_the_start_and_later_from_the_second_frame_on(scene: Pixels) -> None:
+def test_track_id_is_immediate_in_the_first_frame_and_delayed_later(scene: Pixels) -> None:
     tracker = Tracker(0.25)
     assert [d.track for d in tracker.follow([walker(0)], visible(scene, 0))] == [1]
     shown = [
@@ -93,7 +93,7 @@ def test_a_number_comes_at_once_at_the_start_and_later_from_the_second_frame_on(
     assert tracker.counts == {"person": 2}
 
 
-def test_faint_boxes_carry_a_track_but_start_none(scene: Pixels) -> None:
+def test_low_score_boxes_continue_but_do_not_start_a_track(scene: Pixels) -> None:
     tracker = Tracker(0.25)
     for i in range(3):
         tracker.follow([walker(i)], visible(scene, i * STEP_NS))
@@ -101,7 +101,7 @@ def test_faint_boxes_carry_a_track_but_start_none(scene: Pixels) -> None:
     assert tracker.follow(faint, visible(scene, 3 * STEP_NS)) == [replace(faint[0], track=1)]
 
 
-def test_a_short_gap_keeps_the_number_and_a_long_one_does_not(scene: Pixels) -> None:
+def test_short_gap_keeps_the_track_id(scene: Pixels) -> None:
     tracker = Tracker(0.25)
     index = 0
     for gap, expected in ((5, 1), (REMEMBERED + 5, 2)):
@@ -118,7 +118,7 @@ def test_a_short_gap_keeps_the_number_and_a_long_one_does_not(scene: Pixels) -> 
     assert tracker.counts == {"person": 2}
 
 
-def test_what_is_hidden_for_a_moment_coasts(scene: Pixels) -> None:
+def test_briefly_hidden_object_coasts(scene: Pixels) -> None:
     tracker = Tracker(0.25, coast_s=0.25)
     for i in range(10):
         seen = tracker.follow([walker(i)], visible(scene, i * STEP_NS))
@@ -133,7 +133,7 @@ def test_what_is_hidden_for_a_moment_coasts(scene: Pixels) -> None:
     assert tracker.counts == {"person": 1}
 
 
-def test_what_flickers_up_or_has_left_the_frame_does_not_coast(scene: Pixels) -> None:
+def test_flickering_or_departed_object_does_not_coast(scene: Pixels) -> None:
     tracker = Tracker(0.25, coast_s=0.25)
     for i in range(2):
         tracker.follow([walker(i)], visible(scene, i * STEP_NS))
@@ -145,7 +145,7 @@ def test_what_flickers_up_or_has_left_the_frame_does_not_coast(scene: Pixels) ->
     assert [tracker.follow([], visible(scene, i * STEP_NS)) for i in (9, 10, 11)] == [[], [], []]
 
 
-def test_what_leaves_at_the_side_does_not_coast_there(scene: Pixels) -> None:
+def test_object_leaving_at_the_side_does_not_coast(scene: Pixels) -> None:
     """A detector's boxes end at the frame: that of who leaves gets narrow, and what is expected would stay behind."""
     width = scene.shape[1]
     for edge in (0, width):
@@ -157,7 +157,7 @@ def test_what_leaves_at_the_side_does_not_coast_there(scene: Pixels) -> None:
         assert tracker.follow([], visible(scene, 9 * STEP_NS)) == []
 
 
-def test_five_frames_are_enough_to_coast_and_zero_switches_it_off(scene: Pixels) -> None:
+def test_coasting_needs_five_frames_and_zero_disables_it(scene: Pixels) -> None:
     for coast_s, frames, coasts in ((0.25, 4, False), (0.25, 5, True), (0.0, 9, False)):
         tracker = Tracker(0.25, coast_s=coast_s)
         for i in range(frames):
@@ -165,7 +165,7 @@ def test_five_frames_are_enough_to_coast_and_zero_switches_it_off(scene: Pixels)
         assert bool(tracker.follow([], visible(scene, frames * STEP_NS))) == coasts, (coast_s, frames)
 
 
-def test_nothing_coasts_onto_what_is_found(scene: Pixels) -> None:
+def test_coasted_box_gives_way_to_a_detection(scene: Pixels) -> None:
     """Two that merge: the number that is lost leaves no second box."""
     tracker = Tracker(0.25, coast_s=0.25)
     stands = Detection("person", 0.9, (40, 40, 60, 100))
@@ -175,7 +175,7 @@ def test_nothing_coasts_onto_what_is_found(scene: Pixels) -> None:
     assert tracker.follow([stands], visible(scene, 6 * STEP_NS)) == [replace(stands, track=1)]
 
 
-def test_two_numbers_of_one_object_coast_as_one(scene: Pixels) -> None:
+def test_two_tracks_of_one_object_coast_as_one(scene: Pixels) -> None:
     """The later seen stays: the object had lost its number and got another one."""
     tracker = Tracker(0.25, coast_s=0.4)
     narrow, wide = Detection("person", 0.9, (40, 40, 52, 100)), Detection("person", 0.9, (40, 30, 90, 110))
@@ -188,7 +188,7 @@ def test_two_numbers_of_one_object_coast_as_one(scene: Pixels) -> None:
 
 
 @pytest.mark.parametrize("how", ["cut", "stop", "clock"])
-def test_numbers_start_afresh_where_the_source_cuts_or_stops(scene: Pixels, how: str) -> None:
+def test_track_ids_restart_after_a_cut_or_stop(scene: Pixels, how: str) -> None:
     tracker = Tracker(0.25)
     for i in range(5):
         before = tracker.follow([walker(i), walker(i, x=60)], visible(scene, i * STEP_NS))
@@ -199,7 +199,7 @@ def test_numbers_start_afresh_where_the_source_cuts_or_stops(scene: Pixels, how:
     assert tracker.counts == {"person": 3}
 
 
-def test_an_object_counts_as_what_it_was_mostly_seen_as(scene: Pixels) -> None:
+def test_object_is_counted_under_its_most_frequent_class(scene: Pixels) -> None:
     tracker = Tracker(0.25)
     for i, label in enumerate(["bicycle", "person", "person", "bicycle", "person"]):
         tracker.follow([walker(i, label=label)], visible(scene, i * STEP_NS))
@@ -210,7 +210,7 @@ def test_an_object_counts_as_what_it_was_mostly_seen_as(scene: Pixels) -> None:
     assert tracker._known == {}  # what has ended takes no memory
 
 
-def test_frames_without_anything(scene: Pixels) -> None:
+def test_empty_frames_are_accepted(scene: Pixels) -> None:
     tracker = Tracker(0.25)
     assert [tracker.follow([], visible(scene, i * STEP_NS)) for i in range(3)] == [[], [], []]
     assert tracker.counts == {}

@@ -24,7 +24,7 @@ def counted(health, run, visible):
         health.count("visible", name, count)
 
 
-def test_all_is_well_with_two_live_cameras_and_nothing_dropped():
+def test_two_live_cameras_without_drops_are_healthy():
     view = run_view(["a fallback that leaves the result right"])
     asked = Verdict(view)
     live(view)
@@ -34,7 +34,7 @@ def test_all_is_well_with_two_live_cameras_and_nothing_dropped():
 
 
 @pytest.mark.parametrize("state", ["lost", "frozen"])
-def test_a_camera_that_is_gone_comes_first_and_is_kept_in_the_history(state):
+def test_lost_camera_comes_first_and_stays_in_the_history(state):
     view = run_view()
     view.doubts = lambda: ["a doubt"]
     live(view, age_s=13)
@@ -56,7 +56,7 @@ def test_a_camera_that_is_gone_comes_first_and_is_kept_in_the_history(state):
         ({"overlay_losses": 1}, {}, "warn", "without it"),
     ],
 )
-def test_what_was_lost_is_said_in_words(run, visible, level, words):
+def test_lost_frames_are_explained(run, visible, level, words):
     view = run_view()
     asked = Verdict(view)
     live(view)
@@ -66,7 +66,7 @@ def test_what_was_lost_is_said_in_words(run, visible, level, words):
     assert trouble.level == level and words in trouble.text
 
 
-def test_what_was_dropped_long_ago_is_no_trouble_now(monkeypatch):
+def test_old_drops_are_no_current_trouble(monkeypatch):
     monkeypatch.setattr(verdict, "WINDOW_S", 0.0)
     monkeypatch.setattr(verdict, "_STEP_S", 0.0)
     view = run_view()
@@ -78,11 +78,11 @@ def test_what_was_dropped_long_ago_is_no_trouble_now(monkeypatch):
     assert asked.troubles() == []
 
 
-def test_before_the_first_picture_nothing_is_called_well():
+def test_verdict_before_the_first_frame_is_not_healthy():
     assert {trouble.level for trouble in Verdict(run_view()).troubles()} == {"warn"}
 
 
-def test_an_object_seen_in_many_frames_counts_once():
+def test_object_seen_in_many_frames_counts_once():
     view = run_view()
     for index in range(5):
         boxes = [Detection("car", 0.9, (1, 2, 30, 40), track=7), Detection("person", 0.9, (1, 2, 3, 4), track=index)]

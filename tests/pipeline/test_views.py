@@ -48,7 +48,7 @@ def test_views_show_what_they_are_named():
     assert all(image.dtype == np.uint8 for image in shown.values())
 
 
-def test_without_infrared_visible_is_left_and_infrared_is_black():
+def test_views_without_infrared_show_visible_and_black():
     one, vis, _ = scene(infrared=False)
     for view in ("blend", "edges"):
         assert (viewed(one, view, "turbo").image == vis).all()
@@ -57,7 +57,7 @@ def test_without_infrared_visible_is_left_and_infrared_is_black():
 
 
 @pytest.mark.parametrize("palette", PALETTES)
-def test_palettes_tell_levels_apart(palette):
+def test_palettes_distinguish_levels(palette):
     colours = table(palette).astype(int)
     assert len(np.unique(colours, axis=0)) > 200
     if palette == "black-hot":
@@ -68,7 +68,7 @@ def test_palettes_tell_levels_apart(palette):
 
 
 @pytest.mark.parametrize("view", VIEWS)
-def test_boxes_lie_on_the_object_in_every_picture(view):
+def test_boxes_lie_on_the_object_in_every_view(view):
     one, *_ = scene()
     found = replace(one, detections=[Detection("person", 0.9, (60, 40, 100, 80), track=1)])
     overlay = Overlay(OverlayConfig(trails=True))
@@ -88,14 +88,14 @@ def test_boxes_lie_on_the_object_in_every_picture(view):
         ({"palette": "inferno"}, "give another --view"),
     ],
 )
-def test_a_view_or_palette_that_is_none_is_refused(settings, words):
+def test_unknown_view_or_palette_is_refused(settings, words):
     with pytest.raises(InputError, match=words):
         load({"output": settings, "detector": {"enabled": False}})
     assert load({"output": {"view": "edges", "palette": "inferno"}}).output.palette == "inferno"
 
 
 @pytest.mark.slow
-def test_a_view_is_in_the_file_and_not_in_the_recording(tmp_path, monkeypatch, capfd):
+def test_selected_view_is_in_the_file_but_not_in_the_recording(tmp_path, monkeypatch, capfd):
     ir, vis = pair_of_clips(tmp_path)
     out, recording = tmp_path / "out.mp4", tmp_path / "recording"
     wanted = ("--view", "side-by-side", "--palette", "ironbow", "--out", out, "--record", recording)

@@ -50,7 +50,7 @@ def check_one_stream(frames: list) -> None:
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries give memory back by themselves")
-def test_what_a_lost_connection_held_goes_back_to_the_system(camera):
+def test_lost_connection_frees_its_memory(camera):
     """A process whose freed memory is in holes, as after many decoders: gone when a camera has come back."""
     process, held = psutil.Process(), [np.ones(50_000, np.uint8) for _ in range(2_000)]
     fence = held[::40]  # keeps the top of the heap where it is
@@ -63,7 +63,7 @@ def test_what_a_lost_connection_held_goes_back_to_the_system(camera):
     assert len(fence) == 50
 
 
-def test_a_connection_that_breaks_is_made_again(camera):
+def test_broken_connection_is_reopened(camera):
     source, health = watch(camera.url)
     frames = frames_around(source, camera.disconnect)
     source.close()
@@ -75,7 +75,7 @@ def test_a_connection_that_breaks_is_made_again(camera):
     assert source.health.delivered >= len(frames)
 
 
-def test_a_silent_camera_is_opened_anew(camera):
+def test_silent_camera_is_reopened(camera):
     source, health = watch(camera.url, stall_s=0.5)
     resume = threading.Timer(1.5, camera.resume)
 
@@ -94,7 +94,7 @@ def test_a_silent_camera_is_opened_anew(camera):
     )  # the hole stays visible in the times
 
 
-def test_a_camera_that_comes_back_with_another_size(camera):
+def test_camera_may_return_with_another_size(camera):
     source, health = watch(camera.url)
     again = []
 
@@ -112,7 +112,7 @@ def test_a_camera_that_comes_back_with_another_size(camera):
     assert health.counters("infrared")["reconnects"] == 1
 
 
-def test_many_losses_are_one_line(camera):
+def test_repeated_losses_are_reported_in_one_line(camera):
     source, health = watch(camera.url)
     frames = itertools.islice(source, 2000)
     for number in range(1, 4):
@@ -124,7 +124,7 @@ def test_many_losses_are_one_line(camera):
     assert "(3 times in all)" in line
 
 
-def test_closing_while_the_camera_is_away_ends_the_iteration(camera):
+def test_close_during_a_reconnect_ends_the_iteration(camera):
     source, health = watch(camera.url)
     ended = threading.Event()
 
@@ -144,7 +144,7 @@ def test_closing_while_the_camera_is_away_ends_the_iteration(camera):
     assert health.counters("infrared")["reconnects"] == 0
 
 
-def test_timestamps_that_jump_back_or_ahead_are_put_right(camera):
+def test_jumping_timestamps_are_corrected(camera):
     """The sender's clock is set back by an hour, then ahead by two: times go on as those of this host."""
     source, _ = watch(camera.url)
     frames = iter(source)
@@ -159,7 +159,7 @@ def test_timestamps_that_jump_back_or_ahead_are_put_right(camera):
     assert source.health.retimed > 0
 
 
-def test_damaged_packets_are_counted_and_survived(camera):
+def test_damaged_packets_are_counted_and_skipped(camera):
     source, health = watch(camera.url)
     frames = iter(source)
     taken = list(itertools.islice(frames, 10))

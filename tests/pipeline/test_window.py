@@ -21,14 +21,14 @@ def window(display: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[WindowSink
     sink.close(complete=False)
 
 
-def test_no_display(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_display_is_a_one_line_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DISPLAY", raising=False)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     with pytest.raises(InputError, match=r"--show: this machine has no display"):
         WindowSink()
 
 
-def test_a_display_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unresponsive_display_is_a_one_line_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     monkeypatch.setenv("DISPLAY", ":9")
     if Path("/tmp/.X11-unix/X9").exists():
@@ -59,19 +59,19 @@ def write_until_stopped(window: WindowSink) -> None:
 
 
 @pytest.mark.parametrize("key", ["q", "Escape"])
-def test_a_key_stops_the_run(window: WindowSink, key: str) -> None:
+def test_key_press_stops_the_run(window: WindowSink, key: str) -> None:
     xdotool("windowfocus", number_of(window), "key", key)
     write_until_stopped(window)
     assert window.health.warnings == []
 
 
-def test_a_closed_window_stops_the_run(window: WindowSink) -> None:
+def test_closed_window_stops_the_run(window: WindowSink) -> None:
     close_button(number_of(window))
     write_until_stopped(window)
     assert window.health.warnings == []
 
 
-def test_a_lost_window_stops_the_run(window: WindowSink) -> None:
+def test_lost_window_stops_the_run(window: WindowSink) -> None:
     xdotool("windowkill", number_of(window))
     write_until_stopped(window)
     assert len(window.health.warnings) == 1

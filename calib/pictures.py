@@ -20,14 +20,14 @@ _DOT = (64, 220, 64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Sight:
+class ViewImages:
     """What both cameras showed at one view, small: visible (h, w, 3) RGB, infrared (h, w); None without a frame."""
 
     visible: Pixels | None
     infrared: Pixels | None
 
 
-def overlay(fit: Fit, view: int, sight: Sight) -> Pixels | None:
+def overlay(fit: Fit, view: int, sight: ViewImages) -> Pixels | None:
     """Visible in cyan, infrared in red, brought onto it along the board's plane, (h, w, 3) RGB; None without both.
 
     Where the rig is right the board shows no coloured seams. What does not lie in the board's plane shows parallax.

@@ -9,7 +9,7 @@ import numpy as np
 
 from .board import Points
 from .joint import INFRARED, VISIBLE
-from .pictures import Sight, board_distance, embedded, overlay, spots
+from .pictures import ViewImages, board_distance, embedded, overlay, spots
 from .rig import Rig
 from .solve import NAMES, Calibration, folds
 
@@ -56,7 +56,7 @@ def text(calibration: Calibration, rig: Rig) -> list[str]:
     return lines
 
 
-def html(calibration: Calibration, rig: Rig, sights: Mapping[str, Sight]) -> str:
+def html(calibration: Calibration, rig: Rig, sights: Mapping[str, ViewImages]) -> str:
     """The report as a page of its own, pictures included. sights: by the views' names, as far as there are any."""
     parts = [
         f"<!doctype html><meta charset=utf-8><title>Calibration</title><style>{_STYLE}</style><h1>Calibration</h1>",
@@ -98,7 +98,7 @@ def _coverage(calibration: Calibration) -> str:
     return "<h2>Coverage</h2><p>The lens is known where there were points.</p>" + "".join(figures)
 
 
-def _views(calibration: Calibration, sights: Mapping[str, Sight]) -> str:
+def _views(calibration: Calibration, sights: Mapping[str, ViewImages]) -> str:
     fit, board = calibration.fit, calibration.board.points()
     rows, figures = [], []
     for k, view in enumerate(calibration.views):

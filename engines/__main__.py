@@ -25,7 +25,7 @@ def main(what: str, name: str, *numbers: str) -> None:
     if what == "loops":
         from .backends import kernels
 
-        kernels.kept_anew(name)
+        kernels.compile_group(name)
         return
     import torch  # noqa: F401  once torch is imported, `build_apart` builds in this process
 

@@ -9,7 +9,7 @@ from .base import EngineError, EngineRefused, Fused, FusionEngine, Pixels
 from .warp import Size, Warp
 
 
-class Chosen:
+class FallbackEngine:
     """The first of several engines that works. An engine that is refused at any frame size, or that fails during a run
     (a lost GPU, for example), is dropped for good; the next one fuses the frame it failed on.
 

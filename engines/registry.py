@@ -12,11 +12,11 @@ from .backends import bf16, int8
 from .backends.inputs import strength
 from .base import EngineError, FusionEngine, Strength
 from .build import store
-from .fallback import Chosen
+from .fallback import FallbackEngine
 from .host.devices import gpus
 from .host.plugins import plugin, plugins
 from .networks import checkpoints
-from .prompts.conditioning import Spoken, StrengthSource
+from .prompts.conditioning import AdjustablePrompt, StrengthSource
 
 if TYPE_CHECKING:
     from .backends.cuda import Compiler, CudaPrecision
@@ -92,7 +92,8 @@ def available() -> list[tuple[str, str]]:
     """Every engine that this machine can run as (specification, one-line description), by network and backend."""
     return [
         (f"{name}:{backend}:{precision}", f"{what}; {WHERE[backend]}, {precision}")
-        for name, what in {**NETWORKS, **{name: PAPERS[name] for name in PAPERS if checkpoints.find(name)}}.items()
+        for name, what in (NETWORKS | PAPERS).items()
+        if name in NETWORKS or checkpoints.find_weights(name)
         for backend in BACKENDS
         if unusable(backend) is None
         for precision in precisions(name, backend)
@@ -104,7 +105,7 @@ def create_engine(
     spec: str = "realtime",
     dehaze: Strength = "auto",
     lift: Strength = "auto",
-    prompt: str | Spoken = "auto",
+    prompt: str | AdjustablePrompt = "auto",
     unlifted: bool = False,
     hue: Strength = "auto",
 ) -> FusionEngine:
@@ -119,7 +120,7 @@ def create_engine(
         dehaze: Strength of dehazing, 0 (none) to 1 (full), or `auto`: chosen per frame from its haze density.
         lift: Strength of the lift of dark frames, 0 to 1, or `auto`: chosen per frame from its illumination.
         prompt: What is wrong with the pictures, in words (see `prompts`), instead of strengths; or `auto`; or the
-            result of `spoken`, which includes the strengths and can be changed during a run.
+            result of `create_prompt`, which includes the strengths and can be changed during a run.
         unlifted: Also compute `Fused.unlifted`, for a detector, if the network can (UNLIFTED).
         hue: How strongly warm objects are coloured amber, 0 (none) to 1; `auto`: the network's default. Only for
             `realtime` and `tiny`.
@@ -129,14 +130,14 @@ def create_engine(
             understood.
     """
     name, backend, precision = parse(spec)
-    strengths = spoken(spec, dehaze, lift, prompt, hue) if isinstance(prompt, str) else prompt
-    users = checkpoints.users(name) if name in checkpoints.OWN else None
+    strengths = create_prompt(spec, dehaze, lift, prompt, hue) if isinstance(prompt, str) else prompt
+    users = checkpoints.find_imported(name) if name in checkpoints.OWN else None
     notes = [] if users is None else [f"{name}: imported weights, {users}; `fusecam weights remove {name}` ends that"]
     if backend == PLUGIN:
-        return Chosen([partial(_of_plugin, name, precision)], notes)
+        return FallbackEngine([partial(_of_plugin, name, precision)], notes)
     if ":" in spec:
-        return Chosen([partial(_make, name, backend, precision, strengths, unlifted)], notes)
-    return Chosen(
+        return FallbackEngine([partial(_make, name, backend, precision, strengths, unlifted)], notes)
+    return FallbackEngine(
         [
             partial(_make, name, candidate, precision, strengths, unlifted)
             for candidate in BACKENDS
@@ -147,18 +148,18 @@ def create_engine(
     )
 
 
-def spoken(
+def create_prompt(
     spec: str = "realtime",
     dehaze: Strength = "auto",
     lift: Strength = "auto",
     prompt: str = "auto",
     hue: Strength = "auto",
-) -> Spoken:
+) -> AdjustablePrompt:
     """Strengths for `create_engine`, whose prompt can be changed during a run. Arguments and errors as there."""
     name, _, _ = parse(spec)
     settings = {"dehaze": dehaze, "lift": lift, "hue": hue}
     strengths = {setting: strength(spec, setting, value) for setting, value in settings.items()}
-    return Spoken(name, prompt, **strengths, every_task=name in PROMPTED)
+    return AdjustablePrompt(name, prompt, **strengths, every_task=name in PROMPTED)
 
 
 def _of_plugin(name: str, argument: str) -> FusionEngine:
@@ -183,7 +184,7 @@ def _make(name: str, backend: str, precision: str, strengths: StrengthSource, un
         return CudaEngine(name, make(), cast("CudaPrecision", precision), strengths, compiler)
     from .backends.openvino import OpenVinoEngine
 
-    return OpenVinoEngine(name, make, cast("Precision", precision), strengths, made_of(name), True, unlifted)
+    return OpenVinoEngine(name, make, cast("Precision", precision), strengths, key_fields(name), True, unlifted)
 
 
 def parse(spec: str) -> tuple[str, str, str]:
@@ -221,7 +222,7 @@ def weights(name: str) -> list[Path]:
     return [checkpoints.weights_file(name)] if name in checkpoints.NAMES else []
 
 
-def made_of(name: str) -> dict[str, str]:
+def key_fields(name: str) -> dict[str, str]:
     """What a compiled network depends on besides shape, precision and backend, as part of its key in the store."""
     try:
         return {

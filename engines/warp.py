@@ -111,13 +111,13 @@ class Warp:
         return cast(Pixels, cv2.remap(infrared, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
 
 
-class Held:
+class WarpBuffers:
     """Remembers the warp in a graph's buffers, so that it is copied only when it changes."""
 
     def __init__(self) -> None:
         self._parts: list[npt.NDArray[Any] | None] = [None, None, None]
 
-    def take(self, warp: Warp) -> Iterator[tuple[int, npt.NDArray[Any]]]:
+    def changed_parts(self, warp: Warp) -> Iterator[tuple[int, npt.NDArray[Any]]]:
         """Yield index and array of each part of `warp` that is not in the buffers yet; it then counts as held."""
         for index, part in enumerate(warp.parts):
             if part is not self._parts[index]:

@@ -34,7 +34,7 @@ def take(
     from .host.terminal import Terminal, markup
     from .networks import checkpoints
 
-    imported = checkpoints.take(name, files)
+    imported = checkpoints.import_weights(name, files)
     source = ", ".join(file.split()[0] for file in imported.source)
     Terminal(emoji=False).print(f"wrote {markup(imported.path)}: {markup(source)}", soft_wrap=True)
 
@@ -61,13 +61,13 @@ def show() -> None:
     from .host.terminal import Terminal, markup
     from .networks import checkpoints
 
-    console, known = Terminal(emoji=False), {weights.name: weights for weights in checkpoints.kept()}
+    console, known = Terminal(emoji=False), {weights.name: weights for weights in checkpoints.list_weights()}
     for name in checkpoints.NAMES:
         if name in known:
             source = ", ".join(file.split()[0] for file in known[name].source)
-            source = source or ("imported" if checkpoints.users(name) else "shipped")
+            source = source or ("imported" if checkpoints.find_imported(name) else "shipped")
             if known[name].damaged:
-                source += f"; damaged: fusecam weights remove {name}" if checkpoints.users(name) else "; damaged"
+                source += "; damaged" + (f": fusecam weights remove {name}" if checkpoints.find_imported(name) else "")
             console.print(f"{name}: {markup(known[name].path)} ({markup(source)})", soft_wrap=True, highlight=False)
         else:
             address = checkpoints.AUTHORS.get(name)

@@ -25,9 +25,9 @@ from .detection.track import Tracker
 from .errors import InputError
 from .monitoring.switches import Switches
 from .monitoring.view import RunView
-from .monitoring.watch import watched
+from .monitoring.watch import monitor_run
 from .overlay import Overlay
-from .overlay.views import viewed
+from .overlay.views import apply_view
 from .report import build_report, doubt_never_met, warnings
 from .run.console import progress
 from .run.resizing import Sizes
@@ -141,12 +141,12 @@ class Run:
             streams.doubts.follow(self._doubt)
             self._context = ExitStack()
             if built:
-                self._context.enter_context(watched(config.monitor, self._view, console))
+                self._context.enter_context(monitor_run(config.monitor, self._view, console))
             total = min((n for n in (visible.frames, config.max_frames) if n is not None), default=None)
             tell = self._context.enter_context(progress(console, title, total, self.recorder))
             opened.pop_all()
         self._began = time.perf_counter()
-        look = partial(viewed, view=config.output.view, palette=config.output.palette)
+        look = partial(apply_view, view=config.output.view, palette=config.output.palette)
         self._writer = Writer(self._session, self._outputs, self._view, overlay, tell, look)
         self.outcome = self._writer.outcome
 

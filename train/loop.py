@@ -12,7 +12,7 @@ from lightning.pytorch.callbacks import LambdaCallback, ModelCheckpoint, RichPro
 from lightning.pytorch.loggers import CSVLogger
 from torch.utils.data import DataLoader, IterableDataset
 
-from .stop import Stop, checkpoint
+from .stop import InterruptHandler, checkpoint
 
 Data = tuple[IterableDataset[Any], IterableDataset[Any] | None]
 
@@ -37,7 +37,7 @@ def loop(
     """
     out.mkdir(parents=True, exist_ok=True)
     weights, last = out / "weights.safetensors", out / "last.ckpt"
-    interval, stop = timedelta(minutes=minutes), Stop(last)
+    interval, stop = timedelta(minutes=minutes), InterruptHandler(last)
 
     def export(trainer: lightning.Trainer, *_: object) -> None:
         if trainer.is_global_zero:
@@ -59,7 +59,7 @@ def loop(
         **settings,
     )
     train, held = data(trainer)
-    with stop.watched():
+    with stop.handle_signals():
         trainer.fit(
             module,
             DataLoader(train, batch_size=None),

@@ -34,7 +34,7 @@ def checkpoint(last: Path, module: lightning.LightningModule) -> Path | None:
     return last
 
 
-class Stop(lightning.Callback):
+class InterruptHandler(lightning.Callback):
     """Stops a run on a signal and saves a checkpoint; a second signal raises KeyboardInterrupt.
 
     Lightning itself would exit immediately without a checkpoint, and report success after SIGTERM.
@@ -42,7 +42,7 @@ class Stop(lightning.Callback):
 
     def __init__(self, last: Path) -> None:
         """last: path of the checkpoint."""
-        self.asked, self.last = False, last
+        self.requested, self.last = False, last
         self._before: dict[int, Any] = {}
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
@@ -59,7 +59,7 @@ class Stop(lightning.Callback):
             raise TrainError(
                 f"the loss is {loss} at step {trainer.global_step}: diverged; lower `rate`, or check the data"
             )
-        if self.asked:
+        if self.requested:
             trainer.limit_val_batches = 0  # otherwise Lightning would validate first, which takes minutes
             trainer.should_stop = True
         if trainer.should_stop or trainer.global_step >= trainer.max_steps:
@@ -67,17 +67,17 @@ class Stop(lightning.Callback):
             trainer.save_checkpoint(self.last, weights_only=False)
 
     @contextmanager
-    def watched(self) -> Iterator[None]:
+    def handle_signals(self) -> Iterator[None]:
         """Context of the run: restores the signal handlers, then raises Interrupted if a signal stopped the run."""
         try:
             yield
         finally:
             for number, handler in self._before.items():
                 signal.signal(number, handler)
-        if self.asked:
+        if self.requested:
             raise Interrupted(f"stopped; checkpoint saved to {self.last}: continue with --resume")
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
+        if self.requested:
             raise KeyboardInterrupt
-        self.asked = True
+        self.requested = True

@@ -16,7 +16,7 @@ from ..build.parity import compare
 from ..networks.io import Network
 from ..networks.smoothing import State
 from ..prompts.conditioning import OWN_CHOICE, StrengthSource
-from ..warp import Held, Shape, Warp
+from ..warp import Shape, Warp, WarpBuffers
 from .eager import EagerEngine
 from .engine import BackendEngine
 from .graph import KEPT, ImagePath, examples
@@ -44,14 +44,14 @@ class _Graph:
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     host_outputs: dict[str, Tensor]
-    held: Held = field(default_factory=Held)
+    held: WarpBuffers = field(default_factory=WarpBuffers)
 
     def run(self, visible: Pixels, infrared: Pixels, warp: Warp, controls: State) -> Outputs:
         """See `engine.Ready`."""
         for index, frame in enumerate((visible, infrared)):
             np.copyto(self.host_inputs[index].numpy()[0], frame)
         changed = [0, 1, len(self.host_inputs) - 1]
-        for part, array in self.held.take(warp):
+        for part, array in self.held.changed_parts(warp):
             np.copyto(self.host_inputs[KEPT][part].numpy()[0], array)
             changed.append(KEPT.start + part)
         np.copyto(self.host_inputs[-1].numpy(), controls)

@@ -12,7 +12,7 @@ from ..networks.smoothing import State, Steady
 from ..prompts.conditioning import StrengthSource
 from ..warp import Shape, Size, Warp
 from .inputs import check_pair, check_shape
-from .lru import Recent
+from .lru import LruCache
 
 
 class Ready(Protocol):
@@ -33,7 +33,7 @@ class BackendEngine(ABC, Generic[Built]):
         """name: NAME:BACKEND:PRECISION. strengths: of each task, for each frame."""
         self._name, self._strengths = name, strengths
         self._steady = Steady()
-        self._ready: Recent[Shape, Built] = Recent()
+        self._ready: LruCache[Shape, Built] = LruCache()
 
     @abstractmethod
     def _create(self, shape: Shape) -> Built:

@@ -19,7 +19,7 @@ from ..build.parity import gate_warp
 from ..build.parity.frames import SCENES
 from ..build.store import digest_of
 from ..networks.smoothing import STATE, STRENGTHS
-from ..warp import Held, Shape
+from ..warp import Shape
 from .convolutions import convolutions
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def _inputs(shape: Shape) -> Iterator[dict[int, Pixels]]:
     """Calibration inputs by index, from frames of the clips, without fog and in FOGS."""
     size = shape.width, shape.height
     shape = Shape.of(*size, (size[0] * shape.reduce, size[1] * shape.reduce), shape.reduce)
-    warp = [np.asarray(part)[None] for _, part in sorted(Held().take(gate_warp(shape)), key=lambda item: item[0])]
+    warp = [np.asarray(part)[None] for part in gate_warp(shape).parts]
     controls = np.concatenate([np.full(STRENGTHS, -1, np.float32), np.zeros(STATE + 1, np.float32)])
     with as_file(files("fusecam.samples")) as samples:
         for scene in SCENES:

@@ -68,7 +68,7 @@ _lock = threading.Lock()
 
 def missing() -> str | None:
     """Why the kernels are not in the store and cannot be compiled here; None if they are or can be."""
-    if any(kept(larger) for larger in (False, True)):
+    if any(is_cached(larger) for larger in (False, True)):
         return None
     return _unusable()
 
@@ -93,7 +93,7 @@ def _unusable() -> str | None:
     return None if error is None else f"numba cannot be imported: {' '.join(error.split())[:200]}"
 
 
-def made_of() -> dict[str, str]:
+def compiler_versions() -> dict[str, str]:
     """Versions of the compiler, as part of the store's key of compiled kernels."""
 
     def installed(package: str) -> str:
@@ -215,7 +215,7 @@ def _compiled(larger: bool) -> SimpleNamespace:
         built = list(pool.map(_built_apart, groups))
     loops: dict[str, Kernel] = {}
     for group, files in zip(groups, built, strict=True):
-        files = kept_anew(group) if files is None else files
+        files = compile_group(group) if files is None else files
         loops |= {name: Kernel(files[name + SUFFIX], name, types) for name, types in _arguments(group).items()}
     return SimpleNamespace(**loops)
 
@@ -228,7 +228,7 @@ def _built_apart(group: str) -> Mapping[str, bytes] | None:
     return None if entry is None else entry.files
 
 
-def kept_anew(group: str) -> Mapping[str, bytes]:
+def compile_group(group: str) -> Mapping[str, bytes]:
     """Files of a group, compiled in this process and written to the store."""
     from .loops import machine_code_of
 
@@ -246,7 +246,7 @@ def begin(larger: bool) -> None:
     ThreadPoolExecutor(1, thread_name_prefix="fusecam-loops").submit(compiled, larger)
 
 
-def kept(larger: bool) -> bool:
+def is_cached(larger: bool) -> bool:
     """Whether all kernels are in the store, so that `compiled` compiles nothing."""
     return all(store.find(_key(group)) is not None for group in _groups(larger))
 
@@ -255,7 +255,7 @@ def _key(group: str) -> dict[str, str]:
     cpu = f"{devices.cpuinfo().get('model name', platform.processor())} {' '.join(sorted(devices.features()))}"
     files = (Path(module.__file__ or "") for module in (*MODULES, realtime_constants))
     source = store.digest_of((*files, Path(__file__).with_name("loops.py"), Path(__file__)))
-    return made_of() | {"network": "loops", "source": source, "shape": group, "device": cpu}
+    return compiler_versions() | {"network": "loops", "source": source, "shape": group, "device": cpu}
 
 
 def _written(files: dict[str, bytes], folder: Path) -> store.Facts:

@@ -13,7 +13,7 @@ Size = TypeVar("Size", bound=Hashable)
 Built = TypeVar("Built")
 
 
-class Recent(Generic[Size, Built]):
+class LruCache(Generic[Size, Built]):
     """Cache by frame size that evicts the least recently used entry.
 
     The build function is an argument of `of` and no attribute: a bound method of the engine would be a reference cycle,

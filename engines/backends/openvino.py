@@ -19,7 +19,7 @@ from ..build.parity import Parity, compare
 from ..build.process import build_apart
 from ..networks.smoothing import State
 from ..prompts.conditioning import OWN_CHOICE, StrengthSource
-from ..warp import Held, Shape, Warp
+from ..warp import Shape, Warp, WarpBuffers
 from . import bf16, int8, kernels
 from .engine import BackendEngine
 from .ov import ov
@@ -41,24 +41,24 @@ HEAD, WHOLE = "head", "network"
 
 
 @dataclass(frozen=True, slots=True)
-class _Whole:
+class _Graph:
     """A network that is one graph, with its buffers. held: the warp that they contain."""
 
     request: ov.InferRequest
     outputs: tuple[str, ...]
-    held: Held = field(default_factory=Held)
+    held: WarpBuffers = field(default_factory=WarpBuffers)
 
     @staticmethod
-    def of(compiled: ov.CompiledModel) -> _Whole:
+    def of(compiled: ov.CompiledModel) -> _Graph:
         """Wrap a compiled model, whose outputs have the names that `_convert` set."""
-        return _Whole(compiled.create_infer_request(), tuple(output.any_name for output in compiled.outputs))
+        return _Graph(compiled.create_infer_request(), tuple(output.any_name for output in compiled.outputs))
 
     def run(self, visible: Pixels, infrared: Pixels, warp: Warp, controls: State) -> Outputs:
         """See `engine.Ready`."""
         request = self.request
         cv2.split(visible, list(request.get_input_tensor(0).data[0]))
         np.copyto(request.get_input_tensor(1).data[0], infrared)
-        for index, part in self.held.take(warp):
+        for index, part in self.held.changed_parts(warp):
             np.copyto(request.get_input_tensor(2 + index).data[0], part)
         np.copyto(request.get_input_tensor(5).data, controls)
         request.infer()
@@ -67,7 +67,7 @@ class _Whole:
         return {name: np.asarray(cv2.merge(list(x[0]))) if x.ndim == 4 else x[0].copy() for name, x in outputs}
 
 
-class OpenVinoEngine(BackendEngine[_Whole | Split]):
+class OpenVinoEngine(BackendEngine[_Graph | Split]):
     """A network on the CPU through OpenVINO, with static shapes and buffers that are reused between frames.
 
     The converted model is dynamic in height and width. For each new pair of frame sizes it is reshaped to static
@@ -122,7 +122,7 @@ class OpenVinoEngine(BackendEngine[_Whole | Split]):
         elif self._key and self._narrow:
             self._key |= {"in the graph": precision}
         if self._key and self._split:
-            self._key |= kernels.made_of()
+            self._key |= kernels.compiler_versions()
         self._apart, self._unlifted = apart, unlifted
         store.limit_bytes()  # reports an invalid setting here rather than in the process that builds
         self._models: dict[tuple[int, ...], dict[str, ov.Model]] = {}
@@ -134,7 +134,7 @@ class OpenVinoEngine(BackendEngine[_Whole | Split]):
         slower = f"{self._name}: {self._unsplit}; fusion is slower" if self._unsplit else None
         return [*super().notes, *(note for note in (slower, self._store_error) if note)]
 
-    def _create(self, shape: Shape) -> _Whole | Split:
+    def _create(self, shape: Shape) -> _Graph | Split:
         try:
             return self._build(shape)
         except EngineError:
@@ -143,7 +143,7 @@ class OpenVinoEngine(BackendEngine[_Whole | Split]):
             reason = " ".join(str(e).split())[:300]
             raise EngineRefused(f"{self._name}: cannot be built for {shape}: {reason}") from e
 
-    def _build(self, shape: Shape) -> _Whole | Split:
+    def _build(self, shape: Shape) -> _Graph | Split:
         """The engine for these sizes: from the store, or compiled, verified and stored."""
         key = self._key and self._key | {
             "shape": str(shape),
@@ -176,14 +176,14 @@ class OpenVinoEngine(BackendEngine[_Whole | Split]):
         self._check_parity(parity)
         return ready
 
-    def _load(self, key: store.Key | None, shape: Shape) -> _Whole | Split | None:
+    def _load(self, key: store.Key | None, shape: Shape) -> _Graph | Split | None:
         """The engine from the store, None if it is not there. EngineRefused if it failed the parity gate."""
         entry = store.find(key) if key else None
         if entry is None:
             return None
         try:
             self._check_parity(Parity.from_dict(entry.facts["parity"]))
-            if WHOLE + BLOB not in entry.files and not kernels.kept(entry.facts["steps"][0] > 1):
+            if WHOLE + BLOB not in entry.files and not kernels.is_cached(entry.facts["steps"][0] > 1):
                 return None
             compiled = {
                 name: self._core.import_model(content, "CPU", self._settings_of(name))
@@ -215,9 +215,9 @@ class OpenVinoEngine(BackendEngine[_Whole | Split]):
             return seams(cast("RealtimeFusion", network), shape)
         return {WHOLE: (ImagePath(network, shape.reduce, planar=True), examples(shape, planar=True))}
 
-    def _assemble(self, compiled: Mapping[str, ov.CompiledModel], shape: Shape, facts: store.Facts) -> _Whole | Split:
+    def _assemble(self, compiled: Mapping[str, ov.CompiledModel], shape: Shape, facts: store.Facts) -> _Graph | Split:
         if WHOLE in compiled:
-            return _Whole.of(compiled[WHOLE])
+            return _Graph.of(compiled[WHOLE])
         requests = {name: model.create_infer_request() for name, model in compiled.items()}
         step, factor, _ = facts["steps"]
         return Split(requests, shape, Constants(*facts["profile"]), step, factor, self._unlifted)
@@ -257,7 +257,7 @@ class OpenVinoEngine(BackendEngine[_Whole | Split]):
                 store.keep(key, lambda folder: _save(models, folder))
         return self._models[variant]
 
-    def _compare(self, network: Network, ready: _Whole | Split, shape: Shape) -> Parity:
+    def _compare(self, network: Network, ready: _Graph | Split, shape: Shape) -> Parity:
         from .eager import EagerEngine
 
         return compare(EagerEngine(self._network, network).run, ready.run, self._precision, shape)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 BLOB = "engine.bin"
 
 
-class KeptEngines:
+class EngineCache:
     """Engine cache for Torch-TensorRT on top of the store; its own cache unpickles files without verification."""
 
     def __init__(self) -> None:
@@ -76,7 +76,7 @@ def build(module: nn.Module, inputs: tuple[Tensor, ...]) -> Callable[..., Any]:
         immutable_weights=False,  # required by the engine cache
         cache_built_engines=True,
         reuse_cached_engines=True,
-        custom_engine_cache=type("Cache", (KeptEngines, BaseEngineCache), {})(),
+        custom_engine_cache=type("Cache", (EngineCache, BaseEngineCache), {})(),
     )
 
 

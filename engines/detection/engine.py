@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..backends.lru import Recent
+from ..backends.lru import LruCache
 from ..backends.ov import ov
 from ..base import EngineError, EngineRefused, Pixels
 from ..build import store
@@ -47,7 +47,7 @@ class DetectorEngine:
         """
         self._weights, self._precision = weights, precision
         self._core = ov.Core()
-        self._requests: Recent[tuple[int, int], ov.InferRequest] = Recent()
+        self._requests: LruCache[tuple[int, int], ov.InferRequest] = LruCache()
         self._lock = threading.Lock()
         self._used = precision
         store.limit_bytes()  # reports an invalid setting here rather than in the process that builds
@@ -130,9 +130,9 @@ class DetectorEngine:
     def _choose(self, height: int, width: int) -> tuple[ov.CompiledModel, Precision, store.Facts]:
         """Compile in the first precision that passes the comparison. Raises EngineRefused if none does."""
         image = next(frames(width, height, self.channels))
-        from .network import Whole, converted  # imports torch
+        from .network import DetectorNetwork, converted  # imports torch
 
-        network = Whole(self._weights)
+        network = DetectorNetwork(self._weights)
         reference, model = network.eager, converted(network, image)
         facts: store.Facts = {}
         for precision in self._precisions:

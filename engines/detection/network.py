@@ -16,7 +16,7 @@ from .quiet import ultralytics
 from .weights import load_detector
 
 
-class Whole(nn.Module):
+class DetectorNetwork(nn.Module):
     """The detector with its preprocessing, without non-maximum suppression."""
 
     def __init__(self, weights: Path) -> None:
@@ -37,7 +37,7 @@ class Whole(nn.Module):
             return np.asarray(self(torch.from_numpy(image.copy())[None])[0].numpy())
 
 
-def converted(network: Whole, image: Pixels) -> ov.Model:
+def converted(network: DetectorNetwork, image: Pixels) -> ov.Model:
     """Convert the network to an OpenVINO model with the fixed input shape of `image`."""
     example = torch.from_numpy(image.copy())[None]
     with warnings.catch_warnings(), torch.no_grad():

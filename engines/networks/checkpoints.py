@@ -50,7 +50,7 @@ Profile = TypeVar("Profile")
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class StoredWeights:
     """A weights file.
 
     Attributes:
@@ -73,20 +73,20 @@ def folder() -> Path:
     return secret.folder() / "weights"
 
 
-def find(name: str) -> Path | None:
+def find_weights(name: str) -> Path | None:
     """Weights of one of NAMES: imported by the user, else shipped, else None."""
     file = (SHIPPED if name in AUTHORS else "{name}.safetensors").format(name=name)
-    return users(name) or _existing(Path(__file__).parents[1] / "weights" / file)
+    return find_imported(name) or _existing(Path(__file__).parents[1] / "weights" / file)
 
 
-def users(name: str) -> Path | None:
+def find_imported(name: str) -> Path | None:
     """Weights of one of NAMES that the user imported, None if there are none."""
     return _existing(folder() / f"{name}.safetensors")
 
 
 def weights_file(name: str) -> Path:
-    """As `find`, but raises EngineError, which says how to get weights, if there are none."""
-    path = find(name)
+    """As `find_weights`, but raises EngineError, which says how to get weights, if there are none."""
+    path = find_weights(name)
     if path is None and name in OWN:
         raise EngineError(f"{name}: its weights are not in {Path(__file__).parents[1]}/weights; reinstall fusecam")
     if path is None:
@@ -103,7 +103,7 @@ def load(name: str, path: Path | None = None) -> RealtimeFusion | IASSF | DFVO |
 
     name: one of NAMES. path: weights, None: those of `weights_file`. Raises EngineError if there are no usable weights.
     """
-    hint = f"`fusecam weights remove {name}` restores the shipped ones" if users(name) else "reinstall fusecam"
+    hint = f"`fusecam weights remove {name}` restores the shipped ones" if find_imported(name) else "reinstall fusecam"
     if path is not None:
         hint = f"name weights.safetensors of {name}"
     path = path or weights_file(name)
@@ -116,7 +116,7 @@ def load(name: str, path: Path | None = None) -> RealtimeFusion | IASSF | DFVO |
     return network.eval()
 
 
-def take(name: str, files: Sequence[Path]) -> Kept:
+def import_weights(name: str, files: Sequence[Path]) -> StoredWeights:
     """Import weights of a network. Weights imported before are replaced, after all checks have passed.
 
     Args:
@@ -160,7 +160,7 @@ def take(name: str, files: Sequence[Path]) -> Kept:
     path = folder() / f"{name}.safetensors"
     source = [f"{file.name} sha256:{hashlib.sha256(file.read_bytes()).hexdigest()}" for file in files]
     write(path, name, imported, network.profile, source)
-    return Kept(name, path, asdict(network.profile), source)
+    return StoredWeights(name, path, asdict(network.profile), source)
 
 
 def remove(name: str) -> Path:
@@ -168,9 +168,9 @@ def remove(name: str) -> Path:
 
     Raises EngineError if none were imported, or the file cannot be removed.
     """
-    path = users(name) if name in NAMES else None
+    path = find_imported(name) if name in NAMES else None
     if path is None:
-        imported = ", ".join(known for known in NAMES if users(known)) or "nothing"
+        imported = ", ".join(known for known in NAMES if find_imported(known)) or "nothing"
         raise EngineError(f"weights of {name!r}: none were imported; imported: {imported}")
     try:
         path.unlink()
@@ -179,25 +179,25 @@ def remove(name: str) -> Path:
     return path
 
 
-def kept() -> list[Kept]:
+def list_weights() -> list[StoredWeights]:
     """List the weights of all NAMES that have some, imported or shipped."""
     weights = []
     for name in NAMES:
-        path = find(name)
+        path = find_weights(name)
         if path is None:
             continue
         try:
             about = _read_own(path)[1] or ({} if name in OWN else None)
         except EngineError:
-            weights.append(Kept(name, path, {}, [], damaged=True))
+            weights.append(StoredWeights(name, path, {}, [], damaged=True))
             continue
         if about is not None:
-            weights.append(Kept(name, path, about.get("profile", {}), about.get("source", [])))
+            weights.append(StoredWeights(name, path, about.get("profile", {}), about.get("source", [])))
     return weights
 
 
 def describe(name: str, profile: Any, source: Sequence[str] = ()) -> dict[str, str]:
-    """Metadata of a weights file, which `take` and `load` read. profile: of the network. source: see `Kept`."""
+    """Metadata of a weights file, for `load`. profile: of the network. source: see `StoredWeights`."""
     about = {"network": name, "profile": asdict(profile), "source": list(source)}
     return {_METADATA: json.dumps(about, sort_keys=True)}
 
@@ -222,7 +222,7 @@ def write(path: Path, name: str, state: Mapping[str, Tensor], profile: Any, sour
         name: Of the network.
         state: Its state_dict.
         profile: Of the network.
-        source: See `Kept`.
+        source: See `StoredWeights`.
 
     Raises:
         EngineError: The file cannot be written.

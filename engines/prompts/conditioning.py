@@ -144,14 +144,14 @@ def ask(name: str, prompt: str, dehaze: float, lift: float, every_task: bool, hu
     return Fixed([*parsed.strengths, hue], "; ".join(notes))
 
 
-class Spoken:
+class AdjustablePrompt:
     """Strengths by a prompt that can be changed during a run, from any thread. Arguments as for `ask`."""
 
     def __init__(self, name: str, prompt: str, dehaze: float, lift: float, every_task: bool, hue: float = -1.0) -> None:
         self._parse = partial(ask, name, dehaze=dehaze, lift=lift, every_task=every_task, hue=hue)
-        self.say(prompt)
+        self.set_prompt(prompt)
 
-    def say(self, prompt: str) -> None:
+    def set_prompt(self, prompt: str) -> None:
         """Set the prompt, from the next frame on. Raises EngineError as `ask` does; the previous prompt then stays."""
         self._source: StrengthSource = self._parse(prompt)
         self.prompt = prompt.strip()

@@ -180,7 +180,7 @@ def _bytes(clip: Clip) -> list[int] | None:
         return None
 
 
-def line(row: Row) -> str:
+def status_line(row: Row) -> str:
     """Message for a finished clip."""
     colour = {
         "done": "green",
@@ -192,7 +192,7 @@ def line(row: Row) -> str:
     return f"[{colour}]{row.status}[/] {markup(row.name)}" + (f": {markup(row.remark)}" if row.remark else "")
 
 
-def summary(rows: Sequence[Row], clips: int, alone: int) -> Table:
+def summary_table(rows: Sequence[Row], clips: int, alone: int) -> Table:
     """All clips that were looked at, one line each; the caption counts."""
     table = Table(title="batch", title_justify="left", caption_justify="left")
     for column in ("clip", "status"):

@@ -24,8 +24,8 @@ from ..config import RunConfig
 from ..core.machine import version
 from ..errors import InputError
 from ..options import THIS_CLUSTER
-from .clips import Clip, Row, line
-from .worker import Work, run_there
+from .clips import Clip, Row, status_line
+from .worker import BatchSettings, run_remote
 
 CORES = 2
 """Cores for each clip, unless told otherwise."""
@@ -60,15 +60,15 @@ def run_clips(
     Raises InputError where there is no such cluster, or none of its machines can run a clip.
     """
     with _connected(cluster.address) as ray:
-        share, at_once = places(ray.nodes(), cluster.cores)
+        share, at_once = worker_resources(ray.nodes(), cluster.cores)
         if not at_once:
             raise InputError(f"--ray: no machine of the cluster has {cluster.cores} cores; give fewer by --ray-cores")
         console.print(f"cluster: {sum(at_once.values())} workers on {len(at_once)} machine(s)", highlight=False)
-        work = Work(config, force, int(share["num_cpus"]), version("fusecam"))
-        return _Dispatch(ray, work, share, set(at_once), console).run(clips, stop)
+        settings = BatchSettings(config, force, int(share["num_cpus"]), version("fusecam"))
+        return _Dispatch(ray, settings, share, set(at_once), console).run(clips, stop)
 
 
-def places(nodes: Sequence[dict[str, Any]], cores: int) -> tuple[dict[str, int], dict[str, int]]:
+def worker_resources(nodes: Sequence[dict[str, Any]], cores: int) -> tuple[dict[str, int], dict[str, int]]:
     """Resources of a clip, as Ray's `num_cpus` and `num_gpus`, and how many clips each machine can run at once.
 
     nodes: as `ray.nodes()` tells them. Where any has a GPU, a clip takes one, and machines without are left out: they
@@ -86,9 +86,11 @@ def places(nodes: Sequence[dict[str, Any]], cores: int) -> tuple[dict[str, int],
 class _Dispatch:
     """Hands every clip to Ray, and again where it failed, until all are done. One thread."""
 
-    def __init__(self, ray: Any, work: Work, share: dict[str, int], machines: set[str], console: Console) -> None:
-        self._ray, self._work, self._share, self._machines, self._console = ray, work, share, machines, console
-        self._task = ray.remote(run_there)
+    def __init__(
+        self, ray: Any, settings: BatchSettings, share: dict[str, int], nodes: set[str], console: Console
+    ) -> None:
+        self._ray, self._settings, self._share, self._machines, self._console = ray, settings, share, nodes, console
+        self._task = ray.remote(run_remote)
         self._running: dict[Any, _Job] = {}
         self._rows: dict[str, Row] = {}
         self._stopping = False
@@ -124,7 +126,7 @@ class _Dispatch:
             NodeAffinitySchedulingStrategy(others[len(self._running) % len(others)], soft=True) if others else "SPREAD"
         )
         task = self._task.options(max_retries=0, scheduling_strategy=where, **self._share)
-        self._running[task.remote(job.clip, self._work)] = job
+        self._running[task.remote(job.clip, self._settings)] = job
 
     def _take(self, reference: Any, job: _Job) -> None:
         """Keep what has come of a clip, or try it once more."""
@@ -168,7 +170,7 @@ class _Dispatch:
 
     def _keep(self, row: Row) -> None:
         self._rows[row.name] = row
-        self._console.print(line(row), highlight=False, soft_wrap=True)
+        self._console.print(status_line(row), highlight=False, soft_wrap=True)
 
     def _say(self, text: str) -> None:
         self._console.print(f"[yellow]cluster:[/] {markup(text)}", highlight=False, soft_wrap=True)

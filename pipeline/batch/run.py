@@ -16,7 +16,7 @@ from ..core.doubts import DOUBTFUL
 from ..errors import InputError
 from ..run.console import INTERRUPTED, interruptible
 from ..run.streams import build_tools
-from .clips import Clip, Row, find_clips, line, run_clip, summary
+from .clips import Clip, Row, find_clips, run_clip, status_line, summary_table
 from .cluster import Cluster, run_clips
 
 
@@ -49,7 +49,7 @@ def run_batch(
             rows = _run_here(clips, config, force, stop, console)
         else:
             rows = run_clips(clips, config, force, stop, console, cluster)
-    console.print(summary(rows, len(clips), len(alone)))
+    console.print(summary_table(rows, len(clips), len(alone)))
     if stop.is_set():
         return INTERRUPTED
     if alone or len(rows) < len(clips) or any(row.status == "failed" for row in rows):
@@ -79,7 +79,7 @@ def _run_here(
     for number, clip in enumerate(clips, 1):
         row = run_clip(clip, config, tools, force, stop, console, f"{number}/{len(clips)} {clip.name}")
         rows.append(row)
-        console.print(line(row), highlight=False, soft_wrap=True)
+        console.print(status_line(row), highlight=False, soft_wrap=True)
         if stop.is_set():
             break
     return rows

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class BatchSettings:
     """Settings for every clip. cores: how many a clip may use. version: of fusecam, on all machines."""
 
     config: RunConfig
@@ -29,7 +29,7 @@ class Work:
     version: str | None
 
 
-def run_there(clip: Clip, work: Work) -> tuple[Row, str, str, bool]:
+def run_remote(clip: Clip, settings: BatchSettings) -> tuple[Row, str, str, bool]:
     """Run one clip, or keep it if it is finished.
 
     Returns:
@@ -39,7 +39,7 @@ def run_there(clip: Clip, work: Work) -> tuple[Row, str, str, bool]:
     """
     import ray
 
-    claims = _claims(work.cores)
+    claims = _claims(settings.cores)
     from ...engines.host.terminal import Terminal
     from ..core.machine import version
     from ..errors import InputError, expected_errors
@@ -48,13 +48,13 @@ def run_there(clip: Clip, work: Work) -> tuple[Row, str, str, bool]:
 
     here, installed = (ray.get_runtime_context().get_node_id(), socket.gethostname()), version("fusecam")
     try:
-        if installed != work.version:
-            raise InputError(f"{here[1]} has fusecam {installed}, not {work.version}; install the same")
-        tools = _tools(work.config.model_dump_json(), len(claims))
+        if installed != settings.version:
+            raise InputError(f"{here[1]} has fusecam {installed}, not {settings.version}; install the same")
+        tools = _tools(settings.config.model_dump_json(), len(claims))
     except expected_errors() as error:
         return Row(clip.name, "failed", remark=str(error)), *here, False
     with interruptible() as stop:  # as Ray's cancel does
-        row = run_clip(clip, work.config, tools, work.force, stop, Terminal(quiet=True), clip.name)
+        row = run_clip(clip, settings.config, tools, settings.force, stop, Terminal(quiet=True), clip.name)
     return row, *here, True
 
 

@@ -20,7 +20,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from ...calib.atomic import AtomicFile, write_atomic
 from ...engines.build.store import digest_of
 from ...engines.host.terminal import markup
-from ...engines.networks.checkpoints import NAMES, users
+from ...engines.networks.checkpoints import NAMES, find_imported
 from ...engines.registry import parse
 from ..core import machine
 from ..errors import InputError
@@ -94,7 +94,7 @@ def measure(plan: Plan, console: Console) -> Row:
             "rounds": len(plan.rounds),
             "cameras_fps": plan.fps,
         },
-        "imported_weights": {name: digest_of([path]) for name in NAMES if (path := users(name))},
+        "imported_weights": {name: digest_of([path]) for name in NAMES if (path := find_imported(name))},
         "networks": [],
         "engines": [],
         "detectors": [],

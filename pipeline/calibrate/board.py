@@ -33,7 +33,7 @@ _COLOUR, _GREY = 8.0, 3.0  # mean difference of the colour channels above which 
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class BoardOptions:
     """Options of the command."""
 
     infrared: str
@@ -47,27 +47,27 @@ class Order:
     pairs: Path | None = None
 
 
-def calibrate_board(order: Order, console: Console) -> int:
+def calibrate_board(options: BoardOptions, console: Console) -> int:
     """Take the views, solve, write the rig and its report. Returns the exit code; writes nothing on an error."""
-    config = settings(order.infrared, order.visible, order.pairs)
-    check_target(order.out, order.infrared, order.visible)
+    config = settings(options.infrared, options.visible, options.pairs)
+    check_target(options.out, options.infrared, options.visible)
     _check_pair(config.sources)
     streams = open_streams(config)
     for note in streams.notes:
         say(console, note)
-    taken = _capture(streams, order, console)
+    taken = _capture(streams, options, console)
     if taken is None:
         return INTERRUPTED
     views = [shot.view for shot in taken.shots]
     if taken.sizes is None or not any(view.visible and view.infrared for view in views):
-        _raise_no_view(taken, order)
+        _raise_no_view(taken, options)
     assert taken.sizes is not None
-    calibration = calibrate(views, order.board, taken.sizes)
-    rig = calibration.rig(order.distance)
-    save_rig(rig, order.out)
+    calibration = calibrate(views, options.board, taken.sizes)
+    rig = calibration.rig(options.distance)
+    save_rig(rig, options.out)
     report = html(calibration, rig, {shot.view.name: shot.sight for shot in taken.shots})
-    write_atomic(order.report, report.encode(), InputError)
-    for line in [*text(calibration, rig), f"rig: {order.out}, report: {order.report}"]:
+    write_atomic(options.report, report.encode(), InputError)
+    for line in [*text(calibration, rig), f"rig: {options.out}, report: {options.report}"]:
         say(console, line)
     return 0
 
@@ -105,12 +105,12 @@ def _colourfulness(source: Source) -> float:
     return float((sample.max(axis=2) - sample.min(axis=2)).mean())
 
 
-def _capture(streams: Streams, order: Order, console: Console) -> Views | None:
+def _capture(streams: Streams, options: BoardOptions, console: Console) -> Views | None:
     """Collect the views. None if the user interrupted a recording."""
     live, taken = streams.visible.info.live, 0
-    views = Views(order.board, streams.visible.info.names is not None, order.most)
+    views = Views(options.board, streams.visible.info.names is not None, options.most)
     with interruptible() as stop, Session(streams, stop=stop) as session, ExitStack() as shown:
-        window = WindowSink() if order.show else None
+        window = WindowSink() if options.show else None
         if window is not None:
             shown.callback(window.close, complete=True)
         if live:
@@ -118,10 +118,10 @@ def _capture(streams: Streams, order: Order, console: Console) -> Views | None:
         for pair in pairs_seen(session, streams, console, "looking for the board"):
             if pair.led_by == "infrared":
                 continue
-            views.look(pair)
+            views.update(pair)
             if live and len(views.shots) > taken:
                 taken = len(views.shots)
-                say(console, f"view {taken} of {order.most} taken")
+                say(console, f"view {taken} of {options.most} taken")
             if window is not None and not window.show(views.draw(pair.visible.pixels)):
                 stop.set()
             if views.full:
@@ -130,25 +130,25 @@ def _capture(streams: Streams, order: Order, console: Console) -> Views | None:
     return None if stopped else views
 
 
-def _raise_no_view(views: Views, order: Order) -> None:
+def _raise_no_view(views: Views, options: BoardOptions) -> None:
     """Raise a CalibrationError that explains why no view shows the board to both cameras."""
     tally = views.tally
     trouble, times = next(iter(Counter(tally.troubles).most_common(1)), ("", 0))
     if trouble.startswith("the board goes on") and times >= 3:
         raise CalibrationError(
-            f"--board {order.board}: {trouble}: the images show a larger one; give its inner corners"
+            f"--board {options.board}: {trouble}: the images show a larger one; give its inner corners"
         )
-    if not tally.visible and not tally.infrared and order.board.pattern == "checkerboard":
+    if not tally.visible and not tally.infrared and options.board.pattern == "checkerboard":
         for picture in (p for pair in tally.without for p in pair if p is not None):
             size = suggest_size(picture)
             if size is not None:
                 raise CalibrationError(
-                    f"no {order.board} in any of {tally.pairs} views, but one of {size[0]}x{size[1]} inner corners: "
+                    f"no {options.board} in any of {tally.pairs} views, but one of {size[0]}x{size[1]} inner corners: "
                     f"give --board {size[0]}x{size[1]}"
                 )
     if not views.shots:
         moving = f", {tally.moving} times it was moving" if tally.moving else ""
         raise CalibrationError(
-            f"no view of the {order.board} was taken{moving}: hold it still for half a second at a time"
+            f"no view of the {options.board} was taken{moving}: hold it still for half a second at a time"
         )
-    calibrate([shot.view for shot in views.shots], order.board, views.sizes or ((1, 1), (1, 1)))
+    calibrate([shot.view for shot in views.shots], options.board, views.sizes or ((1, 1), (1, 1)))

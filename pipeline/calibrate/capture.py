@@ -10,7 +10,7 @@ import numpy as np
 from ...calib.board import Board, CalibrationError
 from ...calib.find import Finder, Found
 from ...calib.joint import View
-from ...calib.pictures import Sight
+from ...calib.pictures import ViewImages
 from ..core.frames import Frame, FramePair, Pixels
 
 _EXAMINED_S = 0.2  # between two examined frames of a video; a hand-held board needs longer to come to rest
@@ -22,11 +22,11 @@ _KEPT_WITHOUT = 3  # pairs without a board that are kept for the error message
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Shot:
+class CapturedView:
     """A view and its thumbnails."""
 
     view: View
-    sight: Sight
+    sight: ViewImages
 
 
 @dataclass(slots=True)
@@ -54,7 +54,7 @@ class Views:
 
     def __init__(self, board: Board, stills: bool, most: int) -> None:
         self.found: Found | None = None
-        self.shots: list[Shot] = []
+        self.shots: list[CapturedView] = []
         self.tally = Tally()
         self.sizes: tuple[tuple[int, int], tuple[int, int]] | None = None
         self._board, self._stills, self._most = board, stills, most
@@ -67,7 +67,7 @@ class Views:
         """Whether enough views were taken. Always False for separate images."""
         return not self._stills and len(self.shots) >= self._most
 
-    def look(self, pair: FramePair) -> None:
+    def update(self, pair: FramePair) -> None:
         """Examine a pair and keep it if it is a new view."""
         if self._stills:
             self._take(pair, *(self._find(k, frame) for k, frame in enumerate((pair.visible, pair.infrared))))
@@ -119,12 +119,13 @@ class Views:
                 )
             self.sizes = sizes
         if visible is None and infrared is None:
-            self.shots.append(Shot(View(_name(pair), None, None), Sight(None, None)))
+            self.shots.append(CapturedView(View(_name(pair), None, None), ViewImages(None, None)))
             return
         if not self._stills and infrared is None:
             return  # a later frame may show the board to infrared, too
         heat = None if pair.infrared is None else _small(pair.infrared.pixels)
-        self.shots.append(Shot(View(_name(pair), visible, infrared), Sight(_small(pair.visible.pixels), heat)))
+        images = ViewImages(_small(pair.visible.pixels), heat)
+        self.shots.append(CapturedView(View(_name(pair), visible, infrared), images))
 
     def _keep_without(self, pair: FramePair) -> None:
         if len(self.tally.without) < _KEPT_WITHOUT:

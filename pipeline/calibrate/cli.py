@@ -103,11 +103,11 @@ def board(
     """
     from ...calib.board import make_board
     from ...engines.host.terminal import Terminal
-    from .board import Order, calibrate_board
+    from .board import BoardOptions, calibrate_board
 
     target = make_board(size, square, pattern, marker, dictionary)
-    order = Order(ir, vis, target, out, distance, views, show, report or out.with_suffix(".html"), pairs)
-    raise typer.Exit(calibrate_board(order, Terminal(stderr=True, emoji=False)))
+    options = BoardOptions(ir, vis, target, out, distance, views, show, report or out.with_suffix(".html"), pairs)
+    raise typer.Exit(calibrate_board(options, Terminal(stderr=True, emoji=False)))
 
 
 @app.command()
@@ -127,10 +127,10 @@ def scene(
     of a drive are enough. Nothing is written if no alignment is clearly the best.
     """
     from ...engines.host.terminal import Terminal
-    from .scene import Order, calibrate_scene
+    from .scene import SceneOptions, calibrate_scene
 
     raise typer.Exit(
-        calibrate_scene(Order(ir, vis, out, *_pairs(pairs), offset_ms), Terminal(stderr=True, emoji=False))
+        calibrate_scene(SceneOptions(ir, vis, out, *_pairs(pairs), offset_ms), Terminal(stderr=True, emoji=False))
     )
 
 
@@ -191,10 +191,10 @@ def points(
     the first pixel is (0, 0).
     """
     from ...engines.host.terminal import Terminal
-    from .points import Order, calibrate_points
+    from .points import PointsOptions, calibrate_points
 
-    order = Order(table, ir, vis, out, serve, pairs, offset_ms)
-    raise typer.Exit(calibrate_points(order, Terminal(stderr=True, emoji=False)))
+    options = PointsOptions(table, ir, vis, out, serve, pairs, offset_ms)
+    raise typer.Exit(calibrate_points(options, Terminal(stderr=True, emoji=False)))
 
 
 def view_rig(

@@ -34,7 +34,7 @@ _LOOK_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class PointsOptions:
     """Options of the command. serve: address of the page, None for none. pairs: pairs of images."""
 
     table: Path | None
@@ -46,7 +46,7 @@ class Order:
     offset_ms: float | None
 
 
-def calibrate_points(order: Order, console: Console) -> int:
+def calibrate_points(options: PointsOptions, console: Console) -> int:
     """Take the points of a table, or have them picked; fit, say how well, write.
 
     Returns:
@@ -56,41 +56,41 @@ def calibrate_points(order: Order, console: Console) -> int:
         InputError: what cannot be read, written or served.
         CalibrationError: where the points do not determine a rig; nothing is written then.
     """
-    table = order.table
-    check_target(order.out, order.infrared, order.visible, *([] if table is None else [str(table)]))
+    table = options.table
+    check_target(options.out, options.infrared, options.visible, *([] if table is None else [str(table)]))
     points = np.zeros((0, len(COLUMNS))) if table is None else read_points(table)
-    if table is None or order.serve is not None:
-        return _picked(order, points, console)
-    if order.pairs is not None or order.offset_ms is not None:
+    if table is None or options.serve is not None:
+        return _picked(options, points, console)
+    if options.pairs is not None or options.offset_ms is not None:
         raise InputError("--pairs and --offset-ms are for picking on a page: give --serve too, or leave them out")
-    sizes = _size(order.visible, "visible"), _size(order.infrared, "infrared")
+    sizes = _size(options.visible, "visible"), _size(options.infrared, "infrared")
     try:
         fit = fit_points(points[:, :2], points[:, 2:], sizes)
     except CalibrationError as error:
         raise CalibrationError(f"{table}: {error}") from error
-    save_rig(fit.rig, order.out)
-    return _said(fit, order.out, console)
+    save_rig(fit.rig, options.out)
+    return _said(fit, options.out, console)
 
 
-def _picked(order: Order, points: npt.NDArray[np.float64], console: Console) -> int:
+def _picked(options: PointsOptions, points: npt.NDArray[np.float64], console: Console) -> int:
     """Serve the page until the rig is saved. Returns the exit code."""
     from .pick.server import PickPage  # aiohttp is needed only for the page
 
-    config = MonitorConfig(serve=order.serve or ":0")
+    config = MonitorConfig(serve=options.serve or ":0")
     check_watching(config)
     address = parse_address("--serve", str(config.serve))
     token, watch_token, end = page_tokens(config, address)
     with console.status("opening both cameras"):
-        streams = open_streams(settings(order.infrared, order.visible, order.pairs, order.offset_ms))
+        streams = open_streams(settings(options.infrared, options.visible, options.pairs, options.offset_ms))
     pairs = collected(streams, _SHOWN, console, fewest=1, colour=True)
     if pairs is None:
         return INTERRUPTED
     if len({(visible.shape, infrared.shape) for visible, infrared in zip(*pairs, strict=True)}) > 1:
-        raise CalibrationError(f"{order.visible}, {order.infrared}: images of several sizes; give those of one size")
+        raise CalibrationError(f"{options.visible}, {options.infrared}: images differ in size; give images of one size")
     fits: list[PointFit] = []
 
     def save(fit: PointFit) -> None:
-        save_rig(fit.rig, order.out)
+        save_rig(fit.rig, options.out)
         fits.append(fit)
 
     complain = partial(say, console, kind="warning")
@@ -101,13 +101,13 @@ def _picked(order: Order, points: npt.NDArray[np.float64], console: Console) -> 
         while not page.saved.wait(_LOOK_S):
             if stop.is_set():
                 return INTERRUPTED
-    return _said(fits[0], order.out, console)
+    return _said(fits[0], options.out, console)
 
 
 def _said(fit: PointFit, out: Path, console: Console) -> int:
     """Print the fit of the points. Returns the exit code."""
-    rms, order = float(np.sqrt(np.mean(fit.residuals**2))), np.argsort(-fit.residuals)[:_TOLD]
-    worst = ", ".join(f"point {k + 1} {fit.residuals[k]:.1f}" for k in order)
+    rms, options = float(np.sqrt(np.mean(fit.residuals**2))), np.argsort(-fit.residuals)[:_TOLD]
+    worst = ", ".join(f"point {k + 1} {fit.residuals[k]:.1f}" for k in options)
     exact = len(fit.residuals) == 4
     if exact:
         say(console, "4 points fit any homography, so a wrong one cannot be detected; pick more", "doubtful")
@@ -119,7 +119,7 @@ def _said(fit: PointFit, out: Path, console: Console) -> int:
 
 
 def read_points(path: Path) -> npt.NDArray[np.float64]:
-    """(N, 4) of a CSV with the columns of `COLUMNS`, in any order under a header, else in this one. InputError."""
+    """(N, 4) of a CSV with the columns of `COLUMNS`, in any options under a header, else in this one. InputError."""
     try:
         rows = [[cell.strip() for cell in row] for row in csv.reader(path.read_text("utf-8-sig").splitlines())]
     except (OSError, UnicodeDecodeError, csv.Error) as error:

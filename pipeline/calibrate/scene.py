@@ -25,7 +25,7 @@ _PASSES = 3  # each pass reduces the error from wrongly paired frames of a movin
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class SceneOptions:
     """Options of the command. pairs: number of pairs to pool. table: pairs of images."""
 
     infrared: str
@@ -36,20 +36,20 @@ class Order:
     offset_ms: float | None
 
 
-def calibrate_scene(order: Order, console: Console) -> int:
+def calibrate_scene(options: SceneOptions, console: Console) -> int:
     """Collect pairs, align, measure the time offset with the result, write. Returns the exit code.
 
     Raises the sources' errors, and CalibrationError where the pairs do not single out one alignment; nothing is
     written then.
     """
-    check_target(order.out, order.infrared, order.visible)
-    config = settings(order.infrared, order.visible, order.table, order.offset_ms)
+    check_target(options.out, options.infrared, options.visible)
+    config = settings(options.infrared, options.visible, options.table, options.offset_ms)
     with console.status("opening both cameras"):
         streams = open_streams(config)
     recorded = streams.visible.info.kind == streams.infrared.info.kind == "video"
-    offset = order.offset_ms
-    found = _attempt(streams, order, console)
-    for _ in range(_PASSES if recorded and order.offset_ms is None else 0):
+    offset = options.offset_ms
+    found = _attempt(streams, options, console)
+    for _ in range(_PASSES if recorded and options.offset_ms is None else 0):
         if found is None:
             break
         taken = streams.alignment.offset_ms
@@ -59,12 +59,12 @@ def calibrate_scene(order: Order, console: Console) -> int:
         say(console, f"time offset {offset:+.1f} ms, assumed {taken:+.1f}: pairing again")
         config = config.model_copy(update={"sync": SyncConfig(offset_ms=offset)})
         streams = open_streams(config)
-        found = _attempt(streams, order, console)
+        found = _attempt(streams, options, console)
     if found is None:
         return INTERRUPTED
     rig, fit = found
-    save_rig(rig, order.out)
-    _report(fit, offset, order, console)
+    save_rig(rig, options.out)
+    _report(fit, offset, options, console)
     return 0
 
 
@@ -79,9 +79,9 @@ def _measured_offset(config: RunConfig, streams: Streams, rig: Rig, console: Con
     return None if doubts else alignment.offset_ms
 
 
-def _attempt(streams: Streams, order: Order, console: Console) -> tuple[Rig, SceneFit] | None:
+def _attempt(streams: Streams, options: SceneOptions, console: Console) -> tuple[Rig, SceneFit] | None:
     """Align pairs of both streams. None if the user interrupted."""
-    pairs = collected(streams, order.pairs, console)
+    pairs = collected(streams, options.pairs, console)
     if pairs is None:
         return None
     visible, infrared = pairs
@@ -102,7 +102,7 @@ def _attempt(streams: Streams, order: Order, console: Console) -> tuple[Rig, Sce
     return rig.model_copy(update={"edges": edges}), fit
 
 
-def _report(fit: SceneFit, offset_ms: float | None, order: Order, console: Console) -> None:
+def _report(fit: SceneFit, offset_ms: float | None, options: SceneOptions, console: Console) -> None:
     agreement = fit.agreement
     scatter = "not known from so few" if agreement.error_px is None else f"{agreement.error_px:.1f} px"
     say(console, f"{agreement.used} of {agreement.pairs} pairs agree, {agreement.cells:.0%} of the image's parts")
@@ -115,4 +115,4 @@ def _report(fit: SceneFit, offset_ms: float | None, order: Order, console: Conso
         say(console, f"true pairs score above shuffled ones by {agreement.partners:.0f} standard deviations")
     if offset_ms is not None:
         say(console, f"time offset of these recordings: {offset_ms:+.1f} ms (not in the rig: others have their own)")
-    say(console, f"rig: {order.out}; judge it by eye: fusecam view-rig --rig {order.out}")
+    say(console, f"rig: {options.out}; judge it by eye: fusecam view-rig --rig {options.out}")

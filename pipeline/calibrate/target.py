@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from ..config import RunConfig, SourceConfig, SyncConfig
-from ..core.paths import spare
+from ..core.paths import check_not_input
 from ..errors import InputError
 
 
 def check_target(out: Path, *read: str) -> None:
     """Raises InputError if the file cannot be written, or if it is one of the sources in `read`."""
-    spare(out, read)
+    check_not_input(out, read)
     if out.is_dir() or not out.absolute().parent.is_dir():
         raise InputError(f"{out}: a file cannot be created there; give a name in an existing folder with --out")
 

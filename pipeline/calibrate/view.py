@@ -35,7 +35,7 @@ _LINES = 8  # of the grid over both halves of `side`
 _LINE = np.array([255, 200, 0], np.uint8)
 
 
-class Look:
+class RigPreview:
     """Overlays the registered cameras.
 
     blend: visible in cyan, infrared in red: what coincides has no coloured seams. blink: half a second visible, half
@@ -63,7 +63,7 @@ class Look:
         self._shown_s += seconds or 0.0
         infrared, warp = registrar.register(pair)
         if drift is not None:
-            drift.look(pair)
+            drift.update(pair)
         heat = warp.apply(infrared)
         image = self._draw(pair.visible.pixels, heat, warp.coverage)
         nothing = np.zeros((1, 1), np.uint8)
@@ -126,7 +126,7 @@ def view_rig(
         outputs.on_warning = partial(say, console, kind="warning")
         if streams.drift is not None:
             streams.drift.on_warning = outputs.on_warning
-        look = Look(mode, streams, paced=show and not info.live)
+        look = RigPreview(mode, streams, paced=show and not info.live)
         frames, image, whole = 0, None, False
         try:
             for pair in pairs_seen(session, streams, console, "viewing"):

@@ -93,8 +93,8 @@ def _imported() -> str:
     return "; ".join(
         f"{kept.name} imported, {kept.path}{' (damaged)' if kept.damaged else ''}, until `fusecam weights remove "
         f"{kept.name}`"
-        for kept in checkpoints.kept()
-        if checkpoints.users(kept.name)
+        for kept in checkpoints.list_weights()
+        if checkpoints.find_imported(kept.name)
     )
 
 

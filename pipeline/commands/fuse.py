@@ -12,7 +12,7 @@ from ..config import RunConfig
 from ..core.doubts import DOUBTFUL
 from ..core.log import write_json_lines, writing
 from ..core.machine import has_display
-from ..core.paths import spare
+from ..core.paths import check_not_input
 from ..errors import InputError
 from ..monitoring.watch import check_watching
 from ..report import print_summary, write_report
@@ -65,9 +65,9 @@ def run_fuse(config: RunConfig, console: Console) -> int:
 
 def _spare_report(config: RunConfig, report: Path) -> None:
     out = config.output.out
-    spare(report, (config.sources.ir.source, config.sources.vis.source, config.rig), option="--report")
+    check_not_input(report, (config.sources.ir.source, config.sources.vis.source, config.rig), option="--report")
     if out is not None:
-        spare(report, (out, lines_of(out)), "the output", "--report")
+        check_not_input(report, (out, lines_of(out)), "the output", "--report")
 
 
 def _with_window_decided(config: RunConfig) -> RunConfig:

@@ -20,7 +20,7 @@ import typer
 from ...calib.atomic import naming, write_atomic
 from ...calib.yaml_file import NewerFormatError, refuse_newer
 from ...engines.host.terminal import Terminal, markup
-from ..core.paths import spare
+from ..core.paths import check_not_input
 from ..errors import InputError
 from ..options import place
 
@@ -81,7 +81,7 @@ def labels(
     """
     run = read(lines, conf, None if names is None else [name.strip() for name in names.split(",")])
     source = images or run.beside()
-    spare(out, (lines, source))
+    check_not_input(out, (lines, source))
     if to is Form.MOT:
         write_mot(run, out)
     elif source is None:

@@ -109,7 +109,7 @@ class Health:
         with self._lock:
             self._enter(camera, state)
 
-    def look(self, camera: Camera, overdue_s: float) -> None:
+    def update(self, camera: Camera, overdue_s: float) -> None:
         """Enter "lost" if the camera is live and its last new picture is older than `overdue_s`."""
         with self._lock:
             last = self._last_ns[camera]

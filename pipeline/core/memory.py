@@ -6,7 +6,7 @@ import ctypes
 from contextlib import suppress
 
 
-def give_back() -> None:
+def release_memory() -> None:
     """After something large was let go: a decoder with its frames, an engine. 0.1 ms; elsewhere than on glibc, nothing.
 
     A camera that breaks every few seconds otherwise leaves some 100 MiB of holes behind within an hour.

@@ -9,7 +9,9 @@ from pathlib import Path
 from ..errors import InputError
 
 
-def spare(target: Path, read: Iterable[str | Path | None], what: str = "the input", option: str = "--out") -> None:
+def check_not_input(
+    target: Path, read: Iterable[str | Path | None], what: str = "the input", option: str = "--out"
+) -> None:
     """InputError where `target` is one of the files, folders or image patterns in `read`, by any name or link.
 
     read: as the user wrote them, None for none. what, option: for the message.

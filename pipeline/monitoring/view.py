@@ -11,7 +11,7 @@ from threading import Lock
 from typing import Any, cast
 
 from ...engines.host.terminal import redacted
-from ...engines.prompts.conditioning import Spoken
+from ...engines.prompts.conditioning import AdjustablePrompt
 from ..core.health import Health
 from ..core.latency import LatencyRecorder
 from ..core.looks import Palette
@@ -40,7 +40,7 @@ class RunView:
     warnings: Callable[[], list[str]]
     switches: Switches
     available: tuple[str, ...] = ()
-    prompt: Spoken | None = None
+    prompt: AdjustablePrompt | None = None
     on_result: Callable[[], None] | None = None
     doubts: Callable[[], list[str]] = list
     palette: Palette = "white-hot"

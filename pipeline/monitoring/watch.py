@@ -39,7 +39,7 @@ HEARTBEAT_S = 10.0
 
 
 @contextmanager
-def watched(config: MonitorConfig, view: RunView, console: Console) -> Iterator[None]:
+def monitor_run(config: MonitorConfig, view: RunView, console: Console) -> Iterator[None]:
     """Monitor a run during a `with` block. Raises InputError where an address cannot be listened on."""
     tls = None if config.tls is None else tls_context(*config.tls)
     scheme = "http" if tls is None else "https"

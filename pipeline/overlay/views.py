@@ -17,7 +17,7 @@ _EDGES = 1.5
 _FINE = 3.0  # pixels, scale of the high-pass filter
 
 
-def viewed(result: Result, view: View, palette: Palette) -> Result:
+def apply_view(result: Result, view: View, palette: Palette) -> Result:
     """The same result with another image; `side-by-side` is twice as wide, visible on the left.
 
     blend: the mean of both cameras. edges: infrared with the fine structure of the visible picture, as the MSX of

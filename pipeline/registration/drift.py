@@ -1,7 +1,7 @@
 """Drift monitor: checks from edges that both cameras see whether the rig still fits. It warns; it changes no warp.
 
     monitor = DriftMonitor(registrar)
-    monitor.look(pair)           # every pair; most are skipped at no cost
+    monitor.update(pair)           # every pair; most are skipped at no cost
     monitor.moved, monitor.shift_px, registrar.warnings
 
 A few times a second both frames are compared (see `agreement`), and the surfaces are averaged over about a second,
@@ -51,7 +51,7 @@ class _Hysteresis:
         self.active = False
         self._away = self._back = 0
 
-    def look(self, away: bool, back: bool) -> bool:
+    def update(self, away: bool, back: bool) -> bool:
         """Add the result of a comparison. Returns whether it has just set the state."""
         self._away = self._away + 1 if away else 0
         self._back = self._back + 1 if back else 0
@@ -94,7 +94,7 @@ class DriftMonitor:
         """Whether infrared is shifted by more than the tolerance."""
         return self._calibrated.active or self._in_scene.active or self._scenes_moved
 
-    def look(self, pair: FramePair) -> None:
+    def update(self, pair: FramePair) -> None:
         """Compare the pair if a comparison is due. Folders of images may mix scenes and are not compared."""
         if pair.infrared is None or pair.visible.clock == "index":
             return
@@ -181,7 +181,7 @@ class DriftMonitor:
             self.shift_px = _rounded(shift)
         far = self._length_px(*shift)
         away = far >= _MOVED_PX and self._leads(now.at, before.at)
-        if self._in_scene.look(away, far < _BACK_PX):
+        if self._in_scene.update(away, far < _BACK_PX):
             self._warn(shift, "the start")
         if not self._in_scene.active and not away:
             self._reference = _averaged(self._reference, surfaces, elapsed / _REFERENCE_S)
@@ -197,7 +197,7 @@ class DriftMonitor:
         self.shift_px = _rounded(shift)
         far, usual = self._length_px(*shift), self._length_px(self._recorded.spread_px, 0)
         away = far >= max(_MOVED_PX, usual + _BEYOND_PX) and self._leads(now.at, then)
-        if self._calibrated.look(away, far < max(_BACK_PX, usual)):
+        if self._calibrated.update(away, far < max(_BACK_PX, usual)):
             self._warn(shift, "the calibration")
 
     def _leads(self, now: tuple[float, float], before: tuple[float, float]) -> bool:

@@ -46,14 +46,14 @@ class Account:
             self._health.count("visible", "unprocessed")
         self._used(pair, "unprocessed")
 
-    def look(self, inbox: Inbox, synchronizer: Synchronizer) -> None:
+    def update(self, inbox: Inbox, synchronizer: Synchronizer) -> None:
         """Count what inbox and synchronizer gave up, see which cameras are lost. InputError when both are for good."""
         health = self._health
         self._given_up(inbox, synchronizer)
         if not self._live:
             return
         for camera in CAMERAS:
-            health.look(camera, synchronizer.overdue_s(camera))
+            health.update(camera, synchronizer.overdue_s(camera))
         if self._give_up_s is None:
             return
         waited = time.monotonic() - self._began_s

@@ -10,7 +10,7 @@ from ...engines.base import Fused
 from ..core.detections import Detection
 from ..core.frames import Frame, FramePair, Pixels
 from ..core.latency import LatencyRecorder
-from ..core.memory import give_back
+from ..core.memory import release_memory
 from ..core.result import Result
 from ..detection.detect import Detector
 from ..detection.track import Tracker
@@ -81,13 +81,13 @@ class Chain:
             infrared, warp = streams.registrar.register(pair)
         if streams.drift is not None:
             with recorder.stage("drift", index):
-                streams.drift.look(pair)
+                streams.drift.update(pair)
         name = engine.name
         with recorder.stage("fuse", index):
             fused = engine.fuse(pair.visible.pixels, infrared, warp, self._elapsed_s(pair.visible))
         if engine.name != name:  # it failed and chose the next best
             streams.health.count_run("engine_losses")
-            give_back()
+            release_memory()
         return pair, fused
 
     def _elapsed_s(self, visible: Frame) -> float | None:

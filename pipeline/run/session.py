@@ -126,7 +126,7 @@ class Session:
             capture.start()
         try:
             while not self._over() and self._pair_next():
-                self._account.look(self._inbox, self._streams.synchronizer)
+                self._account.update(self._inbox, self._streams.synchronizer)
                 while self._pairs and not self._over():
                     pair = self._pairs.popleft()
                     if self.live and self._too_old(pair):

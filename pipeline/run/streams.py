@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from ...calib.rig import Rig, load_rig
 from ...engines import create_engine
 from ...engines.base import FusionEngine
-from ...engines.prompts.conditioning import Spoken
-from ...engines.registry import spoken
+from ...engines.prompts.conditioning import AdjustablePrompt
+from ...engines.registry import create_prompt
 from ...engines.warp import Size
 from ..config import DetectorConfig, EngineConfig, RunConfig, SourceConfig
 from ..core.doubts import Doubts
@@ -37,13 +37,13 @@ class Tools:
 
     engine: FusionEngine
     detector: Detector | None
-    prompt: Spoken | None = None
+    prompt: AdjustablePrompt | None = None
 
 
 def build_tools(engine: EngineConfig, detector: DetectorConfig) -> Tools:
     """Build the fusion engine and, where it is wanted, the detector. Raises EngineError and InputError."""
     found = create_detector(detector, WEAKEST if detector.track else None)
-    prompt = spoken(engine.name, engine.dehaze, engine.lift, engine.prompt, engine.hue)
+    prompt = create_prompt(engine.name, engine.dehaze, engine.lift, engine.prompt, engine.hue)
     return Tools(create_engine(engine.name, prompt=prompt, unlifted=found is not None), found, prompt)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from ...calib.atomic import naming
 from ...engines.host.plugins import plugin, plugins
 from ..config import OutputConfig
-from ..core.paths import spare
+from ..core.paths import check_not_input
 from ..errors import InputError
 from .base import Sink, SinkHealth, close_all
 from .device import DeviceSink
@@ -69,9 +69,9 @@ def open_sinks(
     sinks: list[Sink] = []
     try:
         if config.out is not None:
-            spare(config.out, inputs)
+            check_not_input(config.out, inputs)
             lines = lines_of(config.out)
-            spare(lines, inputs)
+            check_not_input(lines, inputs)
             if is_video(config.out):
                 size = FirstSize()
                 sinks.append(Sized(VideoSink(config.out, config, rate, pixel_aspect), size))

@@ -17,7 +17,7 @@ _MOST_BYTES = 32 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Shot:
+class QueuedFrame:
     """A frame to record.
 
     Attributes:
@@ -44,7 +44,7 @@ class Backlog:
         self,
         name: str,
         lossless: bool,
-        record: Callable[[Shot], bool],
+        record: Callable[[QueuedFrame], bool],
         finish: Callable[[], None] | None,
         counted: Callable[[bool], None],
     ) -> None:
@@ -59,7 +59,7 @@ class Backlog:
         """
         self._lossless, self._record, self._counted = lossless, record, counted
         self._finish = finish or (lambda: None)
-        self._waiting: deque[Shot | None] = deque()
+        self._waiting: deque[QueuedFrame | None] = deque()
         self._bytes = 0
         self._closed = False
         self._failed: Exception | None = None
@@ -67,7 +67,7 @@ class Backlog:
         self._thread = Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
-    def put(self, shot: Shot) -> None:
+    def put(self, shot: QueuedFrame) -> None:
         """Queue a frame."""
         with self._changed:
             if self._lossless:

@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ..sources.as_recorded import KEY
-from .encoder import Muxing, Writer
+from .encoder import MuxedStream, Writer
 
 
-class CountsEncoder(Muxing):
+class CountsEncoder(MuxedStream):
     """Counts of one size in, FFV1 (gray16) in Matroska out; playable up to its last second if the process is killed.
     Every frame can be decoded by itself.
     """

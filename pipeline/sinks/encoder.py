@@ -36,7 +36,7 @@ class Writer(Protocol):
         ...
 
 
-class Muxing:
+class MuxedStream:
     """The end of an encoder and its muxer, however it comes."""
 
     _container: av.container.OutputContainer
@@ -53,7 +53,7 @@ class Muxing:
             self._container.close()
 
 
-class Encoder(Muxing):
+class Encoder(MuxedStream):
     """Frames of one size in, H.264 out.
 
     Even sizes are yuv420p; odd ones yuv444p, since H.264 cannot crop 4:2:0 to odd sizes: the size stays true, some

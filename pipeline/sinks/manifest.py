@@ -56,10 +56,10 @@ class Manifest:
             self._groups[stem] = []
             return stem
 
-    def create(self, name: str) -> Sure:
+    def create(self, name: str) -> UnbufferedFile:
         """A new file of our own. FileExistsError where the name is taken."""
         path = self.folder / name
-        file = Sure(open_new(path), path)
+        file = UnbufferedFile(open_new(path), path)
         try:
             self.add(name)
         except OSError:
@@ -193,7 +193,7 @@ class Manifest:
             self._gone = 0
 
 
-class Sure:
+class UnbufferedFile:
     """A new file that is written without a buffer, each write whole or an OSError; locked until it is closed."""
 
     def __init__(self, file: BinaryIO, path: Path) -> None:

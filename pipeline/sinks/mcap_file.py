@@ -15,7 +15,7 @@ from mcap.opcode import Opcode
 from mcap.writer import MCAP0_MAGIC, Writer
 
 from ...calib.atomic import open_new
-from .manifest import Sure
+from .manifest import UnbufferedFile
 from .recording import RETRY_S
 
 _CHUNK = 1 << 20  # bytes
@@ -43,7 +43,7 @@ class McapFile:
         Raises:
             OSError: where it cannot be made; FileExistsError where something is there.
         """
-        self._file = Sure(open_new(path), path)
+        self._file = UnbufferedFile(open_new(path), path)
         self._broken = broken
         self._lock = Lock()
         self._pending = bytearray()

@@ -18,7 +18,7 @@ from ..core.latency import LatencyRecorder
 from ..core.machine import version
 from ..errors import InputError
 from ..sources.as_recorded import KEY
-from .backlog import Backlog, Shot
+from .backlog import Backlog, QueuedFrame
 from .recording import Recording
 
 if TYPE_CHECKING:
@@ -105,38 +105,38 @@ class McapSink(Recording):
     def _later_ns(self, frame: Frame) -> int:
         return self._lag_ns(frame.time_ns) if frame.camera == "infrared" else 0
 
-    def _record_raw(self, camera: Camera, shot: Shot) -> bool:
+    def _record_raw(self, camera: Camera, shot: QueuedFrame) -> bool:
         topic = f"/{camera}/image_raw" + ("" if shot.image.dtype == np.uint16 else "/compressed")
-        if not self._add(topic, self._messages.picture(shot.image, shot.utc_ns, camera), shot):
+        if not self._add(topic, self._messages.image_message(shot.image, shot.utc_ns, camera), shot):
             return False
         if self._rig is not None and self._due(camera, shot):
             model = self._rig.visible if camera == "visible" else self._rig.infrared
             if model.intrinsics is not None:
                 self._add(f"/{camera}/camera_info", self._messages.camera_info(model, shot.utc_ns, camera), shot)
                 if camera == "infrared":
-                    self._add("/tf_static", self._messages.infrared_pose(self._rig, shot.utc_ns), shot)
+                    self._add("/tf_static", self._messages.infrared_transform(self._rig, shot.utc_ns), shot)
         return True
 
-    def _record_fused(self, shot: Shot) -> bool:
+    def _record_fused(self, shot: QueuedFrame) -> bool:
         line = cast("Line", shot.line)
-        if not self._add(FUSED, self._messages.picture(shot.image, shot.utc_ns, "visible"), shot):
+        if not self._add(FUSED, self._messages.image_message(shot.image, shot.utc_ns, "visible"), shot):
             return False
-        self._add("/fused/boxes", self._messages.boxes(line, shot.utc_ns), shot)
-        self._add("/fused/figures", self._messages.figures(line, shot.utc_ns), shot)
+        self._add("/fused/boxes", self._messages.boxes_message(line, shot.utc_ns), shot)
+        self._add("/fused/figures", self._messages.frame_message(line, shot.utc_ns), shot)
         if self._due("latencies", shot):
             stages = {name: self._latencies.rolling(name) for name in self._latencies.stages()}
             known = {name: figures for name, figures in stages.items() if figures is not None}
-            self._add("/fused/latencies", self._messages.latencies(known, shot.utc_ns), shot)
+            self._add("/fused/latencies", self._messages.latencies_message(known, shot.utc_ns), shot)
         return True
 
-    def _add(self, topic: str, message: Any, shot: Shot) -> bool:
+    def _add(self, topic: str, message: Any, shot: QueuedFrame) -> bool:
         messages = self._messages
         note = {KEY: shot.note} if shot.note else {}
         return self._file.add(
-            topic, message.__msgtype__, messages.definition, messages.packed(message), shot.utc_ns, note
+            topic, message.__msgtype__, messages.definition, messages.serialize(message), shot.utc_ns, note
         )
 
-    def _due(self, what: str, shot: Shot) -> bool:
+    def _due(self, what: str, shot: QueuedFrame) -> bool:
         last_ns = self._told_ns.get(what)
         if last_ns is not None and 0 <= shot.utc_ns - last_ns < _EVERY_NS:
             return False

@@ -14,7 +14,7 @@ from ..core.health import Health
 from ..core.result import Result
 from ..errors import reason_of
 from ..sources.as_recorded import note_of
-from .backlog import Backlog, Shot
+from .backlog import Backlog, QueuedFrame
 from .base import SinkHealth
 from .jsonl import CameraLine, record
 from .manifest import Manifest
@@ -63,9 +63,9 @@ class Recording:
         line: CameraLine = {"version": 1, "frame": frame.sequence, "time": round(frame.time_ns / 1e9, 6)}
         if self._counts and frame.counts is not None:
             note = note_of(self._sources, frame.temperature)
-            stream.put(Shot(frame.counts, frame.time_ns, utc_ns, line, note=note))
+            stream.put(QueuedFrame(frame.counts, frame.time_ns, utc_ns, line, note=note))
         else:
-            stream.put(Shot(frame.pixels, frame.time_ns, utc_ns, line))
+            stream.put(QueuedFrame(frame.pixels, frame.time_ns, utc_ns, line))
 
     def write(self, result: Result) -> None:
         """Record a result."""
@@ -74,7 +74,7 @@ class Recording:
             return
         visible = result.pair.visible
         utc_ns = self._clock.utc_ns(visible)
-        self._fused.put(Shot(result.fused.image, visible.time_ns, utc_ns, record(result), bool(result.found)))
+        self._fused.put(QueuedFrame(result.fused.image, visible.time_ns, utc_ns, record(result), bool(result.found)))
 
     def close(self, complete: bool) -> None:
         """Record what waits; a recording is kept however the run ended."""

@@ -9,7 +9,7 @@ from queue import SimpleQueue
 from threading import Lock, Thread
 from typing import Literal
 
-from .manifest import Manifest, Sure
+from .manifest import Manifest, UnbufferedFile
 
 LEAST_ROOM = 1 << 20  # bytes
 _SHARED_S = 1.0
@@ -31,11 +31,11 @@ class Keeper:
         self._lock = Lock()
         self._largest = 0
         self._freed_at = -_SHARED_S
-        self._jobs: SimpleQueue[Sure | Literal["tidy"] | None] = SimpleQueue()
+        self._jobs: SimpleQueue[UnbufferedFile | Literal["tidy"] | None] = SimpleQueue()
         self._thread = Thread(target=self._run, name="recorder keeper", daemon=True)
         self._thread.start()
 
-    def settle(self, file: Sure) -> None:
+    def settle(self, file: UnbufferedFile) -> None:
         """Sync a finished file to the disk and close it, asynchronously."""
         self._jobs.put(file)
 

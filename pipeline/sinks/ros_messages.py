@@ -41,12 +41,12 @@ _TYPES = get_typestore(Stores.ROS2_HUMBLE)
 _TYPES.register({k: v for name, text in _DEFINITIONS.items() for k, v in get_types_from_msg(text, name).items()})
 
 
-def packed(message: Any) -> bytes:
+def serialize(message: Any) -> bytes:
     """As it stands in a file."""
     return bytes(_TYPES.serialize_cdr(message, message.__msgtype__))
 
 
-def encoded(message: bytes) -> bytes:
+def image_data(message: bytes) -> bytes:
     """The JPEG, or the like, in a packed CompressedImage."""
     return bytes(_TYPES.deserialize_cdr(message, "sensor_msgs/msg/CompressedImage").data)  # type: ignore[attr-defined]
 
@@ -68,7 +68,7 @@ def _header(utc_ns: int, frame: str) -> Any:
     return _make("std_msgs/msg/Header", stamp=_time(utc_ns), frame_id=frame)
 
 
-def picture(image: npt.NDArray[Any], utc_ns: int, frame: str) -> Any:
+def image_message(image: npt.NDArray[Any], utc_ns: int, frame: str) -> Any:
     """CompressedImage (JPEG) of RGB or grey, Image (mono16) of counts, of which no bit is lost."""
     header = _header(utc_ns, frame)
     height, width = image.shape[:2]
@@ -81,7 +81,7 @@ def picture(image: npt.NDArray[Any], utc_ns: int, frame: str) -> Any:
     return _make("sensor_msgs/msg/CompressedImage", header=header, format="jpeg", data=data)
 
 
-def boxes(line: Line, utc_ns: int) -> Any:
+def boxes_message(line: Line, utc_ns: int) -> Any:
     """The detections as ImageAnnotations."""
     stamp, clear = _time(utc_ns), _make("foxglove_msgs/msg/Color", r=0.0, g=0.0, b=0.0, a=0.0)
     green, black = (_make("foxglove_msgs/msg/Color", **dict(zip("rgba", c, strict=True))) for c in (_GREEN, _BLACK))
@@ -116,7 +116,7 @@ def boxes(line: Line, utc_ns: int) -> Any:
     return _make("foxglove_msgs/msg/ImageAnnotations", circles=[], points=points, texts=texts)
 
 
-def figures(line: Line, utc_ns: int) -> Any:
+def frame_message(line: Line, utc_ns: int) -> Any:
     """Message with the other figures of a fused frame."""
     detections = []
     for found in line["detections"]:
@@ -145,7 +145,7 @@ def figures(line: Line, utc_ns: int) -> Any:
     )
 
 
-def latencies(stages: dict[str, tuple[float, float]], utc_ns: int) -> Any:
+def latencies_message(stages: dict[str, tuple[float, float]], utc_ns: int) -> Any:
     """stages: (p50, p99) in ms of each over the last seconds."""
     listed = [_make("fusecam_msgs/msg/Latency", stage=name, p50_ms=p, p99_ms=q) for name, (p, q) in stages.items()]
     return _make("fusecam_msgs/msg/Latencies", header=_header(utc_ns, "visible"), stages=listed)
@@ -174,7 +174,7 @@ def camera_info(camera: CameraModel, utc_ns: int, frame: str) -> Any:
     )
 
 
-def infrared_pose(rig: Rig, utc_ns: int) -> Any:
+def infrared_transform(rig: Rig, utc_ns: int) -> Any:
     """Pose of the infrared camera of a full rig, for `/tf_static`."""
     rotation, translation = np.array(rig.rotation), np.array(rig.translation)
     axis = cv2.Rodrigues(rotation.T)[0].ravel()

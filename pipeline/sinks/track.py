@@ -11,10 +11,10 @@ import numpy as np
 
 from ..config import OutputConfig
 from ..core.stderr import FULL
-from .backlog import Backlog, Shot
+from .backlog import Backlog, QueuedFrame
 from .counts import CountsEncoder
 from .encoder import Encoder
-from .manifest import TRACKS, Manifest, Sure
+from .manifest import TRACKS, Manifest, UnbufferedFile
 from .recording import RETRY_S
 from .retention import Keeper
 from .segments import Segment, Segments, iso
@@ -42,7 +42,7 @@ class Track:
         counted: Callable[[bool], None],
         broken: Callable[[Exception], None],
         on_file: Callable[[Segment], None] | None = None,
-        on_shot: Callable[[Shot], None] | None = None,
+        on_shot: Callable[[QueuedFrame], None] | None = None,
     ) -> None:
         """Start the thread.
 
@@ -67,7 +67,7 @@ class Track:
         self._full = False
         self.backlog = Backlog(f"record {name}", lossless, self._record, self._finish, counted)
 
-    def _record(self, shot: Shot) -> bool:
+    def _record(self, shot: QueuedFrame) -> bool:
         """Record a frame. Returns whether that succeeded."""
         if self._retry_at is not None:
             if time.monotonic() < self._retry_at:
@@ -88,7 +88,7 @@ class Track:
                 return True
         return False
 
-    def _write(self, shot: Shot) -> None:
+    def _write(self, shot: QueuedFrame) -> None:
         file = self._file
         ends = file is None or file.kind != (shot.image.shape, shot.image.dtype)
         segment = self._segments.at(shot.time_ns, shot.utc_ns, self._last if ends else None)
@@ -127,7 +127,9 @@ class Track:
 class _File:
     """A track's files of one segment."""
 
-    def __init__(self, name: str, segment: Segment, shot: Shot, manifest: Manifest, output: OutputConfig) -> None:
+    def __init__(
+        self, name: str, segment: Segment, shot: QueuedFrame, manifest: Manifest, output: OutputConfig
+    ) -> None:
         image = shot.image
         self.segment, self.kind = segment, (image.shape, image.dtype)
         self._count = 0
@@ -135,7 +137,7 @@ class _File:
         self._keyed: int | None = None
         self._encoder: Encoder | CountsEncoder | None = None
         counts = image.dtype == np.uint16
-        self._files: list[Sure] = []
+        self._files: list[UnbufferedFile] = []
         try:
             for ending in (f"{name}.{'mkv' if counts else 'mp4'}", f"{TRACKS[name]}.jsonl"):
                 self._files.append(manifest.create(f"{segment.stem}_{ending}"))
@@ -148,7 +150,7 @@ class _File:
             self.abandon()
             raise
 
-    def write(self, shot: Shot) -> None:
+    def write(self, shot: QueuedFrame) -> None:
         """Add a frame."""
         assert self._encoder is not None
         ticks = self._encoder.timescale

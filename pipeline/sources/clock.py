@@ -36,7 +36,7 @@ _BUFFERED_NS = 1_000_000_000  # lag up to which a correct clock is kept: a conge
 _DOUBTED_WINDOW = 2  # seconds: the rate is too uncertain for a longer window
 
 
-class Seen(NamedTuple):
+class Observation(NamedTuple):
     """An observed frame. paced: sender's time at the measured rate, ns. arrival: ns. epoch: number of the restart."""
 
     paced: int
@@ -79,7 +79,7 @@ class ClockMapper:
         self._was_right = False
         self._last_mapped: int | None = None
 
-    def observe(self, sender_ns: int, arrival_ns: int) -> Seen:
+    def observe(self, sender_ns: int, arrival_ns: int) -> Observation:
         """Learn from a frame. A sender whose time jumps back starts afresh."""
         if not self._frames:
             self._paced = sender_ns
@@ -98,9 +98,9 @@ class ClockMapper:
             self._minima.append(minimum)
         elif minimum.delay < self._minima[-1].delay:
             self._minima[-1] = minimum
-        return Seen(self._paced, arrival_ns, self._epoch)
+        return Observation(self._paced, arrival_ns, self._epoch)
 
-    def place(self, seen: Seen) -> int:
+    def place(self, seen: Observation) -> int:
         """Capture time in ns, on the clock of the arrivals, of a frame that was observed: never after its arrival
         unless that would repeat or reverse times, strictly increasing from call to call. Where the sender's time has
         jumped since: just before that.

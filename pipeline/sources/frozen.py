@@ -73,8 +73,8 @@ class FreezeWatch:
         trace = frame.trace or trace_of_pixels(frame.pixels)
         if not trace.means.size:
             return False
-        frozen = self._coded.look(trace, now, judge=not trace.exact)
-        return self._exact.look(trace.means, now) if trace.exact else frozen
+        frozen = self._coded.update(trace, now, judge=not trace.exact)
+        return self._exact.update(trace.means, now) if trace.exact else frozen
 
 
 class _Exact:
@@ -91,7 +91,7 @@ class _Exact:
         self._durations: deque[int] = deque(maxlen=_REMEMBERED)
         self._change_rate: Means | None = None  # share of the new frames in which each block changes
 
-    def look(self, means: Means, now: int) -> bool:
+    def update(self, means: Means, now: int) -> bool:
         """Process the next frame, at `now` in ns. Returns whether the camera is frozen."""
         first = self._first
         if first is None or first.shape != means.shape:
@@ -142,7 +142,7 @@ class _Coded:
         self._pauses: deque[tuple[int, int]] = deque()
         self._freezes: deque[int] = deque(maxlen=_MOST_FREEZES)
 
-    def look(self, trace: Trace, now: int, judge: bool) -> bool:
+    def update(self, trace: Trace, now: int, judge: bool) -> bool:
         """Process the next frame, at `now` in ns. Returns whether the camera is frozen, if `judge`; else False."""
         means = trace.means
         if self._first is None or self._first.shape != means.shape:

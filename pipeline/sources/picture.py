@@ -101,7 +101,7 @@ class PictureMaker:
             self._keep(stored, scene, orientation, self._side.kelvin or kelvin)
         if not self._visible:
             if stored.dtype == np.uint8:  # counts and degrees are more where it is hotter
-                self._polarity.look(pixels, time_ns)
+                self._polarity.update(pixels, time_ns)
                 self._health.polarity = self._polarity.description
             pixels = self._white_hot(pixels)
         return pixels

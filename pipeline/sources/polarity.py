@@ -36,7 +36,7 @@ class Polarity:
         self._found: list[float] = []
         self._last_ns: int | None = None
 
-    def look(self, infrared: Pixels, time_ns: int) -> None:
+    def update(self, infrared: Pixels, time_ns: int) -> None:
         """Take a frame into account: (H, W) uint8 as stored. Frames within 0.25 s of the last one used are ignored."""
         if not self._open or (self._last_ns is not None and 0 <= time_ns - self._last_ns < _SPACING_NS):
             return

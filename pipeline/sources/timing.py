@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import NamedTuple, Protocol
 
 from .base import SourceHealth
-from .clock import ClockMapper, Seen
+from .clock import ClockMapper, Observation
 
 _RESTART_S = 1
 _NEAR_NS = 60_000_000_000
@@ -121,7 +121,7 @@ class NetworkTimes:
         self.mapper = ClockMapper()
         self._reported_ns = 0
         self._doubted_ns: int | None = None
-        self._observed: deque[tuple[int, Seen]] = deque()
+        self._observed: deque[tuple[int, Observation]] = deque()
 
     def stamp(self, pts: int | None, dts: int | None, time_base: Fraction, arrival_ns: int) -> Stamp:
         """See the class."""

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from ..core.frames import Frame
 from ..core.health import Health
-from ..core.memory import give_back
+from ..core.memory import release_memory
 from ..errors import InputError
 from .base import SourceHealth
 from .live import LiveSource
@@ -86,7 +86,7 @@ class WatchedSource:
         """Reopen the source, or return when it is closed for good."""
         ended, self._finished = self._source, _sum(self._finished, self._source.health)
         ended.close()
-        give_back()
+        release_memory()
         pause = FIRST_PAUSE_S
         while not self._closed.wait(pause):
             attempt = _Attempt(self._reopen)

@@ -23,7 +23,7 @@ class PairingWatch:
         self._before = 0, 0, 0
         self._poor = 0
 
-    def look(self, now_ns: int, visible: int, infrared: int, paired: int, tolerance_ns: int, period_ns: int) -> None:
+    def update(self, now_ns: int, visible: int, infrared: int, paired: int, tolerance_ns: int, period_ns: int) -> None:
         """Check the counts so far.
 
         Args:

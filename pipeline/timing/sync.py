@@ -234,7 +234,7 @@ class Synchronizer:
             if self._watch is not None:
                 decided = self._paired + self._alone + self._late
                 period = self._rates["visible"].period or _DEFAULT_PERIOD_NS
-                self._watch.look(now_ns, decided, self._infrared, self._paired, self.tolerance_ns, period)
+                self._watch.update(now_ns, decided, self._infrared, self._paired, self.tolerance_ns, period)
         return pairs
 
     def overdue_s(self, camera: Camera) -> float:

@@ -13,7 +13,7 @@ from fusecam.calib import grid
 from fusecam.calib.board import Board, CalibrationError, make_board
 from fusecam.calib.find import Finder, suggest_size
 from fusecam.calib.joint import VISIBLE, Lens, View, project
-from fusecam.calib.pictures import Sight
+from fusecam.calib.pictures import ViewImages
 from fusecam.calib.report import html, text
 from fusecam.calib.rig import load_rig, save_rig
 from fusecam.calib.solve import calibrate
@@ -221,7 +221,7 @@ def test_report_shows_views_errors_coverage_overlay_and_parallax() -> None:
     rig = random_rig(0, 8, SMALL)
     calibration = calibrate(ideal_views(rig), rig.board, SMALL)
     shown = enumerate(pictures(rig, 0)[:2])
-    sights = {str(k): Sight(np.repeat(seen[..., None], 3, axis=2), heat) for k, (seen, heat) in shown}
+    sights = {str(k): ViewImages(np.repeat(seen[..., None], 3, axis=2), heat) for k, (seen, heat) in shown}
     page = html(calibration, calibration.rig(16.0), sights)
     assert all(f"<h2>{title}" in page for title in ("Views", "Coverage", "Both cameras on the board", "Parallax"))
     assert page.count("<td>used") == len(calibration.views) and "0.00 px, 48 points" in page

@@ -85,7 +85,7 @@ def readers(folder: Path) -> dict[str, tuple[Path, Reader]]:
     for suffix in (".pt", ".pth"):
         torch.save({"model": {"a": torch.zeros(3)}, "epoch": 3}, folder / f"foreign{suffix}")
     found["pt"] = folder / "foreign.pt", lambda path: create_detector(DetectorConfig(weights=path))
-    found["pth"] = folder / "foreign.pth", lambda path: checkpoints.take("iassf", [path])
+    found["pth"] = folder / "foreign.pth", lambda path: checkpoints.import_weights("iassf", [path])
 
     frame = street(0), street(1)[..., 0].copy(), np.full((120, 160), 255, np.uint8)
     whole = create_engine("average:openvino").fuse(*frame).image

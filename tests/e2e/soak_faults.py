@@ -22,7 +22,7 @@ from rich.console import Console
 
 from fusecam.engines import create_engine
 from fusecam.engines.base import Fused, FusionEngine
-from fusecam.engines.fallback import Chosen
+from fusecam.engines.fallback import FallbackEngine
 from fusecam.pipeline.config import RunConfig
 from fusecam.pipeline.core.health import CAMERAS, FATES, Health
 from fusecam.pipeline.core.result import Result
@@ -140,7 +140,7 @@ def soak(
         for name in islice(cycle((engine, f"{engine}:openvino:f32")), breaks)
     ]
     tools = Tools(
-        Chosen([*makers, lambda: create_engine(engine)]), build_tools(config.engine, config.detector).detector
+        FallbackEngine([*makers, lambda: create_engine(engine)]), build_tools(config.engine, config.detector).detector
     )
     watch, stop = Watch(frames / rate / 50, random.Random(seed)), threading.Event()
 

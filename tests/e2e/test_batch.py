@@ -84,7 +84,7 @@ def test_changed_weights_repeat_a_clip(tmp_path, run, monkeypatch):
     state = load_file(checkpoints.weights_file("tiny"))
     state["core.maps.bias"] += 0.1
     save_file(state, tmp_path / "other.safetensors")
-    checkpoints.take("tiny", [tmp_path / "other.safetensors"])
+    checkpoints.import_weights("tiny", [tmp_path / "other.safetensors"])
     assert "1 done" in run(*order).said
     assert "1 kept" in run(*order).said
 

@@ -55,7 +55,7 @@ def test_killed_worker_does_not_change_the_results(tmp_path, drives, cluster, ru
         assert time.monotonic() < deadline and process.poll() is None, "the long clip did not get going"
         time.sleep(0.01)
     busy = [
-        worker for worker in processes("run_there") if any(file.path == str(partial) for file in worker.open_files())
+        worker for worker in processes("run_remote") if any(file.path == str(partial) for file in worker.open_files())
     ]
     assert len(busy) == 1
     os.kill(busy[0].pid, signal.SIGKILL)

@@ -11,9 +11,9 @@ import pytest
 from fusecam.calib.board import make_board
 from fusecam.calib.find import Found
 from fusecam.calib.joint import View
-from fusecam.calib.pictures import Sight
+from fusecam.calib.pictures import ViewImages
 from fusecam.calib.rig import load_rig
-from fusecam.pipeline.calibrate.capture import Shot, Views
+from fusecam.pipeline.calibrate.capture import CapturedView, Views
 
 from ..calib.rendered import pictures, random_rig
 from .command import fusecam, pair_of_clips
@@ -37,7 +37,7 @@ def test_preview_shows_the_board_and_the_covered_area():
     assert np.array_equal(views.draw(picture), picture)
     found, covered = (Found(np.array([[x, 30.0]]), np.array([0])) for x in (20.0, 60.0))
     views.found = found
-    views.shots.append(Shot(View("1", covered, None), Sight(None, None)))
+    views.shots.append(CapturedView(View("1", covered, None), ViewImages(None, None)))
     image = views.draw(picture)
     assert image[30, 20].tolist() == [0, 220, 0] and image[30, 60].tolist() == [255, 210, 0]
     assert (picture == 90).all()

@@ -11,7 +11,7 @@ import pytest
 from fusecam.engines import create_engine, registry
 from fusecam.engines.backends.eager import EagerEngine
 from fusecam.engines.base import EngineError, Fused, FusionEngine
-from fusecam.engines.fallback import Chosen
+from fusecam.engines.fallback import FallbackEngine
 from fusecam.engines.networks.average import Average
 
 RNG = np.random.default_rng(3)
@@ -45,7 +45,7 @@ def unmade() -> FusionEngine:
 
 def test_frame_of_a_failed_engine_goes_to_the_fallback_with_a_note() -> None:
     expected = EagerEngine("average", Average()).fuse(*FRAME).image
-    engine = Chosen([lambda: Lasting("gpu", 2), unmade, lambda: Lasting("cpu", 100)])
+    engine = FallbackEngine([lambda: Lasting("gpu", 2), unmade, lambda: Lasting("cpu", 100)])
     for _ in range(5):
         assert np.array_equal(engine.fuse(*FRAME).image, expected)
     assert engine.name == "cpu"
@@ -55,7 +55,7 @@ def test_frame_of_a_failed_engine_goes_to_the_fallback_with_a_note() -> None:
 
 
 def test_failure_of_all_engines_is_a_one_line_error() -> None:
-    engine = Chosen([lambda: Lasting("gpu", 1), unmade])
+    engine = FallbackEngine([lambda: Lasting("gpu", 1), unmade])
     engine.fuse(*FRAME)
     with pytest.raises(EngineError, match=r"gpu: broke down: .*no other engine is left") as caught:
         engine.fuse(*FRAME)
@@ -75,7 +75,7 @@ def test_threads_sharing_an_engine_get_their_own_images(spec: str) -> None:
 
 
 def test_invalid_frame_keeps_the_engine() -> None:
-    engine = Chosen([lambda: Lasting("gpu", 100), lambda: Lasting("cpu", 100)])
+    engine = FallbackEngine([lambda: Lasting("gpu", 100), lambda: Lasting("cpu", 100)])
     with pytest.raises(EngineError):
         engine.fuse(FRAME[0][:8, :8].copy(), FRAME[1][:8, :8].copy(), FRAME[2][:8, :8].copy())
     assert (engine.name, engine.notes) == ("gpu", [])

@@ -231,7 +231,7 @@ def test_trained_weights_are_imported_and_run(monkeypatch, tmp_path, street) -> 
     monkeypatch.setenv("FUSECAM_HOME", str(tmp_path))
     network = make()
     checkpoints.write(tmp_path / "mine.safetensors", "lure", network.state_dict(), network.profile)
-    assert checkpoints.take("lure", [tmp_path / "mine.safetensors"]).profile["widths"] == (8, 8, 12, 16)
+    assert checkpoints.import_weights("lure", [tmp_path / "mine.safetensors"]).profile["widths"] == (8, 8, 12, 16)
     visible, infrared = street(40, 48)
     covered = np.full_like(infrared, 255)
     engine = create_engine("lure:torch", prompt="foggy, weak thermal contrast")

@@ -17,7 +17,7 @@ from fusecam.engines.backends.graph import OUTPUTS
 from fusecam.engines.backends.openvino import WHOLE, OpenVinoEngine
 from fusecam.engines.base import EngineRefused, Outputs
 from fusecam.engines.build.parity import LIMITS_DB, Parity, compare, gate_frames
-from fusecam.engines.fallback import Chosen
+from fusecam.engines.fallback import FallbackEngine
 from fusecam.engines.networks.average import Average
 from fusecam.engines.networks.physics_fusion import PhysicsFusion
 from fusecam.engines.networks.smoothing import CONTROLS
@@ -152,7 +152,7 @@ def test_refused_backend_falls_back_with_a_note(home: Path, frame) -> None:
         lambda: OpenVinoEngine("average", Brighter, key=KEY),
         lambda: EagerEngine("average", Brighter()),
     ]
-    engine = Chosen(makers)
+    engine = FallbackEngine(makers)
     assert (engine.name, engine.notes) == ("average:openvino:f32", [])
     fused = engine.fuse(*frame)
     assert engine.name == "average:torch:f32"
@@ -161,7 +161,7 @@ def test_refused_backend_falls_back_with_a_note(home: Path, frame) -> None:
     assert "limit 45 dB" in note
     assert note.endswith("average:torch:f32 is used instead")
     with pytest.raises(EngineRefused):
-        Chosen(makers[:1]).prepare(160, 120)
+        FallbackEngine(makers[:1]).prepare(160, 120)
 
 
 def test_invalid_frames_do_not_change_the_backend(frame) -> None:

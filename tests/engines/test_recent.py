@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fusecam.engines.backends.lru import SIZES_KEPT, Recent
+from fusecam.engines.backends.lru import SIZES_KEPT, LruCache
 
 
 def test_least_recently_used_size_is_evicted_before_a_build() -> None:
@@ -14,7 +14,7 @@ def test_least_recently_used_size_is_evicted_before_a_build() -> None:
         built.append((size, len(recent)))
         return f"for {size}"
 
-    recent: Recent[int, str] = Recent()
+    recent: LruCache[int, str] = LruCache()
     for size in range(SIZES_KEPT):
         recent.of(size, build)
     assert recent.of(0, build) == "for 0" and recent.of(SIZES_KEPT, build) == f"for {SIZES_KEPT}"
@@ -29,7 +29,7 @@ def test_failed_build_keeps_the_other_sizes() -> None:
             raise ValueError(f"no {size}")
         return size
 
-    recent: Recent[int, int] = Recent()
+    recent: LruCache[int, int] = LruCache()
     recent.of(1, build)
     for _ in range(2):
         with pytest.raises(ValueError, match="no -1"):

@@ -17,7 +17,7 @@ import pytest
 from typer.testing import CliRunner
 
 from fusecam.engines import EngineError, create_engine
-from fusecam.engines.backends.tensorrt import BLOB, KeptEngines
+from fusecam.engines.backends.tensorrt import BLOB, EngineCache
 from fusecam.engines.build import store
 from fusecam.engines.detection import DetectorEngine
 from fusecam.engines.host import secret
@@ -63,11 +63,11 @@ import sys
 from fusecam.engines import registry
 from fusecam.engines.backends import eager, openvino
 from fusecam.engines.build import process
-from fusecam.engines.detection.network import Whole
+from fusecam.engines.detection.network import DetectorNetwork
 from fusecam.engines.detection.weights import DETECTOR_WEIGHTS
 for name in registry.NAMES:
     registry.network(name)
-Whole(DETECTOR_WEIGHTS)
+DetectorNetwork(DETECTOR_WEIGHTS)
 print(*(m.__file__ for n, m in sys.modules.items() if n.startswith("fusecam.") and m.__file__), sep="\\n")
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
@@ -94,7 +94,7 @@ def test_key_holds_weights_versions_and_clips(monkeypatch: pytest.MonkeyPatch, t
     monkeypatch.setenv("FUSECAM_HOME", str(tmp_path))
     key = create_engine("tiny:openvino:int8")._engine._key
     assert set(key) >= {"network", "weights", "code", "torch", "openvino", "nncf", "calibrated on", "unlifted"}
-    checkpoints.take("tiny", [Path(checkpoints.__file__).parents[1] / "weights" / "tiny.safetensors"])
+    checkpoints.import_weights("tiny", [Path(checkpoints.__file__).parents[1] / "weights" / "tiny.safetensors"])
     assert create_engine("tiny:openvino:int8")._engine._key["weights"] != key["weights"]
 
 
@@ -296,7 +296,7 @@ def test_command_lists_and_clears_the_cache(home: Path) -> None:
 
 def test_torch_tensorrt_engines_are_stored_signed(home: Path) -> None:
     """Its own cache unpickled what lay on the disk, whoever had put it there."""
-    kept = KeptEngines()
+    kept = EngineCache()
     kept.save("a" * 64, b"engine")
     assert (kept.load("a" * 64), kept.load("b" * 64)) == (b"engine", None)
     (entry,) = store.entries()

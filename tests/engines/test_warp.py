@@ -21,7 +21,7 @@ from fusecam.engines.build import store
 from fusecam.engines.build.parity import compare, gate_warp
 from fusecam.engines.networks.average import Average
 from fusecam.engines.networks.smoothing import CONTROLS
-from fusecam.engines.warp import Held, Shape, Warp
+from fusecam.engines.warp import Shape, Warp, WarpBuffers
 
 SHAPES = [
     Shape.of(160, 120, (80, 64)),
@@ -111,12 +111,12 @@ def test_outside_positions_replicate_the_border_and_nan_is_safe() -> None:
 
 
 def test_unchanged_warp_is_not_copied_again() -> None:
-    held, warp = Held(), gate_warp(SHAPES[0])
-    assert [place for place, _ in held.take(warp)] == [0, 1, 2]
-    assert not list(held.take(warp))
-    ((place, coverage),) = held.take(warp.blank())
+    held, warp = WarpBuffers(), gate_warp(SHAPES[0])
+    assert [place for place, _ in held.changed_parts(warp)] == [0, 1, 2]
+    assert not list(held.changed_parts(warp))
+    ((place, coverage),) = held.changed_parts(warp.blank())
     assert place == 2 and not coverage.any()
-    assert [place for place, _ in held.take(warp)] == [2]
+    assert [place for place, _ in held.changed_parts(warp)] == [2]
 
 
 @pytest.mark.parametrize("spec", ["average:torch", "average:openvino"])

@@ -151,8 +151,8 @@ def test_text_file_as_weights_is_identified(tmp_path: Path, text: str, told: str
     readers: dict[str, Callable[[Path], object]] = {
         "a.pt": UltralyticsDetector,
         "a.safetensors": load_detector,
-        "b.safetensors": lambda file: checkpoints.take("tiny", [file]),
-        "a.pth": lambda file: checkpoints.take("iassf", [file]),
+        "b.safetensors": lambda file: checkpoints.import_weights("tiny", [file]),
+        "a.pth": lambda file: checkpoints.import_weights("iassf", [file]),
     }
     for name, read in readers.items():
         (tmp_path / name).write_text(text)
@@ -198,7 +198,7 @@ def test_malformed_metadata_is_a_one_line_error(tmp_path: Path, about: Any, name
     file = tmp_path / "x.safetensors"
     save_file({"core.maps.bias": torch.zeros(4)}, file, {"fusecam": json.dumps(about)})
     with pytest.raises(EngineError) as caught:
-        checkpoints.take(name, [file])
+        checkpoints.import_weights(name, [file])
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 600
 
 

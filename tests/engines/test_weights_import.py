@@ -57,7 +57,7 @@ def test_imported_iassf_checkpoint_equals_the_authors_network(tmp_path: Path, sp
         parts = {"dehaze_network_state_dict": dehaze, "fusion_network_state_dict": fusion}
         optimizer = torch.optim.AdamW([torch.zeros(2, requires_grad=True)])
         torch.save(parts | {"epoch": 300, "optimizer_dehaze_state_dict": optimizer.state_dict()}, files[0])
-    kept = checkpoints.take("iassf", files)
+    kept = checkpoints.import_weights("iassf", files)
     assert [source.split()[0] for source in kept.source] == [file.name for file in files]
     network = registry.network("iassf")
     truth = golden("iassf")
@@ -76,7 +76,7 @@ def test_imported_dfvo_checkpoint_equals_the_authors_network(tmp_path: Path, suf
         torch.save({"model": state("dfvo")}, file)
     else:
         save_file(state("dfvo"), file)
-    checkpoints.take("dfvo", [file])
+    checkpoints.import_weights("dfvo", [file])
     truth = golden("dfvo")
     network = registry.network("dfvo")
     assert not hasattr(network, "enhancement")
@@ -88,7 +88,7 @@ def test_deployed_dfvo_checkpoint_is_accepted(tmp_path: Path) -> None:
     given = {key: value for key, value in state("dfvo").items() if not key.startswith(("IL.", "En", "IrDec", "IrSig"))}
     assert any(key.startswith("IrDeConv") for key in given)  # which nothing uses
     torch.save({"model": given}, tmp_path / "deployed.pth")
-    checkpoints.take("dfvo", [tmp_path / "deployed.pth"])
+    checkpoints.import_weights("dfvo", [tmp_path / "deployed.pth"])
     truth = golden("dfvo")
     with torch.inference_mode():
         fused = registry.network("dfvo").fuse(truth["vis_y"], truth["ir"])
@@ -128,7 +128,7 @@ def test_imported_weights_are_used_listed_and_removed(name: str, tmp_path: Path,
         assert engine.notes[0].startswith(f"{name}: imported weights, {home}")
     other = next(each for each in checkpoints.OWN if each != name)
     with pytest.raises(EngineError, match=f"weights of {name}, not of {other}"):
-        checkpoints.take(other, [path])
+        checkpoints.import_weights(other, [path])
     done = CliRunner().invoke(weights, ["remove", name])
     assert done.exit_code == 0 and not list(home.rglob("*.safetensors"))
     engine = create_engine(f"{name}:torch")
@@ -147,17 +147,17 @@ def test_trained_weights_carry_their_airlight_settings(tmp_path: Path) -> None:
 def test_weights_without_metadata_are_accepted_if_they_fit(tmp_path: Path) -> None:
     path = tmp_path / "tiny.safetensors"
     save_file(RealtimeFusion(PROFILES["tiny"]).state_dict(), path)
-    assert checkpoints.take("tiny", [path]).profile["factor"] == PROFILES["tiny"].factor
+    assert checkpoints.import_weights("tiny", [path]).profile["factor"] == PROFILES["tiny"].factor
     with pytest.raises(EngineError, match=r"tensors do not match the network realtime.*give every file of it"):
-        checkpoints.take("realtime", [path])
+        checkpoints.import_weights("realtime", [path])
     torch.save({}, tmp_path / "a.pth")
     with pytest.raises(EngineError, match=r"a.pth: not of tiny; give weights.safetensors of a training run"):
-        checkpoints.take("tiny", [tmp_path / "a.pth"])
+        checkpoints.import_weights("tiny", [tmp_path / "a.pth"])
 
 
 def test_damaged_and_unwritable_weights_are_reported(home: Path) -> None:
     shipped = Path(checkpoints.__file__).parents[1] / "weights" / "tiny.safetensors"
-    taken = checkpoints.take("tiny", [shipped]).path
+    taken = checkpoints.import_weights("tiny", [shipped]).path
     taken.write_bytes(taken.read_bytes()[:3000])
     listed = CliRunner().invoke(weights, ["list"])
     told = " ".join(listed.output.split())
@@ -169,7 +169,7 @@ def test_damaged_and_unwritable_weights_are_reported(home: Path) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))  # a full disk as the kernel can play it
     try:
         with pytest.raises(EngineError, match=r"cannot be written: File too large; set FUSECAM_HOME"):
-            checkpoints.take("tiny", [shipped])
+            checkpoints.import_weights("tiny", [shipped])
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert [path.name for path in (home / "weights").iterdir()] == ["tiny.safetensors"]
@@ -205,7 +205,7 @@ class Bomb:
 def test_no_code_of_a_checkpoint_is_executed(tmp_path: Path, home: Path, how) -> None:
     how({"model": Bomb(tmp_path / "exploded")}, tmp_path / "evil.pth")
     with pytest.raises(EngineError, match=r"evil.pth: not a checkpoint of tensors only") as error:
-        checkpoints.take("dfvo", [tmp_path / "evil.pth"])
+        checkpoints.import_weights("dfvo", [tmp_path / "evil.pth"])
     assert "\n" not in str(error.value)
     assert not (tmp_path / "exploded").exists()
     assert not home.exists()
@@ -250,21 +250,21 @@ def _broken(trained: Path, how: str) -> Path:
 def test_unusable_files_are_a_one_line_error(trained: Path, home: Path, how: str, message: str) -> None:
     file = _broken(trained, how)
     with pytest.raises(EngineError, match=message) as error:
-        checkpoints.take("dfvo", [file])
+        checkpoints.import_weights("dfvo", [file])
     assert str(file) in str(error.value)
     assert "\n" not in str(error.value)
     assert not home.exists()
 
 
 def test_refused_import_keeps_the_previous_weights(trained: Path) -> None:
-    kept = checkpoints.take("dfvo", [trained])
+    kept = checkpoints.import_weights("dfvo", [trained])
     before = kept.path.read_bytes()
     with pytest.raises(EngineError):
-        checkpoints.take("dfvo", [_broken(trained, "missing")])
+        checkpoints.import_weights("dfvo", [_broken(trained, "missing")])
     assert kept.path.read_bytes() == before
     assert [path.name for path in kept.path.parent.iterdir()] == ["dfvo.safetensors"]
 
 
 def test_unknown_name_is_refused(trained: Path) -> None:
     with pytest.raises(EngineError, match="weights of 'yolo': unknown name; known: realtime, tiny, iassf, dfvo"):
-        checkpoints.take("yolo", [trained])
+        checkpoints.import_weights("yolo", [trained])

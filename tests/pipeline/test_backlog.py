@@ -7,18 +7,19 @@ import threading
 import numpy as np
 import pytest
 
-from fusecam.pipeline.sinks.backlog import Backlog, Shot
+from fusecam.pipeline.sinks.backlog import Backlog, QueuedFrame
 from fusecam.pipeline.sinks.jsonl import CameraLine
 
 
-def shot(number: int) -> Shot:
-    return Shot(np.zeros((4, 4), np.uint8), number, number, CameraLine(version=1, frame=number, time=number / 30))
+def shot(number: int) -> QueuedFrame:
+    line = CameraLine(version=1, frame=number, time=number / 30)
+    return QueuedFrame(np.zeros((4, 4), np.uint8), number, number, line)
 
 
 def test_failing_writer_thread_blocks_nobody_and_frames_are_counted() -> None:
     counts: list[bool] = []
 
-    def record(each: Shot) -> bool:
+    def record(each: QueuedFrame) -> bool:
         if each.time_ns == 2:
             raise ZeroDivisionError("of a picture without width")
         return True

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from fusecam.pipeline.batch.cluster import places
+from fusecam.pipeline.batch.cluster import worker_resources
 from fusecam.pipeline.batch.worker import claim_cores
 from fusecam.pipeline.options import THIS_CLUSTER, BareRay
 
@@ -30,7 +30,7 @@ def node(name, cpus, gpus=0, alive=True):
     ],
 )
 def test_places_depend_on_nodes_and_cores(nodes, cores, share, at_once):
-    assert places(nodes, cores) == ({"num_cpus": share[0], "num_gpus": share[1]}, at_once)
+    assert worker_resources(nodes, cores) == ({"num_cpus": share[0], "num_gpus": share[1]}, at_once)
 
 
 CLAIM = """

@@ -98,7 +98,7 @@ def test_shift_is_reported_within_three_seconds(name: str, shift: tuple[int, int
     before = 25  # looks, 8 s
     for k in range(before + 9):
         visible, infrared = there_and_back(name, k)
-        monitor.look(pair(visible, shifted(infrared, *shift) if k >= before else infrared, k * STEP_S))
+        monitor.update(pair(visible, shifted(infrared, *shift) if k >= before else infrared, k * STEP_S))
         assert k >= before or not monitor.moved
         if monitor.moved:
             break
@@ -114,7 +114,7 @@ def test_rig_wrong_from_the_start_is_reported_within_three_seconds(name: str, sh
     monitor = DriftMonitor(Registrar(load_rig(SAMPLES / "rig.yaml")))
     for k in range(9):
         visible, infrared = there_and_back(name, k)
-        monitor.look(pair(visible, shifted(infrared, *shift), k * STEP_S))
+        monitor.update(pair(visible, shifted(infrared, *shift), k * STEP_S))
         if monitor.moved:
             break
     assert monitor.moved
@@ -127,7 +127,7 @@ def test_rig_without_a_reference_is_compared_with_the_start() -> None:
     monitor = DriftMonitor(Registrar(rig))
     for k in range(20):
         visible, infrared = there_and_back("fog_day", k)
-        monitor.look(pair(visible, shifted(infrared, 6, 0), k * STEP_S))
+        monitor.update(pair(visible, shifted(infrared, 6, 0), k * STEP_S))
     assert not monitor.moved
     assert monitor.shift_px == pytest.approx((0, 0), abs=2)
 
@@ -142,7 +142,7 @@ def test_shift_below_the_limit_is_not_reported(shift: float, spread_px: float | 
     monitor = DriftMonitor(Registrar(rig))
     for k in range(20):
         visible, infrared = there_and_back("fog_day", k)
-        monitor.look(pair(visible, shifted(infrared, shift, 0), k * STEP_S))
+        monitor.update(pair(visible, shifted(infrared, shift, 0), k * STEP_S))
     assert not monitor.moved and monitor.shift_px == pytest.approx((shift, 0), abs=2)
 
 
@@ -173,7 +173,7 @@ def test_ten_minutes_of_haze_and_night_give_no_false_alarm() -> None:
     monitor, weather, told = DriftMonitor(Registrar(load_rig(SAMPLES / "rig.yaml"))), Weather(), 0
     for k in range(round(600 / STEP_S)):
         visible, infrared = there_and_back(SCENES[int(k * STEP_S / 20) % 3], k)
-        monitor.look(pair(weather(visible, k * STEP_S), infrared, k * STEP_S))
+        monitor.update(pair(weather(visible, k * STEP_S), infrared, k * STEP_S))
         assert not monitor.moved, (k * STEP_S, monitor.shift_px)
         told += monitor.shift_px is not None and float(np.hypot(*monitor.shift_px)) < 3
     assert told > 1000  # it was not just blind
@@ -192,7 +192,7 @@ def test_varying_registration_errors_are_not_drift() -> None:
         assert visible is not None and infrared is not None
         rgb = np.asarray(cv2.cvtColor(visible, cv2.COLOR_BGR2RGB), np.uint8)
         for k in range(15):
-            monitor.look(pair(rgb, np.asarray(infrared, np.uint8), number * 15 * STEP_S + k * STEP_S))
+            monitor.update(pair(rgb, np.asarray(infrared, np.uint8), number * 15 * STEP_S + k * STEP_S))
         assert not monitor.moved, (name.name, monitor.shift_px)
 
 
@@ -210,7 +210,7 @@ def test_shift_between_short_scenes_is_reported_later() -> None:
         for k in range(10):
             visible, infrared = there_and_back(SCENES[number % 3], 7 * number + k)
             moved = shifted(infrared, 8, 0) if number >= 11 else infrared
-            monitor.look(pair(visible, moved, (10 * number + k) * STEP_S))
+            monitor.update(pair(visible, moved, (10 * number + k) * STEP_S))
         assert number >= 11 or not monitor.moved
     assert monitor.moved
 
@@ -220,7 +220,7 @@ def test_rig_that_moves_back_clears_the_alarm() -> None:
     states = []
     for k in range(60):
         visible, infrared = there_and_back("fog_night", k)
-        monitor.look(pair(visible, shifted(infrared, 0, 7) if 25 <= k < 40 else infrared, k * STEP_S))
+        monitor.update(pair(visible, shifted(infrared, 0, 7) if 25 <= k < 40 else infrared, k * STEP_S))
         states.append(monitor.moved)
     assert not any(states[:25]) and states[39] and not states[59]
 
@@ -234,7 +234,7 @@ def test_new_frame_size_does_not_clear_the_alarm() -> None:
         infrared = shifted(infrared, 0, 7) if k >= 25 else infrared
         if k >= 40:
             visible = np.asarray(cv2.resize(visible, (320, 240), interpolation=cv2.INTER_AREA), np.uint8)
-        monitor.look(pair(visible, infrared, k * STEP_S))
+        monitor.update(pair(visible, infrared, k * STEP_S))
     assert monitor.moved
 
 
@@ -259,7 +259,7 @@ def test_frames_without_edges_raise_no_alarm(
         visible, infrared = there_and_back("fog_night", k)
         if k >= 25:
             visible, infrared = spoil(visible, infrared, rng)
-        monitor.look(pair(visible, infrared, k * STEP_S))
+        monitor.update(pair(visible, infrared, k * STEP_S))
     assert not monitor.moved
 
 
@@ -282,7 +282,7 @@ def test_most_frames_are_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Agreement, "surfaces", counted)
     frames = list(every_frame("fog_night"))
     for given in frames:
-        monitor.look(given)
+        monitor.update(given)
     assert 0 < looks <= len(frames) / 7
 
 

@@ -98,7 +98,7 @@ class Ledger(RuleBasedStateMachine):
     @precondition(lambda self: not self.closed)
     @rule()
     def account_looks(self) -> None:
-        self.account.look(self.inbox, self.synchronizer)
+        self.account.update(self.inbox, self.synchronizer)
 
     @precondition(lambda self: not self.closed and self.given["visible"] > 8)
     @rule()
@@ -121,7 +121,7 @@ class Ledger(RuleBasedStateMachine):
             assert self.health.unaccounted() == []
             return
         stats = self.synchronizer.stats
-        self.account.look(self.inbox, self.synchronizer)
+        self.account.update(self.inbox, self.synchronizer)
         counted = {camera: sum(self.health.counters(camera)[fate] for fate in FATES) for camera in CAMERAS}
         waiting = self.inbox.left()
         visible = sum(pair.led_by == "visible" for pair in self.pairs)

@@ -121,12 +121,12 @@ def test_account_gives_up_when_both_cameras_are_missing(never):
     health = Health()
     account = Account(health, live=True, give_up_s=0.3)
     inbox, synchronizer = Inbox(2, lossless=False), Synchronizer(live=True)
-    account.look(inbox, synchronizer)  # none has come yet, and there is still time
+    account.update(inbox, synchronizer)  # none has come yet, and there is still time
     for camera in {"visible", "infrared"} - set(never):
         health.frame(camera, 0)
     time.sleep(0.35)
     with pytest.raises(InputError, match=r"no new picture from either camera for 0\.3 s"):
-        account.look(inbox, synchronizer)
+        account.update(inbox, synchronizer)
     assert all(health.state(camera) == ("starting" if camera in never else "lost") for camera in CAMERAS)
 
 
@@ -134,9 +134,9 @@ def test_account_never_gives_up_if_so_configured():
     inbox, synchronizer = Inbox(2, lossless=False), Synchronizer(live=True)
     never, soon = (Account(Health(), live=True, give_up_s=limit) for limit in (None, 0.05))
     time.sleep(0.1)
-    never.look(inbox, synchronizer)
+    never.update(inbox, synchronizer)
     with pytest.raises(InputError):
-        soon.look(inbox, synchronizer)
+        soon.update(inbox, synchronizer)
 
 
 def test_account_continues_while_one_camera_delivers():
@@ -144,7 +144,7 @@ def test_account_continues_while_one_camera_delivers():
     account = Account(health, live=True, give_up_s=0.05)
     time.sleep(0.1)
     health.frame("visible", time.monotonic_ns())
-    account.look(Inbox(2, lossless=False), Synchronizer(live=True))
+    account.update(Inbox(2, lossless=False), Synchronizer(live=True))
 
 
 @pytest.mark.parametrize("size", [(64, 48), (160, 120), (97, 51)])

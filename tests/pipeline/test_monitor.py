@@ -22,7 +22,7 @@ from fusecam.pipeline.errors import InputError
 from fusecam.pipeline.monitoring import watch
 from fusecam.pipeline.monitoring.address import Address, parse_address
 from fusecam.pipeline.monitoring.metrics import BOUNDS_MS, MetricsEndpoint
-from fusecam.pipeline.monitoring.watch import watched
+from fusecam.pipeline.monitoring.watch import monitor_run
 
 from .make_results import result
 from .watching import run_view
@@ -107,7 +107,7 @@ def test_port_in_use_is_a_one_line_error(option):
         address = f":{taken.getsockname()[1]}"
         config = MonitorConfig.model_validate({option: address})
         expected = pytest.raises(InputError, match=f"--{option} 127.0.0.1{address}: cannot listen")
-        with expected as error, watched(config, run_view(), Console(quiet=True)):
+        with expected as error, monitor_run(config, run_view(), Console(quiet=True)):
             pass
         assert "\n" not in str(error.value)
 
@@ -139,7 +139,7 @@ def test_events_contain_no_secrets(json_log, caplog):
 def test_events_are_json_lines(json_log):
     warnings = ["first\nof two lines"]
     view = run_view(warnings)
-    with watched(MonitorConfig(), view, Console(quiet=True)):
+    with monitor_run(MonitorConfig(), view, Console(quiet=True)):
         view.health_of_run.frame("visible", time.monotonic_ns())
         time.sleep(0.6)  # events are looked for four times a second
         view.health_of_run.enter("visible", "lost")
@@ -173,7 +173,7 @@ def test_every_documented_metric_exists():
 
 def test_figures_are_logged_at_every_heartbeat(json_log, monkeypatch):
     monkeypatch.setattr(watch, "HEARTBEAT_S", 0.1)
-    with watched(MonitorConfig(), run_view(), Console(quiet=True)):
+    with monitor_run(MonitorConfig(), run_view(), Console(quiet=True)):
         time.sleep(1.0)
     told = [line for line in json_log() if line["event"] == "running"]
     assert len(told) >= 2 and all({"cameras", "run", "time"} <= set(line) for line in told)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fusecam.pipeline.core.paths import spare
+from fusecam.pipeline.core.paths import check_not_input
 from fusecam.pipeline.errors import InputError
 
 
@@ -25,5 +25,5 @@ def test_output_equal_to_an_input_is_refused(clip: Path, link) -> None:
         target = Path("other.mp4")
         link(clip, target)
     with pytest.raises(InputError, match=r"is also the input 'v\.mp4'; choose another place with --report"):
-        spare(target, ["w.mp4", None, "v.mp4"], option="--report")
-    spare(Path("new.json"), ["w.mp4", None, "v.mp4", "udp://0.0.0.0:5000", "a\nb" * 200])
+        check_not_input(target, ["w.mp4", None, "v.mp4"], option="--report")
+    check_not_input(Path("new.json"), ["w.mp4", None, "v.mp4", "udp://0.0.0.0:5000", "a\nb" * 200])

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from fusecam.engines.prompts.conditioning import Spoken
+from fusecam.engines.prompts.conditioning import AdjustablePrompt
 from fusecam.pipeline.config import MonitorConfig
 from fusecam.pipeline.core.detections import Detection
 from fusecam.pipeline.core.looks import PALETTES
@@ -22,7 +22,7 @@ from fusecam.pipeline.errors import InputError
 from fusecam.pipeline.monitoring.address import Address
 from fusecam.pipeline.monitoring.page.pictures import SMALL_WIDTH, VIEWS, Pictures
 from fusecam.pipeline.monitoring.page.server import IN_FLIGHT, WATCHERS, PageServer
-from fusecam.pipeline.monitoring.watch import watched
+from fusecam.pipeline.monitoring.watch import monitor_run
 
 from .make_results import picture, result
 from .watching import run_view
@@ -127,7 +127,7 @@ def test_token_in_the_url_becomes_a_cookie():
 
 def test_remote_clients_need_a_token(monkeypatch, capsys):
     console = Console(stderr=True, width=200)
-    with watched(MonitorConfig(serve="0.0.0.0:0"), run_view(), console):
+    with monitor_run(MonitorConfig(serve="0.0.0.0:0"), run_view(), console):
         url = capsys.readouterr().err.split()[1]
         address, _, token = url.partition("?token=")
         local = f"http://127.0.0.1:{port_of(address).strip('/')}"
@@ -135,11 +135,11 @@ def test_remote_clients_need_a_token(monkeypatch, capsys):
         assert asked(local)[0] == 401
         assert asked(local, params={"token": token})[0] == 303
     monkeypatch.setenv("FUSECAM_TOKEN", TOKEN)
-    with watched(MonitorConfig(serve="0.0.0.0:0"), run_view(), console):
+    with monitor_run(MonitorConfig(serve="0.0.0.0:0"), run_view(), console):
         said = capsys.readouterr().err
         assert TOKEN not in said and "token" not in said
     monkeypatch.setenv("FUSECAM_TOKEN", "short")
-    with pytest.raises(InputError, match="FUSECAM_TOKEN"), watched(MonitorConfig(serve=":0"), run_view(), console):
+    with pytest.raises(InputError, match="FUSECAM_TOKEN"), monitor_run(MonitorConfig(serve=":0"), run_view(), console):
         pass
 
 
@@ -166,7 +166,7 @@ def test_switch_of_a_missing_stage_is_refused():
 
 @pytest.mark.parametrize(("text", "status"), [("", 400), (3, 400), (None, 400), ("x " * 100, 400), ("AUTO ", 204)])
 def test_refused_prompt_changes_nothing(text, status):
-    prompt = Spoken("realtime", "auto", -1.0, -1.0, every_task=False)
+    prompt = AdjustablePrompt("realtime", "auto", -1.0, -1.0, every_task=False)
     with serving(run_view(prompt=prompt)) as url:
         found, _, said, _ = asked(url, "/prompt", "POST", json={"text": text})
     assert found == status, said
@@ -176,7 +176,7 @@ def test_refused_prompt_changes_nothing(text, status):
 
 def test_prompt_can_change_during_a_run():
     frame = picture(160, 120)
-    prompt = Spoken("realtime", "auto", -1.0, -1.0, every_task=False)
+    prompt = AdjustablePrompt("realtime", "auto", -1.0, -1.0, every_task=False)
     with serving(run_view(prompt=prompt)) as url:
         assert prompt(frame, frame[..., 0], None)[0] < 0  # the network chooses
         status, _, said, _ = asked(url, "/prompt", "POST", json={"text": "foggy"})

@@ -79,7 +79,7 @@ def test_white_hot_is_kept(clip):
 def test_live_camera_is_inverted_once_polarity_is_known():
     polarity = Polarity()
     for second in range(20):
-        polarity.look(255 - NIGHT[second % len(NIGHT)], second * 1_000_000_000)
+        polarity.update(255 - NIGHT[second % len(NIGHT)], second * 1_000_000_000)
         assert polarity.inverted == (second >= 11)
     assert polarity.inferred
 
@@ -89,7 +89,7 @@ def test_live_camera_polarity_is_decided_after_three_seconds(fps):
     polarity = Polarity()
     inverted = []
     for k in range(4 * fps):
-        polarity.look(255 - NIGHT[k % len(NIGHT)], k * 1_000_000_000 // fps)
+        polarity.update(255 - NIGHT[k % len(NIGHT)], k * 1_000_000_000 // fps)
         inverted.append(polarity.inverted)
     assert inverted.index(True) / fps == pytest.approx(3, abs=0.3)
 

@@ -18,7 +18,7 @@ from fusecam.pipeline.monitoring import site
 from fusecam.pipeline.monitoring.address import Address
 from fusecam.pipeline.monitoring.page.server import PageServer
 from fusecam.pipeline.monitoring.tls import tls_context
-from fusecam.pipeline.monitoring.watch import check_watching, watched
+from fusecam.pipeline.monitoring.watch import check_watching, monitor_run
 
 from .test_serve import SWITCH, TOKEN, asked
 from .watching import run_view
@@ -72,7 +72,7 @@ def test_metrics_are_served_by_https_only(pems):
     config = MonitorConfig(metrics=":0", tls=(pems / "one.pem", pems / "one.key"))
     check_watching(config)
     said = io.StringIO()
-    with watched(config, run_view(), Console(file=said, width=200)):
+    with monitor_run(config, run_view(), Console(file=said, width=200)):
         url = said.getvalue().split()[1]
         assert url.startswith("https://127.0.0.1:") and url.endswith("/metrics")
         trusting = ssl.create_default_context(cafile=str(pems / "one.pem"))

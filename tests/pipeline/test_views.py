@@ -14,7 +14,7 @@ from fusecam.pipeline.core.looks import PALETTES, VIEWS
 from fusecam.pipeline.core.palettes import coloured, table
 from fusecam.pipeline.errors import InputError
 from fusecam.pipeline.overlay import Overlay, class_colour
-from fusecam.pipeline.overlay.views import viewed
+from fusecam.pipeline.overlay.views import apply_view
 
 from ..e2e.command import QUICK, fusecam, pair_of_clips
 from .make_results import result
@@ -35,7 +35,7 @@ def scene(infrared=True):
 
 def test_views_show_what_they_are_named():
     one, vis, heat = scene()
-    shown = {view: viewed(one, view, "inferno").image for view in VIEWS}
+    shown = {view: apply_view(one, view, "inferno").image for view in VIEWS}
     assert (shown["fused"] == one.image).all()
     assert (shown["visible"] == vis).all()
     assert (shown["infrared"] == coloured(heat, "inferno")).all()
@@ -43,7 +43,7 @@ def test_views_show_what_they_are_named():
     assert (shown["side-by-side"] == np.hstack([vis, coloured(heat, "inferno")])).all()
     mean = (vis.astype(int) + coloured(heat, "inferno")) / 2
     assert np.abs(shown["blend"] - mean).max() <= 0.5
-    plain, edges = coloured(heat, "white-hot").astype(int), viewed(one, "edges", "white-hot").image.astype(int)
+    plain, edges = coloured(heat, "white-hot").astype(int), apply_view(one, "edges", "white-hot").image.astype(int)
     assert (edges[:, 48] - plain[:, 48]).mean() > 20 > abs((edges - plain).mean())  # lines show, the level stays
     assert all(image.dtype == np.uint8 for image in shown.values())
 
@@ -51,9 +51,9 @@ def test_views_show_what_they_are_named():
 def test_views_without_infrared_show_visible_and_black():
     one, vis, _ = scene(infrared=False)
     for view in ("blend", "edges"):
-        assert (viewed(one, view, "turbo").image == vis).all()
-    assert not viewed(one, "infrared", "turbo").image.any()
-    assert not viewed(one, "side-by-side", "turbo").image[:, WIDTH:].any()
+        assert (apply_view(one, view, "turbo").image == vis).all()
+    assert not apply_view(one, "infrared", "turbo").image.any()
+    assert not apply_view(one, "side-by-side", "turbo").image[:, WIDTH:].any()
 
 
 @pytest.mark.parametrize("palette", PALETTES)
@@ -72,7 +72,7 @@ def test_boxes_lie_on_the_object_in_every_view(view):
     one, *_ = scene()
     found = replace(one, detections=[Detection("person", 0.9, (60, 40, 100, 80), track=1)])
     overlay = Overlay(OverlayConfig(trails=True))
-    before = viewed(found, view, "ironbow")
+    before = apply_view(found, view, "ironbow")
     drawn = overlay.draw(before, LatencyRecorder()).image
     assert drawn.shape == before.image.shape
     for left in range(0, drawn.shape[1], WIDTH):

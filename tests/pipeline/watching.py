@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fusecam.engines.prompts.conditioning import Spoken
+from fusecam.engines.prompts.conditioning import AdjustablePrompt
 from fusecam.pipeline.core.health import Health
 from fusecam.pipeline.core.latency import LatencyRecorder
 from fusecam.pipeline.monitoring.switches import Switches
@@ -12,7 +12,7 @@ from fusecam.pipeline.monitoring.view import RunView
 def run_view(
     warnings: list[str] | None = None,
     available: tuple[str, ...] = ("overlay", "detector"),
-    prompt: Spoken | None = None,
+    prompt: AdjustablePrompt | None = None,
 ) -> RunView:
     told = [] if warnings is None else warnings
     names = (lambda: "tiny:openvino:f32"), (lambda: None), (lambda: list(told))

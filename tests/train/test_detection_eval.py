@@ -19,7 +19,14 @@ from fusecam.train.detector.boxes import write_boxes
 from fusecam.train.detector.network import start_network
 from fusecam.train.evaluation.cli import evaluate
 from fusecam.train.evaluation.detect_run import frames, run_detection, summarise
-from fusecam.train.evaluation.detection import Judged, Seen, judge, matched, pixels, seen
+from fusecam.train.evaluation.detection import (
+    FrameDetections,
+    SceneDetections,
+    find_detected,
+    match_detections,
+    pixels,
+    score_frames,
+)
 from fusecam.train.evaluation.disturb import DISTURBANCES
 from fusecam.train.evaluation.intervals import RESAMPLES, SEED
 from fusecam.train.evaluation.scenes import Scene, read_sources
@@ -37,8 +44,8 @@ A, B = [10, 10, 30, 60], [100, 20, 140, 100]
 ELSEWHERE = [200, 200, 240, 240]
 
 
-def frame(found: list[list[float]], truth: list[list[float]]) -> Judged:
-    return Judged("x", np.array(found, np.float32).reshape(-1, 6), np.array(truth, np.float32).reshape(-1, 5))
+def frame(found: list[list[float]], truth: list[list[float]]) -> FrameDetections:
+    return FrameDetections("x", np.array(found, np.float32).reshape(-1, 6), np.array(truth, np.float32).reshape(-1, 5))
 
 
 TWO_PEOPLE = [[PERSON, *A], [PERSON, *B]]
@@ -57,7 +64,7 @@ TWO_PEOPLE = [[PERSON, *A], [PERSON, *B]]
     ],
 )
 def test_average_precision_equals_a_hand_computed_value(found: list[list[float]], map50: float) -> None:
-    figures = judge([frame(found, TWO_PEOPLE)]).figures
+    figures = score_frames([frame(found, TWO_PEOPLE)]).figures
     assert figures["person"].map50 == pytest.approx(map50, abs=0.011)  # Ultralytics interpolates at 101 points
     assert figures["all"].map50 == figures["person"].map50
     assert figures["person"].labels == 2
@@ -67,29 +74,29 @@ def test_average_precision_equals_a_hand_computed_value(found: list[list[float]]
 def test_slightly_misplaced_box_counts_at_low_thresholds_only() -> None:
     x1, y1, x2, y2 = A
     off = [x1, y1, x2, y1 + 0.72 * (y2 - y1)]  # IoU 0.72: hits at 0.5, 0.55, 0.6, 0.65 and 0.7
-    figures = judge([frame([[*off, 0.9, PERSON]], [[PERSON, *A]])]).figures["person"]
+    figures = score_frames([frame([[*off, 0.9, PERSON]], [[PERSON, *A]])]).figures["person"]
     assert figures.map50 == pytest.approx(1, abs=0.011)
     assert figures.map == pytest.approx(0.5, abs=0.011)
 
 
 def test_boxes_are_ranked_by_score_over_all_frames() -> None:
     hit, stray = frame([[*A, 0.6, PERSON]], [[PERSON, *A]]), frame([[*ELSEWHERE, 0.9, PERSON]], [])
-    assert judge([hit, stray]).figures["all"].map50 == pytest.approx(0.5, abs=0.011)  # the stray comes first
+    assert score_frames([hit, stray]).figures["all"].map50 == pytest.approx(0.5, abs=0.011)  # the stray comes first
     worse_first = frame([[*ELSEWHERE, 0.2, PERSON], [*A, 0.9, PERSON]], [[PERSON, *A]])
-    assert matched(worse_first)[:, 0].tolist() == [False, True]
+    assert match_detections(worse_first)[:, 0].tolist() == [False, True]
 
 
 def test_mean_average_precision_averages_classes() -> None:
     truth = [*TWO_PEOPLE, [CAR, *ELSEWHERE]]
-    figures = judge([frame([[*A, 0.9, PERSON], [*B, 0.8, PERSON]], truth)]).figures
+    figures = score_frames([frame([[*A, 0.9, PERSON], [*B, 0.8, PERSON]], truth)]).figures
     assert (figures["person"].map50, figures["car"].map50) == (pytest.approx(1, abs=0.011), 0)
     assert figures["all"].map50 == pytest.approx(0.5, abs=0.011)
 
 
 def test_detection_needs_class_overlap_and_score() -> None:
     judged = frame([[*A, 0.3, PERSON], [*B, 0.9, CAR]], TWO_PEOPLE)
-    assert seen(judged, 0.25).tolist() == [True, False]
-    assert seen(judged, 0.5).tolist() == [False, False]
+    assert find_detected(judged, 0.25).tolist() == [True, False]
+    assert find_detected(judged, 0.5).tolist() == [False, False]
 
 
 def test_boxes_are_converted_to_pixels() -> None:
@@ -102,8 +109,8 @@ def test_rows_are_scored_by_condition_if_every_frame_is_present() -> None:
     good, blind = frame([[*A, 0.9, PERSON], [*B, 0.8, PERSON]], TWO_PEOPLE), frame([], TWO_PEOPLE)
     results = summarise(
         [
-            Seen("day", scene, {"visible only": good, "fused": good, "clear method": good}),
-            Seen("hazy day", scene, {"visible only": blind, "fused": good}),
+            SceneDetections("day", scene, {"visible only": good, "fused": good, "clear method": good}),
+            SceneDetections("hazy day", scene, {"visible only": blind, "fused": good}),
         ]
     )
     assert list(results) == ["all", "day", "hazy day"]
@@ -119,11 +126,11 @@ def test_resamples_equal_ultralytics_on_repeated_scenes() -> None:
     for number in range(6):
         truth = [[float(random.integers(0, 3)), x, 10, x + 20, 60] for x in range(0, 150, 30)]
         found = [[*box[1:], random.uniform(0.1, 1), box[0] if random.random() < 0.8 else 1.0] for box in truth]
-        frames.append(Judged(str(number), np.array(found, np.float32), np.array(truth, np.float32)))
-    draws = judge(frames).draws
+        frames.append(FrameDetections(str(number), np.array(found, np.float32), np.array(truth, np.float32)))
+    draws = score_frames(frames).draws
     counts = np.random.default_rng(SEED).multinomial(6, np.full(6, 1 / 6), RESAMPLES)
     for at in range(8):
-        figures = judge([frame for frame, n in zip(frames, counts[at], strict=True) for _ in range(n)]).figures
+        figures = score_frames([frame for frame, n in zip(frames, counts[at], strict=True) for _ in range(n)]).figures
         assert {name: draws[name][at] for name in figures} == {
             name: pytest.approx(each.map50, abs=1e-9) for name, each in figures.items()
         }

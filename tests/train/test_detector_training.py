@@ -18,7 +18,7 @@ from fusecam.engines.detection.suppress import suppress
 from fusecam.engines.detection.weights import DETECTOR_NAMES, detector_channels, load_detector, save_detector
 from fusecam.train.detector.augment import cut, narrowed, with_pole
 from fusecam.train.detector.boxes import read_boxes, write_boxes
-from fusecam.train.detector.data import Examples, Windows, read_frame
+from fusecam.train.detector.data import Examples, RandomCrops, read_frame
 from fusecam.train.detector.fit import fit_detector
 from fusecam.train.detector.images import make_images
 from fusecam.train.detector.network import start_network
@@ -227,7 +227,7 @@ def test_run_makes_frames_trains_and_resumes(tiny: DetectorRecipe, tmp_path: Pat
     count = {kind: len(some) for (_, kind), some in examples.train.items()}
     assert count == {"fused": 3 * 3, "visible": 3 * 3, "infrared": 3}  # one pair of four is held out
     assert [each.image.stem for each in examples.held] == ["0", "0_degraded", "0_shown"]
-    batch = next(iter(Windows(tiny, examples, 1, 0)))
+    batch = next(iter(RandomCrops(tiny, examples, 1, 0)))
     assert batch["img"].shape == (2, 3, 96, 128) and batch["bboxes"].shape[1] == 4
 
     longer = tiny.model_copy(update={"steps": 6})

@@ -7,24 +7,24 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from fusecam.train.evaluation.detection import Judged
+from fusecam.train.evaluation.detection import FrameDetections
 from fusecam.train.evaluation.intervals import RESAMPLES, SEED, Draws, interval, mean, resampled
 
 BOX = [10.0, 10.0, 30.0, 60.0]
 
 
-def scene(name: str, found: list[tuple[float, int, bool]], labels: list[int]) -> tuple[Judged, list[bool]]:
+def scene(name: str, found: list[tuple[float, int, bool]], labels: list[int]) -> tuple[FrameDetections, list[bool]]:
     """found: score, class, and whether it hits."""
     rows = np.array([[*BOX, score, number] for score, number, _ in found], np.float32).reshape(-1, 6)
     truth = np.array([[number, *BOX] for number in labels], np.float32).reshape(-1, 5)
-    return Judged(name, rows, truth), [hit for *_, hit in found]
+    return FrameDetections(name, rows, truth), [hit for *_, hit in found]
 
 
-def draws_of(scenes: list[tuple[Judged, list[bool]]]) -> dict[int, Draws]:
+def draws_of(scenes: list[tuple[FrameDetections, list[bool]]]) -> dict[int, Draws]:
     return resampled([frame for frame, _ in scenes], np.array([hit for _, hits in scenes for hit in hits], bool))
 
 
-def by_definition(scenes: list[tuple[Judged, list[bool]]], number: int) -> float:
+def by_definition(scenes: list[tuple[FrameDetections, list[bool]]], number: int) -> float:
     """The area, by trapezoids over 101 recalls, under the best precision at any higher recall."""
     ranked = sorted(
         (

@@ -162,7 +162,7 @@ def test_command_trains_weights_that_can_be_imported(tmp_path: Path, monkeypatch
     assert result.exit_code == 0, result.output
     for row in ("untrained", "average", "trained"):
         assert row in result.output
-    kept = checkpoints.take("lure", [out / "weights.safetensors"])
+    kept = checkpoints.import_weights("lure", [out / "weights.safetensors"])
     assert kept.profile["widths"] == (12, 24, 40, 64)
     assert checkpoints.load("lure").profile.text == 32
 

@@ -178,7 +178,7 @@ def test_training_gives_weights_that_an_engine_runs(tmp_path: Path, monkeypatch,
     printed = capsys.readouterr().out
     assert "2 pairs" in printed
     assert all(row in printed for row in ("untrained", "average", name, "edges", "information", "similarity"))
-    kept = checkpoints.take(name, [weights])
+    kept = checkpoints.import_weights(name, [weights])
     assert kept.profile["width"] == (16 if name == "iassf" else 4)
     visible, infrared = np.zeros((40, 56, 3), np.uint8), np.full((40, 56), 90, np.uint8)
     fused = create_engine(f"{name}:torch").fuse(visible, infrared, np.full((40, 56), 255, np.uint8))

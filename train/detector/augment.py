@@ -89,7 +89,7 @@ def with_pole(image: Pixels, boxes: Boxes, random: np.random.Generator) -> Pixel
     return np.asarray(cv2.addWeighted(drawn, opacity, image, 1 - opacity, 0), np.uint8)
 
 
-def look(image: Pixels, random: np.random.Generator) -> Pixels:
+def jitter(image: Pixels, random: np.random.Generator) -> Pixels:
     """Photometric augmentation: sharpness, gamma, white balance, saturation, noise. image: (H, W, 3) uint8 RGB."""
     drawn = random.random()
     if drawn < 0.2:

@@ -16,7 +16,7 @@ from torch.utils.data import IterableDataset
 from ...engines.base import Pixels
 from ..data import find_pairs, split
 from ..errors import TrainError
-from .augment import cut, look, narrowed, with_pole
+from .augment import cut, jitter, narrowed, with_pole
 from .boxes import Boxes, read_boxes
 from .recipe import BOTH, DetectorRecipe, Kind, drawn
 
@@ -87,7 +87,7 @@ class Examples:
                     self.alone[frame.image] = without
 
 
-class Windows(IterableDataset[Batch]):
+class RandomCrops(IterableDataset[Batch]):
     """`count` random batches of windows: draws source and kind by their shares, then frame, crop and augmentation.
 
     size: (height, width) of the windows; may be changed during training.
@@ -128,16 +128,16 @@ class Windows(IterableDataset[Batch]):
         if self.recipe.poles and self._random.random() < self.recipe.poles:
             image = with_pole(image, boxes, self._random)
         if image.shape[2] == 3:
-            return look(image, self._random), boxes
-        infrared = look(np.repeat(image[..., 3:], 3, 2), self._random)  # each camera is augmented independently
-        return np.dstack([look(image[..., :3], self._random), infrared[..., 0]]), boxes
+            return jitter(image, self._random), boxes
+        infrared = jitter(np.repeat(image[..., 3:], 3, 2), self._random)  # each camera is augmented independently
+        return np.dstack([jitter(image[..., :3], self._random), infrared[..., 0]]), boxes
 
     def _draw(self, shares: Mapping[Name, float]) -> Name:
         weights = np.array(list(shares.values()))
         return list(shares)[int(self._random.choice(len(weights), p=weights / weights.sum()))]
 
 
-class Whole(IterableDataset[Batch]):
+class WholeFrames(IterableDataset[Batch]):
     """All held-out frames once, uncropped, resized to (height, width)."""
 
     def __init__(self, examples: list[Example], batch: int, size: tuple[int, int]) -> None:

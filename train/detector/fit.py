@@ -17,7 +17,7 @@ from ...engines.detection.weights import save_detector
 from ..errors import TrainError
 from ..loop import loop
 from ..module import between
-from .data import Batch, Examples, Whole, Windows
+from .data import Batch, Examples, RandomCrops, WholeFrames
 from .images import make_images
 from .network import start_network
 from .recipe import DetectorRecipe
@@ -26,7 +26,7 @@ from .recipe import DetectorRecipe
 class DetectorModule(lightning.LightningModule):
     """Lightning module of an Ultralytics network, configured by a recipe."""
 
-    def __init__(self, recipe: DetectorRecipe, windows: Windows) -> None:
+    def __init__(self, recipe: DetectorRecipe, windows: RandomCrops) -> None:
         """windows: the training data, whose window size changes in the last part of the run."""
         super().__init__()
         self.recipe, self.windows, self.spent = recipe, windows, 0.0
@@ -135,9 +135,9 @@ def fit_detector(
     make_images(recipe, frames, bar)
     lightning.seed_everything(recipe.seed, verbose=False)
     examples = Examples(recipe, frames)
-    windows = Windows(recipe, examples, recipe.steps_per_epoch, recipe.seed)
+    windows = RandomCrops(recipe, examples, recipe.steps_per_epoch, recipe.seed)
     module = DetectorModule(recipe, windows)
-    held = Whole(examples.held, recipe.batch, recipe.last_size) if examples.held else None
+    held = WholeFrames(examples.held, recipe.batch, recipe.last_size) if examples.held else None
     return loop(
         module,
         out,

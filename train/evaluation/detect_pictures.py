@@ -15,7 +15,7 @@ from ...calib.atomic import atomic
 from ...engines.base import Pixels
 from ...engines.detection.weights import DETECTOR_NAMES
 from ..errors import TrainError
-from .detection import ALL_CLASSES, Judged, Result, Seen, seen
+from .detection import ALL_CLASSES, FrameDetections, Result, SceneDetections, find_detected
 from .pictures import contact_sheet
 
 SURE = 0.25
@@ -26,9 +26,9 @@ FOUND, MISSED, FALSE = (90, 220, 110), (240, 70, 60), (250, 190, 60)
 
 def draw(
     folder: Path,
-    looked: Sequence[Seen],
+    looked: Sequence[SceneDetections],
     results: Mapping[str, Mapping[str, Result]],
-    frames: Callable[[Seen], Mapping[str, Pixels]],
+    frames: Callable[[SceneDetections], Mapping[str, Pixels]],
 ) -> list[Path]:
     """Write pr_curves.png, found_by_fused.png and missed_by_fused.png; returns the paths.
 
@@ -72,18 +72,18 @@ def curves(results: Mapping[str, Mapping[str, Result]], path: Path) -> None:
     figure.savefig(path, dpi=110, format="png")
 
 
-def marked(image: Pixels, judged: Judged, names: Sequence[str] = tuple(DETECTOR_NAMES.values())) -> Pixels:
+def marked(image: Pixels, judged: FrameDetections, names: Sequence[str] = tuple(DETECTOR_NAMES.values())) -> Pixels:
     """Draw the labelled boxes, green if detected and red if missed, and false positives in yellow. Returns a copy."""
     canvas = image[..., :3].copy()
-    for row, hit in zip(judged.truth, seen(judged, SURE), strict=True):
+    for row, hit in zip(judged.truth, find_detected(judged, SURE), strict=True):
         _box(canvas, row[1:], FOUND if hit else MISSED, 2)
     sure = judged.found[judged.found[:, 4] >= SURE]
     # with detections and labels swapped, `seen` tells which detections are true positives
     labels, corners = judged.truth[:, :1], judged.truth[:, 1:]
-    swapped = Judged(
+    swapped = FrameDetections(
         judged.name, np.hstack([corners, np.ones_like(labels), labels]), np.hstack([sure[:, 5:], sure[:, :4]])
     )
-    for row, real in zip(sure, seen(swapped, 0), strict=True):
+    for row, real in zip(sure, find_detected(swapped, 0), strict=True):
         if not real:
             _box(canvas, row[:4], FALSE, 1)
             name = names[int(row[5])]
@@ -92,15 +92,15 @@ def marked(image: Pixels, judged: Judged, names: Sequence[str] = tuple(DETECTOR_
     return canvas
 
 
-def _gains(looked: Sequence[Seen], by: str, without: str) -> list[tuple[int, Seen]]:
+def _gains(looked: Sequence[SceneDetections], by: str, without: str) -> list[tuple[int, SceneDetections]]:
     """Scenes with the most labelled boxes that `by` detects and `without` misses, each scene once, sorted by number."""
     counted = []
     for each in looked:
         if by in each.rows and without in each.rows:
-            gained = seen(each.rows[by], SURE) & ~seen(each.rows[without], SURE)
+            gained = find_detected(each.rows[by], SURE) & ~find_detected(each.rows[without], SURE)
             counted.append((int(gained.sum()), each))
     counted.sort(key=lambda one: -one[0])
-    chosen: dict[str, tuple[int, Seen]] = {}
+    chosen: dict[str, tuple[int, SceneDetections]] = {}
     for count, each in counted:
         if count:
             chosen.setdefault(each.scene.name, (count, each))

@@ -18,7 +18,7 @@ from ..detector.data import mean
 from ..errors import TrainError
 from ..metrics import rgb
 from .detect_tables import LEGEND, leads, leads_table, table, write
-from .detection import LEAST, Floats, Judged, Results, Seen, judge, pixels
+from .detection import LEAST, Floats, FrameDetections, Results, SceneDetections, pixels, score_frames
 from .disturb import DISTURBANCES, INFRARED_LOST, VISIBLE_LOST
 from .evaluate import fuse_scene
 from .output import check_writable, note_on, progress_bar, say_written
@@ -75,11 +75,11 @@ def run_detection(settings: Settings, console: Console, progress: Console) -> Re
 
     with progress_bar("detecting", progress) as bar:
         looked = [
-            Seen(condition, scene, _look(scene, settings, engines, find))
+            SceneDetections(condition, scene, _look(scene, settings, engines, find))
             for condition, scene in bar.track(scenes, description="")
         ]
         disturbed = [
-            Seen(how, scene, _look(scene, settings, engines, find, how, before))
+            SceneDetections(how, scene, _look(scene, settings, engines, find, how, before))
             for how, scene, before in bar.track(_disturbed(scenes, settings), description="disturbed")
         ]
     if not any(len(judged.truth) for each in looked for judged in each.rows.values()):
@@ -107,14 +107,14 @@ def run_detection(settings: Settings, console: Console, progress: Console) -> Re
     return results
 
 
-def summarise(looked: Sequence[Seen]) -> Results:
+def summarise(looked: Sequence[SceneDetections]) -> Results:
     """Results over all conditions, then per condition. A row is included if it has a frame for every scene."""
     results: Results = {}
     conditions = list(dict.fromkeys(each.condition for each in looked))
     for condition in [ALL, *conditions] if len(conditions) > 1 else conditions:
         some = [each for each in looked if condition in (ALL, each.condition)]
         rows = [row for row in _rows(looked) if all(row in each.rows for each in some)]
-        results[condition] = {row: judge([each.rows[row] for each in some]) for row in rows}
+        results[condition] = {row: score_frames([each.rows[row] for each in some]) for row in rows}
     return results
 
 
@@ -185,7 +185,7 @@ def _look(
     find: Mapping[str, Find],
     how: str | None = None,
     before: Scene | None = None,
-) -> dict[str, Judged]:
+) -> dict[str, FrameDetections]:
     assert settings.labels is not None  # checked by the command
     images = read_sources(scene)
     if how is not None and before is not None:
@@ -193,7 +193,7 @@ def _look(
     height, width = images.visible.shape[:2]
     truth = pixels(read_boxes(settings.labels / f"{scene.name}.txt"), width, height)
     inputs = frames(scene, images, engines, how)
-    return {row: Judged(scene.name, find[row](image), truth) for row, image in inputs.items() if row in find}
+    return {row: FrameDetections(scene.name, find[row](image), truth) for row, image in inputs.items() if row in find}
 
 
 def frames(
@@ -225,5 +225,5 @@ def frames(
     return inputs | {FOUR: four}
 
 
-def _rows(looked: Sequence[Seen]) -> list[str]:
+def _rows(looked: Sequence[SceneDetections]) -> list[str]:
     return list(dict.fromkeys(row for each in looked for row in each.rows))

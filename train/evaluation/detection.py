@@ -25,7 +25,7 @@ THRESHOLDS = np.linspace(0.5, 0.95, 10)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Judged:
+class FrameDetections:
     """Detections and ground truth of one frame.
 
     found: (N, 6) float32 x1, y1, x2, y2 in pixels, score, class. truth: (M, 5) float32 class, x1, y1, x2, y2 in pixels.
@@ -79,10 +79,10 @@ def pixels(boxes: Boxes, width: int, height: int) -> Floats:
     return np.hstack([boxes[:, :1], corners(boxes) * scale]).astype(np.float32)
 
 
-def judge(frames: Sequence[Judged], names: Sequence[str] = tuple(DETECTOR_NAMES.values())) -> Result:
+def score_frames(frames: Sequence[FrameDetections], names: Sequence[str] = tuple(DETECTOR_NAMES.values())) -> Result:
     """Compute the metrics over all frames together. names: classes in order."""
     metrics = ultralytics("ultralytics.utils.metrics")
-    hits = np.concatenate([matched(frame) for frame in frames])
+    hits = np.concatenate([match_detections(frame) for frame in frames])
     found = np.concatenate([frame.found for frame in frames])
     truth = np.concatenate([frame.truth[:, 0] for frame in frames])
     _, _, p, r, _, ap, classes, *_, curves = metrics.ap_per_class(hits, found[:, 4], found[:, 5], truth)
@@ -103,7 +103,7 @@ def judge(frames: Sequence[Judged], names: Sequence[str] = tuple(DETECTOR_NAMES.
     return Result({ALL_CLASSES: whole} | figures, np.asarray(curves, np.float64).mean(0), draws)
 
 
-def matched(frame: Judged) -> npt.NDArray[np.bool_]:
+def match_detections(frame: FrameDetections) -> npt.NDArray[np.bool_]:
     """True positives: (N, 10) bool, whether a detection is matched to a box of its class at each of THRESHOLDS."""
     if not (len(frame.found) and len(frame.truth)):
         return np.zeros((len(frame.found), len(THRESHOLDS)), bool)
@@ -120,7 +120,7 @@ def matched(frame: Judged) -> npt.NDArray[np.bool_]:
     return np.asarray(unsorted, np.bool_)
 
 
-def seen(frame: Judged, score: float) -> npt.NDArray[np.bool_]:
+def find_detected(frame: FrameDetections, score: float) -> npt.NDArray[np.bool_]:
     """Detected labels: (M,) bool, whether a detection of the same class and at least this score has IoU >= 0.5."""
     metrics = ultralytics("ultralytics.utils.metrics")
     import torch
@@ -133,12 +133,12 @@ def seen(frame: Judged, score: float) -> npt.NDArray[np.bool_]:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Seen:
+class SceneDetections:
     """Detections of one scene under one condition, by row."""
 
     condition: str
     scene: Scene
-    rows: dict[str, Judged]
+    rows: dict[str, FrameDetections]
 
 
 Results = dict[str, dict[str, Result]]

@@ -30,7 +30,7 @@ from ..metrics import (
     white_lost,
 )
 from .scenes import Images, Scene, fits, mean_and_maximum, read_image, read_sources
-from .visibility import Seen, look
+from .visibility import ObjectVisibility, score_objects
 
 BASELINES = ("infrared only", "visible only", "average", "maximum")
 Scores = dict[str, float]
@@ -51,7 +51,7 @@ class SceneScores:
     name: str
     fused: dict[str, Scores]
     restored: dict[str, Scores] = field(default_factory=dict)
-    objects: list[Seen] = field(default_factory=list)
+    objects: list[ObjectVisibility] = field(default_factory=list)
 
 
 def default_workers() -> int:
@@ -141,7 +141,7 @@ def score_scene(scene: Scene, made: Mapping[str, Fused]) -> SceneScores:
             }
             for row, image in restored.items()
         },
-        look(scene, images, {row: rows[row] for row in rows if row not in BASELINES}) if scene.labels else [],
+        score_objects(scene, images, {row: rows[row] for row in rows if row not in BASELINES}) if scene.labels else [],
     )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from .detection import Judged
+    from .detection import FrameDetections
 
 RESAMPLES, SEED, CONFIDENCE = 2000, 0, 0.95
 _RECALLS = np.linspace(0, 1, 101)
@@ -36,7 +36,7 @@ class Lead(NamedTuple):
     within: Interval
 
 
-def resampled(frames: Sequence[Judged], hits: npt.NDArray[np.bool_]) -> dict[int, Draws]:
+def resampled(frames: Sequence[FrameDetections], hits: npt.NDArray[np.bool_]) -> dict[int, Draws]:
     """mAP50 by class number in every bootstrap resample of the scenes, equal to Ultralytics' value on repeated frames.
 
     Frames of the same name are resampled together; rows with the same names get the same resamples. hits: (N,) bool,

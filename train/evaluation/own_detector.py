@@ -16,7 +16,7 @@ from ..detector.recipe import DetectorRecipe
 from ..errors import TrainError
 from .detect_pictures import EXAMPLES, SURE, curves, marked
 from .detect_tables import LEGEND, table
-from .detection import ALL_CLASSES, LEAST, Judged, Result, judge, pixels, seen
+from .detection import ALL_CLASSES, LEAST, FrameDetections, Result, find_detected, pixels, score_frames
 from .pictures import contact_sheet
 
 BEFORE, AFTER = "shipped detector", "trained"
@@ -44,7 +44,7 @@ def report(recipe: DetectorRecipe, out: Path, console: Console) -> list[Path]:
     if not any(len(judged.truth) for judged in looked["clear"][AFTER]):
         raise TrainError(f"{out}: the held-out frames have no boxes: no report; hold out other frames with val")
     results: dict[str, dict[str, Result]] = {
-        part: {row: judge(frames, recipe.names) for row, frames in rows.items()} for part, rows in looked.items()
+        part: {row: score_frames(frames, recipe.names) for row, frames in rows.items()} for part, rows in looked.items()
     }
     paths = [out / "report.txt", out / "pr_curves.png", out / "worst.png"]
     with atomic(paths[0], TrainError) as aside, aside.path.open("w", encoding="utf-8") as file:
@@ -64,20 +64,20 @@ def report(recipe: DetectorRecipe, out: Path, console: Console) -> list[Path]:
     return paths
 
 
-def _look(example: Example, engine: DetectorEngine) -> Judged:
+def _look(example: Example, engine: DetectorEngine) -> FrameDetections:
     image = read_frame(example)
     height, width = image.shape[:2]
-    return Judged(example.image.stem, engine.find(image, LEAST), pixels(example.boxes, width, height))
+    return FrameDetections(example.image.stem, engine.find(image, LEAST), pixels(example.boxes, width, height))
 
 
 def _worst(
-    examples: list[Example], looked: dict[str, list[Judged]], names: tuple[str, ...]
+    examples: list[Example], looked: dict[str, list[FrameDetections]], names: tuple[str, ...]
 ) -> list[tuple[str, list[tuple[str, Pixels]]]]:
     """The frames with the most missed labels, with the detections of every row, as rows of a contact sheet."""
 
     def missed(at: int) -> int:
         judged = looked[AFTER][at]
-        return int((~seen(judged, SURE)).sum())
+        return int((~find_detected(judged, SURE)).sum())
 
     worst = sorted(range(len(examples)), key=lambda at: (-missed(at), at))[:EXAMPLES]
     return [

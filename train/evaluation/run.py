@@ -108,7 +108,7 @@ def _draw(folder: Path, scenes: list[Scene], results: list[SceneScores], engines
 
 
 def _draw_visibility(
-    folder: Path, scenes: list[Scene], seen: Sequence[visibility.Seen], engines: Engines
+    folder: Path, scenes: list[Scene], seen: Sequence[visibility.ObjectVisibility], engines: Engines
 ) -> list[Path]:
     """Write visibility.csv, and least_visible.png with the objects of lowest visibility in the last method."""
     from .pictures import contact_sheet

@@ -29,7 +29,7 @@ LEGEND = (
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ObjectVisibility:
     """A labelled object. kept: its contrast relative to the better camera, by row."""
 
     scene: str
@@ -38,7 +38,7 @@ class Seen:
     kept: dict[str, float]
 
 
-def look(scene: Scene, images: Images, methods: Mapping[str, Gray | Colour]) -> list[Seen]:
+def score_objects(scene: Scene, images: Images, methods: Mapping[str, Gray | Colour]) -> list[ObjectVisibility]:
     """Measure the labelled objects of a scene that are visible to a camera. Raises TrainError for unreadable labels."""
     assert scene.labels is not None
     height, width = images.infrared.shape
@@ -59,7 +59,7 @@ def look(scene: Scene, images: Images, methods: Mapping[str, Gray | Colour]) -> 
         cameras = measured["infrared only"][at], measured["visible only"][at]
         if not math.isnan(kept(cameras[0], cameras)):
             parts = {row: kept(values[at], cameras) for row, values in measured.items()}
-            objects.append(Seen(scene.name, NAMES[int(labels[at, 0])], box, parts))
+            objects.append(ObjectVisibility(scene.name, NAMES[int(labels[at, 0])], box, parts))
     return objects
 
 
@@ -69,7 +69,7 @@ def _with_luma(image: Colour, luma: Gray) -> Colour:
     return np.asarray(cv2.cvtColor(planes, cv2.COLOR_YCrCb2RGB), np.uint8)
 
 
-def figures(objects: Sequence[Seen], row: str) -> dict[str, float]:
+def figures(objects: Sequence[ObjectVisibility], row: str) -> dict[str, float]:
     """Number of objects, median visibility, and share with a visibility below LOST, in one row."""
     values = np.array([each.kept[row] for each in objects])
     return {
@@ -79,13 +79,13 @@ def figures(objects: Sequence[Seen], row: str) -> dict[str, float]:
     }
 
 
-def by_kind(objects: Sequence[Seen]) -> dict[str, dict[str, dict[str, float]]]:
+def by_kind(objects: Sequence[ObjectVisibility]) -> dict[str, dict[str, dict[str, float]]]:
     """`figures` by class and row, for the classes that occur."""
     kinds = {kind: [each for each in objects if each.name == kind] for kind in NAMES.values()}
     return {kind: {row: figures(members, row) for row in members[0].kept} for kind, members in kinds.items() if members}
 
 
-def table(title: str, objects: Sequence[Seen]) -> Table:
+def table(title: str, objects: Sequence[ObjectVisibility]) -> Table:
     """Table of median visibility and share of lost objects, by row, for each class that occurs."""
     kinds = by_kind(objects)
     headings = []
@@ -99,7 +99,7 @@ def table(title: str, objects: Sequence[Seen]) -> Table:
     return made
 
 
-def worst(objects: Sequence[Seen], row: str) -> list[Seen]:
+def worst(objects: Sequence[ObjectVisibility], row: str) -> list[ObjectVisibility]:
     """The objects with the lowest visibility in a row, worst first."""
     return sorted(objects, key=lambda each: (each.kept[row], each.scene, each.box))[:WORST]
 

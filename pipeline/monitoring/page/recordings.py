@@ -88,4 +88,4 @@ def _fused(path: Path, start_s: float) -> Generator[tuple[float, bytes], None, N
         for _, _, message in make_reader(file).iter_messages([FUSED], log_time_order=False):
             began_ns = message.log_time if began_ns is None else began_ns
             if (at_s := (message.log_time - began_ns) / 1e9) >= start_s:
-                yield at_s, ros_messages.encoded(message.data)
+                yield at_s, ros_messages.image_data(message.data)

@@ -127,7 +127,7 @@ class PageServer:
         if prompt is None or not isinstance(text, str):
             raise web.HTTPBadRequest(text="a prompt is text, and this run's engine may take none\n")
         try:
-            await asyncio.to_thread(prompt.say, text)  # the first one loads the encoder
+            await asyncio.to_thread(prompt.set_prompt, text)  # the first one loads the encoder
         except EngineError as error:
             raise web.HTTPBadRequest(text=f"{error}\n") from error
         tell("prompt", text=text, by=request.remote)

@@ -1,8 +1,8 @@
 """Joint fit of both cameras, their relative pose and every board pose to all detected points.
 
-A view's board pose is kept in the visible camera's frame; what infrared sees follows from it through the rig, so views
-seen by one camera alone still help that camera's lens. Residuals of each camera are divided by that camera's own noise,
-which is estimated on the way: a sharp visible image must not be bent to fit a blurred infrared one.
+Board poses are in the visible camera's frame; the infrared camera's follow from the rig, so that views of one camera
+alone still constrain its lens. Residuals are divided by the noise of their camera, which is estimated between the
+rounds, so that a blurred infrared image does not degrade the fit of a sharp visible one.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ from .find import Found
 
 VISIBLE, INFRARED = 0, 1
 _LENS = 9  # fx fy cx cy k1 k2 p1 p2 k3
-_RIG = 2 * _LENS  # where the unknowns of the rig begin: rotation, translation; after it the boards' poses
+_RIG = 2 * _LENS  # index of the rig's parameters: rotation, translation; followed by the board poses
 _SHARED = _RIG + 6
-_ROUNDS = 3  # of fitting and estimating the noise; its estimate settles within a percent
+_ROUNDS = 3  # of fitting and noise estimation, which converges within a percent
 _STEPS = 200
-_SETTLED = 1e-8  # relative gain of a step below which the fit is at its optimum
-_SHARPEST = 0.02  # pixels; no corner is measured better
+_SETTLED = 1e-8  # relative decrease of the cost at which the fit has converged
+_SHARPEST = 0.02  # pixels: lower bound of the noise
 
-# What is known before any board is seen; it decides only what the views leave open. Principal points lie within some
-# 5 % of the width of the centre, distortions of common lenses (not fisheyes) within these spreads.
+# Weak priors, which matter only for parameters that the views do not determine. Standard deviations: of the principal
+# point around the image centre, relative to the width, and of the distortion of common lenses (no fisheyes).
 _CENTRE_SPREAD = 0.05
 _DISTORTION_SPREAD = np.array([0.5, 0.5, 0.005, 0.005, 0.5])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class View:
-    """One pair of images of the board: what each camera found, None where it did not."""
+    """Detected corners of one pair of board images, None for a camera that did not detect the board."""
 
     name: str
     visible: Found | None
     infrared: Found | None
 
     def found(self, camera: int) -> Found | None:
-        """What VISIBLE or INFRARED found."""
+        """Corners of camera VISIBLE or INFRARED."""
         return self.visible if camera == VISIBLE else self.infrared
 
 
@@ -56,7 +56,7 @@ class Lens:
 
     @property
     def matrix(self) -> Points:
-        """3x3, as OpenCV takes it."""
+        """(3, 3) camera matrix, as OpenCV uses it."""
         fx, fy, cx, cy = self.intrinsics
         return np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1.0]])
 
@@ -66,10 +66,10 @@ class Fit:
     """A fitted rig. Indices 0 and 1 are VISIBLE and INFRARED.
 
     rotation: (3,) Rodrigues vector and translation: (3,) metres, x_infrared = R x_visible + t. poses: (views, 6)
-    Rodrigues vector and translation of the board in the visible camera. noise: of each camera in pixels for each
-    coordinate. residuals: for each view and camera (n, 2) pixels, measured minus projected, or None. spread: standard
+    Rodrigues vector and translation of the board in the visible camera. noise: of each camera, in pixels per
+    coordinate. residuals: per view and camera (n, 2) pixels, measured minus projected, or None. spread: standard
     deviations of fx, fy, cx, cy, k1, k2, p1, p2, k3 of both cameras, then of rotation (radians) and translation
-    (metres); infinite where nothing determines them.
+    (metres); infinite if they are undetermined.
     """
 
     lenses: tuple[Lens, Lens]
@@ -81,19 +81,19 @@ class Fit:
     spread: Points
 
     def rms(self, camera: int | None = None, view: int | None = None) -> float:
-        """Root mean square distance in pixels of measured and projected points, as cv2.stereoCalibrate counts it."""
+        """RMS reprojection error in pixels, as of cv2.stereoCalibrate, by default of all cameras and views."""
         chosen = self.residuals if view is None else [self.residuals[view]]
         cameras = (VISIBLE, INFRARED) if camera is None else (camera,)
         squares = [(found**2).sum(axis=1) for pair in chosen for c in cameras if (found := pair[c]) is not None]
         return float(np.sqrt(np.concatenate(squares).mean())) if squares else float("nan")
 
     def without(self, view: int) -> Fit:
-        """The same, for a list of views without this one."""
+        """The fit without one view, as start of another fit."""
         return replace(self, poses=np.delete(self.poses, view, axis=0), residuals=[])
 
 
 def fit_rig(views: Sequence[View], board: Points, start: Fit) -> Fit:
-    """The rig that fits `views` best, beginning at `start`, whose poses are theirs. board: (N, 3) metres, z = 0."""
+    """Fit a rig to all views. board: (N, 3) corners in metres, z = 0. start: initial values, with a pose per view."""
     problem = _Problem(views, board, start)
     x = np.concatenate(
         [*(np.concatenate([lens.intrinsics, lens.distortion]) for lens in start.lenses), start.rotation,
@@ -117,7 +117,7 @@ def fit_rig(views: Sequence[View], board: Points, start: Fit) -> Fit:
 
 
 def compose(pose: Points, rotation: Points, translation: Points) -> tuple[Points, Points]:
-    """A board pose in the visible camera, seen from the infrared one: Rodrigues vector and translation."""
+    """Transform a board pose from the visible to the infrared camera: Rodrigues vector (3,) and translation (3,)."""
     r, t = cv2.composeRT(pose[:3], pose[3:], rotation, translation)[:2]
     return real(r).ravel(), real(t).ravel()
 
@@ -129,7 +129,7 @@ def project(lens: Lens, points: Points, rotation: Points, translation: Points) -
 
 
 class _Problem:
-    """Residuals and their derivatives by all unknowns, and the steps that make the sum of squares least."""
+    """Least squares over the parameter vector x: both lenses, the rig, then (6,) per board pose."""
 
     def __init__(self, views: Sequence[View], board: Points, start: Fit) -> None:
         self.noise = start.noise
@@ -142,7 +142,7 @@ class _Problem:
         return Lens(*a, x[:4], x[4:_LENS]), Lens(*b, x[_LENS : _LENS + 4], x[_LENS + 4 : _RIG])
 
     def residuals(self, x: Points) -> list[tuple[Points | None, Points | None]]:
-        """For each view and camera, measured minus projected, (n, 2) pixels."""
+        """Measured minus projected points per view and camera, (n, 2) pixels."""
         lenses = self.lenses(x)
         found = []
         for k, view in enumerate(self._views):
@@ -156,25 +156,25 @@ class _Problem:
         return found
 
     def solve(self, x: Points) -> Points:
-        """Levenberg and Marquardt on the normal equations, which are summed view by view."""
-        cost, normal, uphill = self._normal_equations(x)
+        """Levenberg-Marquardt optimisation from x."""
+        cost, normal, gradient = self._normal_equations(x)
         damping = 1e-3
         for _ in range(_STEPS):
-            step = np.linalg.solve(normal + damping * np.diag(np.diag(normal) + 1e-12), -uphill)
-            new_cost, new_normal, new_uphill = self._normal_equations(x + step)
-            if not new_cost < cost:  # a step into nonsense gives NaN
+            step = np.linalg.solve(normal + damping * np.diag(np.diag(normal) + 1e-12), -gradient)
+            new_cost, new_normal, new_gradient = self._normal_equations(x + step)
+            if not new_cost < cost:  # also if it is NaN
                 damping *= 10
                 if damping > 1e10:
                     break
                 continue
             settled = cost - new_cost < _SETTLED * cost and damping <= 1e-3
-            x, cost, normal, uphill, damping = x + step, new_cost, new_normal, new_uphill, max(damping / 10, 1e-12)
+            x, cost, normal, gradient, damping = x + step, new_cost, new_normal, new_gradient, max(damping / 10, 1e-12)
             if settled:
                 break
         return x
 
     def spread(self, x: Points) -> Points:
-        """Standard deviations of lenses and rig from the curvature at the optimum."""
+        """Standard deviations of lenses and rig, from the Hessian at the optimum."""
         _, normal, _ = self._normal_equations(x)
         scale = np.sqrt(np.diag(normal))
         scale[scale == 0] = 1
@@ -184,8 +184,8 @@ class _Problem:
         return cast(Points, (np.sqrt(np.sum(vectors**2 / values, axis=1)) / scale)[:_SHARED])
 
     def _normal_equations(self, x: Points) -> tuple[float, Points, Points]:
-        """Sum of squares, half its second derivatives (n, n) and half its gradient (n,), residuals over noise."""
-        cost, normal, uphill = self._expected(x)
+        """Cost, half its Gauss-Newton Hessian (n, n) and half its gradient (n,); residuals are divided by the noise."""
+        cost, normal, gradient = self._prior(x)
         lenses = self.lenses(x)
         for k, view in enumerate(self._views):
             at = np.concatenate([np.arange(_SHARED), np.arange(_SHARED + 6 * k, _SHARED + 6 * k + 6)])
@@ -197,11 +197,11 @@ class _Problem:
                 error, slope = error / self.noise[camera], slope / self.noise[camera]
                 cost += float(error @ error)
                 normal[np.ix_(at, at)] += slope.T @ slope
-                uphill[at] += slope.T @ error
-        return cost, normal, uphill
+                gradient[at] += slope.T @ error
+        return cost, normal, gradient
 
     def _project(self, camera: int, lens: Lens, found: Found, pose: Points, rig: Points) -> tuple[Points, Points]:
-        """Projected minus measured (2n,) and its derivatives by what all views share and by the pose (2n, 24 + 6)."""
+        """Projected minus measured points (2n,) and its Jacobian by lenses, rig and pose (2n, 24 + 6)."""
         slope = np.zeros((2 * len(found.ids), _SHARED + 6))
         r, t = pose[:3], pose[3:]
         by_pose, by_rig = np.eye(6), np.zeros((6, 6))
@@ -214,9 +214,9 @@ class _Problem:
         slope[:, _SHARED:] = by[:, :6] @ by_pose
         return (seen.reshape(-1, 2) - found.points).ravel(), slope
 
-    def _expected(self, x: Points) -> tuple[float, Points, Points]:
-        """Prior on the lens parameters, as initial values of the normal equations."""
-        normal, uphill = np.zeros((x.size, x.size)), np.zeros(x.size)
+    def _prior(self, x: Points) -> tuple[float, Points, Points]:
+        """Cost, Hessian and gradient of the prior on the lens parameters, as `_normal_equations`."""
+        normal, gradient = np.zeros((x.size, x.size)), np.zeros(x.size)
         cost = 0.0
         for camera, (width, height) in enumerate(self._sizes):
             at = np.arange(camera * _LENS + 2, (camera + 1) * _LENS)
@@ -224,5 +224,5 @@ class _Problem:
             error = (x[at] - np.array([(width - 1) / 2, (height - 1) / 2, 0, 0, 0, 0, 0])) / spread
             cost += float(error @ error)
             normal[at, at] = 1 / spread**2
-            uphill[at] = error / spread
-        return cost, normal, uphill
+            gradient[at] = error / spread
+        return cost, normal, gradient

@@ -1,1 +1,1 @@
-"""Many pairs of clips through the same settings, on this machine or on a Ray cluster."""
+"""Runs many pairs of clips with the same settings, on this machine or on a Ray cluster."""

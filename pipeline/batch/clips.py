@@ -1,4 +1,4 @@
-"""Clips of a batch: pairing, result files, and running one clip, whose results are complete or absent."""
+"""Clips of a batch: pairing, result files, and running one clip. Results of a clip are complete or absent."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ STATUSES = "done", "doubtful", "kept", "failed", "interrupted"
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """One pair of clips and where its results go. The report is written last: where it is, the clip is finished."""
+    """A pair of clips and the folder of its results. The report is written last: if it exists, the clip is finished."""
 
     name: str
     infrared: Path
@@ -49,12 +49,12 @@ class Clip:
 
     @property
     def report(self) -> Path:
-        """The mark of a finished clip, with its settings and figures."""
+        """Report of a finished clip, with its fingerprint."""
         return self.folder / f"{self.name}.report.json"
 
     def fingerprint(self, config: RunConfig) -> str:
-        """Changes with the two clips and the rig file (path, size, modification time), the weights of network and
-        detector (content), and the settings."""
+        """SHA-256 of the settings, the weights of network and detector (content), and of path, size and modification
+        time of the two clips and the rig files. Raises OSError if a file is missing."""
         weights = registry.weights(registry.parse(config.engine.name)[0])
         if config.detector.wanted and (detector := config.detector.weights or DETECTOR_WEIGHTS).exists():
             weights.append(detector)
@@ -68,7 +68,7 @@ class Clip:
 
 @dataclass(slots=True)
 class Row:
-    """One line of the summary table. status: done, kept (finished earlier), doubtful, failed, interrupted."""
+    """Result of one clip. status: one of STATUSES; `kept` if it was finished by an earlier batch."""
 
     name: str
     status: str
@@ -77,32 +77,32 @@ class Row:
 
 
 def find_clips(ir_source: str, vis_source: str, out: Path, table: Path | None = None) -> tuple[list[Clip], list[Path]]:
-    """Pairs of clips by the name rule, or by the user's table, and the clips that have no partner.
+    """Pair the clips of two sources by their names, or by a table. Returns the pairs and the clips without a partner.
 
-    Raises InputError when no pair is found.
+    Raises InputError if no pair is found, or `out` is a folder of the clips.
     """
     patterns = (ir_source, vis_source) if _across_folders(ir_source) and _across_folders(vis_source) else None
     given = None if table is None else read_pairs(table)
     pairs, alone = pair_clips(_clips(ir_source, out), _clips(vis_source, out), patterns, given)
     if not pairs:
         raise InputError(
-            f"{ir_source}, {vis_source}: no two clips belong together; name them like a_ir.mp4 and a_vis.mp4, "
-            "or equally in two folders, or name the pairs in a CSV file with --pairs"
+            f"{ir_source}, {vis_source}: no clips match; name them like a_ir.mp4 and a_vis.mp4, "
+            "or equally in two folders, or list the pairs in a CSV file with --pairs"
         )
     clips = [Clip(pair.name, pair.infrared.absolute(), pair.visible.absolute(), out) for pair in pairs]
     inputs = {path.resolve().parent for pair in pairs for path in (pair.infrared, pair.visible)}
     if any(clip.video.parent.resolve() in inputs for clip in clips):
-        raise InputError(f"{out}: the clips themselves are there, and results would mix with them; give another --out")
+        raise InputError(f"{out}: this folder contains the clips, and results would mix with them; give another --out")
     return clips, alone
 
 
 def _across_folders(source: str) -> bool:
-    """Whether a source is a pattern whose clips may lie in several folders."""
+    """Whether a source is a pattern that may match several folders."""
     return not Path(source).exists() and glob.has_magic(str(Path(source).parent))
 
 
 def _clips(source: str, out: Path) -> list[Path]:
-    """The clips that a source names; of a pattern those not below `out`, if that is below where it begins: results."""
+    """Clips of a folder, file or pattern. Matches of a pattern below `out` are results and excluded."""
     path = Path(source)
     if path.is_dir():
         found = [p for p in sorted(path.iterdir()) if p.suffix.lower() in VIDEO_SUFFIXES and not p.name.startswith(".")]
@@ -133,7 +133,7 @@ def _clips(source: str, out: Path) -> list[Path]:
 def run_clip(
     clip: Clip, config: RunConfig, tools: Tools, force: bool, stop: threading.Event, console: Console, title: str
 ) -> Row:
-    """Run one clip, or keep it if it is finished. Expected errors end this clip only."""
+    """Run one clip, or keep it if it is finished. Expected errors are returned as status `failed`."""
     expected: tuple[type[Exception], ...] = (*expected_errors(), OSError)
     try:
         mark = clip.fingerprint(config)
@@ -159,7 +159,7 @@ def run_clip(
 
 
 def _finished(clip: Clip, mark: str) -> dict[str, Any] | None:
-    """The report of an earlier run of the same clip with the same settings, None if it has to be run."""
+    """Report of an earlier run with the same fingerprint and complete results, None if there is none."""
     try:
         report = json.loads(clip.report.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -173,7 +173,7 @@ def _finished(clip: Clip, mark: str) -> dict[str, Any] | None:
 
 
 def _bytes(clip: Clip) -> list[int] | None:
-    """Sizes of a clip's results; None where one is missing."""
+    """Sizes of the results of a clip in bytes, None if one is missing."""
     try:
         return [path.stat().st_size for path in (clip.video, clip.video.with_suffix(".jsonl"))]
     except OSError:
@@ -181,7 +181,7 @@ def _bytes(clip: Clip) -> list[int] | None:
 
 
 def status_line(row: Row) -> str:
-    """Message for a finished clip."""
+    """Message with name and status of a clip, as rich markup."""
     colour = {
         "done": "green",
         "doubtful": "bold yellow",
@@ -193,7 +193,7 @@ def status_line(row: Row) -> str:
 
 
 def summary_table(rows: Sequence[Row], clips: int, alone: int) -> Table:
-    """All clips that were looked at, one line each; the caption counts."""
+    """Table with one row per processed clip; the caption counts by status. alone: number of unpaired clips."""
     table = Table(title="batch", title_justify="left", caption_justify="left")
     for column in ("clip", "status"):
         table.add_column(column)

@@ -1,8 +1,8 @@
-"""`fusecam batch --ray`: the clips of a batch over the machines of a Ray cluster, to the same bits as without it.
+"""`fusecam batch --ray`: runs the clips of a batch on a Ray cluster, with bit-identical results.
 
-A clip is a Ray task: Ray decides where and when it runs, each with its cores, or with a GPU where the cluster has any.
-Clips, rig, weights and results are on storage that all machines see under the same paths; only names travel. A clip
-whose worker dies is run again, one that fails is tried on another machine.
+Each clip is a Ray task with its own CPU cores, or with a GPU if the cluster has any. Clips, rig, weights and results
+are on shared storage under the same paths on all nodes. If a worker dies, its clip is run again; a clip that fails is
+retried on another node.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from .clips import Clip, Row, status_line
 from .worker import BatchSettings, run_remote
 
 CORES = 2
-"""Cores for each clip, unless told otherwise."""
+"""Default number of CPU cores per clip."""
 ATTEMPTS = 3
-"""Maximum number of attempts for each clip."""
+"""Maximum number of attempts per clip."""
 POLL_S = 0.2
 ANSWER_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """address: as Ray takes it, or THIS_CLUSTER. cores: for each clip."""
+    """address: Ray address, or THIS_CLUSTER to start one on this machine. cores: per clip."""
 
     address: str
     cores: int = CORES
@@ -45,7 +45,7 @@ class Cluster:
 
 @dataclass(slots=True)
 class _Job:
-    """A clip with its number of attempts and the machines on which it failed."""
+    """A clip, the number of its attempts and the ids of the nodes on which it failed."""
 
     clip: Clip
     attempts: int = 0
@@ -55,9 +55,9 @@ class _Job:
 def run_clips(
     clips: Sequence[Clip], config: RunConfig, force: bool, stop: threading.Event, console: Console, cluster: Cluster
 ) -> list[Row]:
-    """Run the clips over the cluster; one row for each that was reached, in the order of the clips.
+    """Run the clips on the cluster. Returns the rows of the clips that were run, in the order of the clips.
 
-    Raises InputError where there is no such cluster, or none of its machines can run a clip.
+    Raises InputError if the cluster cannot be reached, or no node can run a clip.
     """
     with _connected(cluster.address) as ray:
         share, at_once = worker_resources(ray.nodes(), cluster.cores)
@@ -69,10 +69,10 @@ def run_clips(
 
 
 def worker_resources(nodes: Sequence[dict[str, Any]], cores: int) -> tuple[dict[str, int], dict[str, int]]:
-    """Resources of a clip, as Ray's `num_cpus` and `num_gpus`, and how many clips each machine can run at once.
+    """Resources per clip (`num_cpus`, `num_gpus` of a Ray task) and the number of concurrent clips by node id.
 
-    nodes: as `ray.nodes()` tells them. Where any has a GPU, a clip takes one, and machines without are left out: they
-    would take many times as long, and their engine rounds otherwise.
+    nodes: as returned by `ray.nodes()`. If any node has a GPU, each clip uses one, and nodes without a GPU are not
+    used: they are many times slower, and their engine rounds differently.
     """
     found = {node["NodeID"]: node["Resources"] for node in nodes if node["Alive"]}
     gpus = {name: int(has.get("GPU", 0)) for name, has in found.items() if has.get("GPU", 0) >= 1}
@@ -84,7 +84,7 @@ def worker_resources(nodes: Sequence[dict[str, Any]], cores: int) -> tuple[dict[
 
 
 class _Dispatch:
-    """Hands every clip to Ray, and again where it failed, until all are done. One thread."""
+    """Submits clips to Ray and retries failed ones until all are done. Not thread-safe."""
 
     def __init__(
         self, ray: Any, settings: BatchSettings, share: dict[str, int], nodes: set[str], console: Console
@@ -108,7 +108,7 @@ class _Dispatch:
                     self._take(reference, self._running.pop(reference))
                 if stop.is_set() and not self._stopping:
                     self._stopping = True
-                    for reference in self._running:  # those that run end their clip; the others never begin
+                    for reference in self._running:  # running tasks end their clip, pending ones never start
                         self._ray.cancel(reference)
                 progress.update(bar, completed=len(self._rows))
         engines = {str(row.report["engine"]) for row in self._rows.values() if row.report is not None}
@@ -129,7 +129,7 @@ class _Dispatch:
         self._running[task.remote(job.clip, self._settings)] = job
 
     def _take(self, reference: Any, job: _Job) -> None:
-        """Keep what has come of a clip, or try it once more."""
+        """Store the result of a finished task, or submit its clip again."""
         from ray.exceptions import RayError, RayTaskError, TaskCancelledError
 
         again = job.attempts < ATTEMPTS and not self._stopping
@@ -144,7 +144,7 @@ class _Dispatch:
                 return
             reason = " ".join(str(error).split())[:200]
             if again:
-                self._say(f"a worker died: {job.clip.name} is done again ({reason})")
+                self._say(f"a worker died: {job.clip.name} is run again ({reason})")
                 self._submit(job)
             else:
                 self._keep(Row(job.clip.name, "failed", remark=f"its worker died {job.attempts} times: {reason}"))
@@ -153,7 +153,7 @@ class _Dispatch:
         if not usable and not self._stopping:
             if node in self._machines:
                 self._machines.remove(node)
-                self._say(f"worker on {host} given up: {row.remark}")
+                self._say(f"worker on {host} is not used any more: {row.remark}")
             if not self._machines:
                 raise InputError(f"--ray: no worker could be started: {row.remark}")
             job.attempts -= 1
@@ -165,7 +165,7 @@ class _Dispatch:
             return
         if row.status == "done" and not job.clip.report.exists():
             where = f"done on {host}, but {job.clip.report} is not here"
-            row = Row(row.name, "failed", remark=f"{where}: give an --out that all machines see")
+            row = Row(row.name, "failed", remark=f"{where}: give an --out on shared storage")
         self._keep(row)
 
     def _keep(self, row: Row) -> None:
@@ -178,8 +178,8 @@ class _Dispatch:
 
 @contextmanager
 def _connected(address: str) -> Iterator[Any]:
-    """Ray, connected; a cluster that was started for this run ends with it."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to anybody
+    """Context with the connected `ray` module. A cluster that was started for this run is shut down at the end."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no telemetry
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
         import ray
@@ -187,7 +187,7 @@ def _connected(address: str) -> Iterator[Any]:
         raise InputError("--ray: Ray is not installed: pip install 'fusecam[ray]', on every machine") from e
     if address != THIS_CLUSTER:
         _check_answers(address)
-    terminated = signal.getsignal(signal.SIGTERM)  # Ray puts its own in the place of the batch's, which drains
+    terminated = signal.getsignal(signal.SIGTERM)  # ray.init replaces this handler, which lets running clips finish
     where = {} if address == THIS_CLUSTER else {"address": address}
     try:
         ray.init(**where, log_to_driver=False, logging_level="error", include_dashboard=False, configure_logging=False)
@@ -202,7 +202,7 @@ def _connected(address: str) -> Iterator[Any]:
 
 
 def _check_answers(address: str) -> None:
-    """InputError where nothing listens: Ray itself would try for minutes."""
+    """Raise InputError if nothing listens at the address; Ray itself would retry for minutes."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     try:
         socket.create_connection((host.strip("[]"), int(port)), ANSWER_S).close()

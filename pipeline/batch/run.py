@@ -1,5 +1,4 @@
-"""`fusecam batch`: folders of clips, skipping finished ones; one after the other on this machine, or on a Ray
-cluster."""
+"""`fusecam batch`: runs folders of clips, sequentially on this machine or on a Ray cluster; skips finished ones."""
 
 from __future__ import annotations
 
@@ -29,11 +28,10 @@ def run_batch(
     console: Console,
     cluster: Cluster | None = None,
 ) -> int:
-    """Run every pair of clips; returns the exit code: 0 all done, 3 done, but some doubtful, 1 something failed or
-    had no partner, 130 Ctrl-C.
+    """Run every pair of clips. A clip that fails is reported and does not stop the others.
 
-    A clip that fails is reported and the others go on. cluster: where to run them, None for one after the other here.
-    Raises InputError when there is nothing to run.
+    cluster: where to run them, None for sequentially on this machine. Returns the exit code: 0 all done, 3 done with
+    doubts, 1 a clip failed or has no partner, 130 interrupted. Raises InputError if there is nothing to run.
     """
     if ignored := sorted(config.monitor.model_fields_set - {"drift"}):
         told = ", ".join(f"monitor.{name}" for name in ignored)
@@ -64,8 +62,8 @@ def _settled(config: RunConfig) -> RunConfig:
         "overlay": config.overlay.model_copy(update={"enabled": bool(config.overlay.enabled)}),
         "detector": config.detector.model_copy(update={"weights": None if weights is None else weights.absolute()}),
         "rig": None if config.rig is None else config.rig.absolute(),
-        "sources": config.sources.model_copy(update={"pairs": None}),  # of clips, which are paired by now
-        "monitor": MonitorConfig(drift=config.monitor.drift),  # the rest is of a single run
+        "sources": config.sources.model_copy(update={"pairs": None}),  # the clips are paired already
+        "monitor": MonitorConfig(drift=config.monitor.drift),  # the rest applies to a single run only
     }
     return config.model_copy(update=update)
 

@@ -1,4 +1,4 @@
-"""A clip of `fusecam batch --ray`, run in a process of Ray's on some machine of the cluster."""
+"""Runs a clip of `fusecam batch --ray` in a Ray worker process."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class BatchSettings:
-    """Settings for every clip. cores: how many a clip may use. version: of fusecam, on all machines."""
+    """Settings for all clips. cores: per clip. version: of fusecam, which all nodes must have."""
 
     config: RunConfig
     force: bool
@@ -33,9 +33,9 @@ def run_remote(clip: Clip, settings: BatchSettings) -> tuple[Row, str, str, bool
     """Run one clip, or keep it if it is finished.
 
     Returns:
-        Its row, Ray's id of this machine, its name, and whether it can run clips at all.
+        The row, the Ray id and host name of this node, and whether the node can run clips at all.
 
-    What is heavy is imported only once the cores are its own; engines and cores stay with the process.
+    Large libraries are imported after the cores are claimed. Engines and cores are kept for the next clip.
     """
     import ray
 
@@ -53,7 +53,7 @@ def run_remote(clip: Clip, settings: BatchSettings) -> tuple[Row, str, str, bool
         tools = _tools(settings.config.model_dump_json(), len(claims))
     except expected_errors() as error:
         return Row(clip.name, "failed", remark=str(error)), *here, False
-    with interruptible() as stop:  # as Ray's cancel does
+    with interruptible() as stop:  # Ray cancels a task by an interrupt
         row = run_clip(clip, settings.config, tools, settings.force, stop, Terminal(quiet=True), clip.name)
     return row, *here, True
 
@@ -77,11 +77,11 @@ def _tools(settings: str, cores: int) -> Any:
 
 
 def claim_cores(number: int, folder: Path | None = None) -> dict[int, BinaryIO]:
-    """Keep this process to `number` cores that no other worker on this machine has, as long as it lives.
+    """Pin this process to `number` CPU cores that no other worker of this machine uses.
 
-    Libraries take their number of threads from that; without it every worker would start as many as the machine has.
-    Returns the cores with the locked files that mark them, which the system releases when the process dies; {} where
-    not enough cores are free, or the system has no such thing: then nothing is restricted.
+    Libraries derive their number of threads from the affinity. Returns a locked file per claimed core; the system
+    releases the locks when the process ends. Returns {} and changes nothing if too few cores are free, or the system
+    does not support affinity.
     """
     if not hasattr(os, "sched_setaffinity"):
         return {}
@@ -93,7 +93,7 @@ def claim_cores(number: int, folder: Path | None = None) -> dict[int, BinaryIO]:
             continue
         claimed[core] = file
         if len(claimed) == number:
-            for thread in Path("/proc/self/task").iterdir():  # threads to come inherit it from those that are there
+            for thread in Path("/proc/self/task").iterdir():  # new threads inherit it
                 os.sched_setaffinity(int(thread.name), claimed)
             return claimed
     for file in claimed.values():
@@ -102,7 +102,7 @@ def claim_cores(number: int, folder: Path | None = None) -> dict[int, BinaryIO]:
 
 
 def _locked(path: Path) -> BinaryIO | None:
-    """The file, made and locked; None where another process has it."""
+    """Create and lock a file. None if another process holds the lock."""
     with suppress(OSError):
         path.parent.mkdir(mode=0o700, exist_ok=True)
         file = path.open("ab")

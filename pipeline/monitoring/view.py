@@ -1,4 +1,4 @@
-"""A run as seen by monitoring: its newest result and all its figures, readable from any thread."""
+"""State of a run for monitoring: newest result and all figures. Thread-safe."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _KEPT_TRACKS = 4096
 
 @dataclass(slots=True)
 class RunView:
-    """Keeps the newest result, and counts what is in all of them; no copies, no encoding.
+    """Holds the newest result and counts over all results, without copying or encoding frames.
 
-    engine, detector: name of the one in use, None without a detector. warnings: every stated fallback so far.
-    available: names of the switches that this run has. prompt: of its engine, None where it takes none. on_result:
-    called in the output's thread with every result; to return at once. doubts: those of the warnings that make the
-    result doubtful. palette: in which infrared is shown at first. recorded: the videos that the run's recorder wrote,
-    None of a file. recorded_at: where it records.
+    engine, detector: return the name in use, None without a detector. warnings: returns all warnings so far.
+    available: names of the switches of this run. prompt: of the engine, None if it takes none. on_result: called in
+    the output thread after every result; must not block. doubts: returns the warnings that make the result doubtful.
+    palette: initial palette of infrared. recorded: manifest of the recorder, None without one or for a single file.
+    recorded_at: folder or file of the recorder.
     """
 
     health_of_run: Health
@@ -57,7 +57,7 @@ class RunView:
     _sums: tuple[float, float] = (0.0, 0.0)
 
     def write(self, result: Result) -> None:
-        """Take the next result."""
+        """Store the next result and update the counts."""
         seen = result.pair.led_by == "visible"  # only the visible camera shows haze and darkness
         haze, illumination = (result.fused.haze, result.fused.light) if seen else (None, None)
         with self._lock:
@@ -71,23 +71,23 @@ class RunView:
             self.on_result()
 
     def _count_objects(self, result: Result) -> None:
-        """Every track once, by the class that it had first."""
+        """Count each track once, under its first class."""
         for found in result.detections:
             if found.track is not None and found.track not in self._tracks:
                 self._objects[found.label] += 1
                 self._tracks[found.track] = None
                 if len(self._tracks) > _KEPT_TRACKS:
-                    del self._tracks[next(iter(self._tracks))]  # long gone: numbers rise
+                    del self._tracks[next(iter(self._tracks))]  # the oldest: track ids increase
 
     @property
     def latest(self) -> Result | None:
-        """The newest result, None before the first. Not to be written to."""
+        """The newest result, None before the first. Must not be modified."""
         with self._lock:
             return self._latest
 
     def temperature(self) -> dict[str, float | None] | None:
-        """Temperatures of the newest result in degrees Celsius: `spot` in the middle of the image, and what is black
-        (`low`) and white (`high`) in infrared. None where infrared gives no temperatures.
+        """Temperatures of the newest result in degrees Celsius: `spot` at the image centre, `low` and `high` of the
+        displayed range. None if the infrared camera measures no temperatures.
         """
         latest = self.latest
         if latest is None or latest.heat is None:
@@ -107,22 +107,22 @@ class RunView:
         return self._illumination
 
     def means(self) -> tuple[float, float]:
-        """Haze density and illumination over all results with a visible frame so far, 0 to 1."""
+        """Mean haze density and illumination of all results with a visible frame, 0 to 1."""
         with self._lock:
             return self._sums[0] / max(self._seen, 1), self._sums[1] / max(self._seen, 1)
 
     def detections(self) -> dict[str, int]:
-        """Boxes by class over all results so far."""
+        """Number of boxes by class, over all results."""
         with self._lock:
             return dict(self._detections)
 
     def objects(self) -> dict[str, int]:
-        """Tracked objects by class over all results so far, each counted once; empty without tracking."""
+        """Number of tracked objects by class, over all results; empty without tracking."""
         with self._lock:
             return dict(self._objects)
 
     def recording(self) -> dict[str, Any] | None:
-        """Whether it goes `on`, and `free_gb` of its disk (None: not known); None of a run without recorder."""
+        """`on`: whether the recorder is on; `free_gb`: free disk space, None if unknown. None without a recorder."""
         if self.recorded_at is None:
             return None
         try:
@@ -137,7 +137,7 @@ class RunView:
         return {name: pair for name, pair in figures.items() if pair is not None}
 
     def snapshot(self) -> dict[str, Any]:
-        """The run's figures as of now, ready for JSON, without secrets. Ages in seconds, stages as [p50, p99] in ms."""
+        """Current figures for JSON, with secrets redacted. Ages in seconds, stages as [p50, p99] in ms."""
         switches = asdict(self.switches)
         figures = {
             "engine": self.engine(),

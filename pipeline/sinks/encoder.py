@@ -1,4 +1,4 @@
-"""libx264 and a muxer on one destination."""
+"""H.264 encoder (libx264) and muxer."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from .rgb_to_yuv import BT601, BT709, layout, yuv_frame
 
 _HD_LINES = 720
 _THREADS = 2
-"""Of x264, each on a frame of its own: the caller waits for one frame only while the next is coded. Like the slices
-part of the result, so neither follows the machine."""
+"""Number of x264's frame threads: encoding overlaps with the caller's work. Number of threads and slices change the
+bitstream, so both are constant on all machines."""
 _SLICES = 4
-"""In fragments, where no frame may wait inside, from 720 lines on: a thread for each. Smaller pictures take one: they
-are coded before others have woken up."""
+"""Number of slices, one thread each, of frames from 720 lines on if the encoder may not delay frames. Smaller frames
+have one slice: waking up threads would take longer than encoding."""
 _FRAGMENTS = {"movflags": "frag_keyframe+delay_moov+default_base_moof", "flush_packets": "1"}
-"""With delay_moov, not empty_moov, which loses the time of a first frame that is not at 0."""
+"""delay_moov, since empty_moov loses the time of a first frame that does not start at 0."""
 
 _LIVE = {"flush_packets": "1", "flvflags": "no_duration_filesize"}
 
@@ -32,18 +32,18 @@ class Writer(Protocol):
     """Output interface of a muxer."""
 
     def write(self, content: bytes, /) -> int:
-        """Write all of it."""
+        """Write all bytes. Returns their number."""
         ...
 
 
 class MuxedStream:
-    """The end of an encoder and its muxer, however it comes."""
+    """Base of encoders: closes the encoder and its muxer."""
 
     _container: av.container.OutputContainer
     _stream: VideoStream
 
     def finish(self) -> None:
-        """Write what is still inside and the trailer."""
+        """Write the delayed frames and the trailer."""
         self._container.mux(self._stream.encode())
         self._container.close()
 
@@ -54,11 +54,11 @@ class MuxedStream:
 
 
 class Encoder(MuxedStream):
-    """Frames of one size in, H.264 out.
+    """Encodes frames of one size to H.264.
 
-    Even sizes are yuv420p; odd ones yuv444p, since H.264 cannot crop 4:2:0 to odd sizes: the size stays true, some
-    hardware players refuse it. Colour: limited range, tagged; matrix BT.601 below 720 lines and BT.709 from there,
-    which is also what players guess that ignore tags.
+    Pixel format: yuv420p; yuv444p for odd sizes, which some hardware players do not support, since H.264 cannot crop
+    4:2:0 to odd sizes. Colour: limited range, tagged; matrix BT.601 below 720 lines, else BT.709, as players without
+    support of tags assume.
     """
 
     def __init__(
@@ -73,22 +73,22 @@ class Encoder(MuxedStream):
         fragments: bool = False,
         live: bool = False,
     ) -> None:
-        """image: of the size to come, (H, W, 3) RGB or (H, W). timescale: ticks per second.
+        """image: example of the frames, (H, W, 3) RGB or (H, W), uint8. timescale: ticks per second.
 
-        fragments: the file (mp4) is playable up to the last key frame at any time, also if the process is killed.
-            Without them, or `live`, a frame is still inside when `write` returns.
-        live: for one who watches; who joins later sees a picture within a second.
+        fragments: keep the file (mp4) playable up to the last key frame at any time, even if the process is killed.
+            Without this and `live`, one frame is delayed when `write` returns.
+        live: one key frame per second, so that viewers can join at any time.
         """
         self.timescale = timescale
         self._shape = image.shape
         height, width = image.shape[:2]
         scale = str(timescale)
-        # The movie's own timescale counts the edit list, by which a nonzero start is expressed.
+        # The movie timescale applies to the edit list, which stores a nonzero start.
         options = {} if muxer in ("matroska", "flv") else {"video_track_timescale": scale, "movie_timescale": scale}
         coding = {"preset": preset, "crf": str(crf)}
         if fragments or live:
             options |= _FRAGMENTS if fragments else _LIVE
-            coding |= {"tune": "zerolatency", "forced-idr": "1"}  # nothing waits inside that a kill would lose
+            coding |= {"tune": "zerolatency", "forced-idr": "1"}  # no delayed frames, which a kill would lose
             if live:
                 coding["g"] = str(max(1, round(rate or 25)))
             threads = "SLICE", _SLICES if height >= _HD_LINES else 1
@@ -97,8 +97,8 @@ class Encoder(MuxedStream):
         self._container = av.open(destination, "w", format=muxer, container_options=options)
         self._stream = self._container.add_stream("libx264", rate=rate or 25, options=coding)
         context = self._stream.codec_context
-        # No reordered frames: decoding times are presentation times, so that no gap is too long and no player needs
-        # the edit list to undo a shift. Measured at veryfast and medium: 40 % faster, no larger, 0.1 dB less.
+        # No B-frames: decoding times equal presentation times, so that any gap is allowed and no edit list has to undo
+        # a shift. Measured at veryfast and medium: 40 % faster, same size, 0.1 dB less.
         context.max_b_frames = 0
         context.width, context.height = width, height
         context.pix_fmt = layout(width, height)
@@ -110,11 +110,11 @@ class Encoder(MuxedStream):
         self._matrix, context.colorspace = (BT709, 1) if height >= _HD_LINES else (BT601, 6)  # numbers of ITU-T H.273
 
     def set_pixel_aspect(self, aspect: Fraction) -> None:
-        """Before the first frame. aspect: width of a pixel over its height."""
+        """Set the pixel aspect ratio (width / height), before the first frame."""
         self._stream.codec_context.sample_aspect_ratio = aspect
 
     def write(self, image: Pixels, tick: int, key: bool = False) -> None:
-        """Encode the next frame. key: make it one from which a player can start."""
+        """Encode a frame. tick: its time in ticks. key: as a key frame. Raises ValueError if its shape differs."""
         if image.shape != self._shape:
             raise ValueError(f"a frame of {image.shape} in a video of {self._shape}")
         frame = yuv_frame(image, self._matrix)

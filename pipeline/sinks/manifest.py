@@ -1,4 +1,4 @@
-"""The list of files that a recorder wrote into its folder: only these may be removed."""
+"""List of the files that a recorder wrote to its folder. Only these may be deleted."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ...calib.atomic import open_new, try_lock, write_atomic
 MANIFEST = "fusecam-manifest.txt"
 EVENTS = "events"
 TRACKS = {"fused": "frames", "visible": "visible", "infrared": "infrared"}
-"""Each with the name of its lines: TIME_fused.mp4 has TIME_frames.jsonl."""
+"""Tracks, each with the name of its JSON lines: TIME_fused.mp4 has TIME_frames.jsonl."""
 ENDINGS = ["infrared.mkv"] + [f"{track}.mp4" for track in TRACKS] + [f"{lines}.jsonl" for lines in TRACKS.values()]
 _HEAD = (
     "# Files that fusecam recorded here, oldest first. Only these are removed when room is needed;"
@@ -26,15 +26,15 @@ _HEAD = (
 _STEM = r"\d{8}T\d{6}\.\d{3}Z"
 _FILE = re.compile(rf"{_STEM}_[a-z]+\.(mp4|mkv|jsonl)|{EVENTS}/{_STEM}\.mp4")
 _CLAIM = re.compile(_STEM)
-_COMPACT = 5000  # names of removed files, after which the manifest is written anew
+_COMPACT = 5000  # number of deleted names after which the manifest is rewritten
 
 
 class Manifest:
-    """The names of the recorder's own files in `folder`, in the order in which they were begun.
+    """Names of the recorder's own files in `folder`, in the order of their creation.
 
-    A name is added once its file was made exclusively, so what is listed is ours. The order is that of the lines:
-    neither names nor clocks count. Several runs may record into one folder, each adding a line in one step under a
-    lock; a line cut off by a kill is no name. Every method may be called from any thread.
+    A name is added only after its file was created exclusively. The order is that of the lines, independent of names
+    and clocks. Several runs may record to one folder: each appends lines atomically under a lock. An incomplete last
+    line, after a kill, is ignored. All methods are thread-safe and raise OSError if the manifest cannot be accessed.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -46,7 +46,7 @@ class Manifest:
         self._gone = 0
 
     def claim(self, stem_of: Callable[[int], str]) -> str:
-        """The first of `stem_of(0)`, `stem_of(1)`, ... that no file and no other run has; from now on it is taken."""
+        """Reserve and return the first of `stem_of(0)`, `stem_of(1)`, ... that no file and no other run uses."""
         with self._lock, self._opened() as descriptor:
             self._read(descriptor)
             number = 0
@@ -57,7 +57,7 @@ class Manifest:
             return stem
 
     def create(self, name: str) -> UnbufferedFile:
-        """A new file of our own. FileExistsError where the name is taken."""
+        """Create and list a new file. Raises FileExistsError if it exists."""
         path = self.folder / name
         file = UnbufferedFile(open_new(path), path)
         try:
@@ -68,13 +68,13 @@ class Manifest:
         return file
 
     def add(self, name: str) -> None:
-        """List a file that was just made."""
+        """List a file that was just created."""
         with self._lock, self._opened() as descriptor:
             self._append(descriptor, name)
 
     def groups(self) -> list[tuple[str, int]]:
-        """Groups of files that can be removed, oldest first, with their sizes in bytes: segments, all files together,
-        then event clips."""
+        """Names and sizes in bytes of the groups of files, in order of deletion: segments with all their files, then
+        event clips; oldest first."""
         with self._lock, self._opened() as descriptor:
             self._read(descriptor)
             found = {group: self._size(names) for group, names in self._groups.items()}
@@ -86,7 +86,7 @@ class Manifest:
             return sorted(there, key=lambda each: each[0].startswith(EVENTS))  # stable
 
     def videos(self) -> dict[str, int]:
-        """The listed videos that are there, oldest first, each with its bytes; a link is none of ours."""
+        """Existing listed videos with their sizes in bytes, oldest first, without symbolic links."""
         with self._lock, self._opened() as descriptor:
             self._read(descriptor)
             names = [name for listed in self._groups.values() for name in listed if name.endswith(".mp4")]
@@ -100,7 +100,7 @@ class Manifest:
         return found
 
     def remove(self, group: str) -> bool:
-        """Remove the files of a group. False where one of them is being written or may not be removed."""
+        """Delete the files of a group. Returns False if one of them is being written or cannot be deleted."""
         with self._lock, ExitStack() as held:
             names = self._groups.get(group, [])
             for name in names:
@@ -108,7 +108,7 @@ class Manifest:
                     descriptor = os.open(self.folder / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
                 except FileNotFoundError:
                     continue
-                except OSError:  # a link, say: not what was written
+                except OSError:  # e.g. a symbolic link: not our file
                     return False
                 held.callback(os.close, descriptor)
                 if not stat.S_ISREG(os.fstat(descriptor).st_mode) or not try_lock(descriptor):
@@ -123,7 +123,7 @@ class Manifest:
             return True
 
     def sync(self) -> None:
-        """Wait until the disk has the list."""
+        """Flush the manifest to the disk."""
         with self._lock, self._opened() as descriptor:
             os.fsync(descriptor)
 
@@ -131,7 +131,7 @@ class Manifest:
         return any(os.path.lexists(self.folder / f"{stem}_{ending}") for ending in ENDINGS)
 
     def _size(self, names: list[str]) -> int | None:
-        """Bytes of the files that are there; None where none is."""
+        """Total size of the existing files in bytes, None if none exists."""
         sizes = []
         for name in names:
             with suppress(OSError):
@@ -140,7 +140,7 @@ class Manifest:
 
     @contextmanager
     def _opened(self) -> Iterator[int]:
-        """The manifest, locked against other processes."""
+        """Open the manifest and lock it against other processes."""
         while True:
             flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
             descriptor = os.open(self._path, flags, 0o666)
@@ -151,7 +151,7 @@ class Manifest:
                     current = os.path.samestat(self._path.lstat(), os.fstat(descriptor))
                 except FileNotFoundError:
                     current = False
-                if current:  # else it was written anew while we waited
+                if current:  # otherwise it was rewritten while this process waited
                     yield descriptor
                     return
             finally:
@@ -169,7 +169,7 @@ class Manifest:
             raise
 
     def _read(self, descriptor: int) -> None:
-        """Take in what was added since the last time, by whichever run."""
+        """Read the lines that any run appended since the last call."""
         status = os.fstat(descriptor)
         inode, offset = self._read_to
         if inode != status.st_ino or offset > status.st_size:
@@ -194,34 +194,34 @@ class Manifest:
 
 
 class UnbufferedFile:
-    """A new file that is written without a buffer, each write whole or an OSError; locked until it is closed."""
+    """Unbuffered new file, locked until it is closed. Each write is complete or raises OSError."""
 
     def __init__(self, file: BinaryIO, path: Path) -> None:
         self.path = path
         self._file = file
 
-    def back(self, size: int, cut: bool = False) -> None:
-        """The next write begins after so many bytes. cut: and what lies behind is taken away."""
+    def seek(self, size: int, cut: bool = False) -> None:
+        """Set the position of the next write in bytes. cut: truncate the file there."""
         if cut:
             os.ftruncate(self._file.fileno(), size)
         self._file.seek(size)
 
     def write(self, content: bytes) -> int:
-        """Write all of it."""
+        """Write all bytes. Returns their number."""
         rest = memoryview(content)
         while rest:
             rest = rest[os.write(self._file.fileno(), rest) :]
         return len(content)
 
     def close(self, durable: bool = False) -> None:
-        """Close it, on the disk if `durable`. Safe to call twice."""
+        """Close the file. durable: flush it to the disk first. Safe to call twice."""
         with suppress(OSError, ValueError):
             if durable:
                 os.fsync(self._file.fileno())
         self._file.close()
 
     def remove(self) -> None:
-        """Take it away again."""
+        """Delete and close the file."""
         with suppress(OSError):
             self.path.unlink()
         self._file.close()

@@ -145,11 +145,11 @@ class McapFile:
         disk = os.statvfs(self._file.path)
         if disk.f_bavail * disk.f_frsize - len(self._pending) < min(left_free, disk.f_blocks * disk.f_frsize // 4):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        self._file.back(self._written)
+        self._file.seek(self._written)
         try:
             self._file.write(bytes(self._pending) + end)
         except OSError:
-            self._file.back(self._written, cut=True)
+            self._file.seek(self._written, cut=True)
             with suppress(OSError):
                 self._file.write(_END)
             raise

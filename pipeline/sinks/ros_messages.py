@@ -1,4 +1,4 @@
-"""ROS 2 messages (CDR) of what a run gives. Needs the package rosbags."""
+"""ROS 2 messages (CDR) of the results of a run. Requires the package rosbags."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _DEFINITIONS = {
     "fusecam_msgs/msg/Latency": "string stage\nfloat64 p50_ms\nfloat64 p99_ms",
     "fusecam_msgs/msg/Latencies": "std_msgs/Header header\nfusecam_msgs/Latency[] stages",
 }
-"""Beside ROS' own: Foxglove's schema of boxes on images, and the figures of a run, NaN and track -1 for none."""
+"""Types beyond those of ROS: Foxglove's annotations, and the figures of a run, NaN or track -1 if unknown."""
 _LINE_LOOP = 2
 _GREEN, _BLACK = (0.2, 1.0, 0.3, 1.0), (0.0, 0.0, 0.0, 0.6)
 _TYPES = get_typestore(Stores.ROS2_HUMBLE)
@@ -42,17 +42,17 @@ _TYPES.register({k: v for name, text in _DEFINITIONS.items() for k, v in get_typ
 
 
 def serialize(message: Any) -> bytes:
-    """As it stands in a file."""
+    """Serialize a message to CDR bytes."""
     return bytes(_TYPES.serialize_cdr(message, message.__msgtype__))
 
 
 def image_data(message: bytes) -> bytes:
-    """The JPEG, or the like, in a packed CompressedImage."""
+    """Image data (e.g. JPEG) of a serialized CompressedImage."""
     return bytes(_TYPES.deserialize_cdr(message, "sensor_msgs/msg/CompressedImage").data)  # type: ignore[attr-defined]
 
 
 def definition(kind: str) -> str:
-    """A message's definition, with those that it is made of."""
+    """Definition of a message type, including those of its fields."""
     return str(_TYPES.generate_msgdef(kind, ros_version=2)[0])
 
 
@@ -69,7 +69,7 @@ def _header(utc_ns: int, frame: str) -> Any:
 
 
 def image_message(image: npt.NDArray[Any], utc_ns: int, frame: str) -> Any:
-    """CompressedImage (JPEG) of RGB or grey, Image (mono16) of counts, of which no bit is lost."""
+    """CompressedImage (JPEG) of (H, W, 3) RGB or (H, W) uint8; lossless Image (mono16) of (H, W) uint16 counts."""
     header = _header(utc_ns, frame)
     height, width = image.shape[:2]
     if image.dtype == np.uint16:
@@ -82,7 +82,7 @@ def image_message(image: npt.NDArray[Any], utc_ns: int, frame: str) -> Any:
 
 
 def boxes_message(line: Line, utc_ns: int) -> Any:
-    """The detections as ImageAnnotations."""
+    """ImageAnnotations with the boxes and labels of a frame."""
     stamp, clear = _time(utc_ns), _make("foxglove_msgs/msg/Color", r=0.0, g=0.0, b=0.0, a=0.0)
     green, black = (_make("foxglove_msgs/msg/Color", **dict(zip("rgba", c, strict=True))) for c in (_GREEN, _BLACK))
     points, texts = [], []
@@ -117,7 +117,7 @@ def boxes_message(line: Line, utc_ns: int) -> Any:
 
 
 def frame_message(line: Line, utc_ns: int) -> Any:
-    """Message with the other figures of a fused frame."""
+    """Frame message with the figures and detections of a fused frame."""
     detections = []
     for found in line["detections"]:
         heat = found.get("temperature", {})
@@ -146,7 +146,7 @@ def frame_message(line: Line, utc_ns: int) -> Any:
 
 
 def latencies_message(stages: dict[str, tuple[float, float]], utc_ns: int) -> Any:
-    """stages: (p50, p99) in ms of each over the last seconds."""
+    """Latencies message. stages: (p50, p99) in ms by stage."""
     listed = [_make("fusecam_msgs/msg/Latency", stage=name, p50_ms=p, p99_ms=q) for name, (p, q) in stages.items()]
     return _make("fusecam_msgs/msg/Latencies", header=_header(utc_ns, "visible"), stages=listed)
 

@@ -61,7 +61,7 @@ def test_killed_worker_does_not_change_the_results(tmp_path, drives, cluster, ru
     os.kill(busy[0].pid, signal.SIGKILL)
     _, said = process.communicate(timeout=120)
     assert process.returncode == 0, said
-    assert "died: long is done again" in " ".join(said.split())
+    assert "died: long is run again" in " ".join(said.split())
     assert "4 done" in said
     assert leftovers(there) == []
     for name in CLIPS:

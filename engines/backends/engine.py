@@ -51,12 +51,12 @@ class BackendEngine(ABC, Generic[Built]):
 
     def prepare(self, width: int, height: int, infrared: Size | None = None, reduce: int = 1) -> None:
         """See `FusionEngine.prepare`."""
-        self._ready.of(check_shape(self._name, width, height, infrared, reduce), self._create)
+        self._ready.get(check_shape(self._name, width, height, infrared, reduce), self._create)
 
     def fuse(self, visible: Pixels, infrared: Pixels, warp: Warp | Pixels, elapsed_s: float | None = None) -> Fused:
         """See `FusionEngine.fuse`. The first frame of a size also builds for it."""
         warp = check_pair(self._name, visible, infrared, warp)
-        ready = self._ready.of(warp.shape, self._create)
+        ready = self._ready.get(warp.shape, self._create)
         controls = np.append(self._strengths(visible, infrared, elapsed_s), self._steady.prior(visible, elapsed_s))
         outputs = ready.run(visible, infrared, warp, controls)
         self._steady.keep(outputs["state"])
@@ -64,4 +64,4 @@ class BackendEngine(ABC, Generic[Built]):
 
     def run(self, visible: Pixels, infrared: Pixels, warp: Warp, controls: State) -> Outputs:
         """See `Ready.run`."""
-        return self._ready.of(warp.shape, self._create).run(visible, infrared, warp, controls)
+        return self._ready.get(warp.shape, self._create).run(visible, infrared, warp, controls)

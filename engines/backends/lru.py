@@ -16,8 +16,8 @@ Built = TypeVar("Built")
 class LruCache(Generic[Size, Built]):
     """Cache by frame size that evicts the least recently used entry.
 
-    The build function is an argument of `of` and no attribute: a bound method of the engine would be a reference cycle,
-    which keeps a discarded engine in memory.
+    The build function is an argument of `get`, not an attribute: a bound method of the engine would be a reference
+    cycle, which keeps a discarded engine in memory.
     """
 
     def __init__(self) -> None:
@@ -26,7 +26,7 @@ class LruCache(Generic[Size, Built]):
     def __len__(self) -> int:
         return len(self._kept)
 
-    def of(self, size: Size, build: Callable[[Size], Built]) -> Built:
+    def get(self, size: Size, build: Callable[[Size], Built]) -> Built:
         """The entry of a size, built now if it is not cached. If `build` raises, nothing is cached."""
         if size not in self._kept and len(self._kept) == SIZES_KEPT:
             self._kept.popitem(last=False)  # before building, so that memory never holds one more

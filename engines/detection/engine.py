@@ -71,7 +71,7 @@ class DetectorEngine:
         """Build for frames of this size now: seconds the first time, less from the store. Raises EngineError."""
         plan = Letterbox.of(width, height)
         with self._lock:
-            self._requests.of((plan.height, plan.width), self._create)
+            self._requests.get((plan.height, plan.width), self._create)
 
     def find(self, image: Pixels, confidence: float, classes: Sequence[int] | None = None) -> Rows:
         """Detect objects in a frame. Returns `Rows`, sorted by descending score.
@@ -80,11 +80,11 @@ class DetectorEngine:
         """
         plan = Letterbox.of(image.shape[1], image.shape[0])
         with self._lock:
-            request = self._requests.of((plan.height, plan.width), self._create)
+            request = self._requests.get((plan.height, plan.width), self._create)
             plan.fill(image, request.get_input_tensor().data[0])
             request.infer()
             rows = suppress(request.get_output_tensor().data[0], confidence, classes)
-        rows[:, :4] = plan.back(rows[:, :4])
+        rows[:, :4] = plan.to_image(rows[:, :4])
         return rows
 
     def _create(self, size: tuple[int, int]) -> ov.InferRequest:

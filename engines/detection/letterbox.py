@@ -60,7 +60,7 @@ class Letterbox:
         network_input[: self.top] = network_input[bottom:] = GREY
         network_input[:, : self.left] = network_input[:, right:] = GREY
 
-    def back(self, boxes: Boxes) -> Boxes:
+    def to_image(self, boxes: Boxes) -> Boxes:
         """Convert boxes from input to frame coordinates, clipped to the frame. (N, 4) to (N, 4)."""
         (width, height), (inner_width, inner_height) = self.frame, self.inner
         moved = boxes - np.array([self.left, self.top] * 2, np.float32)

@@ -9,7 +9,7 @@ import cv2
 
 from ..core.detections import Detection
 from ..core.frames import Pixels
-from .ink import BRIGHT, DIM, Colour, class_colour, lay, line_width, shade
+from .ink import BRIGHT, DIM, Colour, class_colour, draw_text, line_width, shade
 from .text import text_mask
 
 _TAG_SHADE = 0.22  # of the image under a label
@@ -105,7 +105,7 @@ def _draw_label(image: Pixels, area: Area, masks: Inks, pad: int) -> None:
     shade(tag, _TAG_SHADE)
     at = pad
     for mask, ink in masks:
-        lay(tag, mask, ink, at, pad // 6)
+        draw_text(tag, mask, ink, at, pad // 6)
         at += mask.shape[1] + pad
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from ..core.frames import Pixels, Temperature
 from ..core.looks import Palette
 from ..core.palettes import table
-from .ink import BRIGHT, DIM, lay, line_width, shade
+from .ink import BRIGHT, DIM, draw_text, line_width, shade
 from .text import text_mask
 
 _LONG = 0.3  # of the image height
@@ -36,4 +36,4 @@ def draw_heat(image: Pixels, heat: Temperature, spot: float | None, size: int, p
 def _write(image: Pixels, text: str, size: int, x: int, y: int) -> None:
     mask = text_mask(text, size)
     shade(image[max(0, y) : y + mask.shape[0], x : x + mask.shape[1]])
-    lay(image, mask, BRIGHT, x, max(0, y))
+    draw_text(image, mask, BRIGHT, x, max(0, y))

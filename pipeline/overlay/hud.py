@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from ..core.frames import Pixels
-from .ink import ALERT, BRIGHT, DIM, SHADE, lay
+from .ink import ALERT, BRIGHT, DIM, SHADE, draw_text
 from .text import text_mask
 
 
@@ -75,15 +75,15 @@ def _strip(segments: tuple[tuple[str, str], ...], alert: str, size: int, width: 
     if alert:
         mask = text_mask(alert, size)
         right = max(0, right - mask.shape[1])
-        lay(strip, mask, ALERT, right, top)
+        draw_text(strip, mask, ALERT, right, top)
         right -= gap
     x = gap // 2
     for value, unit in segments:
         parts = text_mask(value, size), text_mask(unit, size)
         if x + parts[0].shape[1] + space + parts[1].shape[1] > right:
             break
-        lay(strip, parts[0], BRIGHT, x, top)
+        draw_text(strip, parts[0], BRIGHT, x, top)
         x += parts[0].shape[1] + space
-        lay(strip, parts[1], DIM, x, top)
+        draw_text(strip, parts[1], DIM, x, top)
         x += parts[1].shape[1] + gap
     return strip

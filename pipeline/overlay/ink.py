@@ -47,8 +47,8 @@ def shade(place: Pixels, left: float = SHADE) -> None:
         cv2.convertScaleAbs(place, dst=place, alpha=left)
 
 
-def lay(place: Pixels, mask: Pixels, colour: Colour, x: int, y: int) -> None:
-    """Text onto `place` in a colour lighter than what is there, its top left corner at (x, y), cut at the edges."""
+def draw_text(place: Pixels, mask: Pixels, colour: Colour, x: int, y: int) -> None:
+    """Draw text into `place` with its top left corner at (x, y), clipped. Colours are combined by maximum."""
     part = mask[: max(0, place.shape[0] - y), : max(0, place.shape[1] - x)]
     if part.size == 0:
         return

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from ..core.frames import FramePair, Pixels
-from .ink import BRIGHT, DIM, lay, shade
+from .ink import BRIGHT, DIM, draw_text, shade
 from .text import text_mask
 
 _INSET = 0.24  # of the image height
@@ -33,7 +33,7 @@ def draw_inputs(image: Pixels, pair: FramePair, size: int) -> None:
         mask = text_mask(name if frame is not None else f"no {name}", size)
         backing = place[: mask.shape[0], : mask.shape[1] + 2 * (size // 3)]
         shade(backing)
-        lay(backing, mask, BRIGHT, size // 3, 0)
+        draw_text(backing, mask, BRIGHT, size // 3, 0)
         right = left - margin
 
 

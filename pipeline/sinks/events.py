@@ -56,11 +56,11 @@ class EventCutter:
         self._thread = threading.Thread(target=self._run, name="events", daemon=True)
         self._thread.start()
 
-    def began(self, segment: Segment) -> None:
+    def add_segment(self, segment: Segment) -> None:
         """Add a segment whose fused track was begun."""
         self._segments.append(segment)
 
-    def saw(self, detected: bool, at_ns: int) -> None:
+    def add_frame(self, detected: bool, at_ns: int) -> None:
         """Process a recorded frame. detected: whether it has a detection. at_ns: its time."""
         event = self._open
         if detected:

@@ -79,8 +79,8 @@ class RecordSink(Recording):
         self._fused = make(
             "fused",
             counted=self._count_fused,
-            on_file=None if events is None else events.began,
-            on_shot=None if events is None else lambda shot: events.saw(shot.found, shot.time_ns),
+            on_file=None if events is None else events.add_segment,
+            on_shot=None if events is None else lambda shot: events.add_frame(shot.found, shot.time_ns),
         ).backlog
         self._raw = {camera: make(camera, counted=partial(self._count_raw, camera)).backlog for camera in CAMERAS}
 
@@ -92,4 +92,4 @@ class RecordSink(Recording):
         self._keeper.close()
 
     def _saw(self, frame: Frame) -> None:
-        self._segments.saw(frame)
+        self._segments.note_first(frame)

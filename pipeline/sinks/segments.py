@@ -60,7 +60,7 @@ class Segments:
         self._both_by: float | None = None
         self._changed = Condition()
 
-    def saw(self, frame: Frame) -> None:
+    def note_first(self, frame: Frame) -> None:
         """Note a camera's first frame."""
         if frame.camera in self._firsts:
             return

@@ -46,7 +46,7 @@ shared = cache(engine)
 def test_split_engine_equals_the_network(name: str, unlifted: bool, shape: Shape) -> None:
     made = shared(name, unlifted)
     made.prepare(*shape)  # the gate
-    assert isinstance(made._ready.of(shape, made._create), Split)
+    assert isinstance(made._ready.get(shape, made._create), Split)
 
 
 @pytest.mark.parametrize("loop", ["composed", "restore", "sample"])
@@ -90,7 +90,7 @@ def test_missing_numba_falls_back_to_one_graph_with_a_note(monkeypatch: pytest.M
     (note,) = made.notes
     assert note.startswith("tiny:openvino:f32: numba cannot be imported: ")
     made.prepare(96, 64)
-    assert not isinstance(made._ready.of(Shape.of(96, 64), made._create), Split)
+    assert not isinstance(made._ready.get(Shape.of(96, 64), made._create), Split)
     assert OpenVinoEngine("physics", lambda: network("physics")).notes == []
 
 
@@ -98,7 +98,7 @@ def test_missing_numba_falls_back_to_one_graph_with_a_note(monkeypatch: pytest.M
 def test_profiles_without_kernels_use_one_graph(change: dict[str, Any]) -> None:
     made = OpenVinoEngine("tiny", lambda: RealtimeFusion(replace(PROFILES["tiny"], **change)))
     made.prepare(96, 64)  # the gate
-    assert not isinstance(made._ready.of(Shape.of(96, 64), made._create), Split)
+    assert not isinstance(made._ready.get(Shape.of(96, 64), made._create), Split)
 
 
 def test_loops_are_compiled_once_and_loaded_from_the_signed_cache(

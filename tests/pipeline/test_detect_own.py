@@ -119,11 +119,11 @@ def test_boxes_are_scaled_back_like_ultralytics(width: int, height: int, seed: i
     # theirs derives the scale from the padded input, or the rounded one: off by that much of the frame, and a pixel
     taken = min(plan.width / width, plan.height / height) / min(640 / width, 640 / height)
     allowed = max(1, width / 640, height / 640) + max(width, height) * abs(1 / taken - 1)
-    np.testing.assert_allclose(plan.back(boxes), theirs, atol=allowed)
+    np.testing.assert_allclose(plan.to_image(boxes), theirs, atol=allowed)
     there = rng.uniform(0, 1, (20, 4)) * np.array([width, height] * 2)
     scale = np.array([plan.inner[0] / width, plan.inner[1] / height] * 2)
     moved = there * scale + np.array([plan.left, plan.top] * 2)
-    np.testing.assert_allclose(plan.back(moved.astype(np.float32)), there, atol=0.01)
+    np.testing.assert_allclose(plan.to_image(moved.astype(np.float32)), there, atol=0.01)
 
 
 @settings(deadline=None)

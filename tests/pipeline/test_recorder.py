@@ -301,10 +301,10 @@ def test_dropped_live_frames_are_counted_without_blocking(tmp_path: Path) -> Non
 def test_tracks_ending_a_segment_together_start_the_same_one(tmp_path: Path, begins_ms: tuple[int, int]) -> None:
     manifest = Manifest(tmp_path)
     segments = Segments(manifest, Keeper(manifest, None), 60)
-    segments.saw(result(time_ns=0).pair.visible)
+    segments.note_first(result(time_ns=0).pair.visible)
     infrared = result(time_ns=0).pair.infrared
     assert infrared is not None
-    segments.saw(infrared)
+    segments.note_first(infrared)
     ended = segments.at(0, 0)
     one, other = (segments.at(S + ms * 1_000_000, S, ended) for ms in begins_ms)
     assert one is other is segments.at(2 * S, 2 * S) and one is not ended

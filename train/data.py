@@ -81,13 +81,19 @@ class PairDataset(Dataset[tuple[Tensor, Tensor]]):
 
     All frames are decoded once and kept in memory. With `crop`, each access returns a random window at the frames' own
     scale; frames smaller than the window are enlarged to it. Without, whole frames are resized to `size`, whatever
-    their aspect ratio. With `mirror`, half of the accesses return the pair mirrored left to right.
+    their aspect ratio; with `zoom` above 1, random windows of 1 / zoom to 1 of their sides. With `mirror`, half of the
+    accesses return the pair mirrored left to right.
     """
 
     def __init__(
-        self, pairs: list[tuple[Path, Path]], size: tuple[int, int], crop: bool = False, mirror: bool = True
+        self,
+        pairs: list[tuple[Path, Path]],
+        size: tuple[int, int],
+        crop: bool = False,
+        mirror: bool = True,
+        zoom: float = 1.0,
     ) -> None:
-        self.size, self.crop, self.mirror = size, crop, mirror
+        self.size, self.crop, self.mirror, self.zoom = size, crop, mirror, zoom
         self.frames = [self._load(*pair) for pair in pairs]
 
     def __len__(self) -> int:
@@ -100,10 +106,20 @@ class PairDataset(Dataset[tuple[Tensor, Tensor]]):
             top = int(torch.randint(frame.shape[0] - height + 1, ()))
             left = int(torch.randint(frame.shape[1] - width + 1, ()))
             frame = frame[top : top + height, left : left + width]
+        elif self.zoom > 1:
+            frame = self._zoomed(frame)
         if self.mirror and bool(torch.rand(()) < 0.5):
             frame = frame[:, ::-1]
         planes = torch.from_numpy(np.ascontiguousarray(frame.transpose(2, 0, 1)))
         return planes[:3], planes[3:]
+
+    def _zoomed(self, frame: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """A random window of the frame, resized to `size`."""
+        part = 1 - float(torch.rand(())) * (1 - 1 / self.zoom)
+        height, width = (round(part * side) for side in frame.shape[:2])
+        top = int(torch.randint(frame.shape[0] - height + 1, ()))
+        left = int(torch.randint(frame.shape[1] - width + 1, ()))
+        return _resized(frame[top : top + height, left : left + width], self.size)
 
     def _load(self, visible: Path, infrared: Path) -> npt.NDArray[np.uint8]:
         """RGB and infrared as one (H, W, 4) array."""
@@ -121,6 +137,14 @@ class PairDataset(Dataset[tuple[Tensor, Tensor]]):
             height, width = (
                 max(least, round(side * scale)) for least, side in zip(self.size, frame.shape, strict=False)
             )
-        shrinks = height < frame.shape[0] and width < frame.shape[1]
-        resized = cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-        return np.asarray(resized, np.uint8)
+        elif self.zoom > 1:
+            return frame
+        return _resized(frame, (height, width))
+
+
+def _resized(frame: npt.NDArray[np.uint8], size: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    """Resize (H, W, C) to a height and width; shrinking averages pixels."""
+    height, width = size
+    shrinks = height < frame.shape[0] and width < frame.shape[1]
+    resized = cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    return np.asarray(resized, np.uint8)

@@ -44,6 +44,8 @@ class Mixture(BaseModel):
     """Share of dark frames whose haze is dim and lit by lamps instead of white."""
     white: float = Field(0, ge=0, le=1)
     """Bright sky, white walls or lamps that are added to the clear frame: white that is no haze."""
+    look: float = Field(0, ge=0, le=1)
+    """Visible frames with the look of another camera: exposure, tone curve, saturation and white balance."""
     night: float = Field(0.2, ge=0, le=1)
     glare: float = Field(0.05, ge=0, le=1)
     gain: float = Field(0, ge=0, le=1)
@@ -74,7 +76,7 @@ class Degraded(NamedTuple):
 def degrade(visible: Tensor, infrared: Tensor, mixture: Mixture, random: Generator) -> Degraded:
     """Degrade a batch of clear pairs. visible: (N, 3, h, w). infrared: (N, 1, h, w)."""
     n = visible.shape[0]
-    scene = some(mixture.white, visible, with_white, random)
+    scene = some(mixture.white, some(mixture.look, visible, other_camera, random), with_white, random)
     bright = luma(scene).mean(dim=(1, 2, 3)) > 0.2
     clear = some(drawn(n, mixture.night, random) & bright, scene, darken, random)
     glaring = some(mixture.glare, clear, glare, random)
@@ -170,6 +172,17 @@ def boxes(like: Tensor, random: Generator) -> Tensor:
         inside = ((across - x).abs() < width) & ((down - y).abs() < height)
         nearer = torch.minimum(nearer, torch.where(inside, -uniform(n, 0.1, 0.6, random), 0.0))
     return nearer
+
+
+def other_camera(image: Tensor, random: Generator) -> Tensor:
+    """The look of another camera: I' = (gain I)^γ, a white balance, and the chroma scaled. Black stays black."""
+    n = image.shape[0]
+    gain, tone = torch.exp(uniform(n, -0.4, 0.3, random)), torch.exp(uniform(n, -0.5, 0.5, random))
+    warmth, green = uniform(n, -0.08, 0.08, random), uniform(n, -0.04, 0.04, random)
+    balance = 1 + torch.cat([warmth, green, -warmth], dim=1)
+    toned = (image * gain * balance).clamp(0, 1) ** tone
+    gray = luma(toned)
+    return (gray + uniform(n, 0.3, 1.4, random) * (toned - gray)).clamp(0, 1)
 
 
 def darken(image: Tensor, random: Generator) -> Tensor:

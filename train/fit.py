@@ -100,7 +100,12 @@ def run(module: Trained, recipe: Recipe, out: Path, resume: bool, devices: str, 
     """
     lightning.seed_everything(recipe.seed, workers=True, verbose=False)
     train = [
-        PairDataset(split(find_pairs(source.root), source.hold_out, False), source.size, source.grid == "frame")
+        PairDataset(
+            split(find_pairs(source.root), source.hold_out, False),
+            source.size,
+            source.grid == "frame",
+            zoom=source.zoom,
+        )
         for source in recipe.data
     ]
     for source, pairs in zip(recipe.data, train, strict=True):

@@ -50,6 +50,8 @@ class Source(Strict):
     which go through the whole network."""
     size: tuple[Side, Side] = (120, 160)
     """Height and width in pixels."""
+    zoom: float = Field(1.0, ge=1, le=4)
+    """With grid `core`: largest magnification of a random window of the frame; 1: always whole frames."""
     batch: int = Field(16, ge=1)
     """Pairs per batch."""
     share: float = Field(1.0, gt=0)

@@ -131,6 +131,20 @@ def test_mirroring_keeps_pairs_registered(tmp_path: Path) -> None:
     assert len({int(visible[0, 0, 0]) for visible, _ in frames}) == 2
 
 
+def test_zoomed_windows_keep_the_pair_registered_and_differ(tmp_path: Path) -> None:
+    ramp = np.tile(np.arange(0, 240, 4, dtype=np.uint8), (40, 1))
+    write(tmp_path / "vis/a.png")
+    cv2.imwrite(str(tmp_path / "vis/a.png"), np.dstack([ramp] * 3))
+    write(tmp_path / "ir/a.png")
+    cv2.imwrite(str(tmp_path / "ir/a.png"), ramp)
+    pairs = PairDataset(find_pairs(tmp_path), (20, 30), mirror=False, zoom=2)
+    torch.manual_seed(0)
+    frames = [pairs[0] for _ in range(40)]
+    assert all(torch.equal(visible[:1], infrared) and infrared.shape == (1, 20, 30) for visible, infrared in frames)
+    spans = torch.tensor([int(infrared.max()) - int(infrared.min()) for _, infrared in frames])
+    assert 110 <= spans.min() < 140 and 210 < spans.max() <= 236  # half of the ramp to all of it
+
+
 def test_unequal_or_broken_frames_are_one_line_errors(tmp_path: Path) -> None:
     write(tmp_path / "vis/a.png", size=(40, 60))
     write(tmp_path / "ir/a.png", size=(40, 50))

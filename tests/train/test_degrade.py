@@ -41,6 +41,14 @@ def test_empty_mixture_keeps_the_frames() -> None:
     assert torch.equal(made.clear, visible) and (made.t == 1).all()
 
 
+def test_another_camera_keeps_black_and_the_order_of_grays() -> None:
+    ramp = torch.linspace(0, 1, 64).expand(16, 3, 1, 64)
+    seen = d.other_camera(ramp, seeded())
+    assert (seen[..., 0] == 0).all() and seen.max() <= 1
+    assert (luma(seen).diff(dim=3) >= -1e-6).all()
+    assert luma(seen)[..., 32].std() > 0.05
+
+
 def test_batches_depend_on_the_seed_only() -> None:
     batch = pairs()
     first, again, other = (d.degrade(*batch, d.Mixture(), seeded(seed)).visible for seed in (1, 1, 2))

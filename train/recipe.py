@@ -184,6 +184,8 @@ class Recipe(Strict):
         for number, source in enumerate(self.data):
             if source.grid == "frame" and any(side % _COARSEST for side in source.size):
                 return f"data.{number}.size: with grid `frame` give multiples of {_COARSEST}"
+            if source.grid == "frame" and source.zoom > 1:
+                return f"data.{number}.zoom: grid `frame` crops at the frames' own scale; remove it"
             step = 8 * (1 if source.grid == "core" else PROFILES[network.profile].factor)
             if source.batch * -(-source.size[0] // step) * -(-source.size[1] // step) < 2:
                 return (

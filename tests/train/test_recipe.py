@@ -21,6 +21,7 @@ pytestmark = pytest.mark.slow
         ("hold_out: 1", "data.0.hold_out: Value error, of every pair none is left to train on"),
         ("size: [0, 0]", "data.0.size.0: Input should be greater than or equal to 32"),
         ("data: [{root: pairs, grid: frame, size: [50, 66]}]", "data.0.size: with grid `frame` give multiples of 8"),
+        ("data: [{root: pairs, grid: frame, size: [64, 64], zoom: 2}]", "data.0.zoom: grid `frame` crops"),
         (
             "data: [{root: pairs, size: [32, 32], batch: 1}, {root: pairs, grid: frame, size: [64, 64], batch: 1}]",
             "data.1: a batch has one pixel",

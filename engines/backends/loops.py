@@ -1,4 +1,4 @@
-"""Compile the kernels of `kernels` to machine code for this processor. Only this module imports numba."""
+"""Compiles the kernels of `kernels` to machine code for this processor. Only this module imports numba."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a detector's description may name: it comes with a file of weights, which anybody may have made.
+"""Checks the architecture stored with a detector's weights, since anybody may have made the file.
 
 Ultralytics looks the layers up by name among all that its module knows, evaluates activations as Python, and has layers
 that download. So only these layers are let through, with plain arguments, of sizes that fit in a memory.

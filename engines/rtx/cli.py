@@ -61,7 +61,7 @@ def compile_command(
     The engine is built, not run: compare its output and speed on your GPU with
     the network before you use it.
 
-    Needs: pip install 'fusecam\[tensorrt-rtx]' (Linux or Windows, x86).
+    Needs: pip install 'fusecam\[tensorrt-rtx]' (Linux, x86).
 
     [bold]Example[/bold]
 

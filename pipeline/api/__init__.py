@@ -10,7 +10,7 @@
     engine = fusecam.load_engine("realtime")    # for your own frames: engine.fuse(visible, infrared, time)
 
 Cameras, addresses, pipes and folders are opened like files. The names below are the public interface; they keep their
-meaning within a major version. All else may change with any release.
+meaning within a major version, before 1.0 within a minor one. All else may change with any release.
 """
 
 from importlib import import_module

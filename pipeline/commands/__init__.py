@@ -1,1 +1,1 @@
-"""Commands that stand beside a run: the demonstration and the check of this machine."""
+"""The commands of runs, the demo, the doctor, labels and schemas: one file each."""

@@ -69,7 +69,7 @@ class Session:
         Args:
             streams: both cameras, closed with the session.
             tools: engine and detector, for `results`.
-            stop: see above.
+            stop: see the attribute.
             tracker: numbers the detections.
             recorder: of the stages' latencies.
             switches: of the detector.

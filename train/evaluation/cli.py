@@ -95,7 +95,7 @@ def evaluate(
     """Score fused images with EN, SD, SF, AG, MI, VIF, Qabf, QCV, SCD, CC, SSIM,
     MS-SSIM, PSNR, NIQE, CIEDE2000 and noise; --engine adds restoration metrics.
 
-    Images pair by name without the camera's marker. Infrared only, visible only,
+    Images pair by name, as in a run. Infrared only, visible only,
     average and maximum are listed for comparison.
 
     [bold]Examples[/bold]

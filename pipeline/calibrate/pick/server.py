@@ -76,7 +76,7 @@ class PickPage:
 
     @property
     def points(self) -> Rows:
-        """See above."""
+        """The points picked so far, see the class."""
         return self._rows[:, 1:]
 
     def close(self) -> None:

@@ -232,7 +232,8 @@ def check(path: Path, content: Any, kind: type[Checked]) -> Checked:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the whole file"
-        raise TrainError(f"{path}: {where}: {first['msg']}; correct it") from error
+        message = first["msg"].removeprefix("Value error, ")
+        raise TrainError(f"{path}: {where}: {message}; correct it") from error
 
 
 def read_recipe(path: Path, kind: type[Checked], over: Mapping[str, Any] | None = None) -> Checked:

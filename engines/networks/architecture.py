@@ -44,9 +44,9 @@ def checked(architecture: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(scales, dict) or not all(isinstance(name, str) and _scale(scales[name]) for name in scales):
         raise ValueError("an architecture with scales that are not three numbers each")
     if "scale" in plan and (not isinstance(plan["scale"], str) or plan["scale"] not in scales):
-        raise ValueError("an architecture of a scale that it does not have")
+        raise ValueError("an architecture with an unknown scale")
     if not _whole(plan.get("nc", 1), 1, LARGEST):
-        raise ValueError("an architecture with a number of classes that is none")
+        raise ValueError("an architecture with an invalid number of classes")
     if not _whole(plan.get("channels", 3), 3, 4):
         raise ValueError("an architecture whose input has other than 3 or 4 channels")
     return plan
@@ -60,7 +60,7 @@ def _layer(layer: Any) -> list[Any]:
         raise ValueError(f"an architecture with a layer that is not allowed: {str(name)[:40]!r}")
     sources = source if isinstance(source, list) else [source]
     if not all(_whole(each, -MOST_LAYERS, MOST_LAYERS) for each in sources) or not _whole(repeats, 1, MOST_REPEATS):
-        raise ValueError(f"an architecture with {name} from, or repeated, what is not allowed")
+        raise ValueError(f"an architecture with {name} and inputs or repeats that are not allowed")
     if not isinstance(arguments, list) or len(arguments) > 16 or not all(_argument(each) for each in arguments):
         raise ValueError(f"an architecture with {name} and arguments that are not allowed")
     return [source, repeats, name, list(arguments)]

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 @pytest.mark.parametrize(
     ("setting", "told"),
     [
-        ("hold_out: 1", "data.0.hold_out: Value error, of every pair none is left to train on"),
+        ("hold_out: 1", "data.0.hold_out: of every pair none is left to train on"),
         ("size: [0, 0]", "data.0.size.0: Input should be greater than or equal to 32"),
         ("data: [{root: pairs, grid: frame, size: [50, 66]}]", "data.0.size: with grid `frame` give multiples of 8"),
         ("data: [{root: pairs, grid: frame, size: [64, 64], zoom: 2}]", "data.0.zoom: grid `frame` crops"),
@@ -29,9 +29,9 @@ pytestmark = pytest.mark.slow
         ("seed: -1", "seed: Input should be greater than or equal to 0"),
         ("losses: {distillation: 1}", "losses.distillation: needs network.teacher"),
         ("losses: 0", "losses: all are 0, nothing would be learned"),
-        ("stages: [{steps: 1}]", "the whole file: Value error, `steps` beside `stages`"),
+        ("stages: [{steps: 1}]", "the whole file: `steps` beside `stages`"),
         ("network: {start: damaged.safetensors, air: 0}", "network.air: Input should be greater than 0"),
-        ("network: {keep: 0.5}", "network: Value error, `keep` needs `start`"),
+        ("network: {keep: 0.5}", "network: `keep` needs `start`"),
         ("network: {start: damaged.safetensors}", "damaged.safetensors: cannot be read"),
     ],
 )

@@ -134,7 +134,8 @@ class DetectorRecipe(Strict):
     @model_validator(mode="after")
     def _shows_its_classes(self) -> DetectorRecipe:
         if self.streets.scenes and self.names != tuple(DETECTOR_NAMES.values()):
-            raise ValueError(f"drawn streets have {', '.join(DETECTOR_NAMES.values())} only; set streets.scenes to 0")
+            names = ", ".join(DETECTOR_NAMES.values())
+            raise ValueError(f"rendered streets have {names} only; set streets.scenes to 0")
         return self
 
     def contradiction(self) -> str | None:

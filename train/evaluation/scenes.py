@@ -86,7 +86,7 @@ def find_scenes(
 
     chosen = (common[half == "report" :: 2] if half else common)[::every]
     if not chosen:
-        raise TrainError(f"{visible}: of {len(common)} scene none is in the half '{half}'; leave --half out")
+        raise TrainError(f"{visible}: the only scene is not in the half '{half}'; leave --half out")
     fused_files = {method: _partners(visible, visible_files, folder, note) for method, folder in (fused or {}).items()}
     for method, files in fused_files.items():
         missing = [name for name in chosen if name not in files]

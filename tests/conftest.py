@@ -3,6 +3,7 @@
 import logging
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 
@@ -14,6 +15,10 @@ hypothesis.settings.load_profile("fusecam")
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # torch's threads wait actively: two workers would stand in each other's way
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+    # tests under nohup: a handler is not passed on to the commands under test, as SIG_IGN would be
+    signal.signal(signal.SIGHUP, lambda number, frame: None)
 
 
 @pytest.fixture(scope="session", autouse=True)

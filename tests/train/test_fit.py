@@ -135,6 +135,21 @@ read_training(Path(sys.argv[1])).run(Path(sys.argv[2]), False, "2")
     assert len(first) == 4 and first != second
 
 
+def test_hangup_ignored_by_nohup_stays_ignored(tmp_path: Path) -> None:
+    pytest.importorskip("lightning")
+    from fusecam.train.stop import InterruptHandler
+
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    handler = InterruptHandler(tmp_path / "last.ckpt")
+    try:
+        with handler.handle_signals():
+            handler.on_train_start(None, None)  # type: ignore[arg-type]
+            assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+            assert signal.getsignal(signal.SIGTERM) != signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_interrupted_run_says_how_to_resume(recipe: Path, tmp_path: Path, number: signal.Signals) -> None:
     pytest.importorskip("lightning")

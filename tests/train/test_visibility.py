@@ -139,5 +139,5 @@ def test_select_and_report_halves_are_disjoint(labelled) -> None:
     assert result.exit_code == 1 and "--half best: give select or report" in result.output
     for number in range(1, 4):
         (labelled / f"ir/{number}.png").unlink()
-    with pytest.raises(TrainError, match="none is in the half 'report'"):
+    with pytest.raises(TrainError, match="only scene is not in the half 'report'"):
         find_scenes(labelled / "ir", labelled / "vis", half="report")

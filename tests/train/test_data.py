@@ -119,12 +119,17 @@ def test_frames_are_rgb_of_the_requested_size(tmp_path: Path, stored, size, crop
     assert visible[:, 0, 0].tolist() == [0, 0, 200] and infrared.unique().tolist() == [30]
 
 
-def test_mirroring_keeps_pairs_registered(tmp_path: Path) -> None:
+def write_ramps(folder: Path) -> None:
+    """A pair of 60x40 whose frames are the same horizontal ramp, 0 to 236."""
     ramp = np.tile(np.arange(0, 240, 4, dtype=np.uint8), (40, 1))
-    write(tmp_path / "vis/a.png")
-    cv2.imwrite(str(tmp_path / "vis/a.png"), np.dstack([ramp] * 3))
-    write(tmp_path / "ir/a.png")
-    cv2.imwrite(str(tmp_path / "ir/a.png"), ramp)
+    write(folder / "vis/a.png")
+    cv2.imwrite(str(folder / "vis/a.png"), np.dstack([ramp] * 3))
+    write(folder / "ir/a.png")
+    cv2.imwrite(str(folder / "ir/a.png"), ramp)
+
+
+def test_mirroring_keeps_pairs_registered(tmp_path: Path) -> None:
+    write_ramps(tmp_path)
     torch.manual_seed(0)
     frames = [PairDataset(find_pairs(tmp_path), (40, 60))[0] for _ in range(12)]
     assert all(torch.equal(visible[:1], infrared) for visible, infrared in frames)
@@ -132,11 +137,7 @@ def test_mirroring_keeps_pairs_registered(tmp_path: Path) -> None:
 
 
 def test_zoomed_windows_keep_the_pair_registered_and_differ(tmp_path: Path) -> None:
-    ramp = np.tile(np.arange(0, 240, 4, dtype=np.uint8), (40, 1))
-    write(tmp_path / "vis/a.png")
-    cv2.imwrite(str(tmp_path / "vis/a.png"), np.dstack([ramp] * 3))
-    write(tmp_path / "ir/a.png")
-    cv2.imwrite(str(tmp_path / "ir/a.png"), ramp)
+    write_ramps(tmp_path)
     pairs = PairDataset(find_pairs(tmp_path), (20, 30), mirror=False, zoom=2)
     torch.manual_seed(0)
     frames = [pairs[0] for _ in range(40)]

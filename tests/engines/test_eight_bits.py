@@ -23,7 +23,7 @@ needs_nncf = pytest.mark.skipif(int8.missing() is not None, reason=str(int8.miss
 @needs_nncf
 @pytest.mark.parametrize(("name", "count"), [("realtime", 7), ("tiny", 6)])
 def test_only_listed_layers_are_quantised(name: str, count: int, capsys: pytest.CaptureFixture) -> None:
-    shape, path = Shape.of(640, 480), ImagePath(network(name, True).eval(), planar=True)
+    shape, path = Shape.of(320, 240), ImagePath(network(name, True).eval(), planar=True)
     model = int8.quantised(_convert(path, examples(shape, planar=True)), name, shape)
     assert capsys.readouterr().out == ""
     eight, whole = [], []

@@ -16,16 +16,16 @@ def main(what: str, name: str, *numbers: str) -> None:
     """Build one thing, which the builder writes to the store.
 
     Args:
-        what: `loops`, `fusion` or `detector`.
-        name: For `loops` a group of `backends.kernels`; for `fusion` an engine, NAME:BACKEND:PRECISION; for `detector`
-            the path of the weights.
+        what: `kernels`, `fusion` or `detector`.
+        name: For `kernels` a group of them, see `backends.kernels.loader`; for `fusion` an engine,
+            NAME:BACKEND:PRECISION; for `detector` the path of the weights.
         *numbers: For `fusion` 0 or 1 for the unlifted frame, then the numbers of a `Shape`; for `detector` the
             precision, and width and height of the frames.
     """
-    if what == "loops":
-        from .backends import kernels
+    if what == "kernels":
+        from .backends.kernels import loader
 
-        kernels.compile_group(name)
+        loader.compile_group(name)
         return
     import torch  # noqa: F401  once torch is imported, `build_apart` builds in this process
 

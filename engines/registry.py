@@ -8,8 +8,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from .backends import bf16, int8
 from .backends.inputs import strength
+from .backends.openvino import bf16, int8
 from .base import EngineError, FusionEngine, Strength
 from .build import store
 from .fallback import FallbackEngine
@@ -20,7 +20,7 @@ from .prompts.conditioning import AdjustablePrompt, StrengthSource
 
 if TYPE_CHECKING:
     from .backends.cuda import Compiler, CudaPrecision
-    from .backends.openvino import Precision
+    from .backends.openvino.engine import Precision
     from .networks.io import Network
 
 NETWORKS = {
@@ -63,7 +63,7 @@ def precisions(name: str, backend: str) -> tuple[str, ...]:
     """The precisions of a backend that a network supports.
 
     bf16 is for networks whose convolutions take most of the time, which excludes `tiny`; int8 for networks listed in
-    `backends.int8`.
+    `backends.openvino.int8`.
     """
     supported = {"bf16": name in bf16.LAYERS or name in PAPERS, "int8": name in int8.LAYERS}
     return tuple(precision for precision in BACKENDS[backend] if supported.get(precision, True))
@@ -182,7 +182,7 @@ def _make(name: str, backend: str, precision: str, strengths: StrengthSource, un
         if backend == "tensorrt":
             from .backends.tensorrt import build as compiler
         return CudaEngine(name, make(), cast("CudaPrecision", precision), strengths, compiler)
-    from .backends.openvino import OpenVinoEngine
+    from .backends.openvino.engine import OpenVinoEngine
 
     return OpenVinoEngine(name, make, cast("Precision", precision), strengths, key_fields(name), True, unlifted)
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ..backends.lru import LruCache
-from ..backends.ov import ov
+from ..backends.openvino.ov import ov
 from ..base import EngineError, EngineRefused, Pixels
 from ..build import store
 from ..build.process import build_apart

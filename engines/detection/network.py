@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..backends.ov import ov
+from ..backends.openvino.ov import ov
 from ..base import Pixels
 from .parity import Raw
 from .quiet import ultralytics

@@ -1,4 +1,4 @@
-"""Constants of `realtime` and `tiny`. Without torch, since the numba kernels of `backends.kernels` use them too."""
+"""Constants of `realtime` and `tiny`. Without torch, since the kernels of `backends.kernels` use them too."""
 
 LUMA = (0.299, 0.587, 0.114)
 """BT.601 weights of R, G, B."""

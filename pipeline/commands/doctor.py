@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ...engines import available
-from ...engines.backends import int8
+from ...engines.backends.openvino import int8
 from ...engines.build import store
 from ...engines.detection.weights import DETECTOR_NAMES, DETECTOR_WEIGHTS
 from ...engines.host.terminal import markup

@@ -16,7 +16,7 @@ import numpy as np
 import psutil
 import torch
 
-from fusecam.engines.backends.openvino import OpenVinoEngine
+from fusecam.engines.backends.openvino.engine import OpenVinoEngine
 from fusecam.engines.build import store
 from fusecam.engines.build.parity import Parity
 from fusecam.engines.networks.dfvo import DFVO

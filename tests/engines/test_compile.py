@@ -22,7 +22,7 @@ from torch import Tensor
 
 from fusecam.engines import EngineError, registry
 from fusecam.engines.backends.graph import INPUTS, OUTPUTS, ImagePath, examples
-from fusecam.engines.backends.ov import ov
+from fusecam.engines.backends.openvino.ov import ov
 from fusecam.engines.build.parity import gate_warp
 from fusecam.engines.networks.average import Average
 from fusecam.engines.networks.io import from_rgb, to_gray, to_rgb

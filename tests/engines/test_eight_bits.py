@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from fusecam.engines import EngineError, create_engine
-from fusecam.engines.backends import int8
 from fusecam.engines.backends.graph import ImagePath, examples
-from fusecam.engines.backends.openvino import _convert
+from fusecam.engines.backends.openvino import int8
+from fusecam.engines.backends.openvino.engine import _convert
 from fusecam.engines.registry import available, network
 from fusecam.engines.warp import Shape
 

@@ -13,7 +13,7 @@ import pytest
 
 from fusecam.engines import EngineError, Fused, FusionEngine, available, create_engine, registry
 from fusecam.engines.backends.lru import SIZES_KEPT
-from fusecam.engines.backends.openvino import OpenVinoEngine
+from fusecam.engines.backends.openvino.engine import OpenVinoEngine
 from fusecam.engines.build.parity import gate_warp
 from fusecam.engines.networks.average import Average
 from fusecam.engines.warp import Shape, Warp

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from fusecam.engines.backends.openvino import OpenVinoEngine
+from fusecam.engines.backends.openvino.engine import OpenVinoEngine
 from fusecam.engines.networks import published
 from fusecam.engines.networks.iassf import HDE, IASSF, PROFILES
 

@@ -10,7 +10,7 @@ import torch
 
 from fusecam.engines import EngineError, create_engine
 from fusecam.engines.backends.eager import EagerEngine
-from fusecam.engines.backends.openvino import OpenVinoEngine
+from fusecam.engines.backends.openvino.engine import OpenVinoEngine
 from fusecam.engines.networks import checkpoints, lure
 from fusecam.engines.networks.lure import FULL, PROMPTS, Lure, Profile, split_prompts
 from fusecam.engines.networks.lure_blocks import TextGuidedAttention, prior_rule

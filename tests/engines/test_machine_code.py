@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from llvmlite import binding as llvm
 
-from fusecam.engines.backends.kernels import Kernel
+from fusecam.engines.backends.kernels.loader import Kernel
 from fusecam.engines.host.machine_code import load
 
 pytestmark = pytest.mark.skipif(

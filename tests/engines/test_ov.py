@@ -12,7 +12,7 @@ import pytest
 CODE = """
 import sys
 from fusecam.engines import create_engine
-import fusecam.engines.backends.openvino
+import fusecam.engines.backends.openvino.engine
 import torch  # so that it is converted in this process
 create_engine("average:openvino:f32").prepare(160, 120)
 assert "openvino.tools.ovc.convert_impl" in sys.modules

@@ -14,7 +14,7 @@ from torch import Tensor
 from fusecam.engines import EngineError, create_engine
 from fusecam.engines.backends.eager import EagerEngine
 from fusecam.engines.backends.graph import OUTPUTS
-from fusecam.engines.backends.openvino import WHOLE, OpenVinoEngine
+from fusecam.engines.backends.openvino.engine import WHOLE, OpenVinoEngine
 from fusecam.engines.base import EngineRefused, Outputs
 from fusecam.engines.build.parity import LIMITS_DB, Parity, compare, gate_frames
 from fusecam.engines.fallback import FallbackEngine

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from fusecam.engines import create_engine, registry
-from fusecam.engines.backends import bf16
-from fusecam.engines.backends.openvino import _convert
-from fusecam.engines.backends.seams import seams
+from fusecam.engines.backends.openvino import bf16
+from fusecam.engines.backends.openvino.engine import _convert
+from fusecam.engines.backends.openvino.split_graphs import modules
 from fusecam.engines.build import store
 from fusecam.engines.registry import network, parse
 from fusecam.engines.warp import Shape
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 def test_only_listed_layers_are_bfloat16() -> None:
     narrow, wide = [], []
-    parts = seams(network("realtime", True).eval(), Shape.of(160, 120))
+    parts = modules(network("realtime", True).eval(), Shape.of(160, 120))
     models = [bf16.narrowed(_convert(*parts["grid"]), "realtime")]
     for operation in (each for model in models for each in model.get_ordered_ops()):
         if operation.get_type_name() in ("Convolution", "MatMul"):

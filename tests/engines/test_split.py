@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fusecam.engines.backends import kernels, openvino, split
-from fusecam.engines.backends.openvino import OpenVinoEngine
-from fusecam.engines.backends.split import Split
+from fusecam.engines.backends.kernels import bands, loader
+from fusecam.engines.backends.openvino.engine import OpenVinoEngine
+from fusecam.engines.backends.openvino.split import Split
 from fusecam.engines.base import EngineRefused
 from fusecam.engines.build import store
 from fusecam.engines.build.parity import gate_warp
@@ -49,24 +49,24 @@ def test_split_engine_equals_the_network(name: str, unlifted: bool, shape: Shape
     assert isinstance(made._ready.get(shape, made._create), Split)
 
 
-@pytest.mark.parametrize("loop", ["composed", "restore", "sample"])
-def test_tampered_loop_is_refused(monkeypatch: pytest.MonkeyPatch, loop: str) -> None:
-    """Each loses the last rows of a band, as a loop that is compiled wrongly may."""
-    given = dict(vars(kernels.compiled(False)))
-    whole = given[loop].of
+@pytest.mark.parametrize("kernel", ["composed", "restore", "sample"])
+def test_tampered_kernel_is_refused(monkeypatch: pytest.MonkeyPatch, kernel: str) -> None:
+    """Each loses the last rows of a band, as a kernel that is compiled wrongly may."""
+    given = dict(vars(loader.compiled(False)))
+    whole = given[kernel].of
 
     def of(*arguments: Any):
         run = whole(*arguments)
 
         def spoilt(first: int, last: int, *room: np.ndarray) -> None:
             run(first, last, *room)
-            made = {"composed": room[-1], "restore": arguments[-2], "sample": arguments[-1][None]}[loop]
-            rows = slice(-3, None) if loop == "composed" else slice(max(first, last - 3), last)
+            made = {"composed": room[-1], "restore": arguments[-2], "sample": arguments[-1][None]}[kernel]
+            rows = slice(-3, None) if kernel == "composed" else slice(max(first, last - 3), last)
             made[:, rows] = 0  # what memory held before may be what is due
 
         return spoilt
 
-    monkeypatch.setattr(kernels, "compiled", lambda larger: SimpleNamespace(**given | {loop: SimpleNamespace(of=of)}))
+    monkeypatch.setattr(loader, "compiled", lambda larger: SimpleNamespace(**given | {kernel: SimpleNamespace(of=of)}))
     with pytest.raises(EngineRefused, match="the output differs from the network's"):
         engine().prepare(96, 64)
 
@@ -76,7 +76,7 @@ def test_results_do_not_depend_on_the_number_of_threads(monkeypatch: pytest.Monk
     warp, results = gate_warp(LARGE), []
     made = shared("tiny", True)
     for threads in (1, 2, 3, 2):
-        monkeypatch.setattr(kernels, "_threads", lambda threads=threads: threads)
+        monkeypatch.setattr(bands, "_threads", lambda threads=threads: threads)
         fused = made.fuse(visible, infrared, warp)
         results.append([fused.image, fused.restored, fused.haze_density, fused.infrared, fused.unlifted])
     for other in results[1:]:
@@ -85,7 +85,7 @@ def test_results_do_not_depend_on_the_number_of_threads(monkeypatch: pytest.Monk
 
 
 def test_missing_numba_falls_back_to_one_graph_with_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernels, "missing", lambda: "numba cannot be imported: No module named 'numba'")
+    monkeypatch.setattr(loader, "missing", lambda: "numba cannot be imported: No module named 'numba'")
     made = engine()
     (note,) = made.notes
     assert note.startswith("tiny:openvino:f32: numba cannot be imported: ")
@@ -101,37 +101,39 @@ def test_profiles_without_kernels_use_one_graph(change: dict[str, Any]) -> None:
     assert not isinstance(made._ready.get(Shape.of(96, 64), made._create), Split)
 
 
-def test_loops_are_compiled_once_and_loaded_from_the_signed_cache(
+def test_kernels_are_compiled_once_and_loaded_from_the_signed_cache(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    kernels._compiled.__wrapped__(False)
+    loader._compiled.__wrapped__(False)
     entries = {entry.key["shape"]: entry.path for entry in store.entries()}
-    assert set(entries) == {kernels.GRID, kernels.SAME}
+    assert set(entries) == {loader.GRID, loader.SAME}
     written = {file: file.stat().st_mtime_ns for path in entries.values() for file in path.glob("*.o")}
     assert len(written) == 8
     # in a process that finds them there numba and LLVM take no memory
-    program = (
-        "import sys; from fusecam.engines.backends import kernels; print(kernels.missing()); kernels.compiled(False)"
-    )
-    program += "; print([name for name in sys.modules if name.partition('.')[0] in ('numba', 'llvmlite', 'torch')])"
+    program = """
+import sys
+from fusecam.engines.backends.kernels import loader
+print(loader.missing())
+loader.compiled(False)
+print([name for name in sys.modules if name.partition('.')[0] in ('numba', 'llvmlite', 'torch')])
+"""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     ran = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
     assert (ran.stdout, ran.stderr) == ("None\n[]\n", "")
     assert {file: file.stat().st_mtime_ns for file in written} == written
-    harmed = entries[kernels.SAME] / "composed.o"
+    harmed = entries[loader.SAME] / "composed.o"
     harmed.write_bytes(b"x" * harmed.stat().st_size)  # what somebody else wrote is not loaded
-    kernels._compiled.__wrapped__(False)
+    loader._compiled.__wrapped__(False)
     assert harmed.read_bytes().startswith(b"\x7fELF")
-    assert split.NETWORKS == openvino.SPLIT
 
 
 def test_llvm_loads_the_same_code_on_other_processors(monkeypatch: pytest.MonkeyPatch) -> None:
     infrared, found = np.random.default_rng(0).integers(0, 256, (61, 83), np.uint8), []
     for machine in ("x86_64", "aarch64"):
-        monkeypatch.setattr(kernels.platform, "machine", lambda machine=machine: machine)
+        monkeypatch.setattr(loader.platform, "machine", lambda machine=machine: machine)
         found.append(np.zeros(infrared.shape, np.uint32))
-        kernels._compiled.__wrapped__(False).neighbours.of(infrared, found[-1])()
+        loader._compiled.__wrapped__(False).neighbours.of(infrared, found[-1])()
     assert np.array_equal(*found) and (found[0] & 255 == infrared).all()
 
 
@@ -140,4 +142,4 @@ def test_llvm_loads_the_same_code_on_other_processors(monkeypatch: pytest.Monkey
 )
 def test_arrays_of_a_wrong_type_never_reach_machine_code(infrared: np.ndarray) -> None:
     with pytest.raises(TypeError, match="neighbours: "):
-        kernels.compiled(False).neighbours.of(infrared, np.zeros((8, 8), np.uint32))
+        loader.compiled(False).neighbours.of(infrared, np.zeros((8, 8), np.uint32))

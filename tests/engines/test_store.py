@@ -61,7 +61,8 @@ def test_change_of_any_used_module_changes_the_key(tmp_path: Path) -> None:
     code = """
 import sys
 from fusecam.engines import registry
-from fusecam.engines.backends import eager, openvino
+from fusecam.engines.backends import eager
+from fusecam.engines.backends.openvino import engine
 from fusecam.engines.build import process
 from fusecam.engines.detection.network import DetectorNetwork
 from fusecam.engines.detection.weights import DETECTOR_WEIGHTS

@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from fusecam.engines import EngineError, create_engine, registry
-from fusecam.engines.backends import kernels
 from fusecam.engines.backends.eager import EagerEngine
 from fusecam.engines.backends.graph import INPUTS, OUTPUTS, ImagePath, examples
-from fusecam.engines.backends.openvino import OpenVinoEngine, _convert
-from fusecam.engines.backends.ov import ov
+from fusecam.engines.backends.kernels import loader
+from fusecam.engines.backends.openvino.engine import OpenVinoEngine, _convert
+from fusecam.engines.backends.openvino.ov import ov
 from fusecam.engines.base import EngineRefused
 from fusecam.engines.build import store
 from fusecam.engines.build.parity import compare, gate_warp
@@ -75,10 +75,10 @@ def test_graph_warps_like_opencv_remap(precision: str, shape: Shape) -> None:
     elif precision == "loop":
         if shape.reduce > 1:
             pytest.skip("the loop takes infrared as it is: such frames go through the graph")
-        loops, found = kernels.compiled(False), np.empty((shape.height, shape.width), np.uint8)
+        kernels, found = loader.compiled(False), np.empty((shape.height, shape.width), np.uint8)
         quads = np.zeros(infrared.shape, np.uint32)
-        loops.neighbours.of(infrared, quads)()
-        sample = loops.sample.of(quads.reshape(-1).view(np.int32), warp.index, warp.fractions, found)
+        kernels.neighbours.of(infrared, quads)()
+        sample = kernels.sample.of(quads.reshape(-1).view(np.int32), warp.index, warp.fractions, found)
         sample(0, shape.height, np.empty(shape.width, np.int32))
     else:
         given[0] = np.ascontiguousarray(given[0].transpose(0, 3, 1, 2))  # planar there

@@ -17,7 +17,7 @@ import torch
 
 from fusecam.calib.rig import load_rig
 from fusecam.engines import EngineError, available, create_engine, registry
-from fusecam.engines.backends import int8
+from fusecam.engines.backends.openvino import int8
 from fusecam.engines.networks.smoothing import CONTROLS
 from fusecam.engines.registry import NETWORKS
 from fusecam.pipeline.bench import jobs

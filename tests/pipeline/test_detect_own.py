@@ -17,7 +17,7 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from fusecam.engines.backends.ov import ov
+from fusecam.engines.backends.openvino.ov import ov
 from fusecam.engines.base import EngineRefused
 from fusecam.engines.build import store
 from fusecam.engines.detection import DetectorEngine, Letterbox

@@ -7,12 +7,12 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from .. import physics
-from ..networks.io import Memory
-from ..networks.realtime import RealtimeFusion
-from ..networks.realtime_constants import DARK_PART
-from ..networks.smoothing import CONTROLS, STATE
-from ..warp import Shape
+from ... import physics
+from ...networks.io import Memory
+from ...networks.realtime import RealtimeFusion
+from ...networks.realtime_constants import DARK_PART
+from ...networks.smoothing import CONTROLS, STATE
+from ...warp import Shape
 from .split import Constants
 
 
@@ -71,7 +71,7 @@ def constants(network: RealtimeFusion) -> Constants:
     )
 
 
-def seams(network: RealtimeFusion, shape: Shape) -> dict[str, tuple[nn.Module, tuple[Tensor, ...]]]:
+def modules(network: RealtimeFusion, shape: Shape) -> dict[str, tuple[nn.Module, tuple[Tensor, ...]]]:
     """The modules by name, each with example inputs (zeros) of the sizes for this shape."""
     step, factor, _ = network.steps(shape.height, shape.width)
     height, width = -(-shape.height // step), -(-shape.width // step)

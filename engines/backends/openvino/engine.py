@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import cv2
 import numpy as np
 
-from ..base import EngineError, EngineRefused, Outputs, Pixels
-from ..build import store
-from ..build.parity import Parity, compare
-from ..build.process import build_apart
-from ..networks.smoothing import State
-from ..prompts.conditioning import OWN_CHOICE, StrengthSource
-from ..warp import Shape, Warp, WarpBuffers
-from . import bf16, int8, kernels
-from .engine import BackendEngine
+from ...base import EngineError, EngineRefused, Outputs, Pixels
+from ...build import store
+from ...build.parity import Parity, compare
+from ...build.process import build_apart
+from ...networks.smoothing import State
+from ...prompts.conditioning import OWN_CHOICE, StrengthSource
+from ...warp import Shape, Warp, WarpBuffers
+from ..engine import BackendEngine
+from ..kernels import loader
+from . import bf16, int8
 from .ov import ov
 from .split import NETWORKS as SPLIT
 from .split import Constants, Split
@@ -29,8 +30,8 @@ from .split import Constants, Split
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from ..networks.io import Network
-    from ..networks.realtime import RealtimeFusion
+    from ...networks.io import Network
+    from ...networks.realtime import RealtimeFusion
 
 Precision = Literal["f32", "bf16", "int8"]
 Modules = Mapping[str, "tuple[nn.Module, tuple[Tensor, ...]]"]
@@ -110,7 +111,7 @@ class OpenVinoEngine(BackendEngine[_Graph | Split]):
         self._narrow = precision != "f32" and network_name in bf16.LAYERS
         hint = "bf16" if precision == "bf16" and not self._narrow else "f32"
         self._settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY"}
-        self._unsplit = kernels.missing() if network_name in SPLIT else ""
+        self._unsplit = loader.missing() if network_name in SPLIT else ""
         self._split = self._unsplit is None and precision != "int8"
         self._key = (
             None
@@ -122,7 +123,7 @@ class OpenVinoEngine(BackendEngine[_Graph | Split]):
         elif self._key and self._narrow:
             self._key |= {"in the graph": precision}
         if self._key and self._split:
-            self._key |= kernels.compiler_versions()
+            self._key |= loader.compiler_versions()
         self._apart, self._unlifted = apart, unlifted
         store.limit_bytes()  # reports an invalid setting here rather than in the process that builds
         self._models: dict[tuple[int, ...], dict[str, ov.Model]] = {}
@@ -162,7 +163,7 @@ class OpenVinoEngine(BackendEngine[_Graph | Split]):
         network = self._make().eval()
         steps = list(network.steps(shape.height, shape.width))
         if self._is_split(network, shape):
-            kernels.begin(steps[0] > 1)
+            loader.begin(steps[0] > 1)
         graphs = {name: model.clone() for name, model in self._converted(network, shape).items()}
         compiled = {}
         for name, (_, examples) in self._modules(network, shape).items():
@@ -183,7 +184,7 @@ class OpenVinoEngine(BackendEngine[_Graph | Split]):
             return None
         try:
             self._check_parity(Parity.from_dict(entry.facts["parity"]))
-            if WHOLE + BLOB not in entry.files and not kernels.is_cached(entry.facts["steps"][0] > 1):
+            if WHOLE + BLOB not in entry.files and not loader.is_cached(entry.facts["steps"][0] > 1):
                 return None
             compiled = {
                 name: self._core.import_model(content, "CPU", self._settings_of(name))
@@ -201,18 +202,18 @@ class OpenVinoEngine(BackendEngine[_Graph | Split]):
     def _is_split(self, network: Network, shape: Shape) -> bool:
         if not self._split or shape.reduce != 1:
             return False
-        from .seams import has_kernels
+        from .split_graphs import has_kernels
 
         return has_kernels(cast("RealtimeFusion", network))
 
     def _modules(self, network: Network, shape: Shape) -> Modules:
         """The modules of a network to convert for this shape."""
-        from .graph import ImagePath, examples
+        from ..graph import ImagePath, examples
 
         if self._is_split(network, shape):
-            from .seams import seams
+            from .split_graphs import modules
 
-            return seams(cast("RealtimeFusion", network), shape)
+            return modules(cast("RealtimeFusion", network), shape)
         return {WHOLE: (ImagePath(network, shape.reduce, planar=True), examples(shape, planar=True))}
 
     def _assemble(self, compiled: Mapping[str, ov.CompiledModel], shape: Shape, facts: store.Facts) -> _Graph | Split:
@@ -225,7 +226,7 @@ class OpenVinoEngine(BackendEngine[_Graph | Split]):
     def _constants(self, network: Network, shape: Shape) -> Constants | None:
         if not self._is_split(network, shape):
             return None
-        from .seams import constants
+        from .split_graphs import constants
 
         return constants(cast("RealtimeFusion", network))
 
@@ -258,7 +259,7 @@ class OpenVinoEngine(BackendEngine[_Graph | Split]):
         return self._models[variant]
 
     def _compare(self, network: Network, ready: _Graph | Split, shape: Shape) -> Parity:
-        from .eager import EagerEngine
+        from ..eager import EagerEngine
 
         return compare(EagerEngine(self._network, network).run, ready.run, self._precision, shape)
 

@@ -1,15 +1,6 @@
-"""The numba kernels in MODULES, compiled once for this processor, then loaded from the store: the point-wise operations
-of `networks.realtime` on a CPU, as fused loops.
+"""The kernels in MODULES, compiled once for this processor, then loaded from the signed store.
 
-`loops` compiles them. numba is imported only if they are not in the signed store: with LLVM it takes 120 MiB.
-
-The network defines what they compute, and the parity gate compares them with it, as it does every graph (see `parity`).
-Most process a band of rows, first to last - 1, so that several threads share a frame; the result does not depend on
-their number. All steps of a row are done while it is in the processor's cache, whereas a graph writes every
-intermediate plane to memory and reads it back.
-
-Kernels take arrays and numbers only, allocate nothing and raise nothing, so that the compiled code needs no numba
-runtime. They also run as plain Python, slowly. Of a band the first arguments are its rows and its own scratch memory.
+`compiler` compiles them. numba is imported only if they are not in the store: with LLVM it takes 120 MiB.
 """
 
 from __future__ import annotations
@@ -21,7 +12,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
@@ -31,32 +22,18 @@ from typing import Any
 
 import numpy as np
 
-from ..build import store
-from ..build.process import build_apart
-from ..host import devices, machine_code
-from ..networks import realtime_constants
-from . import (
-    pointwise_analysis,
-    pointwise_images,
-    pointwise_planes,
-    pointwise_prior,
-    pointwise_read,
-    pointwise_rows,
-)
+from ...build import store
+from ...build.process import build_apart
+from ...host import devices, machine_code
+from ...networks import realtime_constants
+from . import analysis, images, planes, prior, read, rows
 
-MODULES = (
-    *(pointwise_rows, pointwise_planes),
-    *(pointwise_read, pointwise_prior, pointwise_analysis, pointwise_images),
-)
+MODULES = rows, planes, read, prior, analysis, images
 """Sources of the kernels; callees before their callers."""
 Argument = type | tuple[type, int]
 """Type of a kernel's argument: of a number, or of an array as (element type, number of dimensions)."""
 LENGTH = np.int64
 """Type of array lengths and of all integer arguments."""
-BANDS_PER_THREAD = 4
-"""Bands of a frame per thread: several, so that a thread that is interrupted processes fewer of them."""
-MAX_BAND_ROWS = 64
-"""Most rows of a band, so that the intermediate results of a band stay in the processor's cache."""
 ROWS: tuple[Argument, ...] = (LENGTH, LENGTH)
 """The first arguments of a kernel that works on bands: first and last row."""
 COLOUR, GREY, PLANES = (np.uint8, 3), (np.uint8, 2), (np.float32, 3)
@@ -112,7 +89,7 @@ class Kernel:
         """Load a kernel.
 
         Args:
-            code: Object file, of `loops.machine_code_of`.
+            code: Object file, of `compiler.machine_code_of`.
             name: Of the function.
             arguments: Types of its arguments.
 
@@ -129,7 +106,7 @@ class Kernel:
         try:
             address = machine_code.load(code, name)
         except ValueError:  # not x86-64 Linux, or a relocation that `machine_code` does not know
-            from .loops import load
+            from .compiler import load
 
             address = load(code, name)
         self._call = ctypes.CFUNCTYPE(None, *types)(address)
@@ -184,19 +161,19 @@ def _arguments(group: str) -> dict[str, tuple[Argument, ...]]:
             ),
         }
     working = PLANES if group == LARGER else COLOUR
-    loops: dict[str, tuple[Argument, ...]] = {
+    kernels: dict[str, tuple[Argument, ...]] = {
         "neighbours": (GREY, (np.uint32, 2)),
         "sample": (*ROWS, (np.int32, 1), (np.int32, 1), (np.int32, 2), COLOUR, GREY),
         "gridded": (*ROWS, PLANE, working, np.float32, LENGTH, np.float32, PLANES),
         "restore": (*ROWS, PLANE, COLOUR, working, np.float32, PLANES, LENGTH, LINE, LENGTH, PLANES, PLANES),
     }
     if group == LARGER:
-        loops["reduced"] = (*ROWS, (np.uint16, 1), GREY, GREY, GREY, LENGTH, PLANES, SUMS)
-        loops["enlarged"] = (*ROWS, PLANE, COLOUR, COLOUR, GREY, GREY, PLANES, PLANES, PLANES, LINE, LENGTH)
+        kernels["reduced"] = (*ROWS, (np.uint16, 1), GREY, GREY, GREY, LENGTH, PLANES, SUMS)
+        kernels["enlarged"] = (*ROWS, PLANE, COLOUR, COLOUR, GREY, GREY, PLANES, PLANES, PLANES, LINE, LENGTH)
     else:
-        loops["parted"] = (*ROWS, GREY, GREY, COLOUR, SUMS)
-        loops["composed"] = (*ROWS, PLANE, COLOUR, COLOUR, PLANES, PLANES)
-    return loops
+        kernels["parted"] = (*ROWS, GREY, GREY, COLOUR, SUMS)
+        kernels["composed"] = (*ROWS, PLANE, COLOUR, COLOUR, PLANES, PLANES)
+    return kernels
 
 
 def compiled(larger: bool) -> SimpleNamespace:
@@ -213,24 +190,24 @@ def _compiled(larger: bool) -> SimpleNamespace:
     groups = _groups(larger)
     with ThreadPoolExecutor(len(groups)) as pool:
         built = list(pool.map(_built_apart, groups))
-    loops: dict[str, Kernel] = {}
+    kernels: dict[str, Kernel] = {}
     for group, files in zip(groups, built, strict=True):
         files = compile_group(group) if files is None else files
-        loops |= {name: Kernel(files[name + SUFFIX], name, types) for name, types in _arguments(group).items()}
-    return SimpleNamespace(**loops)
+        kernels |= {name: Kernel(files[name + SUFFIX], name, types) for name, types in _arguments(group).items()}
+    return SimpleNamespace(**kernels)
 
 
 def _built_apart(group: str) -> Mapping[str, bytes] | None:
     """Files of a group from the store, compiled by another process if need be; None if that process fails."""
     entry = store.find(_key(group))
-    if entry is None and build_apart("loops", group, always=True):
+    if entry is None and build_apart("kernels", group, always=True):
         entry = store.find(_key(group))
     return None if entry is None else entry.files
 
 
 def compile_group(group: str) -> Mapping[str, bytes]:
     """Files of a group, compiled in this process and written to the store."""
-    from .loops import machine_code_of
+    from .compiler import machine_code_of
 
     files = {name + SUFFIX: code for name, code in machine_code_of(_arguments(group)).items()}
     store.keep(_key(group), lambda folder: _written(files, folder))
@@ -243,7 +220,7 @@ def begin(larger: bool) -> None:
     numba compiles in another process, since it would hold this one's interpreter lock most of the time. If it fails,
     the next call of `compiled` tries again and raises the error.
     """
-    ThreadPoolExecutor(1, thread_name_prefix="fusecam-loops").submit(compiled, larger)
+    ThreadPoolExecutor(1, thread_name_prefix="fusecam-kernels").submit(compiled, larger)
 
 
 def is_cached(larger: bool) -> bool:
@@ -254,45 +231,11 @@ def is_cached(larger: bool) -> bool:
 def _key(group: str) -> dict[str, str]:
     cpu = f"{devices.cpuinfo().get('model name', platform.processor())} {' '.join(sorted(devices.features()))}"
     files = (Path(module.__file__ or "") for module in (*MODULES, realtime_constants))
-    source = store.digest_of((*files, Path(__file__).with_name("loops.py"), Path(__file__)))
-    return compiler_versions() | {"network": "loops", "source": source, "shape": group, "device": cpu}
+    source = store.digest_of((*files, Path(__file__).with_name("compiler.py"), Path(__file__)))
+    return compiler_versions() | {"network": "kernels", "source": source, "shape": group, "device": cpu}
 
 
 def _written(files: dict[str, bytes], folder: Path) -> store.Facts:
     for name, content in files.items():
         (folder / name).write_bytes(content)
     return {}
-
-
-def in_bands(work: Callable[[int, int], None], rows: int) -> None:
-    """Call `work(first, last)` for bands that together cover rows 0 to `rows` - 1, on all processors."""
-    threads = _threads()
-    count = max(-(-rows // MAX_BAND_ROWS), 1 if threads == 1 else min(rows, BANDS_PER_THREAD * threads))
-    bands = iter([(rows * i // count, rows * (i + 1) // count) for i in range(count)])
-    lock = threading.Lock()
-
-    def process_bands() -> None:
-        while True:
-            with lock:
-                band = next(bands, None)
-            if band is None:
-                return
-            work(*band)
-
-    others = [_pool().submit(process_bands) for _ in range(min(threads, count) - 1)]
-    try:
-        process_bands()
-    finally:
-        wait(others)
-    for other in others:
-        other.result()
-
-
-@cache
-def _threads() -> int:
-    return len(devices.cores())
-
-
-@cache
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(max(1, _threads() - 1), thread_name_prefix="fusecam-rows")

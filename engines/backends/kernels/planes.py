@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .pointwise_rows import HALF, ONE, ZERO, Array, F, enlarge_row, lerp_position
+from .rows import HALF, ONE, ZERO, Array, F, enlarge_row, lerp_position
 
 
 def guided_coefficients(guide: Array, target: Array, window: int, eps: Any, out: Array, scratch: Array) -> None:

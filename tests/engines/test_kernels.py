@@ -10,9 +10,7 @@ from hypothesis import strategies as st
 from scipy.special import expit
 
 from fusecam.engines import physics
-from fusecam.engines.backends import pointwise_planes as planes
-from fusecam.engines.backends import pointwise_prior as prior
-from fusecam.engines.backends import pointwise_rows as rows
+from fusecam.engines.backends.kernels import planes, prior, rows
 
 sizes = st.tuples(st.integers(1, 19), st.integers(1, 23))
 

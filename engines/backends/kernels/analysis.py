@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from ..networks import realtime_constants as network
-from ..networks.smoothing import STRENGTHS
-from .pointwise_planes import abs_difference, box, enlarge, guided_coefficients, halve, sample_points, threshold
-from .pointwise_rows import ONE, ZERO, Array, B, F, G, R, exp, log, sigmoid, smoothstep, tanh, to_uint8
+from ...networks import realtime_constants as network
+from ...networks.smoothing import STRENGTHS
+from .planes import abs_difference, box, enlarge, guided_coefficients, halve, sample_points, threshold
+from .rows import ONE, ZERO, Array, B, F, G, R, exp, log, sigmoid, smoothstep, tanh, to_uint8
 
 T_LEAST, LIGHT_EPS = F(network.T_LEAST), F(network.LIGHT_EPS)
 NOISE, DARK_NOISE, MORE_DETAIL = F(network.NOISE), F(network.DARK_NOISE), F(network.MORE_DETAIL)

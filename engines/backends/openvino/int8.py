@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from ..base import EngineError, Pixels
-from ..build.parity import gate_warp
-from ..build.parity.frames import SCENES
-from ..build.store import digest_of
-from ..networks.smoothing import STATE, STRENGTHS
-from ..warp import Shape
+from ...base import EngineError, Pixels
+from ...build.parity import gate_warp
+from ...build.parity.frames import SCENES
+from ...build.store import digest_of
+from ...networks.smoothing import STATE, STRENGTHS
+from ...warp import Shape
 from .convolutions import convolutions
 
 if TYPE_CHECKING:

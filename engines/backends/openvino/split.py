@@ -21,12 +21,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ..base import Outputs, Pixels
-from ..networks.realtime_constants import DARK_TILE, FLOOR, HUE
-from ..networks.smoothing import STRENGTHS, State
-from ..warp import Shape, Warp
-from . import kernels
-from .pointwise_images import KEPT, KEPT_DARK
+from ...base import Outputs, Pixels
+from ...networks.realtime_constants import DARK_TILE, FLOOR, HUE
+from ...networks.smoothing import STRENGTHS, State
+from ...warp import Shape, Warp
+from ..kernels import loader
+from ..kernels.bands import in_bands
+from ..kernels.images import KEPT, KEPT_DARK
 
 if TYPE_CHECKING:
     from .ov import ov
@@ -60,7 +61,7 @@ class Constants(NamedTuple):
 
 
 class Grid(NamedTuple):
-    """Buffers of the grid's kernels, float32, see `pointwise_analysis`."""
+    """Buffers of the grid's kernels, float32, see `kernels.analysis`."""
 
     frame: Any
     """(5, h, w): R, G, B, infrared without its floor, coverage."""
@@ -100,7 +101,7 @@ class Split:
     step: int
     factor: int
     unlifted: bool
-    _loops: Any = field(init=False)
+    _kernels: Any = field(init=False)
     _quads: npt.NDArray[np.uint32] = field(init=False)
     _working: npt.NDArray[Any] = field(init=False)
     _sums: npt.NDArray[np.float64] = field(init=False)
@@ -108,7 +109,7 @@ class Split:
     _grid: Grid = field(init=False)
 
     def __post_init__(self) -> None:
-        self._loops = kernels.compiled(self.step > 1)
+        self._kernels = loader.compiled(self.step > 1)
         rows, columns = self._size
         self._quads = np.zeros(self.shape.infrared[::-1], np.uint32)
         self._working = np.zeros((5, rows, columns), np.uint8 if self.step == 1 else np.float32)
@@ -124,19 +125,19 @@ class Split:
 
     def run(self, visible: Pixels, infrared: Pixels, warp: Warp, controls: State) -> Outputs:
         """See `engine.Ready`."""
-        loops, step, working, kept = self._loops, self.step, self._working, self._kept
+        kernels, step, working, kept = self._kernels, self.step, self._working, self._kept
         height, width = self.shape.height, self.shape.width
         rows, columns = self._size
         visible, infrared = np.ascontiguousarray(visible), np.ascontiguousarray(infrared)
         registered = np.empty((height, width), np.uint8)
-        loops.neighbours.of(infrared, self._quads)()
+        kernels.neighbours.of(infrared, self._quads)()
         quads, coverage = self._quads.reshape(-1).view(np.int32), warp.coverage
-        sample = loops.sample.of(quads, warp.index, warp.fractions, registered)
+        sample = kernels.sample.of(quads, warp.index, warp.fractions, registered)
         if step == 1:
-            parted = loops.parted.of(registered, coverage, working, self._sums)
+            parted = kernels.parted.of(registered, coverage, working, self._sums)
         else:
             pixels = visible.reshape(height, -1)
-            reduced = loops.reduced.of(pixels, registered, coverage, step, working, self._sums)
+            reduced = kernels.reduced.of(pixels, registered, coverage, step, working, self._sums)
 
         def read(first: int, last: int) -> None:
             sample(first * step, min(last * step, height), np.empty(width, np.int32))
@@ -146,14 +147,12 @@ class Split:
             else:
                 reduced(first, last, np.empty(5 * width, np.uint16))
 
-        kernels.in_bands(read, rows)
+        in_bands(read, rows)
         floor = self._floor(controls)
         scale = np.float32(1 / 255 if step == 1 else 1)
         grid = self._grid
-        gridded = loops.gridded.of(working, scale, self.factor, floor, grid.frame)
-        kernels.in_bands(
-            lambda first, last: gridded(first, last, np.empty((5, columns), np.float32)), grid.frame.shape[1]
-        )
+        gridded = kernels.gridded.of(working, scale, self.factor, floor, grid.frame)
+        in_bands(lambda first, last: gridded(first, last, np.empty((5, columns), np.float32)), grid.frame.shape[1])
         density, light, state = self._analyse(controls, floor)
         planes, hue = grid.planes, controls[STRENGTHS - 1]
         scalars = np.array([*grid.scalars, HUE if hue < 0 else min(hue, 1), floor], np.float32)
@@ -162,15 +161,15 @@ class Split:
         head_input = EMPTY_PLANES if head is None else head.get_input_tensor(0).data[0]
         fused, restored = np.empty_like(visible), np.empty_like(visible)
         unlifted = np.empty_like(visible) if self.unlifted else EMPTY_IMAGE
-        restore = loops.restore.of(working, scale, planes, self.factor, scalars, step, kept, head_input)
+        restore = kernels.restore.of(working, scale, planes, self.factor, scalars, step, kept, head_input)
 
         def finisher(corrections: npt.NDArray[np.float32]) -> Callable[[int, int], None]:
             """The last pass over a band. corrections: (16, H', W'), the head's output; empty without a head."""
             images = [restored, fused, unlifted] if step > 1 and self.unlifted else [restored, fused]
             if step == 1:
-                kernel, lines = loops.composed.of(working, kept, corrections), 2
+                kernel, lines = kernels.composed.of(working, kept, corrections), 2
             else:
-                kernel = loops.enlarged.of(registered, coverage, working, kept, corrections, scalars, step)
+                kernel = kernels.enlarged.of(registered, coverage, working, kept, corrections, scalars, step)
                 lines = 2 * len(kept) + 5
 
             def finish(first: int, last: int) -> None:
@@ -197,11 +196,11 @@ class Split:
             if finish_band is not None:
                 finish_band(first, last)
 
-        kernels.in_bands(restore_band, rows)
+        in_bands(restore_band, rows)
         if head is not None:
             head.infer()
         if finish_band is None:
-            kernels.in_bands(finisher(EMPTY_PLANES if head is None else head.get_output_tensor(0).data[0]), height)
+            in_bands(finisher(EMPTY_PLANES if head is None else head.get_output_tensor(0).data[0]), height)
         outputs = {
             "fused": fused,
             "restored": restored,
@@ -216,10 +215,10 @@ class Split:
 
         Returns haze density and illumination, (h, w) uint8, and the state, (STATE,) float32.
         """
-        loops, constants, grid, core = self._loops, self.constants, self._grid, self.graphs["grid"]
+        kernels, constants, grid, core = self._kernels, self.constants, self._grid, self.graphs["grid"]
         seen, infrared, air, graph_controls = (tensor.data for tensor in core.input_tensors)
         before, weight = controls[STRENGTHS:-1], controls[-1]
-        loops.prior.of(
+        kernels.prior.of(
             *(grid.frame, before, weight, constants.window, constants.guide, constants.bounded),
             *(constants.top, constants.alike),
             *(seen[0], infrared[0], air.reshape(3), grid.coefficients, grid.scratch, grid.points),
@@ -231,7 +230,7 @@ class Split:
         state = state[0].copy()
         state[0], state[1:4] = floor, air.reshape(3)
         place = FEATURES_PLACE + constants.features
-        loops.analysed.of(
+        kernels.analysed.of(
             *(grid.frame, corrections[0], air_field[0], frame_corrections.reshape(-1), air.reshape(3)),
             *(grid.coefficients, controls, place, constants.guide, constants.bounded, self.factor),
             *(constants.air, constants.field, constants.darkest),

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..networks.realtime_constants import LUMA
+from ...networks.realtime_constants import LUMA
 
 F = np.float32
 # float32 constants: numba would promote an expression with a Python float to float64

@@ -1,4 +1,4 @@
-"""Compiles the kernels of `kernels` to machine code for this processor. Only this module imports numba."""
+"""Compiles the kernels to machine code for this processor. Only this module imports numba."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numba
 import numpy as np
 from llvmlite import binding as llvm
 
-from .kernels import LENGTH, MODULES, Argument
+from .loader import LENGTH, MODULES, Argument
 
 OPTIONS: dict[str, Any] = {"fastmath": True, "error_model": "numpy"}
 _kept: list[Any] = []
@@ -18,10 +18,10 @@ CHECKED = 2000
 """Run-time overlap checks of array pairs that LLVM may insert; its default of 8 keeps these loops from vectorising."""
 
 
-def machine_code_of(loops: Mapping[str, tuple[Argument, ...]]) -> dict[str, bytes]:
+def machine_code_of(kernels: Mapping[str, tuple[Argument, ...]]) -> dict[str, bytes]:
     """Compile each kernel to an object file with one function, which takes an array as its address and its shape.
 
-    loops: names of functions in MODULES, with the types of their arguments.
+    kernels: names of functions in MODULES, with the types of their arguments.
     """
     for limit in ("runtime-memory-check-threshold", "vectorize-memory-check-threshold"):
         llvm.set_option("", f"-{limit}={CHECKED}")
@@ -30,7 +30,7 @@ def machine_code_of(loops: Mapping[str, tuple[Argument, ...]]) -> dict[str, byte
         for name, value in list(vars(module).items()):
             if isfunction(value):
                 setattr(module, name, compiled.setdefault(value, numba.njit(**OPTIONS)(value)))
-    return {name: _object(name, arguments) for name, arguments in loops.items()}
+    return {name: _object(name, arguments) for name, arguments in kernels.items()}
 
 
 def _object(name: str, arguments: tuple[Argument, ...]) -> bytes:

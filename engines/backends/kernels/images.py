@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..networks import realtime_constants as network
-from .pointwise_rows import (
+from ...networks import realtime_constants as network
+from .rows import (
     LEVEL,
     ONE,
     ZERO,

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .pointwise_rows import LEVEL, ONE, ZERO, Array, F
+from .rows import LEVEL, ONE, ZERO, Array, F
 
 
 def neighbours(infrared: Array, quads: Array) -> None:

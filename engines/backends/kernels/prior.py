@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..networks import realtime_constants as network
-from .pointwise_planes import guided_coefficients, min_filter, sample_points, sample_position, threshold
-from .pointwise_rows import ONE, ZERO, Array, B, F, G, R
+from ...networks import realtime_constants as network
+from .planes import guided_coefficients, min_filter, sample_points, sample_position, threshold
+from .rows import ONE, ZERO, Array, B, F, G, R
 
 T_PRIOR, OMEGA = F(0.1), F(0.95)
 AIR_LEAST, AIR_EPS = F(2e-2), F(network.AIR_EPS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..host.devices import features
+from ...host.devices import features
 from .convolutions import convolutions
 
 if TYPE_CHECKING:

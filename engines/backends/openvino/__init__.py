@@ -1,0 +1,1 @@
+"""OpenVINO: networks as graphs on the CPU, their precisions, and the engine that splits `realtime` and `tiny`."""

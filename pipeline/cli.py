@@ -19,7 +19,7 @@ from ..engines.host.options import option
 from ..engines.host.terminal import Terminal, markup, redact
 from . import options
 from .commands.labels import labels
-from .core.log import tell, write_json_lines, writing
+from .core.log import log_event, write_json_lines, writing
 from .core.stderr import FULL, crashed, guard_stderr
 from .errors import InputError, expected_errors
 from .short_help import ShortCommand, ShortHelp, show_whole
@@ -240,7 +240,7 @@ def _discard_stdout() -> None:
 def fail(error: object) -> NoReturn:
     """Say what is wrong on one line of stderr and leave with exit code 1."""
     if writing():
-        tell("failed", logging.ERROR, message=str(error))
+        log_event("failed", logging.ERROR, message=str(error))
     else:
         console.print(f"[bold red]fusecam: error:[/] {markup(error)}", soft_wrap=True, highlight=False)
     sys.exit(1)

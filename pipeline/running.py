@@ -143,11 +143,11 @@ class Run:
             if built:
                 self._context.enter_context(monitor_run(config.monitor, self._view, console))
             total = min((n for n in (visible.frames, config.max_frames) if n is not None), default=None)
-            tell = self._context.enter_context(progress(console, title, total, self.recorder))
+            on_frame = self._context.enter_context(progress(console, title, total, self.recorder))
             opened.pop_all()
         self._began = time.perf_counter()
         look = partial(apply_view, view=config.output.view, palette=config.output.palette)
-        self._writer = Writer(self._session, self._outputs, self._view, overlay, tell, look)
+        self._writer = Writer(self._session, self._outputs, self._view, overlay, on_frame, look)
         self.outcome = self._writer.outcome
 
     def results(self) -> Iterator[Result]:

@@ -38,7 +38,7 @@ def compile_engine(
     shape: Shape,
     targets: Sequence[str],
     out: Path,
-    tell: Callable[[str], None] = lambda _: None,
+    on_step: Callable[[str], None] = lambda _: None,
     unlifted: bool = False,
 ) -> tuple[Built, dict[str, Any]]:
     """Build an engine, check its layers, and write it with its sidecar. Existing files are replaced only on success.
@@ -48,7 +48,7 @@ def compile_engine(
         shape: Frame sizes, which are fixed in the engine.
         targets: From `parse_targets`.
         out: Engine file.
-        tell: Called with a description of each step when it begins.
+        on_step: Called with a description of each step when it begins.
         unlifted: Add the unlifted frame as an output, for a detector.
 
     Returns:
@@ -62,17 +62,17 @@ def compile_engine(
     if unlifted and name not in registry.UNLIFTED:
         raise EngineError(f"--unlifted: {name} has no such frame; {' and '.join(registry.UNLIFTED)} have one")
     _check(out)
-    tell("loading torch and TensorRT-RTX")
+    on_step("loading torch and TensorRT-RTX")
     tensorrt_rtx()
     from .export import export
 
     began = time.perf_counter()
-    tell(f"exporting {name} to ONNX in half precision")
+    on_step(f"exporting {name} to ONNX in half precision")
     module = registry.network(name, unlifted)
     parameters = sum(parameter.numel() for parameter in module.parameters())
     onnx = export(name, module, shape)
     exported = time.perf_counter()
-    tell(f"building for {', '.join(targets)}")
+    on_step(f"building for {', '.join(targets)}")
     built = build(name, onnx, targets)
     done = time.perf_counter()
     branches = layers.branches(built.defined)

@@ -12,14 +12,14 @@ from ..errors import InputError
 from ..run.streams import build_tools, open_streams
 from ..running import Run
 from .jobs import ChainJob
-from .measure import INTERVAL_S, Tell, read_frames
+from .measure import INTERVAL_S, Progress, read_frames
 from .paced import paced
 from .watch import Watch, peak_mib
 
 PROGRESS_FRAMES = 25  # between two progress reports
 
 
-def measure_chain(job: ChainJob, tell: Tell) -> dict[str, Any]:
+def measure_chain(job: ChainJob, progress: Progress) -> dict[str, Any]:
     """Process the clips as the plain command does. Raises its expected errors.
 
     Returns:
@@ -54,7 +54,7 @@ def measure_chain(job: ChainJob, tell: Tell) -> dict[str, Any]:
     with Run(config, streams, tools, threading.Event(), Terminal(quiet=True)) as run:
         for done, _ in enumerate(run.results(), 1):
             if done % PROGRESS_FRAMES == 0:
-                tell(done, frames)
+                progress(done, frames)
     usage = watch.seen()
     if run.outcome.failure is not None:
         raise run.outcome.failure

@@ -22,14 +22,14 @@ from .watch import Watch, peak_mib
 
 Triple = tuple[Pixels, Pixels, Warp]
 """Visible (H, W, 3) and infrared (h, w), uint8, and the rig's warp, as `FusionEngine.fuse` takes them."""
-Tell = Callable[[int, int], None]
+Progress = Callable[[int, int], None]
 """Progress callback: number of repeats or frames done, and the total."""
 LONGEST_S = 120.0
 LEAST = 10
 INTERVAL_S = 1 / 25  # between frames, as a video gives it to the engine
 
 
-def measure_engine(job: FuseJob, tell: Tell) -> dict[str, Any]:
+def measure_engine(job: FuseJob, progress: Progress) -> dict[str, Any]:
     """Build the engine, time its first frame, then the repeats. Raises EngineError.
 
     first_frame_s: until the first fused frame, including the import of PyTorch or OpenVINO.
@@ -41,12 +41,12 @@ def measure_engine(job: FuseJob, tell: Tell) -> dict[str, Any]:
     engine = build(job.spec, job.variant)
     engine.fuse(*frames[0])
     first = time.perf_counter() - started
-    seen = _times(lambda number: engine.fuse(*frames[number % len(frames)], INTERVAL_S), job, tell)
+    seen = _times(lambda number: engine.fuse(*frames[number % len(frames)], INTERVAL_S), job, progress)
     kept = {name: os.environ[name] for name in KEEPING if name in os.environ}
     return {"engine": engine.name, "first_frame_s": round(first, 3), **seen, "environment": kept}
 
 
-def measure_detector(job: DetectJob, tell: Tell) -> dict[str, Any]:
+def measure_detector(job: DetectJob, progress: Progress) -> dict[str, Any]:
     """The same for the detector, letterbox and suppression included: uint8 frame in to boxes out. Raises EngineError
     and InputError."""
     frames = [visible for visible, _, _ in read_frames(Path(job.frames))]
@@ -55,14 +55,14 @@ def measure_detector(job: DetectJob, tell: Tell) -> dict[str, Any]:
     assert detector is not None  # it is enabled
     detector.detect(frames[0])
     first = time.perf_counter() - started
-    seen = _times(lambda number: detector.detect(frames[number % len(frames)]), job, tell)
+    seen = _times(lambda number: detector.detect(frames[number % len(frames)]), job, progress)
     return {"detector": detector.name, "first_frame_s": round(first, 3), **seen}
 
 
-def _times(once: Callable[[int], object], job: FuseJob | DetectJob, tell: Tell) -> dict[str, Any]:
+def _times(once: Callable[[int], object], job: FuseJob | DetectJob, progress: Progress) -> dict[str, Any]:
     if not job.repeats:
         return {"samples_ns": [], "peak_mib": round(peak_mib(), 1)}
-    samples, seen = time_repeats(once, job.warmups, job.repeats, tell, job.rounds)
+    samples, seen = time_repeats(once, job.warmups, job.repeats, progress, job.rounds)
     seen["page_faults"] = round(seen["page_faults"] / len(samples), 1)
     return {"samples_ns": samples, **seen, "peak_mib": round(peak_mib(), 1)}
 
@@ -81,7 +81,7 @@ def build(spec: str, variant: Variant) -> FusionEngine:
 
 
 def time_repeats(
-    once: Callable[[int], object], warmups: int, repeats: int, tell: Tell, rounds: int = 1
+    once: Callable[[int], object], warmups: int, repeats: int, progress: Progress, rounds: int = 1
 ) -> tuple[list[int], dict[str, Any]]:
     """Call `once` `warmups` times untimed and `repeats` times timed; its argument is the number of the call.
 
@@ -105,7 +105,7 @@ def time_repeats(
         began = time.perf_counter_ns()
         once(warmups + number)
         samples.append(time.perf_counter_ns() - began)
-        tell(number + 1, repeats)
+        progress(number + 1, repeats)
     return samples, watch.seen()
 
 

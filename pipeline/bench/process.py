@@ -21,13 +21,13 @@ class JobError(Exception):
     """A job failed. The message is one line."""
 
 
-def run_job(job: Job, cache: Path, tell: Callable[[int, int], None] = lambda done, total: None) -> dict[str, Any]:
+def run_job(job: Job, cache: Path, progress: Callable[[int, int], None] = lambda done, total: None) -> dict[str, Any]:
     """Run one job in a child process, which is killed on any exception here, including Ctrl-C.
 
     Args:
         job: the job.
         cache: cache folder of the process, for converted networks.
-        tell: called with the number of repeats done and the total.
+        progress: called with the number of repeats done and the total.
 
     Returns:
         The result of the job.
@@ -57,7 +57,7 @@ def run_job(job: Job, cache: Path, tell: Callable[[int, int], None] = lambda don
             for text in process.stdout:
                 answer = json.loads(text) if text.endswith("\n") else {}  # incomplete line of a killed process
                 if "done" in answer:
-                    tell(answer["done"], answer["of"])
+                    progress(answer["done"], answer["of"])
             process.wait()
         finally:
             if process is not None:

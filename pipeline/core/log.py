@@ -66,6 +66,6 @@ def writing() -> bool:
     return any(isinstance(handler.formatter, JsonLines) for handler in _LOGGER.handlers)
 
 
-def tell(event: str, level: int = logging.INFO, **fields: Any) -> None:
+def log_event(event: str, level: int = logging.INFO, **fields: Any) -> None:
     """Log an event, without the secrets in it. fields: what JSON can hold; anything else as its text."""
     _LOGGER.log(level, event, extra={"fields": redacted(fields)})

@@ -15,7 +15,7 @@ import traceback
 from typing import Any, TextIO, cast
 
 from ...engines.host.terminal import printable, redact
-from .log import tell, writing
+from .log import log_event, writing
 
 FULL = errno.ENOSPC, errno.EDQUOT
 """What the system says of a disk without room, and of a user who has used up theirs."""
@@ -79,7 +79,7 @@ def crashed(error: BaseException) -> None:
     """Report an unexpected exception with its traceback, as a log event if the log is on."""
     text = redact("".join(traceback.format_exception(error)))
     if writing():
-        tell("crashed", logging.ERROR, message=f"{type(error).__name__}: {error}", traceback=text)
+        log_event("crashed", logging.ERROR, message=f"{type(error).__name__}: {error}", traceback=text)
     elif sys.stderr is not None:
         sys.stderr.write(printable(text, keep="\n"))
 

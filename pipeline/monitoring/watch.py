@@ -20,7 +20,7 @@ from rich.console import Console
 from ...engines.host.terminal import say
 from ..config import MonitorConfig
 from ..core.health import CAMERAS, State
-from ..core.log import tell, writing
+from ..core.log import log_event, writing
 from ..errors import InputError
 from .address import Address, parse_address
 from .tls import tls_context
@@ -99,12 +99,12 @@ def _given_token(token: SecretStr | None, option: str, name: str) -> str | None:
 
 def _announce(console: Console, what: str, url: str) -> None:
     console.print(f"{what}: {url}", markup=False, highlight=False, soft_wrap=True)
-    tell("listening", what=what, url=url)
+    log_event("listening", what=what, url=url)
 
 
 def _complain(console: Console, what: str, message: str) -> None:
     say(console, f"{what}: {message}", "warning")
-    tell("server", logging.WARNING, what=what, message=message)
+    log_event("server", logging.WARNING, what=what, message=message)
 
 
 def page_tokens(config: MonitorConfig, address: Address) -> tuple[str | None, str | None, str]:
@@ -150,14 +150,14 @@ class _Events:
         self._thread = threading.Thread(target=self._run, name="events", daemon=True)
 
     def __enter__(self) -> None:
-        tell("started", engine=self._view.engine(), detector=self._view.detector())
+        log_event("started", engine=self._view.engine(), detector=self._view.detector())
         self._thread.start()
 
     def __exit__(self, *_: object) -> None:
         self._over.set()
         self._thread.join()
         self._look()
-        tell("ended", **self._figures())
+        log_event("ended", **self._figures())
 
     def _run(self) -> None:
         beat = time.monotonic()
@@ -165,7 +165,7 @@ class _Events:
             self._look()
             if time.monotonic() - beat >= HEARTBEAT_S:
                 beat = time.monotonic()
-                tell("running", **self._figures())
+                log_event("running", **self._figures())
 
     def _look(self) -> None:
         health = self._view.health_of_run
@@ -173,12 +173,12 @@ class _Events:
             state = health.state(camera)
             if state != self._states.get(camera, "starting"):
                 level = logging.WARNING if state in ("lost", "frozen") else logging.INFO
-                tell("camera", level, camera=camera, state=state, counters=health.counters(camera))
+                log_event("camera", level, camera=camera, state=state, counters=health.counters(camera))
             self._states[camera] = state
         for line in self._view.warnings():
             if line not in self._warned:
                 self._warned.add(line)
-                tell("warning", logging.WARNING, message=line)
+                log_event("warning", logging.WARNING, message=line)
 
     def _figures(self) -> dict[str, Any]:
         figures = self._view.snapshot()

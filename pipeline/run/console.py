@@ -59,20 +59,20 @@ def progress(
         task = bar.add_task(markup(title), total=total, rate="")
         shown = time.monotonic()
 
-        def tell(done: int) -> None:
+        def update(done: int) -> None:
             nonlocal shown
             if time.monotonic() - shown >= _PROGRESS_S:
                 shown = time.monotonic()
                 bar.update(task, completed=done, rate=f"{recorder.fps(2.0):.0f} fps")
 
-        yield tell
+        yield update
 
 
 def pairs_seen(session: Session, streams: Streams, console: Console, title: str) -> Iterator[FramePair]:
     """The session's pairs, with progress and doubts in the terminal."""
     streams.doubts.follow(lambda line: say(console, line, "doubtful"))
-    with progress(console, title, streams.visible.info.frames, session.recorder) as tell:
+    with progress(console, title, streams.visible.info.frames, session.recorder) as update:
         for number, pair in enumerate(session.pairs(), 1):
             session.recorder.output()
-            tell(number)
+            update(number)
             yield pair

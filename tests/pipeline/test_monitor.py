@@ -125,7 +125,7 @@ def test_events_contain_no_secrets(json_log, caplog):
     logger = logging.getLogger("fusecam")
     logger.addHandler(caplog.handler)
     try:
-        log.tell(
+        log.log_event(
             "warning", url="http://h/?token=Zq81hunter2", path=[{"rtsp://u:Zq81hunter2@h": (1, "pwd=Zq81hunter2")}]
         )
     finally:

@@ -21,7 +21,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 from ....engines.base import EngineError
 from ....engines.host.terminal import redacted
-from ...core.log import tell
+from ...core.log import log_event
 from ...core.looks import PALETTES
 from ...core.result import Result
 from ..address import Address
@@ -130,7 +130,7 @@ class PageServer:
             await asyncio.to_thread(prompt.set_prompt, text)  # the first one loads the encoder
         except EngineError as error:
             raise web.HTTPBadRequest(text=f"{error}\n") from error
-        tell("prompt", text=text, by=request.remote)
+        log_event("prompt", text=text, by=request.remote)
         return web.Response(status=204)
 
     async def _switch(self, request: web.Request) -> web.Response:
@@ -141,7 +141,7 @@ class PageServer:
             known = ", ".join(self._view.available) or "none"
             raise web.HTTPBadRequest(text=f"no such switch, or not true or false; switches of this run: {known}\n")
         setattr(self._view.switches, name, on)
-        tell("switch", name=name, on=on, by=request.remote)
+        log_event("switch", name=name, on=on, by=request.remote)
         return web.Response(status=204)
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:

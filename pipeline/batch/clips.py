@@ -43,13 +43,13 @@ class Clip:
     folder: Path
 
     @property
-    def video(self) -> Path:
-        """The fused video."""
+    def fused_path(self) -> Path:
+        """Of the fused video."""
         return self.folder / f"{self.name}.mp4"
 
     @property
-    def report(self) -> Path:
-        """Report of a finished clip, with its fingerprint."""
+    def report_path(self) -> Path:
+        """Of the report of a finished clip, with its fingerprint."""
         return self.folder / f"{self.name}.report.json"
 
     def fingerprint(self, config: RunConfig) -> str:
@@ -91,7 +91,7 @@ def find_clips(ir_source: str, vis_source: str, out: Path, table: Path | None = 
         )
     clips = [Clip(pair.name, pair.infrared.absolute(), pair.visible.absolute(), out) for pair in pairs]
     inputs = {path.resolve().parent for pair in pairs for path in (pair.infrared, pair.visible)}
-    if any(clip.video.parent.resolve() in inputs for clip in clips):
+    if any(clip.fused_path.parent.resolve() in inputs for clip in clips):
         raise InputError(f"{out}: this folder contains the clips, and results would mix with them; give another --out")
     return clips, alone
 
@@ -139,9 +139,9 @@ def run_clip(
         mark = clip.fingerprint(config)
         if not force and (report := _finished(clip, mark)) is not None:
             return Row(clip.name, "kept", report)
-        clip.report.unlink(missing_ok=True)
+        clip.report_path.unlink(missing_ok=True)
         update: dict[str, Any] = {
-            "output": config.output.model_copy(update={"out": clip.video, "show": False, "report": None})
+            "output": config.output.model_copy(update={"out": clip.fused_path, "show": False, "report": None})
         }
         update["sources"] = config.sources.reading(clip.infrared, clip.visible)
         settings = config.model_copy(update=update)
@@ -150,7 +150,7 @@ def run_clip(
             raise finished.outcome.failure
         if finished.outcome.ended == "interrupted":
             return Row(clip.name, "interrupted")
-        write_report(finished.report | {"fingerprint": mark, "bytes": _bytes(clip)}, clip.report)
+        write_report(finished.report | {"fingerprint": mark, "bytes": _bytes(clip)}, clip.report_path)
     except expected as error:
         return Row(clip.name, "failed", remark=str(error))
     doubts = finished.report["doubts"]
@@ -161,13 +161,13 @@ def run_clip(
 def _finished(clip: Clip, mark: str) -> dict[str, Any] | None:
     """Report of an earlier run with the same fingerprint and complete results, None if there is none."""
     try:
-        report = json.loads(clip.report.read_text(encoding="utf-8"))
+        report = json.loads(clip.report_path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     try:
         refuse_newer(report)
     except NewerFormatError as newer:
-        raise InputError(f"{clip.report}: {newer}, or give --force") from newer
+        raise InputError(f"{clip.report_path}: {newer}, or give --force") from newer
     same = isinstance(report, dict) and report.get("fingerprint") == mark
     return report if same and report.get("bytes") == _bytes(clip) else None
 
@@ -175,7 +175,7 @@ def _finished(clip: Clip, mark: str) -> dict[str, Any] | None:
 def _bytes(clip: Clip) -> list[int] | None:
     """Sizes of the results of a clip in bytes, None if one is missing."""
     try:
-        return [path.stat().st_size for path in (clip.video, clip.video.with_suffix(".jsonl"))]
+        return [path.stat().st_size for path in (clip.fused_path, clip.fused_path.with_suffix(".jsonl"))]
     except OSError:
         return None
 

@@ -163,8 +163,8 @@ class _Dispatch:
             self._say(f"failed on {host}, is tried elsewhere: {job.clip.name}: {row.remark}")
             self._submit(job)
             return
-        if row.status == "done" and not job.clip.report.exists():
-            where = f"done on {host}, but {job.clip.report} is not here"
+        if row.status == "done" and not job.clip.report_path.exists():
+            where = f"done on {host}, but {job.clip.report_path} is not here"
             row = Row(row.name, "failed", remark=f"{where}: give an --out on shared storage")
         self._keep(row)
 

@@ -132,22 +132,22 @@ def _capture(streams: Streams, options: BoardOptions, console: Console) -> Views
 
 def _raise_no_view(views: Views, options: BoardOptions) -> None:
     """Raise a CalibrationError that explains why no view shows the board to both cameras."""
-    tally = views.tally
-    trouble, times = next(iter(Counter(tally.troubles).most_common(1)), ("", 0))
+    stats = views.stats
+    trouble, times = next(iter(Counter(stats.troubles).most_common(1)), ("", 0))
     if trouble.startswith("the board goes on") and times >= 3:
         raise CalibrationError(
             f"--board {options.board}: {trouble}: the images show a larger one; give its inner corners"
         )
-    if not tally.visible and not tally.infrared and options.board.pattern == "checkerboard":
-        for picture in (p for pair in tally.without for p in pair if p is not None):
+    if not stats.visible and not stats.infrared and options.board.pattern == "checkerboard":
+        for picture in (p for pair in stats.without for p in pair if p is not None):
             size = suggest_size(picture)
             if size is not None:
                 raise CalibrationError(
-                    f"no {options.board} in any of {tally.pairs} views, but one of {size[0]}x{size[1]} inner corners: "
+                    f"no {options.board} in any of {stats.pairs} views, but one of {size[0]}x{size[1]} inner corners: "
                     f"give --board {size[0]}x{size[1]}"
                 )
     if not views.shots:
-        moving = f", {tally.moving} times it was moving" if tally.moving else ""
+        moving = f", {stats.moving} times it was moving" if stats.moving else ""
         raise CalibrationError(
             f"no view of the {options.board} was taken{moving}: hold it still for half a second at a time"
         )

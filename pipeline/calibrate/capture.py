@@ -30,7 +30,7 @@ class CapturedView:
 
 
 @dataclass(slots=True)
-class Tally:
+class CaptureStats:
     """Counts of pairs examined, boards found and moments skipped, and other boards seen instead."""
 
     pairs: int = 0
@@ -55,7 +55,7 @@ class Views:
     def __init__(self, board: Board, stills: bool, most: int) -> None:
         self.found: Found | None = None
         self.shots: list[CapturedView] = []
-        self.tally = Tally()
+        self.stats = CaptureStats()
         self.sizes: tuple[tuple[int, int], tuple[int, int]] | None = None
         self._board, self._stills, self._most = board, stills, most
         self._finders = Finder(board, thorough=stills), Finder(board)
@@ -80,9 +80,9 @@ class Views:
         if visible is None:
             self._keep_without(pair)
         elif len(self._before) < 2 or self._distance(self._before[0], visible, pair.visible.size) > _STILL:
-            self.tally.moving += 1
+            self.stats.moving += 1
         elif not self._is_new(visible, pair.visible.size):
-            self.tally.known += 1
+            self.stats.known += 1
         else:
             self._take(pair, visible, self._find(1, pair.infrared))
 
@@ -101,13 +101,13 @@ class Views:
         finder = self._finders[camera]
         found = finder.find(_grey(frame.pixels))
         if found is None and finder.trouble is not None:
-            self.tally.troubles.append(finder.trouble)
+            self.stats.troubles.append(finder.trouble)
         return found
 
     def _take(self, pair: FramePair, visible: Found | None, infrared: Found | None) -> None:
-        self.tally.pairs += 1
-        self.tally.visible += visible is not None
-        self.tally.infrared += infrared is not None
+        self.stats.pairs += 1
+        self.stats.visible += visible is not None
+        self.stats.infrared += infrared is not None
         if visible is None or infrared is None:
             self._keep_without(pair)
         if pair.infrared is not None:
@@ -128,9 +128,9 @@ class Views:
         self.shots.append(CapturedView(View(_name(pair), visible, infrared), images))
 
     def _keep_without(self, pair: FramePair) -> None:
-        if len(self.tally.without) < _KEPT_WITHOUT:
+        if len(self.stats.without) < _KEPT_WITHOUT:
             heat = None if pair.infrared is None else pair.infrared.pixels
-            self.tally.without.append((_grey(pair.visible.pixels), heat))
+            self.stats.without.append((_grey(pair.visible.pixels), heat))
 
     def _is_new(self, found: Found, size: tuple[int, int]) -> bool:
         return all(self._distance(shot.view.visible, found, size) > _NEW for shot in self.shots)

@@ -19,7 +19,7 @@ from ..core.frames import Frame, FramePair, Pixels
 from ..core.machine import has_display
 from ..core.result import Result
 from ..errors import InputError
-from ..registration.infrared_only import stand_in
+from ..registration.infrared_only import fuse_infrared_only
 from ..run.console import INTERRUPTED, interruptible, pairs_seen
 from ..run.session import Session
 from ..run.streams import Streams, frame_size, open_streams
@@ -54,7 +54,7 @@ class RigPreview:
         """Image to show, (H, W, 3) uint8 RGB, as frame `index` of the output."""
         registrar, drift = self._streams.registrar, self._streams.drift
         if pair.led_by == "infrared":
-            pair, fused = stand_in(pair, registrar, self._size)
+            pair, fused = fuse_infrared_only(pair, registrar, self._size)
             return Result(index, pair, fused, fused.image)
         self._size = pair.visible.size
         seconds = self._lasts_s(pair.visible)

@@ -99,7 +99,7 @@ class FramePair:
     infrared: None where no infrared frame lies within the tolerance: the chain goes on with visible alone.
     skew_ns: infrared minus visible capture time, after offset and drift were removed; 0 without infrared.
     led_by: "infrared" where the visible camera is lost. `visible` then stands in for it: the infrared frame at its
-        time on the visible clock, (h, w) as it came until `infrared_only.stand_in` has made it RGB on the visible grid.
+        time on the visible clock, (h, w) as it came until `fuse_infrared_only` has made it RGB on the visible grid.
     """
 
     visible: Frame

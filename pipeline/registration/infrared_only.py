@@ -15,7 +15,7 @@ from .register import Registrar
 _UNKNOWN = np.zeros((1, 1), np.uint8)
 
 
-def stand_in(pair: FramePair, registrar: Registrar, size: tuple[int, int]) -> tuple[FramePair, Fused]:
+def fuse_infrared_only(pair: FramePair, registrar: Registrar, size: tuple[int, int]) -> tuple[FramePair, Fused]:
     """The substitute for a fused frame where `pair.led_by` is infrared.
 
     size: (width, height) of the visible frames before. The image is infrared on the visible grid, in grey; where the

@@ -15,7 +15,7 @@ from ..core.result import Result
 from ..detection.detect import Detector
 from ..detection.track import Tracker
 from ..monitoring.switches import Switches
-from ..registration.infrared_only import stand_in
+from ..registration.infrared_only import fuse_infrared_only
 from ..registration.temperature import measured
 from .resizing import Sizes, back
 from .streams import Streams, Tools
@@ -75,7 +75,7 @@ class Chain:
         streams, recorder, engine = self._streams, self._recorder, self._tools.engine
         if pair.led_by == "infrared":
             with recorder.stage("infrared alone", index):
-                return stand_in(pair, streams.registrar, self._size)
+                return fuse_infrared_only(pair, streams.registrar, self._size)
         self._size = pair.visible.size
         with recorder.stage("register", index):
             infrared, warp = streams.registrar.register(pair)

@@ -17,7 +17,7 @@ from ..core.health import Health
 from ..core.stderr import FULL
 from ..errors import reason_of
 from .manifest import EVENTS, Manifest
-from .retention import Keeper
+from .retention import Retention
 from .segments import Segment, stamp
 
 _SETTLED_S = 3.0  # after the end of an event, until its fragments are in the file
@@ -43,10 +43,15 @@ class EventCutter:
     """
 
     def __init__(
-        self, manifest: Manifest, keeper: Keeper, config: RecordConfig, health: Health, doubt: Callable[[str], None]
+        self,
+        manifest: Manifest,
+        retention: Retention,
+        config: RecordConfig,
+        health: Health,
+        doubt: Callable[[str], None],
     ) -> None:
         """doubt: called with a message for each clip that could not be cut."""
-        self._manifest, self._keeper, self._health, self._doubt = manifest, keeper, health, doubt
+        self._manifest, self._retention, self._health, self._doubt = manifest, retention, health, doubt
         self._before_ns, self._after_ns = round(config.before_s * 1e9), round(config.after_s * 1e9)
         self._longest_ns = round(config.longest_s * 1e9)
         self._segments: list[Segment] = []
@@ -88,7 +93,7 @@ class EventCutter:
                 try:
                     self._cut(event)
                 except Exception as error:  # an error affects this clip only
-                    if not last and getattr(error, "errno", None) in FULL and self._keeper.make_room():
+                    if not last and getattr(error, "errno", None) in FULL and self._retention.make_room():
                         continue
                     self._health.count_run("event_clips_lost")
                     why = f"an event's clip could not be written: {reason_of(error)}"

@@ -13,7 +13,7 @@ from ..core.paths import writable_folder
 from .events import EventCutter
 from .manifest import Manifest
 from .recording import Recording
-from .retention import Keeper
+from .retention import Retention
 from .segments import Segments
 from .track import Track
 
@@ -63,15 +63,15 @@ class RecordSink(Recording):
         super().__init__(folder, config.counts, sources, health, doubts, on)
         writable_folder(folder, "--record")
         self.manifest = manifest = Manifest(folder)
-        self._keeper = Keeper(manifest, config.quota_gb)
-        self._segments = Segments(manifest, self._keeper, config.segment_s)
-        self._events = EventCutter(manifest, self._keeper, config, health, doubts.add) if config.events else None
+        self._retention = Retention(manifest, config.quota_gb)
+        self._segments = Segments(manifest, self._retention, config.segment_s)
+        self._events = EventCutter(manifest, self._retention, config, health, doubts.add) if config.events else None
         events = self._events
         make = partial(
             Track,
             manifest=manifest,
             segments=self._segments,
-            keeper=self._keeper,
+            retention=self._retention,
             output=output,
             lossless=lossless,
             broken=self._broken,
@@ -89,7 +89,7 @@ class RecordSink(Recording):
         super().close(complete)
         if self._events is not None:
             self._events.close()
-        self._keeper.close()
+        self._retention.close()
 
     def _saw(self, frame: Frame) -> None:
         self._segments.note_first(frame)

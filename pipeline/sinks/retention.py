@@ -15,7 +15,7 @@ LEAST_ROOM = 1 << 20  # bytes
 _SHARED_S = 1.0
 
 
-class Keeper:
+class Retention:
     """Removes the oldest files that the manifest lists: segments, each whole, then event clips.
 
     It does so if their total size exceeds the quota, or if the disk has no space for one more segment. Files that a run
@@ -31,17 +31,17 @@ class Keeper:
         self._lock = Lock()
         self._largest = 0
         self._freed_at = -_SHARED_S
-        self._jobs: SimpleQueue[UnbufferedFile | Literal["tidy"] | None] = SimpleQueue()
-        self._thread = Thread(target=self._run, name="recorder keeper", daemon=True)
+        self._jobs: SimpleQueue[UnbufferedFile | Literal["enforce"] | None] = SimpleQueue()
+        self._thread = Thread(target=self._run, name="recorder retention", daemon=True)
         self._thread.start()
 
-    def settle(self, file: UnbufferedFile) -> None:
+    def close_file(self, file: UnbufferedFile) -> None:
         """Sync a finished file to the disk and close it, asynchronously."""
         self._jobs.put(file)
 
-    def tidy(self) -> None:
+    def enforce(self) -> None:
         """Enforce the quota and the free space, asynchronously."""
-        self._jobs.put("tidy")
+        self._jobs.put("enforce")
 
     def make_room(self) -> bool:
         """Free space on a full disk at once. Returns whether space was freed.
@@ -66,16 +66,16 @@ class Keeper:
 
     def close(self) -> None:
         """Finish the queued jobs and end the thread."""
-        self.tidy()
+        self.enforce()
         self._jobs.put(None)
         self._thread.join()
 
     def _run(self) -> None:
         while (job := self._jobs.get()) is not None:
-            if job != "tidy":
+            if job != "enforce":
                 job.close(durable=True)
                 continue
-            with self._lock, suppress(Exception):  # tried again with the next segment; files are settled meanwhile
+            with self._lock, suppress(Exception):  # tried again with the next segment; files are closed meanwhile
                 self._remove_oldest(self._quota)
                 self._manifest.sync()
 

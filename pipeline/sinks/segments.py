@@ -10,7 +10,7 @@ from threading import Condition, Lock
 
 from ..core.frames import Camera, Frame
 from .manifest import Manifest
-from .retention import Keeper
+from .retention import Retention
 
 _PATIENCE_S = 0.5  # for the other camera's first frame
 _SLACK_NS = 1_000_000_000  # by which the cameras' frames may differ in time when a segment begins
@@ -52,8 +52,8 @@ class UtcClock:
 class Segments:
     """Cuts time into segments of `length_s`. The first begins with the earlier of both cameras' first frames."""
 
-    def __init__(self, manifest: Manifest, keeper: Keeper, length_s: float) -> None:
-        self._manifest, self._keeper = manifest, keeper
+    def __init__(self, manifest: Manifest, retention: Retention, length_s: float) -> None:
+        self._manifest, self._retention = manifest, retention
         self._length_ns = round(length_s * 1e9)
         self._known: list[Segment] = []
         self._firsts: dict[Camera, int] = {}
@@ -111,8 +111,8 @@ class Segments:
         stem = self._manifest.claim(lambda number: stamp(utc_ns + number * 1_000_000))
         segment = Segment(start_ns, utc_ns, stem)
         self._known.insert(bisect_right(self._known, start_ns, key=lambda known: known.start_ns), segment)
-        self._keeper.newest = stem
-        self._keeper.tidy()
+        self._retention.newest = stem
+        self._retention.enforce()
         return segment
 
 

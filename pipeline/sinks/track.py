@@ -16,7 +16,7 @@ from .counts import CountsEncoder
 from .encoder import Encoder
 from .manifest import TRACKS, Manifest, UnbufferedFile
 from .recording import RETRY_S
-from .retention import Keeper
+from .retention import Retention
 from .segments import Segment, Segments, iso
 
 _TICKS = 1_000_000  # per second
@@ -27,7 +27,7 @@ class Track:
     """Writes TIME_NAME.mp4 (.mkv of counts) and its lines for every segment, in the thread of its `backlog`, which
     takes the frames; a pause ends the file.
 
-    A write error ends the file. If the disk is full, the keeper frees space; if that fails, writing is retried every
+    A write error ends the file. If the disk is full, `retention` frees space; if that fails, writing is retried every
     `RETRY_S` seconds.
     """
 
@@ -36,7 +36,7 @@ class Track:
         name: str,
         manifest: Manifest,
         segments: Segments,
-        keeper: Keeper,
+        retention: Retention,
         output: OutputConfig,
         lossless: bool,
         counted: Callable[[bool], None],
@@ -50,7 +50,7 @@ class Track:
             name: one of TRACKS.
             manifest: manifest of the folder.
             segments: shared by all tracks.
-            keeper: frees space in the folder.
+            retention: frees space in the folder.
             output: quality of the videos.
             lossless: whether `put` waits for space in the queue.
             counted: called once per frame with whether it was recorded.
@@ -58,7 +58,7 @@ class Track:
             on_file: called with each segment for which a file was created.
             on_shot: called with each frame that was written.
         """
-        self._name, self._manifest, self._segments, self._keeper = name, manifest, segments, keeper
+        self._name, self._manifest, self._segments, self._retention = name, manifest, segments, retention
         self._output = output
         self._broken, self._on_file, self._on_shot = broken, on_file, on_shot
         self._file: _File | None = None
@@ -73,7 +73,7 @@ class Track:
             if time.monotonic() < self._retry_at:
                 return False
             self._retry_at = time.monotonic() + RETRY_S
-            if self._full and not (self._keeper.has_room() or self._keeper.make_room()):
+            if self._full and not (self._retention.has_room() or self._retention.make_room()):
                 return False
         for _ in range(2):
             try:
@@ -106,7 +106,7 @@ class Track:
         file, self._file = self._file, None
         if file is not None:
             try:
-                file.finish(self._keeper)
+                file.finish(self._retention)
             except Exception as error:
                 self._abandon_after(error)
 
@@ -118,7 +118,7 @@ class Track:
         self._full = getattr(error, "errno", None) in FULL
         if self._retry_at is None:  # else it was already reported
             self._broken(error)
-        if self._full and self._keeper.make_room():
+        if self._full and self._retention.make_room():
             return True
         self._retry_at = time.monotonic() + RETRY_S
         return False
@@ -164,12 +164,12 @@ class _File:
         self._files[1].write(json.dumps(line, allow_nan=False).encode() + b"\n")
         self._count += 1
 
-    def finish(self, keeper: Keeper) -> None:
-        """Finish both files; the keeper syncs them to the disk."""
+    def finish(self, retention: Retention) -> None:
+        """Finish both files; `retention` syncs them to the disk."""
         assert self._encoder is not None
         self._encoder.finish()
         for file in self._files:
-            keeper.settle(file)
+            retention.close_file(file)
 
     def abandon(self) -> None:
         """Close both files as they are; remove them if they have no frame."""

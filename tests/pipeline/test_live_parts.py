@@ -12,7 +12,7 @@ import pytest
 from fusecam.pipeline.core.frames import Camera, Frame, FramePair
 from fusecam.pipeline.core.health import CAMERAS, FATES, Health
 from fusecam.pipeline.errors import InputError
-from fusecam.pipeline.registration.infrared_only import stand_in
+from fusecam.pipeline.registration.infrared_only import fuse_infrared_only
 from fusecam.pipeline.registration.register import Registrar
 from fusecam.pipeline.run.accounting import Account
 from fusecam.pipeline.run.input_queue import Inbox
@@ -151,7 +151,7 @@ def test_account_continues_while_one_camera_delivers():
 def test_infrared_alone_is_grey_on_the_visible_grid_and_never_black(size):
     infrared = frame("infrared", 0, picture() // 2 + 64)
     pair = FramePair(replace(infrared, camera="visible"), infrared, 0, led_by="infrared")
-    fused = stand_in(pair, Registrar(None), size)[1]
+    fused = fuse_infrared_only(pair, Registrar(None), size)[1]
     assert fused.image.shape == (size[1], size[0], 3)
     assert np.array_equal(fused.image[..., 0], fused.image[..., 2])
     assert fused.image.min() >= 60

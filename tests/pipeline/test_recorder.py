@@ -24,7 +24,7 @@ from fusecam.pipeline.core.result import Result
 from fusecam.pipeline.sinks import track
 from fusecam.pipeline.sinks.manifest import ENDINGS, MANIFEST, Manifest
 from fusecam.pipeline.sinks.record import RecordSink
-from fusecam.pipeline.sinks.retention import Keeper
+from fusecam.pipeline.sinks.retention import Retention
 from fusecam.pipeline.sinks.segments import Segments, UtcClock
 
 from .make_results import picture, result
@@ -63,8 +63,8 @@ def make_own(folder: Path, name: str, size: int = 1000) -> None:
     with_content.close()
 
 
-def tidy(folder: Path, quota_gb: float) -> None:
-    Keeper(Manifest(folder), quota_gb).close()
+def enforce(folder: Path, quota_gb: float) -> None:
+    Retention(Manifest(folder), quota_gb).close()
 
 
 def there(folder: Path) -> list[str]:
@@ -101,14 +101,14 @@ def test_oldest_segments_are_deleted_first_and_event_clips_last(tmp_path: Path) 
     for stem in stems:
         for ending in ("fused.mp4", "frames.jsonl"):
             make_own(tmp_path, f"{stem}_{ending}")
-    tidy(tmp_path, 5.5e-6)
+    enforce(tmp_path, 5.5e-6)
     assert there(tmp_path) == sorted(
         [MANIFEST, "events/20190101T000000.000Z.mp4"]
         + [f"{stem}_{ending}" for stem in stems[1:] for ending in ("fused.mp4", "frames.jsonl")]
     )
-    tidy(tmp_path, 1.5e-6)
+    enforce(tmp_path, 1.5e-6)
     assert there(tmp_path) == sorted([MANIFEST, "events/20190101T000000.000Z.mp4"])
-    tidy(tmp_path, 1e-9)
+    enforce(tmp_path, 1e-9)
     assert there(tmp_path) == [MANIFEST]
 
 
@@ -122,7 +122,7 @@ def test_unlisted_and_linked_files_are_not_deleted(tmp_path: Path) -> None:
     listed = [line for line in (tmp_path / MANIFEST).read_text().splitlines() if line != names[0]]
     (tmp_path / MANIFEST).write_text("\n".join([*listed, "../precious.mp4", "/etc/hostname", "20260105T0000"]))
     make_own(tmp_path, "20260106T000000.000Z_fused.mp4")
-    tidy(tmp_path, 1e-9)
+    enforce(tmp_path, 1e-9)
     assert there(tmp_path) == sorted([MANIFEST, names[0], names[1], "precious.mp4"])
     assert (tmp_path / names[1]).is_symlink()
 
@@ -300,7 +300,7 @@ def test_dropped_live_frames_are_counted_without_blocking(tmp_path: Path) -> Non
 @pytest.mark.parametrize("begins_ms", [(0, 0), (0, -10), (-10, 0)])
 def test_tracks_ending_a_segment_together_start_the_same_one(tmp_path: Path, begins_ms: tuple[int, int]) -> None:
     manifest = Manifest(tmp_path)
-    segments = Segments(manifest, Keeper(manifest, None), 60)
+    segments = Segments(manifest, Retention(manifest, None), 60)
     segments.note_first(result(time_ns=0).pair.visible)
     infrared = result(time_ns=0).pair.infrared
     assert infrared is not None

@@ -23,7 +23,7 @@ from fusecam.pipeline.core.frames import Frame
 from fusecam.pipeline.core.health import Health
 from fusecam.pipeline.sinks.manifest import MANIFEST, Manifest
 from fusecam.pipeline.sinks.record import RecordSink
-from fusecam.pipeline.sinks.retention import Keeper
+from fusecam.pipeline.sinks.retention import Retention
 from fusecam.pipeline.sources import open_source
 from fusecam.pipeline.sources.as_recorded import as_recorded
 
@@ -167,7 +167,7 @@ def test_end_of_counts_starts_another_file_in_the_manifest(tmp_path: Path) -> No
     found = sorted(path.suffix for path in (tmp_path / "out").glob("*_infrared.m*"))
     assert found == [".mkv", ".mp4"] and health.counters("infrared")["recorded"] == COUNT
     (tmp_path / "out" / "20200101T000000.000Z_infrared.mkv").write_bytes(b"somebody's")
-    Keeper(Manifest(tmp_path / "out"), 1e-9).close()
+    Retention(Manifest(tmp_path / "out"), 1e-9).close()
     assert {path.name for path in (tmp_path / "out").iterdir()} == {MANIFEST, "20200101T000000.000Z_infrared.mkv"}
 
 

@@ -35,9 +35,9 @@ from .run.session import Session
 from .run.streams import Streams, Tools, frame_size
 from .run.writer import Writer
 from .sinks import Outputs, Sink, close_all, is_video, open_sinks
-from .sinks.mcap_sink import McapSink
-from .sinks.record import RecordSink
-from .sinks.recording import Recording
+from .sinks.mcap.sink import McapSink
+from .sinks.recording.base import Recording
+from .sinks.recording.sink import RecordSink
 from .sources.base import SourceInfo
 
 _MOST_PIXELS = 9_000_000  # 4K is 8.3

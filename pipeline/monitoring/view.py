@@ -16,7 +16,7 @@ from ..core.health import Health
 from ..core.latency import LatencyRecorder
 from ..core.looks import Palette
 from ..core.result import Result
-from ..sinks.manifest import Manifest
+from ..sinks.recording.manifest import Manifest
 from .switches import Switches
 
 _KEPT_TRACKS = 4096

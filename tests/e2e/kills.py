@@ -18,7 +18,7 @@ from pathlib import Path
 
 import av
 
-from fusecam.pipeline.sinks.manifest import TRACKS
+from fusecam.pipeline.sinks.recording.manifest import TRACKS
 
 from .command import COMMAND, QUICK, pair_of_clips
 

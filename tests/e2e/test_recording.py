@@ -21,8 +21,8 @@ from fusecam.pipeline.core.health import FATES, Health
 from fusecam.pipeline.run.console import interruptible
 from fusecam.pipeline.run.streams import Tools, open_streams
 from fusecam.pipeline.running import run_streams
-from fusecam.pipeline.sinks.manifest import TRACKS
-from fusecam.pipeline.sinks.record import RecordSink
+from fusecam.pipeline.sinks.recording.manifest import TRACKS
+from fusecam.pipeline.sinks.recording.sink import RecordSink
 
 from ..pipeline.make_results import picture, result
 from ..pipeline.rtsp_server import RtspServer

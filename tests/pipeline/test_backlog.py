@@ -7,8 +7,8 @@ import threading
 import numpy as np
 import pytest
 
-from fusecam.pipeline.sinks.backlog import Backlog, QueuedFrame
 from fusecam.pipeline.sinks.jsonl import CameraLine
+from fusecam.pipeline.sinks.recording.backlog import Backlog, QueuedFrame
 
 
 def shot(number: int) -> QueuedFrame:

@@ -11,7 +11,7 @@ from fusecam.pipeline.config import DetectorConfig, RecordConfig, SourceConfig
 from fusecam.pipeline.detection.track import PROVEN, REMEMBERED
 from fusecam.pipeline.monitoring.site import MOST, UNKNOWN
 from fusecam.pipeline.monitoring.watch import HEARTBEAT_S
-from fusecam.pipeline.sinks.track import RETRY_S
+from fusecam.pipeline.sinks.recording.track import RETRY_S
 from fusecam.pipeline.sources.pipe import AHEAD
 from fusecam.pipeline.sources.watchdog import FIRST_PAUSE_S, LONGEST_PAUSE_S
 

@@ -24,7 +24,6 @@ from rosbags.rosbag2 import Reader
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from fusecam.calib.rig import Rig, load_rig
-from fusecam.pipeline import sinks
 from fusecam.pipeline.config import RecordConfig, RunConfig, SourceConfig
 from fusecam.pipeline.core.detections import Detection
 from fusecam.pipeline.core.doubts import Doubts
@@ -32,9 +31,10 @@ from fusecam.pipeline.core.frames import Frame
 from fusecam.pipeline.core.health import Health
 from fusecam.pipeline.core.latency import LatencyRecorder
 from fusecam.pipeline.errors import InputError
-from fusecam.pipeline.sinks import mcap_file
-from fusecam.pipeline.sinks.mcap_file import McapFile
-from fusecam.pipeline.sinks.mcap_sink import McapSink
+from fusecam.pipeline.sinks import mcap
+from fusecam.pipeline.sinks.mcap import file as mcap_file
+from fusecam.pipeline.sinks.mcap.file import McapFile
+from fusecam.pipeline.sinks.mcap.sink import McapSink
 from fusecam.pipeline.sources import open_source
 
 from .make_results import picture, result
@@ -308,9 +308,9 @@ def test_segment_settings_are_refused_for_a_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["mcap.writer", "rosbags.typesys"])
 def test_missing_package_is_a_one_line_error(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("mcap_file", "ros_messages"):
-        monkeypatch.delitem(sys.modules, f"fusecam.pipeline.sinks.{module}", raising=False)
-        monkeypatch.delattr(sinks, module, raising=False)
+    for module in ("file", "ros_messages"):
+        monkeypatch.delitem(sys.modules, f"fusecam.pipeline.sinks.mcap.{module}", raising=False)
+        monkeypatch.delattr(mcap, module, raising=False)
     monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(InputError) as told:
         sink(tmp_path / "drive.mcap")

@@ -21,11 +21,11 @@ from fusecam.pipeline.core.detections import Detection
 from fusecam.pipeline.core.doubts import Doubts
 from fusecam.pipeline.core.health import Health
 from fusecam.pipeline.core.result import Result
-from fusecam.pipeline.sinks import track
-from fusecam.pipeline.sinks.manifest import ENDINGS, MANIFEST, Manifest
-from fusecam.pipeline.sinks.record import RecordSink
-from fusecam.pipeline.sinks.retention import Retention
-from fusecam.pipeline.sinks.segments import Segments, UtcClock
+from fusecam.pipeline.sinks.recording import track
+from fusecam.pipeline.sinks.recording.manifest import ENDINGS, MANIFEST, Manifest
+from fusecam.pipeline.sinks.recording.retention import Retention
+from fusecam.pipeline.sinks.recording.segments import Segments, UtcClock
+from fusecam.pipeline.sinks.recording.sink import RecordSink
 
 from .make_results import picture, result
 
@@ -129,7 +129,7 @@ def test_unlisted_and_linked_files_are_not_deleted(tmp_path: Path) -> None:
 
 def test_files_of_a_running_recorder_are_kept_until_it_is_killed(tmp_path: Path) -> None:
     code = (
-        "import sys, time, pathlib; from fusecam.pipeline.sinks.manifest import Manifest;"
+        "import sys, time, pathlib; from fusecam.pipeline.sinks.recording.manifest import Manifest;"
         "file = Manifest(pathlib.Path(sys.argv[1])).create('20200101T000000.000Z_fused.mp4');"
         "file.write(bytes(1000)); print('on', flush=True); time.sleep(100)"
     )

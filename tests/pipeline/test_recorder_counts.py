@@ -21,9 +21,9 @@ from fusecam.pipeline.config import OutputConfig, RecordConfig, RunConfig, Sourc
 from fusecam.pipeline.core.doubts import Doubts
 from fusecam.pipeline.core.frames import Frame
 from fusecam.pipeline.core.health import Health
-from fusecam.pipeline.sinks.manifest import MANIFEST, Manifest
-from fusecam.pipeline.sinks.record import RecordSink
-from fusecam.pipeline.sinks.retention import Retention
+from fusecam.pipeline.sinks.recording.manifest import MANIFEST, Manifest
+from fusecam.pipeline.sinks.recording.retention import Retention
+from fusecam.pipeline.sinks.recording.sink import RecordSink
 from fusecam.pipeline.sources import open_source
 from fusecam.pipeline.sources.as_recorded import as_recorded
 
@@ -174,8 +174,8 @@ def test_end_of_counts_starts_another_file_in_the_manifest(tmp_path: Path) -> No
 def test_killed_process_loses_at_most_the_last_second(tmp_path: Path) -> None:
     code = (
         "import sys, time, pathlib; from dataclasses import replace;"
-        "from fusecam.pipeline.sinks.counts import CountsEncoder;"
-        "from fusecam.pipeline.sinks.manifest import Manifest; import numpy as np;"
+        "from fusecam.pipeline.sinks.recording.counts import CountsEncoder;"
+        "from fusecam.pipeline.sinks.recording.manifest import Manifest; import numpy as np;"
         "file = Manifest(pathlib.Path(sys.argv[1])).create('20200101T000000.000Z_infrared.mkv');"
         "scene = np.random.default_rng(0).integers(7000, 9000, (48, 64)).astype(np.uint16);"
         "encoder = CountsEncoder(file, scene);"

@@ -7,7 +7,7 @@ import pytest
 
 from fusecam.pipeline.monitoring.address import Address
 from fusecam.pipeline.monitoring.page.server import PageServer
-from fusecam.pipeline.sinks.manifest import MANIFEST, Manifest
+from fusecam.pipeline.sinks.recording.manifest import MANIFEST, Manifest
 
 from .test_serve import TOKEN, asked
 from .watching import run_view

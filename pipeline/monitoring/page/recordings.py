@@ -12,7 +12,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from ...sinks.manifest import Manifest
+from ...sinks.recording.manifest import Manifest
 
 MOST = 500
 """Videos in the list, the newest."""
@@ -80,8 +80,8 @@ def _fused(path: Path, start_s: float) -> Generator[tuple[float, bytes], None, N
     """Seconds and JPEG of each fused picture from so many seconds on, to the end of what is written by now."""
     from mcap.reader import make_reader  # of the extra `ros`, as the recording
 
-    from ...sinks import ros_messages
-    from ...sinks.mcap_sink import FUSED
+    from ...sinks.mcap import ros_messages
+    from ...sinks.mcap.sink import FUSED
 
     began_ns: int | None = None
     with suppress(Exception), path.open("rb") as file:  # whatever the reader trips over where it is being written

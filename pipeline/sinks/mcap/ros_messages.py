@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
-from ...calib.rig import CameraModel, Rig
-from .jsonl import Line
+from ....calib.rig import CameraModel, Rig
+from ..jsonl import Line
 
 JPEG_QUALITY = 90
 _DEFINITIONS = {

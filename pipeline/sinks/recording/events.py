@@ -11,11 +11,11 @@ from typing import TypeAlias
 
 import av
 
-from ...calib.atomic import atomic
-from ..config import RecordConfig
-from ..core.health import Health
-from ..core.stderr import FULL
-from ..errors import reason_of
+from ....calib.atomic import atomic
+from ...config import RecordConfig
+from ...core.health import Health
+from ...core.stderr import FULL
+from ...errors import reason_of
 from .manifest import EVENTS, Manifest
 from .retention import Retention
 from .segments import Segment, stamp

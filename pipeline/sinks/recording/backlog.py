@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from .jsonl import CameraLine, Line
+from ..jsonl import CameraLine, Line
 
 _MOST_FRAMES = 64  # frames
 _MOST_BYTES = 32 << 20

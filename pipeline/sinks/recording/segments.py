@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from threading import Condition, Lock
 
-from ..core.frames import Camera, Frame
+from ...core.frames import Camera, Frame
 from .manifest import Manifest
 from .retention import Retention
 

@@ -9,13 +9,13 @@ from contextlib import suppress
 
 import numpy as np
 
-from ..config import OutputConfig
-from ..core.stderr import FULL
+from ...config import OutputConfig
+from ...core.stderr import FULL
+from ..encoder import Encoder
 from .backlog import Backlog, QueuedFrame
+from .base import RETRY_S
 from .counts import CountsEncoder
-from .encoder import Encoder
 from .manifest import TRACKS, Manifest, UnbufferedFile
-from .recording import RETRY_S
 from .retention import Retention
 from .segments import Segment, Segments, iso
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from ..config import OutputConfig, RecordConfig, SourceConfig
-from ..core.doubts import Doubts
-from ..core.frames import Frame
-from ..core.health import CAMERAS, Health
-from ..core.paths import writable_folder
+from ...config import OutputConfig, RecordConfig, SourceConfig
+from ...core.doubts import Doubts
+from ...core.frames import Frame
+from ...core.health import CAMERAS, Health
+from ...core.paths import writable_folder
+from .base import Recording
 from .events import EventCutter
 from .manifest import Manifest
-from .recording import Recording
 from .retention import Retention
 from .segments import Segments
 from .track import Track

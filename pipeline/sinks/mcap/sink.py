@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from ...calib.rig import Rig
-from ..config import SourceConfig
-from ..core.doubts import Doubts
-from ..core.frames import Camera, Frame
-from ..core.health import CAMERAS, Health
-from ..core.latency import LatencyRecorder
-from ..core.machine import version
-from ..errors import InputError
-from ..sources.as_recorded import KEY
-from .backlog import Backlog, QueuedFrame
-from .recording import Recording
+from ....calib.rig import Rig
+from ...config import SourceConfig
+from ...core.doubts import Doubts
+from ...core.frames import Camera, Frame
+from ...core.health import CAMERAS, Health
+from ...core.latency import LatencyRecorder
+from ...core.machine import version
+from ...errors import InputError
+from ...sources.as_recorded import KEY
+from ..recording.backlog import Backlog, QueuedFrame
+from ..recording.base import Recording
 
 if TYPE_CHECKING:
-    from .jsonl import Line
+    from ..jsonl import Line
 
 FUSED = "/fused/image/compressed"
 """Topic of the fused images."""
@@ -63,7 +63,7 @@ class McapSink(Recording):
             raise ValueError("a recording needs a file")
         try:
             from . import ros_messages
-            from .mcap_file import McapFile
+            from .file import McapFile
         except ImportError as e:
             raise InputError(
                 f"--record {path}: MCAP needs other packages: pip install 'mcap>=1.6' 'rosbags>=0.11'"

@@ -9,8 +9,8 @@ import av
 import numpy as np
 import numpy.typing as npt
 
-from ..sources.as_recorded import KEY
-from .encoder import MuxedStream, Writer
+from ...sources.as_recorded import KEY
+from ..encoder import MuxedStream, Writer
 
 
 class CountsEncoder(MuxedStream):

@@ -14,9 +14,9 @@ from threading import Lock
 from mcap.opcode import Opcode
 from mcap.writer import MCAP0_MAGIC, Writer
 
-from ...calib.atomic import open_new
-from .manifest import UnbufferedFile
-from .recording import RETRY_S
+from ....calib.atomic import open_new
+from ..recording.base import RETRY_S
+from ..recording.manifest import UnbufferedFile
 
 _CHUNK = 1 << 20  # bytes
 _CHUNK_S = 1.0

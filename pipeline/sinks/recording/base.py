@@ -7,16 +7,16 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import ClassVar
 
-from ..config import SourceConfig
-from ..core.doubts import Doubts
-from ..core.frames import Camera, Frame
-from ..core.health import Health
-from ..core.result import Result
-from ..errors import reason_of
-from ..sources.as_recorded import note_of
+from ...config import SourceConfig
+from ...core.doubts import Doubts
+from ...core.frames import Camera, Frame
+from ...core.health import Health
+from ...core.result import Result
+from ...errors import reason_of
+from ...sources.as_recorded import note_of
+from ..base import SinkHealth
+from ..jsonl import CameraLine, record
 from .backlog import Backlog, QueuedFrame
-from .base import SinkHealth
-from .jsonl import CameraLine, record
 from .manifest import Manifest
 from .segments import UtcClock
 

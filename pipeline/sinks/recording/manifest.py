@@ -12,7 +12,7 @@ from pathlib import Path
 from threading import Lock
 from typing import BinaryIO
 
-from ...calib.atomic import open_new, try_lock, write_atomic
+from ....calib.atomic import open_new, try_lock, write_atomic
 
 MANIFEST = "fusecam-manifest.txt"
 EVENTS = "events"

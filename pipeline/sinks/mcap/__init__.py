@@ -1,0 +1,1 @@
+"""MCAP files: a recording in one file, as ROS 2 messages."""

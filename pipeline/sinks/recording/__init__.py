@@ -1,0 +1,1 @@
+"""Recording: the fused video, every camera frame and all results in time segments, within a quota."""

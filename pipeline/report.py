@@ -23,7 +23,7 @@ from .run.streams import Streams, Tools
 from .run.writer import Outcome
 from .sinks import Outputs
 from .sources.base import Source
-from .sources.polarity import ASSUMED
+from .sources.pixels.polarity import ASSUMED
 from .timing.sync import SyncStats
 
 

@@ -24,12 +24,12 @@ from ..errors import InputError
 from ..pairing.labels import MARKERS
 from .as_recorded import as_recorded, note_in_mcap
 from .base import SourceHealth, SourceInfo
-from .decode import read_still
-from .picture import PictureMaker
-from .polarity import Polarity
-from .samples import trace_of_pixels
+from .pixels.picture import PictureMaker
+from .pixels.polarity import Polarity
+from .pixels.samples import trace_of_pixels
+from .pixels.still import read_still
+from .pixels.two_pictures import warn_no_temperatures
 from .timing import MediaTimes
-from .two_pictures import warn_no_temperatures
 
 if TYPE_CHECKING:
     from rosbags.interfaces import Connection

@@ -13,7 +13,7 @@ from ..config import SourceConfig
 from ..core.frames import Camera
 from ..errors import InputError
 from .container import open_container, true_pace
-from .polarity import Polarity
+from .pixels.polarity import Polarity
 from .video import VideoSource, VideoTraits
 
 _SAMPLES = 6

@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..core.frames import Camera, Frame, Trace
-from .samples import trace_of_pixels
+from .pixels.samples import trace_of_pixels
 
 Means = npt.NDArray[np.float64]
 

@@ -17,11 +17,11 @@ from ..core.frames import Camera, Frame, Pixels
 from ..errors import InputError
 from ..pairing import labels_of
 from .base import SourceHealth, SourceInfo
-from .decode import read_still
-from .picture import PictureMaker, fourth_is_picture
-from .polarity import Polarity
+from .pixels.picture import PictureMaker, fourth_is_picture
+from .pixels.polarity import Polarity
+from .pixels.still import read_still
+from .pixels.two_pictures import warn_no_temperatures
 from .timing import to_ns
-from .two_pictures import warn_no_temperatures
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".pgm", ".ppm"})
 

@@ -19,7 +19,7 @@ from .file import open_file, polarity_of_file
 from .images import ImageSource, find_images, has_fourth_picture, is_image
 from .network import SCHEMES, open_network
 from .pipe import open_pipe
-from .polarity import Polarity
+from .pixels.polarity import Polarity
 
 
 def open_source(spec: str, camera: Camera, config: SourceConfig, start_s: float = 0.0) -> Source:

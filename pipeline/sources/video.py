@@ -18,9 +18,9 @@ from ..core.frames import Camera, Clock, Frame
 from ..errors import InputError
 from .base import Kind, SourceHealth, SourceInfo
 from .container import plain, stated_end, stated_frames, true_pace, video_stream
-from .pixels import PixelReader
-from .polarity import Polarity
-from .samples import trace_of
+from .pixels.polarity import Polarity
+from .pixels.reader import PixelReader
+from .pixels.samples import trace_of
 from .timing import MediaTimes, Stamp, Stamper, to_ns
 
 _THREADED_LINES = 720

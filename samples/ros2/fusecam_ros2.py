@@ -20,8 +20,8 @@ from fusecam.pipeline.config import SourceConfig
 from fusecam.pipeline.core.frames import Camera, Frame
 from fusecam.pipeline.sources.bag import decoded
 from fusecam.pipeline.sources.base import SourceHealth, SourceInfo
-from fusecam.pipeline.sources.picture import PictureMaker
-from fusecam.pipeline.sources.samples import trace_of_pixels
+from fusecam.pipeline.sources.pixels.picture import PictureMaker
+from fusecam.pipeline.sources.pixels.samples import trace_of_pixels
 
 OPEN_S = 10.0
 

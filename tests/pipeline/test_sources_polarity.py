@@ -15,7 +15,7 @@ from PIL import Image
 
 from fusecam.pipeline.config import SourceConfig
 from fusecam.pipeline.sources import open_source
-from fusecam.pipeline.sources.polarity import Polarity, evidence
+from fusecam.pipeline.sources.pixels.polarity import Polarity, evidence
 
 from ..public_data import published
 from .clips import MS, write_video

@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as hnp
 
 from fusecam.pipeline.config import ThermalConfig
 from fusecam.pipeline.errors import InputError
-from fusecam.pipeline.sources.thermal import ThermalMapper
+from fusecam.pipeline.sources.pixels.thermal import ThermalMapper
 
 S = 1_000_000_000
 

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ..core.frames import Trace
+from ...core.frames import Trace
 
 _COLUMNS = 40  # of blocks over the width
 _SIDE = {True: 2, False: 8}  # at least, in pixels; codecs work on blocks of 8 or more

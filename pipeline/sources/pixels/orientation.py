@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..config import SideConfig
+from ...config import SideConfig
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import tifffile
 
-from ...engines.host.media import check_pixels, open_image
+from ....engines.host.media import check_pixels, open_image
 from .orientation import UPRIGHT, Orientation, of_exif
 
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what is wrong with a file is raised, too

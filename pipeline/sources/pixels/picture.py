@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ..config import KelvinConfig, SourceConfig
-from ..core.frames import Camera, Pixels, Temperature
-from .base import SourceHealth
+from ...config import KelvinConfig, SourceConfig
+from ...core.frames import Camera, Pixels, Temperature
+from ..base import SourceHealth
 from .orientation import UPRIGHT, Orientation, of_settings
 from .polarity import Polarity
 from .scene import SENSORS, Surround, fill, no_data, telemetry_rows

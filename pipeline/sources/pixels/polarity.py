@@ -7,7 +7,7 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from ..core.frames import Pixels
+from ...core.frames import Pixels
 
 _WIDTH = 160
 _SPACING_NS = 250_000_000

@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ..config import KelvinConfig, SideConfig
-from ..core.frames import Pixels
-from .base import SourceHealth
+from ...config import KelvinConfig, SideConfig
+from ...core.frames import Pixels
+from ..base import SourceHealth
 from .samples import plane_rows
 from .scene import SENSORS
 

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ..core.frames import Pixels
+from ...core.frames import Pixels
 
 Array = npt.NDArray[Any]
 

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ..core.frames import Pixels
+from ...core.frames import Pixels
 
 _PQ, _HLG, _BT2020 = 16, 18, 9  # AVCOL_TRC_SMPTE2084, AVCOL_TRC_ARIB_STD_B67, AVCOL_PRI_BT2020
 _WHITE_NITS = 203.0  # of diffuse white in HDR, BT.2408

@@ -7,9 +7,9 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from ..config import ThermalConfig
-from ..core.frames import Pixels
-from ..errors import InputError
+from ...config import ThermalConfig
+from ...core.frames import Pixels
+from ...errors import InputError
 
 _SAMPLES = 20_000
 _RESTART_NS = 1_000_000_000

@@ -11,9 +11,9 @@ import numpy.typing as npt
 from av.sidedata.sidedata import Type as SideData
 from av.video.reformatter import VideoReformatter
 
-from ..config import SourceConfig
-from ..core.frames import Camera, Pixels
-from .base import SourceHealth
+from ...config import SourceConfig
+from ...core.frames import Camera, Pixels
+from ..base import SourceHealth
 from .hdr import ToBt709, is_hdr
 from .orientation import UPRIGHT, Orientation, of_display_matrix
 from .picture import PictureMaker

@@ -41,7 +41,7 @@ def read_own(path: Path, recordings: Path, console: Console) -> Training:
     from .detector.fit import fit_detector
     from .detector.recipe import DetectorRecipe
     from .detector.recordings import lay_out, read_recordings
-    from .evaluation.own_detector import report
+    from .evaluation.detection.own_detector import report
 
     path = named(Path("detector_own")) if path == named(Path("detector")) else path
     content = read_recipe_file(path)

@@ -18,8 +18,9 @@ from fusecam.engines.detection.weights import save_detector
 from fusecam.train.detector.boxes import write_boxes
 from fusecam.train.detector.network import start_network
 from fusecam.train.evaluation.cli import evaluate
-from fusecam.train.evaluation.detect_run import frames, run_detection, summarise
-from fusecam.train.evaluation.detection import (
+from fusecam.train.evaluation.detection.disturb import DISTURBANCES
+from fusecam.train.evaluation.detection.intervals import RESAMPLES, SEED
+from fusecam.train.evaluation.detection.metrics import (
     FrameDetections,
     SceneDetections,
     find_detected,
@@ -27,8 +28,7 @@ from fusecam.train.evaluation.detection import (
     pixels,
     score_frames,
 )
-from fusecam.train.evaluation.disturb import DISTURBANCES
-from fusecam.train.evaluation.intervals import RESAMPLES, SEED
+from fusecam.train.evaluation.detection.run import frames, run_detection, summarise
 from fusecam.train.evaluation.scenes import Scene, read_sources
 from fusecam.train.evaluation.settings import Settings
 

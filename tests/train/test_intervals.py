@@ -7,8 +7,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from fusecam.train.evaluation.detection import FrameDetections
-from fusecam.train.evaluation.intervals import RESAMPLES, SEED, Draws, interval, mean, resampled
+from fusecam.train.evaluation.detection.intervals import RESAMPLES, SEED, Draws, interval, mean, resampled
+from fusecam.train.evaluation.detection.metrics import FrameDetections
 
 BOX = [10.0, 10.0, 30.0, 60.0]
 

@@ -140,7 +140,7 @@ def evaluate(
         )
         _check(settings, detect, video)
         if detect:
-            from .detect_run import run_detection
+            from .detection.run import run_detection
 
             run_detection(settings, Terminal(emoji=False), errors)
         elif video:

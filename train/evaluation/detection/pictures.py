@@ -11,12 +11,12 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from ...calib.atomic import atomic
-from ...engines.base import Pixels
-from ...engines.detection.weights import DETECTOR_NAMES
-from ..errors import TrainError
-from .detection import ALL_CLASSES, FrameDetections, Result, SceneDetections, find_detected
-from .pictures import contact_sheet
+from ....calib.atomic import atomic
+from ....engines.base import Pixels
+from ....engines.detection.weights import DETECTOR_NAMES
+from ...errors import TrainError
+from ..pictures import contact_sheet
+from .metrics import ALL_CLASSES, FrameDetections, Result, SceneDetections, find_detected
 
 SURE = 0.25
 """Score threshold of a detection, the default of `fusecam`."""

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...engines.detection.quiet import ultralytics
-from ...engines.detection.weights import DETECTOR_NAMES
-from ..detector.boxes import Boxes, corners
+from ....engines.detection.quiet import ultralytics
+from ....engines.detection.weights import DETECTOR_NAMES
+from ...detector.boxes import Boxes, corners
+from ..scenes import Scene
 from .intervals import RESAMPLES, Draws, Interval, Lead, interval, mean, resampled
-from .scenes import Scene
 
 Floats = npt.NDArray[np.float32]
 ALL_CLASSES = "all"

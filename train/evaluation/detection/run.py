@@ -9,22 +9,22 @@ import numpy as np
 from rich.console import Console
 from safetensors import SafetensorError, safe_open
 
-from ...engines.base import FusionEngine, Pixels
-from ...engines.detection import DetectorEngine
-from ...engines.detection.weights import DETECTOR_WEIGHTS, detector_channels
-from ...engines.registry import UNLIFTED, parse
-from ..detector.boxes import read_boxes
-from ..detector.data import mean
-from ..errors import TrainError
-from ..metrics import rgb
-from .detect_tables import LEGEND, leads, leads_table, table, write
-from .detection import LEAST, Floats, FrameDetections, Results, SceneDetections, pixels, score_frames
+from ....engines.base import FusionEngine, Pixels
+from ....engines.detection import DetectorEngine
+from ....engines.detection.weights import DETECTOR_WEIGHTS, detector_channels
+from ....engines.registry import UNLIFTED, parse
+from ...detector.boxes import read_boxes
+from ...detector.data import mean
+from ...errors import TrainError
+from ...metrics import rgb
+from ..evaluate import fuse_scene
+from ..output import check_writable, note_on, progress_bar, say_written
+from ..scenes import Images, Scene, find_scenes, fits, read_image, read_sources
+from ..settings import Settings
+from ..summary import ALL, OTHER, group_of, split_rule
 from .disturb import DISTURBANCES, INFRARED_LOST, VISIBLE_LOST
-from .evaluate import fuse_scene
-from .output import check_writable, note_on, progress_bar, say_written
-from .scenes import Images, Scene, find_scenes, fits, read_image, read_sources
-from .settings import Settings
-from .summary import ALL, OTHER, group_of, split_rule
+from .metrics import LEAST, Floats, FrameDetections, Results, SceneDetections, pixels, score_frames
+from .tables import LEGEND, leads, leads_table, table, write
 
 Find = Callable[[Pixels], Floats]
 """Maps (H, W, 3) uint8 RGB, or (H, W, 4) with infrared, to (N, 6): x1, y1, x2, y2 in pixels, score >= LEAST, class."""
@@ -99,7 +99,7 @@ def run_detection(settings: Settings, console: Console, progress: Console) -> Re
             console.print()
     console.print(LEGEND, style="dim")
     if settings.out is not None:
-        from .detect_pictures import draw
+        from .pictures import draw
 
         paths = write(settings.out, results, weights, baselines)
         paths += draw(settings.out, looked, results, lambda each: frames(each.scene, read_sources(each.scene), engines))
@@ -126,7 +126,7 @@ def make_detector(weights: Path) -> Find:
     except (OSError, SafetensorError) as error:
         raise TrainError(f"{weights}: no weights of a detector ({error}); train them with `fusecam train`") from error
     if coco:
-        from ..detector.teacher import CocoTeacher
+        from ...detector.teacher import CocoTeacher
 
         teacher = CocoTeacher("yolov5n.yaml", weights)
         return lambda image: teacher.find(image, LEAST)

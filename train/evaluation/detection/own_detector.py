@@ -6,18 +6,18 @@ from pathlib import Path
 
 from rich.console import Console
 
-from ...calib.atomic import atomic
-from ...engines.base import Pixels
-from ...engines.detection import DetectorEngine
-from ...engines.detection.weights import DETECTOR_WEIGHTS, detector_names
-from ...engines.host.terminal import Terminal, markup
-from ..detector.data import VARIANTS, Example, Examples, read_frame
-from ..detector.recipe import DetectorRecipe
-from ..errors import TrainError
-from .detect_pictures import EXAMPLES, SURE, curves, marked
-from .detect_tables import LEGEND, table
-from .detection import ALL_CLASSES, LEAST, FrameDetections, Result, find_detected, pixels, score_frames
-from .pictures import contact_sheet
+from ....calib.atomic import atomic
+from ....engines.base import Pixels
+from ....engines.detection import DetectorEngine
+from ....engines.detection.weights import DETECTOR_WEIGHTS, detector_names
+from ....engines.host.terminal import Terminal, markup
+from ...detector.data import VARIANTS, Example, Examples, read_frame
+from ...detector.recipe import DetectorRecipe
+from ...errors import TrainError
+from ..pictures import contact_sheet
+from .metrics import ALL_CLASSES, LEAST, FrameDetections, Result, find_detected, pixels, score_frames
+from .pictures import EXAMPLES, SURE, curves, marked
+from .tables import LEGEND, table
 
 BEFORE, AFTER = "shipped detector", "trained"
 

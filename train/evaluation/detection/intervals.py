@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from .detection import FrameDetections
+    from .metrics import FrameDetections
 
 RESAMPLES, SEED, CONFIDENCE = 2000, 0, 0.95
 _RECALLS = np.linspace(0, 1, 101)

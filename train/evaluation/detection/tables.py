@@ -12,11 +12,11 @@ import numpy as np
 from rich.table import Table
 from rich.text import Text
 
-from ...calib.atomic import write_atomic
-from ..errors import TrainError
-from .detection import ALL_CLASSES, Result, Results
+from ....calib.atomic import write_atomic
+from ...errors import TrainError
+from ..output import new_table, write_csv
 from .intervals import CONFIDENCE, RESAMPLES, SEED, Interval, Lead
-from .output import new_table, write_csv
+from .metrics import ALL_CLASSES, Result, Results
 
 COLUMNS = {"map50": "mAP50", "map": "mAP50-95", "precision": "precision", "recall": "recall"}
 VERSION = 1

@@ -9,8 +9,8 @@ from functools import partial
 import cv2
 import numpy as np
 
-from ..metrics import Gray
-from .scenes import Images
+from ...metrics import Gray
+from ..scenes import Images
 
 INFRARED_LOST, VISIBLE_LOST = "infrared lost", "visible lost"
 

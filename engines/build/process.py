@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 from ..base import BuildStopped
 
@@ -23,21 +24,21 @@ POLL_S = 0.05
 """Interval in seconds at which a stop request is checked."""
 BUILDER = "fusecam.engines"
 """Module that the process runs. Named by a string, since it imports the engines, which import this module."""
-_stop: threading.Event | None = None
+_stop: ContextVar[threading.Event | None] = ContextVar("stop", default=None)
 
 
 @contextmanager
 def stoppable(stop: threading.Event) -> Iterator[None]:
-    """Context in which setting `stop` cancels a build, in any thread, with BuildStopped.
+    """Context in which setting `stop`, from any thread, cancels a build with BuildStopped.
 
-    Engines are then always built in another process, even if this one has imported torch.
+    Engines are then always built in another process, even if this one has imported torch. It holds for the calling
+    thread, as others may run streams of their own; a thread that builds for it needs a copy of its context.
     """
-    global _stop
-    before, _stop = _stop, stop
+    token = _stop.set(stop)
     try:
         yield
     finally:
-        _stop = before
+        _stop.reset(token)
 
 
 def build_apart(what: str, *arguments: object, always: bool = False) -> bool:
@@ -56,7 +57,7 @@ def build_apart(what: str, *arguments: object, always: bool = False) -> bool:
     Raises:
         BuildStopped: See `stoppable`.
     """
-    stop = _stop
+    stop = _stop.get()
     if stop is None and "torch" in sys.modules and not always:
         return False
     if stop is not None and stop.is_set():

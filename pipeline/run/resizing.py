@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextvars import copy_context
 from dataclasses import replace
 
 import cv2
@@ -25,12 +26,13 @@ class _Build(threading.Thread):
         self.shape = shape
         self.error: Exception | None = None
         self._job = job
+        self._context = copy_context()  # of the run, whose stop ends the build
         self.start()
 
     def run(self) -> None:
         """Do the job."""
         try:
-            self._job(self.shape)
+            self._context.run(self._job, self.shape)
         except Exception as error:  # said by whoever looks
             self.error = error
 

@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from functools import cache
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
@@ -189,7 +190,8 @@ def compiled(larger: bool) -> SimpleNamespace:
 def _compiled(larger: bool) -> SimpleNamespace:
     groups = _groups(larger)
     with ThreadPoolExecutor(len(groups)) as pool:
-        built = list(pool.map(_built_apart, groups))
+        waiting = [pool.submit(copy_context().run, _built_apart, group) for group in groups]  # stops with its run
+        built = [job.result() for job in waiting]
     kernels: dict[str, Kernel] = {}
     for group, files in zip(groups, built, strict=True):
         files = compile_group(group) if files is None else files
@@ -220,7 +222,7 @@ def begin(larger: bool) -> None:
     numba compiles in another process, since it would hold this one's interpreter lock most of the time. If it fails,
     the next call of `compiled` tries again and raises the error.
     """
-    ThreadPoolExecutor(1, thread_name_prefix="fusecam-kernels").submit(compiled, larger)
+    ThreadPoolExecutor(1, thread_name_prefix="fusecam-kernels").submit(copy_context().run, compiled, larger)
 
 
 def is_cached(larger: bool) -> bool:

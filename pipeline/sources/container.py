@@ -67,10 +67,16 @@ def video_stream(container: av.container.InputContainer, spec: str, health: Sour
     return stream
 
 
+def is_avi(container: av.container.InputContainer) -> bool:
+    """Whether it stores no presentation times, and repeats a picture by an empty packet."""
+    return container.format.name == "avi"
+
+
 def stated_frames(container: av.container.InputContainer, stream: VideoStream) -> int | None:
-    """Number of frames in the container's index, without those that an edit list cuts off."""
+    """Number of frames in the container's index, without those that an edit list cuts off, or that an AVI has empty."""
     entries = stream.index_entries
-    if "mov" in container.format.name and 0 < len(entries) <= stream.frames:
+    whole = is_avi(container) and len(entries) > 0 and entries[-1].timestamp == stream.frames - 1
+    if (whole or "mov" in container.format.name) and 0 < len(entries) <= stream.frames:
         return sum(not entry.is_discard for entry in entries)
     return stream.frames or None
 

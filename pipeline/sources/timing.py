@@ -110,6 +110,33 @@ class MediaTimes:
         )
 
 
+class ChunkTimes:
+    """Presentation times for a container that stores only when packets are decoded (AVI): the n-th frame to be shown
+    has the n-th of these times. FFmpeg's guesses there are late, and in the order of the packets.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: deque[int] = deque()
+        self._most: int | None = None
+
+    def add(self, dts: int | None) -> None:
+        """Add the time of the next packet, before it is decoded."""
+        if dts is not None:
+            self._waiting.append(dts)
+
+    def damaged(self) -> None:
+        """The last packet gives no frame."""
+        if self._waiting:
+            self._waiting.pop()
+
+    def next(self) -> int | None:
+        """Time of the next decoded frame; None if it has none."""
+        self._most = self._most or len(self._waiting)
+        while len(self._waiting) > self._most:  # a packet gave no frame
+            self._waiting.popleft()
+        return self._waiting.popleft() if self._waiting else None
+
+
 class NetworkTimes:
     """The sender's times mapped onto this host's CLOCK_MONOTONIC by the lower envelope of the arrival delays.
 

@@ -17,11 +17,11 @@ from ..config import SourceConfig
 from ..core.frames import Camera, Clock, Frame
 from ..errors import InputError
 from .base import Kind, SourceHealth, SourceInfo
-from .container import plain, stated_end, stated_frames, true_pace, video_stream
+from .container import is_avi, plain, stated_end, stated_frames, true_pace, video_stream
 from .pixels.polarity import Polarity
 from .pixels.reader import PixelReader
 from .pixels.samples import trace_of
-from .timing import MediaTimes, Stamp, Stamper, to_ns
+from .timing import ChunkTimes, MediaTimes, Stamp, Stamper, to_ns
 
 _THREADED_LINES = 720
 _DEMUX_FAILURES = 8
@@ -232,7 +232,10 @@ class VideoSource:
 
     def _decode(self) -> Iterator[av.VideoFrame]:
         damaged = 0
+        times = ChunkTimes() if is_avi(self._container) else None
         for packet in self._packets():
+            if packet and times:
+                times.add(packet.dts)
             if packet and packet.is_corrupt:
                 damaged += 1
                 self._count_corrupt("packet damaged")
@@ -242,9 +245,13 @@ class VideoSource:
                 continue
             except av.error.FFmpegError as error:
                 self._count_corrupt(plain(error))
+                if times:
+                    times.damaged()
                 continue
             for frame in frames:
                 if isinstance(frame, av.VideoFrame):
+                    if times:
+                        frame.pts = times.next()
                     if frame.is_corrupt and damaged:  # counted with its packet
                         damaged -= 1
                     elif frame.is_corrupt:

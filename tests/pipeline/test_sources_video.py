@@ -98,6 +98,32 @@ def test_edit_list_removes_frames(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("codec", "options"), [("mjpeg", {}), ("libx264", {"bf": "0"}), ("libx264", {"bf": "3"}), ("mpeg4", {"bf": "2", "b": "4M"})]
+)
+def test_avi_has_the_times_of_its_chunks_with_any_codec(tmp_path, codec, options):
+    """AVI stores no presentation times; a frame that was dropped in recording is an empty chunk, not a cut."""
+    times = [*range(10), *range(13, 23)] if not int(options.get("bf", 0)) else range(20)
+    layout = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+    got, source = read(write_video(tmp_path / "a.avi", times, codec=codec, pix_fmt=layout, options=options))
+    assert numbers(got) == list(range(20))
+    assert [f.time_ns for f in got] == [time * 40_000_000 for time in times]
+    assert (source.info.frames, source.health.retimed, source.health.warnings) == (20, 0, [])
+
+
+def test_damaged_avi_keeps_the_times_of_its_other_frames(tmp_path):
+    path = write_video(tmp_path / "a.avi", range(20), codec="mpeg4", options={"bf": "2", "b": "4M"})
+    content = bytearray(path.read_bytes())
+    chunk = content.index(b"movi")
+    for _ in range(9):
+        chunk = content.index(b"00dc", chunk + 4)
+    content[chunk + 8 : chunk + 20] = bytes(12)
+    path.write_bytes(content)
+    got, _ = read(path)
+    assert len(got) >= 18
+    assert all(f.time_ns == number * 40_000_000 for number, f in zip(numbers(got), got, strict=True) if number > 12)
+
+
+@pytest.mark.parametrize(
     ("stored", "expected", "retimed"),
     [
         ([100, 101, 102, 102, 104], [4000, 4040, 4080, 4081, 4160], 1),

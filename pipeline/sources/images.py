@@ -191,7 +191,8 @@ class ImageSource:
                 f"it: {instead}"
             )
             self.health.warn("radiometric", f"{self._spec}: radiometric JPEGs: {used} ({file.name})")
-        return self._picture.make(still.values, time_ns, still.orientation, _KELVIN if still.kelvin else None)
+        kelvin = _KELVIN if still.kelvin else None
+        return self._picture.make(still.values, time_ns, still.orientation, kelvin, still.white)
 
 
 def has_fourth_picture(file: Path) -> bool:

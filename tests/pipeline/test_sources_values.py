@@ -19,6 +19,7 @@ from fusecam.pipeline.core.frames import Camera
 from fusecam.pipeline.errors import InputError
 from fusecam.pipeline.run.streams import open_streams
 from fusecam.pipeline.sources import open_source
+from fusecam.pipeline.sources.decode import read_still
 
 from .clips import write_video
 
@@ -108,6 +109,25 @@ def test_visible_image_of_few_bits_is_not_black(tmp_path, bits, grey):
     white = 2**bits - 1
     (pixels,), _, doubts = seen(tmp_path, "visible", vis={"range": [0, white]})
     assert np.abs(pixels.astype(int) - (RGB[..., :1] if grey else RGB)).max() <= 2 and doubts == []
+
+
+@pytest.mark.parametrize("white", [127, 255, 1023, 4095, 65535])
+@pytest.mark.parametrize("plain", [True, False])
+def test_white_of_a_pnm_is_the_one_it_states(tmp_path, white, plain):
+    """Of a dark image too, whose values would fit fewer bits; counts of infrared stay as they are."""
+    dark = np.round(RGB / 5 * (white / 255)).astype(np.uint16)
+    for name, values in (("a.ppm", dark), ("a.pgm", dark[..., 0])):
+        height, width = values.shape[:2]
+        head = {("a.ppm", True): "P3", ("a.ppm", False): "P6", ("a.pgm", True): "P2", ("a.pgm", False): "P5"}
+        body = values.astype(">u2" if white > 255 else "u1").tobytes()
+        text = " ".join(map(str, values.reshape(-1))).encode()
+        header = f"{head[name, plain]}\n# by a camera\n{width} {height}\n{white}\n".encode()
+        (tmp_path / name).write_bytes(header + (text if plain else body))
+    (grey, colour), _, doubts = seen(tmp_path, "visible")
+    assert np.abs(colour - RGB / 5.0).max() <= 2 and np.abs(grey - RGB[..., :1] / 5.0).max() <= 2 and doubts == []
+    if white > 255:
+        still = read_still(tmp_path / "a.pgm")
+        assert np.array_equal(still.values, dark[..., 0])
 
 
 def test_detected_bit_depth_is_kept(tmp_path):

@@ -98,7 +98,8 @@ def test_edit_list_removes_frames(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("codec", "options"), [("mjpeg", {}), ("libx264", {"bf": "0"}), ("libx264", {"bf": "3"}), ("mpeg4", {"bf": "2", "b": "4M"})]
+    ("codec", "options"),
+    [("mjpeg", {}), ("libx264", {"bf": "0"}), ("libx264", {"bf": "3"}), ("mpeg4", {"bf": "2", "b": "4M"})],
 )
 def test_avi_has_the_times_of_its_chunks_with_any_codec(tmp_path, codec, options):
     """AVI stores no presentation times; a frame that was dropped in recording is an empty chunk, not a cut."""

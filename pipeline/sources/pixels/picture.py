@@ -75,7 +75,12 @@ class PictureMaker:
         self.temperature: Temperature | None = None
 
     def make(
-        self, stored: Array, time_ns: int, orientation: Orientation = UPRIGHT, kelvin: KelvinConfig | None = None
+        self,
+        stored: Array,
+        time_ns: int,
+        orientation: Orientation = UPRIGHT,
+        kelvin: KelvinConfig | None = None,
+        white: int | None = None,
     ) -> Pixels:
         """Convert a frame to (H, W, 3) uint8 RGB (visible) or (H, W) uint8 (infrared).
 
@@ -84,6 +89,7 @@ class PictureMaker:
             time_ns: capture time in ns, for the smoothing of the thermal range.
             orientation: orientation stated in the file.
             kelvin: conversion of counts known for the camera; the setting takes precedence.
+            white: value of white that the file states; None: judged by the values.
 
         Raises:
             ValueError: the settings do not fit; one line.
@@ -91,7 +97,9 @@ class PictureMaker:
         stored = self._cropped(self._channel(stored))
         if not self._visible and self._side.crop is None:
             stored = self._without_telemetry(self._first_of_two(stored))
-        pixels, scene = (self._to_visible(stored), stored) if self._visible else self._to_infrared(stored, time_ns)
+        pixels, scene = (
+            (self._to_visible(stored, white), stored) if self._visible else self._to_infrared(stored, time_ns)
+        )
         if self._side.crop is None:
             pixels = self._without_surround(pixels)
         orientation = orientation.then(self._orientation)
@@ -244,13 +252,13 @@ class PictureMaker:
                 f"{low:g} to {high:g}): the scene lies in a few grey levels; set {self._name}.range or .crop"
             )
 
-    def _to_visible(self, stored: Array) -> Pixels:
+    def _to_visible(self, stored: Array, white: int | None) -> Pixels:
         if self._side.range:
             pixels = self._stretched(stored, *self._side.range)
         elif stored.dtype == np.uint8:
             pixels = stored
         else:
-            pixels = self._stretched(stored, 0, self._white_level(stored))
+            pixels = self._stretched(stored, 0, white or self._white_level(stored))
         return np.repeat(pixels[..., None], 3, axis=2) if pixels.ndim == 2 else np.ascontiguousarray(pixels)
 
     def _white_level(self, stored: Array) -> float:

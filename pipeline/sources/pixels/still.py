@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from io import BytesIO
@@ -23,7 +24,8 @@ _ORIENTATION, _GDAL_NODATA = 274, 42113
 _TIFF_HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _PNG_HEAD = b"\x89PNG\r\n\x1a\n"
 _GREY_PNG = 0
-_PNM_HEADS = (b"P5", b"P6")
+_PNM_HEADS = (b"P2", b"P3", b"P5", b"P6")
+_PNM_HEADER = 1000
 _SOME_COUNTS = 20_000
 _MOST_RECORDS = 1000
 _SMALL_MODES = ("L", "LA", "RGB", "RGBA")
@@ -36,6 +38,7 @@ class Still:
     values: (H, W) or (H, W, C), colour as RGB, alpha (if any) last; any integer or float type.
     radiometric: of a JPEG that holds temperatures beside its image: "FLIR" or "DJI"; else None.
     kelvin: whether `values` are these temperatures, in kelvin.
+    white: value of white, where the file states one that its type does not.
     """
 
     values: npt.NDArray[Any]
@@ -43,6 +46,7 @@ class Still:
     pages: int = 1
     radiometric: Literal["FLIR", "DJI"] | None = None
     kelvin: bool = False
+    white: int | None = None
 
 
 def read_still(file: Path | bytes, heat: bool = False) -> Still:
@@ -78,7 +82,9 @@ def _read_still(file: BinaryIO) -> Still:
         orientation = of_exif(image.getexif().get(_ORIENTATION))
         pages = int(getattr(image, "n_frames", 1))
         # of these Pillow keeps the high bytes, or scales them
-        if head[:2] in _PNM_HEADS or (head[:8] == _PNG_HEAD and head[24] == 16 and head[25] != _GREY_PNG):
+        if head[:2] in _PNM_HEADS and (white := _pnm_white(file)) > 255:
+            return Still(_by_opencv(file), white=white)
+        if head[:8] == _PNG_HEAD and head[24] == 16 and head[25] != _GREY_PNG:
             return Still(_by_opencv(file), orientation)
         if image.mode.startswith(("I", "F")):
             return Still(np.asarray(image), orientation, pages)
@@ -133,9 +139,14 @@ def _read_tiff(file: BinaryIO) -> Still | None:
         return Still(values, orientation, pages)
 
 
+def _pnm_white(file: BinaryIO) -> int:
+    file.seek(0)
+    return int(re.sub(rb"#[^\n]*", b"", file.read(_PNM_HEADER)).split()[3])
+
+
 def _by_opencv(file: BinaryIO) -> npt.NDArray[Any]:
     file.seek(0)
-    data = np.frombuffer(file.read(), np.uint8)
+    data = np.frombuffer(file.read() + b"\n", np.uint8)  # without it the last number of a plain PNM has no end
     values: npt.NDArray[Any] | None = cv2.imdecode(data, cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION)
     if values is None:
         raise ValueError("its kind of compression or channels is not supported: save it as a plain TIFF or PNG")

@@ -5,6 +5,7 @@ All atomic writes of fusecam use this module. It is in calib because calib impor
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import stat
@@ -41,7 +42,7 @@ class AtomicFile:
         with naming(target, error):
             if target.is_dir():
                 raise error(f"{target}: is a folder; give the name of a file")
-            self._place = target.resolve()
+            self._place = resolved(target)
             if self._place.exists() and not self._place.is_file():
                 raise error(f"{target}: is not a file, but a device or a pipe; give the name of a file")
             self._place.parent.mkdir(parents=True, exist_ok=True)
@@ -107,6 +108,14 @@ def atomic(target: Path, error: type[Exception] = OSError, durable: bool = True)
         aside.commit(durable)
     finally:
         aside.discard()
+
+
+def resolved(path: Path) -> Path:
+    """`path.resolve()`, whose loop of links is an OSError, as the other failures are, in every version of Python."""
+    try:
+        return path.resolve()
+    except RuntimeError as e:
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path)) from e
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    PrivateAttr,
     SecretStr,
     ValidationError,
     WithJsonSchema,
@@ -303,6 +304,13 @@ class RunConfig(_Section, Versioned):
     monitor: MonitorConfig = MonitorConfig()
     max_frames: int | None = Field(None, gt=0)
     strict: bool = Field(False, description="doubts are errors")
+    _file: Path | None = PrivateAttr(None)
+
+    @property
+    def files_read(self) -> list[str]:
+        """Files that the run reads beside its sources, itself included: no output may take the place of one."""
+        files = self._file, self.rig, self.sources.pairs, self.detector.weights, *(self.monitor.tls or ())
+        return [str(file) for file in files if file is not None]
 
     @model_validator(mode="after")
     def _consistent(self) -> RunConfig:
@@ -342,9 +350,11 @@ def load(given: Path | Mapping[str, Any] | None, overrides: dict[str, Any] | Non
         if not isinstance(data, dict):
             raise InputError(f"{path}: a run file is a mapping of settings, this holds a {type(data).__name__}")
     try:
-        return RunConfig.model_validate(_merge(data, overrides or {}))
+        config = RunConfig.model_validate(_merge(data, overrides or {}))
     except ValidationError as e:
         raise InputError(f"{path or ('command line' if given is None else 'settings')}: {explain(e, RunConfig)}") from e
+    config._file = path
+    return config
 
 
 def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

@@ -85,7 +85,7 @@ class Run:
                 raise InputError(f"--strict: {next(iter(streams.doubts))}")
             _check_size(tools.engine.name, visible)
             shape = streams.registrar.warp(*sizes).shape
-            inputs = [infrared.spec, visible.spec, *([] if config.rig is None else [str(config.rig)])]
+            inputs = [infrared.spec, visible.spec, *config.files_read]
             outputs = visible.rate, visible.pixel_aspect, visible.names, inputs
             files = config.output.model_copy(update={"send": [], "sinks": [], "show": False})
             close_all(open_sinks(files, *outputs), complete=False)  # what cannot be written is said before a long build

@@ -65,7 +65,8 @@ def run_fuse(config: RunConfig, console: Console) -> int:
 
 def _spare_report(config: RunConfig, report: Path) -> None:
     out = config.output.out
-    check_not_input(report, (config.sources.ir.source, config.sources.vis.source, config.rig), option="--report")
+    sources = config.sources.ir.source, config.sources.vis.source
+    check_not_input(report, (*sources, *config.files_read), option="--report")
     if out is not None:
         check_not_input(report, (out, lines_of(out)), "the output", "--report")
 

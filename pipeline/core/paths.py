@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from ...calib.atomic import naming, resolved
 from ..errors import InputError
 
 
@@ -16,11 +17,15 @@ def check_not_input(
 
     read: as the user wrote them, None for none. what, option: for the message.
     """
-    place = target.resolve()
+    with naming(target, InputError):
+        place = resolved(target)
     for given in read:
         if given is None:
             continue
-        source = Path(given).resolve()
+        try:
+            source = resolved(Path(given))
+        except (OSError, ValueError):  # it cannot be read, either
+            continue
         pattern = place == source.parent and any(sign in source.name for sign in "*?[")
         if place == source or pattern or _linked(place, source):
             raise InputError(f"{target}: is also {what} '{given}'; choose another place with {option}")

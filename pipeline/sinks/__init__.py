@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
-from ...calib.atomic import naming
+from ...calib.atomic import naming, resolved
 from ...engines.host.plugins import plugin, plugins
 from ..config import OutputConfig
 from ..core.paths import check_not_input
@@ -47,8 +47,11 @@ def is_video(out: Path) -> bool:
 
 def lines_of(out: Path) -> Path:
     """Path of the JSON lines of an output."""
-    whole = out.resolve()
-    return out.with_suffix(".jsonl") if is_video(out) else whole.with_name(whole.name + ".jsonl")
+    if is_video(out):
+        return out.with_suffix(".jsonl")
+    with naming(out, InputError):
+        whole = resolved(out)
+    return whole.with_name(whole.name + ".jsonl")
 
 
 def open_sinks(
@@ -63,8 +66,8 @@ def open_sinks(
     `out` with a video's suffix: VideoSink; without a suffix, or an existing folder: ImagesSink. Both with JSON lines
     beside them: `out` without the video's suffix, plus `.jsonl`.
     rate, pixel_aspect: the visible source's nominal frame rate, if known, and its pixels' width over height.
-    names: its images' names, if it is a folder. inputs: the sources and the rig as the user wrote them; an output in
-    the place of one is an InputError.
+    names: its images' names, if it is a folder. inputs: all that the run reads, as the user wrote it; an output in the
+    place of one is an InputError.
     """
     sinks: list[Sink] = []
     try:

@@ -65,6 +65,17 @@ def test_invalid_paths_and_numbers_are_refused(tmp_path, monkeypatch, run, out, 
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([ir.name, vis.name])
 
 
+@pytest.mark.parametrize("name", ["run.mp4", "run.jsonl", "run.json"])
+def test_run_file_is_not_overwritten(tmp_path, monkeypatch, run, name):
+    monkeypatch.chdir(tmp_path)
+    ir, vis = pair_of_clips(tmp_path)
+    settings = f"sources: {{ir: {ir}, vis: {vis}}}\n"
+    (tmp_path / name).write_text(settings)
+    answer = run("--config", name, "--out", "run.mp4", "--report", "run.json", *QUICK)
+    assert answer.code == 1 and f"{name}: is also the input '{name}'" in answer.said, answer.said
+    assert (tmp_path / name).read_text() == settings
+
+
 @pytest.mark.slow
 def test_recordings_without_common_time_are_reported(tmp_path, run):
     ir, vis = pair_of_clips(tmp_path)

@@ -40,6 +40,8 @@ fusecam batch irs viss -o fused --ray                 [dim]a.mp4 in both[/dim]
 
 fusecam batch 'drives/*/ir.mkv' 'drives/*/vis.mkv' -o fused
 """
+if os.environ.get("COLUMNS") == "0":  # a terminal that does not know its width; rich would print nothing
+    del os.environ["COLUMNS"]
 app = typer.Typer(
     name="fusecam",
     cls=ShortHelp,

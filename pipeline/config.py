@@ -340,6 +340,8 @@ def load(given: Path | Mapping[str, Any] | None, overrides: dict[str, Any] | Non
     Raises:
         InputError: names the file and the key.
     """
+    if not isinstance(given, Path | Mapping | None):
+        raise InputError(f"settings: are {type(given).__name__}: give a run file, or a mapping")
     path = given if isinstance(given, Path) else None
     data: Any = dict(given) if isinstance(given, Mapping) else {}
     if path is not None:

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..calib.rig import load_rig
 from ..engines import create_engine
-from ..engines.base import Fused, Strength
+from ..engines.base import EngineError, Fused, Strength
 from ..engines.build.process import stoppable
 from ..engines.host.terminal import Terminal
 from .config import RunConfig, load
@@ -214,6 +214,9 @@ class Engine:
         Raises:
             EngineError: a shape or dtype is wrong, or the engine cannot be built.
         """
+        for label, image in (("visible", visible), ("infrared", infrared)):
+            if not isinstance(image, np.ndarray) or image.ndim < 2 or image.size == 0:
+                raise EngineError(f"{label} is no image: give a uint8 array")
         elapsed = None if time is None or self._before is None else max(time - self._before, 0.0)
         self._before = time
         warp = self._registrar.warp(visible.shape[1::-1], infrared.shape[1::-1])

@@ -116,8 +116,6 @@ class Registrar:
     def _mapped(self, rig: Rig, visible: Size, infrared: Size) -> Warp:
         map_x, map_y = rig.for_sizes(visible, infrared).map()
         coverage = _coverage(map_x, map_y, infrared, self._feather)
-        if not coverage.any():
-            self._warn("registration: by the rig the infrared camera sees nothing of the visible image; check the rig")
         return Warp.of(map_x, map_y, coverage, infrared, min(*infrared, _reduce(map_x, map_y, coverage)))
 
     def _warn(self, line: str) -> None:

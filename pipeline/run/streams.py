@@ -93,7 +93,11 @@ def open_streams(config: RunConfig) -> Streams:
         elif config.sources.pairs is not None:
             raise InputError(f"--pairs {config.sources.pairs}: is for two folders of images; leave it out here")
         registrar = Registrar(rig)
-        registrar.warp(frame_size(visible), frame_size(infrared))
+        if not registrar.warp(frame_size(visible), frame_size(infrared)).coverage.any():
+            doubts.add(
+                f"{config.rig}: by it the infrared camera sees nothing of the visible image, so that infrared is not "
+                "used; give the rig file of these cameras (translation is in metres)"
+            )
         if paired is None:
             alignment = _align(config, rig, infrared, visible, registrar, notes, doubts)
             tolerance_ms = config.sync.tolerance_ms

@@ -92,6 +92,11 @@ def test_errors_are_raised(clips: tuple[Path, Path], tmp_path: Path) -> None:
         fusecam.load_engine("magic")
     with pytest.raises(fusecam.EngineError):
         fusecam.fuse(np.zeros((48, 64), np.uint8), np.zeros((48, 64), np.uint8), "average")
+    for nothing in (None, [[1]], np.zeros((0, 64, 3), np.uint8), np.zeros(5, np.uint8)):
+        with pytest.raises(fusecam.EngineError, match="visible is no image: give a uint8 array"):
+            fusecam.fuse(nothing, np.zeros((48, 64), np.uint8), "average")
+    with pytest.raises(fusecam.InputError, match="settings: are int"):
+        fusecam.open(*clips, settings=5)
     frame = fusecam.fuse(np.zeros((48, 64, 3), np.uint8), np.zeros((48, 64), np.uint8), "average")
     with pytest.raises(ValueError, match="restored: uint8"):
         fusecam.Frame(frame.image, frame.restored[1:], frame.haze, frame.illumination, frame.infrared)

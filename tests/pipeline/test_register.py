@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -11,8 +12,12 @@ import pytest
 
 from fusecam.calib.rig import Rig, RigError
 from fusecam.engines import create_engine
+from fusecam.pipeline.config import load
 from fusecam.pipeline.core.frames import Frame, FramePair
 from fusecam.pipeline.registration.register import Registrar
+from fusecam.pipeline.run.streams import open_streams
+
+from .clips import write_video
 
 EYE = [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
 
@@ -182,10 +187,15 @@ def test_warp_is_shared_and_read_only() -> None:
             part[0, 0] = 3
 
 
-def test_rig_without_overlap_is_reported() -> None:
-    registrar = Registrar(rig((64, 48), (64, 48), [[1, 0, 5000], [0, 1, 0], [0, 0, 1]]))
-    assert not registered(registrar, pair((64, 48), noise(64, 48))).coverage.any()
-    assert "sees nothing" in registrar.warnings[0]
+@pytest.mark.parametrize(("shift", "doubts"), [(5000, 1), (5, 0)])
+def test_rig_without_overlap_is_a_doubt(tmp_path: Path, shift: int, doubts: int) -> None:
+    sides = "visible: {width: 96, height: 64}\ninfrared: {width: 96, height: 64}\n"
+    rig_file = tmp_path / "rig.yaml"
+    rig_file.write_text(f"version: 1\n{sides}homography: [[1, 0, {shift}], [0, 1, 0], [0, 0, 1]]\n")
+    ir, vis = (str(write_video(tmp_path / f"{name}.mkv", range(3))) for name in ("ir", "vis"))
+    streams = open_streams(load({"sources": {"ir": ir, "vis": vis}, "rig": rig_file, "sync": {"offset_ms": 0}}))
+    streams.close()
+    assert ["sees nothing of the visible image" in doubt for doubt in streams.doubts] == [True] * doubts
 
 
 def test_warp_gives_small_registered_images() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+
 import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
@@ -10,11 +13,22 @@ from fusecam.pipeline.cli import app
 from fusecam.pipeline.options import OLD_NAMES, OPTIONS
 from fusecam.pipeline.short_help import BRIEF, COMMANDS
 
+from ..e2e.command import COMMAND
+
 
 def shown(option: str, columns: int, *command: str) -> str:
     done = CliRunner().invoke(app, [*command, option], env={"COLUMNS": str(columns), "TERM": "dumb"})
     assert done.exit_code == 0, done.output
     return done.output
+
+
+def test_width_of_zero_is_an_unknown_width() -> None:
+    """Some terminals export it; rich prints nothing then, errors included."""
+    said = subprocess.run(
+        [*COMMAND, "--ir", "nowhere", "--vis", "elsewhere", "--out", "never.mp4"],
+        env=os.environ | {"COLUMNS": "0"}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert said.returncode == 1 and "nowhere: no such file" in said.stderr
 
 
 SCREENS = [(), *((name,) for name in COMMANDS if name != "eval"), *(("calibrate", n) for n in ("board", "scene"))]

@@ -19,7 +19,7 @@ from fusecam.pipeline.core.frames import Camera
 from fusecam.pipeline.errors import InputError
 from fusecam.pipeline.run.streams import open_streams
 from fusecam.pipeline.sources import open_source
-from fusecam.pipeline.sources.decode import read_still
+from fusecam.pipeline.sources.pixels.still import read_still
 
 from .clips import write_video
 

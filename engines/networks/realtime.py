@@ -26,6 +26,7 @@ from .realtime_rules import (
     dehaze_strength,
     floor_of,
     lift_strength,
+    limited,
     requested_hue,
     stand_out,
     surroundings,
@@ -130,7 +131,8 @@ class RealtimeFusion(Network):
 
     Dehazing: J = (V - A) / max(t, t0) + A. Lift: J times the Retinex gain of L (`physics.lift_gain`); chroma is lifted
     only where it exceeds noise (`trusted_chroma`). Fusion of luma: F = Y + k max(I - Y, 0), refined by the head; k is
-    small where that would reduce local contrast (`stand_out`). Chroma is that of the restored frame, plus an amber tint
+    small where that would reduce local contrast (`stand_out`); the head's part is limited where automatic gain makes
+    infrared bright (`limited`). Chroma is that of the restored frame, plus an amber tint
     where infrared exceeds its local mean (`warmth`).
 
     A frame larger than about 640x480 is reduced to this working size first; its detail is added at the end
@@ -203,7 +205,7 @@ class RealtimeFusion(Network):
         """
         factor, memory = factor or self.factor, memory or Memory()
         floor = floor_of(thermal, valid, memory)
-        thermal = without_floor(thermal, floor)
+        infrared, thermal = thermal, without_floor(thermal, floor)
         small, small_thermal, small_valid = colour, thermal, valid
         if factor > 1:
             small, small_thermal, small_valid = (physics.reduce(x, factor) for x in (colour, thermal, valid))
@@ -234,7 +236,7 @@ class RealtimeFusion(Network):
             )
             restored = restored + more_bright.unsqueeze(1)
             refined = valid * (more_fused - more_bright).unsqueeze(1)
-            more = more + refined.squeeze(1)
+            more = more + limited(refined.squeeze(1), more, luma(restored), infrared, floor)
         image = restored + more.unsqueeze(1) + tint
         # derivative of the lift's shoulder: g / (1 + (g - 1) Y)²
         detail = trust * gain / ((1 + (gain - 1) * luma(clear)).square() * t)
@@ -318,9 +320,11 @@ def _at_full_size(
     restored, detail, share, means, *others = torch.split(enlarged, parts, dim=1)
     restored = restored + detail * colour
     bright = luma(restored)
-    thermal = without_floor(thermal, inputs.floor)
+    infrared, thermal = thermal, without_floor(thermal, inputs.floor)
     fused = bright + share * (thermal - bright).clamp(min=0)
-    more = fused - bright if inputs.head is None else fused - bright + others.pop()
+    more = fused - bright
+    if inputs.head is not None:
+        more = more + limited(others.pop().squeeze(1), more.squeeze(1), bright, infrared, inputs.floor).unsqueeze(1)
     image = restored + more + warmth(thermal, fused, means, valid, hue)
     unlifted = others[0] + others[1] * colour if others else None
     return result._replace(fused=image, restored=restored, unlifted=unlifted)

@@ -34,6 +34,8 @@ DECIDES, DOUBT = 30.0, 0.06
 `realtime_rules.stand_out`."""
 COLOUR_NOISE = 0.03, 0.12
 """Chroma, max|RGB - Y|, up to which it counts as noise, and from which on as colour."""
+GAIN_FLOOR = 0.2
+"""Level of infrared's floor from which on the head's correction is limited in full, see `realtime_rules.limited`."""
 HEAD_GAIN = 0.2
 """Scale of the noise gain in the head's input."""
 SHARE = 0.5

@@ -18,6 +18,7 @@ from .realtime_constants import (
     DOUBT,
     ENERGY,
     FLOOR,
+    GAIN_FLOOR,
     HAZE,
     HUE,
     LEAST,
@@ -97,6 +98,19 @@ def without_floor(thermal: Tensor, floor: Tensor) -> Tensor:
     H, W). floor: s, of `floor_of`. Returns (N, 1, H, W).
     """
     return ((thermal - floor) / (1 - floor)).clamp(min=0)
+
+
+def limited(change: Tensor, added: Tensor, bright: Tensor, infrared: Tensor, floor: Tensor) -> Tensor:
+    """The head's correction of fused luma, limited where automatic gain fills infrared with grey.
+
+    c - g max(a + c - max(I - Y, 0), 0), g = min(s / GAIN_FLOOR, 1): with g = 1, fused luma does not exceed that of the
+    brighter camera. The head adds infrared that is mostly dark; a bright one would turn roads and fronts white.
+
+    change: c, (N, H, W). added: a, luma that is added from infrared before, (N, H, W). bright: Y, restored luma.
+    infrared: I, with its floor. floor: s, of `floor_of`, (N, 1, 1, 1). Returns (N, H, W).
+    """
+    room = (infrared - bright).clamp(min=0).squeeze(1)
+    return change - (floor / GAIN_FLOOR).clamp(max=1).squeeze(1) * (added + change - room).clamp(min=0)
 
 
 def surroundings(thermal: Tensor, valid: Tensor, window: int) -> Tensor:

@@ -44,6 +44,23 @@ def test_people_before_a_white_wall_do_not_become_white(name: str) -> None:
     assert np.abs(inner - sky).max() > 60
 
 
+@pytest.mark.parametrize("backend", ["torch", "openvino:f32"])
+@pytest.mark.parametrize("enlarged", [1, 4])
+def test_infrared_with_automatic_gain_makes_nothing_brighter_than_the_brighter_camera(
+    street, backend: str, enlarged: int
+) -> None:
+    """Else roads and fronts that infrared shows bright would become white."""
+    size = WIDTH * enlarged, HEIGHT * enlarged
+    visible, infrared = (cv2.resize(image, size) for image in street(HEIGHT, WIDTH))
+    infrared = (90 + 0.6 * infrared).astype(np.uint8)
+    engine = create_engine(f"realtime:{backend}", dehaze=0, lift=0, hue=0)
+    result = engine.fuse(visible, infrared, np.full_like(infrared, 255))
+    shown, restored = (cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in (result.image, result.restored))
+    most = np.maximum(restored, infrared).astype(int)
+    assert (shown - most).max() <= 2
+    assert (shown > restored).mean() > 0.2
+
+
 @pytest.mark.parametrize("name", BOTH)
 def test_skyline_before_an_evenly_warm_sky_is_kept(name: str) -> None:
     rows, columns = np.mgrid[0:HEIGHT, 0:WIDTH]

@@ -29,7 +29,7 @@ WARM, SHOWN, LEAST, MOST = F(network.WARM), F(network.SHOWN), F(network.LEAST), 
 AMBER_R, AMBER_G, AMBER_B = F(network.AMBER[0]), F(network.AMBER[1]), F(network.AMBER[2])
 SHARE, WARMER = F(network.SHARE), F(network.WARMER)
 TINT_R, TINT_G, TINT_B = F(network.TINT[0]), F(network.TINT[1]), F(network.TINT[2])
-HEAD_GAIN = F(network.HEAD_GAIN)
+HEAD_GAIN, GAIN_FLOOR = F(network.HEAD_GAIN), F(network.GAIN_FLOOR)
 
 SLOPE, OFFSET, GAIN, IR_SHARE, TRUST, FIELD = 0, 1, 2, 3, 4, 5
 COLOURFUL, MEAN_IR, MEAN_FUSED, BASE, AROUND = 6, 7, 8, 9, 12
@@ -153,22 +153,27 @@ def restore(
                     kept[KEPT + 3, y, x] = over
 
 
-def composed(first: int, last: int, scratch: Array, images: Array, working: Array, kept: Array, head: Array) -> None:
+def composed(
+    first: int, last: int, scratch: Array, images: Array, working: Array, kept: Array, head: Array, scalars: Array
+) -> None:
     """Add the head's corrections and write the images, where the frame has the working size.
 
     scratch: (2, W + 4) float32, zeros. images: (6, rows, W) uint8: restored R, G, B, then fused R, G, B. working: as
-    for `parted`. kept: of `restore`. head: (16, H', W') float32, the head's output; empty without a head.
+    for `parted`. kept: of `restore`. head: (16, H', W') float32, the head's output; empty without a head. scalars: as
+    for `restore`.
     """
-    width = working.shape[2]
+    width, limit = working.shape[2], min(scalars[5] / GAIN_FLOOR, ONE)
     bright, fused = scratch[0], scratch[1]
     for y in range(first, last):
         if head.shape[0]:
             unfold_head_row(head, y, bright, fused)
-        cover, row = working[4, y], y - first
+        warped, cover, row = working[3, y], working[4, y], y - first
         for x in range(width):
             change, amber = bright[x], kept[3, y, x]
-            more = kept[4, y, x] + LEVEL * F(cover[x]) * (fused[x] - change)
             r, g, b = kept[0, y, x] + change, kept[1, y, x] + change, kept[2, y, x] + change
+            room = max(LEVEL * F(warped[x]) - (R * r + G * g + B * b), ZERO)
+            more = kept[4, y, x] + LEVEL * F(cover[x]) * (fused[x] - change)
+            more -= limit * max(more - room, ZERO)
             images[0, row, x], images[1, row, x], images[2, row, x] = to_uint8(r), to_uint8(g), to_uint8(b)
             images[3, row, x] = to_uint8(r + more + AMBER_R * amber)
             images[4, row, x] = to_uint8(g + more + AMBER_G * amber)
@@ -198,7 +203,7 @@ def enlarged(
     width = registered.shape[1]
     rows, columns = working.shape[1], working.shape[2]
     hue, floor = scalars[4], scalars[5]
-    rest = ONE / (ONE - floor)
+    rest, limit = ONE / (ONE - floor), min(floor / GAIN_FLOOR, ONE)
     count = kept.shape[0]
     bright, fused, line, up = scratch[0], scratch[1], scratch[2, :columns], scratch[3:]
     done = -1
@@ -237,6 +242,7 @@ def enlarged(
             wanted = WARM * (thermal - lerp(above[5, x], below[5, x], weight)) - SHOWN * more - LEAST
             amber = hue * (LEVEL * F(cover[x])) * min(max(wanted, ZERO), MOST)
             added += lerp(above[count, x], below[count, x], weight)
+            added -= limit * max(added - max(LEVEL * F(warped[x]) - luma, ZERO), ZERO)
             images[0, row, x], images[1, row, x], images[2, row, x] = to_uint8(r), to_uint8(g), to_uint8(b)
             images[3, row, x] = to_uint8(r + added + AMBER_R * amber)
             images[4, row, x] = to_uint8(g + added + AMBER_G * amber)

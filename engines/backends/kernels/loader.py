@@ -173,7 +173,7 @@ def _arguments(group: str) -> dict[str, tuple[Argument, ...]]:
         kernels["enlarged"] = (*ROWS, PLANE, COLOUR, COLOUR, GREY, GREY, PLANES, PLANES, PLANES, LINE, LENGTH)
     else:
         kernels["parted"] = (*ROWS, GREY, GREY, COLOUR, SUMS)
-        kernels["composed"] = (*ROWS, PLANE, COLOUR, COLOUR, PLANES, PLANES)
+        kernels["composed"] = (*ROWS, PLANE, COLOUR, COLOUR, PLANES, PLANES, LINE)
     return kernels
 
 

@@ -167,7 +167,7 @@ class Split:
             """The last pass over a band. corrections: (16, H', W'), the head's output; empty without a head."""
             images = [restored, fused, unlifted] if step > 1 and self.unlifted else [restored, fused]
             if step == 1:
-                kernel, lines = kernels.composed.of(working, kept, corrections), 2
+                kernel, lines = kernels.composed.of(working, kept, corrections, scalars), 2
             else:
                 kernel = kernels.enlarged.of(registered, coverage, working, kept, corrections, scalars, step)
                 lines = 2 * len(kept) + 5

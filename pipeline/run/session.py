@@ -16,6 +16,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import Self
 
 from ...engines.base import BuildStopped
@@ -39,6 +40,31 @@ LIVE_POLL_S = 0.01  # how soon it is noticed that a camera's next frame is overd
 SWITCH_S = 1e-4  # four threads that mostly wait in C: by Python's 5 ms each return from C may wait a whole frame's time
 LIVE_QUEUE = 8  # frames per camera, while another is worked on; then all are paired
 FILE_QUEUE = 4  # decoding is quick; a longer queue only makes frames older at the output
+
+
+class _QuickSwitching:
+    """Context in which threads take turns every SWITCH_S. Sessions may overlap; the last one restores the interval."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._sessions = 0
+        self._before = 0.0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._sessions == 0:
+                self._before = sys.getswitchinterval()
+                sys.setswitchinterval(SWITCH_S)
+            self._sessions += 1
+
+    def __exit__(self, *raised: object) -> None:
+        with self._lock:
+            self._sessions -= 1
+            if self._sessions == 0:
+                sys.setswitchinterval(self._before)
+
+
+_QUICK = _QuickSwitching()
 
 
 class Session:
@@ -120,11 +146,9 @@ class Session:
             InputError: a camera failed, or both are gone for good.
             Exception: what `fail` was told.
         """
-        switching = sys.getswitchinterval()
-        sys.setswitchinterval(SWITCH_S)
-        for capture in self._captures:
-            capture.start()
-        try:
+        with _QUICK, closing(self._inbox):
+            for capture in self._captures:
+                capture.start()
             while not self._over() and self._pair_next():
                 self._account.update(self._inbox, self._streams.synchronizer)
                 while self._pairs and not self._over():
@@ -139,9 +163,6 @@ class Session:
                         self._durations_ns.append(time.monotonic_ns() - given)
             if self.failure is not None:
                 raise self.failure
-        finally:
-            self._inbox.close()
-            sys.setswitchinterval(switching)
 
     def results(self) -> Iterator[Result]:
         """Every pair fused, detected and tracked. Each is to be counted as `out` or as `dropped_output`, see Writer.

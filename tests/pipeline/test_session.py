@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -137,3 +138,18 @@ def test_calibration_skips_infrared_shown_as_visible() -> None:
     alone = FramePair(Frame(grey, 0, "monotonic", 0, "visible"), infrared, 0, led_by="infrared")
     both = FramePair(Frame(np.zeros((4, 4, 3), np.uint8), 1, "monotonic", 1, "visible"), infrared, 0)
     assert list(_spread([alone, both, alone], 1.0, 1)) == [both]
+
+
+def test_overlapping_sessions_leave_the_switch_interval_as_it_was(clips: tuple[Path, Path]) -> None:
+    before = sys.getswitchinterval()
+    sources = {"ir": str(clips[0]), "vis": str(clips[1])}
+    config = RunConfig.model_validate({"sources": sources, "sync": {"offset_ms": 0}})
+    sessions = [Session(open_streams(config)) for _ in range(2)]
+    pairs = [session.pairs() for session in sessions]
+    for each in pairs:
+        next(each)
+    assert sys.getswitchinterval() < before
+    for session, each in zip(sessions, pairs, strict=True):
+        each.close()
+        session.close()
+    assert sys.getswitchinterval() == pytest.approx(before)

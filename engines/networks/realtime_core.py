@@ -227,6 +227,7 @@ class Core(nn.Module):
             # airlight brighter than white is not penalised by clear frames, and tanh has no gradient to bring it back
             whole_air = clamp(whole_air, 0, 1)
             whole_air = whole_air * _airlight_bound(gray, luma(whole_air * field) * (1 - t))
+            whole_air = _tint_bound(whole_air, colour, 1 - t)
         whole_air = memory.steady(whole_air)
         air = whole_air * field
 
@@ -246,6 +247,18 @@ def _airlight_bound(gray: Tensor, veil: Tensor) -> Tensor:
     """
     share = physics.reduce(gray, DARK_TILE) / physics.reduce(veil, DARK_TILE).clamp(min=1e-3)
     return -physics.brightest(-share.clamp(max=1), DARK_PART)
+
+
+def _tint_bound(air: Tensor, colour: Tensor, haze: Tensor) -> Tensor:
+    """Airlight whose tint, the difference of a channel from the mean of all, lies between 0 and that of the haze seen.
+
+    Else dehazing would leave the complementary cast. air: (N, 3, 1, 1). colour: the hazy frame, (N, 3, h, w); its mean
+    is weighted by haze = 1 - t, (N, 1, h, w).
+    """
+    level = air.mean(dim=1, keepdim=True)
+    seen = (haze * colour).mean((2, 3), True) / haze.mean((2, 3), True).clamp(min=1e-3)
+    seen = seen - seen.mean(dim=1, keepdim=True)
+    return level + torch.minimum(torch.maximum(air - level, seen.clamp(max=0)), seen.clamp(min=0))
 
 
 def clamp(x: Tensor, low: float, high: float, scale: Tensor | float = 1.0) -> Tensor:

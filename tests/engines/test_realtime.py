@@ -152,6 +152,17 @@ def test_bounded_initial_airlight_has_the_tint_of_fog(blue: float) -> None:
     assert float(air[2] - air[0]) == pytest.approx(2 * blue, abs=1e-3)
 
 
+@pytest.mark.parametrize("bounded", [False, True])
+@pytest.mark.parametrize("warmer", [-3, 3])
+def test_bounded_airlight_is_tinted_no_more_than_the_haze_seen(warmer: float, bounded: bool) -> None:
+    fog = 0.8 + 0.02 * torch.tensor([1.0, 0, -1]).reshape(1, 3, 1, 1).expand(1, 3, 120, 160)
+    network = RealtimeFusion(Profile(bounded=bounded)).eval()
+    with torch.no_grad():
+        network.core.whole.bias[1] = warmer
+        air = network.core(fog, fog[:, :1], torch.ones(1, 1, 120, 160)).whole_air.flatten()
+    assert (-1e-4 <= float(air[0] - air[2]) <= 0.04 + 1e-4) == bounded
+
+
 def test_without_coverage_the_result_is_the_restored_frame(network, street) -> None:
     visible, infrared = street(120, 160)
     colour, thermal, _ = tensors(hazy(visible), infrared)

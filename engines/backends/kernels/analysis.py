@@ -98,6 +98,7 @@ def analysed(
     if bounded:
         bound = airlight_bound(work[0], bright, darkest, points, work[1, 0], tiles)
         scalars[0], scalars[1], scalars[2] = scalars[0] * bound, scalars[1] * bound, scalars[2] * bound
+        bound_tint(frame, t, scalars)
     for colour in range(3):
         scalars[colour] += weight * (before[place + colour] - scalars[colour])
     peak_channel(frame, scalars, planes[5], t, bright)
@@ -155,6 +156,22 @@ def transmission(
             offset[y, x] = times * coefficients[1, y, x] + shift[y, x] + frame_corrections[4]
             t[y, x] = min(max(slope[y, x] * gray[y, x] + offset[y, x], T_LEAST), ONE)
             veil[y, x] = of_air * field[y, x] * (ONE - t[y, x])
+
+
+def bound_tint(frame: Array, t: Array, air: Array) -> None:
+    """Bound the tint of the airlight, (3,) or more, in place: `networks.realtime_core._tint_bound`."""
+    red, green, blue, total = ZERO, ZERO, ZERO, ZERO
+    for y in range(t.shape[0]):
+        for x in range(t.shape[1]):
+            haze = ONE - t[y, x]
+            red, green, blue = red + haze * frame[0, y, x], green + haze * frame[1, y, x], blue + haze * frame[2, y, x]
+            total += haze
+    third = F(1 / 3)
+    level, mean = third * (air[0] + air[1] + air[2]), third * (red + green + blue)
+    total = max(total, F(1e-3) * F(t.size))
+    for colour, seen in ((0, red), (1, green), (2, blue)):
+        seen = (seen - mean) / total
+        air[colour] = level + min(max(air[colour] - level, min(seen, ZERO)), max(seen, ZERO))
 
 
 def peak_channel(frame: Array, scalars: Array, field: Array, t: Array, peak: Array) -> None:

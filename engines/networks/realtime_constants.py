@@ -15,6 +15,8 @@ T_LEAST = 0.04
 """Lower bound t0 of transmission in dehazing."""
 FLOOR = 0.15
 """Mean infrared level up to which nothing is subtracted, see `realtime_rules.floor_of`."""
+SPAN = 0.5
+"""Least range of infrared above its floor that is stretched to [0, 1]: a nearly white frame would become white."""
 DARK_NOISE = 0.012
 """Mean absolute noise of dark frames, which the lift amplifies: in the dark, sensors raise their gain."""
 MORE_DETAIL = 0.3

@@ -26,6 +26,7 @@ from .realtime_constants import (
     MOST,
     SHARE,
     SHOWN,
+    SPAN,
     TINT,
     WARM,
     WARMER,
@@ -92,12 +93,12 @@ def floor_of(thermal: Tensor, valid: Tensor, memory: Memory | None = None) -> Te
 
 
 def without_floor(thermal: Tensor, floor: Tensor) -> Tensor:
-    """Infrared without the grey level of automatic gain: max(I - s, 0) / (1 - s).
+    """Infrared without the grey level of automatic gain: max(I - s, 0) / max(1 - s, SPAN).
 
     That level would veil the fused frame, with an edge at the border of the infrared camera's view. thermal: I, (N, 1,
     H, W). floor: s, of `floor_of`. Returns (N, 1, H, W).
     """
-    return ((thermal - floor) / (1 - floor)).clamp(min=0)
+    return ((thermal - floor) / (1 - floor).clamp(min=SPAN)).clamp(min=0)
 
 
 def limited(change: Tensor, added: Tensor, bright: Tensor, infrared: Tensor, floor: Tensor) -> Tensor:

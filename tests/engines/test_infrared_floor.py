@@ -28,3 +28,18 @@ def test_uniform_infrared_adds_no_veil_and_no_seam(engine: str, grey: int) -> No
     outside, inside = luma[:, 5:55].mean(), luma[:, 75:140].mean()
     assert abs(inside - outside) < 6
     assert luma[120:140, 155:165].mean() > outside + 60  # and the warm body still stands out
+
+
+@pytest.mark.parametrize("engine", ["physics:torch", "realtime:torch", "tiny:torch"])
+def test_white_infrared_hides_nothing(engine: str) -> None:
+    """Such as of a closed shutter. The result also changes little from one grey level to the next."""
+    x = np.mgrid[0:HEIGHT, 0:WIDTH][1]
+    visible = np.dstack([(40 + 30 * (x // 20 % 2)).astype(np.uint8)] * 3)
+    made, coverage = create_engine(engine, dehaze=0, lift=0), np.full((HEIGHT, WIDTH), 255, np.uint8)
+    images = [
+        made.fuse(visible, np.full((HEIGHT, WIDTH), grey, np.uint8), coverage).image.astype(float)
+        for grey in range(0, 256, 15)
+    ]
+    means = np.array([image.mean() for image in images])
+    assert means.max() - means.min() < 50
+    assert np.abs(np.diff(means)).max() < 12

@@ -20,6 +20,7 @@ from .rows import (
     enlarge_row,
     lerp,
     lerp_position,
+    stretch,
     to_uint8,
     unfold_head_row,
 )
@@ -67,7 +68,7 @@ def restore(
     _, height, width = working.shape
     count = planes.shape[0]
     air_r, air_g, air_b, dehaze, hue, floor = scalars[0], scalars[1], scalars[2], scalars[3], scalars[4], scalars[5]
-    rest = ONE / (ONE - floor)
+    rest = stretch(floor)
     clear, inverse, unused = scratch[2 * count :], scratch[2 * count + 3], scratch[2 * count + 4 :]
     done = -1
     for y in range(first, last):
@@ -203,7 +204,7 @@ def enlarged(
     width = registered.shape[1]
     rows, columns = working.shape[1], working.shape[2]
     hue, floor = scalars[4], scalars[5]
-    rest, limit = ONE / (ONE - floor), min(floor / GAIN_FLOOR, ONE)
+    rest, limit = stretch(floor), min(floor / GAIN_FLOOR, ONE)
     count = kept.shape[0]
     bright, fused, line, up = scratch[0], scratch[1], scratch[2, :columns], scratch[3:]
     done = -1

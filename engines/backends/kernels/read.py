@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .rows import LEVEL, ONE, ZERO, Array, F
+from .rows import LEVEL, ZERO, Array, F, stretch
 
 
 def neighbours(infrared: Array, quads: Array) -> None:
@@ -132,7 +132,7 @@ def gridded(
     in pixels of `working`. floor: see `networks.realtime_rules.floor_of`. grid: (5, h, w) float32 in [0, 1].
     """
     _, height, width = working.shape
-    rest = ONE / (ONE - floor)
+    rest = stretch(floor)
     for place in range(first, last):
         rows = min(factor, height - place * factor)
         for plane in range(5):

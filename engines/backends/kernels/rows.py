@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from ...networks.realtime_constants import LUMA
+from ...networks import realtime_constants as network
 
 F = np.float32
 # float32 constants: numba would promote an expression with a Python float to float64
 ZERO, HALF, ONE, FULL = F(0), F(0.5), F(1), F(255)
 LEVEL = F(1 / 255)
-R, G, B = F(LUMA[0]), F(LUMA[1]), F(LUMA[2])
+R, G, B = F(network.LUMA[0]), F(network.LUMA[1]), F(network.LUMA[2])
+SPAN = F(network.SPAN)
 
 Array = Any
 
@@ -70,6 +71,11 @@ def enlarge_row(line: Array, factor: int, out: Array) -> None:
 def lerp(above: Any, below: Any, weight: Any) -> Any:
     """Linear interpolation: (1 - weight) above + weight below; for `weight` see `lerp_position`."""
     return above + weight * (below - above)
+
+
+def stretch(floor: Any) -> Any:
+    """Factor of infrared above its floor, see `realtime_rules.without_floor`."""
+    return ONE / max(ONE - floor, SPAN)
 
 
 def to_uint8(value: Any) -> Any:

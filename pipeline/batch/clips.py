@@ -6,6 +6,7 @@ import glob
 import hashlib
 import itertools
 import json
+import re
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,15 +22,18 @@ from ...engines.build import store
 from ...engines.detection.weights import DETECTOR_WEIGHTS
 from ...engines.host.terminal import markup
 from ..config import RunConfig
+from ..core.paths import check_not_foreign
 from ..errors import InputError, expected_errors
 from ..pairing import pair_clips, read_pairs
 from ..report import write_report
 from ..run.streams import Tools, open_streams
 from ..running import run_streams
+from ..sinks.jsonl import LINES
 
 VIDEO_SUFFIXES = {
     ".mp4", ".mkv", ".mov", ".avi", ".ts", ".m4v", ".mpg", ".mpeg", ".webm", ".wmv", ".m2ts", ".mts", ".nut",
 }  # fmt: skip
+_REPORT = re.compile(rb'\{\s*"(version|ended)": ')  # ended: of 0.1.0
 STATUSES = "done", "doubtful", "kept", "failed", "interrupted"
 
 
@@ -134,11 +138,11 @@ def run_clip(
     clip: Clip, config: RunConfig, tools: Tools, force: bool, stop: threading.Event, console: Console, title: str
 ) -> Row:
     """Run one clip, or keep it if it is finished. Expected errors are returned as status `failed`."""
-    expected: tuple[type[Exception], ...] = (*expected_errors(), OSError)
     try:
         mark = clip.fingerprint(config)
         if not force and (report := _finished(clip, mark)) is not None:
             return Row(clip.name, "kept", report)
+        _spare(clip)
         clip.report_path.unlink(missing_ok=True)
         update: dict[str, Any] = {
             "output": config.output.model_copy(update={"out": clip.fused_path, "show": False, "report": None})
@@ -151,8 +155,12 @@ def run_clip(
         if finished.outcome.ended == "interrupted":
             return Row(clip.name, "interrupted")
         write_report(finished.report | {"fingerprint": mark, "bytes": _bytes(clip)}, clip.report_path)
-    except expected as error:
+    except expected_errors() as error:
         return Row(clip.name, "failed", remark=str(error))
+    except OSError as error:
+        broken = isinstance(error, FileNotFoundError) and Path(error.filename).is_symlink()
+        what = "a link to a file that is not there" if broken else error.strerror
+        return Row(clip.name, "failed", remark=f"{error.filename or clip.folder}: {what}")
     doubts = finished.report["doubts"]
     remarks = "; ".join([*doubts, *finished.report["warnings"]])
     return Row(clip.name, "doubtful" if doubts else "done", finished.report, remarks)
@@ -170,6 +178,15 @@ def _finished(clip: Clip, mark: str) -> dict[str, Any] | None:
         raise InputError(f"{clip.report_path}: {newer}, or give --force") from newer
     same = isinstance(report, dict) and report.get("fingerprint") == mark
     return report if same and report.get("bytes") == _bytes(clip) else None
+
+
+def _spare(clip: Clip) -> None:
+    """InputError where a file that fusecam did not write is in the place of a result."""
+    lines = clip.fused_path.with_suffix(".jsonl")
+    check_not_foreign(clip.report_path, _REPORT)
+    check_not_foreign(lines, LINES)
+    if not lines.exists() and not clip.report_path.exists():  # every video of a batch has one of them
+        check_not_foreign(clip.fused_path)
 
 
 def _bytes(clip: Clip) -> list[int] | None:

@@ -1,13 +1,16 @@
-"""Checks that outputs do not overwrite inputs."""
+"""Checks that outputs do not overwrite inputs, or files of others."""
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
 from ...calib.atomic import naming, resolved
 from ..errors import InputError
+
+_HEAD_BYTES = 256
 
 
 def check_not_input(
@@ -29,6 +32,20 @@ def check_not_input(
         pattern = place == source.parent and any(sign in source.name for sign in "*?[")
         if place == source or pattern or _linked(place, source):
             raise InputError(f"{target}: is also {what} '{given}'; choose another place with {option}")
+
+
+def check_not_foreign(target: Path, *begins: re.Pattern[bytes]) -> None:
+    """InputError where `target`, a name that the user did not give, is a file that fusecam did not write.
+
+    begins: how fusecam's files of this kind begin, any of these. An empty file is nobody's.
+    """
+    with naming(target, InputError):
+        if not target.is_file():
+            return
+        with target.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+    if head and not any(pattern.match(head) for pattern in begins):
+        raise InputError(f"{target}: is in the way and was not written by fusecam; move it, or give another --out")
 
 
 def writable_folder(folder: Path, option: str) -> None:

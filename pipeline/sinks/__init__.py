@@ -78,7 +78,7 @@ def open_sinks(
             if is_video(config.out):
                 size = FirstSize()
                 sinks.append(Sized(VideoSink(config.out, config, rate, pixel_aspect), size))
-                sinks.append(Sized(JsonLinesSink(lines), size))
+                sinks.insert(0, Sized(JsonLinesSink(lines), size))  # in place first: a batch knows its videos by them
             else:
                 sinks.append(ImagesSink(config.out, names))
                 sinks.append(JsonLinesSink(lines))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 from typing import Annotated, Literal, NotRequired
 
@@ -13,6 +14,7 @@ from typing_extensions import TypedDict
 from ...calib.atomic import AtomicFile, naming
 from ...calib.yaml_file import Version
 from ..core.detections import Detection
+from ..core.paths import check_not_foreign
 from ..core.result import Result
 from ..errors import InputError
 from .base import SinkHealth
@@ -33,6 +35,9 @@ Object = TypedDict(
     },
 )
 """A detection. A number that is not finite is null."""
+
+LINES = re.compile(rb'\{("version": \d+, )?"frame": \d+, "time": ')
+"""How a file of them begins; without a version in 0.1.0."""
 
 
 class Line(TypedDict):
@@ -63,10 +68,11 @@ class CameraLine(TypedDict):
 
 
 class JsonLinesSink:
-    """Writes `target`, a `Line` for each result."""
+    """Writes `target`, a `Line` for each result. Other lines that are in its place are an InputError."""
 
     def __init__(self, target: Path) -> None:
         self.health = SinkHealth()
+        check_not_foreign(target, LINES)
         self._aside = AtomicFile(target, InputError)
 
     def write(self, result: Result) -> None:

@@ -111,6 +111,29 @@ def test_bad_clip_does_not_stop_the_others(tmp_path, run):
     assert sorted(path.name for path in out.iterdir()) == ["good.jsonl", "good.mp4", "good.report.json"]
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".jsonl", ".report.json"])
+def test_foreign_file_in_the_place_of_a_result_is_kept(tmp_path, run, suffix):
+    drives, out = tmp_path / "drives", tmp_path / "out"
+    pair_of_clips(drives)
+    out.mkdir()
+    (out / f"a{suffix}").write_bytes(b"precious")
+    answer = run(drives, drives, "--out", out, "--force", *COMMON)
+    assert answer.code == 1
+    assert f"failed a: {out}/a{suffix}: is in the way and was not written by fusecam; move it" in answer.said
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == {f"a{suffix}": b"precious"}
+
+
+def test_link_to_nothing_is_a_one_line_error(tmp_path, run):
+    drives, out = tmp_path / "drives", tmp_path / "out"
+    pair_of_clips(drives, name="good")
+    _, vis = pair_of_clips(drives, name="lost")
+    vis.unlink()
+    vis.symlink_to(tmp_path / "gone.mp4")
+    answer = run(drives, drives, "--out", out, *COMMON)
+    assert answer.code == 1 and "1 done, 1 failed" in answer.said
+    assert f"failed lost: {vis}: a link to a file that is not there\n" in answer.said
+
+
 def test_unpaired_clip_is_reported(tmp_path, run):
     drives = tmp_path / "drives"
     pair_of_clips(drives, name="a")

@@ -1,4 +1,4 @@
-"""What is written never takes the place of what is read."""
+"""What is written never takes the place of what is read, nor of files of others whose names the user did not give."""
 
 from __future__ import annotations
 
@@ -8,10 +8,14 @@ from pathlib import Path
 import pytest
 
 from fusecam.calib.atomic import AtomicFile
+from fusecam.pipeline.config import OutputConfig
 from fusecam.pipeline.core.paths import check_not_input
 from fusecam.pipeline.errors import InputError
-from fusecam.pipeline.sinks import lines_of
+from fusecam.pipeline.sinks import close_all, lines_of, open_sinks
+from fusecam.pipeline.sinks.images import ImagesSink
 from fusecam.pipeline.sinks.jsonl import JsonLinesSink
+
+from .make_results import picture, result
 
 
 @pytest.fixture
@@ -53,3 +57,51 @@ def test_output_of_a_removed_folder_is_a_one_line_error(tmp_path: Path, monkeypa
     gone.rmdir()
     with pytest.raises(InputError, match=r"a\.mp4: cannot be written: No such file"):
         check_not_input(Path("a.mp4"), ["v.mp4"])
+
+
+@pytest.mark.parametrize("foreign", ['{"id": 7}\n', '{"version": 2, "rows": []}', "\x00\xff notes"])
+def test_foreign_lines_beside_an_output_are_kept(tmp_path: Path, foreign: str) -> None:
+    lines = tmp_path / "a.jsonl"
+    lines.write_text(foreign)
+    for out in ("a.mp4", "a"):
+        with pytest.raises(InputError, match=r"a\.jsonl: is in the way and was not written by fusecam; move it"):
+            open_sinks(OutputConfig(out=tmp_path / out))
+    assert lines.read_text() == foreign and [path.name for path in tmp_path.iterdir()] == ["a.jsonl"]
+
+
+@pytest.mark.parametrize("old", ["", '{"frame": 0, "time": 0.0}', '{"version": 2, "frame": 0, "time": 1}'])
+def test_lines_of_an_earlier_run_or_version_are_replaced(tmp_path: Path, old: str) -> None:
+    (tmp_path / "a.jsonl").write_text(old)
+    for _ in range(2):
+        sinks = open_sinks(OutputConfig(out=tmp_path / "a.mp4"))
+        for sink in sinks:
+            sink.write(result(0))
+        close_all(sinks, complete=True)
+    assert (tmp_path / "a.jsonl").read_text().startswith('{"version": 1, "frame": 0, "time": ')
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_foreign_images_in_an_output_folder_are_kept(tmp_path: Path, known: bool) -> None:
+    name = "left" if known else "000001"
+    foreign, other = tmp_path / f"{name}.png", tmp_path / "holiday.png"
+    names = ["first", name] if known else None
+    for _ in range(2):  # an earlier run's are no hindrance
+        sink = ImagesSink(tmp_path, names)
+        for index in range(2):
+            sink.write(result(index, picture(31, 17), name=names[index] if names else None))
+    other.write_bytes(b"precious")
+    foreign.unlink()
+    foreign.symlink_to(other)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(InputError, match=rf"{name}\.png: is in the way and was not written by fusecam"):
+        ImagesSink(tmp_path, names)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_images_that_come_in_the_way_during_a_run_are_kept(tmp_path: Path) -> None:
+    sink = ImagesSink(tmp_path)
+    sink.write(result(0))
+    (tmp_path / "000001.png").write_bytes(b"precious")
+    with pytest.raises(InputError, match="was not written by fusecam"):
+        sink.write(result(1))
+    assert (tmp_path / "000001.png").read_bytes() == b"precious"

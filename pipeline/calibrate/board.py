@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from ...calib.atomic import write_atomic
+from ...calib.atomic import AtomicFile, write_atomic
 from ...calib.board import Board, CalibrationError
 from ...calib.find import suggest_size
 from ...calib.report import html, text
@@ -18,6 +19,7 @@ from ...calib.rig import save_rig
 from ...calib.solve import calibrate
 from ...engines.host.terminal import say
 from ..config import SourceConfig
+from ..core.paths import check_not_foreign, check_not_input
 from ..errors import InputError
 from ..run.console import INTERRUPTED, interruptible, pairs_seen
 from ..run.session import Session
@@ -29,6 +31,7 @@ from ..sources.camera import camera_device
 from .capture import Views
 from .target import check_target, settings
 
+_REPORT = re.compile(rb"<!doctype html><meta charset=utf-8><title>Calibration</title>")
 _COLOUR, _GREY = 8.0, 3.0  # mean difference of the colour channels above which a frame is coloured, below which grey
 
 
@@ -51,6 +54,7 @@ def calibrate_board(options: BoardOptions, console: Console) -> int:
     """Take the views, solve, write the rig and its report. Returns the exit code; writes nothing on an error."""
     config = settings(options.infrared, options.visible, options.pairs)
     check_target(options.out, options.infrared, options.visible)
+    _check_report(options)
     _check_pair(config.sources)
     streams = open_streams(config)
     for note in streams.notes:
@@ -70,6 +74,14 @@ def calibrate_board(options: BoardOptions, console: Console) -> int:
     for line in [*text(calibration, rig), f"rig: {options.out}, report: {options.report}"]:
         say(console, line)
     return 0
+
+
+def _check_report(options: BoardOptions) -> None:
+    check_not_input(options.report, [options.infrared, options.visible], option="--report")
+    check_not_input(options.report, [options.out], "the output", "--report")
+    if options.report == options.out.with_suffix(".html"):  # a name that the user did not give
+        check_not_foreign(options.report, _REPORT)
+    AtomicFile(options.report, InputError).discard()
 
 
 def _check_pair(config: SourceConfig) -> None:

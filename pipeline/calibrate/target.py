@@ -5,16 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from ...calib.atomic import AtomicFile
 from ..config import RunConfig, SourceConfig, SyncConfig
 from ..core.paths import check_not_input
 from ..errors import InputError
 
 
 def check_target(out: Path, *read: str) -> None:
-    """Raises InputError if the file cannot be written, or if it is one of the sources in `read`."""
+    """Raises InputError if the file cannot be written, or if it is one of those in `read`."""
     check_not_input(out, read)
     if out.is_dir() or not out.absolute().parent.is_dir():
         raise InputError(f"{out}: a file cannot be created there; give a name in an existing folder with --out")
+    AtomicFile(out, InputError).discard()
 
 
 def settings(infrared: str, visible: str, pairs: Path | None, offset_ms: float | None = None, **more: Any) -> RunConfig:

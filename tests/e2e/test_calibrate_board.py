@@ -31,6 +31,28 @@ def test_show_needs_a_display(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, c
     assert answer.code == 1 and "8x6" in answer.said and "display" not in answer.said
 
 
+@pytest.mark.parametrize(
+    ("kind", "out", "foreign", "said"),
+    [
+        *(
+            (kind, "/proc/self/fdinfo/rig.yaml", None, "rig.yaml: cannot be written")  # not even by root
+            for kind in ("board", "scene", "points")
+        ),
+        ("board", "rig.yaml", "rig.html", "rig.html: is in the way and was not written by fusecam"),
+        ("board", "rig.html", None, "rig.html: is also the output 'rig.html'; choose another place with --report"),
+    ],
+)
+def test_places_are_checked_before_the_work(tmp_path, monkeypatch, capfd, kind, out, foreign, said):
+    monkeypatch.chdir(tmp_path)
+    if foreign is not None:
+        Path(foreign).write_text("<!DOCTYPE html><title>Diary</title>")
+    order = ["calibrate", kind, "--ir", "nowhere.mp4", "--vis", "neither.mp4", "--out", out]
+    order += ["--board", "8x6", "--square", "25mm"] if kind == "board" else []
+    answer = fusecam(*order, monkeypatch=monkeypatch, capfd=capfd)
+    assert answer.code == 1 and said in answer.said
+    assert [path.name for path in tmp_path.iterdir()] == ([] if foreign is None else [foreign])
+
+
 def test_preview_shows_the_board_and_the_covered_area():
     picture = np.full((60, 80, 3), 90, np.uint8)
     views = Views(make_board("8x6", "25mm", "checkerboard", None, "5X5_100"), stills=False, most=5)
@@ -53,6 +75,7 @@ def test_folders_of_views_give_a_rig_and_an_html_report(tmp_path, monkeypatch, c
     order += ("--square", "30mm", "--out", tmp_path / "rig.yaml")
     answer = fusecam(*order, monkeypatch=monkeypatch, capfd=capfd)
     assert answer.code == 0, answer.said
+    assert fusecam(*order, monkeypatch=monkeypatch, capfd=capfd).code == 0  # replaces its own
     found = load_rig(tmp_path / "rig.yaml")
     assert np.linalg.norm(np.array(found.translation) - rig.translation) < 0.05 * np.linalg.norm(rig.translation)
     page = (tmp_path / "rig.html").read_text()

@@ -19,18 +19,20 @@ class Registrar:
     """Gives the warps of infrared frames to the visible grid: a rig's map or, without one, scaling to its size.
 
     feather: width of the ramp of the coverage, as a fraction of the visible image's width, 0 for none.
+    pixel_aspect: of infrared's pixels over that of visible's.
     warnings: one line for each kind of trouble met.
 
     Warps are made at the first frame of each pair of sizes and kept; the engine applies them. A rig that does not fit
     the first sizes raises RigError; sizes that stop fitting in mid-stream give frames without infrared, and a warning.
     """
 
-    def __init__(self, rig: Rig | None, feather: float = 0.03) -> None:
+    def __init__(self, rig: Rig | None, feather: float = 0.03, pixel_aspect: float = 1.0) -> None:
         if not 0 <= feather <= 0.5:
             raise ValueError(f"feather is a fraction of the width, 0 to 0.5, not {feather}")
         self.warnings: list[str] = []
         self._rig = rig
         self._feather = feather
+        self._pixel_aspect = pixel_aspect
         self._warps: OrderedDict[tuple[Size, Size], Warp | None] = OrderedDict()
         self._fitted = self._stretched = False
         self._blank: tuple[Pixels, Warp] | None = None
@@ -99,7 +101,8 @@ class Registrar:
         return warp
 
     def _plain(self, visible: Size, infrared: Size) -> Warp:
-        if abs(infrared[0] - visible[0] * infrared[1] / visible[1]) > 0.02 * infrared[0] + 1 and not self._stretched:
+        width = infrared[0] * self._pixel_aspect
+        if abs(width - visible[0] * infrared[1] / visible[1]) > 0.02 * width + 1 and not self._stretched:
             self._stretched = True
             self._warn(
                 f"registration: infrared is {infrared[0]}x{infrared[1]}, visible {visible[0]}x{visible[1]}, "

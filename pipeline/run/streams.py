@@ -92,7 +92,8 @@ def open_streams(config: RunConfig) -> Streams:
                 notes.append(paired.summary)
         elif config.sources.pairs is not None:
             raise InputError(f"--pairs {config.sources.pairs}: is for two folders of images; leave it out here")
-        registrar = Registrar(rig)
+        aspect = float(infrared.info.pixel_aspect / visible.info.pixel_aspect)
+        registrar = Registrar(rig, pixel_aspect=aspect)
         if not registrar.warp(frame_size(visible), frame_size(infrared)).coverage.any():
             doubts.add(
                 f"{config.rig}: by it the infrared camera sees nothing of the visible image, so that infrared is not "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +153,20 @@ def test_infrared_is_resized_without_a_rig(infrared: tuple[int, int], warned: bo
     assert (registrar.warp((32, 24), infrared).apply(np.full(infrared[::-1], 77, np.uint8)) == 77).all()
     assert not registrar.has_rig and len(registrar.warnings) == warned
     assert all("aspect ratio" in line and "\n" not in line for line in registrar.warnings)
+
+
+@pytest.mark.parametrize(("width", "aspect", "warned"), [(48, None, True), (48, "4/3", False), (64, "4/3", True)])
+def test_shape_of_the_pixels_decides_whether_infrared_is_stretched(
+    tmp_path: Path, width: int, aspect: str | None, warned: bool
+) -> None:
+    pixels = None if aspect is None else Fraction(aspect)
+    narrow, plain = (np.zeros((48, columns, 3), np.uint8) for columns in (width, 64))
+    ir = str(write_video(tmp_path / "ir.mp4", [0, 1], pictures=[narrow] * 2, pixel_aspect=pixels))
+    vis = str(write_video(tmp_path / "vis.mp4", [0, 1], pictures=[plain] * 2))
+    for infrared, visible in ((ir, vis), (vis, ir)):
+        streams = open_streams(load({"sources": {"ir": infrared, "vis": visible}, "sync": {"offset_ms": 0}}))
+        streams.close()
+        assert any("another aspect ratio" in line for line in streams.registrar.warnings) == warned
 
 
 def test_rig_of_another_size_is_refused() -> None:

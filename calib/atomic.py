@@ -40,8 +40,6 @@ class AtomicFile:
         """
         self.target, self._error = target, error
         with naming(target, error):
-            if str(target) == "-":
-                raise error("-: standard output is not supported; give the name of a file")
             if target.is_dir():
                 raise error(f"{target}: is a folder; give the name of a file")
             self._place = resolved(target)

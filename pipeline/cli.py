@@ -15,7 +15,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from ..engines.host.options import option
+from ..engines.host.options import option, place
 from ..engines.host.terminal import Terminal, markup, redact
 from . import options
 from .commands.labels import labels
@@ -107,9 +107,7 @@ def batch(
     ],
     out: Annotated[
         Path,
-        option(
-            "--out", "-o", panel=options.OUTPUT, metavar="DIR", parser=options.place, help="Folder for the results."
-        ),
+        option("--out", "-o", panel=options.OUTPUT, metavar="DIR", parser=place, help="Folder for the results."),
     ],
     force: Annotated[bool, option("--force", panel=options.RUN, help="Redo clips that are already finished.")] = False,
     ray: Annotated[
@@ -152,7 +150,7 @@ def batch(
 @app.command()
 def demo(
     out: Annotated[
-        Path, typer.Option("--out", "-o", metavar="DIR", parser=options.place, help="Folder for the results.")
+        Path, typer.Option("--out", "-o", metavar="DIR", parser=place, help="Folder for the results.")
     ] = Path("fusecam-demo"),
     detector: Annotated[Path | None, option(metavar="FILE", help=options.OPTIONS["detector"].help)] = None,
 ) -> None:

@@ -9,21 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
 from typer.core import TyperCommand
 
-from ..engines.host.options import option, strength
+from ..engines.host.options import option, place, strength
 from .core.looks import PALETTES, VIEWS
 from .errors import InputError
 
 RUN, HOW, OUTPUT, WATCH = "Input", "Processing", "Output", "Monitoring"
-
-
-def place(text: str | Path) -> Path:
-    """A path to write to. An empty one (an unset shell variable) is refused: it would mean the current folder."""
-    if not str(text).strip():
-        raise typer.BadParameter("is empty; give a file or folder")
-    return Path(text)
 
 
 def _target(text: str | Path) -> str | Path:
@@ -137,7 +129,7 @@ OPTIONS = {
     ),
     "report": Option(
         "output.report", Path, OUTPUT, "JSON", "Write latencies, counts, time offset and machine.",
-        "Latencies, counts, time offset.", single=True,
+        "Latencies, counts, time offset.", single=True, parser=place,
     ),
     "serve": Option(
         "monitor.serve", str, WATCH, "[HOST]:PORT",
@@ -251,10 +243,10 @@ class BareRay(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Give a bare `--ray` its value: what follows is taken for an address only if it looks like one."""
-        for place, arg in enumerate(args):
-            follows = args[place + 1] if place + 1 < len(args) else ""
+        for at, arg in enumerate(args):
+            follows = args[at + 1] if at + 1 < len(args) else ""
             if arg == "--ray" and not re.fullmatch(r"ray://\S+|[\w.-]+:\d+|\[[0-9a-fA-F:.]+\]:\d+", follows):
-                args = [*args[: place + 1], THIS_CLUSTER, *args[place + 1 :]]
+                args = [*args[: at + 1], THIS_CLUSTER, *args[at + 1 :]]
         return super().parse_args(ctx, args)
 
 

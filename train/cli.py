@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from ..engines.host.options import place
+
 
 def train(
     recipe: Annotated[
@@ -23,6 +25,7 @@ def train(
             "--out",
             "-o",
             metavar="DIR",
+            parser=place,
             help="Folder for checkpoints, weights, metrics and contact sheets. Default: runs/NETWORK.",
         ),
     ] = None,

@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from ..host.options import place
+
 
 def export(
     name: Annotated[
@@ -17,7 +19,8 @@ def export(
         str, typer.Option(metavar="WxH", help="Size of visible frames, fixed; the detector's input follows from it.")
     ] = "640x480",
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="FILE", help="Default: NAME.onnx.", show_default=False)
+        Path | None,
+        typer.Option("--out", "-o", metavar="FILE", parser=place, help="Default: NAME.onnx.", show_default=False),
     ] = None,
     unlifted: Annotated[
         bool, typer.Option("--unlifted", help="Add the frame without enhancement, for the detector.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Literal
 
 import typer
@@ -10,6 +11,16 @@ import typer
 def option(*names: str, panel: str | None = None, default: bool = False, **settings: Any) -> Any:
     """A `typer.Option` in a help panel. default: show the default value in the help."""
     return typer.Option(*names, rich_help_panel=panel, show_default=default, **settings)
+
+
+def place(text: str | Path) -> Path:
+    """A path to write to: parser of options. Refuses an empty one (an unset shell variable), which would mean the
+    current folder, and standard output."""
+    if not str(text).strip():
+        raise typer.BadParameter("is empty; give a file or folder")
+    if str(text) == "-":
+        raise typer.BadParameter("standard output is not supported; give a file or folder")
+    return Path(text)
 
 
 def strength(option: str, text: str, error: type[Exception]) -> float | Literal["auto"]:

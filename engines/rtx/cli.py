@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..host.options import place
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -21,6 +23,7 @@ def compile_command(
             "--out",
             "-o",
             metavar="FILE",
+            parser=place,
             show_default=False,
             help="Engine file; FILE.json beside it describes it.",
         ),

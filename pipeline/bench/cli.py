@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ...engines.host.options import option
+from ...engines.host.options import option, place
 
 INPUT, OUTPUT = "Input", "Output"
 
@@ -38,7 +38,8 @@ def bench(
         option(panel=INPUT, metavar="FILE", help="Another detector. A .pt file is a pickle: load only what you trust."),
     ] = None,
     json: Annotated[
-        Path | None, option("--json", panel=OUTPUT, metavar="FILE", help="Write all figures, with the machine.")
+        Path | None,
+        option("--json", panel=OUTPUT, parser=place, metavar="FILE", help="Write all figures, with the machine."),
     ] = None,
 ) -> None:
     """Measure engines, the detector and the whole chain, on the sample clips.

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ...engines.host.options import option
+from ...engines.host.options import option, place
 
 WHAT, BOARD, OUTPUT = "Input", "Board", "Output"
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Calibrate the camera pair: a rig file.")
@@ -57,7 +57,7 @@ def board(
     square: Annotated[
         str, option("--square", panel=BOARD, metavar="LENGTH", help="Side of a square (or pitch), with unit: 25mm.")
     ],
-    out: Annotated[Path, option("--out", "-o", panel=OUTPUT, metavar="YAML", help="Rig file to write.")],
+    out: Annotated[Path, option("--out", "-o", panel=OUTPUT, parser=place, metavar="YAML", help="Rig file to write.")],
     pattern: Annotated[
         str,
         option(
@@ -91,7 +91,7 @@ def board(
     ),
     report: Annotated[
         Path | None,
-        option("--report", panel=OUTPUT, metavar="HTML", help="Default: the rig file's name with .html."),
+        option("--report", panel=OUTPUT, parser=place, metavar="HTML", help="Default: the rig file's name with .html."),
     ] = None,
     pairs: Table = None,
 ) -> None:
@@ -114,7 +114,7 @@ def board(
 def scene(
     ir: Infrared,
     vis: Visible,
-    out: Annotated[Path, option("--out", "-o", panel=OUTPUT, metavar="YAML", help="Rig file to write.")],
+    out: Annotated[Path, option("--out", "-o", panel=OUTPUT, parser=place, metavar="YAML", help="Rig file to write.")],
     pairs: Pairs = str(_POOLED),
     offset_ms: Annotated[
         float | None,
@@ -140,7 +140,8 @@ def reference(
     vis: Visible,
     rig: Annotated[Path, option("--rig", panel=WHAT, metavar="YAML", help="Rig file, known to be correct.")],
     out: Annotated[
-        Path | None, option("--out", "-o", panel=OUTPUT, metavar="YAML", help="Default: the rig file itself.")
+        Path | None,
+        option("--out", "-o", panel=OUTPUT, parser=place, metavar="YAML", help="Default: the rig file itself."),
     ] = None,
     pairs: Pairs = str(_POOLED),
     offset_ms: Annotated[
@@ -165,7 +166,7 @@ def reference(
 def points(
     ir: Infrared,
     vis: Visible,
-    out: Annotated[Path, option("--out", "-o", panel=OUTPUT, metavar="YAML", help="Rig file to write.")],
+    out: Annotated[Path, option("--out", "-o", panel=OUTPUT, parser=place, metavar="YAML", help="Rig file to write.")],
     table: Annotated[
         Path | None, typer.Argument(metavar="CSV", help="Columns x_vis,y_vis,x_ir,y_ir, in pixels.", show_default=False)
     ] = None,
@@ -214,7 +215,14 @@ def view_rig(
     ] = "blend",
     out: Annotated[
         Path | None,
-        option("--out", "-o", panel=OUTPUT, metavar="FILE|DIR", help="A PNG (first pair), a video, or a folder."),
+        option(
+            "--out",
+            "-o",
+            panel=OUTPUT,
+            parser=place,
+            metavar="FILE|DIR",
+            help="A PNG (first pair), a video, or a folder.",
+        ),
     ] = None,
     show: Annotated[
         bool | None, option("--show/--no-show", panel=OUTPUT, help="Window; q closes it. Default: on without --out.")

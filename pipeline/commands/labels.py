@@ -19,10 +19,10 @@ import typer
 
 from ...calib.atomic import naming, write_atomic
 from ...calib.yaml_file import NewerFormatError, refuse_newer
+from ...engines.host.options import place
 from ...engines.host.terminal import Terminal, markup
 from ..core.paths import check_not_input
 from ..errors import InputError
-from ..options import place
 
 if TYPE_CHECKING:
     from ..core.frames import Frame

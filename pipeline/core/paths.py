@@ -50,11 +50,6 @@ def check_not_foreign(target: Path, *begins: re.Pattern[bytes]) -> None:
 
 def writable_folder(folder: Path, option: str) -> None:
     """Make a folder, if need be. InputError where it cannot be made or written to. option: for the message."""
-    if str(folder) == "-":
-        raise InputError(
-            f"{option} -: standard output takes no video or images; name a file or a folder, or for another program an "
-            "address (udp://, tcp://, rtsp://) or /dev/videoN with --out"
-        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as e:

@@ -84,13 +84,30 @@ def assert_one_line(said: str) -> None:
     assert lines[0].startswith("fusecam: error: "), said
 
 
-@pytest.mark.parametrize("command", ["run", "batch", "demo"])
-def test_empty_output_is_not_the_current_folder(tmp_path, run, clips, monkeypatch, command):
+@pytest.mark.parametrize(("out", "said"), [("", "is empty; give a file or"), ("-", "standard output is not supported")])
+@pytest.mark.parametrize(
+    "command", ["run", "record", "report", "batch", "demo", "train", "eval", "export", "compile", "bench", "calibrate"]
+)
+def test_output_is_neither_the_current_folder_nor_standard_output(
+    tmp_path, run, clips, monkeypatch, command, out, said
+):
     monkeypatch.chdir(tmp_path)
     there = sorted(tmp_path.iterdir())
-    named = {"run": ["--ir", clips[0], "--vis", clips[1]], "batch": ["batch", *clips], "demo": ["demo"]}[command]
-    answer = run(*named, "--out", "")
-    assert answer.code == 2 and "is empty; give a file or folder" in answer.said
+    both = "--ir", clips[0], "--vis", clips[1]
+    named = {
+        "run": [*both, "--out"],
+        "record": [*both, "--record"],
+        "report": [*both, "--report"],
+        "batch": ["batch", *clips, "--out"],
+        "train": ["train", "tiny", "--out"],
+        "eval": ["eval", *both, "--fused", clips[1], "--out"],
+        "export": ["export", "tiny", "--out"],
+        "compile": ["compile", "--out"],
+        "bench": ["bench", "--json"],
+        "calibrate": ["calibrate", "scene", *both, "--out"],
+    }.get(command, [command, "--out"])
+    answer = run(*named, out)
+    assert answer.code == 2 and said in answer.said
     assert sorted(tmp_path.iterdir()) == there
 
 

@@ -105,12 +105,3 @@ def test_images_that_come_in_the_way_during_a_run_are_kept(tmp_path: Path) -> No
     with pytest.raises(InputError, match="was not written by fusecam"):
         sink.write(result(1))
     assert (tmp_path / "000001.png").read_bytes() == b"precious"
-
-
-def test_standard_output_is_no_name_of_a_file_or_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match="--out -: standard output takes no video or images; name a file or a folder"):
-        open_sinks(OutputConfig(out=Path("-")))
-    with pytest.raises(InputError, match="-: standard output is not supported; give the name of a file"):
-        AtomicFile(Path("-"), InputError)
-    assert list(tmp_path.iterdir()) == []

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from ...engines.host.options import option, strength
+from ...engines.host.options import option, place, strength
 from ..errors import TrainError
 
 if TYPE_CHECKING:
@@ -89,7 +89,14 @@ def evaluate(
     ] = None,
     out: Annotated[
         Path | None,
-        option("--out", "-o", panel=OUTPUT, metavar="DIR", help="CSV and JSON tables, plots, and the worst images."),
+        option(
+            "--out",
+            "-o",
+            panel=OUTPUT,
+            parser=place,
+            metavar="DIR",
+            help="CSV and JSON tables, plots, and the worst images.",
+        ),
     ] = None,
 ) -> None:
     """Score fused images with EN, SD, SF, AG, MI, VIF, Qabf, QCV, SCD, CC, SSIM,

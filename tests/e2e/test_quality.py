@@ -1,18 +1,21 @@
-"""What the networks promise on real scenes, read off `fusecam eval`; needs the development data (train/DATA.md)."""
+"""What the networks promise on real scenes, by the metrics of `fusecam eval`; needs the development data
+(train/DATA.md)."""
 
 from __future__ import annotations
 
-import csv
-import subprocess
+from functools import cache
 
 import cv2
 import numpy as np
 import pytest
 
-from fusecam.train.metrics.statistics import average_gradient, mean_level
+from fusecam.engines import FusionEngine, create_engine
+from fusecam.train.evaluation.evaluate import fuse_scene, score_images
+from fusecam.train.evaluation.scenes import find_scenes, read_sources
+from fusecam.train.evaluation.summary import split_rule, summarise
+from fusecam.train.metrics import average_gradient, mean_level
 
 from ..public_data import DATA
-from .command import COMMAND
 
 pytestmark = pytest.mark.slow
 
@@ -37,27 +40,25 @@ def peers(title: str) -> Rows:
     return rows
 
 
-@pytest.fixture(scope="module")
-def figures(tmp_path_factory: pytest.TempPathFactory):
-    """Figures of `realtime` by group, from one evaluation of each kind: input folder and --lift."""
-    found: dict[tuple[str, str], Rows] = {}
+@cache
+def engine(lift: float | str) -> FusionEngine:
+    return create_engine("realtime", lift=lift, hue=0.0)
 
-    def of(visible: str, lift: str) -> Rows:
-        if (visible, lift) not in found:
-            out = tmp_path_factory.mktemp("eval")
-            command = ["eval", "--engine", "realtime", "--hue", "0", "--ir", SCENES / "ir", "--vis", SCENES / visible]
-            command += ["--reference", SCENES / "clear", "--stride", "3", "--group-by", "msrs", "--out", out]
-            result = subprocess.run([*COMMAND, *map(str, command), "--lift", lift], capture_output=True, text=True)
-            assert result.returncode == 0, result.stderr
-            with (out / "summary.csv").open(newline="") as file:
-                rows = [row for row in csv.DictReader(file) if row["row"].startswith("realtime")]
-            found[visible, lift] = {
-                row["group"]: {key: float(value) for key, value in row.items() if key not in ("group", "row") and value}
-                for row in rows
-            }
-        return found[visible, lift]
 
-    return of
+@cache
+def figures(visible: str, lift: float | str, ending: str = "") -> Rows:
+    """Means of `realtime` by group over every third scene. visible: the input's folder. ending: of scenes to take."""
+    results = []
+    for scene in find_scenes(SCENES / "ir", SCENES / visible, SCENES / "clear", every=3):
+        if scene.name.endswith(ending):
+            images = read_sources(scene)
+            made = fuse_scene(engine(lift), images)
+            results.append(score_images(scene, images, {"realtime": made.image}, {"realtime": made.restored}))
+    found: Rows = {}
+    for group in summarise(results, split_rule("msrs")):
+        restored = {f"restored {name}": value for name, value in group.restored["realtime"].items()}
+        found[group.name] = {"images": group.images, **group.fused["realtime"], **restored}
+    return found
 
 
 def beats(ours: dict[str, float], theirs: dict[str, float], name: str) -> bool:
@@ -72,8 +73,8 @@ def mean_ranks(rows: Rows, names: list[str]) -> dict[str, float]:
     return {row: sum(rank(row, name) for name in names) / len(names) for row in rows}
 
 
-def test_hazy_input_beats_every_chain_of_dehazing_and_fusion(figures) -> None:
-    ours = figures("hazy", "0")["all"]
+def test_hazy_input_beats_every_chain_of_dehazing_and_fusion() -> None:
+    ours = figures("hazy", 0.0)["all"]
     names = ["Qabf", "QCV", "SCD", "VIF", "MI", "SF"]
     chains = {
         f"{kind} {row}": values
@@ -87,14 +88,14 @@ def test_hazy_input_beats_every_chain_of_dehazing_and_fusion(figures) -> None:
     assert min(ranks, key=lambda row: ranks[row]) == "ours", ranks
 
 
-def test_restored_frames_are_far_better_than_dark_channel_dehazing(figures) -> None:
-    ours = figures("hazy", "0")["all"]
+def test_restored_frames_are_far_better_than_dark_channel_dehazing() -> None:
+    ours = figures("hazy", 0.0)["all"]
     assert ours["restored PSNR"] >= 19.82 + 1.5
     assert ours["restored SSIM"] >= 0.805 + 0.02
 
 
-def test_clear_input_is_among_the_best_and_is_left_alone(figures) -> None:
-    ours = figures("clear", "0")
+def test_clear_input_is_among_the_best_and_is_left_alone() -> None:
+    ours = figures("clear", 0.0)
     names = ["Qabf", "SCD", "VIF", "SSIM"]
     networks = {row: values for row, values in peers("Clear input").items() if not row.startswith("(")}
     for name in names:
@@ -104,8 +105,8 @@ def test_clear_input_is_among_the_best_and_is_left_alone(figures) -> None:
     assert ours["day"]["restored PSNR"] >= 30
 
 
-def test_night_is_brighter_and_sharper_than_from_any_network_without_noise(figures) -> None:
-    ours = figures("clear", "auto")["night"]
+def test_night_is_brighter_and_sharper_than_from_any_network_without_noise() -> None:
+    ours = figures("clear", "auto", "N")["night"]
     assert ours["noise"] <= 1.5
     for peer in sorted((DATA / "peers_dev_40").iterdir()):
         frames = [cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) for path in (peer / "clear").glob("*N.webp")]
@@ -115,5 +116,5 @@ def test_night_is_brighter_and_sharper_than_from_any_network_without_noise(figur
 
 
 @pytest.mark.parametrize(("visible", "most"), [("clear", 4), ("hazy", 8)])
-def test_colours_are_kept(figures, visible: str, most: float) -> None:
-    assert figures(visible, "0")["all"]["chroma non-thermal"] < most
+def test_colours_are_kept(visible: str, most: float) -> None:
+    assert figures(visible, 0.0)["all"]["chroma non-thermal"] < most

@@ -18,7 +18,7 @@ from ..errors import TrainError
 from ..metrics import (
     Colour,
     Gray,
-    chroma_shift,
+    chroma_shifts,
     dark_chroma,
     flat_areas,
     fusion_scores,
@@ -41,7 +41,7 @@ class SceneScores:
     """Metrics of one scene by row: BASELINES, then the methods.
 
     fused: the metrics of `fusion_scores`, `noise` (see `noise_ratio`) and, for colour images, `chroma` and `chroma
-    non-thermal` (see `chroma_shift`), all against infrared and the reference, and `dark chroma` against the visible
+    non-thermal` (see `chroma_shifts`), all against infrared and the reference, and `dark chroma` against the visible
     input image.
     restored: `PSNR` over RGB, `SSIM` of luma and `white lost` against the restored reference, and the `mean` grey
     level, of the visible input image (row "visible only") and of the images that the engines restored from it.
@@ -105,7 +105,7 @@ def fuse_scene(engine: FusionEngine, images: Images, covered: bool = True) -> Fu
 def score_scene(scene: Scene, made: Mapping[str, Fused]) -> SceneScores:
     """Score the sources, the baselines, the methods and the engine outputs `made` of one scene. Raises TrainError."""
     images = read_sources(scene)
-    reference, visible = gray(images.reference), gray(images.visible)
+    visible = gray(images.visible)
     rows: dict[str, Gray | Colour] = {
         "infrared only": images.infrared,
         "visible only": images.visible,
@@ -115,7 +115,15 @@ def score_scene(scene: Scene, made: Mapping[str, Fused]) -> SceneScores:
         rows[method] = read_image(path)
         fits(rows[method], path, visible, scene.visible)
     rows |= {method: each.image for method, each in made.items()}
+    restored = {"visible only": images.visible} | {method: each.restored for method, each in made.items()}
+    return score_images(scene, images, rows, restored)
 
+
+def score_images(
+    scene: Scene, images: Images, rows: Mapping[str, Gray | Colour], restored: Mapping[str, Colour]
+) -> SceneScores:
+    """Score fused images by row, and restored ones. images: of the scene, see `read_sources`."""
+    reference, visible = gray(images.reference), gray(images.visible)
     flat, cool = flat_areas(reference, images.infrared), non_thermal(images.infrared)
     fused = {}
     for row, image in rows.items():
@@ -123,12 +131,12 @@ def score_scene(scene: Scene, made: Mapping[str, Fused]) -> SceneScores:
         fused[row] = fusion_scores(images.infrared, reference, luma)
         fused[row]["noise"] = noise_ratio(visible, luma, flat)
         if _coloured(image):
-            fused[row]["chroma"] = chroma_shift(images.reference, image)
-            fused[row]["chroma non-thermal"] = chroma_shift(images.reference, image, cool)
+            shift = chroma_shifts(images.reference, image)
+            fused[row]["chroma"] = float(shift.mean())
+            fused[row]["chroma non-thermal"] = float(shift[cool].mean())
             fused[row]["dark chroma"] = dark_chroma(images.visible, image, cool)
 
     clear = images.restored_reference
-    restored = {"visible only": images.visible} | {method: each.restored for method, each in made.items()}
     return SceneScores(
         scene.name,
         fused,

@@ -5,7 +5,7 @@ Example: `from fusecam.train.metrics import fusion_scores, gray`, read three ima
 """
 
 from .arrays import Colour, Gray, gray, rgb
-from .colour import chroma_shift, ciede2000, lab, non_thermal
+from .colour import chroma_shift, chroma_shifts, ciede2000, lab, non_thermal
 from .niqe import niqe
 from .noise import flat_areas, noise_deviation, noise_ratio
 from .perception import qabf, qcv
@@ -32,6 +32,7 @@ __all__ = [
     "Gray",
     "average_gradient",
     "chroma_shift",
+    "chroma_shifts",
     "ciede2000",
     "contrasts",
     "correlation_coefficient",

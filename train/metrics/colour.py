@@ -71,22 +71,24 @@ def ciede2000(first: Values, second: Values) -> Values:
     return difference
 
 
-def chroma_shift(reference: Colour, image: Colour, mask: Mask | None = None) -> float:
-    """Mean ΔE00 between two images at equal lightness: both in CIELAB, L* of the image set to that of the reference.
+def chroma_shifts(reference: Colour, image: Colour) -> Values:
+    """ΔE00 of each pixel between two images at equal lightness: both in CIELAB, L* of the image set to the reference's.
 
     Only chroma and hue (a*, b*) count; a fused image may be brighter or darker than the visible one. reference, image:
-    (H, W, 3) uint8 RGB. mask: (H, W) bool, the pixels to include, see `non_thermal`; None: all. 0 for equal chroma; NaN
-    for an empty mask. Raises ValueError for different sizes.
+    (H, W, 3) uint8 RGB. Returns (H, W). Raises ValueError for different sizes.
     """
     if reference.shape != image.shape or reference.ndim != 3:
         raise ValueError(f"chroma shift takes two (H, W, 3) images of one size: {reference.shape} and {image.shape}")
-    if mask is not None and not mask.any():
-        return math.nan
     first, second = lab(reference), lab(image)
-    if mask is not None:
-        first, second = first[mask], second[mask]
     second[..., 0] = first[..., 0]
-    return float(ciede2000(first, second).mean())
+    return ciede2000(first, second)
+
+
+def chroma_shift(reference: Colour, image: Colour, mask: Mask | None = None) -> float:
+    """Mean of `chroma_shifts`. mask: (H, W) bool, the pixels to include, see `non_thermal`; None: all. 0 for equal
+    chroma; NaN for an empty mask."""
+    shifts = chroma_shifts(reference, image)
+    return float((shifts if mask is None else shifts[mask]).mean()) if mask is None or mask.any() else math.nan
 
 
 def non_thermal(infrared: Gray) -> Mask:

@@ -132,7 +132,7 @@ class _Bench:
         self._plan = plan
         self._folder = folder
         self._progress = progress
-        self._warmed: dict[Job, str | None] = {}
+        self._started: dict[tuple[str, Job], str | None] = {}
         chains = len(plan.chains) * len(plan.detects) * len(plan.paces)
         turns = (plan.detector + len(plan.engines)) * len(plan.rounds)
         steps = len(plan.sizes) * (1 + len(plan.networks) + turns + chains)
@@ -175,22 +175,24 @@ class _Bench:
                 self._progress.advance(self._all)
 
     def _turn(self, entry: Entry, repeats: int) -> Row | None:
-        answer = self._do(replace(entry.job, repeats=repeats), entry.cache, last=False)
-        entry.error = answer.get("error")
+        job = replace(entry.job, repeats=repeats)
+        answer = self._do(job, entry.cache, last=False)
+        entry.error = self._started[entry.cache, job] = answer.get("error")
         return None if "error" in answer else answer
 
     def chain(self, spec: str, size: Size, detect: bool, fps: float | None) -> Row:
         live = "" if fps is None else f", live at {fps:g} fps"
         self._begin(f"whole chain with {spec}" + (" and detection" if detect else "") + live, size)
         inputs, weights = str(self._inputs(size)), self._weights()
+        own = self.detector(size)
+        cache = own.cache  # where its engine is already
         warm: list[Job] = [FuseJob(spec, inputs, "plain", 0, 0)]  # what is measured is a start that finds its engines
-        warm += [DetectJob(weights, inputs, 0, 0)] if detect else []
-        cache = f"detector {size}"  # where its engine is already
+        warm += [replace(own.job, repeats=0)] if detect else []  # its first start is known
         row: Row = {"engine": spec, "size": list(size), "cameras_fps": fps}
         for job in warm:
-            if job not in self._warmed:
-                self._warmed[job] = self._do(job, cache, last=False).get("error")
-            if error := self._warmed[job]:
+            if (cache, job) not in self._started:
+                self._started[cache, job] = self._do(job, cache, last=False).get("error")
+            if error := self._started[cache, job]:
                 self._progress.advance(self._all)
                 return row | {"error": error}
         return row | self._do(ChainJob(spec, inputs, inputs, weights, self._plan.warmups, detect, fps), cache)

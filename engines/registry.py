@@ -14,8 +14,9 @@ from .base import EngineError, FusionEngine, Strength
 from .build import store
 from .fallback import FallbackEngine
 from .host.devices import gpus
-from .host.plugins import plugin, plugins
+from .host.plugins import plugins
 from .networks import checkpoints
+from .plugged import PluggedEngine
 from .prompts.conditioning import AdjustablePrompt, StrengthSource
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ def create_engine(
     users = checkpoints.find_imported(name) if name in checkpoints.OWN else None
     notes = [] if users is None else [f"{name}: imported weights, {users}; `fusecam weights remove {name}` ends that"]
     if backend == PLUGIN:
-        return FallbackEngine([partial(_of_plugin, name, precision)], notes)
+        return FallbackEngine([partial(PluggedEngine, name, precision)], notes)
     if ":" in spec:
         return FallbackEngine([partial(_make, name, backend, precision, strengths, unlifted)], notes)
     return FallbackEngine(
@@ -160,12 +161,6 @@ def create_prompt(
     settings = {"dehaze": dehaze, "lift": lift, "hue": hue}
     strengths = {setting: strength(spec, setting, value) for setting, value in settings.items()}
     return AdjustablePrompt(name, prompt, **strengths, every_task=name in PROMPTED)
-
-
-def _of_plugin(name: str, argument: str) -> FusionEngine:
-    make = plugin("engines", name)
-    assert make is not None
-    return cast("FusionEngine", make(argument))
 
 
 def _make(name: str, backend: str, precision: str, strengths: StrengthSource, unlifted: bool) -> FusionEngine:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+import os
 import threading
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
+from numbers import Real
 from pathlib import Path
 from typing import Any, Self
 
@@ -145,6 +148,7 @@ class Stream:
     def __iter__(self) -> Iterator[Frame]:
         if self._read or self._stop.is_set():
             raise InputError("this stream was read already: open it again")
+        _check_process()
         self._read = True
         with self._busy, stoppable(self._stop):
             self._run = Run(self._config, self._streams, self._tools, self._stop, Terminal(quiet=True))
@@ -217,6 +221,10 @@ class Engine:
         for label, image in (("visible", visible), ("infrared", infrared)):
             if not isinstance(image, np.ndarray) or image.ndim < 2 or image.size == 0:
                 raise EngineError(f"{label} is no image: give a uint8 array")
+        if time is not None and not (isinstance(time, Real) and math.isfinite(time)):
+            raise EngineError(f"time {time!r}: give seconds, or None for a single image")
+        _check_process()
+        visible, infrared = np.asarray(visible), np.asarray(infrared)  # masked arrays reckon differently
         elapsed = None if time is None or self._before is None else max(time - self._before, 0.0)
         self._before = time
         warp = self._registrar.warp(visible.shape[1::-1], infrared.shape[1::-1])
@@ -249,6 +257,20 @@ def load_engine(
 def fuse(visible: Pixels, infrared: Pixels, engine: str = "realtime") -> Frame:
     """Fuse two images that show the same view. Arguments and errors: see `Engine.fuse`. The engine stays loaded."""
     return _kept(engine).fuse(visible, infrared)
+
+
+@lru_cache(maxsize=1)
+def _process() -> int:
+    """The process in which the first engine ran; also in its forks, where the threads of the engines are missing."""
+    return os.getpid()
+
+
+def _check_process() -> None:
+    if os.getpid() != _process():
+        raise EngineError(
+            "an engine ran in this process before it was forked, so that none can run in the fork: start processes "
+            "with multiprocessing's method spawn, or before the first frame is fused"
+        )
 
 
 @lru_cache(maxsize=2)

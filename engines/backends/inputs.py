@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from numbers import Real
 
 import numpy as np
 
@@ -41,6 +42,8 @@ def check_pair(name: str, visible: Pixels, infrared: Pixels, warp: Warp | Pixels
             raise EngineError(f"{name}: {label} is {kind}: give a uint8 array")
     if visible.ndim != 3 or visible.shape[2] != 3:
         raise EngineError(f"{name}: visible has shape {visible.shape}: give (height, width, 3), RGB")
+    if infrared.ndim != 2:
+        raise EngineError(f"{name}: infrared has shape {infrared.shape}: give (height, width), grey")
     height, width = visible.shape[:2]
     check_size(name, width, height)
     if not isinstance(warp, Warp):
@@ -83,6 +86,6 @@ def strength(name: str, setting: str, value: object) -> float:
     """A `Strength` as the networks take it: 0 to 1, or -1 for `auto`. EngineError for anything else."""
     if value == "auto":
         return -1.0
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 1:
+    if isinstance(value, Real) and not isinstance(value, bool) and 0 <= float(value) <= 1:
         return float(value)
     raise EngineError(f"{name}: {setting} {value!r}: give a number from 0 to 1, or auto")

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -15,12 +15,13 @@ from ...engines.base import EngineError
 from ...engines.detection import DetectorEngine
 from ...engines.detection.quiet import guarded, threads_kept, ultralytics
 from ...engines.detection.weights import DETECTOR_WEIGHTS
-from ...engines.host.plugins import plugin
+from ...engines.host.plugins import plugins
 from ...engines.host.textfiles import what_text
 from ..config import DetectorConfig
 from ..core.detections import Detection
 from ..core.frames import Pixels
 from ..errors import InputError
+from .plugged import PluggedDetector
 
 _EXPORT = "_openvino_model"
 _TASKS = ("detect", "segment", "pose")  # the tasks whose results have upright boxes
@@ -54,8 +55,8 @@ def create_detector(config: DetectorConfig, lowest: float | None = None) -> Dete
     weights = config.weights or DETECTOR_WEIGHTS
     confidence = config.confidence if lowest is None else min(config.confidence, lowest)
     name, _, argument = str(weights).partition(":")
-    if not weights.exists() and (make := plugin("detectors", name)) is not None:
-        return cast("Detector", make(argument, confidence, config.classes))
+    if not weights.exists() and name in plugins("detectors"):
+        return PluggedDetector(str(weights), name, argument, confidence, config.classes)
     if weights.suffix == ".safetensors":
         return OwnDetector(weights, confidence, config.classes)
     return UltralyticsDetector(weights, confidence, config.classes)

@@ -7,7 +7,6 @@ from fractions import Fraction
 from pathlib import Path
 
 from ...calib.atomic import naming, resolved
-from ...engines.host.plugins import plugin, plugins
 from ..config import OutputConfig
 from ..core.paths import check_not_input
 from ..errors import InputError
@@ -17,6 +16,7 @@ from .images import ImagesSink
 from .jsonl import JsonLinesSink
 from .network import NetworkSink
 from .outputs import Outputs
+from .plugged import PluggedSink
 from .resize import FirstSize, Sized
 from .video import FORMATS, VideoSink
 from .window import WindowSink, check_display
@@ -86,11 +86,7 @@ def open_sinks(
             sink = NetworkSink(url, config, rate) if "://" in url else DeviceSink(url)
             sinks.append(Sized(sink, FirstSize()))
         for spec in config.sinks:
-            name, _, argument = spec.partition(":")
-            make = plugin("sinks", name)
-            if make is None:
-                raise InputError(f"output.sinks: no sink {name!r} is installed; known: {', '.join(plugins('sinks'))}")
-            sinks.append(make(argument))
+            sinks.append(PluggedSink(spec))
         if config.show:
             sinks.append(WindowSink())
     except InputError:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import stat
 from pathlib import Path
-from typing import cast
 
-from ...engines.host.plugins import plugin, plugins
+from ...engines.host.plugins import plugins
 from ..config import SourceConfig
 from ..core.frames import Camera
 from ..errors import InputError
@@ -20,6 +19,7 @@ from .images import ImageSource, find_images, has_fourth_picture, is_image
 from .network import SCHEMES, open_network
 from .pipe import open_pipe
 from .pixels.polarity import Polarity
+from .plugged import PluggedSource
 
 
 def open_source(spec: str, camera: Camera, config: SourceConfig, start_s: float = 0.0) -> Source:
@@ -41,8 +41,8 @@ def open_source(spec: str, camera: Camera, config: SourceConfig, start_s: float 
         return open_camera(spec, device, camera, config)
     scheme, separator, rest = spec.partition("://")
     if separator:
-        if scheme.lower() not in SCHEMES and (make := plugin("sources", scheme)) is not None:
-            return cast("Source", make(rest, camera))
+        if scheme.lower() not in SCHEMES and scheme in plugins("sources"):
+            return PluggedSource(spec, scheme, rest, camera)
         if scheme.lower() not in SCHEMES:
             known = ", ".join((*SCHEMES, *plugins("sources")))
             raise InputError(f"{spec}: unknown kind of address {scheme}://: use one of {known}, or a path")

@@ -120,3 +120,47 @@ def test_loaded_engine_equals_the_engine_of_a_stream(tmp_path: Path) -> None:
     assert engine.name.startswith("physics:") and len(streamed) == 3
     for (visible, infrared), image in zip(pairs, streamed, strict=True):
         assert np.array_equal(engine.fuse(visible, infrared).image, image)
+
+
+def test_images_of_other_array_types_are_taken_as_their_values() -> None:
+    seen = np.random.default_rng(0).integers(0, 256, (120, 160, 3), np.uint8)
+    engine = fusecam.load_engine("average", dehaze=np.float32(0.5))
+    plain = engine.fuse(seen, seen[..., 0])
+    masked = engine.fuse(np.ma.masked_greater(seen, 200), np.ma.masked_greater(seen[..., 0], 200))
+    assert type(masked.image) is np.ndarray and np.array_equal(masked.image, plain.image)
+    assert np.array_equal(engine.fuse(seen, seen[..., 0]).image, plain.image)
+
+
+def test_colour_infrared_and_times_that_are_none_are_refused() -> None:
+    seen = np.zeros((120, 160, 3), np.uint8)
+    engine = fusecam.load_engine("average")
+    with pytest.raises(fusecam.EngineError, match=r"infrared has shape \(120, 160, 3\): give \(height, width\), grey"):
+        engine.fuse(seen, seen)
+    for time in (float("nan"), float("inf"), "3", np.datetime64("2026-01-01")):
+        with pytest.raises(fusecam.EngineError, match=r"^time .*: give seconds"):
+            engine.fuse(seen, seen[..., 0], time)  # type: ignore[arg-type]
+
+
+FORK = """
+import os, numpy as np, fusecam
+seen = np.zeros((120, 160, 3), np.uint8)
+loaded = fusecam.load_engine("average:torch")
+def fuse():
+    try:
+        return "fused" if loaded.fuse(seen, seen[..., 0]) else ""
+    except fusecam.EngineError as error:
+        return str(error)
+for _ in range(2):
+    if os.fork() == 0:
+        print(fuse(), flush=True)
+        os._exit(0)
+    os.wait()
+    fuse()
+"""
+
+
+def test_a_fork_fuses_unless_an_engine_ran_before_it() -> None:
+    """Threads of an engine do not survive a fork: the child would wait for them for ever."""
+    done = subprocess.run([sys.executable, "-c", FORK], capture_output=True, text=True, timeout=120)
+    first, second = done.stdout.splitlines()
+    assert first == "fused" and second.startswith("an engine ran in this process before it was forked")

@@ -57,3 +57,10 @@ def test_invalid_settings_are_named(tmp_path, text, says):
     with pytest.raises(InputError, match=says) as caught:
         load(written(tmp_path, text))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("section", [{"sync": {"offset_ms": True}}, {"max_frames": True}, {"output": {"crf": False}}])
+def test_yes_and_no_are_no_numbers(section: dict[str, object]) -> None:
+    with pytest.raises(InputError, match="is a switch's value"):
+        load(section)
+    assert load({"strict": True, "detector": {"track": False}}).strict

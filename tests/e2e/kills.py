@@ -20,9 +20,9 @@ import av
 
 from fusecam.pipeline.sinks.recording.manifest import TRACKS
 
-from .command import COMMAND, QUICK, pair_of_clips
+from .command import COMMAND, DETECTING, pair_of_clips
 
-COMMON = QUICK
+COMMON = DETECTING
 LOST = 30
 """Frames at 25 fps that a killed recording may lack: a second, and what was under way."""
 

@@ -14,7 +14,7 @@ from fusecam.engines.networks import checkpoints
 from fusecam.pipeline.batch.clips import Clip
 from fusecam.pipeline.config import RunConfig
 
-from .command import QUICK, fusecam, leftovers, pair_of_clips, presentation_times, start
+from .command import DETECTING, QUICK, fusecam, leftovers, pair_of_clips, presentation_times, start
 
 pytestmark = pytest.mark.slow
 
@@ -197,7 +197,7 @@ def test_interrupted_batch_resumes_to_the_same_result(tmp_path, run, number):
     drives, out = tmp_path / "drives", tmp_path / "out"
     pair_of_clips(drives, name="a", frames=10)
     _, vis = pair_of_clips(drives, name="b", frames=1200)
-    arguments = (drives, drives, "--out", out, *COMMON, "--no-detect")  # which would take most of the time
+    arguments = (drives, drives, "--out", out, *COMMON)
     process = start("batch", *arguments)
     try:
         deadline = time.monotonic() + 60
@@ -224,7 +224,7 @@ def test_unusable_weights_are_refused_once_before_the_first_clip(tmp_path, run):
     for name in "abc":
         pair_of_clips(drives, name=name, frames=3)
     folder.mkdir()
-    answer = run(drives, drives, "--out", tmp_path / "out", *COMMON, "--detector", folder)
+    answer = run(drives, drives, "--out", tmp_path / "out", *DETECTING, "--detector", folder)
     assert answer.code == 1
     assert answer.said.count("not weights for the detector") == 1 and "failed" not in answer.said
     assert not list((tmp_path / "out").glob("*"))

@@ -12,7 +12,7 @@ from .command import QUICK, fusecam, leftovers, pair_of_clips, presentation_time
 pytestmark = pytest.mark.slow
 
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'fusecam[ray]'")
-COMMON = ("--ray-cores", "1", "--no-detect", *QUICK)
+COMMON = ("--ray-cores", "1", *QUICK)
 CLIPS = ("a", "b", "c", "long")
 
 
@@ -39,7 +39,7 @@ def drives(tmp_path_factory):
 @pytest.fixture
 def run(monkeypatch, capfd):
     def run(*arguments):
-        return fusecam("batch", *arguments, "--no-detect", *QUICK, monkeypatch=monkeypatch, capfd=capfd)
+        return fusecam("batch", *arguments, *QUICK, monkeypatch=monkeypatch, capfd=capfd)
 
     return run
 

@@ -64,7 +64,7 @@ def test_scene_calibration_writes_a_rig_that_a_run_accepts(
     out, settings = tmp_path / "fused", tmp_path / "run.yaml"
     settings.write_text("sources: {ir: {polarity: white-hot}}\n")  # a drawn sensor, not one that polarity is told by
     run = fusecam(
-        *sources, "--config", settings, "--rig", rig, "--no-detect", *QUICK, "--out", out,
+        *sources, "--config", settings, "--rig", rig, *QUICK, "--out", out,
         monkeypatch=monkeypatch, capfd=capfd,
     )  # fmt: skip
     assert run.code == 0, run.said

@@ -39,7 +39,7 @@ def test_closed_window_ends_the_run_with_every_frame_counted(tmp_path, monkeypat
     monkeypatch.setenv("DISPLAY", display)
     out, report = tmp_path / "o.mp4", tmp_path / "r.json"
     files = ("--show", "--out", out, "--record", tmp_path / "drive", "--report", report)
-    arguments = map(str, ("--ir", sources[0], "--vis", sources[1], *files, "--no-detect", *QUICK))
+    arguments = map(str, ("--ir", sources[0], "--vis", sources[1], *files, *QUICK))
     with subprocess.Popen([*COMMAND, *arguments], stderr=subprocess.PIPE, text=True) as process:
         try:
             window = window_of("fusecam", partial(still_runs, process), patience_s=90)

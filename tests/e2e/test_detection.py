@@ -8,7 +8,7 @@ from fusecam.engines.detection.weights import DETECTOR_WEIGHTS
 
 from ..pipeline.detectors import SAMPLES, own_weights
 from ..pipeline.test_detect import NAMES, SMALL, build
-from .command import QUICK, fusecam, json_lines, pair_of_clips, read_report
+from .command import DETECTING, fusecam, json_lines, pair_of_clips, read_report
 from .near_people import ENOUGH, SCENES, count_near
 
 pytestmark = pytest.mark.slow
@@ -26,7 +26,7 @@ def test_boxes_are_in_json_lines_report_and_image(tmp_path, monkeypatch, capfd, 
     ir, vis = pair_of_clips(tmp_path, frames=6, size=(320, 240))
     settings = tmp_path / "run.yaml"
     settings.write_text("detector: {confidence: 0.01}\n")
-    arguments = ("--ir", ir, "--vis", vis, "--config", settings, "--detector", weights, *QUICK)
+    arguments = ("--ir", ir, "--vis", vis, "--config", settings, "--detector", weights, *DETECTING)
     answer = run(*arguments, "--out", tmp_path / "o.mp4", "--report", tmp_path / "r.json")
     assert answer.code == 0, answer.said
     found = [detection for line in json_lines(tmp_path / "o.jsonl") for detection in line["detections"]]
@@ -62,8 +62,8 @@ def own(tmp_path_factory):
 def test_shipped_weights_run_with_tracks_trails_and_tint(tmp_path, monkeypatch, capfd, own):
     run = partial(fusecam, monkeypatch=monkeypatch, capfd=capfd)
     ir, vis = pair_of_clips(tmp_path, frames=8, size=(320, 240))
-    arguments = ("--ir", ir, "--vis", vis, "--detector", own, "--conf", "0.9", *QUICK, "--report", tmp_path / "r.json")
-    answer = run(*arguments, "--trails", "--tint", "--out", tmp_path / "o.mp4")
+    arguments = ("--ir", ir, "--vis", vis, "--detector", own, "--conf", "0.9", *DETECTING)
+    answer = run(*arguments, "--trails", "--tint", "--out", tmp_path / "o.mp4", "--report", tmp_path / "r.json")
     assert answer.code == 0, answer.said
     lines = json_lines(tmp_path / "o.jsonl")
     found = [detection for line in lines for detection in line["detections"]]
@@ -85,7 +85,7 @@ def test_shipped_weights_run_with_tracks_trails_and_tint(tmp_path, monkeypatch, 
 def test_classes_and_confidence_are_options(tmp_path, monkeypatch, capfd, own):
     run = partial(fusecam, monkeypatch=monkeypatch, capfd=capfd)
     ir, vis = pair_of_clips(tmp_path, frames=2, size=(320, 240))
-    arguments = ("--ir", ir, "--vis", vis, "--detector", own, *QUICK, "--no-overlay")
+    arguments = ("--ir", ir, "--vis", vis, "--detector", own, *DETECTING, "--no-overlay")
     assert run(*arguments, "--conf", "0.6", "--out", tmp_path / "all.mp4").code == 0
     every = [d for line in json_lines(tmp_path / "all.jsonl") for d in line["detections"]]
     assert min(d["score"] for d in every) > 0.6 - 1e-4
@@ -110,7 +110,7 @@ def test_classes_and_confidence_are_options(tmp_path, monkeypatch, capfd, own):
 )
 def test_unsatisfiable_options_are_refused(tmp_path, monkeypatch, capfd, options, said):
     ir, vis = pair_of_clips(tmp_path, frames=2)
-    out = ("--ir", ir, "--vis", vis, *QUICK, "--out", tmp_path / "o.mp4")
+    out = ("--ir", ir, "--vis", vis, *DETECTING, "--out", tmp_path / "o.mp4")
     answer = fusecam(*out, *options, monkeypatch=monkeypatch, capfd=capfd)
     assert answer.code == 1
     assert said in answer.said

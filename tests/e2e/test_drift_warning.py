@@ -36,7 +36,7 @@ def test_drift_is_reported_once_in_every_output(
     infrared, visible = clips(tmp_path, shift)
     out, report = tmp_path / "out.mp4", tmp_path / "run.json"
     answer = fusecam(
-        *("--ir", infrared, "--vis", visible, "--rig", SAMPLES / "rig.yaml", "--offset-ms", 0, "--no-detect"),
+        *("--ir", infrared, "--vis", visible, "--rig", SAMPLES / "rig.yaml", "--offset-ms", 0),
         *(*QUICK, "--out", out, "--report", report),
         monkeypatch=monkeypatch,
         capfd=capfd,
@@ -59,7 +59,9 @@ def test_drift_check_can_be_switched_off(
     settings.write_text("monitor: {drift: false}\n")
     answer = fusecam(
         *("--config", settings, "--ir", infrared, "--vis", visible, "--rig", SAMPLES / "rig.yaml", "--offset-ms", 0),
-        *("--no-detect", *QUICK, "--report", report),
+        *QUICK,
+        "--report",
+        report,
         monkeypatch=monkeypatch,
         capfd=capfd,
     )

@@ -35,7 +35,6 @@ class Run:
             cameras[1].url,
             "--log-json",
             *QUICK,
-            "--no-detect",
         ]
         arguments += ["--serve", "0.0.0.0:0", "--metrics", "0.0.0.0:0", "--token", TOKEN, "--report", folder / "r.json"]
         self.process = subprocess.Popen(

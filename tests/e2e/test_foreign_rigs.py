@@ -25,7 +25,7 @@ def run(tmp_path, monkeypatch, capfd):
         first = ("--ir", infrared, "--vis", visible)
         if words[0] == "batch":
             first, words = ("batch", infrared.parent, infrared.parent, "--out", tmp_path / "out"), words[1:]
-        given = (*first, "--offset-ms", 0, "--no-detect", *QUICK, *words)
+        given = (*first, "--offset-ms", 0, *QUICK, *words)
         return fusecam(*given, monkeypatch=monkeypatch, capfd=capfd)
 
     return run

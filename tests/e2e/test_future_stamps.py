@@ -19,7 +19,7 @@ def test_clock_started_before_the_first_frame_loses_no_frame(tmp_path, early):
         (infrared if early == "infrared" else visible).ahead = 4
         out, report = tmp_path / "o.mp4", tmp_path / "r.json"
         outputs = ("--out", out, "--report", report, "--max-frames", 150)
-        run = start("--ir", infrared.url, "--vis", visible.url, *outputs, *QUICK, "--no-detect")
+        run = start("--ir", infrared.url, "--vis", visible.url, *outputs, *QUICK)
         _, said = run.communicate(timeout=120)
     assert run.returncode == 0, said
     times = presentation_times(out)

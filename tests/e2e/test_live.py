@@ -121,7 +121,7 @@ def test_two_named_pipes_of_one_uneven_writer_are_fused(tmp_path):
 
     threading.Thread(target=feed, daemon=True).start()
     out = tmp_path / "o.mp4"
-    quick = (*QUICK, "--no-detect")
+    quick = QUICK
     run = start("--ir", pipes[0], "--vis", pipes[1], "--out", out, "--report", tmp_path / "r.json", *quick)
     _, said = run.communicate(timeout=120)
     assert run.returncode == 0, said

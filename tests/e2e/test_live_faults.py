@@ -36,7 +36,7 @@ class Running:
         config = folder / "run.yaml"
         config.write_text("sources: {stall_s: 1.0, give_up_s: 12}\n")
         files = ("--config", config, "--out", self.out, "--report", self.report)
-        arguments = ("--ir", infrared.url, "--vis", visible.url, "--log-json", "--no-detect", *files, *QUICK, *more)
+        arguments = ("--ir", infrared.url, "--vis", visible.url, "--log-json", *files, *QUICK, *more)
         self.process = subprocess.Popen([*COMMAND, *map(str, arguments)], stderr=subprocess.PIPE, text=True)
         self.said: list[str] = []
         self.states: dict[str, str] = {}

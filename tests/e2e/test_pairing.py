@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 SCENES = [1, 2, 4, 5, 6, 7]
 LOST = {"vis": 2, "ir": 6}  # one image of each camera is missing
-COMMON = (*QUICK, "--no-detect")
+COMMON = QUICK
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from fusecam.pipeline.sinks.recording.sink import RecordSink
 
 from ..pipeline.make_results import picture, result
 from ..pipeline.rtsp_server import RtspServer
-from .command import QUICK, fusecam, json_lines, pair_of_clips, presentation_times, start, street
+from .command import DETECTING, QUICK, fusecam, json_lines, pair_of_clips, presentation_times, start, street
 
 pytestmark = pytest.mark.slow
 
@@ -176,7 +176,7 @@ def test_full_disk_ends_the_segment_but_not_the_run(tmp_path, run):
 
 def test_events_need_a_recording_and_detection(tmp_path, run):
     ir, vis = pair_of_clips(tmp_path)
-    answer = run("--ir", ir, "--vis", vis, "--out", tmp_path / "o.mp4", "--events", *QUICK)
+    answer = run("--ir", ir, "--vis", vis, "--out", tmp_path / "o.mp4", "--events", *DETECTING)
     assert answer.code == 1 and "--record" in answer.said
     assert len(answer.said.strip().splitlines()) == 1
 
@@ -185,7 +185,7 @@ def test_events_need_a_recording_and_detection(tmp_path, run):
 def test_killed_process_leaves_playable_files(tmp_path, number):
     ir, vis = pair_of_clips(tmp_path, frames=2000)
     folder = tmp_path / "record"
-    process = start("--ir", ir, "--vis", vis, "--record", folder, *QUICK)
+    process = start("--ir", ir, "--vis", vis, "--record", folder, *DETECTING)
     deadline = time.monotonic() + 120
     while not any(path.stat().st_size > 40_000 for path in folder.glob("*_fused.mp4")):
         assert time.monotonic() < deadline and process.poll() is None, "the run did not get going"

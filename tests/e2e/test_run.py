@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from ..pipeline.clips import write_video
-from .command import QUICK, fusecam, json_lines, leftovers, pair_of_clips, presentation_times, start, street
+from .command import DETECTING, QUICK, fusecam, json_lines, leftovers, pair_of_clips, presentation_times, start, street
 
 VARIABLE = [0, 3, 4, 9, 20, 21, 22, 40, 41, 55]
 
@@ -89,7 +89,8 @@ def test_recordings_without_common_time_are_reported(tmp_path, run):
 def test_json_lines_and_report_hold_the_documented_fields(tmp_path, run):
     ir, vis = pair_of_clips(tmp_path)
     report = tmp_path / "report.json"
-    answer = run("--ir", ir, "--vis", vis, "--out", tmp_path / "o.mp4", "--report", report, "--frame-latencies", *QUICK)
+    outs = ("--out", tmp_path / "o.mp4", "--report", report, "--frame-latencies")
+    answer = run("--ir", ir, "--vis", vis, *outs, *DETECTING)
     assert answer.code == 0, answer.said
     line = json_lines(tmp_path / "o.jsonl")[3]
     assert set(line) == {"version", "frame", "time", "skew_ms", "haze", "illumination", "detections"}
@@ -195,7 +196,7 @@ def test_run_file_is_used_and_overridden_by_options(tmp_path, run):
 def test_interrupted_run_leaves_a_playable_video(tmp_path, interrupt):
     ir, vis = pair_of_clips(tmp_path, frames=1500)
     out = tmp_path / "o.mp4"
-    process = start("--ir", ir, "--vis", vis, "--out", out, *QUICK)
+    process = start("--ir", ir, "--vis", vis, "--out", out, *DETECTING)
     os.setpriority(os.PRIO_PROCESS, process.pid, 19)  # on a busy machine it would be done before this test looks again
     deadline = time.monotonic() + 60
     while not any(path.stat().st_size > 20_000 for path in tmp_path.glob("o*.partial*")):

@@ -18,7 +18,7 @@ def test_frozen_infrared_of_a_recording_is_left_out_and_counted(clock, tmp_path,
     visible = clip(tmp_path / "vis.mkv", standing(drive, range(0)), LIVE)
     out, report = tmp_path / "o.mkv", tmp_path / "r.json"
     said = fusecam(
-        "--ir", infrared, "--vis", visible, "--out", out, "--report", report, "--offset-ms", 0, "--no-detect", *QUICK,
+        "--ir", infrared, "--vis", visible, "--out", out, "--report", report, "--offset-ms", 0, *QUICK,
         monkeypatch=monkeypatch, capfd=capfd,
     )  # fmt: skip
     assert said.code == 0, said
@@ -36,7 +36,7 @@ def test_static_scene_in_both_recordings_is_fused(tmp_path, monkeypatch, capfd):
     visible = clip(tmp_path / "vis.mkv", standing(drive, own_noise=True), LIVE)
     report = tmp_path / "r.json"
     said = fusecam(
-        "--ir", infrared, "--vis", visible, "--report", report, "--offset-ms", 0, "--no-detect", *QUICK,
+        "--ir", infrared, "--vis", visible, "--report", report, "--offset-ms", 0, *QUICK,
         monkeypatch=monkeypatch, capfd=capfd,
     )  # fmt: skip
     assert said.code == 0 and "is frozen" not in said.said, said
@@ -48,7 +48,7 @@ def test_frozen_visible_of_a_recording_is_kept_with_a_doubt(tmp_path, monkeypatc
     visible = clip(tmp_path / "vis.mkv", standing(drive, range(100, 180)), LIVE)
     out, report = tmp_path / "o.mkv", tmp_path / "r.json"
     said = fusecam(
-        "--ir", infrared, "--vis", visible, "--out", out, "--report", report, "--offset-ms", 0, "--no-detect", *QUICK,
+        "--ir", infrared, "--vis", visible, "--out", out, "--report", report, "--offset-ms", 0, *QUICK,
         monkeypatch=monkeypatch, capfd=capfd,
     )  # fmt: skip
     assert said.code == 3 and "vis.mkv: the visible picture is frozen from" in said.said, said

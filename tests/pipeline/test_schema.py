@@ -47,7 +47,6 @@ def test_files_of_a_run_follow_their_schemas(tmp_path, monkeypatch, capfd) -> No
         tmp_path / "r.json",
         "--frame-latencies",
         "--log-json",
-        "--no-detect",
     )
     answer = fusecam(
         "--ir", ir, "--vis", vis, "--record", tmp_path / "d", "--rig", rig(tmp_path), *words, *QUICK,
@@ -108,7 +107,7 @@ def test_newer_version_is_a_one_line_error_with_the_file_name(tmp_path, monkeypa
     ir, vis = pair_of_clips(tmp_path / "in", frames=3)
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "a.report.json").write_text('{"version": 2}')
-    batch = ("batch", ir, vis, "--out", tmp_path / "out", "--no-detect", *QUICK)
+    batch = ("batch", ir, vis, "--out", tmp_path / "out", *QUICK)
     answer = fusecam(*batch, monkeypatch=monkeypatch, capfd=capfd)
     assert answer.code == 1
     assert f"failed a: {tmp_path}/out/a.report.json: {says}, or give --force" in answer.said

@@ -132,7 +132,7 @@ def test_command_writes_to_a_device(device, tmp_path) -> None:
     ir, vis = pair_of_clips(tmp_path, frames=12)
     engine = ("--engine", "average:torch", *QUICK[2:])
     ran = subprocess.run(
-        [*COMMAND, "--ir", ir, "--vis", vis, *engine, "--no-detect", "--out", there.path, "--out", tmp_path / "o.mp4"],
+        [*COMMAND, "--ir", ir, "--vis", vis, *engine, "--out", there.path, "--out", tmp_path / "o.mp4"],
         env=there.environment, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr

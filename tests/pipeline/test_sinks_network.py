@@ -199,7 +199,7 @@ def test_command_writes_a_file_and_sends_to_two_addresses(
     url = f"udp://127.0.0.1:{free_port()}"
     receiver = receive(url)
     outs = ("--out", tmp_path / "o.mp4", "--out", url, "--out", f"rtsp://me:secret@127.0.0.1:{free_port()}/cam")
-    given = ("--ir", ir, "--vis", vis, *outs, "--report", tmp_path / "r.json", *QUICK, "--no-detect")
+    given = ("--ir", ir, "--vis", vis, *outs, "--report", tmp_path / "r.json", *QUICK)
     answer = fusecam(*given, monkeypatch=monkeypatch, capfd=capfd)
     assert answer.code == 0, answer.said
     assert len(presentation_times(tmp_path / "o.mp4")) == 75

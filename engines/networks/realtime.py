@@ -64,7 +64,7 @@ class Head(nn.Module):
         start_at_zero(self.both)
 
     def forward(self, planes: Tensor) -> Tensor:
-        """planes: (N, 4, H, W), H and W even: restored luma, fused luma, infrared with its floor, noise gain.
+        """planes: (N, 4, H, W), H and W even: restored luma, fused luma, infrared, noise gain.
 
         Returns the corrections of restored and of fused luma, folded into channels: (N, 16, H / 2, ⌈W / 4⌉), channel =
         8 plane + 4 (row % 2) + column % 4. See `unfolded`.
@@ -232,7 +232,7 @@ class RealtimeFusion(Network):
         refined: Tensor | None = None
         if self.head is not None:
             more_bright, more_fused = self._head(
-                torch.cat([bright, fused, infrared * valid, HEAD_GAIN * gain / t], dim=1)
+                torch.cat([bright, fused, thermal * valid, HEAD_GAIN * gain / t], dim=1)
             )
             restored = restored + more_bright.unsqueeze(1)
             refined = valid * (more_fused - more_bright).unsqueeze(1)

@@ -61,17 +61,6 @@ def test_infrared_with_automatic_gain_makes_nothing_brighter_than_the_brighter_c
     assert (shown > restored).mean() > 0.2
 
 
-@pytest.mark.parametrize("backend", ["torch", "openvino:f32"])
-def test_infrared_detail_below_the_level_of_automatic_gain_is_shown(backend: str) -> None:
-    """At night, what is colder than the floor of infrared is dark in both cameras, but infrared shows its detail."""
-    visible, infrared = np.full((HEIGHT, WIDTH), 25), np.full((HEIGHT, WIDTH), 180)
-    cold = slice(80, 160), slice(100, 200)
-    infrared[cold] = np.where(np.arange(100, 200) // 4 % 2, 76, 25)
-    engine = create_engine(f"realtime:{backend}", dehaze=0, lift=0, hue=0)
-    image = engine.fuse(grey(visible), infrared.astype(np.uint8), np.full((HEIGHT, WIDTH), 255, np.uint8)).image
-    assert image[cold][10:-10, 10:-10].std() > 8
-
-
 @pytest.mark.parametrize("name", BOTH)
 def test_skyline_before_an_evenly_warm_sky_is_kept(name: str) -> None:
     rows, columns = np.mgrid[0:HEIGHT, 0:WIDTH]

@@ -18,7 +18,6 @@ pytest.importorskip("rosbags")
 from rosbags.typesys import get_types_from_msg
 
 import fusecam
-from fusecam.engines.host import plugins
 
 from .test_sources_bag import COLOUR, COUNTS, header, image, store
 
@@ -90,8 +89,8 @@ def test_result_becomes_valid_ros_messages(node: Any) -> None:
 @pytest.mark.slow
 def test_ros_topics_are_usable_as_sources(node: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two cameras of 20 fps whose stamps are 30 ms old, infrared of 16 bits."""
-    monkeypatch.setattr(plugins, "plugin", lambda kind, name: node.Topic if name == "ros2" else None)
-    monkeypatch.setattr("fusecam.pipeline.sources.opening.plugin", plugins.plugin)
+    monkeypatch.setattr("fusecam.pipeline.sources.opening.plugins", lambda kind: ["ros2"])
+    monkeypatch.setattr("fusecam.pipeline.sources.plugged.plugin", lambda kind, name: node.Topic)
     types, ended = store(ros1=False), threading.Event()
 
     def publish() -> None:

@@ -111,7 +111,7 @@ def restore(
             kept[3, y, x] = hue * valid * min(max(wanted, ZERO), MOST)
             kept[4, y, x] = added
             of_bright[x], of_fused[x] = bright, bright + added
-            of_thermal[x], of_noise[x] = scale * F(warped[x]) * valid, HEAD_GAIN * gain * over
+            of_thermal[x], of_noise[x] = thermal * valid, HEAD_GAIN * gain * over
         for plane in range(head.shape[0]):
             if head.shape[2] > width:
                 head[plane, y, width] = head[plane, y, width - 1]

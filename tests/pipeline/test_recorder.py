@@ -227,6 +227,7 @@ def test_recording_resumes_when_the_disk_has_room(small_disk: Path, monkeypatch:
         assert sum(1 for _ in clip.decode(video=0)) == run["recorder_frames"]
 
 
+@pytest.mark.slow
 def test_two_thousand_segments_do_not_block_the_output_thread(tmp_path: Path) -> None:
     stems = [f"20200101T{k // 3600:02}{k // 60 % 60:02}{k % 60:02}.000Z" for k in range(2000)]
     names = [f"{stem}_{ending}" for stem in stems for ending in ENDINGS]

@@ -147,6 +147,7 @@ def test_receiver_may_join_late_leave_and_return(receive: Callable[[str], Receiv
     assert any("frames not sent" in line for line in sink.health.warnings)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("address", ["rtsp://127.0.0.1:{}/cam", "rtmp://127.0.0.1:{}/live/cam"])
 def test_silent_receiver_blocks_nothing(address: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as mute:

@@ -112,6 +112,7 @@ def test_camera_may_return_with_another_size(camera):
     assert health.counters("infrared")["reconnects"] == 1
 
 
+@pytest.mark.slow
 def test_repeated_losses_are_reported_in_one_line(camera):
     source, health = watch(camera.url)
     frames = itertools.islice(source, 2000)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any, cast
 
 from ...engines.base import EngineError
@@ -42,4 +43,5 @@ def _plain(found: Any) -> Detection:
     score, box = float(found.score), cast("Box", tuple(float(side) for side in found.box))
     if not all(map(math.isfinite, (score, *box))) or len(box) != 4 or box[0] > box[2] or box[1] > box[3]:
         raise ValueError(f"a score and a box x1, y1, x2, y2 are needed, not {score} and {box}")
-    return Detection(found.label, score, box)
+    track = None if found.track is None else int(found.track)
+    return replace(found, score=score, box=box, track=track)

@@ -75,7 +75,7 @@ DETECTOR = {
     "turned": [fusecam.Detection("x", 0.5, (9, 9, 1, 1))],
     "number": [fusecam.Detection(3, 0.5, (0, 0, 1, 1))],
     "tuple": [("x", 0.5, (0, 0, 1, 1))],
-    "numpy": [fusecam.Detection("x", np.float32(0.5), np.arange(4))],
+    "numpy": [fusecam.Detection("x", np.float32(0.5), np.arange(4), track=np.int64(7))],
 }
 
 class Detector:
@@ -141,7 +141,7 @@ def refused(work: Callable[[], object], *said: str) -> None:
         ("nan", "frame 3: time_ns"), ("equal", "frame 3: time_ns"), ("absent://x", "No module named"),
     ],
 )  # fmt: skip
-def test_sources(source: str, said: str) -> None:
+def test_faulty_source_is_named(source: str, said: str) -> None:
     refused(lambda: run(source), source, said)
 
 
@@ -154,12 +154,12 @@ def test_sources(source: str, said: str) -> None:
         ("faulty:unmapped", "its haze_density is NoneType"), ("absent", "No module named"),
     ],
 )  # fmt: skip
-def test_engines(engine: str, said: str) -> None:
+def test_faulty_engine_is_named(engine: str, said: str) -> None:
     refused(lambda: run(engine=engine), f"engine {engine}: ", said)
 
 
 @pytest.mark.parametrize("kind", ["none", "nan", "turned", "number", "tuple"])
-def test_detectors(kind: str) -> None:
+def test_faulty_detector_is_named(kind: str) -> None:
     refused(lambda: run(detector=f"faulty:{kind}"), f"detector faulty:{kind}: ")
 
 
@@ -167,10 +167,10 @@ def test_numpys_numbers_in_detections_become_pythons() -> None:
     settings = {"sync": {"offset_ms": 0}, "detector": {"weights": "faulty:numpy"}}
     with fusecam.open("faulty://infrared", "faulty://good", engine="faulty:good", settings=settings) as stream:
         (found,) = next(iter(stream)).detections
-    assert found == fusecam.Detection("x", 0.5, (0.0, 1.0, 2.0, 3.0))
-    assert {type(value) for value in (found.score, *found.box)} == {float}
+    assert found == fusecam.Detection("x", 0.5, (0.0, 1.0, 2.0, 3.0), track=7)
+    assert {type(value) for value in (found.score, *found.box)} == {float} and type(found.track) is int
 
 
 @pytest.mark.parametrize(("sink", "said"), [("faulty:offline", "no broker"), ("faulty:exits", "SystemExit: 3")])
-def test_sinks(sink: str, said: str) -> None:
+def test_faulty_sink_is_named(sink: str, said: str) -> None:
     refused(lambda: run(sink=sink), f"output.sinks: {sink}: ", said)

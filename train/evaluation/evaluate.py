@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -133,7 +134,7 @@ def score_images(
         if _coloured(image):
             shift = chroma_shifts(images.reference, image)
             fused[row]["chroma"] = float(shift.mean())
-            fused[row]["chroma non-thermal"] = float(shift[cool].mean())
+            fused[row]["chroma non-thermal"] = float(shift[cool].mean()) if cool.any() else math.nan
             fused[row]["dark chroma"] = dark_chroma(images.visible, image, cool)
 
     clear = images.restored_reference

@@ -188,6 +188,8 @@ def parse(spec: str) -> tuple[str, str, str]:
     For an engine from another package: its name, PLUGIN, and the text after the name. Raises EngineError, which lists
     the known names, for one that does not exist.
     """
+    if not isinstance(spec, str):
+        raise EngineError(f"engine {spec!r}: give NAME[:BACKEND[:PRECISION]] as text")
     name, _, rest = spec.partition(":")
     backend, _, precision = rest.partition(":")
     if name not in NAMES:

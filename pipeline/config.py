@@ -37,10 +37,11 @@ class _Section(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _no_truth_as_number(cls, value: Any, info: ValidationInfo) -> Any:
-        """`yes` and `on`, which YAML reads as true, are not 1."""
+        """`yes` and `on`, which YAML reads as true, are not 1, nor are those in a list."""
         kind = cls.model_fields[str(info.field_name)].annotation
-        if isinstance(value, bool) and bool not in (kind, *get_args(kind)):
-            raise ValueError(f"is a switch's value, {str(value).lower()} (in YAML also yes, no, on, off)")
+        for each in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(each, bool) and bool not in (kind, *get_args(kind)):
+                raise ValueError(f"is a switch's value, {str(each).lower()} (in YAML also yes, no, on, off)")
         return value
 
 

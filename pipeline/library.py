@@ -221,10 +221,15 @@ class Engine:
         for label, image in (("visible", visible), ("infrared", infrared)):
             if not isinstance(image, np.ndarray) or image.ndim < 2 or image.size == 0:
                 raise EngineError(f"{label} is no image: give a uint8 array")
+            if np.ma.is_masked(image):
+                raise EngineError(f"{label} has masked pixels, which no engine can leave out: fill them")
         if time is not None and not (isinstance(time, Real) and math.isfinite(time)):
             raise EngineError(f"time {time!r}: give seconds, or None for a single image")
         _check_process()
-        visible, infrared = np.asarray(visible), np.asarray(infrared)  # masked arrays reckon differently
+        visible, infrared = (
+            np.asarray(visible),
+            np.asarray(infrared),
+        )  # masked arrays, even with empty masks, reckon differently
         elapsed = None if time is None or self._before is None else max(time - self._before, 0.0)
         self._before = time
         warp = self._registrar.warp(visible.shape[1::-1], infrared.shape[1::-1])

@@ -168,8 +168,10 @@ class VideoSource:
                 break
             try:
                 return self._frame(decoded, arrival)
-            except (av.error.FFmpegError, ValueError) as error:  # a pixel format that cannot be converted
+            except av.error.FFmpegError as error:  # a pixel format that cannot be converted
                 self._count_corrupt(str(error))
+            except ValueError as error:  # a setting that does not fit the frame
+                self._count_unfit(str(error))
         return None
 
     def _frame(self, decoded: av.VideoFrame, arrival: int) -> Frame:
@@ -299,6 +301,12 @@ class VideoSource:
         if self.health.corrupt == 1:
             at = f" after {self._last.time_ns / 1e9:.3f} s" if self._last and not self._traits.live else ""
             self.health.warnings.append(f"{self._spec}: damaged data skipped{at} ({reason})")
+
+    def _count_unfit(self, reason: str) -> None:
+        self.health.corrupt += 1
+        self._failure = reason
+        if self.health.corrupt == 1:
+            self.health.warnings.append(f"{self._spec}: frames that cannot be used are skipped ({reason})")
 
     def _end_early(self, reason: str) -> None:
         self._failure = reason

@@ -59,7 +59,15 @@ def test_invalid_settings_are_named(tmp_path, text, says):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("section", [{"sync": {"offset_ms": True}}, {"max_frames": True}, {"output": {"crf": False}}])
+@pytest.mark.parametrize(
+    "section",
+    [
+        {"sync": {"offset_ms": True}},
+        {"max_frames": True},
+        {"output": {"crf": False}},
+        {"sources": {"ir": {"range": [True, 5]}}},
+    ],
+)
 def test_yes_and_no_are_no_numbers(section: dict[str, object]) -> None:
     with pytest.raises(InputError, match="is a switch's value"):
         load(section)

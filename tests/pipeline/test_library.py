@@ -90,6 +90,8 @@ def test_errors_are_raised(clips: tuple[Path, Path], tmp_path: Path) -> None:
         fusecam.open(*clips, engine="magic")
     with pytest.raises(fusecam.EngineError, match="magic"):
         fusecam.load_engine("magic")
+    with pytest.raises(fusecam.EngineError, match=r"engine None: give NAME"):
+        fusecam.load_engine(None)  # type: ignore[arg-type]
     with pytest.raises(fusecam.EngineError):
         fusecam.fuse(np.zeros((48, 64), np.uint8), np.zeros((48, 64), np.uint8), "average")
     for nothing in (None, [[1]], np.zeros((0, 64, 3), np.uint8), np.zeros(5, np.uint8)):
@@ -126,8 +128,10 @@ def test_images_of_other_array_types_are_taken_as_their_values() -> None:
     seen = np.random.default_rng(0).integers(0, 256, (120, 160, 3), np.uint8)
     engine = fusecam.load_engine("average", dehaze=np.float32(0.5))
     plain = engine.fuse(seen, seen[..., 0])
-    masked = engine.fuse(np.ma.masked_greater(seen, 200), np.ma.masked_greater(seen[..., 0], 200))
+    masked = engine.fuse(np.ma.masked_greater(seen, 255), np.ma.masked_greater(seen[..., 0], 255))
     assert type(masked.image) is np.ndarray and np.array_equal(masked.image, plain.image)
+    with pytest.raises(fusecam.EngineError, match="infrared has masked pixels"):
+        engine.fuse(seen, np.ma.masked_greater(seen[..., 0], 200))
     assert np.array_equal(engine.fuse(seen, seen[..., 0]).image, plain.image)
 
 

@@ -15,6 +15,7 @@ import pytest
 
 from fusecam.pipeline.config import SourceConfig
 from fusecam.pipeline.core.frames import Camera
+from fusecam.pipeline.errors import InputError
 from fusecam.pipeline.sources import open_source
 
 from .clips import write_video
@@ -182,3 +183,11 @@ def test_multichannel_video_counts_keep_their_low_bits(tmp_path, layout):
     pictures = [counts if layout.startswith("gray") else np.dstack([counts] * 3)]
     path = write_video(tmp_path / "a.mkv", [0], codec="ffv1", pix_fmt=layout, pictures=pictures, layout=layout)
     assert len(np.unique(first(path, "infrared")[0])) > 100
+
+
+def test_crop_outside_a_video_is_not_called_damage(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mp4", [0, 1], pictures=[CORNERS] * 2)
+    with pytest.raises(
+        InputError, match=r"a\.mp4: sources\.vis\.crop \[90, 0, 32, 16\] lies outside the image, which is 96x64$"
+    ):
+        first(path, vis={"crop": [90, 0, 32, 16]})

@@ -93,7 +93,10 @@ def doubt_never_met(stats: SyncStats, live: bool, doubts: Doubts) -> None:
     """Said at the end of a run: until then the cameras may still find each other. Of live ones the Synchronizer has
     said before that they rarely do; one may also have been away."""
     decided = stats.paired + stats.visible_alone
-    if not stats.infrared or not decided or stats.paired >= (1 if live else max(stats.visible_alone, 1)):
+    if not decided or stats.paired >= (1 if live else max(stats.visible_alone, 1)):
+        return
+    if not stats.infrared:
+        doubts.add(f"none of {decided} visible frames was fused: there was no infrared frame to use, see --ir's source")
         return
     found = f"only {stats.paired}" if stats.paired else "none"
     doubts.add(

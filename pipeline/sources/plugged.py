@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
 from numbers import Integral
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
 from ...engines.host.plugins import blamed, plugin
 from ..core.frames import Camera, Frame
 from ..errors import InputError
+from .base import Kind, SourceHealth, SourceInfo
 
 
 class PluggedSource:
-    """See `Source`. Raises InputError for whatever the plug-in raises, and for frames that are none of its camera."""
+    """See `Source`. Raises InputError for whatever the plug-in raises, and for frames that are none of its camera.
+
+    A frame without an arrival time arrives when it is given.
+    """
 
     def __init__(self, spec: str, name: str, argument: str, camera: Camera) -> None:
         """spec: what the user wrote. name: of the entry point. argument: what follows it."""
@@ -24,6 +31,7 @@ class PluggedSource:
             assert make is not None
             self._source = make(argument, camera)
             self.info, self.health = self._source.info, self._source.health
+            self._check_info(self.info)
 
     def __iter__(self) -> Iterator[Frame]:
         before: Frame | None = None
@@ -35,6 +43,13 @@ class PluggedSource:
                 if frame is None:
                     break
                 self._check(frame, before)
+            if not frame.arrival_ns:
+                frame = replace(frame, arrival_ns=time.monotonic_ns())
+            if self.info.live and frame.time_ns > frame.arrival_ns:
+                self.health.doubts.add(
+                    f"{self._spec}: its clock runs ahead: frames are stamped after their arrival, and may pair with "
+                    "the wrong ones of the other camera; capture times are needed as time.monotonic_ns() tells them"
+                )
             yield frame
             before = frame
         if before is None and not self._closed:
@@ -46,6 +61,19 @@ class PluggedSource:
         with blamed(self._spec, InputError):
             self._source.close()
 
+    def _check_info(self, info: Any) -> None:
+        if not isinstance(info, SourceInfo) or not isinstance(self.health, SourceHealth):
+            raise TypeError("a SourceInfo is needed as info, a SourceHealth as health")
+        if info.camera != self._camera or info.kind not in get_args(Kind):
+            raise ValueError(f"its info is of {info.camera} and {info.kind}, not of {self._camera} and a known kind")
+        if info.live != (info.clock == "monotonic"):
+            raise ValueError(f"its info says live={info.live} and clock={info.clock}: monotonic is live ones' clock")
+        if not all(isinstance(side, int) and side > 0 for side in (info.width, info.height)):
+            raise ValueError(f"its info says {info.width}x{info.height}: whole pixels are needed")
+        ratios = info.pixel_aspect, 1 if info.rate is None else info.rate
+        if not all(isinstance(ratio, Fraction | int) and ratio > 0 for ratio in ratios):
+            raise ValueError("rate, None if unknown, and pixel_aspect of its info are needed as positive Fractions")
+
     def _check(self, frame: Any, before: Frame | None) -> None:
         if not isinstance(frame, Frame) or frame.camera != self._camera:
             raise ValueError(f"gives {getattr(frame, 'camera', type(frame).__name__)} for a Frame of {self._camera}")
@@ -56,3 +84,9 @@ class PluggedSource:
             raise ValueError(f"pixels of {pixels.shape} are no {self._camera} image, (H, W{', 3' if ends else ''})")
         if not isinstance(frame.time_ns, Integral) or (before is not None and frame.time_ns <= before.time_ns):
             raise ValueError(f"frame {frame.sequence}: time_ns must be whole nanoseconds that increase")
+        if before is not None and frame.sequence <= before.sequence:
+            raise ValueError(f"frame {frame.sequence} comes after frame {before.sequence}: sequence must increase")
+        if frame.clock != self.info.clock:
+            raise ValueError(f"frame {frame.sequence} is of the clock {frame.clock}, its source of {self.info.clock}")
+        if frame.arrival_ns > time.monotonic_ns():
+            raise ValueError(f"frame {frame.sequence}: arrival_ns is to come yet: it counts as time.monotonic_ns()")

@@ -22,6 +22,7 @@ class PairingWatch:
         self._began_ns: int | None = None
         self._before = 0, 0, 0
         self._poor = 0
+        self._said = False
 
     def update(self, now_ns: int, visible: int, infrared: int, paired: int, tolerance_ns: int, period_ns: int) -> None:
         """Check the counts so far.
@@ -49,7 +50,8 @@ class PairingWatch:
             and fresh_pairs < fresh_visible / 2
         )
         self._poor = self._poor + 1 if poor else 0
-        if self._poor >= _IN_A_ROW:
+        if self._poor >= _IN_A_ROW and not self._said:  # its figures would make each a doubt of its own
+            self._said = True
             self._doubts.add(
                 f"--ir, --vis: most frames do not pair: in the last {(now_ns - self._began_ns) * 1e-9:.0f} s "
                 f"{fresh_visible - fresh_pairs} of {fresh_visible} visible frames had no infrared one within "

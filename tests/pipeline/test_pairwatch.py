@@ -36,7 +36,7 @@ def run(seconds: float, infrared_ms: float, late_ms: float, gone: tuple[float, f
 @pytest.mark.parametrize("infrared_ms", [40, 1000 / 30, 1000 / 9])
 @pytest.mark.parametrize("late_ms", [500, 900])
 def test_mostly_unpaired_frames_are_a_doubt(infrared_ms: float, late_ms: float) -> None:
-    (doubt,) = run(5, infrared_ms, late_ms)
+    (doubt,) = run(20, infrared_ms, late_ms, gone=(9, 10))  # once, though later figures differ
     assert "most frames do not pair" in doubt and "sync.offset_ms" in doubt
 
 

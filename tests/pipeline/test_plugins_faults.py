@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import fusecam
+from fusecam.pipeline.config import SourceConfig
+from fusecam.pipeline.sources import open_source
 
 CODE = """
+import time
 import numpy as np
 from dataclasses import replace
 from fractions import Fraction
@@ -28,7 +32,16 @@ SOURCE = {
     "nan": lambda f: replace(f, time_ns=float("nan")),
     "equal": lambda f: replace(f, time_ns=7),
     "exits": lambda f: exit(3),
+    "repeated": lambda f: replace(f, sequence=2),
+    "epoch": lambda f: replace(f, arrival_ns=time.time_ns()),
+    "clock": lambda f: replace(f, clock="index"),
+    "ahead": lambda f: replace(f, time_ns=time.monotonic_ns() + 1_000_000_000),
     "good": lambda f: f,
+}
+INFO = {
+    "floating": {"rate": 25.0}, "still": {"rate": Fraction(0)}, "sizeless": {"width": 0}, "kind": {"kind": "plug-in"},
+    "ahead": {"live": True, "clock": "monotonic"},
+    "timeless": {"live": True}, "unlive": {"clock": "monotonic"}, "both": {"camera": "both"},
 }
 
 class Source:
@@ -37,11 +50,12 @@ class Source:
         if argument == "unplugged":
             raise OSError(5, "no driver")
         self.info = SourceInfo(argument, "video", camera, 64, 48, Fraction(25), 6, live=False, clock="media")
+        self.info = replace(self.info, **INFO.get(argument, {})) if argument != "none" else None
         self.health = SourceHealth()
     def __iter__(self):
         for k in range(6 if self._argument != "nothing" else 0):
             pixels = np.full((48, 64, 3), 20 * k, np.uint8)
-            frame = Frame(pixels, k * 40_000_000, "media", k, self.info.camera)
+            frame = Frame(pixels, k * 40_000_000, self.info.clock, k, self.info.camera)
             if self.info.camera == "infrared":
                 frame = replace(frame, pixels=pixels[..., 0])
             yield SOURCE[self._argument](frame) if k > 2 and self.info.camera == "visible" else frame
@@ -139,10 +153,35 @@ def refused(work: Callable[[], object], *said: str) -> None:
         ("float", "uint8 array"), ("flat", "(48, 64) are no visible image, (H, W, 3)"), ("empty", "uint8 array"),
         ("bare", "gives ndarray for a Frame of visible"), ("other", "gives infrared for a Frame of visible"),
         ("nan", "frame 3: time_ns"), ("equal", "frame 3: time_ns"), ("absent://x", "No module named"),
+        ("repeated", "frame 2 comes after frame 2"), ("epoch", "frame 3: arrival_ns is to come"),
+        ("clock", "frame 3 is of the clock index"), ("none", "SourceInfo is needed"), ("floating", "Fractions"),
+        ("still", "Fractions"), ("sizeless", "0x48"), ("kind", "plug-in"), ("both", "of both and video"),
+        ("timeless", "live=True and clock=media"), ("unlive", "live=False and clock=monotonic"),
     ],
 )  # fmt: skip
 def test_faulty_source_is_named(source: str, said: str) -> None:
     refused(lambda: run(source), source, said)
+
+
+def test_frame_without_arrival_arrives_when_it_is_given() -> None:
+    """Else a live camera counts as lost from its first frame on."""
+    before = time.monotonic_ns()
+    arrivals = [frame.arrival_ns for frame in open_source("faulty://good", "infrared", SourceConfig())]
+    assert len(arrivals) == 6 and before < arrivals[0] <= arrivals[-1] < time.monotonic_ns()
+
+
+def test_live_frames_stamped_after_their_arrival_are_a_doubt() -> None:
+    source = open_source("faulty://ahead", "visible", SourceConfig())
+    assert len(list(source)) == 6
+    (doubt,) = source.health.doubts
+    assert "faulty://ahead: its clock runs ahead" in doubt
+
+
+def test_infrared_without_any_frame_is_a_doubt() -> None:
+    settings = {"sync": {"offset_ms": 0}, "detector": {"enabled": False}}
+    with fusecam.open("faulty://nothing", "faulty://good", engine="average", settings=settings) as stream:
+        assert [frame.skew_ms for frame in stream] == [None] * 6
+    assert [line for line in stream.doubts if "none of 6 visible frames was fused" in line] == stream.doubts != []
 
 
 @pytest.mark.parametrize(

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from .networks.io import Network
 
 NETWORKS = {
-    "realtime": "dark-channel dehazing and Retinex lift, corrected by a network of 0.19 M parameters, and fusion",
+    "realtime": "dark-channel dehazing and Retinex enhancement, corrected by a network (0.19 M parameters), and fusion",
     "tiny": "the same on a coarser grid, 0.05 M parameters, distilled from it; twice as fast",
-    "physics": "dark-channel dehazing, Retinex lift and two-scale fusion; no weights",
-    "average": "mean of both cameras; the floor",
+    "physics": "dark-channel dehazing, Retinex enhancement and two-scale fusion; no weights",
+    "average": "mean of both cameras; a baseline",
 }
 PAPERS = {
     "iassf": "joint haze removal and fusion of the IASSF paper",
@@ -52,7 +52,7 @@ WHERE = {
     "tensorrt": "Torch-TensorRT on an NVIDIA GPU",
     "cuda": "CUDA graph on an NVIDIA GPU",
     "openvino": "OpenVINO on the CPU",
-    "torch": "plain torch on the CPU, for reference",
+    "torch": "eager PyTorch on the CPU, for reference",
 }
 
 

@@ -15,7 +15,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from ..engines.host.options import option, place
+from ..engines.host.options import flag, option, place
 from ..engines.host.terminal import Terminal, markup, redact
 from . import options
 from .commands.labels import labels
@@ -53,7 +53,7 @@ app = typer.Typer(
 )
 console = Terminal(stderr=True, emoji=False)
 
-HelpAll = Annotated[bool, typer.Option("--help-all", callback=show_whole, is_eager=True, help="All options.")]
+HelpAll = Annotated[bool, flag("--help-all", callback=show_whole, is_eager=True, help="All options.")]
 
 
 def _version(asked: bool) -> None:
@@ -69,7 +69,7 @@ def _version(asked: bool) -> None:
 def run(
     context: typer.Context,
     version: Annotated[
-        bool | None, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+        bool | None, flag("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = None,
     help_all: HelpAll = False,
     **given: Any,
@@ -109,7 +109,7 @@ def batch(
         Path,
         option("--out", "-o", panel=options.OUTPUT, metavar="DIR", parser=place, help="Folder for the results."),
     ],
-    force: Annotated[bool, option("--force", panel=options.RUN, help="Redo clips that are already finished.")] = False,
+    force: Annotated[bool, flag("--force", panel=options.RUN, help="Redo clips that are already finished.")] = False,
     ray: Annotated[
         str | None,
         option(

@@ -63,8 +63,9 @@ class Option:
 
     def parameter(self, name: str) -> inspect.Parameter:
         """For the signature of a typer command."""
+        metavar = "" if self.kind is bool else self.metavar  # a flag takes no value
         declared = option(
-            *self.names, panel=self.panel, metavar=self.metavar, help=self.help, parser=self.parser, min=self.least
+            *self.names, panel=self.panel, metavar=metavar, help=self.help, parser=self.parser, min=self.least
         )
         kind: Any = Annotated[self.kind | None, declared]
         return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)

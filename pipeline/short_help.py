@@ -46,7 +46,7 @@ class ShortHelp(TyperGroup):
             short.params = [_shortened(each) for each in self.params if each.name in BRIEF]
             short.commands = {
                 name: _named(self.commands[name], line) for name, line in COMMANDS.items() if name in self.commands
-            }
+            } | {name: command for name, command in self.commands.items() if name not in COMMANDS}  # other packages'
             short.list_commands = lambda ctx: list(short.commands)
         super(ShortHelp, short).format_help(ctx, formatter)
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ..engines.host.options import place
+from ..engines.host.options import flag, place
 
 
 def train(
@@ -38,7 +38,7 @@ def train(
             "recordings, for the recipe detector.",
         ),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Resume from the last checkpoint in --out.")] = False,
+    resume: Annotated[bool, flag("--resume", help="Resume from the last checkpoint in --out.")] = False,
     devices: Annotated[str, typer.Option(metavar="N|auto", help="Number of GPUs, or CPU processes.")] = "auto",
 ) -> None:
     """Train a fusion network or the detector.

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from ..host.options import place
+from ..host.options import flag, place
 
 
 def export(
@@ -22,9 +22,7 @@ def export(
         Path | None,
         typer.Option("--out", "-o", metavar="FILE", parser=place, help="Default: NAME.onnx.", show_default=False),
     ] = None,
-    unlifted: Annotated[
-        bool, typer.Option("--unlifted", help="Add the frame without enhancement, for the detector.")
-    ] = False,
+    unlifted: Annotated[bool, flag("--unlifted", help="Add the frame without enhancement, for the detector.")] = False,
 ) -> None:
     r"""Write a network as an ONNX file for other runtimes and compilers (TensorRT on Jetson, RKNN).
 

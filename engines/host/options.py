@@ -13,6 +13,11 @@ def option(*names: str, panel: str | None = None, default: bool = False, **setti
     return typer.Option(*names, rich_help_panel=panel, show_default=default, **settings)
 
 
+def flag(*names: str, panel: str | None = None, **settings: Any) -> Any:
+    """An `option` without a value, which the help would otherwise give the type `<bool>`."""
+    return option(*names, panel=panel, metavar="", **settings)
+
+
 def place(text: str | Path) -> Path:
     """A path to write to: parser of options. Refuses an empty one (an unset shell variable), which would mean the
     current folder, and standard output."""

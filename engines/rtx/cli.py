@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..host.options import place
+from ..host.options import flag, place
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -48,7 +48,7 @@ def compile_command(
     ] = 1,
     unlifted: Annotated[
         bool,
-        typer.Option("--unlifted", help="Add the frame without enhancement, for a detector."),
+        flag("--unlifted", help="Add the frame without enhancement, for a detector."),
     ] = False,
     target: Annotated[
         str, typer.Option(metavar="LIST", help="Compute capabilities: sm75, 80, 86, 89, 120, 121.")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ...engines.host.options import option, place
+from ...engines.host.options import flag, option, place
 
 INPUT, OUTPUT = "Input", "Output"
 
@@ -28,7 +28,7 @@ def bench(
         int, option(panel=INPUT, metavar="N", min=1, default=True, help="Timed frames, after 10 of warm-up a round.")
     ] = 500,
     chain: Annotated[
-        bool, option("--chain/--no-chain", panel=INPUT, help="Also the whole chain, recorded and live. Default: on.")
+        bool, flag("--chain/--no-chain", panel=INPUT, help="Also the whole chain, recorded and live. Default: on.")
     ] = True,
     fps: Annotated[
         float, option(panel=INPUT, metavar="N", min=1, max=1000, default=True, help="Frame rate of the live chain.")

@@ -71,7 +71,10 @@ def calibrate_board(options: BoardOptions, console: Console) -> int:
     save_rig(rig, options.out)
     report = html(calibration, rig, {shot.view.name: shot.sight for shot in taken.shots})
     write_atomic(options.report, report.encode(), InputError)
-    for line in [*text(calibration, rig), f"rig: {options.out}, report: {options.report}"]:
+    for line in [
+        *text(calibration, rig),
+        f"rig: {options.out}, report: {options.report}; for drift warnings: fusecam calibrate reference",
+    ]:
         say(console, line)
     return 0
 

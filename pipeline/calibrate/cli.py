@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ...engines.host.options import option, place
+from ...engines.host.options import flag, option, place
 
 WHAT, BOARD, OUTPUT = "Input", "Board", "Output"
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Calibrate the camera pair: a rig file.")
@@ -86,7 +86,7 @@ def board(
             help="Maximum number of views to take from videos and cameras.",
         ),
     ] = 30,
-    show: Annotated[bool, option("--show/--no-show", panel=WHAT, help="Window with board and coverage; q ends.")] = (
+    show: Annotated[bool, flag("--show/--no-show", panel=WHAT, help="Window with board and coverage; q ends.")] = (
         False
     ),
     report: Annotated[
@@ -225,7 +225,7 @@ def view_rig(
         ),
     ] = None,
     show: Annotated[
-        bool | None, option("--show/--no-show", panel=OUTPUT, help="Window; q closes it. Default: on without --out.")
+        bool | None, flag("--show/--no-show", panel=OUTPUT, help="Window; q closes it. Default: on without --out.")
     ] = None,
     pairs: Annotated[
         Path | None,

@@ -25,7 +25,7 @@ from ..run.console import INTERRUPTED, interruptible
 from ..run.streams import open_streams
 from ..sources import open_source
 from .pairs import collected
-from .target import check_target, settings
+from .target import check_target, settings, view_command
 
 COLUMNS = ("x_vis", "y_vis", "x_ir", "y_ir")
 _TOLD = 3
@@ -69,7 +69,7 @@ def calibrate_points(options: PointsOptions, console: Console) -> int:
     except CalibrationError as error:
         raise CalibrationError(f"{table}: {error}") from error
     save_rig(fit.rig, options.out)
-    return _said(fit, options.out, console)
+    return _said(fit, options, console)
 
 
 def _picked(options: PointsOptions, points: npt.NDArray[np.float64], console: Console) -> int:
@@ -101,25 +101,26 @@ def _picked(options: PointsOptions, points: npt.NDArray[np.float64], console: Co
         while not page.saved.wait(_LOOK_S):
             if stop.is_set():
                 return INTERRUPTED
-    return _said(fits[0], options.out, console)
+    return _said(fits[0], options, console)
 
 
-def _said(fit: PointFit, out: Path, console: Console) -> int:
+def _said(fit: PointFit, options: PointsOptions, console: Console) -> int:
     """Print the fit of the points. Returns the exit code."""
-    rms, options = float(np.sqrt(np.mean(fit.residuals**2))), np.argsort(-fit.residuals)[:_TOLD]
-    worst = ", ".join(f"point {k + 1} {fit.residuals[k]:.1f}" for k in options)
+    rms, order = float(np.sqrt(np.mean(fit.residuals**2))), np.argsort(-fit.residuals)[:_TOLD]
+    worst = ", ".join(f"point {k + 1} {fit.residuals[k]:.1f}" for k in order)
     exact = len(fit.residuals) == 4
     if exact:
         say(console, "4 points fit any homography, so a wrong one cannot be detected; pick more", "doubtful")
     else:
         say(console, f"{len(fit.residuals)} points, {rms:.1f} infrared pixels RMS; worst: {worst}")
     say(console, f"1 pixel of error in each point moves a corner of the image by {fit.corner_px:.1f} infrared pixels")
-    say(console, f"rig: {out}, for distant objects; judge it by eye: fusecam view-rig --rig {out}")
+    view = view_command(options.infrared, options.visible, options.out)
+    say(console, f"rig: {options.out}, for distant objects; judge it by eye: {view}")
     return 3 if exact else 0
 
 
 def read_points(path: Path) -> npt.NDArray[np.float64]:
-    """(N, 4) of a CSV with the columns of `COLUMNS`, in any options under a header, else in this one. InputError."""
+    """(N, 4) of a CSV with the columns of `COLUMNS`, in any order under a header, else in this one. InputError."""
     try:
         rows = [[cell.strip() for cell in row] for row in csv.reader(path.read_text("utf-8-sig").splitlines())]
     except (OSError, UnicodeDecodeError, csv.Error) as error:

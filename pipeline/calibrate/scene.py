@@ -18,7 +18,7 @@ from ..run.alignment import measure_alignment
 from ..run.console import INTERRUPTED
 from ..run.streams import Streams, open_streams
 from .pairs import collected
-from .target import check_target, settings
+from .target import check_target, settings, view_command
 
 _AGAIN_MS = 8.0  # change of the time offset from which pairing is repeated: moving edges are off by a pixel
 _PASSES = 3  # each pass reduces the error from wrongly paired frames of a moving rig
@@ -108,11 +108,11 @@ def _report(fit: SceneFit, offset_ms: float | None, options: SceneOptions, conso
     say(console, f"{agreement.used} of {agreement.pairs} pairs agree, {agreement.cells:.0%} of the image's parts")
     say(
         console,
-        f"scatter at the visible image's corners: {scatter} (from halves of the pairs; what is wrong in all alike is "
-        "not in it: judge that by eye)",
+        f"scatter at the visible image's corners: {scatter} (between halves of the pairs; an error that all pairs "
+        "share does not show in it)",
     )
     if agreement.partners is not None:
         say(console, f"true pairs score above shuffled ones by {agreement.partners:.0f} standard deviations")
     if offset_ms is not None:
         say(console, f"time offset of these recordings: {offset_ms:+.1f} ms (not in the rig: others have their own)")
-    say(console, f"rig: {options.out}; judge it by eye: fusecam view-rig --rig {options.out}")
+    say(console, f"rig: {options.out}; judge it by eye: {view_command(options.infrared, options.visible, options.out)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -23,3 +24,8 @@ def settings(infrared: str, visible: str, pairs: Path | None, offset_ms: float |
     """Those of a run over both cameras. pairs: which images belong together. offset_ms: None for the default."""
     sync = SyncConfig() if offset_ms is None else SyncConfig(offset_ms=offset_ms)
     return RunConfig(sources=SourceConfig(ir=infrared, vis=visible, pairs=pairs), sync=sync, **more)
+
+
+def view_command(infrared: str, visible: str, out: Path) -> str:
+    """What the user types to judge the new rig file by eye."""
+    return shlex.join(["fusecam", "view-rig", "--ir", infrared, "--vis", visible, "--rig", str(out)])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import av
 from rich.console import Console
@@ -12,6 +12,7 @@ from ...engines import available
 from ...engines.backends.openvino import int8
 from ...engines.build import store
 from ...engines.detection.weights import DETECTOR_NAMES, DETECTOR_WEIGHTS
+from ...engines.host.plugins import Kind, plugins
 from ...engines.host.terminal import markup
 from ...engines.networks import checkpoints
 from ...engines.registry import BACKENDS, WHERE, preferred, unusable
@@ -71,19 +72,22 @@ def _choices(about: dict[str, Any]) -> list[tuple[str, str]]:
         if reason is None:
             where = WHERE[backend] if about["gpus"] and backend != "torch" else f"{WHERE[backend]}, all cores"
             precision = preferred(default, backend)[0]
-            where += ", its head in bf16" if precision == "bf16" else ""
+            where += ", hidden layers in bf16" if precision == "bf16" else ""
             reasons.append(f"{default}:{backend}:{precision} ({where}), the first that can run here")
             break
         reasons.append(f"{backend} is left out: {reason}")
-    reasons.append("built and compared with eager torch for each frame size, once; if it differs, the next one is used")
+    reasons.append(
+        "built and compared with eager PyTorch for each frame size, once; if it differs, the next one is used"
+    )
     kept = store.entries()
     size = sum(entry.size for entry in kept) / 2**20
     return [
         ("engine", "; ".join(reversed(reasons[:-1])) + "; " + reasons[-1]),
         *([("weights", imported)] if (imported := _imported()) else []),
         *([("int8", why)] if (why := int8.missing()) else []),
-        ("kept engines", f"{len(kept)}, {size:.1f} MiB in {store.folder()}; see fusecam engines list"),
+        ("cached engines", f"{len(kept)}, {size:.1f} MiB in {store.folder()}; see fusecam engines list"),
         ("detector", _detector()),
+        *([("plug-ins", installed)] if (installed := _plugins()) else []),
         ("output", "H.264 by libx264, presentation times of the visible clip"),
     ]
 
@@ -96,6 +100,10 @@ def _imported() -> str:
         for kept in checkpoints.list_weights()
         if checkpoints.find_imported(kept.name)
     )
+
+
+def _plugins() -> str:
+    return "; ".join(f"{kind}: {', '.join(names)}" for kind in get_args(Kind) if (names := plugins(kind)))
 
 
 def _detector() -> str:

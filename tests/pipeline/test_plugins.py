@@ -61,9 +61,19 @@ def test_example_plugins_work_together(installed: dict[str, str], tmp_path: Path
         (["--ir", "romp://2", "--vis", "ramp://20"], "unknown kind of address romp://"),
         (["--ir", "ramp://3", "--vis", "ramp://2", "--engine", "maximum:much"], "engine maximum:much: give the weight"),
         (["--ir", "ramp://3", "--vis", "ramp://2", "--engine", "minimum"], "unknown name 'minimum'"),
+        (["--ir", "ramp://3", "--vis", "ramp://2", "--detector", "hot:high"], "detector hot:high: give the level"),
+        (
+            ["--ir", "ramp://3", "--vis", "ramp://2", "--detector", "hut"],
+            "hut: no such weights; a file or plug-in (hot",
+        ),
     ],
 )
 def test_plugin_errors_are_one_line(installed: dict[str, str], tmp_path: Path, arguments: list[str], said: str) -> None:
     done = fusecam(installed, *arguments, "--out", tmp_path / "o.mkv")
     assert done.returncode == 1 and said in done.stderr and "Traceback" not in done.stderr
     assert not (tmp_path / "o.mkv").exists()
+
+
+def test_doctor_lists_plugins(installed: dict[str, str]) -> None:
+    said = " ".join(fusecam(installed, "doctor").stdout.split())
+    assert "plug-ins: engines: maximum; detectors: hot; sources: ramp; sinks: csv" in said

@@ -9,6 +9,7 @@ import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
 
+from fusecam.pipeline import short_help
 from fusecam.pipeline.cli import app
 from fusecam.pipeline.options import OLD_NAMES, OPTIONS
 from fusecam.pipeline.short_help import BRIEF, COMMANDS
@@ -66,6 +67,18 @@ def test_full_help_of_batch_is_shown_on_request() -> None:
         word = f"--{name.replace('_', '-')} "
         assert (word in whole) == (not option.single or name == "out")
         assert (word in short) == ((not option.single and name in BRIEF) or name == "out")
+
+
+def test_commands_of_other_packages_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(short_help, "COMMANDS", {name: line for name, line in COMMANDS.items() if name != "doctor"})
+    assert " doctor " in shown("--help", 80)
+
+
+@pytest.mark.parametrize("command", [*SCREENS, ("eval",), ("calibrate", "points")], ids=" ".join)
+def test_flags_take_no_value(command: tuple[str, ...]) -> None:
+    """typer would show `<bool>`, as if `--detect true` were meant."""
+    flags = [line for line in shown("--help", 120, *command).splitlines() if "<bool>" in line]
+    assert all("--help " in line for line in flags)  # which click adds
 
 
 def test_short_and_full_help_list_existing_options() -> None:

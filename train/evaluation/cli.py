@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from ...engines.host.options import option, place, strength
+from ...engines.host.options import flag, option, place, strength
 from ..errors import TrainError
 
 if TYPE_CHECKING:
@@ -41,10 +41,10 @@ def evaluate(
         Path | None, option(panel=INPUT, metavar="CSV", help="Pairs: columns visible,infrared. Default: by name.")
     ] = None,
     detect: Annotated[
-        bool, option("--detect", panel=DETECT, help="Evaluate detection instead: mAP, precision, recall.")
+        bool, flag("--detect", panel=DETECT, help="Evaluate detection instead: mAP, precision, recall.")
     ] = False,
     video: Annotated[
-        bool, option("--video", panel=DETECT, help="Evaluate temporal stability of videos instead.")
+        bool, flag("--video", panel=DETECT, help="Evaluate temporal stability of videos instead.")
     ] = False,
     hazy: Annotated[Path | None, option(panel=DETECT, metavar="DIR", help="Hazy --vis, for --detect.")] = None,
     hazy_fused: Annotated[
@@ -52,7 +52,7 @@ def evaluate(
     ] = None,
     disturb: Annotated[
         bool,
-        option("--disturb", panel=DETECT, help="Also infrared shifted, rotated or frozen, and lost cameras."),
+        flag("--disturb", panel=DETECT, help="Also infrared shifted, rotated or frozen, and lost cameras."),
     ] = False,
     detector: Annotated[
         list[str] | None,

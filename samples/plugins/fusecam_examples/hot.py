@@ -19,7 +19,10 @@ class HotSpots:
 
     def __init__(self, argument: str, confidence: float, classes: Sequence[str] | None) -> None:
         """argument: threshold, the part after the colon. confidence: minimum score. classes: None: all."""
-        self._level = int(argument or 230)
+        try:
+            self._level = int(argument or 230)
+        except ValueError as e:
+            raise fusecam.InputError(f"detector hot:{argument}: give the level as a whole number, as in hot:200") from e
         self._confidence = confidence
         self._wanted = classes is None or "hot" in classes
         self.name = f"hot:{self._level}"

@@ -1,0 +1,1 @@
+"""Worked examples: an engine, a detector, a source and a sink for fusecam, one file each."""

@@ -189,7 +189,7 @@ class EngineConfig(_Section):
     name: str = "realtime"
     dehaze: Strength = "auto"
     lift: Strength = "auto"
-    hue: Strength = Field("auto", description="strength of the amber tint on warm objects; auto: the engine's")
+    hue: Strength = Field("auto", description="strength of the amber colour of warm objects; auto: 0.8")
     prompt: str = Field("auto", description="degradations, in words; auto: measured")
 
     @model_validator(mode="after")

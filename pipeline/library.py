@@ -251,7 +251,7 @@ def load_engine(
         rig: rig file, or another tool's calibration; None: infrared is scaled onto visible.
         dehaze: strength of haze removal, 0 to 1, or `auto`.
         lift: strength of low-light enhancement, likewise.
-        hue: strength of the amber tint on warm objects, likewise.
+        hue: strength of the amber colour of warm objects, likewise.
 
     Raises:
         EngineError, RigError: the engine or the rig is unknown or cannot be used here.

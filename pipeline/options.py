@@ -159,7 +159,7 @@ OPTIONS = {
     ),
     "hue": Option(
         "engine.hue", str, HOW, "0..1|auto",
-        "Strength of the amber tint on warm objects; 0 keeps all colours. Default: auto.", read=_strength,
+        "Strength of the amber colour of warm objects; 0 keeps all colours. Default: auto (0.8).", read=_strength,
     ),
     "prompt": Option(
         "engine.prompt", str, HOW, "TEXT|auto",

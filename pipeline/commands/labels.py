@@ -63,7 +63,7 @@ def labels(
         str | None,
         typer.Option("--classes", metavar="A,B", help="Classes to keep, in the order of their numbers. Default: all."),
     ] = None,
-    conf: Annotated[float, typer.Option("--conf", min=0, max=1, help="Lowest score to keep.")] = 0.0,
+    conf: Annotated[float, typer.Option("--conf", metavar="0..1", min=0, max=1, help="Lowest score to keep.")] = 0.0,
 ) -> None:
     """Convert the detections of a run to labels for training and tracker evaluation.
 

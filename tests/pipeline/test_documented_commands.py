@@ -41,7 +41,7 @@ def read(words: list[str]) -> None:
 @pytest.mark.parametrize(("document", "line"), documented())
 def test_documented_command_is_valid(document: str, line: str) -> None:
     words = shlex.split(line, comments=True)
-    if {"-h", "--help"} & set(words):
+    if {"-h", "--help", "--help-all"} & set(words):
         with pytest.raises(typer.Exit):
             read(words)
     else:

@@ -79,7 +79,7 @@ def evaluate(
         str, option(panel=PROCESS, metavar="0..1|auto", default=True, help="Low-light enhancement.")
     ] = "auto",
     hue: Annotated[
-        str, option(panel=PROCESS, metavar="0..1|auto", default=True, help="Amber tint; use 0 for luma metrics.")
+        str, option(panel=PROCESS, metavar="0..1|auto", default=True, help="Amber colour; use 0 for luma metrics.")
     ] = "auto",
     prompt: Annotated[
         str, option(panel=PROCESS, metavar="TEXT|auto", default=True, help="Degradations: 'foggy night'.")

@@ -39,7 +39,7 @@ def find_pairs(root: Path, without: Path | None = None) -> list[tuple[Path, Path
     base = root if root.is_dir() else Path(*takewhile(lambda part: not has_magic(part), root.parts))
     folders = [root] if base == root else list(base.glob(str(root.relative_to(base))))
     if not folders or not all(folder.is_dir() for folder in folders):
-        raise TrainError(f"{root}: no such folder; name the one that holds the pairs, your own in a file for --data")
+        raise TrainError(f"{root}: no such folder; give the data root, or a YAML file of your own pairs, with --data")
     files: dict[Camera, list[Path]] = {"visible": [], "infrared": []}
     for path in sorted(path for folder in folders for path in folder.rglob("*") if is_image(path)):
         if without is not None and without in path.absolute().parents:

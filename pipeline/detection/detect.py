@@ -108,7 +108,7 @@ class UltralyticsDetector:
 
     def __init__(self, weights: Path, confidence: float = 0.25, classes: Sequence[str] | None = None) -> None:
         if not weights.exists():
-            known = f" or plug-in ({', '.join(names)})" if (names := plugins("detectors")) else ""
+            known = f" or plug-in ({', '.join(others)})" if (others := plugins("detectors")) else ""
             raise InputError(f"{weights}: no such weights; give a file{known} with --detector, or --no-detect")
         if not (weights.is_dir() and weights.name.endswith(_EXPORT)) and not (
             weights.is_file() and weights.suffix.lower() == ".pt"

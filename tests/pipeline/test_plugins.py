@@ -64,7 +64,7 @@ def test_example_plugins_work_together(installed: dict[str, str], tmp_path: Path
         (["--ir", "ramp://3", "--vis", "ramp://2", "--detector", "hot:high"], "detector hot:high: give the level"),
         (
             ["--ir", "ramp://3", "--vis", "ramp://2", "--detector", "hut"],
-            "hut: no such weights; a file or plug-in (hot",
+            "hut: no such weights; give a file or plug-in",
         ),
     ],
 )

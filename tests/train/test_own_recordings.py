@@ -194,7 +194,7 @@ def test_recordings_file_is_refused_for_other_trainings(
 
 
 @pytest.mark.parametrize(
-    ("data", "told"), [(".", "your own in a file for --data"), ("nothing.yaml", "no such file or")]
+    ("data", "told"), [(".", "a YAML file of your own pairs, with --data"), ("nothing.yaml", "no such file or")]
 )
 def test_folder_as_recordings_file_is_a_one_line_error(
     data: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

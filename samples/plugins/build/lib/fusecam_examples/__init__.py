@@ -1,1 +1,0 @@
-"""Worked examples: an engine, a detector, a source and a sink for fusecam, one file each."""

@@ -301,7 +301,7 @@ def load_rig(path: Path, sizes: tuple[Size, Size] | None = None, distance: float
     except ForeignError as e:
         raise RigError(f"{path}: {e}") from e
     except YamlFileError as e:
-        raise RigError(f"{path}: {e}; give a rig file made by the calibration") from e
+        raise RigError(f"{path}: {e}; give a rig file of `fusecam calibrate`, or another tool's calibration") from e
     if not isinstance(data, dict):
         raise RigError(f"{path}: a rig file is a mapping of settings, this holds a {type(data).__name__}")
     try:

@@ -41,7 +41,9 @@ class PluggedEngine:
             self._engine.prepare(width, height, infrared, reduce)
 
     def fuse(self, visible: Pixels, infrared: Pixels, warp: Warp | Pixels, elapsed_s: float | None = None) -> Fused:
-        """See `FusionEngine`."""
+        """See `FusionEngine`. The plug-in gets a `Warp` of registered infrared too."""
+        if not isinstance(warp, Warp):
+            warp = Warp.registered(warp)
         with blamed(self._spec, EngineError):
             fused = self._engine.fuse(visible, infrared, warp, elapsed_s)
             self._check(fused, visible.shape)

@@ -126,7 +126,7 @@ def batch(
     help_all: HelpAll = False,
     **given: Any,
 ) -> None:
-    """Fuse folders of clips, one after the other or on a cluster. Finished clips are skipped.
+    """Fuse folders of clips, one after the other or on a cluster. Finished clips are kept.
 
     Clips pair by name without the camera's marker (ir, thermal, T; vis, rgb, W):
     a_ir.mp4 with a_vis.mp4, or a.mp4 in two folders. For globs over folders

@@ -10,6 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 EXAMPLES = Path(__file__).parents[2] / "samples" / "plugins"
@@ -72,6 +74,18 @@ def test_plugin_errors_are_one_line(installed: dict[str, str], tmp_path: Path, a
     done = fusecam(installed, *arguments, "--out", tmp_path / "o.mkv")
     assert done.returncode == 1 and said in done.stderr and "Traceback" not in done.stderr
     assert not (tmp_path / "o.mkv").exists()
+
+
+def test_plugged_engine_is_evaluated(installed: dict[str, str], tmp_path: Path) -> None:
+    """On infrared that is registered already, which has no warp."""
+    image = np.random.default_rng(0).integers(0, 255, (160, 200, 3), np.uint8)
+    for camera, pixels in (("vis", image), ("ir", image[..., 0])):
+        (tmp_path / camera).mkdir()
+        assert cv2.imwrite(str(tmp_path / camera / "1.png"), pixels)
+    done = fusecam(
+        installed, "eval", "--engine", "maximum:0.5", "--ir", tmp_path / "ir", "--vis", tmp_path / "vis", "--workers", 1
+    )
+    assert done.returncode == 0 and "maximum:0.5" in done.stdout, done.stderr
 
 
 def test_doctor_lists_plugins(installed: dict[str, str]) -> None:

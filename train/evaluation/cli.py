@@ -100,7 +100,7 @@ def evaluate(
     ] = None,
 ) -> None:
     """Score fused images with EN, SD, SF, AG, MI, VIF, Qabf, QCV, SCD, CC, SSIM,
-    MS-SSIM, PSNR, NIQE, CIEDE2000 and noise; --engine adds restoration metrics.
+    MS-SSIM, PSNR01, NIQE, CIEDE2000 and noise; --engine adds restoration metrics.
 
     Images pair by name, as in a run. Infrared only, visible only,
     average and maximum are listed for comparison.

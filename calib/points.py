@@ -27,6 +27,7 @@ class PointFit:
     corner_px: float
 
 
+@np.errstate(divide="ignore", invalid="ignore")  # points on a line have no finite map, which is refused
 def fit_points(visible: Points, infrared: Points, sizes: tuple[Size, Size]) -> PointFit:
     """Least-squares fit of all points, equally weighted.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from contextlib import ExitStack
@@ -53,7 +54,9 @@ class BoardOptions:
 def calibrate_board(options: BoardOptions, console: Console) -> int:
     """Take the views, solve, write the rig and its report. Returns the exit code; writes nothing on an error."""
     config = settings(options.infrared, options.visible, options.pairs)
-    check_target(options.out, options.infrared, options.visible)
+    if not 0 < options.distance < math.inf:
+        raise InputError(f"--distance {options.distance:g}: give metres above 0")
+    check_target(options.out, options.infrared, options.visible, options.pairs)
     _check_report(options)
     _check_pair(config.sources)
     streams = open_streams(config)
@@ -80,7 +83,7 @@ def calibrate_board(options: BoardOptions, console: Console) -> int:
 
 
 def _check_report(options: BoardOptions) -> None:
-    check_not_input(options.report, [options.infrared, options.visible], option="--report")
+    check_not_input(options.report, [options.infrared, options.visible, options.pairs], option="--report")
     check_not_input(options.report, [options.out], "the output", "--report")
     if options.report == options.out.with_suffix(".html"):  # a name that the user did not give
         check_not_foreign(options.report, _REPORT)

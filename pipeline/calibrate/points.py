@@ -57,7 +57,7 @@ def calibrate_points(options: PointsOptions, console: Console) -> int:
         CalibrationError: where the points do not determine a rig; nothing is written then.
     """
     table = options.table
-    check_target(options.out, options.infrared, options.visible, *([] if table is None else [str(table)]))
+    check_target(options.out, options.infrared, options.visible, options.pairs, table)
     points = np.zeros((0, len(COLUMNS))) if table is None else read_points(table)
     if table is None or options.serve is not None:
         return _picked(options, points, console)

@@ -33,7 +33,7 @@ def record_reference(
 
     Raises the sources' errors, RigError, and CalibrationError where edges do not agree; nothing is written then.
     """
-    check_target(out, infrared, visible)
+    check_target(out, infrared, visible, table)
     config = settings(infrared, visible, table, offset_ms, rig=rig_file, monitor=MonitorConfig(drift=False))
     with console.status("opening both cameras"):
         streams = open_streams(config)

@@ -42,7 +42,7 @@ def calibrate_scene(options: SceneOptions, console: Console) -> int:
     Raises the sources' errors, and CalibrationError where the pairs do not single out one alignment; nothing is
     written then.
     """
-    check_target(options.out, options.infrared, options.visible)
+    check_target(options.out, options.infrared, options.visible, options.table)
     config = settings(options.infrared, options.visible, options.table, options.offset_ms)
     with console.status("opening both cameras"):
         streams = open_streams(config)

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from ...calib.atomic import AtomicFile
-from ..config import RunConfig, SourceConfig, SyncConfig
+from ..config import RunConfig, load
 from ..core.paths import check_not_input
 from ..errors import InputError
 
 
-def check_target(out: Path, *read: str) -> None:
+def check_target(out: Path, *read: str | Path | None) -> None:
     """Raises InputError if the file cannot be written, or if it is one of those in `read`."""
     check_not_input(out, read)
     if out.is_dir() or not out.absolute().parent.is_dir():
@@ -21,9 +21,12 @@ def check_target(out: Path, *read: str) -> None:
 
 
 def settings(infrared: str, visible: str, pairs: Path | None, offset_ms: float | None = None, **more: Any) -> RunConfig:
-    """Those of a run over both cameras. pairs: which images belong together. offset_ms: None for the default."""
-    sync = SyncConfig() if offset_ms is None else SyncConfig(offset_ms=offset_ms)
-    return RunConfig(sources=SourceConfig(ir=infrared, vis=visible, pairs=pairs), sync=sync, **more)
+    """Those of a run over both cameras. pairs: which images belong together. offset_ms: None for the default.
+
+    Raises InputError for values that are none.
+    """
+    sync = {} if offset_ms is None else {"offset_ms": offset_ms}
+    return load(None, {"sources": {"ir": infrared, "vis": visible, "pairs": pairs}, "sync": sync, **more})
 
 
 def view_command(infrared: str, visible: str, out: Path) -> str:

@@ -17,6 +17,7 @@ from ...engines.host.terminal import say
 from ..config import OutputConfig
 from ..core.frames import Frame, FramePair, Pixels
 from ..core.machine import has_display
+from ..core.paths import check_not_input
 from ..core.result import Result
 from ..errors import InputError
 from ..registration.infrared_only import fuse_infrared_only
@@ -113,7 +114,9 @@ def view_rig(
     show = out is None if show is None else show
     if show and out is None and not has_display():
         raise InputError("there is no display to show the cameras: give --out FILE (.png, .mp4, .mkv)")
+    inputs = infrared, visible, str(rig), *([] if pairs is None else [str(pairs)])
     if picture and out is not None:
+        check_not_input(out, inputs)
         AtomicFile(out, InputError).discard()  # fail before the run if it cannot be written
     output = OutputConfig(out=None if picture else out, show=show)
     streams = open_streams(settings(infrared, visible, pairs, offset_ms, rig=rig, distance=distance, output=output))
@@ -121,7 +124,6 @@ def view_rig(
         info = streams.visible.info
         if mode == "blink" and (picture or info.names is not None):
             raise InputError("--mode blink: one image cannot blink; use blend or side, or give videos or cameras")
-        inputs = (infrared, visible, str(rig))
         outputs = Outputs(open_sinks(output, info.rate, info.pixel_aspect, info.names, inputs), streams.health)
         outputs.on_warning = partial(say, console, kind="warning")
         if streams.drift is not None:

@@ -10,13 +10,16 @@ from pathlib import Path
 from ...calib.atomic import naming, resolved
 from ..errors import InputError
 
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".pgm", ".ppm"})
+
 _HEAD_BYTES = 256
 
 
 def check_not_input(
     target: Path, read: Iterable[str | Path | None], what: str = "the input", option: str = "--out"
 ) -> None:
-    """InputError where `target` is one of the files, folders or image patterns in `read`, by any name or link.
+    """InputError where `target` is one of the files, folders or image patterns in `read`, by any name or link, or an
+    image in one of them.
 
     read: as the user wrote them, None for none. what, option: for the message.
     """
@@ -29,8 +32,9 @@ def check_not_input(
             source = resolved(Path(given))
         except (OSError, ValueError):  # it cannot be read, either
             continue
-        pattern = place == source.parent and any(sign in source.name for sign in "*?[")
-        if place == source or pattern or _linked(place, source):
+        folder = source.parent if any(sign in source.name for sign in "*?[") else source
+        image = place.parent == folder and place.suffix.lower() in IMAGE_SUFFIXES and place.exists()
+        if place in (source, folder) or image or _linked(place, source):
             raise InputError(f"{target}: is also {what} '{given}'; choose another place with {option}")
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from ...engines.host.textfiles import what_text
 from ..config import KelvinConfig, SourceConfig
 from ..core.frames import Camera, Frame, Pixels
+from ..core.paths import IMAGE_SUFFIXES
 from ..errors import InputError
 from ..pairing import labels_of
 from .base import SourceHealth, SourceInfo
@@ -22,8 +23,6 @@ from .pixels.polarity import Polarity
 from .pixels.still import read_still
 from .pixels.two_pictures import warn_no_temperatures
 from .timing import to_ns
-
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".pgm", ".ppm"})
 
 _SAMPLES = 12
 _KELVIN = KelvinConfig(scale=1)
@@ -44,7 +43,7 @@ def find_images(spec: str, path: Path) -> list[Path]:
         raise InputError(f"{spec}: cannot be read: {e.strerror}") from e
     images = [c for c in candidates if is_image(c) and c.is_file()]
     if not images:
-        kinds = f"({', '.join(sorted(s[1:] for s in SUFFIXES))})"
+        kinds = f"({', '.join(sorted(s[1:] for s in IMAGE_SUFFIXES))})"
         if not candidates and not path.is_dir():
             raise InputError(f"{spec}: no file matches this pattern")
         videos = [c.name for c in candidates if c.suffix.lower() in (".mp4", ".mkv", ".avi", ".mov", ".ts")]
@@ -61,7 +60,7 @@ def _any_case(pattern: str) -> str:
 
 def is_image(path: Path) -> bool:
     """Whether a file name is that of an image and not hidden."""
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
 
 
 class ImageSource:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ def test_stated_corner_error_equals_that_of_repeated_picking() -> None:
 
 
 LINE = np.column_stack([np.linspace(20, 600, 8), np.linspace(30, 440, 8)])
+DIAGONAL = np.arange(10.0).repeat(2).reshape(10, 2)
 NEARLY = LINE + np.random.default_rng(1).normal(0, 0.6, LINE.shape)
 CLOSE = 300 + PLACES / 40
 
@@ -53,6 +55,7 @@ CLOSE = 300 + PLACES / 40
         (PLACES[[0, 0, 1, 2]], laid(PLACES[:4]), "3 different visible points"),
         (LINE, laid(LINE), "on a line"),
         (NEARLY, laid(NEARLY), "on a line"),
+        (DIAGONAL, DIAGONAL, "on a line"),
         (CLOSE, laid(CLOSE), "too close together"),
         (laid(PLACES), PLACES, r"point 2: .* outside the infrared image, which is 384x288"),
         (PLACES, laid(PLACES) * (-1, 1) + (383, 0), "mirror"),
@@ -60,7 +63,8 @@ CLOSE = 300 + PLACES / 40
     ],
 )
 def test_degenerate_points_are_a_one_line_error(visible: Any, infrared: Any, says: str) -> None:
-    with pytest.raises(CalibrationError, match=says) as caught:
+    with pytest.raises(CalibrationError, match=says) as caught, warnings.catch_warnings():
+        warnings.simplefilter("error")
         fit_points(visible, infrared, SIZES)
     assert "\n" not in str(caught.value)
 

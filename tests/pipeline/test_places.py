@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from fusecam.calib.atomic import AtomicFile
 from fusecam.pipeline.config import OutputConfig
@@ -15,6 +16,7 @@ from fusecam.pipeline.sinks import close_all, lines_of, open_sinks
 from fusecam.pipeline.sinks.images import ImagesSink
 from fusecam.pipeline.sinks.jsonl import JsonLinesSink
 
+from ..e2e.command import fusecam
 from .make_results import picture, result
 
 
@@ -34,6 +36,45 @@ def test_output_equal_to_an_input_is_refused(clip: Path, link) -> None:
     with pytest.raises(InputError, match=r"is also the input 'v\.mp4'; choose another place with --report"):
         check_not_input(target, ["w.mp4", None, "v.mp4"], option="--report")
     check_not_input(Path("new.json"), ["w.mp4", None, "v.mp4", "udp://0.0.0.0:5000", "a\nb" * 200])
+
+
+BOARD = "calibrate board --board 8x6 --square 25mm"
+
+
+@pytest.mark.parametrize(
+    ("order", "said"),
+    [
+        *(
+            (f"{command} --pairs pairs.csv --out pairs.csv", "pairs.csv: is also the input")
+            for command in ("calibrate scene", "calibrate reference --rig r.yaml", "calibrate points --serve x", BOARD)
+        ),
+        (f"{BOARD} --pairs pairs.csv --out r.yaml --report pairs.csv", "pairs.csv: is also the input"),
+        *(
+            (f"{command} ir/a.png", "ir/a.png: is also the input 'ir'")
+            for command in ("calibrate scene --out", f"{BOARD} --out r.yaml --report", "--out o.mp4 --report")
+        ),
+        ("view-rig --rig r.yaml --out vis/a.png", "vis/a.png: is also the input 'vis'"),
+        ("view-rig --rig r.yaml --vis vis/*.png --out vis/a.png", "vis/a.png: is also the input 'vis/*.png'"),
+        ("calibrate scene --offset-ms nan --out r.yaml", "sync.offset_ms"),
+        ("calibrate points --offset-ms 1e300 --out r.yaml", "sync.offset_ms"),
+        ("view-rig --rig r.yaml --offset-ms inf --out o.png", "sync.offset_ms"),
+        ("view-rig --rig r.yaml --distance -1 --out o.png", "distance"),
+        *((f"{BOARD} --distance {metres} --out r.yaml", f"--distance {metres}: give") for metres in ("nan", 0, "inf")),
+    ],
+)
+def test_inputs_stay_and_values_are_checked_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], order: str, said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("ir", "vis"):
+        Path(name).mkdir()
+        Image.new("L", (32, 24)).save(f"{name}/a.png")
+    Path("pairs.csv").write_text("a.png,a.png\n")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.*")}
+    visible = () if "--vis" in order else ("--vis", "vis")
+    answer = fusecam(*order.split(), "--ir", "ir", *visible, monkeypatch=monkeypatch, capfd=capfd)
+    assert answer.code == 1 and said in answer.said and "Traceback" not in answer.said
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.*")} == before
 
 
 @pytest.mark.parametrize("name", ["loop.mp4", "loop"])

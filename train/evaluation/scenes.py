@@ -9,9 +9,10 @@ from typing import Literal, TypeVar
 
 import numpy as np
 
+from ...pipeline.core.paths import IMAGE_SUFFIXES
 from ...pipeline.errors import InputError
 from ...pipeline.pairing import PairTable, pair_images, read_pairs
-from ...pipeline.sources.images import SUFFIXES, is_image
+from ...pipeline.sources.images import is_image
 from .. import images
 from ..errors import TrainError
 from ..metrics import Colour, Gray, gray, rgb
@@ -148,7 +149,7 @@ def list_images(folder: Path) -> dict[str, Path]:
                 raise TrainError(f"{path}: {files[path.stem].name} has the same name: keep one of them")
             files[path.stem] = path
     if not files:
-        raise TrainError(f"{folder}: no images in it ({', '.join(sorted(SUFFIXES))})")
+        raise TrainError(f"{folder}: no images in it ({', '.join(sorted(IMAGE_SUFFIXES))})")
     return files
 
 

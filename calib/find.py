@@ -110,12 +110,12 @@ class Finder:
 
 
 def suggest_size(grey: Grey) -> tuple[int, int] | None:
-    """Inner corners (columns, rows) of any checkerboard in the image, or None."""
+    """Inner corners (columns, rows) of any checkerboard in the image, or None. 3x3, which scenes imitate, do not count."""
     for inverted in (False, True):
         image = 255 - grey if inverted else grey
         flags = cv2.CALIB_CB_NORMALIZE_IMAGE | cv2.CALIB_CB_EXHAUSTIVE | cv2.CALIB_CB_LARGER
         ok, _, meta = cv2.findChessboardCornersSBWithMeta(image, (3, 3), flags)
-        if ok and meta is not None:
+        if ok and meta is not None and max(meta.shape[:2]) > 3:
             rows, columns = meta.shape[:2]
             return max(columns, rows), min(columns, rows)
     return None

@@ -161,7 +161,7 @@ def _raise_no_view(views: Views, options: BoardOptions) -> None:
             size = suggest_size(picture)
             if size is not None:
                 raise CalibrationError(
-                    f"no {options.board} in any of {stats.pairs} views, but one of {size[0]}x{size[1]} inner corners: "
+                    f"no {options.board} was found, but one of {size[0]}x{size[1]} inner corners: "
                     f"give --board {size[0]}x{size[1]}"
                 )
     if not views.shots:

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from ...calib.atomic import AtomicFile
 from ...engines.base import Fused
-from ...engines.host.terminal import say
+from ...engines.host.terminal import markup, say
 from ..config import OutputConfig
 from ..core.frames import Frame, FramePair, Pixels
 from ..core.machine import has_display
@@ -152,4 +152,6 @@ def view_rig(
         save(image, out)
     elif picture and not stop.is_set():
         raise InputError(f"{out}: not written, no visible frame had an infrared one near it in time")
+    if out is not None and frames:
+        console.print(f"wrote [bold]{markup(out)}[/]", highlight=False, soft_wrap=True)
     return INTERRUPTED if stop.is_set() and not show else 0

@@ -297,7 +297,7 @@ def test_other_commands_accept_a_pairing_table(tmp_path, run):
     (tmp_path / "rig.yaml").write_text(f"visible: {size}\ninfrared: {size}\nhomography: {rows}\n")
     order = "--ir", tmp_path / "ir", "--vis", tmp_path / "vis", "--pairs", tmp_path / "pairs.csv"
     answer = run("view-rig", *order, "--rig", tmp_path / "rig.yaml", "--mode", "side", "--out", tmp_path / "seen")
-    assert answer.code == 0, answer.said
+    assert answer.code == 0 and f"wrote {tmp_path / 'seen'}" in answer.said, answer.said
     found = [(line["image"], line["infrared_image"]) for line in lines(tmp_path / "seen")]
     assert found == [("0.png", "2.png"), ("1.png", None), ("2.png", "1.png")]
     for command in (("calibrate", "scene"), ("calibrate", "reference", "--rig", tmp_path / "rig.yaml")):

@@ -110,7 +110,7 @@ class Finder:
 
 
 def suggest_size(grey: Grey) -> tuple[int, int] | None:
-    """Inner corners (columns, rows) of any checkerboard in the image, or None. 3x3, which scenes imitate, do not count."""
+    """Inner corners (columns, rows) of any checkerboard in the image, or None. Not 3x3, which scenes imitate."""
     for inverted in (False, True):
         image = 255 - grey if inverted else grey
         flags = cv2.CALIB_CB_NORMALIZE_IMAGE | cv2.CALIB_CB_EXHAUSTIVE | cv2.CALIB_CB_LARGER

@@ -226,10 +226,8 @@ class Engine:
         if time is not None and not (isinstance(time, Real) and math.isfinite(time)):
             raise EngineError(f"time {time!r}: give seconds, or None for a single image")
         _check_process()
-        visible, infrared = (
-            np.asarray(visible),
-            np.asarray(infrared),
-        )  # masked arrays, even with empty masks, reckon differently
+        # masked arrays reckon differently, even with empty masks
+        visible, infrared = np.asarray(visible), np.asarray(infrared)
         elapsed = None if time is None or self._before is None else max(time - self._before, 0.0)
         self._before = time
         warp = self._registrar.warp(visible.shape[1::-1], infrared.shape[1::-1])

@@ -171,7 +171,7 @@ class VideoSource:
             except av.error.FFmpegError as error:  # a pixel format that cannot be converted
                 self._count_corrupt(str(error))
             except ValueError as error:  # a setting that does not fit the frame
-                self._count_unfit(str(error))
+                self._count_corrupt(str(error), unfit=True)
         return None
 
     def _frame(self, decoded: av.VideoFrame, arrival: int) -> Frame:
@@ -295,18 +295,13 @@ class VideoSource:
     def _stopped(self) -> bool:
         return self._closed or self._traits.cancelled()
 
-    def _count_corrupt(self, reason: str) -> None:
+    def _count_corrupt(self, reason: str, unfit: bool = False) -> None:
         self.health.corrupt += 1
-        self._failure = f"its video cannot be decoded ({reason})"
+        self._failure = reason if unfit else f"its video cannot be decoded ({reason})"
         if self.health.corrupt == 1:
             at = f" after {self._last.time_ns / 1e9:.3f} s" if self._last and not self._traits.live else ""
-            self.health.warnings.append(f"{self._spec}: damaged data skipped{at} ({reason})")
-
-    def _count_unfit(self, reason: str) -> None:
-        self.health.corrupt += 1
-        self._failure = reason
-        if self.health.corrupt == 1:
-            self.health.warnings.append(f"{self._spec}: frames that cannot be used are skipped ({reason})")
+            what = "frames that cannot be used are" if unfit else "damaged data"
+            self.health.warnings.append(f"{self._spec}: {what} skipped{at} ({reason})")
 
     def _end_early(self, reason: str) -> None:
         self._failure = reason

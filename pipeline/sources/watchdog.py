@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -33,7 +34,8 @@ class WatchedSource:
         """
         self.info = first.info
         self.health = SourceHealth()
-        first.health.doubts.follow(self.health.doubts.add)
+        self._doubted: set[str] = set()
+        first.health.doubts.follow(self._doubt)
         self._source = first
         self._reopen = reopen
         self._stall_s = max(stall_s, _PERIODS / float(first.info.rate)) if first.info.rate else stall_s
@@ -92,7 +94,7 @@ class WatchedSource:
             attempt = _Attempt(self._reopen)
             if (source := attempt.wait(self._closed)) is not None:
                 self._source = source
-                source.health.doubts.follow(self.health.doubts.add)
+                source.health.doubts.follow(self._doubt)
                 if self._closed.is_set():  # closed in between: `close` may have seen the source before this one
                     source.close()
                 return
@@ -107,6 +109,13 @@ class WatchedSource:
         lines = self._source.health.warnings[: -1 if ended else None]
         if len(health.warnings) < _LINES_KEPT:
             health.warnings += [line for line in lines if line not in health.warnings]
+
+    def _doubt(self, line: str) -> None:
+        """Pass a doubt on. Each connection measures its figures anew: lines that differ in them alone are one doubt."""
+        kind = re.sub(r"\d+", "", line)
+        if kind not in self._doubted:
+            self._doubted.add(kind)
+            self.health.doubts.add(line)
 
     def _plain(self, lines: list[str]) -> str:
         return lines[0].removeprefix(f"{self.info.spec}: ") if lines else "the stream ended"

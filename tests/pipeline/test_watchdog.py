@@ -15,6 +15,7 @@ import pytest
 from fusecam.pipeline.config import SourceConfig
 from fusecam.pipeline.core.health import Health
 from fusecam.pipeline.sources import open_source
+from fusecam.pipeline.sources.live import LiveSource
 from fusecam.pipeline.sources.watchdog import WatchedSource
 
 from .clips import picture
@@ -73,6 +74,21 @@ def test_broken_connection_is_reopened(camera):
     (line,) = (line for line in source.health.warnings if "lost after" in line)
     assert line.startswith(f"{camera.url}: lost after ") and "reconnecting" in line
     assert source.health.delivered >= len(frames)
+
+
+def test_doubt_with_other_figures_after_a_reconnect_is_the_same(camera: RtspServer) -> None:
+    degrees = itertools.count(90)
+
+    def reopen() -> LiveSource:
+        source = open_source(camera.url, "infrared", CONFIG)
+        source.health.doubts.add(f"its temperatures are about {next(degrees)} degrees")
+        return source
+
+    source = WatchedSource(reopen(), reopen, 5.0, Health())
+    frames_around(source, camera.disconnect)
+    source.close()
+    assert next(degrees) > 91
+    assert [line for line in source.health.doubts if "degrees" in line] == ["its temperatures are about 90 degrees"]
 
 
 def test_silent_camera_is_reopened(camera):

@@ -128,7 +128,8 @@ def import_weights(name: str, files: Sequence[Path]) -> StoredWeights:
         EngineError: The files cannot be used.
     """
     if name not in NAMES:
-        raise EngineError(f"weights of {name!r}: unknown name; known: {', '.join(NAMES)}")
+        known = f"{', '.join(NAMES)}; a detector's are given with --detector FILE"
+        raise EngineError(f"weights of {name!r}: unknown name; known: {known}")
     from . import published
 
     file_names = ", ".join(str(file) for file in files)
@@ -142,7 +143,8 @@ def import_weights(name: str, files: Sequence[Path]) -> StoredWeights:
             imported, profile = imported | state, about.get("profile", {})
         elif name in OWN:
             if state is None:
-                raise EngineError(f"{file}: not of {name}; give weights.safetensors of a training run")
+                what = f"not of {name}" if file.exists() else "no such file"
+                raise EngineError(f"{file}: {what}; give weights.safetensors of a training run")
             imported |= state
         else:
             found = published.translated(name, published.read(file) if state is None else state)

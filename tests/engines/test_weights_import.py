@@ -268,5 +268,5 @@ def test_refused_import_keeps_the_previous_weights(trained: Path) -> None:
 
 
 def test_unknown_name_is_refused(trained: Path) -> None:
-    with pytest.raises(EngineError, match="weights of 'yolo': unknown name; known: realtime, .*; a detector's"):
+    with pytest.raises(EngineError, match=r"weights of 'yolo': unknown name; known: realtime, .*; a detector's"):
         checkpoints.import_weights("yolo", [trained])

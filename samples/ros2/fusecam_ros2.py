@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import count
 from typing import Any, ClassVar
 
 import numpy as np
@@ -35,7 +36,7 @@ class Topic:
     def __init__(self, argument: str, camera: Camera) -> None:
         """argument: the topic, the part after ros2://. Raises InputError if no image arrives within OPEN_S seconds."""
         self.health = SourceHealth()
-        self._spec, self._camera, self._sequence = f"ros2://{argument}", camera, 0
+        self._spec, self._camera, self._numbers = f"ros2://{argument}", camera, count()
         self._waiting: queue.Queue[tuple[Any, int] | None] = queue.Queue(2)
         self._maker = PictureMaker(self._spec, camera, SourceConfig(), self.health)
         Topic.every[argument] = self
@@ -85,10 +86,9 @@ class Topic:
                 self.health.warnings[:] = [f"{self._spec}: messages that cannot be read are skipped ({error})"]
                 continue
             yield Frame(
-                pixels, item[1], "monotonic", self._sequence, self._camera, arrival_ns=time.monotonic_ns(),
+                pixels, item[1], "monotonic", next(self._numbers), self._camera, arrival_ns=time.monotonic_ns(),
                 trace=trace_of_pixels(stored), counts=self._maker.counts, temperature=self._maker.temperature,
             )  # fmt: skip
-            self._sequence += 1
 
 
 def to_image(types: Any, header: Any, image: fusecam.Frame) -> Any:

@@ -114,7 +114,7 @@ def _said(fit: PointFit, options: PointsOptions, console: Console) -> int:
     else:
         say(console, f"{len(fit.residuals)} points, {rms:.1f} infrared pixels RMS; worst: {worst}")
     say(console, f"1 pixel of error in each point moves a corner of the image by {fit.corner_px:.1f} infrared pixels")
-    view = view_command(options.infrared, options.visible, options.out)
+    view = view_command(options.infrared, options.visible, options.pairs, options.out)
     say(console, f"rig: {options.out}, for distant objects; judge it by eye: {view}")
     return 3 if exact else 0
 

@@ -115,4 +115,5 @@ def _report(fit: SceneFit, offset_ms: float | None, options: SceneOptions, conso
         say(console, f"true pairs score above shuffled ones by {agreement.partners:.0f} standard deviations")
     if offset_ms is not None:
         say(console, f"time offset of these recordings: {offset_ms:+.1f} ms (not in the rig: others have their own)")
-    say(console, f"rig: {options.out}; judge it by eye: {view_command(options.infrared, options.visible, options.out)}")
+    view = view_command(options.infrared, options.visible, options.table, options.out)
+    say(console, f"rig: {options.out}; judge it by eye: {view}")

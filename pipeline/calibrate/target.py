@@ -23,12 +23,13 @@ def check_target(out: Path, *read: str | Path | None) -> None:
 def settings(infrared: str, visible: str, pairs: Path | None, offset_ms: float | None = None, **more: Any) -> RunConfig:
     """Those of a run over both cameras. pairs: which images belong together. offset_ms: None for the default.
 
-    Raises InputError for values that are none.
+    Raises InputError for invalid values.
     """
     sync = {} if offset_ms is None else {"offset_ms": offset_ms}
     return load(None, {"sources": {"ir": infrared, "vis": visible, "pairs": pairs}, "sync": sync, **more})
 
 
-def view_command(infrared: str, visible: str, out: Path) -> str:
+def view_command(infrared: str, visible: str, pairs: Path | None, out: Path) -> str:
     """What the user types to judge the new rig file by eye."""
-    return shlex.join(["fusecam", "view-rig", "--ir", infrared, "--vis", visible, "--rig", str(out)])
+    table = [] if pairs is None else ["--pairs", str(pairs)]
+    return shlex.join(["fusecam", "view-rig", "--ir", infrared, "--vis", visible, *table, "--rig", str(out)])

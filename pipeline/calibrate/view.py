@@ -152,6 +152,6 @@ def view_rig(
         save(image, out)
     elif picture and not stop.is_set():
         raise InputError(f"{out}: not written, no visible frame had an infrared one near it in time")
-    if out is not None and frames:
+    if out is not None and (image is not None if picture else frames):
         console.print(f"wrote [bold]{markup(out)}[/]", highlight=False, soft_wrap=True)
     return INTERRUPTED if stop.is_set() and not show else 0

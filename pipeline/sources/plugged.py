@@ -65,11 +65,13 @@ class PluggedSource:
         if not isinstance(info, SourceInfo) or not isinstance(self.health, SourceHealth):
             raise TypeError("a SourceInfo is needed as info, a SourceHealth as health")
         if info.camera != self._camera or info.kind not in get_args(Kind):
-            raise ValueError(f"its info is of {info.camera} and {info.kind}, not of {self._camera} and a known kind")
+            raise ValueError(
+                f"its info has camera {info.camera} and kind {info.kind}: not {self._camera} or no known kind"
+            )
         if info.live != (info.clock == "monotonic"):
-            raise ValueError(f"its info says live={info.live} and clock={info.clock}: monotonic is live ones' clock")
+            raise ValueError(f"its info says live={info.live} and clock={info.clock}: monotonic is for live ones")
         if not all(isinstance(side, int) and side > 0 for side in (info.width, info.height)):
-            raise ValueError(f"its info says {info.width}x{info.height}: whole pixels are needed")
+            raise ValueError(f"its info says {info.width}x{info.height}: integers above 0 are needed")
         ratios = info.pixel_aspect, 1 if info.rate is None else info.rate
         if not all(isinstance(ratio, Fraction | int) and ratio > 0 for ratio in ratios):
             raise ValueError("rate, None if unknown, and pixel_aspect of its info are needed as positive Fractions")
@@ -87,6 +89,6 @@ class PluggedSource:
         if before is not None and frame.sequence <= before.sequence:
             raise ValueError(f"frame {frame.sequence} comes after frame {before.sequence}: sequence must increase")
         if frame.clock != self.info.clock:
-            raise ValueError(f"frame {frame.sequence} is of the clock {frame.clock}, its source of {self.info.clock}")
+            raise ValueError(f"frame {frame.sequence} has clock {frame.clock}, its source {self.info.clock}")
         if frame.arrival_ns > time.monotonic_ns():
-            raise ValueError(f"frame {frame.sequence}: arrival_ns is to come yet: it counts as time.monotonic_ns()")
+            raise ValueError(f"frame {frame.sequence}: arrival_ns is in the future of time.monotonic_ns()")

@@ -153,9 +153,9 @@ def refused(work: Callable[[], object], *said: str) -> None:
         ("float", "uint8 array"), ("flat", "(48, 64) are no visible image, (H, W, 3)"), ("empty", "uint8 array"),
         ("bare", "gives ndarray for a Frame of visible"), ("other", "gives infrared for a Frame of visible"),
         ("nan", "frame 3: time_ns"), ("equal", "frame 3: time_ns"), ("absent://x", "No module named"),
-        ("repeated", "frame 2 comes after frame 2"), ("epoch", "frame 3: arrival_ns is to come"),
-        ("clock", "frame 3 is of the clock index"), ("none", "SourceInfo is needed"), ("floating", "Fractions"),
-        ("still", "Fractions"), ("sizeless", "0x48"), ("kind", "plug-in"), ("both", "of both and video"),
+        ("repeated", "frame 2 comes after frame 2"), ("epoch", "frame 3: arrival_ns is in the future"),
+        ("clock", "frame 3 has clock index"), ("none", "SourceInfo is needed"), ("floating", "Fractions"),
+        ("still", "Fractions"), ("sizeless", "0x48"), ("kind", "plug-in"), ("both", "camera both and kind video"),
         ("timeless", "live=True and clock=media"), ("unlive", "live=False and clock=monotonic"),
     ],
 )  # fmt: skip

@@ -38,7 +38,9 @@ class Annotations:
             if path.suffix.lower() in (".txt", ".xml") and path.is_file():
                 self._files[path.stem].append(path)
         if not self._files:
-            raise TrainError(f"{folder}: no label files (.txt, .xml) below it; labels: names their folder, below path")
+            raise TrainError(
+                f"{folder}: no label files (.txt, .xml) below it; set labels to their folder, relative to path"
+            )
 
     def of(self, visible: Path, infrared: Path, width: int, height: int) -> Boxes | None:
         """Boxes of an image pair, or None if no label file has the name of either image.

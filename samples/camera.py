@@ -51,40 +51,29 @@ class Cameras:
         scene, lens = self.world.scene, self._visible
         time = frame / VISIBLE_RATE
         snapshot = self.world.at(time)
-        view = self.world.view(time, (np.eye(3), np.zeros(3)), lens.intrinsics, lens.pinhole_size)
+        view = self.world.view(time, lens)
         buffers = draw(snapshot.mesh, view, thermal=False, cover=True)
         clear = lens.expose(light.radiance(self.world, snapshot, view, buffers, lens))
-        with np.errstate(divide="ignore"):
-            depth = 1 / buffers.inverse_depth
+        depth = buffers.depth
         # the sky is infinitely far: fog hides it completely
         far = 2000.0 if scene.air.beta_visible > 0.01 else 0.0
-        transmission = lens.expose(
-            np.exp(-scene.air.beta_visible * np.where(np.isinf(depth), far, depth)).astype(np.float32)
-        )
-        hazy = sensor.scatter(clear, transmission, scene)
+        transmission = np.exp(-scene.air.beta_visible * np.where(np.isinf(depth), far, depth)).astype(np.float32)
+        hazy = sensor.scatter(clear, lens.expose(transmission), scene)
         reference = clear + sensor.halo(clear, fog=False) if scene.night else clear
-        owners = np.array([*snapshot.mesh.owners, 0], np.uint8)
-        ids = owners[lens.sample(buffers.quad)]
+        ids = np.array([*snapshot.mesh.owners, 0], np.uint8)[lens.sample(buffers.quad)]
+        covered, beyond = lens.sample(buffers.covered), self._beyond(snapshot)
         return Exposure(
             visible=sensor.photograph(hazy, scene.night, np.random.default_rng([scene.seed, 1, frame])),
             clear=sensor.photograph(reference, scene.night, None),
             depth=lens.sample(depth),
             ids=ids,
-            boxes=boxes(
-                self.world.actors,
-                ids,
-                lens.sample(buffers.covered),
-                self._beyond(snapshot),
-                snapshot.positions,
-                view,
-            ),
+            boxes=boxes(self.world.actors, ids, covered, beyond, snapshot.positions, view),
         )
 
     def _beyond(self, snapshot: Snapshot) -> Array:
         """Objects behind each pixel of the visible camera, with MARGIN more pixels on every side; bits as in `draw`."""
-        lens = self._wide
-        view = self.world.view(snapshot.time, (np.eye(3), np.zeros(3)), lens.intrinsics, lens.pinhole_size)
-        return lens.sample(draw(snapshot.mesh.owned(), view, thermal=True, cover=True).covered)
+        view = self.world.view(snapshot.time, self._wide)
+        return self._wide.sample(draw(snapshot.mesh.owned(), view, thermal=True, cover=True).covered)
 
     def infrared_time(self, frame: int) -> float:
         """Capture time of infrared frame number `frame` in seconds on the visible camera's clock."""
@@ -95,17 +84,15 @@ class Cameras:
         scene, lens = self.world.scene, self._infrared
         time = self.infrared_time(frame)
         snapshot = self.world.at(time)
-        view = self.world.view(time, self._mount, lens.intrinsics, lens.pinhole_size)
+        view = self.world.view(time, lens, self._mount)
         buffers = draw(snapshot.mesh, view, thermal=True)
         celsius = cv2.LUT(buffers.layer, _DEGREES)
-        with np.errstate(divide="ignore"):
-            depth = 1 / buffers.inverse_depth
         nothing = buffers.quad < 0
         if nothing.any():
             sky = light.sky_temperature(self.world, view, lens)
             height, width = nothing.shape
             np.copyto(celsius, cv2.resize(sky, (width, height), interpolation=cv2.INTER_LINEAR), where=nothing)
-        celsius = sensor.thermal_through_air(celsius, depth, scene.air)
+        celsius = sensor.thermal_through_air(celsius, buffers.depth, scene.air)
         return self._thermal.read(lens.expose(celsius), np.random.default_rng([scene.seed, 2, frame + 1000]))
 
 

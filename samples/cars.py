@@ -8,10 +8,9 @@ from functools import cache
 import numpy as np
 
 from . import surfaces
-from .mesh import Mesh
+from .mesh import UP, Mesh
 from .textures import Array, Canvas, Colour, Texture, mix
 
-UP = np.array([0.0, -1.0, 0.0])
 LENGTH, WIDTH, HEIGHT = 4.3, 1.78, 1.47
 _BELT, _ROOF_INSET = 0.93, 0.17
 _GLASS: Colour = (44, 52, 60)
@@ -39,10 +38,10 @@ def car(mesh: Mesh, owner: int, paint: Paint, centre: Array, heading: Array, tra
     for sign in (-1.0, 1.0):
         s = sign * half
         lower = [at(0, s, _BELT + 0.02), at(LENGTH, s, _BELT + 0.02), at(LENGTH, s, 0.14), at(0, s, 0.14)]
-        mesh.quad(np.stack(lower), _side(paint), owner)
+        mesh.quad(lower, _side(paint), owner)
         t = sign * roof
         upper = [at(1.95, t, HEIGHT), at(3.45, t, HEIGHT), at(4.1, s, _BELT), at(1.12, s, _BELT)]
-        mesh.quad(np.stack(upper), _cabin(paint), owner)
+        mesh.quad(upper, _cabin(paint), owner)
         for axle in (_FRONT_AXLE, _REAR_AXLE):
             _add_wheel(mesh, owner, paint, at(axle, s * 1.01, _WHEEL), heading, travelled)
             tread = surfaces.plain((28, 28, 30), 21.0 if paint.running else 11.0)
@@ -58,21 +57,19 @@ def car(mesh: Mesh, owner: int, paint: Paint, centre: Array, heading: Array, tra
         (LENGTH, half, 0.22, LENGTH, half, 0.86, _face(paint, False)),
     ]
     for b0, w0, h0, b1, w1, h1, texture in shell:
-        mesh.quad(np.stack([at(b1, -w1, h1), at(b1, w1, h1), at(b0, w0, h0), at(b0, -w0, h0)]), texture, owner)
+        mesh.quad([at(b1, -w1, h1), at(b1, w1, h1), at(b0, w0, h0), at(b0, -w0, h0)], texture, owner)
     under = surfaces.plain((18, 18, 19), 19.0 if paint.running else 11.0)
     for back in (0.35, LENGTH - 0.35):
-        mesh.quad(
-            np.stack([at(back, -0.7, 0.45), at(back, 0.7, 0.45), at(back, 0.7, 0.2), at(back, -0.7, 0.2)]), under, owner
-        )
-    side_long, side_wide = heading * (LENGTH / 2 + 0.35), right * (half + 0.35)
-    mesh.shadow(centre, side_long, side_wide, 0.95)
+        corners = [at(back, -0.7, 0.45), at(back, 0.7, 0.45), at(back, 0.7, 0.2), at(back, -0.7, 0.2)]
+        mesh.quad(corners, under, owner)
+    mesh.shadow(centre, heading * (LENGTH / 2 + 0.35), right * (half + 0.35), 0.95)
 
 
 def _add_wheel(mesh: Mesh, owner: int, paint: Paint, axle: Array, heading: Array, travelled: float) -> None:
     turn = travelled / _WHEEL
     spin = _WHEEL * (np.cos(turn) * heading + np.sin(turn) * UP)
     rise = _WHEEL * (np.cos(turn) * UP - np.sin(turn) * heading)
-    corners = np.stack([axle - spin + rise, axle + spin + rise, axle + spin - rise, axle - spin - rise])
+    corners = [axle - spin + rise, axle + spin + rise, axle + spin - rise, axle - spin - rise]
     mesh.quad(corners, surfaces.wheel(20.0 if paint.running else 11.0, False), owner)
 
 

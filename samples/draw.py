@@ -51,6 +51,12 @@ class Buffers:
     covered: Array
     normals: Array
 
+    @property
+    def depth(self) -> Array:
+        """Metres along the optical axis, float32, inf where nothing was hit."""
+        with np.errstate(divide="ignore"):
+            return np.asarray(1 / self.inverse_depth)
+
 
 def draw(mesh: Mesh, view: View, thermal: bool, cover: bool = False) -> Buffers:
     """Rasterise a mesh with a z-buffer; `cover` also fills the covered bits (object ids up to 63)."""
@@ -63,8 +69,7 @@ def draw(mesh: Mesh, view: View, thermal: bool, cover: bool = False) -> Buffers:
         covered=np.zeros((height, width), np.uint64),
         normals=np.zeros((len(mesh.corners) + 1, 3)),
     )
-    world = np.stack(mesh.corners)
-    planes = _Planes(world, view)
+    planes = _Planes(np.stack(mesh.corners), view)
     buffers.normals[:-1] = planes.normals @ view.rotation
     for k in planes.visible_order:
         owner = mesh.owners[k] if cover else 0
@@ -179,10 +184,9 @@ def _draw_quad(buffers: Buffers, planes: _Planes, k: int, texture: Texture, ther
     if not seen.any():
         return
     colour = cv2.warpPerspective(layer, warp, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    chosen = seen.view(bool)
     cv2.copyTo(colour, seen, buffers.layer[y0:y1, x0:x1])
     cv2.copyTo(inverse_depth, seen, here)
-    np.copyto(buffers.quad[y0:y1, x0:x1], np.int16(k), where=chosen)
+    np.copyto(buffers.quad[y0:y1, x0:x1], np.int16(k), where=seen.view(bool))
 
 
 def _draw_shadows(buffers: Buffers, mesh: Mesh, view: View) -> None:

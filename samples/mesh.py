@@ -8,18 +8,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
 from .textures import Array, Texture
+
+UP = np.array([0.0, -1.0, 0.0])
 
 
 def point(x: float, height: float, z: float) -> Array:
     """World point at a height above the road."""
     return np.array([x, -height, z])
-
-
-def upright(size: float) -> Array:
-    """Vector that points up by `size` metres."""
-    return np.array([0.0, -size, 0.0])
 
 
 @dataclass(eq=False)
@@ -35,16 +33,15 @@ class Mesh:
     owners: list[int] = field(default_factory=list)
     shadows: list[tuple[Array, float]] = field(default_factory=list)
 
-    def quad(self, corners: Array, texture: Texture, owner: int = 0) -> None:
+    def quad(self, corners: npt.ArrayLike, texture: Texture, owner: int = 0) -> None:
         """Add a planar quadrilateral, (4, 3): upper left, upper right, lower right, lower left."""
-        self.corners.append(corners)
+        self.corners.append(np.asarray(corners))
         self.textures.append(texture)
         self.owners.append(owner)
 
     def wall(self, start: Array, end: Array, top: float, bottom: float, texture: Texture, owner: int = 0) -> None:
         """Add an upright rectangle from start to end on the ground, between two heights."""
-        a, b = start.copy(), end.copy()
-        corners = np.stack([a, b, b, a])
+        corners = np.stack([start, end, end, start])
         corners[:2, 1] = -top
         corners[2:, 1] = -bottom
         self.quad(corners, texture, owner)
@@ -58,18 +55,13 @@ class Mesh:
         if side[0] < 0:
             side = -side
         near, far = side * radii[0], side * radii[1]
-        self.quad(np.stack([start - near, start + near, end + far, end - far]), texture, owner)
+        self.quad([start - near, start + near, end + far, end - far], texture, owner)
 
     def shadow(self, centre: Array, along: Array, across: Array, strength: float) -> None:
         """Add a soft elliptic shadow on the ground with the given half axes."""
-        lift = np.array([0.0, -0.001, 0.0])
-        base = centre + lift
-        self.shadows.append(
-            (
-                np.stack([base - across + along, base + across + along, base + across - along, base - across - along]),
-                strength,
-            )
-        )
+        base = centre + UP * 0.001
+        corners = [base - across + along, base + across + along, base + across - along, base - across - along]
+        self.shadows.append((np.stack(corners), strength))
 
     def owned(self) -> Mesh:
         """The quadrilaterals of ground-truth objects, without shadows."""

@@ -7,10 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import surfaces
-from .mesh import Mesh
+from .mesh import UP, Mesh
 from .textures import Array, Colour
-
-UP = np.array([0.0, -1.0, 0.0])
 
 
 @dataclass(frozen=True)
@@ -67,15 +65,14 @@ def pedestrian(mesh: Mesh, owner: int, look: Look, stance: Stance, phase: float)
     pelvis = stance.at + UP * (reach + 0.07 * scale)
     cloth, trouser = (17.5, 19.0) if look.thick else (22.5, 21.0)
     trousers, skin = surfaces.limb(look.trousers, trouser), surfaces.limb(look.skin, 28.0)
+    shoe = surfaces.limb((38, 34, 32), 17.0)
     for sign, _, knee, ankle, tilt in legs:
         hip = pelvis + right * (0.09 * sign * scale)
         lower = skin if look.skirt else trousers
         mesh.limb(hip + UP * 0.03, hip + knee, (0.088 * scale, 0.062 * scale), trousers, owner)
         mesh.limb(hip + knee + UP * 0.05, hip + ankle, (0.062 * scale, 0.045 * scale), lower, owner)
         toe = hip + ankle + (np.cos(tilt) * forward + np.sin(tilt) * UP) * 0.17 * scale - UP * 0.03
-        mesh.limb(
-            hip + ankle - 0.04 * forward - UP * 0.02, toe, (0.05, 0.042), surfaces.limb((38, 34, 32), 17.0), owner
-        )
+        mesh.limb(hip + ankle - 0.04 * forward - UP * 0.02, toe, (0.05, 0.042), shoe, owner)
     _upper_body(mesh, owner, look, stance, pelvis, forward * 0.03, cloth)
     shoulder = pelvis + UP * 0.50 * scale
     for sign, angle, _, _, _ in legs:
@@ -87,7 +84,7 @@ def pedestrian(mesh: Mesh, owner: int, look: Look, stance: Stance, phase: float)
         _arm(mesh, owner, look, (joint, elbow, hand), cloth, scale)
     if look.skirt:
         hem = pelvis - UP * 0.42 * scale
-        mesh.limb(pelvis + UP * 0.08, hem, (0.15 * scale, 0.22 * scale), surfaces.limb(look.trousers, trouser), owner)
+        mesh.limb(pelvis + UP * 0.08, hem, (0.15 * scale, 0.22 * scale), trousers, owner)
     mesh.shadow(stance.at, np.array([0.0, 0.0, 0.5]), np.array([0.5, 0.0, 0.0]), 0.85)
 
 
@@ -127,14 +124,7 @@ def cyclist(mesh: Mesh, rider: int, bicycle: int, look: Look, stance: Stance, tr
     for axle in axles:
         turn = -travelled / radius
         spin, rise = np.cos(turn) * f + np.sin(turn) * UP, -np.sin(turn) * f + np.cos(turn) * UP
-        corners = np.stack(
-            [
-                axle + radius * (-spin + rise),
-                axle + radius * (spin + rise),
-                axle + radius * (spin - rise),
-                axle + radius * (-spin - rise),
-            ]
-        )
+        corners = [axle + radius * corner for corner in (rise - spin, rise + spin, spin - rise, -spin - rise)]
         mesh.quad(corners, surfaces.wheel(11.0, True), bicycle)
         # From behind, a flat wheel is invisible; draw the width of the tyre.
         mesh.limb(axle + UP * radius, axle - UP * radius, (0.024, 0.024), surfaces.limb((34, 34, 36), 12.0), bicycle)
@@ -153,31 +143,20 @@ def cyclist(mesh: Mesh, rider: int, bicycle: int, look: Look, stance: Stance, tr
     mesh.limb(seat - f * 0.13, seat + f * 0.13, (0.05, 0.03), surfaces.limb((30, 30, 30), 18.0), bicycle)
     lamp = seat - f * 0.22 - UP * 0.12 if stance.heading[2] > 0 else bar + f * 0.1 - UP * 0.08
     colour: Colour = (255, 40, 30) if stance.heading[2] > 0 else (255, 244, 220)
-    mesh.limb(
-        lamp + UP * 0.035,
-        lamp - UP * 0.035,
-        (0.035, 0.035),
-        surfaces.plain(colour, 14.0, 14.0 if night else 1.0),
-        bicycle,
-    )
+    glass = surfaces.plain(colour, 14.0, 14.0 if night else 1.0)
+    mesh.limb(lamp + UP * 0.035, lamp - UP * 0.035, (0.035, 0.035), glass, bicycle)
 
     hip = seat + UP * 0.06
     angle = travelled / 5.2 * 2 * np.pi
+    trousers, shoe = surfaces.limb(look.trousers, 22.5), surfaces.limb((40, 36, 34), 17.0)
     for sign in (-1.0, 1.0):
         turn = angle + (0 if sign > 0 else np.pi)
         pedal = crank + right * 0.09 * sign + 0.165 * (np.cos(turn) * f - np.sin(turn) * UP)
         joint = hip + right * 0.08 * sign
         knee = _knee(joint, pedal + UP * 0.05, 0.43, 0.45, f)
-        trousers = surfaces.limb(look.trousers, 22.5)
         mesh.limb(joint, knee, (0.088, 0.06), trousers, rider)
         mesh.limb(knee + UP * 0.02, pedal + UP * 0.05, (0.06, 0.042), trousers, rider)
-        mesh.limb(
-            pedal - f * 0.06 + UP * 0.03,
-            pedal + f * 0.14 + UP * 0.02,
-            (0.045, 0.04),
-            surfaces.limb((40, 36, 34), 17.0),
-            rider,
-        )
+        mesh.limb(pedal - f * 0.06 + UP * 0.03, pedal + f * 0.14 + UP * 0.02, (0.045, 0.04), shoe, rider)
     cloth = 18.0 if look.thick else 23.0
     shoulder = hip + UP * 0.47 + f * 0.22
     _upper_body(mesh, rider, look, stance, hip, f * 0.24 - UP * 0.06, cloth)
@@ -185,8 +164,7 @@ def cyclist(mesh: Mesh, rider: int, bicycle: int, look: Look, stance: Stance, tr
         joint, hand = shoulder + right * 0.19 * sign, bar + right * 0.24 * sign
         elbow = (joint + hand) / 2 + right * 0.06 * sign - UP * 0.05
         _arm(mesh, rider, look, (joint, elbow, hand), cloth, 1.0)
-    beside = np.array([f[2], 0.0, -f[0]])
-    mesh.shadow(ground, f * 1.0, beside * 0.42, 0.8)
+    mesh.shadow(ground, f, np.array([f[2], 0.0, -f[0]]) * 0.42, 0.8)
 
 
 def _knee(hip: Array, foot: Array, thigh: float, shin: float, forward: Array) -> Array:

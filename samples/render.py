@@ -1,25 +1,30 @@
-"""Command-line interface of the renderer: `python -m fusecam.samples.render --out DIR [--scene NAME] [--seconds S]`."""
+"""Renders the sample clips: `python -m fusecam.samples.render --out DIR [--scene NAME] [--seconds S]`."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import shutil
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from fractions import Fraction
+from itertools import count
 from pathlib import Path
 from typing import Any
 
+import av
 import cv2
 import yaml
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from fusecam.calib.atomic import atomic
 from fusecam.calib.rig import Rig
 from fusecam.calib.rig import load_rig as read_rig
 
 from .camera import VISIBLE_RATE, Cameras
-from .clips import ClipWriter
 from .scene import SCENES, Scene
 from .sensor import COLD, HOT
+from .textures import Array
 from .truth import DEPTH_FAR, DEPTH_NEAR, SKY, encode_depth
 from .world import World
 
@@ -34,6 +39,33 @@ def load_rig() -> Rig:
     return read_rig(RIG_FILE)
 
 
+@contextmanager
+def clip_writer(path: Path, size: tuple[int, int], rate: int, quality: int) -> Iterator[Callable[[Array], None]]:
+    """Yield a function that appends a frame, (h, w, 3) RGB or (h, w) gray uint8, to an mp4 in H.264.
+
+    Frame n is presented at exactly n / rate seconds. The file appears under its name when the block ends without an
+    error. size: (width, height), both even. quality: x264's constant rate factor, lower is better.
+    """
+    options = {"movflags": "+faststart", "fflags": "+bitexact"}
+    with atomic(path) as aside, av.open(str(aside.path), "w", format="mp4", options=options) as container:
+        stream = container.add_stream("libx264", rate=rate)
+        stream.width, stream.height = size
+        stream.pix_fmt = "yuv420p"
+        stream.time_base = Fraction(1, rate)
+        # a single thread makes the output of x264 deterministic
+        stream.options = {"crf": str(quality), "preset": "slow", "threads": "1", "flags": "+bitexact"}
+        numbers = count()
+
+        def write(image: Array) -> None:
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24" if image.ndim == 3 else "gray")
+            frame = frame.reformat(format="yuv420p")
+            frame.pts, frame.time_base = next(numbers), Fraction(1, rate)
+            container.mux(stream.encode(frame))
+
+        yield write
+        container.mux(stream.encode(None))
+
+
 def render_scene(scene: Scene, rig: Rig, out: Path, seconds: float, progress: Progress) -> None:
     """Write the four clips and the truth file of one scene to `out`."""
     visible_count, infrared_count = round(seconds * VISIBLE_RATE), round(seconds * scene.infrared_rate)
@@ -42,22 +74,22 @@ def render_scene(scene: Scene, rig: Rig, out: Path, seconds: float, progress: Pr
     quality = _NIGHT_QUALITY if scene.night else _QUALITY
     with ExitStack() as stack:
 
-        def clip(kind: str, size: tuple[int, int], rate: int) -> ClipWriter:
-            return stack.enter_context(ClipWriter(out / f"{scene.name}_{kind}.mp4", size, rate, quality[kind]))
+        def clip(kind: str, size: tuple[int, int], rate: int) -> Callable[[Array], None]:
+            return stack.enter_context(clip_writer(out / f"{scene.name}_{kind}.mp4", size, rate, quality[kind]))
 
         visible, clear, depth = (clip(kind, rig.visible.size, VISIBLE_RATE) for kind in ("vis", "clear", "depth"))
         lines = []
         for number in range(visible_count):
             exposure = cameras.visible(number)
-            visible.write(exposure.visible)
-            clear.write(exposure.clear)
-            depth.write(encode_depth(exposure.depth))
+            visible(exposure.visible)
+            clear(exposure.clear)
+            depth(encode_depth(exposure.depth))
             objects = [box.record() for box in exposure.boxes]
             lines.append(json.dumps({"frame": number, "time": number / VISIBLE_RATE, "objects": objects}))
             progress.advance(task)
         infrared = clip("ir", rig.infrared.size, scene.infrared_rate)
         for number in range(infrared_count):
-            infrared.write(cameras.infrared(number))
+            infrared(cameras.infrared(number))
             progress.advance(task)
     (out / f"{scene.name}_truth.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
 

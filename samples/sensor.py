@@ -29,9 +29,7 @@ def scatter(clear: Array, transmission: Array, scene: Scene) -> Array:
 def halo(image: Array, fog: bool) -> Array:
     """Glow of radiance above the full scale of the sensor, scattered in the lens or, wider, in fog."""
     height, width = image.shape[:2]
-    small = cv2.resize(
-        np.minimum(np.maximum(image - 1, 0), 40), (width // 4, height // 4), interpolation=cv2.INTER_AREA
-    )
+    small = cv2.resize(np.clip(image - 1, 0, 40), (width // 4, height // 4), interpolation=cv2.INTER_AREA)
     spread = np.zeros_like(small)
     for sigma, share in ((1.2, 0.30), (4.0, 0.22), (12.0, 0.20)) if not fog else ((1.5, 0.8), (5.0, 1.4), (16.0, 2.6)):
         spread += share * cv2.GaussianBlur(small, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
@@ -63,9 +61,8 @@ class ThermalSensor:
         """The seed determines the fixed-pattern noise."""
         rng = np.random.default_rng([seed, 77])
         width, height = size
-        self._pattern = (0.06 * rng.standard_normal((height, width)) + 0.09 * rng.standard_normal((1, width))).astype(
-            np.float32
-        )
+        pattern = 0.06 * rng.standard_normal((height, width)) + 0.09 * rng.standard_normal((1, width))
+        self._pattern = pattern.astype(np.float32)
 
     def read(self, celsius: Array, rng: np.random.Generator) -> Array:
         """Apparent temperatures (h, w) to (h, w) uint8: 0 at COLD, 255 at HOT."""

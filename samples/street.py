@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 
 from . import facades, surfaces
-from .mesh import Mesh, point, upright
+from .mesh import UP, Mesh, point
 from .textures import Array, Canvas, Colour, Texture, mix
 
 HOUSE_LINE = surfaces.ROAD_HALF + surfaces.PAVEMENT
@@ -16,6 +16,8 @@ KERB = 0.15
 LAMP_HEIGHT = 6.2
 _FIRST, _LAST = -16.0, 176.0
 _LEAVES: tuple[Colour, ...] = ((86, 128, 58), (104, 138, 62), (150, 128, 54), (74, 112, 62))
+# Clumps of a tree: place relative to the trunk (x, height, z), and size.
+_CLUMPS = ((-0.8, 0.9, 0.5, 1.5), (0.85, 1.0, 0.3, 1.5), (0.0, 1.9, 0.0, 1.7), (-0.2, 0.7, -0.5, 1.5))
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +53,7 @@ def traffic_light(mesh: Mesh, zebra: float) -> None:
         lamp: Colour = colour if on else (colour[0] // 6, colour[1] // 6, colour[2] // 6)
         centre = point(x, height, z)
         texture = _disc(lamp, 18.0 if on else 11.0, 4.5 if on else 0.0)
-        mesh.limb(centre + upright(0.1), centre - upright(0.1), (0.1, 0.1), texture)
+        mesh.limb(centre + UP * 0.1, centre - UP * 0.1, (0.1, 0.1), texture)
 
 
 @cache
@@ -70,11 +72,11 @@ def _ground(mesh: Mesh, rng: np.random.Generator, zebra: float) -> None:
     for number, z in enumerate(np.arange(_FIRST, _LAST, surfaces.SEGMENT)):
         end = z + surfaces.SEGMENT
         texture = crossing if z == zebra else roads[int(rng.integers(4))]
-        mesh.quad(np.stack([point(-half, 0, end), point(half, 0, end), point(half, 0, z), point(-half, 0, z)]), texture)
+        mesh.quad([point(-half, 0, end), point(half, 0, end), point(half, 0, z), point(-half, 0, z)], texture)
         for sign in (-1.0, 1.0):
             x0, x1 = sorted((sign * half, sign * HOUSE_LINE))
             corners = [point(x0, KERB, end), point(x1, KERB, end), point(x1, KERB, z), point(x0, KERB, z)]
-            mesh.quad(np.stack(corners), pavements[number % 3])
+            mesh.quad(corners, pavements[number % 3])
             mesh.wall(point(sign * half, 0, z), point(sign * half, 0, end), KERB, 0.0, kerb)
 
 
@@ -83,44 +85,26 @@ def _houses(mesh: Mesh, rng: np.random.Generator, sign: float, night: bool) -> N
     while z < _LAST:
         width = float(rng.uniform(7.5, 13.5))
         wall = facades.PLASTER[int(rng.integers(len(facades.PLASTER)))]
-        house = facades.House(
-            width,
-            float(rng.uniform(8.5, 15.0)),
-            wall,
-            bool(rng.random() < 0.3),
-            bool(rng.random() < 0.4),
-            night,
-            float(rng.uniform(9.5, 14.5)),
-        )
+        height = float(rng.uniform(8.5, 15.0))
+        brick, shop = (bool(rng.random() < share) for share in (0.3, 0.4))
+        house = facades.House(width, height, wall, brick, shop, night, float(rng.uniform(9.5, 14.5)))
         setback = float(rng.choice([0.0, 0.0, 0.5, 1.2]))
-        x = sign * (HOUSE_LINE + setback)
-        start, end = point(x, 0, z), point(x, 0, z + width)
-        left, right = (start, end) if sign < 0 else (end, start)
-        mesh.wall(left, right, house.height, 0.0, facades.front(house, rng))
-        for edge in (z, z + width):
+        x, line, end = sign * (HOUSE_LINE + setback), sign * HOUSE_LINE, z + width
+        left, right = (z, end) if sign < 0 else (end, z)
+        mesh.wall(point(x, 0, left), point(x, 0, right), height, 0.0, facades.front(house, rng))
+        for edge in (z, end):
             near, far = point(x, 0, edge), point(x + sign * 8.0, 0, edge)
-            mesh.wall(near, far, house.height, 0.0, facades.side(house, rng))
-        roof = surfaces.plain((96, 62, 54), 6.5)
-        ridge = house.height + 2.2
-        corners = [
-            point(x + sign * 4, ridge, z),
-            point(x + sign * 4, ridge, z + width),
-            point(x, house.height, z + width),
-            point(x, house.height, z),
-        ]
-        mesh.quad(np.stack(corners), roof)
+            mesh.wall(near, far, height, 0.0, facades.side(house, rng))
+        ridge, middle = height + 2.2, x + sign * 4
+        slope = [point(middle, ridge, z), point(middle, ridge, end), point(x, height, end), point(x, height, z)]
+        mesh.quad(slope, surfaces.plain((96, 62, 54), 6.5))
         gable = surfaces.plain(mix(house.wall, (120, 115, 110), 0.4), 10.5)
-        for edge in (z, z + width):
-            kite = [(0.0, house.height), (4.0, ridge), (8.0, house.height), (4.0, house.height - 0.5)]
-            mesh.quad(np.stack([point(x + sign * across, height, edge) for across, height in kite]), gable)
-        ground = [
-            point(x, KERB, z),
-            point(x, KERB, z + width),
-            point(sign * HOUSE_LINE, KERB, z + width),
-            point(sign * HOUSE_LINE, KERB, z),
-        ]
+        kite = [(0.0, height), (4.0, ridge), (8.0, height), (4.0, height - 0.5)]
+        for edge in (z, end):
+            mesh.quad([point(x + sign * across, top, edge) for across, top in kite], gable)
         if setback:
-            mesh.quad(np.stack(ground), surfaces.plain((150, 142, 130), 11.5))
+            ground = [point(x, KERB, z), point(x, KERB, end), point(line, KERB, end), point(line, KERB, z)]
+            mesh.quad(ground, surfaces.plain((150, 142, 130), 11.5))
         z += width + float(rng.choice([0.0, 0.0, 0.0, 2.5]))
 
 
@@ -134,15 +118,10 @@ def _trees(mesh: Mesh, rng: np.random.Generator, sign: float) -> None:
         for dx, dz in ((-0.9, -0.5), (0.8, 0.3), (0.1, 0.0)):
             mesh.limb(point(x + dx, tall + 1.7, foot + dz), point(x, tall - 0.1, foot), (0.04, 0.08), bark)
         clump = crowns[int(rng.integers(4))]
-        for dx, dh, dz, size in (
-            (-0.8, 0.9, 0.5, 1.5),
-            (0.85, 1.0, 0.3, 1.5),
-            (0.0, 1.9, 0.0, 1.7),
-            (-0.2, 0.7, -0.5, 1.5),
-        ):
+        for dx, dh, dz, size in _CLUMPS:
             size *= rng.uniform(0.9, 1.15)
             middle = point(x + dx, tall + dh + 0.5, foot + dz)
-            mesh.limb(middle + upright(size * 0.9), middle - upright(size * 0.9), (size, size), clump)
+            mesh.limb(middle + UP * (size * 0.9), middle - UP * (size * 0.9), (size, size), clump)
         mesh.shadow(point(x, KERB, foot), np.array([0, 0, 1.4]), np.array([1.3, 0, 0]), 0.35)
 
 
@@ -153,17 +132,13 @@ def _lamp(mesh: Mesh, sign: float, z: float, night: bool) -> Array:
     mesh.limb(top, point(x, KERB, z), (0.05, 0.085), steel)
     mesh.limb(top, head, (0.04, 0.035), steel)
     mesh.limb(point(x, 1.2, z - 0.01), point(x, KERB, z - 0.01), (0.11, 0.11), steel)
-    bulb = surfaces.plain(
-        (255, 214, 150) if night else (206, 206, 200), 36.0 if night else 11.0, 36.0 if night else 0.0
-    )
+    bulb = surfaces.plain((255, 214, 150), 36.0, 36.0) if night else surfaces.plain((206, 206, 200), 11.0)
     hood = surfaces.plain((80, 86, 88), 20.0 if night else 9.5)
     wide = np.array([0.34, 0, 0])
-    mesh.quad(np.stack([head - wide + [0, -0.1, 0], head + wide + [0, -0.1, 0], head + wide, head - wide]), hood)
-    mesh.quad(
-        np.stack([head - wide, head + wide, head + wide * 0.8 + [0, 0.09, 0], head - wide * 0.8 + [0, 0.09, 0]]), bulb
-    )
+    mesh.quad([head - wide + [0, -0.1, 0], head + wide + [0, -0.1, 0], head + wide, head - wide], hood)
+    mesh.quad([head - wide, head + wide, head + wide * 0.8 + [0, 0.09, 0], head - wide * 0.8 + [0, 0.09, 0]], bulb)
     mesh.shadow(point(x, KERB, z), np.array([0, 0, 0.3]), np.array([0.3, 0, 0]), 0.5)
-    return np.asarray(head - upright(0.12))
+    return np.asarray(head - UP * 0.12)
 
 
 def _signs(mesh: Mesh, zebra: float) -> None:
@@ -178,9 +153,8 @@ def _signs(mesh: Mesh, zebra: float) -> None:
         mesh.wall(point(x - 0.36, 0, z - 0.03), point(x + 0.36, 0, z - 0.03), 2.95, 2.23, face)
     x, z = 5.85, zebra - 0.85
     mesh.limb(point(x, 3.4, z), point(x, KERB, z), (0.05, 0.06), steel)
-    mesh.wall(
-        point(x - 0.17, 0, z - 0.05), point(x + 0.17, 0, z - 0.05), 3.34, 2.48, surfaces.plain((24, 28, 26), 11.5)
-    )
+    housing = surfaces.plain((24, 28, 26), 11.5)
+    mesh.wall(point(x - 0.17, 0, z - 0.05), point(x + 0.17, 0, z - 0.05), 3.34, 2.48, housing)
 
 
 def _limit() -> Texture:

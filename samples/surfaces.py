@@ -57,9 +57,8 @@ def pavement(rng: np.random.Generator) -> Texture:
     for z in np.arange(0, SEGMENT, 0.5):
         for x in np.arange(0, PAVEMENT, 0.5):
             tone = int(rng.integers(-12, 10))
-            canvas.rect(
-                x + 0.01, z + 0.01, x + 0.49, z + 0.49, (156 + tone, 150 + tone, 141 + tone), 11.2 + tone * 0.05
-            )
+            slab: Colour = (156 + tone, 150 + tone, 141 + tone)
+            canvas.rect(x + 0.01, z + 0.01, x + 0.49, z + 0.49, slab, 11.2 + tone * 0.05)
     canvas.grain(rng, (0.06, 0.9), 0.07, 0.25)
     return canvas.texture()
 
@@ -82,11 +81,9 @@ def crown(rng: np.random.Generator, leaf: Colour) -> Texture:
         clusters.append((2 + 1.65 * radius * np.cos(angle), 1.8 + 1.42 * radius * np.sin(angle)))
     for x, y in sorted(clusters, key=lambda c: -c[1] + rng.normal(0, 0.5)):
         bright = float(np.clip(1.22 - 0.24 * y + rng.normal(0, 0.14), 0.4, 1.35))
-        tone = (round(leaf[0] * bright), round(leaf[1] * bright), round(leaf[2] * bright))
+        red, green, blue = (min(round(level * bright), 255) for level in leaf)
         size = rng.uniform(0.08, 0.21)
-        canvas.ellipse(
-            (x, y), (size, size * 0.8), (min(tone[0], 255), min(tone[1], 255), min(tone[2], 255)), 5.6 + 1.6 * bright
-        )
+        canvas.ellipse((x, y), (size, size * 0.8), (red, green, blue), 5.6 + 1.6 * bright)
     return canvas.texture()
 
 
@@ -153,21 +150,20 @@ def head(skin: Colour, hair: Colour, facing: str) -> Texture:
     """A head, 0.24 m wide and 0.3 m high, seen from the front, the back, the left or the right."""
     canvas = Canvas((0.24, 0.30), 160, cut_out=True)
     canvas.ellipse((0.12, 0.145), (0.1, 0.14), hair, 25.0)
+    shade: Colour = (skin[0] * 4 // 5, skin[1] * 4 // 5, skin[2] * 4 // 5)
     if facing == "front":
         canvas.ellipse((0.12, 0.175), (0.082, 0.112), skin, 33.0)
         for x in (0.085, 0.155):
             canvas.ellipse((x, 0.155), (0.014, 0.008), (40, 30, 28), 33.5)
         canvas.rect(0.095, 0.235, 0.145, 0.245, (140, 70, 66), 33.0)
-        canvas.rect(0.113, 0.165, 0.127, 0.21, (skin[0] * 4 // 5, skin[1] * 4 // 5, skin[2] * 4 // 5), 31.0)
+        canvas.rect(0.113, 0.165, 0.127, 0.21, shade, 31.0)
     elif facing == "back":
         canvas.ellipse((0.12, 0.25), (0.06, 0.045), skin, 32.0)
     else:
         shift = 0.045 if facing == "right" else -0.045
         canvas.ellipse((0.12 + shift, 0.185), (0.062, 0.1), skin, 33.0)
         canvas.ellipse((0.12 + shift * 2.1, 0.18), (0.016, 0.024), skin, 31.0)
-        canvas.ellipse(
-            (0.12 - shift * 0.3, 0.18), (0.016, 0.026), (skin[0] * 4 // 5, skin[1] * 4 // 5, skin[2] * 4 // 5), 32.0
-        )
+        canvas.ellipse((0.12 - shift * 0.3, 0.18), (0.016, 0.026), shade, 32.0)
     return canvas.texture()
 
 

@@ -81,8 +81,8 @@ class Canvas:
         self.thermal = np.full((height, width), thermal_byte(celsius), np.uint8)
         self.alpha = np.zeros((height, width), np.uint8) if cut_out else None
 
-    def polygon(self, points: Sequence[Point], rgb: Colour, celsius: float, radiance: float = 0.0) -> None:
-        """A filled polygon; `radiance`: emission of a white polygon."""
+    def polygon(self, points: npt.ArrayLike, rgb: Colour, celsius: float, radiance: float = 0.0) -> None:
+        """A filled polygon. points: (n, 2). radiance: emission of a white polygon."""
         corners = np.round((np.asarray(points, float) * self.scale - 0.5) * (1 << _SHIFT)).astype(np.int32)
         pixels = [corners.reshape(-1, 1, 2)]
         cv2.fillPoly(self.rgbe, pixels, (*rgb, emission_byte(radiance)), cv2.LINE_AA, _SHIFT)
@@ -99,19 +99,15 @@ class Canvas:
     def ellipse(self, centre: Point, axes: Point, rgb: Colour, celsius: float, radiance: float = 0.0) -> None:
         """A filled ellipse with half axes `axes`."""
         angles = np.linspace(0, 2 * np.pi, 40, endpoint=False)
-        self.polygon(
-            [(centre[0] + axes[0] * float(np.cos(a)), centre[1] + axes[1] * float(np.sin(a))) for a in angles],
-            rgb,
-            celsius,
-            radiance,
-        )
+        points = [(centre[0] + axes[0] * np.cos(a), centre[1] + axes[1] * np.sin(a)) for a in angles]
+        self.polygon(points, rgb, celsius, radiance)
 
     def line(self, start: Point, end: Point, width: float, rgb: Colour, celsius: float) -> None:
         """A straight line `width` metres thick."""
         along = np.subtract(end, start)
         side = np.array([-along[1], along[0]]) / max(float(np.hypot(*along)), 1e-9) * width / 2
         corners = [np.add(start, side), np.add(end, side), np.subtract(end, side), np.subtract(start, side)]
-        self.polygon([(float(c[0]), float(c[1])) for c in corners], rgb, celsius)
+        self.polygon(corners, rgb, celsius)
 
     def shade(self, factor: Array) -> None:
         """Multiply the albedo by a (h, w) factor."""
@@ -123,9 +119,8 @@ class Canvas:
 
     def grain(self, rng: np.random.Generator, sizes: Sequence[float], albedo: float, kelvin: float) -> None:
         """Mottle albedo (relative) and temperature by noise of the given grain sizes in metres."""
-        noise = sum(
-            (smooth_noise(rng, self.thermal.shape, size * self.scale) for size in sizes), np.zeros(self.thermal.shape)
-        ) / len(sizes)
+        layers = [smooth_noise(rng, self.thermal.shape, size * self.scale) for size in sizes]
+        noise = sum(layers, np.zeros(self.thermal.shape)) / len(sizes)
         self.shade(1 + albedo * noise)
         self.warm(kelvin * noise)
 

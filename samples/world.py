@@ -9,6 +9,7 @@ import numpy as np
 from . import cars, people, street
 from .cars import Paint, car
 from .draw import View
+from .lens import Lens
 from .mesh import Mesh, point
 from .people import Stance
 from .scene import Kind, Scene
@@ -86,10 +87,9 @@ class World:
         visible_rotation, visible_translation = self.scene.visible_pose(time)
         return rotation @ visible_rotation, rotation @ visible_translation + translation
 
-    def view(self, time: float, mount: tuple[Array, Array], intrinsics: Array, size: tuple[int, int]) -> View:
+    def view(self, time: float, lens: Lens, mount: tuple[Array, Array] = (np.eye(3), np.zeros(3))) -> View:
         """Pinhole view of a camera mounted at `mount` = (rotation, translation) relative to the visible camera."""
-        rotation, translation = self.pose(time, *mount)
-        return View(intrinsics, rotation, translation, size)
+        return View(lens.intrinsics, *self.pose(time, *mount), lens.pinhole_size)
 
 
 def _moved(

@@ -18,7 +18,7 @@ from torch import Tensor
 from ..engines.networks.realtime_core import FACTOR
 from .data import PairDataset, find_pairs, split
 from .errors import TrainError
-from .loop import Data, loop
+from .loop import loop
 from .module import Batch, FusionModule, Trained
 from .recipe import Recipe, Source
 
@@ -99,31 +99,20 @@ def run(module: Trained, recipe: Recipe, out: Path, resume: bool, devices: str, 
     bar. Raises TrainError for unusable data and Interrupted when the user stops the run.
     """
     lightning.seed_everything(recipe.seed, workers=True, verbose=False)
-    train = [
-        PairDataset(
-            split(find_pairs(source.root), source.hold_out, False),
-            source.size,
-            source.grid == "frame",
-            zoom=source.zoom,
-        )
-        for source in recipe.data
-    ]
+    train = [_pairs(source, held=False) for source in recipe.data]
     for source, pairs in zip(recipe.data, train, strict=True):
         if not pairs.frames:
             raise TrainError(f"{source.root}: its only pair is held out, none is left to train on; set hold_out: 0")
-    held = held_out(recipe.data)
 
-    def data(trainer: lightning.Trainer) -> Data:
-        def where() -> tuple[int, ...]:
-            return recipe.seed, trainer.global_rank, trainer.global_step
-
-        return Mixed(recipe.data, train, recipe.steps_per_epoch, where), Ordered(recipe.data, held)
+    def where() -> tuple[int, ...]:
+        return recipe.seed, module.global_rank, module.global_step
 
     return loop(
         module,
         out,
         module.write,
-        data,
+        Mixed(recipe.data, train, recipe.steps_per_epoch, where),
+        _held_out(recipe.data),
         WeightAveraging(avg_fn=partial(averaged, decay=recipe.average)) if recipe.average > 0 else None,
         minutes=2,
         resume=resume,
@@ -145,14 +134,14 @@ def averaged(mean: Tensor, value: Tensor, count: Tensor | int, decay: float) -> 
     return mean + (1 - min(decay, (1 + int(count)) / (10 + int(count)))) * (value - mean)
 
 
-def held_out(sources: list[Source]) -> list[PairDataset]:
-    """The validation pairs of each source."""
-    return [
-        PairDataset(
-            split(find_pairs(source.root), source.hold_out, True), source.size, source.grid == "frame", mirror=False
-        )
-        for source in sources
-    ]
+def _pairs(source: Source, held: bool) -> PairDataset:
+    """The training or the validation pairs of a source."""
+    pairs = split(find_pairs(source.root), source.hold_out, held)
+    return PairDataset(pairs, source.size, source.grid == "frame", not held, 1.0 if held else source.zoom)
+
+
+def _held_out(sources: list[Source]) -> Ordered:
+    return Ordered(sources, [_pairs(source, held=True) for source in sources])
 
 
 def compared(
@@ -163,7 +152,7 @@ def compared(
     rows: networks by row name. score: maps (network, batch, batch index) to scores by name.
     """
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title="held-out pairs")
-    batches = Ordered(data, held_out(data))
+    batches = _held_out(data)
     for at, (name, network) in enumerate(rows.items()):
         sums: dict[str, float] = {}
         count = 0

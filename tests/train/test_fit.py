@@ -137,7 +137,7 @@ read_training(Path(sys.argv[1])).run(Path(sys.argv[2]), False, "2")
 
 def test_hangup_ignored_by_nohup_stays_ignored(tmp_path: Path) -> None:
     pytest.importorskip("lightning")
-    from fusecam.train.stop import InterruptHandler
+    from fusecam.train.loop import InterruptHandler
 
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     handler = InterruptHandler(tmp_path / "last.ckpt")

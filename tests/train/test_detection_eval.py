@@ -19,8 +19,9 @@ from fusecam.train.detector.boxes import write_boxes
 from fusecam.train.detector.network import start_network
 from fusecam.train.evaluation.cli import evaluate
 from fusecam.train.evaluation.detection.disturb import DISTURBANCES
-from fusecam.train.evaluation.detection.intervals import RESAMPLES, SEED
 from fusecam.train.evaluation.detection.metrics import (
+    RESAMPLES,
+    SEED,
     FrameDetections,
     SceneDetections,
     find_detected,

@@ -7,8 +7,15 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from fusecam.train.evaluation.detection.intervals import RESAMPLES, SEED, Draws, interval, mean, resampled
-from fusecam.train.evaluation.detection.metrics import FrameDetections
+from fusecam.train.evaluation.detection.metrics import (
+    RESAMPLES,
+    SEED,
+    Draws,
+    FrameDetections,
+    interval,
+    mean,
+    resampled,
+)
 
 BOX = [10.0, 10.0, 30.0, 60.0]
 

@@ -16,8 +16,7 @@ from .evaluate import BASELINES, SceneScores, evaluate_scenes, fuse_scene
 from .output import check_writable, note_on, progress_bar, say_written, write_csv
 from .scenes import Scene, find_scenes, read_image, read_sources
 from .settings import Settings
-from .summary import ALL, Group, group_of, split_rule, summarise, worst, write_files
-from .tables import LEGEND, tables
+from .summary import ALL, LEGEND, Group, group_of, split_rule, summarise, tables, worst, write_files
 
 Engines = Mapping[str, FusionEngine]
 """Engines by the name that the user gave."""

@@ -1,4 +1,4 @@
-"""Means over images and groups of images, ranks, and the CSV and JSON files."""
+"""Means over images and groups of images, ranks, the printed tables, and the CSV and JSON files."""
 
 from __future__ import annotations
 
@@ -10,17 +10,37 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich.table import Table
+from rich.text import Text
 
 from ...calib.atomic import write_atomic
 from ..errors import TrainError
 from ..metrics import LOWER_IS_BETTER, RANKED, mean_ranks
 from . import visibility
 from .evaluate import SceneScores, Scores
-from .output import write_csv
+from .output import new_table, write_csv
 
 ALL, OTHER = "all", "other"
 PRESETS = {"msrs": "D=day,N=night"}
 IDENTICAL_DB = 100.0
+FIRST = ("rank", "Qabf", "QCV", "SCD", "VIF", "MI", "SF", "SSIM", "AG", "mean")
+SECOND = ("EN", "SD", "CC", "MS-SSIM", "PSNR01", "NIQE", "chroma", "chroma non-thermal", "noise", "dark chroma")
+RESTORED = ("PSNR", "SSIM", "mean", "white lost")
+HEADINGS = {"chroma": "ΔE", "chroma non-thermal": "ΔE cool", "dark chroma": "C* dark", "PSNR": "PSNR dB"}
+DIGITS = {"QCV": 0, "mean": 1, "SD": 1} | dict.fromkeys(
+    ("rank", "SF", "AG", "EN", "PSNR01", "PSNR", "NIQE", "chroma", "chroma non-thermal", "noise", "dark chroma"), 2
+)
+"""Decimal places; 3 for other metrics."""
+NEUTRAL = frozenset({"mean"})
+LEGEND = (
+    "Lower is better: QCV, NIQE, ΔE, noise, C* dark, white lost, rank (mean rank over Qabf, QCV, SCD, VIF, MI, SF "
+    "among these rows). mean: grey level, neither is better. ΔE: CIEDE2000 chroma shift against the reference at equal "
+    "lightness; cool: where infrared is not bright. noise: standard deviation in flat areas over that of the visible "
+    "input image. C* dark: chroma over that of the visible input image, where that is dark (L* up to 10) and "
+    "infrared is not bright. PSNR: an image identical to its reference counts as 100 dB in a mean. PSNR01: as in "
+    "fusion papers, 48.13 dB above a true PSNR. white lost: share of the reference's white pixels whose luma came out "
+    "over 80 levels lower."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +90,35 @@ def worst(results: Sequence[SceneScores], method: str, count: int = 10) -> list[
     ranks = mean_ranks([result.fused[method] for result in results])
     order = sorted(range(len(results)), key=lambda i: (-ranks[i], results[i].name))
     return [results[i] for i in order[:count]]
+
+
+def tables(group: Group) -> list[Table]:
+    """Tables of one group: two of fusion metrics, and one of restoration metrics if an engine was evaluated."""
+    title = f"{group.name}, {group.images} image{'s' if group.images != 1 else ''}"
+    made = [_table(f"Fusion: {title}", group.fused, FIRST), _table(f"Fusion, further: {title}", group.fused, SECOND)]
+    if len(group.restored) > 1:
+        made.append(_table(f"Restored visible: {title}", group.restored, RESTORED))
+    return made
+
+
+def _table(title: str, rows: Mapping[str, Scores], metrics: Sequence[str]) -> Table:
+    table = new_table(title, [HEADINGS.get(metric, metric) for metric in metrics])
+    best = {metric: _best(metric, [row.get(metric, math.nan) for row in rows.values()]) for metric in metrics}
+    for name, row in rows.items():
+        cells = []
+        for metric in metrics:
+            value = row.get(metric, math.nan)
+            text = "-" if math.isnan(value) else f"{value:.{DIGITS.get(metric, 3)}f}"
+            cells.append(Text(text, style="bold" if value == best[metric] else ""))
+        table.add_row(Text(name), *cells)
+    return table
+
+
+def _best(metric: str, values: Sequence[float]) -> float:
+    known = [value for value in values if not math.isnan(value)]
+    if metric in NEUTRAL or not known:
+        return math.nan
+    return min(known) if metric in LOWER_IS_BETTER or metric == "rank" else max(known)
 
 
 def write_files(

@@ -15,8 +15,7 @@ from rich.text import Text
 from ....calib.atomic import write_atomic
 from ...errors import TrainError
 from ..output import new_table, write_csv
-from .intervals import CONFIDENCE, RESAMPLES, SEED, Interval, Lead
-from .metrics import ALL_CLASSES, Result, Results
+from .metrics import ALL_CLASSES, CONFIDENCE, RESAMPLES, SEED, Interval, Lead, Result, Results
 
 COLUMNS = {"map50": "mAP50", "map": "mAP50-95", "precision": "precision", "recall": "recall"}
 VERSION = 1

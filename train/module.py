@@ -139,14 +139,19 @@ def annealed(step: int, steps: int) -> float:
 
 
 def optimised(
-    parts: Mapping[str, Iterable[torch.nn.Parameter]], rate: float, schedule: Callable[[str, int], float]
+    parts: Mapping[str, Iterable[torch.nn.Parameter]],
+    rate: float,
+    schedule: Callable[[str, int], float],
+    betas: tuple[float, float] = (0.9, 0.99),
+    decay: float = 1e-3,
 ) -> OptimizerLRSchedulerConfig:
     """AdamW with one parameter group per part.
 
-    rate: peak learning rate. schedule: takes a part's name and the step, returns the factor of `rate`.
+    rate: peak learning rate. schedule: takes a part's name and the step, returns the factor of `rate`. decay: of the
+    weights.
     """
     groups = [{"params": list(parameters)} for parameters in parts.values()]
-    optimiser = torch.optim.AdamW(groups, rate, betas=(0.9, 0.99), weight_decay=1e-3)
+    optimiser = torch.optim.AdamW(groups, rate, betas=betas, weight_decay=decay)
     rates: list[Callable[[int], float]] = [partial(schedule, name) for name in parts]
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimiser, rates)
     return {"optimizer": optimiser, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}

@@ -69,14 +69,12 @@ def read_training(path: Path) -> Training:
         detector = read_recipe(path, DetectorRecipe)
         return Training(detector, "detector", partial(fit_detector, detector))
     if keys & {"iassf", "dfvo"}:
-        from .papers.fit import fit_paper
-        from .papers.recipe import PaperRecipe
+        from .papers import PaperRecipe, fit_paper
 
         paper = read_recipe(path, PaperRecipe)
         return Training(paper, paper.name, partial(fit_paper, paper))
     if "lure" in keys:
-        from .lure.fit import fit_lure
-        from .lure.recipe import LureRecipe
+        from .lure import LureRecipe, fit_lure
 
         lure = read_recipe(path, LureRecipe)
         return Training(lure, "lure", partial(fit_lure, lure))

@@ -16,9 +16,7 @@ from fusecam.engines.prompts.encoder import TAGS, TextEncoder
 from fusecam.engines.prompts.words import LONGEST
 from fusecam.train import losses
 from fusecam.train.errors import TrainError
-from fusecam.train.lure.examples import coarsen, make_restoration, overexpose
-from fusecam.train.lure.fit import score, stage_one, stage_two
-from fusecam.train.lure.recipe import LureRecipe, Weights
+from fusecam.train.lure import LureRecipe, Weights, coarsen, make_restoration, overexpose, score, stage_one, stage_two
 from fusecam.train.prompts.fit import loss, understood
 from fusecam.train.prompts.grammar import known, misspelt, sentence
 from fusecam.train.recipe import read_recipe

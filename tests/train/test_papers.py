@@ -14,9 +14,19 @@ from fusecam.engines import create_engine
 from fusecam.engines.networks import checkpoints
 from fusecam.train.degrade import Mixture
 from fusecam.train.errors import TrainError
-from fusecam.train.papers.fit import PaperModule, fit_paper, make_task
-from fusecam.train.papers.recipe import DfvoSettings, IassfSettings, PaperRecipe
-from fusecam.train.papers.tasks import DfvoTask, IassfTask, equalised, strip_over_exposure, turned
+from fusecam.train.papers import (
+    DfvoSettings,
+    DfvoTask,
+    IassfSettings,
+    IassfTask,
+    PaperModule,
+    PaperRecipe,
+    equalised,
+    fit_paper,
+    make_task,
+    strip_over_exposure,
+    turned,
+)
 from fusecam.train.recipe import read_recipe
 
 pytestmark = pytest.mark.slow

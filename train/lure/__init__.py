@@ -1,1 +1,0 @@
-"""Training of LURE: restoration of single-camera frames first, then fusion in the learned latent space."""

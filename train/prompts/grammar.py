@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import string
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 from pydoc_data.topics import topics
 from random import Random
@@ -26,7 +26,7 @@ def sentence(random: Random) -> Tagged:
     if draw < 0.12:
         return _short(random)
     if draw < 0.18:
-        tagged = _tag(random.choice(lexicon.CLEAN_BOTH), "clean")
+        tagged = _phrase(random, lexicon.CLEAN_BOTH, "clean")
     elif draw < 0.26:
         tagged = [unknown(random) for _ in range(random.randint(1, 5))]
     else:
@@ -46,12 +46,12 @@ def sentence(random: Random) -> Tagged:
 def _short(random: Random) -> Tagged:
     """One or two phrases without a clause, as in typical prompts: `foggy night`."""
     name, second = random.choices(tuple(SAID), k=2)
-    said = _tag(random.choice(random.choice(SAID[name])), name)
+    said = _phrase(random, random.choice(SAID[name]), name)
     if random.random() < 0.3:
-        scene = _tag(random.choice(lexicon.CLEAN_SCENE), "clean visible")
+        scene = _phrase(random, lexicon.CLEAN_SCENE, "clean visible")
         return _resolve(scene + (said if name == "low light" else []))
     if random.random() < 0.4:
-        said += _tag(random.choice(SAID[second].thing), second)
+        said += _phrase(random, SAID[second].thing, second)
     if random.random() < 0.3:
         at = random.randrange(len(said))
         said[at] = misspelt(said[at][0], random), said[at][1]
@@ -102,12 +102,12 @@ def _clauses(random: Random) -> Tagged:
     for index in range(random.choices((1, 2, 3, 4), (4, 5, 2, 1))[0]):
         if index:
             # "foggy night": no conjunction between adjective and noun
-            tagged += [] if random.random() < 0.35 else _plain(random.choice(lexicon.JOIN))
+            tagged += [] if random.random() < 0.35 else _phrase(random, lexicon.JOIN)
         tagged += _clause(random)
     if random.random() < 0.3:
-        tagged = _plain(random.choice(lexicon.BEFORE)) + tagged
+        tagged = _phrase(random, lexicon.BEFORE) + tagged
     if random.random() < 0.3:
-        tagged += _plain(random.choice(lexicon.AFTER))
+        tagged += _phrase(random, lexicon.AFTER)
     return tagged
 
 
@@ -117,7 +117,7 @@ def _clause(random: Random) -> Tagged:
     if draw < 0.12:
         return _clean(random)
     if draw < 0.17:
-        return _tag(random.choice(random.choice(lexicon.OTHER)), "other")
+        return _phrase(random, random.choice(lexicon.OTHER), "other")
     name = random.choice(tuple(SAID))
     if draw < 0.35:
         return _denied(name, random)
@@ -130,16 +130,12 @@ def _alone(name: str, random: Random) -> Tagged:
     said = SAID[name]
     kind = random.random()
     if kind < 0.45:
-        return _intensity(name, random) + _tag(random.choice(said.quality), name)
+        return _intensity(name, random) + _phrase(random, said.quality, name)
     if kind < 0.8:
-        return _intensity(name, random) + _tag(random.choice(said.thing), name)
+        return _intensity(name, random) + _phrase(random, said.thing, name)
     if kind < 0.9:
-        return (
-            _plain(random.choice(lexicon.REMOVE))
-            + _plain("the" * random.randrange(2))
-            + _tag(random.choice(said.thing), name)
-        )
-    return _tag(random.choice(said.remedy), name)
+        return _phrase(random, lexicon.REMOVE) + _plain("the" * random.randrange(2)) + _phrase(random, said.thing, name)
+    return _phrase(random, said.remedy, name)
 
 
 def _of_camera(name: str, random: Random) -> Tagged:
@@ -147,33 +143,30 @@ def _of_camera(name: str, random: Random) -> Tagged:
     camera, tag = CAMERA[name], name
     if random.random() < 0.15:
         camera, tag = ("infrared" if camera == "visible" else "visible"), "other"
-    of = _plain(random.choice(MODALITIES[camera]))
-    thing = _plain(random.choice(lexicon.THING))
-    the = _plain(random.choice(("the", "", "my", "")))
+    of = _phrase(random, MODALITIES[camera])
+    thing = _phrase(random, lexicon.THING)
+    the = _phrase(random, ("the", "", "my", ""))
     said = SAID[name]
-    quality, noun = (
-        _intensity(name, random) + _tag(random.choice(said.quality), tag),
-        _tag(random.choice(said.thing), tag),
-    )
+    quality = _intensity(name, random) + _phrase(random, said.quality, tag)
+    noun = _phrase(random, said.thing, tag)
     if random.random() < 0.2:  # a second degradation of the same camera
         second = random.choice([other for other in SAID if CAMERA[other] == CAMERA[name]])
-        quality += _plain(random.choice(("and", ",", "and also"))) + _tag(
-            random.choice(SAID[second].quality), second if tag == name else "other"
-        )
+        quality += _phrase(random, ("and", ",", "and also"))
+        quality += _phrase(random, SAID[second].quality, second if tag == name else "other")
     first, *rest = noun
     forms = (
-        lambda: the + of + thing + _plain(random.choice(lexicon.BE)) + quality,
-        lambda: the + of + _plain(random.choice(lexicon.BE)) + quality,
+        lambda: the + of + thing + _phrase(random, lexicon.BE) + quality,
+        lambda: the + of + _phrase(random, lexicon.BE) + quality,
         lambda: quality + of + thing,
         lambda: quality + of,
         lambda: [first, *of, *rest] if rest else noun + of,  # "weak thermal contrast"
-        lambda: noun + _plain(random.choice(("in", "of", "in the", "on the", "for"))) + of + thing,
-        lambda: of + _plain(random.choice((":", "has", "with", "suffers from", ":"))) + noun,
+        lambda: noun + _phrase(random, ("in", "of", "in the", "on the", "for")) + of + thing,
+        lambda: of + _phrase(random, (":", "has", "with", "suffers from", ":")) + noun,
         lambda: of + _plain(":") + quality,
         lambda: of + noun,
-        lambda: _tag(random.choice(said.remedy), tag) + _plain(random.choice(("", "the"))) + of + thing,
-        lambda: _tag(random.choice(said.remedy), tag) + of,
-        lambda: _plain(random.choice(lexicon.REMOVE)) + noun + _plain("in") + of,
+        lambda: _phrase(random, said.remedy, tag) + _phrase(random, ("", "the")) + of + thing,
+        lambda: _phrase(random, said.remedy, tag) + of,
+        lambda: _phrase(random, lexicon.REMOVE) + noun + _plain("in") + of,
     )
     return random.choice(forms)()
 
@@ -184,37 +177,31 @@ def _denied(name: str, random: Random) -> Tagged:
     things = [
         t for t in said.thing if not t.startswith(("no ", "lack", "little", "hardly", "missing", "low ", "few", "in"))
     ]
-    quality, noun = _tag(random.choice(qualities), tag), _tag(random.choice(things), tag)
-    names = [other for other in SAID if other != name]
-    other = random.choice(names)
-    of = _plain(random.choice(MODALITIES[CAMERA[name]])) + _plain(random.choice(lexicon.THING))
+    quality, noun = _phrase(random, qualities, tag), _phrase(random, things, tag)
+    other = random.choice([other for other in SAID if other != name])
+    of = _phrase(random, MODALITIES[CAMERA[name]]) + _phrase(random, lexicon.THING)
     forms = (
-        lambda: _tag(random.choice(lexicon.NO), tag) + noun,
-        lambda: _tag(random.choice(lexicon.NOT), tag) + quality,
-        lambda: of + _tag(random.choice(("is not", "isn't", "not", "is no longer")), tag) + quality,
-        lambda: _tag(random.choice(lexicon.NO), tag) + noun + _plain("in the") + of,
+        lambda: _phrase(random, lexicon.NO, tag) + noun,
+        lambda: _phrase(random, lexicon.NOT, tag) + quality,
+        lambda: of + _phrase(random, ("is not", "isn't", "not", "is no longer"), tag) + quality,
+        lambda: _phrase(random, lexicon.NO, tag) + noun + _plain("in the") + of,
         lambda: noun[:1] + _tag("free", tag) if len(noun) == 1 else _tag("no", tag) + noun,
-        lambda: _tag(random.choice(lexicon.DONT), tag) + _tag(random.choice(said.remedy), tag),
+        lambda: _phrase(random, lexicon.DONT, tag) + _phrase(random, said.remedy, tag),
         lambda: (
             _tag("no", tag)
             + noun
-            + _plain(random.choice(("or", "and no", ", no")))
+            + _phrase(random, ("or", "and no", ", no"))
             + _tag(min(random.choices(SAID[other].thing, k=3), key=len), f"no {other}")
         ),
         lambda: _tag("neither", tag) + quality + _plain("nor") + _tag(_single(other, random), f"no {other}"),
         lambda: _tag("not", tag) + quality + _plain("or") + _tag(_single(other, random), f"no {other}"),
         lambda: (
-            _tag(random.choice(("not", "isn't")), tag)
+            _phrase(random, ("not", "isn't"), tag)
             + quality
-            + _plain(random.choice(("but", ", but", ",")))
-            + (_tag(_single(other, random), other))
+            + _phrase(random, ("but", ", but", ","))
+            + _tag(_single(other, random), other)
         ),
-        lambda: (
-            _tag("no", tag)
-            + noun
-            + _plain(random.choice(("but", ", but", ",", "just", "only")))
-            + _alone(other, random)
-        ),
+        lambda: _tag("no", tag) + noun + _phrase(random, ("but", ", but", ",", "just", "only")) + _alone(other, random),
     )
     return random.choice(forms)()
 
@@ -225,18 +212,18 @@ def _single(name: str, random: Random) -> str:
 
 def _clean(random: Random) -> Tagged:
     if random.random() < 0.3:
-        return _tag(random.choice(lexicon.CLEAN_SCENE), "clean visible")
+        return _phrase(random, lexicon.CLEAN_SCENE, "clean visible")
     camera = random.choice(tuple(MODALITIES))
     tag = f"clean {camera}"
-    of, thing = _plain(random.choice(MODALITIES[camera])), _plain(random.choice(lexicon.THING))
-    good = _tag(random.choice(lexicon.CLEAN), tag)
+    of, thing = _phrase(random, MODALITIES[camera]), _phrase(random, lexicon.THING)
+    good = _phrase(random, lexicon.CLEAN, tag)
     forms = (
-        lambda: _plain(random.choice(("the", ""))) + of + thing + _plain(random.choice(lexicon.BE)) + good,
+        lambda: _phrase(random, ("the", "")) + of + thing + _phrase(random, lexicon.BE) + good,
         lambda: good + of + thing,
         lambda: good + of,
-        lambda: of + _plain(random.choice((":", "is", "are"))) + good,
+        lambda: of + _phrase(random, (":", "is", "are")) + good,
         lambda: of + good,
-        lambda: _tag(random.choice(("no problem", "nothing wrong")), tag) + _plain("with the") + of + thing,
+        lambda: _phrase(random, ("no problem", "nothing wrong"), tag) + _plain("with the") + of + thing,
     )
     return random.choice(forms)()
 
@@ -244,7 +231,12 @@ def _clean(random: Random) -> Tagged:
 def _intensity(name: str, random: Random) -> Tagged:
     if name.startswith("low resolution") or random.random() > 0.25:  # "very low resolution" means x8
         return []
-    return _plain(random.choice(lexicon.HARD))
+    return _phrase(random, lexicon.HARD)
+
+
+def _phrase(random: Random, phrases: Sequence[str], tag: str = "filler") -> Tagged:
+    """One of the phrases."""
+    return _tag(random.choice(phrases), tag)
 
 
 def _tag(phrase: str, tag: str) -> Tagged:

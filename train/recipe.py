@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, cast
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ..calib.yaml_file import YamlFileError, read_yaml
 from ..engines.networks.realtime_core import PROFILES
@@ -27,17 +27,18 @@ class Strict(BaseModel):
 
 Side = Annotated[int, Field(ge=32)]
 """Side of a training window in pixels, large enough for the filters of the physical branches."""
-
-
 _COARSEST = max(profile.factor for profile in PROFILES.values())
 """Largest grid step of a core, in pixels."""
 
 
-def held_out_some(value: int) -> int:
-    """Return `hold_out`. Raises ValueError for 1, which would leave no pair to train on."""
+def _leaves_some(value: int) -> int:
     if value == 1:
         raise ValueError("of every pair none is left to train on; 10 holds out a tenth, 0 none")
     return value
+
+
+HoldOut = Annotated[int, Field(ge=0), AfterValidator(_leaves_some)]
+"""Every n-th pair is for validation, not for training; 0: none."""
 
 
 class Source(Strict):
@@ -56,13 +57,7 @@ class Source(Strict):
     """Pairs per batch."""
     share: float = Field(1.0, gt=0)
     """Share of the steps, relative to the other sources."""
-    hold_out: int = Field(10, ge=0)
-    """Every n-th pair is for validation, not for training; 0: none."""
-
-    @field_validator("hold_out")
-    @classmethod
-    def _check_hold_out(cls, value: int) -> int:
-        return held_out_some(value)
+    hold_out: HoldOut = 10
 
 
 class Network(Strict):

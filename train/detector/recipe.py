@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from ...engines.detection.weights import DETECTOR_NAMES
 from ..degrade import Mixture
-from ..recipe import Side, Strict, held_out_some
+from ..recipe import HoldOut, Side, Strict
 
 Kind = Literal["fused", "visible", "infrared", "average", "four"]
 """average: the mean of visible and infrared. four: both as four channels."""
@@ -56,18 +56,12 @@ class Pairs(Strict):
     """Height and width that the frames are resized to; None: 640 pixels wide, aspect ratio kept."""
     sharpen: bool = False
     """For upscaled visible frames: add edges of the infrared frame, of either sign, to half of them."""
-    hold_out: int = Field(0, ge=0)
-    """Every n-th pair is used for validation instead of training; 0: none."""
+    hold_out: HoldOut = 0
     validation: Path | None = None
     """File with the names of the validation pairs, one per line."""
     kinds: tuple[Kind, ...] = ("fused", "visible", "infrared")
     """Kinds of frame that are created; without `visible` for dark streets, where a teacher detects nobody."""
     share: float = Field(1.0, gt=0)
-
-    @field_validator("hold_out")
-    @classmethod
-    def _leaves_some(cls, value: int) -> int:
-        return held_out_some(value)
 
 
 class Streets(Strict):

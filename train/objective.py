@@ -102,33 +102,21 @@ def cost(result: Result, example: Example, weights: Losses, taught: Result | Non
     truth, light_truth, clear, air = (physics.reduce(x, factor) for x in (truth, example.light, clear, air))
     peak = clear.amax(dim=1, keepdim=True)
     thermal = example.infrared
-    every = {
-        "restoration": lambda: losses.restoration(result.restored, example.target),
-        "squared_restoration": lambda: losses.squared_restoration(result.restored, example.target),
-        "restored_gradient": lambda: losses.restored_gradient(bright, target),
-        "intensity": lambda: losses.intensity(fused, target, example.fused),
-        "gradient": lambda: losses.gradient(fused, target, thermal),
-        "dissimilarity": lambda: losses.dissimilarity(fused, target, thermal),
-        "unshared_differences": lambda: losses.unshared_differences(fused, target, thermal),
-        "lost_edges": lambda: losses.lost_edges(fused, target, thermal),
-        "lost_information": lambda: losses.lost_information(fused, target, thermal),
-        "structure": lambda: losses.structure(fused, target, thermal),
-        "content": lambda: losses.content(fused, target, thermal),
-        "perceptual": lambda: losses.perceptual(bright, target),
-        "colour": lambda: losses.colour(result.restored, example.target),
-        "chroma": lambda: losses.chroma(result.restored, example.target),
-        "lost_white": lambda: losses.lost_white(bright, target),
-        "lost_contrast": lambda: losses.lost_contrast(
-            *(physics.reduce(x, factor) for x in (result.fused, example.target, thermal))
-        ),
-        "transmission": lambda: losses.transmission(t, truth),
-        "airlight": lambda: losses.airlight(result.maps.air, air, truth),
-        "illumination": lambda: losses.illumination(light, light_truth),
-        "retinex": lambda: losses.retinex((peak / light_truth.clamp(min=0.02)).clamp(max=1), light, peak),
-        "mutual_smoothness": lambda: losses.mutual_smoothness(light, peak),
+    given: dict[str, tuple[Tensor, ...]] = {
+        **dict.fromkeys(("restoration", "squared_restoration", "colour", "chroma"), (result.restored, example.target)),
+        **dict.fromkeys(("restored_gradient", "perceptual", "lost_white"), (bright, target)),
+        **dict.fromkeys(("gradient", "dissimilarity", "unshared_differences"), (fused, target, thermal)),
+        **dict.fromkeys(("lost_edges", "lost_information", "structure", "content"), (fused, target, thermal)),
+        "intensity": (fused, target, example.fused),
+        "transmission": (t, truth),
+        "airlight": (result.maps.air, air, truth),
+        "illumination": (light, light_truth),
+        "retinex": ((peak / light_truth.clamp(min=0.02)).clamp(max=1), light, peak),
+        "mutual_smoothness": (light, peak),
     }
+    if weights.lost_contrast > 0:
+        given["lost_contrast"] = tuple(physics.reduce(x, factor) for x in (result.fused, example.target, thermal))
     if taught is not None:
-        every["distillation"] = lambda: losses.distillation(
-            torch.cat([result.restored, result.fused], dim=1), torch.cat([taught.restored, taught.fused], dim=1)
-        )
-    return {name: every[name]() for name, weight in weights if weight > 0 and name in every}
+        outputs = (torch.cat([each.restored, each.fused], dim=1) for each in (result, taught))
+        given["distillation"] = tuple(outputs)
+    return {name: getattr(losses, name)(*given[name]) for name, weight in weights if weight > 0 and name in given}

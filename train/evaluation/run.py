@@ -14,7 +14,7 @@ from ..metrics import RANKED, Colour, Gray
 from . import visibility
 from .evaluate import BASELINES, SceneScores, evaluate_scenes, fuse_scene
 from .output import check_writable, note_on, progress_bar, say_written, write_csv
-from .scenes import Scene, find_scenes, read_image, read_sources
+from .scenes import Scene, read_image, read_sources
 from .settings import Settings
 from .summary import ALL, LEGEND, Group, group_of, split_rule, summarise, tables, worst, write_files
 
@@ -29,7 +29,7 @@ def run_evaluation(settings: Settings, console: Console, progress: Console) -> l
     """
     if not settings.fused and not settings.engines:
         raise TrainError("nothing to evaluate: give --fused DIR, --engine NAME, or both")
-    if settings.fused and not settings.engines and settings.restored_reference is not None:
+    if not settings.engines and settings.restored_reference is not None:
         raise TrainError("--restored-reference is for engines, which restore: give --engine NAME with it, or omit it")
     taken = [name for name in settings.fused if name in (*BASELINES, *settings.engines)]
     if taken:
@@ -41,18 +41,7 @@ def run_evaluation(settings: Settings, console: Console, progress: Console) -> l
         )
     rule = split_rule(settings.split)
     note = note_on(progress)
-    scenes = find_scenes(
-        settings.infrared,
-        settings.visible,
-        settings.reference,
-        settings.restored_reference,
-        settings.fused,
-        settings.every,
-        note,
-        settings.half,
-        settings.labels,
-        settings.pairs,
-    )
+    scenes = settings.find_scenes(note)
     if settings.out is not None:
         from . import pictures  # noqa: F401  fail early if matplotlib is missing
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...engines import FusionEngine, Strength, create_engine
-from .scenes import Half
+from .scenes import Half, Scene, find_scenes
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,21 @@ class Settings:
     hazy_fused: Mapping[str, Path] = field(default_factory=dict)
     detectors: Mapping[str, Path] = field(default_factory=dict)
     disturb: bool = False
+
+    def find_scenes(self, note: Callable[[str], None]) -> list[Scene]:
+        """Find the scenes; see `scenes.find_scenes`. Raises TrainError."""
+        return find_scenes(
+            self.infrared,
+            self.visible,
+            self.reference,
+            self.restored_reference,
+            self.fused,
+            self.every,
+            note,
+            self.half,
+            self.labels,
+            self.pairs,
+        )
 
     def create_engines(self, unlifted: bool = False) -> dict[str, FusionEngine]:
         """Create the engines, by the names that the user gave. unlifted: see `create_engine`. Raises EngineError."""

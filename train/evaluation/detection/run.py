@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from ...errors import TrainError
 from ...metrics import rgb
 from ..evaluate import fuse_scene
 from ..output import check_writable, note_on, progress_bar, say_written
-from ..scenes import Images, Scene, find_scenes, fits, read_image, read_sources
+from ..scenes import Images, Scene, fits, read_image, read_sources
 from ..settings import Settings
 from ..summary import ALL, OTHER, group_of, split_rule
 from .disturb import DISTURBANCES, INFRARED_LOST, VISIBLE_LOST
@@ -111,9 +112,10 @@ def summarise(looked: Sequence[SceneDetections]) -> Results:
     """Results over all conditions, then per condition. A row is included if it has a frame for every scene."""
     results: Results = {}
     conditions = list(dict.fromkeys(each.condition for each in looked))
+    every_row = dict.fromkeys(row for each in looked for row in each.rows)
     for condition in [ALL, *conditions] if len(conditions) > 1 else conditions:
         some = [each for each in looked if condition in (ALL, each.condition)]
-        rows = [row for row in _rows(looked) if all(row in each.rows for each in some)]
+        rows = [row for row in every_row if all(row in each.rows for each in some)]
         results[condition] = {row: score_frames([each.rows[row] for each in some]) for row in rows}
     return results
 
@@ -136,24 +138,10 @@ def make_detector(weights: Path) -> Find:
 
 def _scenes(settings: Settings, rule: Mapping[str, str], note: Callable[[str], None]) -> list[tuple[str, Scene]]:
     """Scenes of all visible folders, each with its condition."""
-    folders = [("", settings.visible, settings.fused)]
+    parts = [("", settings)]
     if settings.hazy is not None:
-        folders.append(("hazy ", settings.hazy, settings.hazy_fused))
-    conditions = [
-        (
-            prefix,
-            find_scenes(
-                settings.infrared,
-                visible,
-                fused=fused,
-                every=settings.every,
-                note=note,
-                half=settings.half,
-                pairs=settings.pairs,
-            ),
-        )
-        for prefix, visible, fused in folders
-    ]
+        parts.append(("hazy ", replace(settings, visible=settings.hazy, fused=settings.hazy_fused)))
+    conditions = [(prefix, part.find_scenes(note)) for prefix, part in parts]
     # the same scenes in clear and hazy
     common = set.intersection(*({scene.name for scene in scenes} for _, scenes in conditions))
     return [
@@ -214,16 +202,10 @@ def frames(
     for name, engine in engines.items():
         fused = fuse_scene(engine, images, covered=how != INFRARED_LOST)
         inputs[name] = fused.to_detect
-        if how is not None:
-            continue
-        if fused.unlifted is not None:
+        if how is None and fused.unlifted is not None:
             inputs[name + SHOWN] = fused.image
     for name, path in ({} if how is not None else scene.fused).items():
         image = read_image(path)
         fits(image, path, images.visible, scene.visible)
         inputs[name] = rgb(image)
     return inputs | {FOUR: four}
-
-
-def _rows(looked: Sequence[SceneDetections]) -> list[str]:
-    return list(dict.fromkeys(row for each in looked for row in each.rows))

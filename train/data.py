@@ -17,8 +17,8 @@ from ..pipeline.core.frames import Camera
 from ..pipeline.errors import InputError
 from ..pipeline.pairing import camera_of, labels_of, pair_images
 from ..pipeline.sources.images import is_image
-from .errors import TrainError
-from .images import read_colour, read_gray
+from .errors import TrainError, as_train_error
+from .images import read_image
 
 
 def find_pairs(root: Path, without: Path | None = None) -> list[tuple[Path, Path]]:
@@ -52,15 +52,9 @@ def find_pairs(root: Path, without: Path | None = None) -> list[tuple[Path, Path
         raise TrainError(f"{root}: no pairs; put them into folders named vis and ir")
     if not infrared:
         raise TrainError(f"{visible[0]}: no infrared file belongs to it; put it into a folder named ir beside vis")
-    try:
-        result = pair_images(
-            labels_of(visible, str(root)),
-            labels_of(infrared, str(root)),
-            sources=(f"{root}, visible", "infrared"),
-            by_position=False,
-        )
-    except InputError as error:
-        raise TrainError(str(error)) from error
+    with as_train_error(InputError):
+        labels = labels_of(visible, str(root)), labels_of(infrared, str(root))
+        result = pair_images(*labels, sources=(f"{root}, visible", "infrared"), by_position=False)
     unpaired = next((visible[v] for v, i in result.pairs if i is None), None)
     if unpaired is not None:
         raise TrainError(f"{unpaired}: no infrared file belongs to it; add it, or remove this one")
@@ -101,29 +95,19 @@ class PairDataset(Dataset[tuple[Tensor, Tensor]]):
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         frame = self.frames[index]
-        height, width = self.size
         if self.crop:
-            top = int(torch.randint(frame.shape[0] - height + 1, ()))
-            left = int(torch.randint(frame.shape[1] - width + 1, ()))
-            frame = frame[top : top + height, left : left + width]
+            frame = _window(frame, *self.size)
         elif self.zoom > 1:
-            frame = self._zoomed(frame)
+            part = 1 - float(torch.rand(())) * (1 - 1 / self.zoom)
+            frame = _resized(_window(frame, *(round(part * side) for side in frame.shape[:2])), self.size)
         if self.mirror and bool(torch.rand(()) < 0.5):
             frame = frame[:, ::-1]
         planes = torch.from_numpy(np.ascontiguousarray(frame.transpose(2, 0, 1)))
         return planes[:3], planes[3:]
 
-    def _zoomed(self, frame: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        """A random window of the frame, resized to `size`."""
-        part = 1 - float(torch.rand(())) * (1 - 1 / self.zoom)
-        height, width = (round(part * side) for side in frame.shape[:2])
-        top = int(torch.randint(frame.shape[0] - height + 1, ()))
-        left = int(torch.randint(frame.shape[1] - width + 1, ()))
-        return _resized(frame[top : top + height, left : left + width], self.size)
-
     def _load(self, visible: Path, infrared: Path) -> npt.NDArray[np.uint8]:
         """RGB and infrared as one (H, W, 4) array."""
-        colour, gray = read_colour(visible), read_gray(infrared)
+        colour, gray = read_image(visible, "RGB"), read_image(infrared, "L")
         if colour.shape[:2] != gray.shape:
             raise TrainError(
                 f"{infrared}: {gray.shape} beside a visible frame of {colour.shape[:2]}; register the pair first"
@@ -140,6 +124,13 @@ class PairDataset(Dataset[tuple[Tensor, Tensor]]):
         elif self.zoom > 1:
             return frame
         return _resized(frame, (height, width))
+
+
+def _window(frame: npt.NDArray[np.uint8], height: int, width: int) -> npt.NDArray[np.uint8]:
+    """A window at a random place of the frame."""
+    top = int(torch.randint(frame.shape[0] - height + 1, ()))
+    left = int(torch.randint(frame.shape[1] - width + 1, ()))
+    return frame[top : top + height, left : left + width]
 
 
 def _resized(frame: npt.NDArray[np.uint8], size: tuple[int, int]) -> npt.NDArray[np.uint8]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -15,25 +16,12 @@ EIGHT_BITS = {"L": "L", "1": "L", "LA": "L", "P": "RGB", "RGB": "RGB", "RGBA": "
 """Pillow modes of at most 8 bits per channel, and the mode they are converted to."""
 
 
-def read_image(path: Path) -> npt.NDArray[np.uint8]:
-    """Read an 8-bit image: (H, W) uint8 gray or (H, W, 3) uint8 RGB, as stored; alpha is dropped. Raises TrainError.
+def read_image(path: Path, mode: Literal["RGB", "L"] | None = None) -> npt.NDArray[np.uint8]:
+    """Read an 8-bit image: (H, W) uint8 gray or (H, W, 3) uint8 RGB; alpha is dropped. Raises TrainError.
 
-    Uses Pillow, because OpenCV silently fills the missing part of a truncated JPEG with gray.
+    Uses Pillow, because OpenCV silently fills the missing part of a truncated JPEG with gray. mode: RGB: gray is
+    repeated. L: colour becomes luma. None: as stored.
     """
-    return _read(path, None)
-
-
-def read_colour(path: Path) -> npt.NDArray[np.uint8]:
-    """Like `read_image`, always (H, W, 3) uint8 RGB; gray is repeated."""
-    return _read(path, "RGB")
-
-
-def read_gray(path: Path) -> npt.NDArray[np.uint8]:
-    """Like `read_image`, always (H, W) uint8; colour becomes luma."""
-    return _read(path, "L")
-
-
-def _read(path: Path, mode: str | None) -> npt.NDArray[np.uint8]:
     try:
         with open_image(path) as file:
             if file.mode not in EIGHT_BITS:

@@ -25,7 +25,7 @@ from ..engines.networks import checkpoints
 from ..engines.networks.realtime import RealtimeFusion
 from ..engines.networks.realtime_core import PROFILES, Profile
 from .degrade import Mixture
-from .errors import TrainError
+from .errors import TrainError, as_train_error
 from .objective import Example, Result, cost, make_example, run
 from .recipe import Recipe
 
@@ -62,10 +62,8 @@ def _rescaled(start: RealtimeFusion, profile: Profile) -> dict[str, Tensor]:
 
 def own(name: str, weights: Path) -> RealtimeFusion:
     """`realtime` or `tiny` with these weights. Raises TrainError for weights of another network."""
-    try:
+    with as_train_error(EngineError):
         return cast(RealtimeFusion, checkpoints.load(name, weights))
-    except EngineError as error:
-        raise TrainError(str(error)) from error
 
 
 def filled(network: Net, weights: Path | None) -> Net:

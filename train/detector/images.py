@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import cv2
@@ -17,7 +17,7 @@ from ...engines.base import Pixels
 from ..data import find_pairs
 from ..degrade import Mixture, degrade, haze, sensor_noise, stripe, weaken
 from ..errors import TrainError
-from ..images import read_colour, read_gray
+from ..images import read_image
 from ..metrics import rgb
 from .boxes import Boxes, read_boxes, write_boxes
 from .recipe import DetectorRecipe, Kind, Pairs
@@ -93,14 +93,9 @@ def _of_pair(
 ) -> Frames:
     visible, infrared = _read(pair, source)
     everywhere = np.full_like(infrared, 255)
-    boxes: dict[Kind, Boxes]
+    boxes: Mapping[str, Boxes]
     if source.labels is not None:
-        folders: dict[Kind, Path] = {
-            "fused": source.labels.fused,
-            "visible": source.labels.visible,
-            "infrared": source.labels.infrared,
-        }
-        boxes = {kind: read_boxes(place / f"{pair[0].stem}.txt", recipe.names) for kind, place in folders.items()}
+        boxes = {kind: read_boxes(place / f"{pair[0].stem}.txt", recipe.names) for kind, place in source.labels}
     else:
         assert teacher is not None
         boxes = teacher.label(visible, infrared, engine.fuse(visible, infrared, everywhere).to_detect)
@@ -128,13 +123,12 @@ def _of_pair(
 
 def _read(pair: tuple[Path, Path], source: Pairs) -> tuple[Pixels, Pixels]:
     """Read a pair, resized as the recipe says: (H, W, 3) uint8 RGB and (H, W) uint8."""
-    colour = read_colour(pair[0])
+    colour = read_image(pair[0], "RGB")
     path = pair[1] if source.infrared is None else source.infrared / f"{pair[0].stem}.jpg"
-    gray = read_gray(path)
     height, width = source.size or (round(colour.shape[0] * 640 / colour.shape[1]), 640)
-    larger = (cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC) for image in (colour, gray))
-    visible, infrared = (np.asarray(image, np.uint8) for image in larger)
-    return visible, infrared
+    images = (colour, read_image(path, "L"))
+    visible, infrared = (cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC) for image in images)
+    return np.asarray(visible, np.uint8), np.asarray(infrared, np.uint8)
 
 
 def _degraded(visible: Pixels, infrared: Pixels, mixture: Mixture, random: torch.Generator) -> tuple[Pixels, Pixels]:
@@ -187,13 +181,12 @@ def _teacher(recipe: DetectorRecipe, number: int) -> Teacher:
 
 def _write(folder: Path, source: str, name: str, kind: Kind, which: str, image: Pixels, boxes: Boxes) -> None:
     stem = f"{name}_{which}" if which else name
-    for top, suffix in (("images", ".jpg"), ("labels", ".txt")):
-        place = folder / top / source / kind
+    images, labels = (folder / top / source / kind for top in ("images", "labels"))
+    for place in (images, labels):
         place.mkdir(parents=True, exist_ok=True)
-        if suffix == ".txt":
-            write_boxes(place / (stem + suffix), boxes)
-        elif not cv2.imwrite(str(place / (stem + suffix)), image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 94]):
-            raise TrainError(f"{place}: cannot be written; choose another --out")
+    if not cv2.imwrite(str(images / f"{stem}.jpg"), image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 94]):
+        raise TrainError(f"{images}: cannot be written; choose another --out")
+    write_boxes(labels / f"{stem}.txt", boxes)
 
 
 def _planes(image: Pixels) -> torch.Tensor:

@@ -18,8 +18,8 @@ from ...calib.rig import RigError, load_rig
 from ...engines.host.terminal import markup
 from ...pipeline.registration.register import Registrar
 from ..data import find_pairs
-from ..errors import TrainError
-from ..images import read_gray
+from ..errors import TrainError, as_train_error
+from ..images import read_image
 from ..recipe import Strict, check, located, read_recipe_file
 from .annotations import USUAL, Annotations
 from .boxes import write_boxes
@@ -83,22 +83,16 @@ def lay_out(recordings: Recordings, folder: Path, console: Console) -> dict[str,
     pairs = list(dict.fromkeys([*(pair for some in train for pair in some), *sorted(held)]))
     if not held or held.issuperset(pairs):
         raise TrainError(f"{recordings.path}: {len(pairs)} pairs, too few: give more, or another val")
-    made_of, manifest = (
-        json.dumps([recordings.model_dump(mode="json", exclude={"minutes"}), [str(vis) for vis, _ in pairs]]),
-        folder / _MADE_OF,
-    )
+    manifest = folder / _MADE_OF
+    made_of = json.dumps([recordings.model_dump(mode="json", exclude={"minutes"}), [str(vis) for vis, _ in pairs]])
     if folder.exists() and not (manifest.is_file() and manifest.read_text("utf-8") == made_of):
         raise TrainError(f"{folder}: made from other recordings; remove it to create it again, or choose another --out")
     if not manifest.is_file():
-        labels = Annotations(recordings.labels, recordings.called)
-        _fill(
-            folder,
-            pairs,
-            held,
-            labels,
-            recordings.rig,
-            lambda line: console.print(f"note: {markup(line)}", style="yellow"),
-        )
+
+        def note(line: str) -> None:
+            console.print(f"note: {markup(line)}", style="yellow")
+
+        _fill(folder, pairs, held, Annotations(recordings.labels, recordings.called), recordings.rig, note)
         manifest.write_text(made_of, encoding="utf-8")
     boxes = str(folder.absolute() / "labels")
     source = {
@@ -140,7 +134,7 @@ def _fill(
         if register is None:
             _link(infrared, aside / "ir" / (name + infrared.suffix))
         else:
-            Image.fromarray(register(read_gray(infrared), size)).save(aside / "ir" / f"{name}.png")
+            Image.fromarray(register(read_image(infrared, "L"), size)).save(aside / "ir" / f"{name}.png")
         if (visible, infrared) in held:
             names.append(name)
     if not count:
@@ -154,10 +148,8 @@ def _fill(
 
 
 def _warper(rig: Path) -> Callable[[np.ndarray, tuple[int, int]], np.ndarray]:
-    try:
+    with as_train_error(RigError):
         registrar = Registrar(load_rig(rig))
-    except RigError as error:
-        raise TrainError(str(error)) from error
     return lambda infrared, size: registrar.warp(size, infrared.shape[::-1]).apply(infrared)
 
 

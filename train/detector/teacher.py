@@ -16,11 +16,10 @@ from torchvision.ops import batched_nms
 from ...engines import EngineError
 from ...engines.base import Pixels
 from ...engines.detection import DetectorEngine
-from ..errors import TrainError
+from ..errors import TrainError, as_train_error
 from ..metrics import rgb
 from .boxes import Boxes, of_corners
 from .network import start_network
-from .recipe import Kind
 
 _CLASSES = {0: 0, 1: 1, 2: 2, 5: 2, 7: 2}  # person, bicycle, car; bus and truck count as cars, as in MSRS
 _STRIDES = (8, 16, 32)
@@ -35,25 +34,19 @@ class OwnTeacher:
     def __init__(self, weights: Path) -> None:
         if weights.suffix != ".safetensors":
             raise TrainError(f"{weights}: detector.teacher: give weights.safetensors of a detector by `fusecam train`")
-        try:
+        with as_train_error(EngineError, "detector.teacher: "):
             self._engine = DetectorEngine(weights)
-        except EngineError as error:
-            raise TrainError(f"detector.teacher: {error}") from error
 
-    def label(self, visible: Pixels, infrared: Pixels, fused: Pixels) -> dict[Kind, Boxes]:
+    def label(self, visible: Pixels, infrared: Pixels, fused: Pixels) -> dict[str, Boxes]:
         """Boxes for each kind of frame; fused frames get the detections of fused and infrared, merged by NMS.
 
         visible, fused: (H, W, 3) uint8 RGB. infrared: (H, W) uint8, registered.
         """
         height, width = infrared.shape
-        detections = {"visible": self._find(visible), "infrared": self._find(rgb(infrared)), "fused": self._find(fused)}
-        both = torch.from_numpy(np.concatenate([detections["fused"], detections["infrared"]]))
-        both = both[batched_nms(both[:, :4], both[:, 4], both[:, 5], 0.5)]
-        return {
-            "fused": _boxes(np.asarray(both.numpy(), np.float32), width, height),
-            "visible": _boxes(detections["visible"], width, height),
-            "infrared": _boxes(detections["infrared"], width, height),
-        }
+        found = {"visible": self._find(visible), "infrared": self._find(rgb(infrared))}
+        both = torch.from_numpy(np.concatenate([self._find(fused), found["infrared"]]))
+        found["fused"] = both[batched_nms(both[:, :4], both[:, 4], both[:, 5], 0.5)].numpy()
+        return {kind: _boxes(rows, width, height) for kind, rows in found.items()}
 
     def _find(self, image: Pixels) -> Floats:
         """Detect in the frame, upscaled by an integer to about 640 pixels width; boxes in pixels of the frame."""
@@ -72,7 +65,7 @@ class CocoTeacher:
         self._layers, self._saved = network.model[:-1], network.save
         self._head = {name: value.float() for name, value in load_file(weights).items() if ".24." in name}
 
-    def label(self, visible: Pixels, infrared: Pixels, fused: Pixels) -> dict[Kind, Boxes]:
+    def label(self, visible: Pixels, infrared: Pixels, fused: Pixels) -> dict[str, Boxes]:
         """As `OwnTeacher.label`, by the detections in the visible frame for all kinds."""
         boxes = _boxes(self.find(visible, _SURE_COCO, enlarge=1.5), *visible.shape[1::-1])
         return {"fused": boxes, "visible": boxes, "infrared": boxes}
@@ -103,12 +96,10 @@ class CocoTeacher:
         features: list[Any] = []
         x: Any = image
         for layer in self._layers:
-            if layer.f != -1:
-                x = (
-                    features[layer.f]
-                    if isinstance(layer.f, int)
-                    else [x if at == -1 else features[at] for at in layer.f]
-                )
+            if isinstance(layer.f, int):
+                x = x if layer.f == -1 else features[layer.f]
+            else:
+                x = [x if at == -1 else features[at] for at in layer.f]
             x = layer(x)
             features.append(x if layer.i in self._saved else None)
         outputs = []

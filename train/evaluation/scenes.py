@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
 import numpy as np
 
@@ -14,10 +14,9 @@ from ...pipeline.errors import InputError
 from ...pipeline.pairing import PairTable, pair_images, read_pairs
 from ...pipeline.sources.images import is_image
 from .. import images
-from ..errors import TrainError
+from ..errors import TrainError, as_train_error
 from ..metrics import Colour, Gray, gray, rgb
 
-T = TypeVar("T")
 Half = Literal["select", "report"]
 """Half of the scenes sorted by name: `select`, for tuning, the 1st, 3rd, 5th ...; `report`: the others."""
 SMALLEST = 32
@@ -69,7 +68,8 @@ def find_scenes(
     labels: folder of label files. pairs: table of visible and infrared images. Raises TrainError for a missing folder
     and if there is no scene.
     """
-    table = None if pairs is None else _checked(lambda: read_pairs(pairs))
+    with as_train_error(InputError):
+        table = None if pairs is None else read_pairs(pairs)
     visible_files = list_images(visible)
     folders = {"infrared": infrared, "reference": reference, "restored reference": restored_reference}
     partners = {
@@ -122,18 +122,11 @@ def _partners(
     names, others = list(visible_files), list(files)
     labels = [(name,) for name in names], [(name,) for name in others]
     sources = str(visible), str(folder)
-    pairing = _checked(lambda: pair_images(*labels, sources=sources, table=table, by_position=False))
+    with as_train_error(InputError):
+        pairing = pair_images(*labels, sources=sources, table=table, by_position=False)
     for line in (*pairing.notes, *pairing.doubts):
         note(line)
     return {names[v]: files[others[i]] for v, i in pairing.pairs if i is not None}
-
-
-def _checked(make: Callable[[], T]) -> T:
-    """Call `make` and convert InputError to TrainError."""
-    try:
-        return make()
-    except InputError as error:
-        raise TrainError(str(error)) from error
 
 
 def list_images(folder: Path) -> dict[str, Path]:

@@ -18,7 +18,7 @@ from ...pipeline.config import SourceConfig
 from ...pipeline.core.frames import Camera, Frame
 from ...pipeline.errors import InputError
 from ...pipeline.sources.opening import open_source
-from ..errors import TrainError
+from ..errors import TrainError, as_train_error
 from ..metrics.arrays import Colour, Gray, gray
 from ..metrics.steadiness import LAG, Steadiness
 from .output import check_writable, new_table, say_written, write_csv
@@ -44,11 +44,9 @@ def run_video(settings: Settings, console: Console) -> dict[str, dict[str, float
         check_writable(settings.out)
     engines = settings.create_engines()
     measured = Steadiness()
-    try:
+    with as_train_error(InputError):
         for pair, methods in _frames(settings, engines):
             measured.add(*pair, methods)
-    except InputError as error:
-        raise TrainError(str(error)) from error
     scores = measured.scores()
     console.print(_table(scores, measured.still))
     console.print()

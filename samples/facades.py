@@ -109,23 +109,18 @@ def _window(canvas: Canvas, x: float, top: float, house: House, rng: np.random.G
     trim = mix(house.wall, (255, 252, 245), 0.55)
     lit = house.night and rng.random() < 0.42
     canvas.rect(x - half - 0.14, top - 0.14, x + half + 0.14, top + tall + 0.06, trim, 12.5)
-    canvas.rect(
-        x - half - 0.2, top + tall + 0.02, x + half + 0.2, top + tall + 0.14, mix(trim, (90, 85, 80), 0.3), 12.0
-    )
+    sill = mix(trim, (90, 85, 80), 0.3)
+    canvas.rect(x - half - 0.2, top + tall + 0.02, x + half + 0.2, top + tall + 0.14, sill, 12.0)
     warmth = float(rng.uniform(7.0, 10.0)) + (4.0 if lit else 0.0)
     if lit:
-        canvas.rect(
-            x - half, top, x + half, top + tall, _CURTAINS[rng.integers(4)], warmth, float(rng.uniform(0.35, 1.1))
-        )
+        curtain = _CURTAINS[rng.integers(4)]
+        canvas.rect(x - half, top, x + half, top + tall, curtain, warmth, float(rng.uniform(0.35, 1.1)))
         canvas.rect(x - half, top, x - half + 0.22, top + tall, (150, 90, 60), warmth, 0.25)
         canvas.rect(x + half - 0.22, top, x + half, top + tall, (150, 90, 60), warmth, 0.25)
     else:
         canvas.rect(x - half, top, x + half, top + tall, (52, 60, 70), warmth)
-        canvas.polygon(
-            [(x - half, top), (x + half, top), (x + half, top + 0.4), (x - half, top + 1.1)],
-            (112, 126, 140),
-            warmth - 1,
-        )
+        sky = [(x - half, top), (x + half, top), (x + half, top + 0.4), (x - half, top + 1.1)]
+        canvas.polygon(sky, (112, 126, 140), warmth - 1)
         if rng.random() < 0.5:
             canvas.rect(x - half, top, x + half, top + float(rng.uniform(0.3, 0.9)), (188, 184, 172), warmth + 1)
     canvas.rect(x - 0.04, top, x + 0.04, top + tall, (225, 222, 214), 12.0)
@@ -147,9 +142,8 @@ def _street_level(canvas: Canvas, house: House, rng: np.random.Generator) -> Non
         canvas.rect(door - 0.75, ground - 2.6, door + 0.75, ground, (225, 215, 200), 12.5)
         leaf: Colour = ((70, 40, 28), (38, 62, 58), (60, 30, 30))[int(rng.integers(3))]
         canvas.rect(door - 0.55, ground - 2.2, door + 0.55, ground, leaf, 14.5)
-        canvas.rect(
-            door - 0.5, ground - 2.5, door + 0.5, ground - 2.25, (230, 200, 140), 13.0, 0.7 if house.night else 0.0
-        )
+        glow = 0.7 if house.night else 0.0
+        canvas.rect(door - 0.5, ground - 2.5, door + 0.5, ground - 2.25, (230, 200, 140), 13.0, glow)
         canvas.rect(door - 0.4, ground - 1.9, door - 0.06, ground - 1.1, mix(leaf, (0, 0, 0), 0.35), 14.0)
         canvas.rect(door + 0.06, ground - 1.9, door + 0.4, ground - 1.1, mix(leaf, (0, 0, 0), 0.35), 14.0)
         return

@@ -130,14 +130,9 @@ def cyclist(mesh: Mesh, rider: int, bicycle: int, look: Look, stance: Stance, tr
         mesh.limb(axle + UP * radius, axle - UP * radius, (0.024, 0.024), surfaces.limb((34, 34, 36), 12.0), bicycle)
     crank = ground + UP * 0.29 + f * 0.02
     seat, bar = ground - f * 0.17 + UP * 0.92, ground + f * 0.42 + UP * 1.02
-    for a, b in (
-        (crank, seat),
-        (crank, bar - UP * 0.2),
-        (seat - UP * 0.15, bar - UP * 0.15),
-        (axles[1], crank),
-        (axles[1], seat - UP * 0.15),
-        (axles[0], bar),
-    ):
+    below_seat, below_bar = seat - UP * 0.15, bar - UP * 0.15
+    frame = [(crank, seat), (crank, bar - UP * 0.2), (below_seat, below_bar)]
+    for a, b in (*frame, (axles[1], crank), (axles[1], below_seat), (axles[0], bar)):
         mesh.limb(a, b, (0.022, 0.022), tube, bicycle)
     mesh.limb(bar - right * 0.28, bar + right * 0.28, (0.02, 0.02), surfaces.limb((40, 40, 42), 10.0), bicycle)
     mesh.limb(seat - f * 0.13, seat + f * 0.13, (0.05, 0.03), surfaces.limb((30, 30, 30), 18.0), bicycle)

@@ -45,11 +45,8 @@ def build(rng: np.random.Generator, zebra: float, night: bool) -> Street:
 def traffic_light(mesh: Mesh, zebra: float) -> None:
     """Add the discs of the traffic light, showing red; the rest of it is part of the street."""
     x, z = 5.85, zebra - 0.92
-    for height, colour, on in (
-        (3.18, (255, 36, 24), True),
-        (2.91, (255, 190, 40), False),
-        (2.64, (60, 255, 130), False),
-    ):
+    lamps = [(3.18, (255, 36, 24), True), (2.91, (255, 190, 40), False), (2.64, (60, 255, 130), False)]
+    for height, colour, on in lamps:
         lamp: Colour = colour if on else (colour[0] // 6, colour[1] // 6, colour[2] // 6)
         centre = point(x, height, z)
         texture = _disc(lamp, 18.0 if on else 11.0, 4.5 if on else 0.0)

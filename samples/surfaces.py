@@ -116,17 +116,9 @@ def torso(jacket: Colour, celsius: float, back: bool) -> Texture:
     """A clothed upper body, shoulders at the top."""
     canvas = Canvas((1, 1.3), 40, cut_out=True)
     outline = [
-        (0.28, 0),
-        (0.72, 0),
-        (0.93, 0.06),
-        (1.0, 0.22),
-        (0.94, 0.7),
-        (0.9, 1.3),
-        (0.1, 1.3),
-        (0.06, 0.7),
-        (0.0, 0.22),
-        (0.07, 0.06),
-    ]
+        (0.28, 0), (0.72, 0), (0.93, 0.06), (1.0, 0.22), (0.94, 0.7),
+        (0.9, 1.3), (0.1, 1.3), (0.06, 0.7), (0.0, 0.22), (0.07, 0.06),
+    ]  # fmt: skip
     canvas.polygon(outline, jacket, celsius)
     dark: Colour = (jacket[0] * 3 // 5, jacket[1] * 3 // 5, jacket[2] * 3 // 5)
     if back:

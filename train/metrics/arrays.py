@@ -41,9 +41,8 @@ def values(*images: Gray) -> list[Values]:
 def gaussian(size: int, sigma: float) -> Values:
     """Normalised Gaussian window of `size` taps, as MATLAB's fspecial. (size,) float64."""
     at = np.arange(size) - (size - 1) / 2
-    window: Values = np.exp(-at * at / (2 * sigma * sigma))
-    window /= window.sum()
-    return window
+    window = np.exp(-at * at / (2 * sigma * sigma))
+    return np.asarray(window / window.sum())
 
 
 def smooth_valid(image: Values, window: Values) -> Values:

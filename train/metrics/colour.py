@@ -67,8 +67,7 @@ def ciede2000(first: Values, second: Values) -> Values:
     rotation = 2 * np.sqrt(chroma**7 / (chroma**7 + 25.0**7))
     rotation = -np.sin(np.radians(60 * np.exp(-(((hue - 275) / 25) ** 2)))) * rotation
     square = ((light2 - light1) / scale_light) ** 2 + chroma_part**2 + hue_part**2 + rotation * chroma_part * hue_part
-    difference: Values = np.sqrt(np.maximum(square, 0))
-    return difference
+    return np.asarray(np.sqrt(np.maximum(square, 0)))
 
 
 def chroma_shifts(reference: Colour, image: Colour) -> Values:
@@ -96,5 +95,4 @@ def non_thermal(infrared: Gray) -> Mask:
 
     Hotter pixels (people, engines, lamps) should look like infrared and are excluded from the colour metrics.
     """
-    mask: Mask = infrared <= infrared.mean() + infrared.std()
-    return mask
+    return np.asarray(infrared <= infrared.mean() + infrared.std())

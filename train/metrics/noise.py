@@ -24,8 +24,7 @@ def flat_areas(visible: Gray, infrared: Gray) -> Mask:
     smooth = [np.asarray(cv2.GaussianBlur(image, (0, 0), 2), np.float64) for image in values(visible, infrared)]
     strength = [np.hypot(*sobel(image)) for image in smooth]
     calm = [each <= np.median(each) for each in strength]
-    flat: Mask = calm[0] & calm[1] & (smooth[0] >= 2) & (smooth[0] <= 253)
-    return flat
+    return np.asarray(calm[0] & calm[1] & (smooth[0] >= 2) & (smooth[0] <= 253))
 
 
 def noise_deviation(image: Gray, mask: Mask) -> float:

@@ -77,5 +77,4 @@ def _stretched(image: Values) -> Values:
 def _block_sums(image: Values) -> Values:
     height, width = image.shape
     full = np.pad(image, ((0, -height % BLOCK), (0, -width % BLOCK)))
-    sums: Values = full.reshape(full.shape[0] // BLOCK, BLOCK, -1, BLOCK).sum(axis=(1, 3))
-    return sums
+    return np.asarray(full.reshape(full.shape[0] // BLOCK, BLOCK, -1, BLOCK).sum(axis=(1, 3)))

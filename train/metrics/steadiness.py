@@ -38,25 +38,22 @@ class Steadiness:
 
         visible: (H, W, 3) uint8 RGB. infrared: (H, W) uint8. methods: by name, (H, W) or (H, W, 3) uint8.
         """
-        frames = {
-            name: np.asarray(image, np.float32)
-            for name, image in {VISIBLE: visible, INFRARED: infrared, **methods}.items()
-        }
+        images = {VISIBLE: visible, INFRARED: infrared, **methods}
+        frames = {name: np.asarray(image, np.float32) for name, image in images.items()}
         blocks = {name: _blocks(image) for name, image in frames.items()}
         if self._last:
             still = np.ones(infrared.shape, bool)
             for camera in (VISIBLE, INFRARED):
-                still &= (
-                    _largest(np.asarray(cv2.blur(frames[camera] - self._last[camera], (5, 5)), np.float32)) <= MOVED
-                )
+                change = cv2.blur(frames[camera] - self._last[camera], (5, 5))
+                still &= _largest(np.asarray(change, np.float32)) <= MOVED
             self._still.append(float(still.mean()))
             if still.any():
                 for name, image in frames.items():
                     self._changes.setdefault(name, []).append(float(np.abs(image - self._last[name])[still].mean()))
         if len(self._blocks) == LAG:
-            change = {name: _largest(mean - self._blocks[0][name]) for name, mean in blocks.items()}
-            camera_change = np.maximum(change[VISIBLE], change[INFRARED])
-            for name, mean in change.items():
+            changes = {name: _largest(mean - self._blocks[0][name]) for name, mean in blocks.items()}
+            camera_change = np.maximum(changes[VISIBLE], changes[INFRARED])
+            for name, mean in changes.items():
                 excess = (mean - camera_change).clip(min=0)
                 self._pumping.setdefault(name, []).append(excess[camera_change <= MOVED / 2])
         self._last = frames

@@ -84,10 +84,8 @@ def degrade(visible: Tensor, infrared: Tensor, mixture: Mixture, random: Generat
     def draw_transmission(gray: Tensor, random: Generator) -> Tensor:
         return transmission(gray, mixture.t_least, mixture.t_most, random, mixture.relief, mixture.even)
 
-    gray = luma(scene)
-    t = choose(
-        hazy := drawn(n, mixture.haze, random), some(hazy, gray, draw_transmission, random), torch.ones_like(gray)
-    )
+    gray, hazy = luma(scene), drawn(n, mixture.haze, random)
+    t = choose(hazy, some(hazy, gray, draw_transmission, random), torch.ones_like(gray))
     dark = luma(clear).mean(dim=(1, 2, 3)) < 0.2
     dim = drawn(n, mixture.night_fog, random) & dark
     air = choose(dim, some(dim, clear, night_air, random), airlight(scene, mixture.air_least, random, mixture.gray))

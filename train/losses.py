@@ -182,9 +182,8 @@ def lost_contrast(fused: Tensor, clear: Tensor, infrared: Tensor) -> Tensor:
     """
     total = fused.new_zeros(())
     for window in (9, 31):
-        c_fused, c_clear, c_infrared = (
-            _local_contrast(x, window) for x in (_opponent(fused), _opponent(clear), infrared)
-        )
+        planes = (_opponent(fused), _opponent(clear), infrared)
+        c_fused, c_clear, c_infrared = (_local_contrast(x, window) for x in planes)
         total = total + (torch.maximum(c_clear, c_infrared) - c_fused).clamp(min=0).mean()
     return total / 2
 
@@ -257,9 +256,8 @@ def _vif(reference: Tensor, image: Tensor) -> Tensor:
             x, y = _filtered(x, taps)[..., ::2, ::2], _filtered(y, taps)[..., ::2, ::2]
         if min(x.shape[-2:]) < size:
             break
-        mean_x, mean_y, square_x, square_y, product = _filtered(torch.cat([x, y, x * x, y * y, x * y], 1), taps).chunk(
-            5, dim=1
-        )
+        moments = _filtered(torch.cat([x, y, x * x, y * y, x * y], 1), taps)
+        mean_x, mean_y, square_x, square_y, product = moments.chunk(5, dim=1)
         var_x, var_y = (square_x - mean_x**2).clamp(min=0), (square_y - mean_y**2).clamp(min=0)
         gain = ((product - mean_x * mean_y) / (var_x + 1e-2)).clamp(min=0)
         noise = (var_y - gain * (product - mean_x * mean_y)).clamp(min=0)

@@ -130,9 +130,8 @@ def night_air(clear: Tensor, random: Generator) -> Tensor:
     """Airlight of fog at night, (N, 3, h, w): dim, brighter around the lamps of the frame and in their colours."""
     n = clear.shape[0]
     ambient = uniform(n, 0.1, 0.4, random) * (1 + 0.05 * torch.randn(n, 3, 1, 1, generator=random, device=clear.device))
-    return (ambient * (1 + 0.1 * smooth_field(clear, 3, random)) + uniform(n, 0.2, 1.5, random) * glow(clear)).clamp(
-        0, 1
-    )
+    fog = ambient * (1 + 0.1 * smooth_field(clear, 3, random))
+    return (fog + uniform(n, 0.2, 1.5, random) * glow(clear)).clamp(0, 1)
 
 
 def glow(clear: Tensor) -> Tensor:
@@ -188,9 +187,8 @@ def with_walls(image: Tensor, random: Generator) -> Tensor:
         x, y = uniform(n, 0, 1, random), uniform(n, 0.1, 0.9, random)
         width, height = uniform(n, 0.03, 0.25, random), uniform(n, 0.03, 0.3, random)
         inside = ((across - x).abs() < width) & ((down - y).abs() < height)
-        white = uniform(n, 0.88, 1.02, random) * (
-            1 + 0.02 * torch.randn(n, 3, 1, 1, generator=random, device=image.device)
-        )
+        white = uniform(n, 0.88, 1.02, random)
+        white = white * (1 + 0.02 * torch.randn(n, 3, 1, 1, generator=random, device=image.device))
         face = (white + uniform(n, 0.1, 0.6, random) * texture).clamp(0, 1)
         image = torch.where(inside, face, image)
     return image

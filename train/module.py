@@ -22,11 +22,11 @@ from torch import Tensor
 from ..calib.atomic import write_atomic
 from ..engines import EngineError, physics
 from ..engines.networks import checkpoints
-from ..engines.networks.realtime import RealtimeFusion
+from ..engines.networks.realtime import Fusion, RealtimeFusion
 from ..engines.networks.realtime_core import PROFILES, Profile
 from .degrade import Mixture
 from .errors import TrainError, as_train_error
-from .objective import Example, Result, cost, make_example, run
+from .objective import Example, cost, make_example, run
 from .recipe import Recipe
 
 Batch = tuple[Tensor, Tensor, Tensor]
@@ -226,14 +226,14 @@ class FusionModule(Trained):
             self.folder.mkdir(parents=True, exist_ok=True)
             write_sheet(self.folder / f"{self.global_step:06d}.png", example, result)
 
-    def _run_batch(self, batch: Batch, random: torch.Generator, mixture: Mixture) -> tuple[Example, Result]:
+    def _run_batch(self, batch: Batch, random: torch.Generator, mixture: Mixture) -> tuple[Example, Fusion]:
         """Degrade a batch, in float32, and run the network on it."""
         visible, infrared, factor = batch
         with torch.autocast(self.device.type, enabled=False):
             example = make_example(visible, infrared, mixture, int(factor), random)
         return example, run(self.network, example, int(factor))
 
-    def _teach(self, example: Example, factor: int) -> Result | None:
+    def _teach(self, example: Example, factor: int) -> Fusion | None:
         """The teacher's result, None without a teacher."""
         (teacher,) = self._teacher
         if teacher is None:
@@ -257,7 +257,7 @@ def dark_channel_prior(example: Example) -> Tensor:
     return clear * physics.lift_gain(example.light, example.lift)
 
 
-def write_sheet(path: Path, example: Example, result: Result) -> None:
+def write_sheet(path: Path, example: Example, result: Fusion) -> None:
     """Write a contact sheet with one row per pair.
 
     Columns: degraded visible, infrared, restored, target, fused, transmission, its ground truth, illumination.

@@ -9,9 +9,9 @@ from torch import Generator, Tensor
 
 from ..engines import physics
 from ..engines.networks.io import luma
-from ..engines.networks.realtime import RealtimeFusion
+from ..engines.networks.realtime import Fusion, RealtimeFusion
 from ..engines.networks.realtime_constants import DARK_NOISE, HUE
-from ..engines.networks.realtime_core import FACTOR, PROFILES, Maps
+from ..engines.networks.realtime_core import FACTOR, PROFILES
 from ..engines.networks.realtime_rules import floor_of, stand_out, trusted, trusted_chroma, without_floor
 from . import losses
 from .degrade import Degraded, Mixture, degrade
@@ -35,14 +35,6 @@ class Example(NamedTuple):
     """Strength of the hue, (N, 1, 1, 1), 0 or HUE."""
     fused: Tensor
     """Target of the fused luma, (N, 1, h, w): the fusion rule applied to target and infrared."""
-
-
-class Result(NamedTuple):
-    """Output of the network for an example, see `realtime.Fusion`."""
-
-    fused: Tensor
-    restored: Tensor
-    maps: Maps
 
 
 def make_example(visible: Tensor, infrared: Tensor, mixture: Mixture, factor: int, random: Generator) -> Example:
@@ -81,7 +73,7 @@ def lifted(clear: Tensor, light: Tensor, lift: Tensor) -> Tensor:
     return luma(image) + trusted_chroma(smoothed, base) * (image - luma(image))
 
 
-def run(network: RealtimeFusion, example: Example, factor: int) -> Result:
+def run(network: RealtimeFusion, example: Example, factor: int) -> Fusion:
     """Run the network on an example, with dehazing at full strength.
 
     factor: grid step of the core of `realtime`; 1 for frames of the grid's size.
@@ -89,11 +81,10 @@ def run(network: RealtimeFusion, example: Example, factor: int) -> Result:
     dehaze = torch.ones_like(example.lift)
     valid = torch.ones_like(example.infrared)
     given, factor = example.given, factor * network.factor // FACTOR
-    output = network.fuse(given.visible, given.infrared, valid, dehaze, example.lift, factor, hue=example.hue)
-    return Result(output.fused, output.restored, output.maps)
+    return network.fuse(given.visible, given.infrared, valid, dehaze, example.lift, factor, hue=example.hue)
 
 
-def cost(result: Result, example: Example, weights: Losses, taught: Result | None = None) -> dict[str, Tensor]:
+def cost(result: Fusion, example: Example, weights: Losses, taught: Fusion | None = None) -> dict[str, Tensor]:
     """The losses with a weight above 0, by name, not yet weighted. taught: the teacher's result, for distillation."""
     fused, bright, target = luma(result.fused), luma(result.restored), luma(example.target)
     t, light, truth = result.maps.t, result.maps.light, example.given.t

@@ -13,8 +13,7 @@ from safetensors.torch import load_file
 
 from fusecam.engines.detection.weights import DETECTOR_WEIGHTS, detector_names, load_detector
 from fusecam.pipeline import cli
-from fusecam.train.detector.annotations import USUAL, Annotations
-from fusecam.train.detector.boxes import read_boxes
+from fusecam.train.detector.boxes import USUAL, Annotations, read_boxes
 from fusecam.train.detector.fit import fit_detector
 from fusecam.train.detector.network import start_network
 from fusecam.train.detector.recipe import DetectorRecipe

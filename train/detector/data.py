@@ -45,17 +45,15 @@ class Examples:
 
     def __init__(self, recipe: DetectorRecipe, folder: Path) -> None:
         """folder: output of `make_images`. Raises TrainError if it lacks frames."""
-        sources = [str(number) for number in range(len(recipe.data))]
-        held = {
-            (source, pair[0].stem)
-            for source, pairs in zip(sources, recipe.data, strict=True)
-            if pairs.hold_out
-            for pair in split(find_pairs(pairs.root), pairs.hold_out, held=True)
-        }
-        for source, pairs in zip(sources, recipe.data, strict=True):
+        held: set[tuple[str, str]] = set()
+        self.shares: dict[str, float] = {}
+        for number, pairs in enumerate(recipe.data):
+            source = str(number)
+            self.shares[source] = pairs.share
+            if pairs.hold_out:
+                held |= {(source, pair[0].stem) for pair in split(find_pairs(pairs.root), pairs.hold_out, held=True)}
             if pairs.validation is not None:
                 held |= {(source, name) for name in pairs.validation.read_text(encoding="utf-8").split("\n")}
-        self.shares = dict(zip(sources, (pairs.share for pairs in recipe.data), strict=True))
         if recipe.streets.scenes:
             self.shares["streets"] = recipe.streets.share
         self.train: dict[tuple[str, Kind], list[Example]] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -66,21 +67,10 @@ def make_images(recipe: DetectorRecipe, folder: Path, bar: bool = True) -> None:
 
 def _settings(recipe: DetectorRecipe) -> str:
     """The settings that determine the frames, as JSON; without shares and schedule."""
-    keys = {"root", "infrared", "labels", "size", "sharpen", "kinds"}
-    used = recipe.model_dump(
-        mode="json",
-        include={
-            "detector": {"architecture", "start", "teacher"},
-            "names": True,
-            "data": {"__all__": keys},
-            "streets": {"scenes", "frames"},
-            "engine": True,
-            "mixture": True,
-            "misregistered": True,
-            "seed": True,
-        },
-    )
-    return json.dumps(used, indent=1)
+    pairs = {"root", "infrared", "labels", "size", "sharpen", "kinds"}
+    used: dict[str, Any] = dict.fromkeys(("names", "engine", "mixture", "misregistered", "seed"), True)
+    used |= {"detector": {"architecture", "start", "teacher"}, "streets": {"scenes", "frames"}}
+    return json.dumps(recipe.model_dump(mode="json", include=used | {"data": {"__all__": pairs}}), indent=1)
 
 
 def _of_pair(

@@ -21,8 +21,7 @@ from ..data import find_pairs
 from ..errors import TrainError, as_train_error
 from ..images import read_image
 from ..recipe import Strict, check, located, read_recipe_file
-from .annotations import USUAL, Annotations
-from .boxes import write_boxes
+from .boxes import USUAL, Annotations, write_boxes
 
 VALIDATION, _MADE_OF = "validation.txt", "made_of.json"
 _HELD = 8  # the last 1/8 of each folder is used for validation
@@ -38,7 +37,7 @@ class Recordings(Strict):
     val: Folders | str | None = None
     """Folders of validation pairs. None: the last eighth of each folder of `train`."""
     labels: Path = Path()
-    """Folder of the label files, see `annotations`."""
+    """Folder of the label files, see `boxes.Annotations`."""
     names: list[str] | dict[str, list[str]] | None = None
     """Class names, or class names mapped to their names in the label files. None: person, bicycle, car."""
     rig: Path | None = None

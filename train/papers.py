@@ -18,11 +18,7 @@ from torchvision.transforms.functional import normalize
 
 from ..engines import physics
 from ..engines.host.terminal import Terminal
-from ..engines.networks import checkpoints
-from ..engines.networks.dfvo import DFVO
-from ..engines.networks.dfvo import PROFILES as DFVO_PROFILES
-from ..engines.networks.iassf import IASSF
-from ..engines.networks.iassf import PROFILES as IASSF_PROFILES
+from ..engines.networks import checkpoints, dfvo, iassf
 from ..engines.networks.io import luma
 from . import losses
 from .degrade import Mixture, degrade, histogram
@@ -101,7 +97,7 @@ class IassfTask:
 
     def __init__(self, settings: IassfSettings, mixture: Mixture) -> None:
         switches = settings.model_dump(exclude={"variant", "restoration"})
-        self.network = IASSF(replace(IASSF_PROFILES[settings.variant], **switches))
+        self.network = iassf.IASSF(replace(iassf.PROFILES[settings.variant], **switches))
         self.settings, self.mixture = settings, mixture
 
     def cost(self, visible: Tensor, infrared: Tensor, random: Generator, progress: float) -> dict[str, Tensor]:
@@ -128,7 +124,7 @@ class DfvoTask:
     """DFVO, eq. 10-25, self-supervised: trains on dark frames without ground truth."""
 
     def __init__(self, settings: DfvoSettings) -> None:
-        self.network, self.settings = DFVO(DFVO_PROFILES[settings.variant]), settings
+        self.network, self.settings = dfvo.DFVO(dfvo.PROFILES[settings.variant]), settings
         resnet = settings.prior == "resnet18"
         self._prior: Callable[[Tensor, Tensor], Tensor] = Features() if resnet else losses.perceptual
 
@@ -273,5 +269,5 @@ def _score_batch(task: Task, network: nn.Module | None, batch: Batch, index: int
         return losses.scores(task.fuse(visible, infrared, random, network), luma(visible), infrared)
 
 
-def _run(network: IASSF, hazy: Tensor, infrared: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _run(network: iassf.IASSF, hazy: Tensor, infrared: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return network.fuse(hazy, infrared, torch.ones_like(infrared), torch.ones_like(infrared[:1, :, :1, :1]))

@@ -15,21 +15,9 @@ import numpy as np
 from ...engines.base import Fused, FusionEngine
 from ...engines.host.devices import cores
 from ...engines.host.lifeline import end_with_parent
+from .. import metrics
 from ..errors import TrainError
-from ..metrics import (
-    Colour,
-    Gray,
-    chroma_shifts,
-    dark_chroma,
-    flat_areas,
-    fusion_scores,
-    gray,
-    noise_ratio,
-    non_thermal,
-    psnr,
-    ssim,
-    white_lost,
-)
+from ..metrics import Colour, Gray, gray
 from .scenes import Images, Scene, fits, mean_and_maximum, read_image, read_sources
 from .visibility import ObjectVisibility, score_objects
 
@@ -125,17 +113,17 @@ def score_images(
 ) -> SceneScores:
     """Score fused images by row, and restored ones. images: of the scene, see `read_sources`."""
     reference, visible = gray(images.reference), gray(images.visible)
-    flat, cool = flat_areas(reference, images.infrared), non_thermal(images.infrared)
+    flat, cool = metrics.flat_areas(reference, images.infrared), metrics.non_thermal(images.infrared)
     fused = {}
     for row, image in rows.items():
         luma = gray(image)
-        fused[row] = fusion_scores(images.infrared, reference, luma)
-        fused[row]["noise"] = noise_ratio(visible, luma, flat)
+        fused[row] = metrics.fusion_scores(images.infrared, reference, luma)
+        fused[row]["noise"] = metrics.noise_ratio(visible, luma, flat)
         if _coloured(image):
-            shift = chroma_shifts(images.reference, image)
+            shift = metrics.chroma_shifts(images.reference, image)
             fused[row]["chroma"] = float(shift.mean())
             fused[row]["chroma non-thermal"] = float(shift[cool].mean()) if cool.any() else math.nan
-            fused[row]["dark chroma"] = dark_chroma(images.visible, image, cool)
+            fused[row]["dark chroma"] = metrics.dark_chroma(images.visible, image, cool)
 
     clear = images.restored_reference
     return SceneScores(
@@ -143,10 +131,10 @@ def score_images(
         fused,
         {
             row: {
-                "PSNR": psnr(clear, image),
-                "SSIM": ssim(gray(clear), gray(image)),
+                "PSNR": metrics.psnr(clear, image),
+                "SSIM": metrics.ssim(gray(clear), gray(image)),
                 "mean": float(gray(image).mean()),
-                "white lost": white_lost(clear, image),
+                "white lost": metrics.white_lost(clear, image),
             }
             for row, image in restored.items()
         },

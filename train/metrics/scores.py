@@ -6,19 +6,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from . import statistics
 from .arrays import Gray
 from .niqe import niqe
 from .perception import qabf, qcv
-from .statistics import (
-    average_gradient,
-    correlation_coefficient,
-    entropy,
-    mean_level,
-    mutual_information,
-    spatial_frequency,
-    standard_deviation,
-    sum_of_correlations_of_differences,
-)
 from .structure import fusion_ms_ssim, fusion_psnr, fusion_ssim, fusion_vif
 
 RANKED = ("Qabf", "QCV", "SCD", "VIF", "MI", "SF")
@@ -26,20 +17,20 @@ RANKED = ("Qabf", "QCV", "SCD", "VIF", "MI", "SF")
 LOWER_IS_BETTER = frozenset({"QCV", "NIQE", "chroma", "chroma non-thermal", "noise", "dark chroma", "white lost"})
 
 OF_THE_FUSED = {
-    "EN": entropy,
-    "SD": standard_deviation,
-    "SF": spatial_frequency,
-    "AG": average_gradient,
+    "EN": statistics.entropy,
+    "SD": statistics.standard_deviation,
+    "SF": statistics.spatial_frequency,
+    "AG": statistics.average_gradient,
     "NIQE": niqe,
-    "mean": mean_level,
+    "mean": statistics.mean_level,
 }
 AGAINST_THE_SOURCES = {
-    "MI": mutual_information,
+    "MI": statistics.mutual_information,
     "VIF": fusion_vif,
     "Qabf": qabf,
     "QCV": qcv,
-    "SCD": sum_of_correlations_of_differences,
-    "CC": correlation_coefficient,
+    "SCD": statistics.sum_of_correlations_of_differences,
+    "CC": statistics.correlation_coefficient,
     "SSIM": fusion_ssim,
     "MS-SSIM": fusion_ms_ssim,
     "PSNR01": fusion_psnr,

@@ -71,17 +71,17 @@ def run_evaluation(settings: Settings, console: Console, progress: Console) -> l
         note(f"{settings.labels}: no labelled object that a camera shows, so no visibility")
     if settings.out is not None:
         paths = write_files(settings.out, results, groups, rule, _described(settings, engines))
-        paths += _draw(settings.out, scenes, results, engines)
+        by_name = {scene.name: scene for scene in scenes}
+        paths += _draw(settings.out, by_name, results, engines)
         if seen:
-            paths += _draw_visibility(settings.out, scenes, seen, engines)
+            paths += _draw_visibility(settings.out, by_name, seen, engines)
         say_written(paths, console)
     return groups
 
 
-def _draw(folder: Path, scenes: list[Scene], results: list[SceneScores], engines: Engines) -> list[Path]:
+def _draw(folder: Path, scenes: Mapping[str, Scene], results: list[SceneScores], engines: Engines) -> list[Path]:
     from .pictures import contact_sheet, violins
 
-    by_name = {scene.name: scene for scene in scenes}
     method = [row for row in results[0].fused if row not in BASELINES][-1]
     paths = [folder / "violins.png", folder / "worst.png"]
     with atomic(paths[0], TrainError) as aside:
@@ -89,14 +89,14 @@ def _draw(folder: Path, scenes: list[Scene], results: list[SceneScores], engines
     rows = []
     for result in worst(results, method):
         figures = "  ".join(f"{metric} {result.fused[method][metric]:.4g}" for metric in RANKED)
-        rows.append((f"{result.name}   {figures}", _cells(by_name[result.name], method, engines)))
+        rows.append((f"{result.name}   {figures}", _cells(scenes[result.name], method, engines)))
     with atomic(paths[1], TrainError) as aside:
         contact_sheet(rows, aside.path)
     return paths
 
 
 def _draw_visibility(
-    folder: Path, scenes: list[Scene], seen: Sequence[visibility.ObjectVisibility], engines: Engines
+    folder: Path, scenes: Mapping[str, Scene], seen: Sequence[visibility.ObjectVisibility], engines: Engines
 ) -> list[Path]:
     """Write visibility.csv, and least_visible.png with the objects of lowest visibility in the last method."""
     from .pictures import contact_sheet
@@ -107,13 +107,11 @@ def _draw_visibility(
     names = ({"image": entry.scene, "object": entry.name} for entry in seen)
     lines = [name | dict(zip(columns, row, strict=True)) for name, row in zip(names, figures, strict=True)]
     write_csv(paths[0], lines)
-    by_name, method = {scene.name: scene for scene in scenes}, list(seen[0].kept)[-1]
+    method = list(seen[0].kept)[-1]
     rows = []
     for entry in visibility.worst(seen, method):
-        cells = [
-            (title, visibility.close(image, entry.box))
-            for title, image in _cells(by_name[entry.scene], method, engines)
-        ]
+        images = _cells(scenes[entry.scene], method, engines)
+        cells = [(title, visibility.close(image, entry.box)) for title, image in images]
         rows.append((f"{entry.scene}   {entry.name}   {entry.kept[method]:.2f}", cells))
     with atomic(paths[1], TrainError) as aside:
         contact_sheet(rows, aside.path)

@@ -71,7 +71,7 @@ def skyline(rng: np.random.Generator, night: bool) -> Texture:
     x = 0.0
     while x < 160:
         width, height = rng.uniform(7, 15), rng.uniform(9, 22)
-        shade = mix((120, 118, 122), (165, 160, 155), float(rng.random()))
+        shade = mix((120, 118, 122), (165, 160, 155), rng.random())
         if abs(x + width / 2 - 80) < 11:
             height *= 0.45
         canvas.rect(x, 26 - height, x + width, 26, shade, 8.5)
@@ -92,7 +92,7 @@ def _masonry(canvas: Canvas, house: House, rng: np.random.Generator) -> None:
     joint = mix(house.wall, (230, 220, 205), 0.35)
     for row, y in enumerate(np.arange(0, height, 0.24)):
         for x in np.arange(-0.3 * (row % 2), width, 0.6):
-            tone = mix(house.wall, (70, 40, 35), float(rng.uniform(0, 0.35)))
+            tone = mix(house.wall, (70, 40, 35), rng.uniform(0, 0.35))
             canvas.rect(x, y, x + 0.57, y + 0.2, tone, house.celsius)
         canvas.rect(0, y + 0.2, width, y + 0.24, joint, house.celsius + 0.5)
 
@@ -111,10 +111,10 @@ def _window(canvas: Canvas, x: float, top: float, house: House, rng: np.random.G
     canvas.rect(x - half - 0.14, top - 0.14, x + half + 0.14, top + tall + 0.06, trim, 12.5)
     sill = mix(trim, (90, 85, 80), 0.3)
     canvas.rect(x - half - 0.2, top + tall + 0.02, x + half + 0.2, top + tall + 0.14, sill, 12.0)
-    warmth = float(rng.uniform(7.0, 10.0)) + (4.0 if lit else 0.0)
+    warmth = rng.uniform(7.0, 10.0) + (4.0 if lit else 0.0)
     if lit:
         curtain = _CURTAINS[rng.integers(4)]
-        canvas.rect(x - half, top, x + half, top + tall, curtain, warmth, float(rng.uniform(0.35, 1.1)))
+        canvas.rect(x - half, top, x + half, top + tall, curtain, warmth, rng.uniform(0.35, 1.1))
         canvas.rect(x - half, top, x - half + 0.22, top + tall, (150, 90, 60), warmth, 0.25)
         canvas.rect(x + half - 0.22, top, x + half, top + tall, (150, 90, 60), warmth, 0.25)
     else:
@@ -122,7 +122,7 @@ def _window(canvas: Canvas, x: float, top: float, house: House, rng: np.random.G
         sky = [(x - half, top), (x + half, top), (x + half, top + 0.4), (x - half, top + 1.1)]
         canvas.polygon(sky, (112, 126, 140), warmth - 1)
         if rng.random() < 0.5:
-            canvas.rect(x - half, top, x + half, top + float(rng.uniform(0.3, 0.9)), (188, 184, 172), warmth + 1)
+            canvas.rect(x - half, top, x + half, top + rng.uniform(0.3, 0.9), (188, 184, 172), warmth + 1)
     canvas.rect(x - 0.04, top, x + 0.04, top + tall, (225, 222, 214), 12.0)
     canvas.rect(x - half, top + 0.5, x + half, top + 0.57, (225, 222, 214), 12.0)
     if rng.random() < 0.25:
@@ -135,7 +135,7 @@ def _street_level(canvas: Canvas, house: House, rng: np.random.Generator) -> Non
     ground = house.height
     if not house.shop:
         canvas.rect(0, ground - 0.7, house.width, ground, mix(house.wall, (80, 76, 72), 0.6), 13.0)
-        door = house.width * float(rng.uniform(0.3, 0.7))
+        door = house.width * rng.uniform(0.3, 0.7)
         for x in np.arange(1.3, house.width - 1.0, 2.4):
             if abs(x - door) > 1.5:
                 _window(canvas, float(x), ground - 2.6, house, rng)
@@ -153,7 +153,7 @@ def _street_level(canvas: Canvas, house: House, rng: np.random.Generator) -> Non
     canvas.rect(0.3, ground - 2.55, house.width - 0.3, ground - 0.5, (64, 74, 84), 11.0)
     goods: tuple[Colour, ...] = ((200, 170, 110), (160, 70, 60), (90, 120, 150), (210, 205, 190), (110, 140, 80))
     for x in np.arange(0.5, house.width - 0.6, 0.45):
-        tall = float(rng.uniform(0.25, 1.0))
+        tall = rng.uniform(0.25, 1.0)
         colour = goods[int(rng.integers(5))]
         canvas.rect(x, ground - 0.6 - tall, x + 0.36, ground - 0.6, colour, 12.0, 0.6 if open_late else 0.0)
     if open_late:

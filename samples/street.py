@@ -80,11 +80,11 @@ def _ground(mesh: Mesh, rng: np.random.Generator, zebra: float) -> None:
 def _houses(mesh: Mesh, rng: np.random.Generator, sign: float, night: bool) -> None:
     z = _FIRST
     while z < _LAST:
-        width = float(rng.uniform(7.5, 13.5))
+        width = rng.uniform(7.5, 13.5)
         wall = facades.PLASTER[int(rng.integers(len(facades.PLASTER)))]
-        height = float(rng.uniform(8.5, 15.0))
+        height = rng.uniform(8.5, 15.0)
         brick, shop = (bool(rng.random() < share) for share in (0.3, 0.4))
-        house = facades.House(width, height, wall, brick, shop, night, float(rng.uniform(9.5, 14.5)))
+        house = facades.House(width, height, wall, brick, shop, night, rng.uniform(9.5, 14.5))
         setback = float(rng.choice([0.0, 0.0, 0.5, 1.2]))
         x, line, end = sign * (HOUSE_LINE + setback), sign * HOUSE_LINE, z + width
         left, right = (z, end) if sign < 0 else (end, z)
@@ -108,7 +108,7 @@ def _houses(mesh: Mesh, rng: np.random.Generator, sign: float, night: bool) -> N
 def _trees(mesh: Mesh, rng: np.random.Generator, sign: float) -> None:
     crowns = [surfaces.crown(rng, leaf) for leaf in _LEAVES]
     bark = surfaces.limb((92, 76, 60), 10.5)
-    for z in np.arange(-2.0 + 5.0 * (sign > 0), 120.0, float(rng.uniform(12.0, 15.0))):
+    for z in np.arange(-2.0 + 5.0 * (sign > 0), 120.0, rng.uniform(12.0, 15.0)):
         x, foot = sign * 6.4, z + rng.uniform(-1.0, 1.0)
         tall = rng.uniform(2.3, 2.9)
         mesh.limb(point(x, tall + 1.2, foot), point(x, KERB, foot), (0.09, 0.16), bark)

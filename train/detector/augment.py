@@ -58,7 +58,7 @@ def narrowed(
     fused, alone: (H, W, 3) uint8, with and without infrared. A box is taken from the frame that its centre lies in.
     """
     width = fused.shape[1]
-    left, right = (float(random.uniform(0.03, 0.2)) if random.random() < 0.7 else 0.0 for _ in range(2))
+    left, right = (random.uniform(0.03, 0.2) if random.random() < 0.7 else 0.0 for _ in range(2))
     inside = slice(round(left * width), round((1 - right) * width))
     image = alone.copy()
     image[:, inside] = fused[:, inside]
@@ -77,15 +77,15 @@ def with_pole(image: Pixels, boxes: Boxes, random: np.random.Generator) -> Pixel
         _, x, y, w, h = people[int(random.integers(len(people)))]
     else:
         x, y, w, h = random.uniform(0.1, 0.9), 0.5, 0.04, 0.15
-    across = max(2.0, float(random.uniform(0.1, 0.5)) * w * width)
-    middle = (x + float(random.uniform(-0.5, 0.5)) * w) * width
-    top, bottom = (y - float(random.uniform(0.4, 3)) * h) * height, (y + float(random.uniform(0.5, 0.8)) * h) * height
+    across = max(2.0, random.uniform(0.1, 0.5) * w * width)
+    middle = (x + random.uniform(-0.5, 0.5) * w) * width
+    top, bottom = (y - random.uniform(0.4, 3) * h) * height, (y + random.uniform(0.5, 0.8) * h) * height
     corners = [round(middle - across / 2), round(top)], [round(middle + across / 2), round(bottom)]
     # about as bright as its surroundings, since fog and darkness hide its own colour
     level = float(image[max(0, round(top)) : max(1, round(bottom)), int(np.clip(middle, 0, width - 1))].mean())
     colour = np.clip(level * random.uniform(0.2, 1.5) + random.normal(0, 6, image.shape[2]), 0, 255)
     drawn = cv2.rectangle(image.copy(), *corners, colour.tolist(), -1)
-    opacity = float(random.uniform(0.6, 1))
+    opacity = random.uniform(0.6, 1)
     return np.asarray(cv2.addWeighted(drawn, opacity, image, 1 - opacity, 0), np.uint8)
 
 
@@ -93,21 +93,21 @@ def jitter(image: Pixels, random: np.random.Generator) -> Pixels:
     """Photometric augmentation: sharpness, gamma, white balance, saturation, noise. image: (H, W, 3) uint8 RGB."""
     drawn = random.random()
     if drawn < 0.2:
-        image = np.asarray(cv2.GaussianBlur(image, (0, 0), float(random.uniform(0.5, 1.6))), np.uint8)
+        image = np.asarray(cv2.GaussianBlur(image, (0, 0), random.uniform(0.5, 1.6)), np.uint8)
     elif drawn < 0.5:
-        soft = cv2.GaussianBlur(image, (0, 0), float(random.uniform(0.8, 2)))
-        amount = float(random.uniform(0.3, 1.5))
+        soft = cv2.GaussianBlur(image, (0, 0), random.uniform(0.8, 2))
+        amount = random.uniform(0.3, 1.5)
         image = np.asarray(cv2.addWeighted(image, 1 + amount, soft, -amount, 0), np.uint8)
     if random.random() < 0.4:
         gain = np.exp(random.normal(0, 0.06, 3)) if random.random() < 0.5 else np.ones(3)
-        levels = 255 * (np.arange(256) / 255) ** float(np.exp(random.normal(0, 0.3))) * float(random.uniform(0.75, 1.2))
+        levels = 255 * (np.arange(256) / 255) ** float(np.exp(random.normal(0, 0.3))) * random.uniform(0.75, 1.2)
         table = np.clip(levels[:, None] * gain, 0, 255).astype(np.uint8)
         image = np.asarray(cv2.LUT(image, table[:, None]), np.uint8)
     if random.random() < 0.3:
         gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None].repeat(3, 2)
-        colourful = float(random.uniform(0, 1.6))
+        colourful = random.uniform(0, 1.6)
         image = np.asarray(cv2.addWeighted(image, colourful, gray, 1 - colourful, 0), np.uint8)
     if random.random() < 0.15:
-        grain = random.normal(0, float(random.uniform(1, 6)), image.shape[:2])[..., None]
+        grain = random.normal(0, random.uniform(1, 6), image.shape[:2])[..., None]
         image = np.clip(image + grain, 0, 255).astype(np.uint8)
     return image

@@ -43,7 +43,7 @@ def views(scenes: int, frames: int, seed: int) -> Iterator[View]:
         random = np.random.default_rng([seed, number])
         scene = _scene(random, _FIRST_SEED + seed * 1000 + number, night=number % 4 >= 2, fog=number % 2 == 1)
         cameras = Cameras(World(scene), rig)
-        distance = float(random.uniform(12, 22))
+        distance = random.uniform(12, 22)
         for frame in sorted(random.choice(round(_SECONDS * 25), frames, replace=False)):
             yield _view(cameras, rig.at_distance(distance), int(frame))
 
@@ -77,19 +77,19 @@ def _rows(boxes: list[Box], width: int, height: int) -> Boxes:
 
 
 def _scene(random: np.random.Generator, seed: int, night: bool, fog: bool) -> Scene:
-    thick = float(random.uniform(0.03, 0.085)) if fog else float(random.uniform(0.0, 0.003))
+    thick = random.uniform(0.03, 0.085) if fog else random.uniform(0.0, 0.003)
     light = random.uniform(0.03, 0.05) if night else random.uniform(0.5, 0.75)
     tint = random.uniform(0.95, 1.05, 3) * light
-    air = Air(thick, 0.15 * thick, (float(tint[0]), float(tint[1]), float(tint[2])), float(random.uniform(3, 14)))
+    air = Air(thick, 0.15 * thick, (float(tint[0]), float(tint[1]), float(tint[2])), random.uniform(3, 14))
     return Scene(
         name=f"street {seed}",
         seed=seed,
         night=night,
         air=air,
-        time_offset_ms=float(random.uniform(-20, 20)),  # residual error of the synchroniser
+        time_offset_ms=random.uniform(-20, 20),  # residual error of the synchroniser
         infrared_rate=25,
-        speeds=(float(random.uniform(3, 8)), float(random.uniform(2, 5))),
-        yaw_degrees=float(random.uniform(0.5, 2)),
+        speeds=(random.uniform(3, 8), random.uniform(2, 5)),
+        yaw_degrees=random.uniform(0.5, 2),
         zebra=float(random.choice([32, 40, 48, 56])),
         walkers=tuple(_walker(random) for _ in range(random.integers(8, 15))),
         riders=tuple(_rider(random) for _ in range(random.integers(2, 6))),
@@ -98,13 +98,11 @@ def _scene(random: np.random.Generator, seed: int, night: bool, fog: bool) -> Sc
 
 
 def _walker(random: np.random.Generator) -> Walker:
-    z, gait = float(random.uniform(9, 75)), float(random.uniform(0, 6))
-    pace = float(random.uniform(0.9, 1.7)) * float(random.choice([-1, 1]))
+    z, gait = random.uniform(9, 75), random.uniform(0, 6)
+    pace = random.uniform(0.9, 1.7) * float(random.choice([-1, 1]))
     drawn = random.random()
     if drawn < 0.4:  # crosses
-        return Walker(
-            (float(random.uniform(-6.5, 6.5)), z), (pace, float(random.uniform(-0.2, 0.2))), _look(random), gait
-        )
+        return Walker((random.uniform(-6.5, 6.5), z), (pace, random.uniform(-0.2, 0.2)), _look(random), gait)
     x = float(random.choice([-1, 1]) * random.uniform(5.7, 7.8))
     if drawn < 0.9:  # along the pavement
         return Walker((x, z), (0.0, pace), _look(random), gait)
@@ -115,17 +113,17 @@ def _rider(random: np.random.Generator) -> Rider:
     oncoming = random.random() < 0.5
     x = float(random.uniform(-3.4, -2.6) if oncoming else random.uniform(2.6, 3.6))
     z = float(random.uniform(30, 75) if oncoming else random.uniform(9, 30))
-    return Rider((x, z), (0.0, float(random.uniform(3.5, 5.5)) * (-1 if oncoming else 1)), _look(random))
+    return Rider((x, z), (0.0, random.uniform(3.5, 5.5) * (-1 if oncoming else 1)), _look(random))
 
 
 def _vehicles(random: np.random.Generator) -> Iterator[Vehicle]:
     for z in np.cumsum(random.uniform(16, 45, 2)) + 15:
-        yield Vehicle((-1.65, float(z)), float(random.uniform(-9, -6)), _colour(random))
+        yield Vehicle((-1.65, float(z)), random.uniform(-9, -6), _colour(random))
     if random.random() < 0.5:
-        yield Vehicle((1.65, float(random.uniform(20, 36))), float(random.uniform(4.5, 7)), _colour(random))
+        yield Vehicle((1.65, random.uniform(20, 36)), random.uniform(4.5, 7), _colour(random))
     for x in (-4.45, 4.45):
         for z in np.cumsum(random.uniform(7, 22, 3)) + 6:
-            yield Vehicle((x, float(z)), 0.0, _colour(random), bool(random.random() < 0.3), backwards=x < 0)
+            yield Vehicle((x, float(z)), 0.0, _colour(random), random.random() < 0.3, backwards=x < 0)
 
 
 def _look(random: np.random.Generator) -> Look:
@@ -136,9 +134,9 @@ def _look(random: np.random.Generator) -> Look:
         hair=_colour(random),
         skin=skins[int(random.integers(len(skins)))],
         height=float(random.choice([1.2, 1.6, 1.68, 1.75, 1.83])),
-        thick=bool(random.random() < 0.4),
+        thick=random.random() < 0.4,
         backpack=_colour(random) if random.random() < 0.3 else None,
-        skirt=bool(random.random() < 0.2),
+        skirt=random.random() < 0.2,
     )
 
 

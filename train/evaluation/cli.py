@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -15,30 +16,29 @@ if TYPE_CHECKING:
     from .scenes import Half
     from .settings import Settings
 
-INPUT, DETECT, PROCESS, OUTPUT = "Input", "Detection and video", "Processing", "Output"
+DETECT = "Detection and video"
+given, detecting, processed = (partial(option, panel=panel) for panel in ("Input", DETECT, "Processing"))
 
 
 def evaluate(
-    ir: Annotated[Path, option(panel=INPUT, metavar="DIR", help="Infrared images, registered.")],
-    vis: Annotated[Path, option(panel=INPUT, metavar="DIR", help="Visible images, as input to the fusion.")],
-    fused: Annotated[
-        list[str] | None, option(panel=INPUT, metavar="[NAME=]DIR", help="A method's fused images. Repeatable.")
-    ] = None,
+    ir: Annotated[Path, given(metavar="DIR", help="Infrared images, registered.")],
+    vis: Annotated[Path, given(metavar="DIR", help="Visible images, as input to the fusion.")],
+    fused: Annotated[list[str] | None, given(metavar="[NAME=]DIR", help="A method's fused images. Repeatable.")] = None,
     engine: Annotated[
-        list[str] | None, option(panel=INPUT, metavar="NAME", help="Engine to fuse with and score. Repeatable.")
+        list[str] | None, given(metavar="NAME", help="Engine to fuse with and score. Repeatable.")
     ] = None,
     labels: Annotated[
         Path | None,
-        option(panel=INPUT, metavar="DIR", help="YOLO labels (person, bicycle, car), for visibility or --detect."),
+        given(metavar="DIR", help="YOLO labels (person, bicycle, car), for visibility or --detect."),
     ] = None,
     reference: Annotated[
-        Path | None, option(panel=INPUT, metavar="DIR", help="Clear visible images (ground truth). Default: --vis.")
+        Path | None, given(metavar="DIR", help="Clear visible images (ground truth). Default: --vis.")
     ] = None,
     restored_reference: Annotated[
-        Path | None, option(panel=INPUT, metavar="DIR", help="Ground truth of restored images. Default: --reference.")
+        Path | None, given(metavar="DIR", help="Ground truth of restored images. Default: --reference.")
     ] = None,
     pairs: Annotated[
-        Path | None, option(panel=INPUT, metavar="CSV", help="Pairs: columns visible,infrared. Default: by name.")
+        Path | None, given(metavar="CSV", help="Pairs: columns visible,infrared. Default: by name.")
     ] = None,
     detect: Annotated[
         bool, flag("--detect", panel=DETECT, help="Evaluate detection instead: mAP, precision, recall.")
@@ -46,9 +46,9 @@ def evaluate(
     video: Annotated[
         bool, flag("--video", panel=DETECT, help="Evaluate temporal stability of videos instead.")
     ] = False,
-    hazy: Annotated[Path | None, option(panel=DETECT, metavar="DIR", help="Hazy --vis, for --detect.")] = None,
+    hazy: Annotated[Path | None, detecting(metavar="DIR", help="Hazy --vis, for --detect.")] = None,
     hazy_fused: Annotated[
-        list[str] | None, option(panel=DETECT, metavar="[NAME=]DIR", help="Fused images of --hazy. Repeatable.")
+        list[str] | None, detecting(metavar="[NAME=]DIR", help="Fused images of --hazy. Repeatable.")
     ] = None,
     disturb: Annotated[
         bool,
@@ -56,43 +56,32 @@ def evaluate(
     ] = False,
     detector: Annotated[
         list[str] | None,
-        option(panel=DETECT, metavar="[ROW=]FILE", help="Weights, for one row ('visible only=FILE') or all rows."),
+        detecting(metavar="[ROW=]FILE", help="Weights, for one row ('visible only=FILE') or all rows."),
     ] = None,
-    every: Annotated[
-        int, option("--stride", panel=PROCESS, metavar="N", min=1, default=True, help="Every Nth scene by name.")
-    ] = 1,
+    every: Annotated[int, processed("--stride", metavar="N", min=1, default=True, help="Every Nth scene by name.")] = 1,
     split: Annotated[
         str | None,
-        option(
-            "--group-by",
-            panel=PROCESS,
-            metavar="RULE",
-            help="Group by name suffix: D=day,N=night, or msrs for that.",
-        ),
+        processed("--group-by", metavar="RULE", help="Group by name suffix: D=day,N=night, or msrs for that."),
     ] = None,
     half: Annotated[
         str | None,
-        option(panel=PROCESS, metavar="select|report", help="Scenes 1, 3, 5 ... (for tuning) or 2, 4, 6 ... by name."),
+        processed(metavar="select|report", help="Scenes 1, 3, 5 ... (for tuning) or 2, 4, 6 ... by name."),
     ] = None,
-    dehaze: Annotated[str, option(panel=PROCESS, metavar="0..1|auto", default=True, help="Haze removal.")] = "auto",
-    lift: Annotated[
-        str, option(panel=PROCESS, metavar="0..1|auto", default=True, help="Low-light enhancement.")
-    ] = "auto",
+    dehaze: Annotated[str, processed(metavar="0..1|auto", default=True, help="Haze removal.")] = "auto",
+    lift: Annotated[str, processed(metavar="0..1|auto", default=True, help="Low-light enhancement.")] = "auto",
     hue: Annotated[
-        str, option(panel=PROCESS, metavar="0..1|auto", default=True, help="Amber colour; use 0 for luma metrics.")
+        str, processed(metavar="0..1|auto", default=True, help="Amber colour; use 0 for luma metrics.")
     ] = "auto",
-    prompt: Annotated[
-        str, option(panel=PROCESS, metavar="TEXT|auto", default=True, help="Degradations: 'foggy night'.")
-    ] = "auto",
+    prompt: Annotated[str, processed(metavar="TEXT|auto", default=True, help="Degradations: 'foggy night'.")] = "auto",
     workers: Annotated[
-        int | None, option(panel=PROCESS, metavar="N", min=1, help="Processes. Default: one per core, 8 at most.")
+        int | None, processed(metavar="N", min=1, help="Processes. Default: one per core, 8 at most.")
     ] = None,
     out: Annotated[
         Path | None,
         option(
             "--out",
             "-o",
-            panel=OUTPUT,
+            panel="Output",
             parser=place,
             metavar="DIR",
             help="CSV and JSON tables, plots, and the worst images.",

@@ -147,10 +147,8 @@ class WholeFrames(IterableDataset[Batch]):
     def __iter__(self) -> Iterator[Batch]:
         for start in range(0, len(self.examples), self.batch):
             some = self.examples[start : start + self.batch]
-            frames = (cv2.resize(read_frame(example), self.size[::-1]) for example in some)
-            yield collate(
-                [(np.asarray(frame, np.uint8), example.boxes) for frame, example in zip(frames, some, strict=True)]
-            )
+            frames = [np.asarray(cv2.resize(read_frame(each), self.size[::-1]), np.uint8) for each in some]
+            yield collate([(frame, each.boxes) for frame, each in zip(frames, some, strict=True)])
 
 
 def kinds_of(recipe: DetectorRecipe, source: str) -> list[Kind]:

@@ -119,7 +119,7 @@ def score_images(
         luma = gray(image)
         fused[row] = metrics.fusion_scores(images.infrared, reference, luma)
         fused[row]["noise"] = metrics.noise_ratio(visible, luma, flat)
-        if _coloured(image):
+        if image.ndim == 3 and (image != image[..., :1]).any():  # colour metrics are undefined for gray images
             shift = metrics.chroma_shifts(images.reference, image)
             fused[row]["chroma"] = float(shift.mean())
             fused[row]["chroma non-thermal"] = float(shift[cool].mean()) if cool.any() else math.nan
@@ -164,8 +164,3 @@ def _collect(
         scored[result.name] = result
         done()
     return finished
-
-
-def _coloured(image: Gray | Colour) -> bool:
-    """Whether any pixel has chroma; colour metrics are undefined for gray images."""
-    return image.ndim == 3 and bool((image != image[..., :1]).any())

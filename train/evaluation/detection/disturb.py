@@ -30,19 +30,11 @@ def frozen(images: Images, other: Gray) -> Images:
     return replace(images, infrared=resized)
 
 
-def _infrared_lost(images: Images, other: Gray) -> Images:
-    return replace(images, infrared=np.zeros_like(images.infrared))
-
-
-def _visible_lost(images: Images, other: Gray) -> Images:
-    return replace(images, visible=np.zeros_like(images.visible))
-
-
 DISTURBANCES: Mapping[str, Callable[[Images, Gray], Images]] = {
     **{f"infrared {right} px off": partial(moved, right=right) for right in (4, 8, 16, 30)},
     **{f"infrared turned by {turn} degrees": partial(moved, turn=turn) for turn in (2, 5)},
     "infrared frozen": frozen,
-    INFRARED_LOST: _infrared_lost,
-    VISIBLE_LOST: _visible_lost,
+    INFRARED_LOST: lambda images, other: replace(images, infrared=np.zeros_like(images.infrared)),
+    VISIBLE_LOST: lambda images, other: replace(images, visible=np.zeros_like(images.visible)),
 }
 """Disturbances by name. Each takes the images of a scene and the infrared image of the previous scene."""

@@ -5,9 +5,9 @@ Example: `from fusecam.train.metrics import fusion_scores, gray`, read three ima
 """
 
 from .arrays import Colour, Gray, gray, rgb
+from .artefacts import dark_chroma, flat_areas, noise_deviation, noise_ratio, white_lost
 from .colour import chroma_shift, chroma_shifts, ciede2000, lab, non_thermal
 from .niqe import niqe
-from .noise import flat_areas, noise_deviation, noise_ratio
 from .perception import qabf, qcv
 from .scores import LOWER_IS_BETTER, RANKED, fusion_scores, mean_ranks
 from .statistics import (
@@ -21,7 +21,6 @@ from .statistics import (
     sum_of_correlations_of_differences,
 )
 from .structure import fusion_ms_ssim, fusion_psnr, fusion_ssim, fusion_vif, ms_ssim, psnr, ssim, vif
-from .tones import dark_chroma, white_lost
 from .visibility import LOST, contrasts, kept
 
 __all__ = [

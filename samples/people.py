@@ -95,12 +95,10 @@ def _upper_body(mesh: Mesh, owner: int, look: Look, stance: Stance, pelvis: Arra
     neck = pelvis + UP * 0.55 * scale + lean
     texture = surfaces.torso(look.jacket, cloth, stance.facing != "front")
     mesh.limb(neck, pelvis - UP * 0.09 * scale, (half, half * 0.9), texture, owner)
-    if look.backpack is not None:
-        back = -stance.heading * 0.17 * scale
-        if stance.facing != "front":
-            pack = surfaces.limb(look.backpack, 13.0)
-            size = 0.16 if wide else 0.09
-            mesh.limb(neck + back - UP * 0.04, pelvis + back + UP * 0.1, (size, size), pack, owner)
+    if look.backpack is not None and stance.facing != "front":
+        back, size = -stance.heading * 0.17 * scale, 0.16 if wide else 0.09
+        pack = surfaces.limb(look.backpack, 13.0)
+        mesh.limb(neck + back - UP * 0.04, pelvis + back + UP * 0.1, (size, size), pack, owner)
     mesh.limb(neck + UP * 0.1 * scale, neck - UP * 0.04, (0.055, 0.06), surfaces.limb(look.skin, 31.0), owner)
     facing = surfaces.head(look.skin, look.hair, stance.facing)
     crown = neck + UP * 0.335 * scale + stance.heading * 0.02

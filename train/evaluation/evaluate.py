@@ -73,8 +73,7 @@ def evaluate_scenes(
         waiting: set[Future[SceneScores]] = set()
         try:
             for scene in scenes:
-                made = _make(engines, scene)
-                waiting.add(pool.submit(score_scene, scene, made))
+                waiting.add(pool.submit(score_scene, scene, _make(engines, scene)))
                 if len(waiting) >= 2 * workers:  # bounds the memory of queued frames
                     waiting -= _collect(waiting, scored, done)
             while waiting:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -31,6 +32,22 @@ class BuildStopped(EngineError):
 
     def __init__(self) -> None:
         super().__init__("stopped while an engine was built")
+
+
+def one_line(text: object, most: int = 300) -> str:
+    """The message of an error on one line of at most `most` characters."""
+    return " ".join(str(text).split())[:most]
+
+
+@contextmanager
+def building(what: str) -> Iterator[None]:
+    """Context in which a compiler, which may raise anything, raises EngineError or EngineRefused."""
+    try:
+        yield
+    except EngineError:
+        raise
+    except Exception as e:
+        raise EngineRefused(f"{what}: {one_line(e)}") from e
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,12 +105,10 @@ class FusionEngine(Protocol):
     @property
     def name(self) -> str:
         """NAME:BACKEND:PRECISION, for example `physics:openvino:f32`."""
-        ...
 
     @property
     def notes(self) -> list[str]:
         """Messages for the user about this engine, such as backends that were refused. One line each."""
-        ...
 
     def prepare(self, width: int, height: int, infrared: tuple[int, int] | None = None, reduce: int = 1) -> None:
         """Build for these frame sizes now instead of with the first frame: takes seconds, less from the store.
@@ -110,7 +125,6 @@ class FusionEngine(Protocol):
             EngineError: The sizes are not supported, or the engine cannot be built.
             EngineRefused: The compiled engine failed the parity gate.
         """
-        ...
 
     def fuse(self, visible: Pixels, infrared: Pixels, warp: Warp | Pixels, elapsed_s: float | None = None) -> Fused:
         """Fuse one pair, of any size from 160x120 up, also odd sizes.
@@ -126,4 +140,3 @@ class FusionEngine(Protocol):
         Raises:
             EngineError: An array has another shape or dtype.
         """
-        ...

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 
-from .base import EngineError, EngineRefused, Fused, FusionEngine, Pixels
+from .base import EngineError, EngineRefused, Fused, FusionEngine, Pixels, one_line
 from .warp import Size, Warp
 
 
@@ -56,12 +56,12 @@ class FallbackEngine:
         """Switch to the next engine that can be created. Raises if there is none."""
         reason = str(failure)
         if not isinstance(failure, EngineRefused):
-            reason = f"{self._engine.name}: broke down: {' '.join(reason.split())[:300]}"
+            reason = f"{self._engine.name}: broke down: {one_line(reason)}"
         while self._rest:
             try:
                 engine = self._rest.pop(0)()
             except (EngineRefused, RuntimeError) as another:  # of the same lost GPU, for example
-                reason += f"; {' '.join(str(another).split())[:300]}"
+                reason += f"; {one_line(another)}"
                 continue
             self._engine = engine
             self._notes.append(f"{reason}; {engine.name} is used instead")

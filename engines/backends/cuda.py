@@ -29,15 +29,7 @@ WARM_UPS = 3
 
 @dataclass(frozen=True, slots=True)
 class _Graph:
-    """A captured graph with its static buffers.
-
-    Attributes:
-        graph: The captured graph.
-        host_inputs: Inputs in pinned host memory.
-        inputs, outputs: On the device.
-        host_outputs: Outputs in pinned host memory, by name.
-        held: The warp that the input buffers contain.
-    """
+    """A captured graph with its static buffers, on the device and in pinned host memory."""
 
     graph: torch.cuda.CUDAGraph
     host_inputs: tuple[Tensor, ...]
@@ -80,17 +72,10 @@ class CudaEngine(BackendEngine[_Graph]):
         strengths: StrengthSource = OWN_CHOICE,
         compiler: Compiler | None = None,
     ) -> None:
-        """Copy the module to the device.
+        """Copy the module to the device. Raises EngineRefused if torch finds no usable GPU.
 
-        Args:
-            network_name: For the engine's name.
-            module: As in `networks`.
-            precision: Of the computation.
-            strengths: Of each task, for each frame.
-            compiler: Compiles the module, see `tensorrt.build`; None: eager torch is captured.
-
-        Raises:
-            EngineRefused: torch finds no usable GPU.
+        network_name: for the engine's name. module: as in `networks`. strengths: of each task, for each frame.
+        compiler: compiles the module, see `tensorrt.build`; None: eager torch is captured.
         """
         super().__init__(f"{network_name}:{'cuda' if compiler is None else 'tensorrt'}:{precision}", strengths)
         self._compiler = compiler
@@ -101,16 +86,9 @@ class CudaEngine(BackendEngine[_Graph]):
         on_device = copy.deepcopy(module).eval().requires_grad_(False).to(memory_format=torch.channels_last).cuda()
         self._module = on_device.half() if precision == "f16" else on_device
 
-    def _create(self, shape: Shape) -> _Graph:
-        """Capture a graph for these sizes. Raises EngineRefused if that fails, or the graph fails the parity gate."""
-        try:
-            graph = self._capture(shape)
-        except Exception as e:  # a compiler may raise anything
-            reason = " ".join(str(e).split())[:300]
-            raise EngineRefused(f"{self._name}: cannot be built for {shape}: {reason}") from e
-        parity = compare(self._reference.run, graph.run, self._precision, shape)
-        if not parity.passed:
-            raise EngineRefused(f"{self._name}: at {shape} the output differs from the network's: {parity}")
+    def _build(self, shape: Shape) -> _Graph:
+        graph = self._capture(shape)
+        self._check(compare(self._reference.run, graph.run, self._precision, shape))
         return graph
 
     def _capture(self, shape: Shape) -> _Graph:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 
@@ -16,18 +14,15 @@ from .engine import BackendEngine
 from .graph import ImagePath
 
 
-@dataclass(frozen=True, slots=True)
-class _Eager:
-    """The image path of a network, for frames of any size."""
-
-    path: ImagePath
+class _Eager(ImagePath):
+    """The image path of a network, on arrays."""
 
     def run(self, visible: Pixels, infrared: Pixels, warp: Warp, controls: State) -> Outputs:
         """See `engine.Ready`."""
         inputs = (torch.from_numpy(np.array(x, order="C"))[None] for x in (visible, infrared, *warp.parts))
         with torch.inference_mode():
-            outputs = self.path(*inputs, torch.from_numpy(controls))
-        return {name: np.array(x[0].numpy(), order="C") for name, x in zip(self.path.outputs, outputs, strict=True)}
+            outputs = self(*inputs, torch.from_numpy(controls))
+        return {name: np.array(x[0].numpy(), order="C") for name, x in zip(self.outputs, outputs, strict=True)}
 
 
 class EagerEngine(BackendEngine[_Eager]):
@@ -38,5 +33,5 @@ class EagerEngine(BackendEngine[_Eager]):
         super().__init__(f"{network_name}:torch:f32", strengths)
         self._module = module.eval()
 
-    def _create(self, shape: Shape) -> _Eager:
-        return _Eager(ImagePath(self._module, shape.reduce))
+    def _build(self, shape: Shape) -> _Eager:
+        return _Eager(self._module, shape.reduce)

@@ -7,7 +7,8 @@ from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
-from ..base import Fused, Outputs, Pixels
+from ..base import EngineRefused, Fused, Outputs, Pixels, building
+from ..build.parity import Parity
 from ..networks.smoothing import State, Steady
 from ..prompts.conditioning import StrengthSource
 from ..warp import Shape, Size, Warp
@@ -20,7 +21,6 @@ class Ready(Protocol):
 
     def run(self, visible: Pixels, infrared: Pixels, warp: Warp, controls: State) -> Outputs:
         """Fuse one pair, statelessly. controls: (CONTROLS,) float32. Returns `graph.ImagePath.outputs` by name."""
-        ...
 
 
 Built = TypeVar("Built", bound=Ready)
@@ -36,8 +36,17 @@ class BackendEngine(ABC, Generic[Built]):
         self._ready: LruCache[Shape, Built] = LruCache()
 
     @abstractmethod
-    def _create(self, shape: Shape) -> Built:
+    def _build(self, shape: Shape) -> Built:
         """Build for these frame sizes."""
+
+    def _create(self, shape: Shape) -> Built:
+        with building(f"{self._name}: cannot be built for {shape}"):
+            return self._build(shape)
+
+    def _check(self, parity: Parity) -> None:
+        """Raise EngineRefused if the comparison with the network failed."""
+        if not parity.passed:
+            raise EngineRefused(f"{self._name}: at {parity.shape} the output differs from the network's: {parity}")
 
     @property
     def name(self) -> str:

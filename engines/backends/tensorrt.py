@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -27,12 +26,7 @@ class EngineCache:
 
     def save(self, hash: str, blob: bytes, *arguments: Any, **named: Any) -> None:
         """Store an engine. hash: of its graph, inputs and settings."""
-
-        def write(folder: Path) -> store.Facts:
-            (folder / BLOB).write_bytes(blob)
-            return {}
-
-        store.keep(_key(hash), write)
+        store.keep_files(_key(hash), {BLOB: blob})
 
     def load(self, hash: str, *arguments: Any, **named: Any) -> bytes | None:
         """Load an engine that this user stored; None if there is none."""
@@ -41,26 +35,15 @@ class EngineCache:
 
 
 def _key(hash: str) -> store.Key:
-    versions = {"torch": version("torch"), "code": store.code_digest()}
-    return {
-        "network": "graph",
-        "shape": hash[:12],
-        "graph": hash,
-        "backend": "tensorrt",
-        "precision": "f16",
-        **versions,
-    }
+    key = {"network": "graph", "shape": hash[:12], "graph": hash, "backend": "tensorrt", "precision": "f16"}
+    return key | {"torch": version("torch"), "code": store.code_digest()}
 
 
 def build(module: nn.Module, inputs: tuple[Tensor, ...]) -> Callable[..., Any]:
     """Compile a module to one TensorRT engine; no operator falls back to torch. Built engines are stored.
 
-    Args:
-        module: Its dtype is the precision of the engine, since Torch-TensorRT is strongly typed.
-        inputs: Examples on the GPU, which set shapes and dtypes.
-
-    Raises:
-        Exception: Whatever the compiler raises.
+    module: its dtype is the precision of the engine, since Torch-TensorRT is strongly typed. inputs: examples on the
+    GPU, which set shapes and dtypes.
     """
     import torch_tensorrt
     from torch_tensorrt.dynamo._engine_cache import BaseEngineCache

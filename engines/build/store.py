@@ -137,6 +137,17 @@ def keep(key: Key, write: Callable[[Path], Facts]) -> str | None:
     return None
 
 
+def keep_files(key: Key, files: Mapping[str, bytes | memoryview], facts: Facts | None = None) -> str | None:
+    """As `keep`, for files given by their names."""
+
+    def write(folder: Path) -> Facts:
+        for name, content in files.items():
+            (folder / name).write_bytes(content)
+        return facts or {}
+
+    return keep(key, write)
+
+
 def entries() -> list[Entry]:
     """All complete entries with this user's signature, the most recently used first."""
     read = (_read(path) for path in _folders())

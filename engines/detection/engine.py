@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 
 from ..backends.lru import LruCache
 from ..backends.openvino.ov import ov
-from ..base import EngineError, EngineRefused, Pixels
+from ..base import EngineError, EngineRefused, Pixels, building
 from ..build import store
 from ..build.process import build_apart
 from .letterbox import Letterbox
@@ -89,13 +90,8 @@ class DetectorEngine:
 
     def _create(self, size: tuple[int, int]) -> ov.InferRequest:
         height, width = size
-        try:
+        with building(f"{self.name}: cannot be built for {width}x{height}"):
             return self._build(height, width).create_infer_request()
-        except EngineError:
-            raise
-        except Exception as e:
-            reason = " ".join(str(e).split())[:300]
-            raise EngineRefused(f"{self.name}: cannot be built for {width}x{height}: {reason}") from e
 
     def _build(self, height: int, width: int) -> ov.CompiledModel:
         """The model for this input size: from the store, or compiled, verified and stored."""
@@ -106,12 +102,7 @@ class DetectorEngine:
         if stored is not None:
             return stored
         compiled, self._used, facts = self._choose(height, width)
-
-        def write(folder: Path) -> store.Facts:
-            (folder / BLOB).write_bytes(compiled.export_model().getbuffer())
-            return facts
-
-        store.keep(key, write)
+        store.keep_files(key, {BLOB: compiled.export_model().getbuffer()}, facts)
         return compiled
 
     def _load(self, key: store.Key) -> ov.CompiledModel | None:
@@ -138,7 +129,7 @@ class DetectorEngine:
         for precision in self._precisions:
             compiled = self._core.compile_model(model, "CPU", self._settings(precision))
             agreement = compare(reference, _runner(compiled.create_infer_request()), width, height, self.channels)
-            facts[precision] = agreement.as_dict()
+            facts[precision] = asdict(agreement)
             if agreement.passed(precision):
                 return compiled, precision, facts | {"used": precision}
         results = "; ".join(f"{precision}: {Agreement(**facts[precision])}" for precision in self._precisions)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import islice
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -63,10 +62,6 @@ class Agreement:
         """For example `boxes within 0.21 px, overlap 0.985, scores within 0.0210, 99 % of them 0.0040, of 84`."""
         boxes = f"boxes within {self.pixels:.2f} px, overlap {self.overlap:.3f}"
         return f"{boxes}, scores within {self.score:.4f}, {MOST * 100:.0f} % of them {self.most:.4f}, of {self.boxes}"
-
-    def as_dict(self) -> dict[str, Any]:
-        """For a manifest."""
-        return asdict(self)
 
 
 def compare(reference: Run, engine: Run, width: int, height: int, channels: int = 3) -> Agreement:

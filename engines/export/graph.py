@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..base import EngineError
+from ..base import EngineError, one_line
 
 _LARGEST_FOLDED = 1 << 28
 """Maximum elements of a folded constant; larger than the default, so that interpolation matrices are folded."""
@@ -25,15 +25,9 @@ def export_model(
 ) -> Any:
     """Export a module to an `onnx_ir.Model`, not yet optimised.
 
-    Args:
-        name: Of the network, for messages.
-        module: In evaluation mode.
-        examples: One tensor for each input, which sets its shape and dtype.
-        inputs, outputs: Names of the inputs and outputs.
-        opset: Version of the ONNX operators; None: the exporter's default.
-
-    Raises:
-        EngineError: ONNX lacks an operator.
+    module: in evaluation mode. examples: one tensor for each input, which sets its shape and dtype. inputs, outputs:
+    their names. opset: version of the ONNX operators; None: the exporter's default. Raises EngineError where ONNX lacks
+    an operator.
     """
     try:
         with warnings.catch_warnings(), torch.no_grad():
@@ -48,8 +42,7 @@ def export_model(
                 opset_version=opset,
             )
     except torch.onnx.errors.OnnxExporterError as error:
-        reason = " ".join(str(error.__cause__ or error).split())[:300]
-        raise EngineError(f"{name}: cannot be exported to ONNX: {reason}") from error
+        raise EngineError(f"{name}: cannot be exported to ONNX: {one_line(error.__cause__ or error)}") from error
     assert program is not None
     return program.model
 

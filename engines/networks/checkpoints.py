@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import TypeAdapter
 
 from ...calib.atomic import write_atomic
-from ..base import EngineError
+from ..base import EngineError, one_line
 from ..host import secret
 from ..host.textfiles import what_text
 
@@ -44,7 +44,6 @@ _METADATA = "fusecam"
 """Key of the metadata of a safetensors file."""
 LARGEST, MOST_PARAMETERS = 4096, 200_000_000
 """Maximum of any size in a file, and of the parameters of a network; the largest network has 36 million."""
-
 
 Profile = TypeVar("Profile")
 
@@ -217,18 +216,7 @@ def halved(network: nn.Module) -> dict[str, Tensor]:
 
 
 def write(path: Path, name: str, state: Mapping[str, Tensor], profile: Any, source: Sequence[str] = ()) -> None:
-    """Write weights with their metadata atomically.
-
-    Args:
-        path: Of the file.
-        name: Of the network.
-        state: Its state_dict.
-        profile: Of the network.
-        source: See `StoredWeights`.
-
-    Raises:
-        EngineError: The file cannot be written.
-    """
+    """Write the state_dict of a network with its metadata, see `describe`, atomically. Raises EngineError."""
     from safetensors.torch import save
 
     tensors = {key: value.detach().contiguous() for key, value in state.items()}
@@ -265,7 +253,7 @@ def _network(
             raise ValueError(f"{count:.1e} parameters")
         return make()
     except Exception as e:  # torch raises many types for inconsistent sizes
-        raise EngineError(f"{path}: no network of {name} has these sizes: {_line(e)}; import it again") from e
+        raise EngineError(f"{path}: no network of {name} has these sizes: {one_line(e, 200)}; import it again") from e
 
 
 def _sizes(default: Profile, changes: Mapping[str, Any]) -> Profile:
@@ -288,7 +276,7 @@ def _fill(name: str, network: nn.Module, state: Mapping[str, Tensor], path: Path
     try:
         network.load_state_dict(state)
     except RuntimeError as e:
-        raise EngineError(f"{path}: tensors do not match the network {name}: {_line(e)}; {hint}") from e
+        raise EngineError(f"{path}: tensors do not match the network {name}: {one_line(e, 200)}; {hint}") from e
 
 
 def _read_own(
@@ -303,7 +291,7 @@ def _read_own(
             state = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
         parsed = None if about is None else json.loads(about)
     except (OSError, SafetensorError, ValueError, RecursionError) as e:
-        raise EngineError(f"{file}: {what_text(file) or f'cannot be read: {_line(e)}; {hint}'}") from e
+        raise EngineError(f"{file}: {what_text(file) or f'cannot be read: {one_line(e, 200)}; {hint}'}") from e
     return state, _validated(parsed)
 
 
@@ -317,8 +305,3 @@ def _validated(parsed: Any) -> dict[str, Any] | None:
         "profile": profile if isinstance(profile, dict) else {},
         "source": [str(file) for file in source] if isinstance(source, list) else [],
     }
-
-
-def _line(error: Exception) -> str:
-    """The message of an error on one line."""
-    return " ".join(str(error).split())[:200]

@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from ..base import EngineError
+from ..base import EngineError, one_line
 from ..networks.tasks import TASKS
 from .words import BUCKETS, PIECES, pieces
 
@@ -68,8 +68,7 @@ def trained() -> TextEncoder:
     try:
         encoder.load_state_dict(load_file(WEIGHTS))
     except (OSError, RuntimeError, SafetensorError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise EngineError(f"prompt: {WEIGHTS}: cannot be used: {reason}; reinstall fusecam") from error
+        raise EngineError(f"prompt: {WEIGHTS}: cannot be used: {one_line(error, 200)}; reinstall fusecam") from error
     return encoder.eval()
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from ..base import EngineError
+from ..base import EngineError, one_line
 from . import layers
 from .layers import Layer, Value
 
@@ -72,7 +72,7 @@ def build(name: str, onnx: bytes, targets: Sequence[str]) -> Built:
     parser = trt.OnnxParser(network, log)
     if not parser.parse(onnx):
         errors = [parser.get_error(index) for index in range(parser.num_errors)]
-        reasons = "; ".join(f"{e.node_name()} ({e.node_operator()}): {_one_line(e.desc())}" for e in errors)
+        reasons = "; ".join(f"{e.node_name()} ({e.node_operator()}): {one_line(e.desc())}" for e in errors)
         raise EngineError(f"{name}: TensorRT-RTX does not support {reasons}")
     defined = layers.defined(network)
     branches = layers.branches(defined)
@@ -85,9 +85,8 @@ def build(name: str, onnx: bytes, targets: Sequence[str]) -> Built:
         config.set_compute_capability(getattr(trt.ComputeCapability, target.upper()), index)
     plan = builder.build_serialized_network(network, config)
     if plan is None:
-        raise EngineError(
-            f"{name}: TensorRT-RTX cannot build it: {_one_line('; '.join(log.errors)) or 'no reason given'}"
-        )
+        reason = one_line("; ".join(log.errors)) or "no reason given"
+        raise EngineError(f"{name}: TensorRT-RTX cannot build it: {reason}")
     outputs = [Value.of(network.get_output(index)) for index in range(network.num_outputs)]
     made = layers.built(log.report, [output.name for output in outputs], defined)
     _refuse(name, layers.refusals(made, branches))
@@ -100,10 +99,6 @@ def _refuse(name: str, lines: list[str]) -> None:
     if lines:
         rest = f"; and {len(lines) - 5} more" if len(lines) > 5 else ""
         raise EngineError(f"{name}: not built, not all of it is half precision: {'; '.join(lines[:5])}{rest}")
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())[:300]
 
 
 def _logger(trt: ModuleType) -> Any:

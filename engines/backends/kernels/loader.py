@@ -87,15 +87,9 @@ class Kernel:
     """A compiled kernel."""
 
     def __init__(self, code: bytes, name: str, arguments: tuple[Argument, ...]) -> None:
-        """Load a kernel.
+        """Load a kernel from an object file of `compiler.machine_code_of`.
 
-        Args:
-            code: Object file, of `compiler.machine_code_of`.
-            name: Of the function.
-            arguments: Types of its arguments.
-
-        Raises:
-            OSError: The system forbids executable memory.
+        arguments: their types. Raises OSError where the system forbids executable memory.
         """
         self._name, self._arguments = name, arguments
         types: list[Any] = []
@@ -212,7 +206,7 @@ def compile_group(group: str) -> Mapping[str, bytes]:
     from .compiler import machine_code_of
 
     files = {name + SUFFIX: code for name, code in machine_code_of(_arguments(group)).items()}
-    store.keep(_key(group), lambda folder: _written(files, folder))
+    store.keep_files(_key(group), files)
     return files
 
 
@@ -235,9 +229,3 @@ def _key(group: str) -> dict[str, str]:
     files = (Path(module.__file__ or "") for module in (*MODULES, realtime_constants))
     source = store.digest_of((*files, Path(__file__).with_name("compiler.py"), Path(__file__)))
     return compiler_versions() | {"network": "kernels", "source": source, "shape": group, "device": cpu}
-
-
-def _written(files: dict[str, bytes], folder: Path) -> store.Facts:
-    for name, content in files.items():
-        (folder / name).write_bytes(content)
-    return {}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import cv2
 import numpy as np
 
-from ...base import EngineError, EngineRefused, Outputs, Pixels
+from ...base import Outputs, Pixels
 from ...build import store
 from ...build.parity import Parity, compare
 from ...build.process import build_apart
@@ -41,30 +40,26 @@ HEAD, WHOLE = "head", "network"
 """Names of graphs: the head of a split network, and a network that is one graph."""
 
 
-@dataclass(frozen=True, slots=True)
 class _Graph:
-    """A network that is one graph, with its buffers. held: the warp that they contain."""
+    """A network that is one graph, with its buffers."""
 
-    request: ov.InferRequest
-    outputs: tuple[str, ...]
-    held: WarpBuffers = field(default_factory=WarpBuffers)
-
-    @staticmethod
-    def of(compiled: ov.CompiledModel) -> _Graph:
-        """Wrap a compiled model, whose outputs have the names that `_convert` set."""
-        return _Graph(compiled.create_infer_request(), tuple(output.any_name for output in compiled.outputs))
+    def __init__(self, compiled: ov.CompiledModel) -> None:
+        """compiled: its outputs have the names that `_convert` set."""
+        self._request = compiled.create_infer_request()
+        self._outputs = tuple(output.any_name for output in compiled.outputs)
+        self._held = WarpBuffers()
 
     def run(self, visible: Pixels, infrared: Pixels, warp: Warp, controls: State) -> Outputs:
         """See `engine.Ready`."""
-        request = self.request
+        request = self._request
         cv2.split(visible, list(request.get_input_tensor(0).data[0]))
         np.copyto(request.get_input_tensor(1).data[0], infrared)
-        for index, part in self.held.changed_parts(warp):
+        for index, part in self._held.changed_parts(warp):
             np.copyto(request.get_input_tensor(2 + index).data[0], part)
         np.copyto(request.get_input_tensor(5).data, controls)
         request.infer()
         arrays = (tensor.data for tensor in request.output_tensors)
-        outputs = zip(self.outputs, arrays, strict=True)
+        outputs = zip(self._outputs, arrays, strict=True)
         return {name: np.asarray(cv2.merge(list(x[0]))) if x.ndim == 4 else x[0].copy() for name, x in outputs}
 
 
@@ -113,17 +108,15 @@ class OpenVinoEngine(BackendEngine[_Graph | Split]):
         self._settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY"}
         self._unsplit = loader.missing() if network_name in SPLIT else ""
         self._split = self._unsplit is None and precision != "int8"
-        self._key = (
-            None
-            if key is None
-            else {**key, "unlifted": str(unlifted), "backend": "openvino", "openvino": ov.__version__}
-        )
-        if self._key and precision == "int8":
-            self._key |= {"nncf": version("nncf"), "calibrated on": int8.clips_digest()}
-        elif self._key and self._narrow:
-            self._key |= {"in the graph": precision}
-        if self._key and self._split:
-            self._key |= loader.compiler_versions()
+        self._key: dict[str, str] | None = None
+        if key is not None:
+            self._key = {**key, "unlifted": str(unlifted), "backend": "openvino", "openvino": ov.__version__}
+            if precision == "int8":
+                self._key |= {"nncf": version("nncf"), "calibrated on": int8.clips_digest()}
+            elif self._narrow:
+                self._key |= {"in the graph": precision}
+            if self._split:
+                self._key |= loader.compiler_versions()
         self._apart, self._unlifted = apart, unlifted
         store.limit_bytes()  # reports an invalid setting here rather than in the process that builds
         self._models: dict[tuple[int, ...], dict[str, ov.Model]] = {}
@@ -135,15 +128,6 @@ class OpenVinoEngine(BackendEngine[_Graph | Split]):
         slower = f"{self._name}: {self._unsplit}; fusion is slower" if self._unsplit else None
         return [*super().notes, *(note for note in (slower, self._store_error) if note)]
 
-    def _create(self, shape: Shape) -> _Graph | Split:
-        try:
-            return self._build(shape)
-        except EngineError:
-            raise
-        except Exception as e:
-            reason = " ".join(str(e).split())[:300]
-            raise EngineRefused(f"{self._name}: cannot be built for {shape}: {reason}") from e
-
     def _build(self, shape: Shape) -> _Graph | Split:
         """The engine for these sizes: from the store, or compiled, verified and stored."""
         key = self._key and self._key | {
@@ -151,30 +135,30 @@ class OpenVinoEngine(BackendEngine[_Graph | Split]):
             "precision": self._precision,
             "device": str(self._core.get_property("CPU", "FULL_DEVICE_NAME")),
         }
-        ready = self._load(key, shape)
-        if (
-            ready is None
-            and self._apart
-            and build_apart("fusion", self._name, int(self._unlifted), *shape[:2], *shape.infrared, shape.reduce)
-        ):
+        ready, sizes = self._load(key, shape), (shape.width, shape.height, *shape.infrared, shape.reduce)
+        if ready is None and self._apart and build_apart("fusion", self._name, int(self._unlifted), *sizes):
             ready = self._load(key, shape)
         if ready is not None:
             return ready
+        from ..eager import EagerEngine
+
         network = self._make().eval()
         steps = list(network.steps(shape.height, shape.width))
-        if self._is_split(network, shape):
+        modules, constants = self._modules(network, shape)
+        if constants is not None:
             loader.begin(steps[0] > 1)
         graphs = {name: model.clone() for name, model in self._converted(network, shape).items()}
         compiled = {}
-        for name, (_, examples) in self._modules(network, shape).items():
+        for name, (_, examples) in modules.items():
             graphs[name].reshape({index: list(example.shape) for index, example in enumerate(examples)})
             compiled[name] = self._core.compile_model(graphs[name], "CPU", self._settings_of(name))
-        facts = {"steps": steps, "profile": self._constants(network, shape)}
+        facts: store.Facts = {"steps": steps, "profile": constants}
         ready = self._assemble(compiled, shape, facts)
-        parity = self._compare(network, ready, shape)
+        parity = compare(EagerEngine(self._network, network).run, ready.run, self._precision, shape)
         if key:
-            self._store_error = store.keep(key, lambda folder: _write(compiled, parity, folder) | facts)
-        self._check_parity(parity)
+            blobs = {name + BLOB: model.export_model().getbuffer() for name, model in compiled.items() if parity.passed}
+            self._store_error = store.keep_files(key, blobs, facts | {"parity": parity.as_dict()})
+        self._check(parity)
         return ready
 
     def _load(self, key: store.Key | None, shape: Shape) -> _Graph | Split | None:
@@ -183,7 +167,7 @@ class OpenVinoEngine(BackendEngine[_Graph | Split]):
         if entry is None:
             return None
         try:
-            self._check_parity(Parity.from_dict(entry.facts["parity"]))
+            self._check(Parity.from_dict(entry.facts["parity"]))
             if WHOLE + BLOB not in entry.files and not loader.is_cached(entry.facts["steps"][0] > 1):
                 return None
             compiled = {
@@ -199,36 +183,24 @@ class OpenVinoEngine(BackendEngine[_Graph | Split]):
         whole = self._narrow and graph == HEAD
         return self._settings | ({"INFERENCE_PRECISION_HINT": "bf16"} if whole else {})
 
-    def _is_split(self, network: Network, shape: Shape) -> bool:
-        if not self._split or shape.reduce != 1:
-            return False
-        from .split_graphs import has_kernels
-
-        return has_kernels(cast("RealtimeFusion", network))
-
-    def _modules(self, network: Network, shape: Shape) -> Modules:
-        """The modules of a network to convert for this shape."""
+    def _modules(self, network: Network, shape: Shape) -> tuple[Modules, Constants | None]:
+        """The modules of a network to convert for this shape; and the parameters of its kernels, None without any."""
         from ..graph import ImagePath, examples
 
-        if self._is_split(network, shape):
-            from .split_graphs import modules
+        if self._split and shape.reduce == 1:
+            from . import split_graphs
 
-            return modules(cast("RealtimeFusion", network), shape)
-        return {WHOLE: (ImagePath(network, shape.reduce, planar=True), examples(shape, planar=True))}
+            realtime = cast("RealtimeFusion", network)
+            if split_graphs.has_kernels(realtime):
+                return split_graphs.modules(realtime, shape), split_graphs.constants(realtime)
+        return {WHOLE: (ImagePath(network, shape.reduce, planar=True), examples(shape, planar=True))}, None
 
     def _assemble(self, compiled: Mapping[str, ov.CompiledModel], shape: Shape, facts: store.Facts) -> _Graph | Split:
         if WHOLE in compiled:
-            return _Graph.of(compiled[WHOLE])
+            return _Graph(compiled[WHOLE])
         requests = {name: model.create_infer_request() for name, model in compiled.items()}
         step, factor, _ = facts["steps"]
         return Split(requests, shape, Constants(*facts["profile"]), step, factor, self._unlifted)
-
-    def _constants(self, network: Network, shape: Shape) -> Constants | None:
-        if not self._is_split(network, shape):
-            return None
-        from .split_graphs import constants
-
-        return constants(cast("RealtimeFusion", network))
 
     def _converted(self, network: Network, shape: Shape) -> dict[str, ov.Model]:
         """The converted models, for all sizes with the same `Network.steps`: from memory, from the store, or converted
@@ -247,7 +219,7 @@ class OpenVinoEngine(BackendEngine[_Graph | Split]):
                     }
         if variant not in self._models:
             models = {}
-            for name, (module, examples) in self._modules(network, shape).items():
+            for name, (module, examples) in self._modules(network, shape)[0].items():
                 models[name] = _convert(module, examples)
                 if self._precision == "int8":
                     models[name] = int8.quantised(models[name], self._network, shape)
@@ -257,15 +229,6 @@ class OpenVinoEngine(BackendEngine[_Graph | Split]):
             if key:
                 store.keep(key, lambda folder: _save(models, folder))
         return self._models[variant]
-
-    def _compare(self, network: Network, ready: _Graph | Split, shape: Shape) -> Parity:
-        from ..eager import EagerEngine
-
-        return compare(EagerEngine(self._network, network).run, ready.run, self._precision, shape)
-
-    def _check_parity(self, parity: Parity) -> None:
-        if not parity.passed:
-            raise EngineRefused(f"{self._name}: at {parity.shape} the output differs from the network's: {parity}")
 
 
 def _convert(module: nn.Module, examples: tuple[Tensor, ...]) -> ov.Model:
@@ -293,11 +256,3 @@ def _save(models: Mapping[str, ov.Model], folder: Path) -> store.Facts:
     except RuntimeError as e:
         raise OSError(f"OpenVINO cannot write: {e}") from e
     return {}
-
-
-def _write(compiled: Mapping[str, ov.CompiledModel], parity: Parity, folder: Path) -> store.Facts:
-    """Write the compiled models for the store, unless they failed the parity gate. Returns the facts of the entry."""
-    if parity.passed:
-        for name, model in compiled.items():
-            (folder / (name + BLOB)).write_bytes(model.export_model().getbuffer())
-    return {"parity": parity.as_dict()}

@@ -1,6 +1,6 @@
 """The detector as a compiled engine: letterbox, inference, non-maximum suppression, boxes in frame coordinates."""
 
-from .engine import DetectorEngine, Rows
-from .letterbox import SIDE, Letterbox
+from .engine import DetectorEngine
+from .letterbox import Letterbox
 
-__all__ = ["SIDE", "DetectorEngine", "Letterbox", "Rows"]
+__all__ = ["DetectorEngine", "Letterbox"]

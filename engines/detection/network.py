@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -13,23 +14,30 @@ from ..backends.openvino.ov import ov
 from ..base import Pixels
 from .parity import Raw
 from .quiet import ultralytics
-from .weights import load_detector
+from .weights import DETECTOR_WEIGHTS, load_detector
 
 
-class DetectorNetwork(nn.Module):
-    """The detector with its preprocessing, without non-maximum suppression."""
+class DetectorGraph(nn.Module):
+    """The detector without non-maximum suppression, as Ultralytics exports it."""
 
-    def __init__(self, weights: Path) -> None:
+    def __init__(self, weights: Path = DETECTOR_WEIGHTS) -> None:
         """weights: see `load_detector`. Raises EngineError as it does."""
         super().__init__()
         ultralytics()  # first import, without downloads and output
         self.detector = load_detector(weights)
         self.eval()
 
-    def forward(self, frame: torch.Tensor) -> torch.Tensor:
-        """frame: (1, H, W, 3 or 4) uint8, H and W multiples of 32. Returns (1, 4 + classes, anchors)."""
-        raw: torch.Tensor = self.detector(frame.permute(0, 3, 1, 2).float() / 255)[0]
-        return raw
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """images: (1, 3 or 4, H, W) float32 in [0, 1], H and W multiples of 32. Returns (1, 4 + classes, anchors)."""
+        return cast(torch.Tensor, self.detector(images)[0])
+
+
+class DetectorNetwork(DetectorGraph):
+    """The detector with its preprocessing."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """images: (1, H, W, 3 or 4) uint8. Otherwise as `DetectorGraph`."""
+        return super().forward(images.permute(0, 3, 1, 2).float() / 255)
 
     def eager(self, image: Pixels) -> Raw:
         """Run in eager torch. image: (H, W, 3 or 4) uint8. Returns (4 + classes, anchors) float32."""

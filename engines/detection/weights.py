@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from ...calib.atomic import write_atomic
-from ..base import EngineError
+from ..base import EngineError, one_line
 from ..host.textfiles import what_text
 from ..networks.architecture import checked
 from ..networks.checkpoints import halved
@@ -50,7 +50,7 @@ def load_detector(weights: Path = DETECTOR_WEIGHTS) -> torch.nn.Module:
         network = build_detector(architecture, _names(metadata))
         network.load_state_dict(state)
     except (OSError, SafetensorError, LookupError, TypeError, ValueError, RuntimeError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())[:120]
+        reason = one_line(error, 120)
         raise EngineError(f"{weights}: no weights of a detector ({reason}); train them with `fusecam train`") from error
     return network.eval()
 
@@ -75,7 +75,7 @@ def _described(weights: Path) -> tuple[dict[int, str], int]:
         plan = yaml.safe_load(metadata.get(_ARCHITECTURE, ""))
         return _names(metadata), checked(plan).get("channels", 3) if plan else 3
     except (OSError, SafetensorError, ValueError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())[:120]
+        reason = one_line(error, 120)
         raise EngineError(f"{weights}: no weights of a detector ({reason}); train them with `fusecam train`") from error
 
 
@@ -120,7 +120,7 @@ def build_detector(architecture: Mapping[str, Any], names: Mapping[int, str] = D
             model = ultralytics("ultralytics.nn.tasks").DetectionModel
             network: torch.nn.Module = model(plan, ch=plan.get("channels", 3), verbose=False)
         except Exception as error:  # torch raises many types for inconsistent layers
-            reason = " ".join(str(error).split())[:120]
+            reason = one_line(error, 120)
             raise ValueError(f"its layers do not fit together: {type(error).__name__}: {reason}") from error
     network.names = dict(names)  # type: ignore[assignment]
     return network

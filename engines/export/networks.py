@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from ..backends.graph import OUTPUTS, ImagePath
-from ..detection.weights import DETECTOR_NAMES, load_detector
+from ..detection.network import DetectorGraph as DetectorGraph
+from ..detection.weights import DETECTOR_NAMES
 from ..networks.io import Network
 from ..networks.smoothing import CONTROLS, STATE
 from ..networks.tasks import TASKS
@@ -72,22 +73,6 @@ class FusionGraph(nn.Module):
         """Example inputs: zeros."""
         planes = (torch.zeros(1, channels, height, width) for channels in (3, 1, 1))
         return *planes, torch.zeros(1, CONTROLS)
-
-
-class DetectorGraph(nn.Module):
-    """The detector on (1, 3, H, W) float32 RGB in [0, 1], H and W multiples of 32, as Ultralytics exports it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        from ..detection.quiet import ultralytics
-
-        ultralytics()  # first import, without downloads and output
-        self.detector = load_detector()
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Returns (1, 4 + classes, anchors), see DETECTOR_OUTPUT."""
-        raw: Tensor = self.detector(images)[0]
-        return raw
 
 
 def remove_uint8(model: Any) -> None:

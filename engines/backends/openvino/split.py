@@ -14,7 +14,6 @@ As one OpenVINO graph, three quarters of the time would go into memory traffic b
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cv2
@@ -83,51 +82,36 @@ class Grid(NamedTuple):
         return Grid(*(np.zeros(shape, np.float32) for shape in shapes))
 
 
-@dataclass(slots=True)
 class Split:
-    """A network for one pair of frame sizes, with its buffers.
+    """A network for one pair of frame sizes, with its buffers."""
 
-    Attributes:
-        graphs: `grid`, and `head` where the network has one.
-        shape: Frame sizes.
-        constants: Parameters of the grid's kernels.
-        step, factor: Of `Network.steps`.
-        unlifted: Whether to compute a detector's frame.
-    """
-
-    graphs: Mapping[str, ov.InferRequest]
-    shape: Shape
-    constants: Constants
-    step: int
-    factor: int
-    unlifted: bool
-    _kernels: Any = field(init=False)
-    _quads: npt.NDArray[np.uint32] = field(init=False)
-    _working: npt.NDArray[Any] = field(init=False)
-    _sums: npt.NDArray[np.float64] = field(init=False)
-    _kept: npt.NDArray[np.float32] = field(init=False)
-    _grid: Grid = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._kernels = loader.compiled(self.step > 1)
-        rows, columns = self._size
-        self._quads = np.zeros(self.shape.infrared[::-1], np.uint32)
-        self._working = np.zeros((5, rows, columns), np.uint8 if self.step == 1 else np.float32)
+    def __init__(
+        self,
+        graphs: Mapping[str, ov.InferRequest],
+        shape: Shape,
+        constants: Constants,
+        step: int,
+        factor: int,
+        unlifted: bool,
+    ) -> None:
+        """graphs: `grid`, and `head` where the network has one. step, factor: of `Network.steps`. unlifted: whether to
+        compute a detector's frame."""
+        self._graphs, self._shape, self._constants = graphs, shape, constants
+        self._step, self._factor, self._unlifted = step, factor, unlifted
+        self._kernels = loader.compiled(step > 1)
+        rows, columns = -(-shape.height // step), -(-shape.width // step)
+        self._quads = np.zeros(shape.infrared[::-1], np.uint32)
+        self._working: npt.NDArray[Any] = np.zeros((5, rows, columns), np.uint8 if step == 1 else np.float32)
         self._sums = np.zeros((rows, 2))
-        count = 5 if self.step == 1 else KEPT_DARK if self.unlifted else KEPT
+        count = 5 if step == 1 else KEPT_DARK if unlifted else KEPT
         self._kept = np.zeros((count, rows, columns), np.float32)
-        self._grid = Grid.of(-(-rows // self.factor), -(-columns // self.factor), self.constants.points, self.unlifted)
-
-    @property
-    def _size(self) -> tuple[int, int]:
-        """Rows and columns of the working size."""
-        return -(-self.shape.height // self.step), -(-self.shape.width // self.step)
+        self._grid = Grid.of(-(-rows // factor), -(-columns // factor), constants.points, unlifted)
 
     def run(self, visible: Pixels, infrared: Pixels, warp: Warp, controls: State) -> Outputs:
         """See `engine.Ready`."""
-        kernels, step, working, kept = self._kernels, self.step, self._working, self._kept
-        height, width = self.shape.height, self.shape.width
-        rows, columns = self._size
+        kernels, step, working, kept = self._kernels, self._step, self._working, self._kept
+        height, width = self._shape.height, self._shape.width
+        _, rows, columns = working.shape
         visible, infrared = np.ascontiguousarray(visible), np.ascontiguousarray(infrared)
         registered = np.empty((height, width), np.uint8)
         kernels.neighbours.of(infrared, self._quads)()
@@ -151,21 +135,21 @@ class Split:
         floor = self._floor(controls)
         scale = np.float32(1 / 255 if step == 1 else 1)
         grid = self._grid
-        gridded = kernels.gridded.of(working, scale, self.factor, floor, grid.frame)
+        gridded = kernels.gridded.of(working, scale, self._factor, floor, grid.frame)
         in_bands(lambda first, last: gridded(first, last, np.empty((5, columns), np.float32)), grid.frame.shape[1])
         density, light, state = self._analyse(controls, floor)
         planes, hue = grid.planes, controls[STRENGTHS - 1]
         scalars = np.array([*grid.scalars, HUE if hue < 0 else min(hue, 1), floor], np.float32)
 
-        head = self.graphs.get("head")
+        head = self._graphs.get("head")
         head_input = EMPTY_PLANES if head is None else head.get_input_tensor(0).data[0]
         fused, restored = np.empty_like(visible), np.empty_like(visible)
-        unlifted = np.empty_like(visible) if self.unlifted else EMPTY_IMAGE
-        restore = kernels.restore.of(working, scale, planes, self.factor, scalars, step, kept, head_input)
+        unlifted = np.empty_like(visible) if self._unlifted else EMPTY_IMAGE
+        restore = kernels.restore.of(working, scale, planes, self._factor, scalars, step, kept, head_input)
 
         def finisher(corrections: npt.NDArray[np.float32]) -> Callable[[int, int], None]:
             """The last pass over a band. corrections: (16, H', W'), the head's output; empty without a head."""
-            images = [restored, fused, unlifted] if step > 1 and self.unlifted else [restored, fused]
+            images = [restored, fused, unlifted] if step > 1 and self._unlifted else [restored, fused]
             if step == 1:
                 kernel, lines = kernels.composed.of(working, kept, corrections, scalars), 2
             else:
@@ -189,7 +173,7 @@ class Split:
         finish_band = finisher(EMPTY_PLANES) if step == 1 and head is None else None
 
         def restore_band(first: int, last: int) -> None:
-            unlifted_planes = _planes(3, first, last, columns) if step == 1 and self.unlifted else EMPTY_IMAGE
+            unlifted_planes = _planes(3, first, last, columns) if step == 1 and self._unlifted else EMPTY_IMAGE
             restore(first, last, np.empty((2 * len(planes) + 8, columns), np.float32), unlifted_planes)
             if len(unlifted_planes):
                 cv2.merge(list(unlifted_planes), unlifted[first:last])
@@ -208,14 +192,14 @@ class Split:
             "illumination": light,
             "registered": registered,
         }
-        return outputs | ({"unlifted": unlifted} if self.unlifted else {}) | {"state": state}
+        return outputs | ({"unlifted": unlifted} if self._unlifted else {}) | {"state": state}
 
     def _analyse(self, controls: State, floor: np.float32) -> tuple[Pixels, Pixels, State]:
         """`RealtimeFusion.analyse`, into the buffers of the grid.
 
         Returns haze density and illumination, (h, w) uint8, and the state, (STATE,) float32.
         """
-        kernels, constants, grid, core = self._kernels, self.constants, self._grid, self.graphs["grid"]
+        kernels, constants, grid, core = self._kernels, self._constants, self._grid, self._graphs["grid"]
         seen, infrared, air, graph_controls = (tensor.data for tensor in core.input_tensors)
         before, weight = controls[STRENGTHS:-1], controls[-1]
         kernels.prior.of(
@@ -232,7 +216,7 @@ class Split:
         place = FEATURES_PLACE + constants.features
         kernels.analysed.of(
             *(grid.frame, corrections[0], air_field[0], frame_corrections.reshape(-1), air.reshape(3)),
-            *(grid.coefficients, controls, place, constants.guide, constants.bounded, self.factor),
+            *(grid.coefficients, controls, place, constants.guide, constants.bounded, self._factor),
             *(constants.air, constants.field, constants.darkest),
             *(grid.planes, grid.scalars, density, light, state, grid.scratch, grid.small, grid.points, grid.tiles),
         )()

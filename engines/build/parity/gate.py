@@ -105,17 +105,6 @@ class Parity:
         return Parity(Shape(width, height, tuple(infrared), reduce), stored["precision"], frames)
 
 
-@dataclass(frozen=True, slots=True)
-class _Trial:
-    """A frame to compare. strengths: (STRENGTHS,) float32. follows: use the state of the previous trial."""
-
-    name: str
-    visible: Pixels
-    infrared: Pixels
-    strengths: State
-    follows: bool = False
-
-
 def compare(reference: Run, engine: Run, precision: str, shape: Shape) -> Parity:
     """Run both on every test frame of these sizes, with a warp that rotates, and compare all outputs.
 
@@ -123,32 +112,32 @@ def compare(reference: Run, engine: Run, precision: str, shape: Shape) -> Parity
     """
     rows, warp = [], gate_warp(shape)
     states = [np.zeros(STATE, np.float32)] * 2
-    for trial in _trials(shape):
-        past = [PAST if trial.follows else 0.0]
+    for name, visible, infrared, strengths, past in _trials(shape):
         expected, actual = (
-            run(trial.visible, trial.infrared, warp, np.concatenate([trial.strengths, state, past], dtype=np.float32))
+            run(visible, infrared, warp, np.concatenate([strengths, state, [past]], dtype=np.float32))
             for run, state in zip((reference, engine), states, strict=True)
         )
         states = [expected["state"], actual["state"]]
-        rows.append(_compared(trial.name, expected, actual))
+        rows.append(_compared(name, expected, actual))
     return Parity(shape, precision, tuple(rows))
 
 
-def _trials(shape: Shape) -> Iterator[_Trial]:
-    """Every test frame with automatic strengths; then the scenes with fixed strengths; then the scenes as a video, with
-    the state of the previous frame.
+def _trials(shape: Shape) -> Iterator[tuple[str, Pixels, Pixels, State, float]]:
+    """Every test frame with automatic strengths; then the scenes with fixed strengths; then the scenes as a video.
+
+    Yields name, visible, infrared, strengths, (STRENGTHS,) float32, and the weight of the previous frame's state.
     """
     frames = list(gate_frames(shape.width, shape.height, shape.infrared))
     scenes = frames[: len(SCENES)]
     auto = np.full(STRENGTHS, -1, np.float32)
     for frame in frames:
-        yield _Trial(*frame, auto)
+        yield *frame, auto, 0.0
     # the opposite of what each scene needs: none in fog, full at clear night; and all different
     fixed = {"none": np.zeros(STRENGTHS), "all different": np.linspace(0.9, 0.1, STRENGTHS), "full": np.ones(STRENGTHS)}
     for (scene, visible, infrared), (strengths, values) in zip(scenes, fixed.items(), strict=True):
-        yield _Trial(f"{scene}, strengths {strengths}", visible, infrared, values.astype(np.float32))
+        yield f"{scene}, strengths {strengths}", visible, infrared, values.astype(np.float32), 0.0
     for index, (scene, visible, infrared) in enumerate(scenes):
-        yield _Trial(f"{scene}, frame {index + 1} of a video", visible, infrared, auto, follows=index > 0)
+        yield f"{scene}, frame {index + 1} of a video", visible, infrared, auto, PAST if index else 0.0
 
 
 def _compared(name: str, expected: Outputs, actual: Outputs) -> Comparison:

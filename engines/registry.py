@@ -41,12 +41,7 @@ PROMPTED = ("lure",)
 """Networks that act on every task of a prompt; the others act on haze and low light only."""
 UNLIFTED = ("realtime", "tiny")
 """Networks that can also compute the fused frame without lift, for a detector."""
-BACKENDS = {
-    "tensorrt": ("f16",),
-    "cuda": ("f16", "f32"),
-    "openvino": ("f32", "bf16", "int8"),
-    "torch": ("f32",),
-}
+BACKENDS = {"tensorrt": ("f16",), "cuda": ("f16", "f32"), "openvino": ("f32", "bf16", "int8"), "torch": ("f32",)}
 """Precisions of each backend, the default first, but see `preferred`. Backends are tried in this order."""
 WHERE = {
     "tensorrt": "Torch-TensorRT on an NVIDIA GPU",
@@ -136,17 +131,11 @@ def create_engine(
     notes = [] if users is None else [f"{name}: imported weights, {users}; `fusecam weights remove {name}` ends that"]
     if backend == PLUGIN:
         return FallbackEngine([partial(PluggedEngine, name, precision)], notes)
-    if ":" in spec:
-        return FallbackEngine([partial(_make, name, backend, precision, strengths, unlifted)], notes)
-    return FallbackEngine(
-        [
-            partial(_make, name, candidate, precision, strengths, unlifted)
-            for candidate in BACKENDS
-            if unusable(candidate) is None
-            for precision in preferred(name, candidate)
-        ],
-        notes,
-    )
+    choices = [(backend, precision)]
+    if ":" not in spec:
+        usable = (candidate for candidate in BACKENDS if unusable(candidate) is None)
+        choices = [(candidate, precision) for candidate in usable for precision in preferred(name, candidate)]
+    return FallbackEngine([partial(_make, name, *choice, strengths, unlifted) for choice in choices], notes)
 
 
 def create_prompt(
@@ -206,9 +195,8 @@ def parse(spec: str) -> tuple[str, str, str]:
     precision = precision or preferred(name, backend)[0]
     known = precisions(name, backend)
     if precision not in known:
-        raise EngineError(
-            f"engine {spec!r}: {name}:{backend} has no precision {precision!r}; known: {', '.join(known)}"
-        )
+        problem = f"{name}:{backend} has no precision {precision!r}"
+        raise EngineError(f"engine {spec!r}: {problem}; known: {', '.join(known)}")
     if precision == "int8" and (reason := int8.missing()):
         raise EngineError(f"engine {spec!r}: {reason}")
     return name, backend, precision
@@ -240,18 +228,16 @@ def network(name: str, unlifted: bool = False) -> Network:
     """
     if name not in NAMES:
         raise EngineError(f"network {name!r}: unknown; known: {', '.join(NAMES)}")
-    module = _network(name)
-    module.unlifted = unlifted
-    return module
-
-
-def _network(name: str) -> Network:
+    module: Network
     if name in checkpoints.NAMES:
-        return checkpoints.load(name)
-    if name == "average":
+        module = checkpoints.load(name)
+    elif name == "average":
         from .networks.average import Average
 
-        return Average()
-    from .networks.physics_fusion import PhysicsFusion
+        module = Average()
+    else:
+        from .networks.physics_fusion import PhysicsFusion
 
-    return PhysicsFusion()
+        module = PhysicsFusion()
+    module.unlifted = unlifted
+    return module

@@ -8,11 +8,12 @@ from typing import Annotated
 import typer
 
 weights = typer.Typer(help="Weights of the fusion networks: import, list, remove.", no_args_is_help=True)
+Name = Annotated[str, typer.Argument(metavar="NAME", help="realtime, tiny, iassf, dfvo or lure.")]
 
 
 @weights.command("import")
 def take(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="realtime, tiny, iassf, dfvo or lure.")],
+    name: Name,
     files: Annotated[
         list[Path],
         typer.Argument(
@@ -40,9 +41,7 @@ def take(
 
 
 @weights.command("remove")
-def drop(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="realtime, tiny, iassf, dfvo or lure.")],
-) -> None:
+def drop(name: Name) -> None:
     """Remove imported weights; the shipped ones are used again.
 
     [bold]Example[/bold]

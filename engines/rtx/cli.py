@@ -29,27 +29,16 @@ def compile_command(
         ),
     ],
     engine: Annotated[
-        str,
-        typer.Option(metavar="NAME", help="realtime, tiny, physics, average, iassf, dfvo or lure; in fp16."),
+        str, typer.Option(metavar="NAME", help="realtime, tiny, physics, average, iassf, dfvo or lure; in fp16.")
     ] = "realtime",
     size: Annotated[str, typer.Option(metavar="WxH", help="Size of visible frames, fixed.")] = "640x480",
     infrared: Annotated[
-        str | None,
-        typer.Option(metavar="WxH", show_default="as --size", help="Size of infrared frames."),
+        str | None, typer.Option(metavar="WxH", show_default="as --size", help="Size of infrared frames.")
     ] = None,
     reduce: Annotated[
-        int,
-        typer.Option(
-            metavar="N",
-            min=1,
-            max=16,
-            help="Average infrared over NxN pixels before the warp.",
-        ),
+        int, typer.Option(metavar="N", min=1, max=16, help="Average infrared over NxN pixels before the warp.")
     ] = 1,
-    unlifted: Annotated[
-        bool,
-        flag("--unlifted", help="Add the frame without enhancement, for a detector."),
-    ] = False,
+    unlifted: Annotated[bool, flag("--unlifted", help="Add the frame without enhancement, for a detector.")] = False,
     target: Annotated[
         str, typer.Option(metavar="LIST", help="Compute capabilities: sm75, 80, 86, 89, 120, 121.")
     ] = "sm75,sm86,sm89,sm120",

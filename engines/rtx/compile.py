@@ -94,10 +94,7 @@ def compile_engine(
         "seconds": {"export": round(exported - began, 2), "build": round(done - exported, 2)},
         "verified": NOT_RUN,
         "precisions": {"defined": layers.precisions(built.defined), "made": layers.precisions(built.made)},
-        "layers": {
-            "defined": _rows(built.defined, branches),
-            "made": _rows(built.made, branches),
-        },
+        "layers": {"defined": _rows(built.defined, branches), "made": _rows(built.made, branches)},
     }
     _write(out, built.plan, json.dumps(description, indent=1) + "\n")
     return built, description

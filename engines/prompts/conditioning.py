@@ -35,14 +35,12 @@ class StrengthSource(Protocol):
     @property
     def note(self) -> str:
         """What the prompt says that the network cannot act on, one line; empty if nothing."""
-        ...
 
     def __call__(self, visible: Pixels, infrared: Pixels, elapsed_s: float | None) -> State:
         """Strengths for the next frame: (STRENGTHS,) float32, 0 to 1; negative: the network chooses.
 
         Arguments as for `FusionEngine.fuse`.
         """
-        ...
 
 
 class Fixed:

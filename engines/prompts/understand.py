@@ -45,13 +45,10 @@ def understand(text: str) -> Prompt:
     for word, tag in zip(sentence, read(sentence), strict=True):
         tagged[tag].append(word)
     requested = [bool(tagged[task.name]) for task in TASKS]
-    if not any(tagged[tag] for tag in TAGS if tag not in ("filler", "other", "unknown")):
-        if tagged["other"]:
-            reason = f"there is no task for {_quoted(tagged['other'])}"
-        elif tagged["unknown"]:
-            reason = f"not understood: {_quoted(tagged['unknown'])}"
-        else:
-            reason = "says nothing about the images"
+    ignored = {"unknown": "not understood:", "other": "there is no task for"}
+    notes = [f"{what} {_quoted(tagged[tag])}" for tag, what in ignored.items() if tagged[tag]]
+    if not any(tagged[tag] for tag in TAGS if tag not in ("filler", *ignored)):
+        reason = notes[-1] if notes else "says nothing about the images"
         raise EngineError(f"prompt {text!r}: {reason}; say for example {EXAMPLES}, 'clear', or auto")
     for task, is_requested in zip(TASKS, requested, strict=True):
         for opposite in (f"no {task.name}", f"clean {task.camera}", "clean"):
@@ -60,11 +57,6 @@ def understand(text: str) -> Prompt:
                 raise EngineError(f"prompt {text!r}: {both} contradict each other ({task.name}): say one of them")
     if requested[5]:
         requested[4] = False  # eightfold resolution includes fourfold
-    notes = []
-    if tagged["unknown"]:
-        notes.append(f"not understood: {_quoted(tagged['unknown'])}")
-    if tagged["other"]:
-        notes.append(f"there is no task for {_quoted(tagged['other'])}")
     prompt = Prompt(tuple(map(float, requested)))
     return Prompt(prompt.strengths, f"prompt: {'; '.join(notes)}; taken as {prompt}" if notes else "")
 

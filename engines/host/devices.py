@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from functools import cache
 from pathlib import Path
@@ -32,19 +31,16 @@ def cores() -> list[int]:
 @cache
 def gpus() -> tuple[dict[str, str], ...]:
     """NVIDIA GPUs as reported by nvidia-smi: name, memory, driver, compute capability. Empty without a driver."""
-    tool = shutil.which("nvidia-smi")
-    if tool is None:
-        return ()
     fields = ("name", "memory.total", "driver_version", "compute_cap")
     try:
         result = subprocess.run(
-            [tool, f"--query-gpu={','.join(fields)}", "--format=csv,noheader"],
+            ["nvidia-smi", f"--query-gpu={','.join(fields)}", "--format=csv,noheader"],
             capture_output=True,
             text=True,
             timeout=10,
             check=True,
         )
-    except (subprocess.SubprocessError, OSError):
+    except (subprocess.SubprocessError, OSError):  # also without this program
         return ()
     rows = (line.split(", ") for line in result.stdout.strip().splitlines())
     return tuple(dict(zip(fields, row, strict=False)) for row in rows)

@@ -35,8 +35,7 @@ def redact(text: str) -> str:
     Covers `scheme://user:password@host` (also without scheme, percent-encoded, or with unencoded characters in the
     password) and `name=value` where the name indicates a secret, as in `?password=` and `&token=`. In doubt, masks.
     """
-    parts = text.split(HINT)
-    return HINT.join(_redact(part) for part in parts) if len(parts) > 1 else _redact(text)
+    return HINT.join(_redact(part) for part in text.split(HINT))
 
 
 def _redact(text: str) -> str:

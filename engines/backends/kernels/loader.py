@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from functools import cache
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import distributions
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -72,15 +72,9 @@ def _unusable() -> str | None:
 
 
 def compiler_versions() -> dict[str, str]:
-    """Versions of the compiler, as part of the store's key of compiled kernels."""
-
-    def installed(package: str) -> str:
-        try:
-            return version(package)
-        except PackageNotFoundError:
-            return ""
-
-    return {package: installed(package) for package in ("numba", "llvmlite")}
+    """Versions of the compiler, empty where it is missing, as part of the store's key of compiled kernels."""
+    packages = "numba", "llvmlite"
+    return {package: next((found.version for found in distributions(name=package)), "") for package in packages}
 
 
 class Kernel:

@@ -134,13 +134,12 @@ def _interpolation_matrix(size: int, points: int, like: Tensor) -> Tensor:
     return (1 - (at[:, None] - pixel[None, :]).abs()).clamp(min=0).to(like.dtype)
 
 
-def airlight(image: Tensor, dark: Tensor, fraction: float = BRIGHTEST) -> Tensor:
+def airlight(image: Tensor, dark: Tensor) -> Tensor:
     """Airlight A: mean colour of the pixels with the brightest dark channel.
 
-    image: (N, C, H, W). dark: (N, 1, H, W), its dark channel. fraction: of AIRLIGHT_GRID. Returns (N, C, 1, 1) in
-    [0, 1].
+    image: (N, C, H, W). dark: (N, 1, H, W), its dark channel. Returns (N, C, 1, 1) in [0, 1].
     """
-    return brightest(dark, fraction, image)
+    return brightest(dark, BRIGHTEST, image)
 
 
 def transmission(image: Tensor, air: Tensor, omega: float = 0.95, window: int = 15) -> Tensor:

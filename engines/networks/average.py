@@ -11,15 +11,8 @@ from .smoothing import STATE
 class Average(Network):
     """F = V + c (I - luma V) / 2, c the coverage. Neither dehazes nor lifts, whatever strengths are asked for."""
 
-    def forward(
-        self, visible: Tensor, infrared: Tensor, coverage: Tensor, controls: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Fuse one pair.
-
-        visible: (1, H, W, 3) uint8 RGB. infrared, coverage: (1, H, W) uint8. controls: (CONTROLS,) float32, without
-        effect. Returns fused (1, H, W, 3); restored (1, H, W, 3), the visible frame; haze density (1, H, W), all 0; and
-        illumination (1, H, W), max(R, G, B); all uint8; and the state (1, STATE) float32, all 0.
-        """
+    def forward(self, visible: Tensor, infrared: Tensor, coverage: Tensor, controls: Tensor) -> tuple[Tensor, ...]:
+        """See `Network`. Restored is the visible frame, illumination max(R, G, B); haze density and state are 0."""
         colour, thermal, valid, *_ = self.read(visible, infrared, coverage, controls)
         fused = colour + 0.5 * valid * (thermal - luma(colour))
         light = colour.amax(dim=1, keepdim=True)

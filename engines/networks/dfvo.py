@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -87,8 +87,7 @@ class SobelConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, channels, H, W) to (N, features, H, W)."""
-        narrow: Tensor = self.narrow(self.across(x).abs() + self.down(x).abs())
-        return narrow
+        return cast(Tensor, self.narrow(self.across(x).abs() + self.down(x).abs()))
 
 
 class Up(nn.Module):
@@ -161,8 +160,7 @@ class DEM(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, channels, H, W) to the same shape."""
-        detail: Tensor = self.steps(x)
-        return detail
+        return cast(Tensor, self.steps(x))
 
 
 class LCFE(nn.Module):
@@ -207,8 +205,7 @@ class LCFE(nn.Module):
     def _detail(self, features: Tensor, visible: bool) -> Tensor:
         dem = self.visible_dem if visible else self.infrared_dem
         smooth = self.visible_smooth if visible or not self.own else self.infrared_smooth
-        detail: Tensor = smooth(dem(features))
-        return detail
+        return cast(Tensor, smooth(dem(features)))
 
 
 def decoder(channels: int, blocks: int) -> nn.Sequential:
@@ -249,15 +246,10 @@ class DFVO(Network):
             self.enhancement = decoder(channels, 3)
             self.reconstruction = decoder(channels, 3)
 
-    def forward(
-        self, visible: Tensor, infrared: Tensor, coverage: Tensor, controls: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Fuse one pair.
+    def forward(self, visible: Tensor, infrared: Tensor, coverage: Tensor, controls: Tensor) -> tuple[Tensor, ...]:
+        """See `Network`. Controls are ignored: the strength of enhancement is learned.
 
-        visible: (1, H, W, 3) uint8 RGB. infrared, coverage: (1, H, W) uint8. controls: (CONTROLS,) float32, ignored:
-        the strength of enhancement is learned. Returns fused (1, H, W, 3); restored (1, H, W, 3), which is the visible
-        frame, as enhancement is a training task only; haze density (1, H, W), all 0; illumination (1, H, W), see
-        `physics.illumination`; all uint8; and the state, (1, STATE) float32, all 0.
+        Restored is the visible frame, as enhancement is a training task only; haze density and state are 0.
         """
         colour, thermal, valid, *_ = self.read(visible, infrared, coverage, controls)
         bright = luma(colour)

@@ -9,6 +9,7 @@ order) follow the code.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -95,10 +96,8 @@ class PGM(nn.Module):
         # as in the published code: aligned corners in the fusion only
         align = self.enter is not None
         prompt = F.interpolate(prompt, size=difference.shape[-2:], mode="bilinear", align_corners=align)
-        smooth: Tensor = self.smooth(prompt)
-        if self.adjust is not None:
-            smooth = self.adjust(smooth)
-        return smooth
+        smooth = self.smooth(prompt)
+        return cast(Tensor, smooth if self.adjust is None else self.adjust(smooth))
 
 
 class PEB(nn.Module):
@@ -113,8 +112,7 @@ class PEB(nn.Module):
     def forward(self, features: Tensor, prompt: Tensor | None) -> Tensor:
         """features: (N, channels, H, W). prompt: (N, prompt, H, W), or None. Returns (N, channels, H, W)."""
         x = features if prompt is None else torch.cat([features, prompt], dim=1)
-        embedded: Tensor = self.mix(self.narrow(x if self.attention is None else self.attention(x)))
-        return embedded
+        return cast(Tensor, self.mix(self.narrow(x if self.attention is None else self.attention(x))))
 
 
 class HDE(nn.Module):
@@ -171,8 +169,7 @@ class UNet(nn.Module):
         for at in (0, 1):
             x = self.up[at](x)
             x = self.stages[at + 3](self.join[2 - at]([x, skips.pop()]) + x)
-        image: Tensor = self.leave(self.join[0]([x, skips.pop()]) + x)
-        return image
+        return cast(Tensor, self.leave(self.join[0]([x, skips.pop()]) + x))
 
 
 class IAFRM(nn.Module):
@@ -233,8 +230,7 @@ class FusionBlock(nn.Module):
         x = self.encode(x)
         if prompt is not None and self.adjust is not None:
             prompt = self.adjust(prompt)
-        residual: Tensor = self.peb(x, prompt)
-        return residual + x
+        return cast(Tensor, self.peb(x, prompt) + x)
 
 
 class MsPEFM(nn.Module):
@@ -261,8 +257,7 @@ class MsPEFM(nn.Module):
         x = self.blocks[2](F.max_pool2d(second, 2), quarter)
         x = self.blocks[3](_upsampled(x), half) + self.skip[1](second)
         x = self.blocks[4](_upsampled(x), prompt) + self.skip[0](first)
-        image: Tensor = self.leave(x)
-        return image
+        return cast(Tensor, self.leave(x))
 
 
 class IASSF(Network):
@@ -274,16 +269,8 @@ class IASSF(Network):
         self.restoration = IAFRM(profile)
         self.fusion = MsPEFM(profile)
 
-    def forward(
-        self, visible: Tensor, infrared: Tensor, coverage: Tensor, controls: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Fuse one pair.
-
-        visible: (1, H, W, 3) uint8 RGB. infrared, coverage: (1, H, W) uint8. controls: (CONTROLS,) float32: dehaze,
-        0 to 1, the weight of the restoration, negative: 1; lift, ignored; then the state of the previous frame and its
-        weight, see `smoothing`. Returns fused (1, H, W, 3), restored (1, H, W, 3),
-        haze density (1, H, W), illumination (1, H, W), all uint8; and the state, (1, STATE) float32.
-        """
+    def forward(self, visible: Tensor, infrared: Tensor, coverage: Tensor, controls: Tensor) -> tuple[Tensor, ...]:
+        """See `Network`. The strength of dehazing is the weight of the restoration, 1 if automatic; lift is ignored."""
         colour, thermal, valid, dehaze, _, memory = self.read(visible, infrared, coverage, controls)
         fused, restored, density = self.fuse(colour, thermal, valid, dehaze, memory)
         light = physics.illumination(colour)
@@ -308,10 +295,8 @@ class IASSF(Network):
         height, width = colour.shape[-2], colour.shape[-1]
         filled = valid * thermal + (1 - valid) * luma(colour)
         planes = F.pad(torch.cat([colour, filled], dim=1), (0, -width % FOLD, 0, -height % FOLD), mode="reflect")
-        hazy = 2 * planes[:, :3] - 1
-        restored, features, density = self.restoration(
-            hazy, (2 * planes[:, 3:] - 1).expand(-1, 3, -1, -1), None, memory
-        )
+        hazy, infrared = 2 * planes[:, :3] - 1, (2 * planes[:, 3:] - 1).expand(-1, 3, -1, -1)
+        restored, features, density = self.restoration(hazy, infrared, memory=memory)
         restored = hazy + torch.where(dehaze < 0, torch.ones_like(dehaze), dehaze.clamp(max=1)) * (restored - hazy)
         fused = self.fusion(restored, features)
         fused, restored = (0.5 + 0.5 * x[:, :, :height, :width] for x in (fused, restored))

@@ -89,15 +89,29 @@ class Network(nn.Module):
         """The dtype of the computation."""
         return self._like.dtype
 
+    def forward(self, visible: Tensor, infrared: Tensor, coverage: Tensor, controls: Tensor) -> tuple[Tensor, ...]:
+        """Fuse one pair.
+
+        Args:
+            visible: (1, H, W, 3) uint8 RGB.
+            infrared: (1, H, W) uint8, registered; or integer levels in floating point, as from `graph.ImagePath`.
+            coverage: (1, H, W) uint8, of infrared.
+            controls: (CONTROLS,) float32: strengths, 0 to 1, negative: automatic; then the state of the previous frame
+                and its weight, see `smoothing`.
+
+        Returns:
+            fused and restored (1, H, W, 3), RGB; haze density and illumination (1, h, w), which may be smaller; if
+            `unlifted` is set, the fused frame without lift (1, H, W, 3), RGB; all uint8; the state (1, STATE), float32.
+        """
+        raise NotImplementedError
+
     def read(
         self, visible: Tensor, infrared: Tensor, coverage: Tensor, controls: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Memory]:
         """Convert the inputs of `forward` to the network's dtype and layout.
 
-        visible: (1, H, W, 3) uint8 RGB. infrared, coverage: (1, H, W) uint8; infrared may also be integer levels in
-        floating point, as from `graph.ImagePath`. controls: (CONTROLS,) float32, see `smoothing`. Returns colour (1, 3,
-        H, W), infrared and coverage (1, 1, H, W), all in [0, 1]; the strengths of dehazing and lift, (1, 1, 1, 1) each;
-        and the memory of the previous frames.
+        Returns colour (1, 3, H, W), infrared and coverage (1, 1, H, W), all in [0, 1]; the strengths of dehazing and
+        lift, (1, 1, 1, 1) each; and the memory of the previous frames.
         """
         dtype = self.dtype
         controls = controls.reshape(1, CONTROLS, 1, 1)

@@ -211,16 +211,8 @@ class Lure(Network):
             FusionScale(latent, count, profile) for latent, count in zip(profile.latent, profile.fusion, strict=True)
         )
 
-    def forward(
-        self, visible: Tensor, infrared: Tensor, coverage: Tensor, controls: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Fuse one pair.
-
-        visible: (1, H, W, 3) uint8 RGB. infrared, coverage: (1, H, W) uint8. controls: (CONTROLS,) float32: strengths
-        of TASKS, 0 to 1, negative: 0; then the state of the previous frame and its weight, see `smoothing`. Returns
-        fused (1, H, W, 3), restored (1, H, W, 3), haze density and illumination of the input, (1, h, w), h = ⌈H/4⌉,
-        w = ⌈W/4⌉, all uint8; and the state, (1, STATE) float32.
-        """
+    def forward(self, visible: Tensor, infrared: Tensor, coverage: Tensor, controls: Tensor) -> tuple[Tensor, ...]:
+        """See `Network`. Strengths of TASKS: negative ones are 0. The maps are reduced by FACTOR."""
         colour, thermal, valid, _, _, memory = self.read(visible, infrared, coverage, controls)
         # smoothed over time like all global quantities: a new prompt is faded in
         strengths = memory.steady(controls[: len(TASKS)].reshape(1, len(TASKS), 1, 1).clamp(0, 1)).to(colour.dtype)

@@ -35,16 +35,8 @@ class PhysicsFusion(Network):
        eq. 5). Chroma is that of the restored frame.
     """
 
-    def forward(
-        self, visible: Tensor, infrared: Tensor, coverage: Tensor, controls: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Fuse one pair.
-
-        visible: (1, H, W, 3) uint8 RGB. infrared, coverage: (1, H, W) uint8. controls: (CONTROLS,) float32: strengths
-        of dehazing and lift, 0 to 1, negative: automatic; then the state of the previous frame and its weight (see
-        `smoothing`). Returns fused (1, H, W, 3), restored (1, H, W, 3), haze density (1, h, w), illumination
-        (1, h, w) with h = ⌈H/4⌉, w = ⌈W/4⌉, all uint8; and the state, (1, STATE) float32.
-        """
+    def forward(self, visible: Tensor, infrared: Tensor, coverage: Tensor, controls: Tensor) -> tuple[Tensor, ...]:
+        """See `Network`. Haze density and illumination are reduced by FACTOR."""
         colour, thermal, valid, asked_dehaze, asked_lift, memory = self.read(visible, infrared, coverage, controls)
         small, small_thermal, small_valid = (physics.reduce(x, FACTOR) for x in (colour, thermal, valid))
 

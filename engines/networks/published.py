@@ -129,7 +129,6 @@ def _renamed(name: str, rules: Rules) -> str:
     return name
 
 
-_PARTS: Rules = tuple((rf"\.{name}\.", f".{at}.") for name, at in (("Conv", 0), ("Bn", 1)))
 _DFVO: Rules = (
     # a block is (Conv, Bn); the last layer of a decoder is a convolution only
     *((rf"^IL\.Encode{at + 1}\.(Conv|Bn)\.", rf"illumination.{index}.\1.") for at, index in enumerate((0, 2, 3))),
@@ -163,7 +162,8 @@ _DFVO: Rules = (
             (rf"^{name}Sigmoid\.Conv\.", f"{task}.{blocks}."),
         )
     ),
-    *_PARTS,
+    (r"\.Conv\.", ".0."),
+    (r"\.Bn\.", ".1."),
 )
 
 

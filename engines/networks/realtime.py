@@ -154,20 +154,9 @@ class RealtimeFusion(Network):
         return step, max(1, round(self.factor * side / step)), height % step == width % step == 0
 
     def forward(self, visible: Tensor, infrared: Tensor, coverage: Tensor, controls: Tensor) -> tuple[Tensor, ...]:
-        """Fuse one pair.
+        """See `Network`. Of the strengths those of dehazing, lift and the hue are used, negative: HUE.
 
-        Args:
-            visible: (1, H, W, 3) uint8 RGB.
-            infrared: (1, H, W) uint8, registered.
-            coverage: (1, H, W) uint8, of infrared.
-            controls: (CONTROLS,) float32: strengths of dehazing and lift, 0 to 1, negative: automatic; strengths of
-                other tasks, unused; the hue, 0 to 1, negative: HUE; the state of the previous frame and its weight
-                (see `smoothing`).
-
-        Returns:
-            fused (1, H, W, 3) and restored (1, H, W, 3), uint8 RGB; haze density and illumination (1, h, w), uint8, on
-            the core's grid, about 160x120, 80x60 for `tiny`; if `unlifted` is set, the fused frame without lift (1, H,
-            W, 3), uint8 RGB; the state (1, STATE), float32.
+        Haze density and illumination are on the core's grid, about 160x120, 80x60 for `tiny`.
         """
         colour, thermal, valid, dehaze, lift, memory = self.read(visible, infrared, coverage, controls)
         hue = controls[len(TASKS)].reshape(1, 1, 1, 1).to(colour.dtype)
@@ -231,9 +220,8 @@ class RealtimeFusion(Network):
         tint = warmth(thermal, fused, means, valid, requested_hue(hue))
         refined: Tensor | None = None
         if self.head is not None:
-            more_bright, more_fused = self._head(
-                torch.cat([bright, fused, thermal * valid, HEAD_GAIN * gain / t], dim=1)
-            )
+            seen = torch.cat([bright, fused, thermal * valid, HEAD_GAIN * gain / t], dim=1)
+            more_bright, more_fused = self._head(seen)
             restored = restored + more_bright.unsqueeze(1)
             refined = valid * (more_fused - more_bright).unsqueeze(1)
             more = more + limited(refined.squeeze(1), more, luma(restored), infrared, floor)
@@ -244,14 +232,7 @@ class RealtimeFusion(Network):
         return Fusion(image, restored, maps, full_size, unlifted)
 
     def analyse(
-        self,
-        colour: Tensor,
-        thermal: Tensor,
-        valid: Tensor,
-        dehaze: Tensor,
-        lift: Tensor,
-        factor: int,
-        memory: Memory,
+        self, colour: Tensor, thermal: Tensor, valid: Tensor, dehaze: Tensor, lift: Tensor, factor: int, memory: Memory
     ) -> Analysis:
         """The core, the automatic strengths, and the filters with large windows, all on the core's grid.
 

@@ -76,9 +76,8 @@ def trusted_chroma(clear: Tensor, base: Tensor) -> Tensor:
     before, after = luma(clear), luma(base)
     colour = (clear - before).abs().amax(dim=1, keepdim=True)
     certain = physics.smoothstep(colour, *COLOUR_NOISE)
-    ratio = (before.clamp(min=DARK) / after.clamp(min=DARK)).clamp(
-        max=1
-    )  # no comparison: it would leave half precision
+    # no comparison: it would leave half precision
+    ratio = (before.clamp(min=DARK) / after.clamp(min=DARK)).clamp(max=1)
     return certain + (1 - certain) * ratio
 
 

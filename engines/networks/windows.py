@@ -7,6 +7,7 @@ modules can be exported; global means are computed axis by axis, so that no sum 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -41,6 +42,11 @@ class RescaledNorm(nn.Module):
         centred = x - mean
         deviation = (global_mean(centred * centred) + 1e-5).sqrt()
         return centred / deviation * self.scale + self.shift, self.rescale(deviation), self.rebias(mean)
+
+    def around(self, branch: nn.Module, x: Tensor) -> Tensor:
+        """The residual sum of x and a branch that sees it normalised. (N, C, H, W) to (N, C, H, W)."""
+        normed, rescale, rebias = self(x)
+        return cast(Tensor, x + (branch(normed) * rescale + rebias))
 
 
 class WindowAttention(nn.Module):
@@ -77,8 +83,7 @@ class WindowAttention(nn.Module):
             parts.append(self.convolution(value))
         if self.query_key is not None:
             parts.append(self._attend(torch.cat([self.query_key(x), value], dim=1)))
-        projected: Tensor = self.project(sum(parts[1:], parts[0]))
-        return projected
+        return cast(Tensor, self.project(sum(parts[1:], parts[0])))
 
     def _attend(self, joined: Tensor) -> Tensor:
         batch, channels, height, width = joined.shape
@@ -117,13 +122,8 @@ class RestorationBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to (N, C, H, W)."""
-        if self.norm is None:
-            x = x + self.attention(x)
-        else:
-            normed, rescale, rebias = self.norm(x)
-            x = x + (self.attention(normed) * rescale + rebias)
-        residual: Tensor = self.mlp(x)
-        return x + residual
+        x = x + self.attention(x) if self.norm is None else self.norm.around(self.attention, x)
+        return x + cast(Tensor, self.mlp(x))
 
 
 def stage(channels: int, depth: int, heads: int, ratio: float, attending: float) -> nn.Sequential:
@@ -147,12 +147,7 @@ class TransformerEncoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, channels, H, W) to (N, features, H, W)."""
-        x = self.enter(x)
-        normed, rescale, rebias = self.norm(x)
-        x = x + (self.attention(normed) * rescale + rebias)
-        normed, rescale, rebias = self.norm2(x)
-        residual: Tensor = self.mlp(normed) * rescale + rebias
-        return x + residual
+        return self.norm2.around(self.mlp, self.norm.around(self.attention, self.enter(x)))
 
 
 class SelectiveKernel(nn.Module):

@@ -21,13 +21,7 @@ def export(name: str, module: Network, shape: Shape) -> bytes:
     Inputs and outputs are those of `ImagePath`: frames and images uint8, the warp's index int32, controls and state
     float32. The bytes depend only on the network, its weights, the sizes and the versions of the exporter.
 
-    Args:
-        name: Of the network, for messages.
-        module: The network; converted to half precision in place.
-        shape: Frame sizes.
-
-    Raises:
-        EngineError: ONNX lacks an operator.
+    module: converted to half precision in place. Raises EngineError where ONNX lacks an operator.
     """
     path = ImagePath(module.half(), shape.reduce).eval()
     model = export_model(name, path, examples(shape), INPUTS, path.outputs)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter
-from contextlib import ExitStack
-from dataclasses import dataclass
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +18,7 @@ from ...calib.rig import save_rig
 from ...calib.solve import calibrate
 from ...engines.host.terminal import say
 from ..config import SourceConfig
+from ..core.frames import Frame
 from ..core.paths import check_not_foreign, check_not_input
 from ..errors import InputError
 from ..run.console import INTERRUPTED, interruptible, pairs_seen
@@ -27,67 +26,50 @@ from ..run.session import Session
 from ..run.streams import Streams, open_streams
 from ..sinks.window import WindowSink
 from ..sources import open_source
-from ..sources.base import Source
 from ..sources.camera import camera_device
 from .capture import Views
-from .target import check_target, settings
+from .target import Cameras
 
 _REPORT = re.compile(rb"<!doctype html><meta charset=utf-8><title>Calibration</title>")
 _COLOUR, _GREY = 8.0, 3.0  # mean difference of the colour channels above which a frame is coloured, below which grey
 
 
-@dataclass(frozen=True, slots=True)
-class BoardOptions:
-    """Options of the command."""
+def calibrate_board(
+    cameras: Cameras, board: Board, out: Path, report: Path, distance: float, most: int, show: bool, console: Console
+) -> int:
+    """Take at most `most` views, solve, write the rig and its report.
 
-    infrared: str
-    visible: str
-    board: Board
-    out: Path
-    distance: float
-    most: int
-    show: bool
-    report: Path
-    pairs: Path | None = None
-
-
-def calibrate_board(options: BoardOptions, console: Console) -> int:
-    """Take the views, solve, write the rig and its report. Returns the exit code; writes nothing on an error."""
-    config = settings(options.infrared, options.visible, options.pairs)
-    if not 0 < options.distance < math.inf:
-        raise InputError(f"--distance {options.distance:g}: give metres above 0")
-    check_target(options.out, options.infrared, options.visible, options.pairs)
-    _check_report(options)
+    Returns the exit code; writes nothing on an error.
+    """
+    config = cameras.settings()
+    if not 0 < distance < math.inf:
+        raise InputError(f"--distance {distance:g}: give metres above 0")
+    cameras.check_target(out)
+    check_not_input(report, [cameras.infrared, cameras.visible, cameras.pairs], option="--report")
+    check_not_input(report, [out], "the output", "--report")
+    if report == out.with_suffix(".html"):  # a name that the user did not give
+        check_not_foreign(report, _REPORT)
+    AtomicFile(report, InputError).discard()
     _check_pair(config.sources)
     streams = open_streams(config)
     for note in streams.notes:
         say(console, note)
-    taken = _capture(streams, options, console)
-    if taken is None:
+    taken = Views(board, streams.visible.info.names is not None, most)
+    if _capture(streams, taken, show, console):
         return INTERRUPTED
     views = [shot.view for shot in taken.shots]
     if taken.sizes is None or not any(view.visible and view.infrared for view in views):
-        _raise_no_view(taken, options)
+        _raise_no_view(taken, board)
     assert taken.sizes is not None
-    calibration = calibrate(views, options.board, taken.sizes)
-    rig = calibration.rig(options.distance)
-    save_rig(rig, options.out)
-    report = html(calibration, rig, {shot.view.name: shot.sight for shot in taken.shots})
-    write_atomic(options.report, report.encode(), InputError)
-    for line in [
-        *text(calibration, rig),
-        f"rig: {options.out}, report: {options.report}; for drift warnings: fusecam calibrate reference",
-    ]:
+    calibration = calibrate(views, board, taken.sizes)
+    rig = calibration.rig(distance)
+    save_rig(rig, out)
+    page = html(calibration, rig, {shot.view.name: shot.sight for shot in taken.shots})
+    write_atomic(report, page.encode(), InputError)
+    for line in text(calibration, rig):
         say(console, line)
+    say(console, f"rig: {out}, report: {report}; for drift warnings: fusecam calibrate reference")
     return 0
-
-
-def _check_report(options: BoardOptions) -> None:
-    check_not_input(options.report, [options.infrared, options.visible, options.pairs], option="--report")
-    check_not_input(options.report, [options.out], "the output", "--report")
-    if options.report == options.out.with_suffix(".html"):  # a name that the user did not give
-        check_not_foreign(options.report, _REPORT)
-    AtomicFile(options.report, InputError).discard()
 
 
 def _check_pair(config: SourceConfig) -> None:
@@ -97,11 +79,8 @@ def _check_pair(config: SourceConfig) -> None:
         return  # opening the sources refuses the same source twice
     colour = {}
     for option, spec in specs.items():
-        source = open_source(spec, "visible", config)
-        try:
-            colour[option] = _colourfulness(source)
-        finally:
-            source.close()
+        with closing(open_source(spec, "visible", config)) as source:
+            colour[option] = _colourfulness(next(iter(source), None))
     if colour["--ir"] > _COLOUR and colour["--vis"] < _GREY:
         raise InputError(
             f"{specs['--ir']}: is in colour while {specs['--vis']} is grey: --ir and --vis seem to be swapped"
@@ -113,9 +92,8 @@ def _is_recorded(spec: str) -> bool:
     return not (camera_device(spec) or "://" in spec or spec == "-" or Path(spec).is_fifo())
 
 
-def _colourfulness(source: Source) -> float:
-    """Mean difference of the largest and the least colour channel of the first frame, 0 to 255; small for grey."""
-    frame = next(iter(source), None)
+def _colourfulness(frame: Frame | None) -> float:
+    """Mean difference of the largest and the least colour channel, 0 to 255; small for grey."""
     if frame is None:
         return 0.0
     step = max(1, frame.pixels.shape[1] // 160)
@@ -123,12 +101,11 @@ def _colourfulness(source: Source) -> float:
     return float((sample.max(axis=2) - sample.min(axis=2)).mean())
 
 
-def _capture(streams: Streams, options: BoardOptions, console: Console) -> Views | None:
-    """Collect the views. None if the user interrupted a recording."""
+def _capture(streams: Streams, views: Views, show: bool, console: Console) -> bool:
+    """Collect the views. Returns whether the user interrupted a recording."""
     live, taken = streams.visible.info.live, 0
-    views = Views(options.board, streams.visible.info.names is not None, options.most)
     with interruptible() as stop, Session(streams, stop=stop) as session, ExitStack() as shown:
-        window = WindowSink() if options.show else None
+        window = WindowSink() if show else None
         if window is not None:
             shown.callback(window.close, complete=True)
         if live:
@@ -139,34 +116,27 @@ def _capture(streams: Streams, options: BoardOptions, console: Console) -> Views
             views.update(pair)
             if live and len(views.shots) > taken:
                 taken = len(views.shots)
-                say(console, f"view {taken} of {options.most} taken")
+                say(console, f"view {taken} of {views.most} taken")
             if window is not None and not window.show(views.draw(pair.visible.pixels)):
                 stop.set()
             if views.full:
                 break
-        stopped = stop.is_set() and not live and not views.full
-    return None if stopped else views
+        return stop.is_set() and not live and not views.full
 
 
-def _raise_no_view(views: Views, options: BoardOptions) -> None:
+def _raise_no_view(views: Views, board: Board) -> None:
     """Raise a CalibrationError that explains why no view shows the board to both cameras."""
-    stats = views.stats
-    trouble, times = next(iter(Counter(stats.troubles).most_common(1)), ("", 0))
+    trouble, times = next(iter(views.troubles.most_common(1)), ("", 0))
     if trouble.startswith("the board goes on") and times >= 3:
-        raise CalibrationError(
-            f"--board {options.board}: {trouble}: the images show a larger one; give its inner corners"
-        )
-    if not stats.visible and not stats.infrared and options.board.pattern == "checkerboard":
-        for picture in (p for pair in stats.without for p in pair if p is not None):
-            size = suggest_size(picture)
-            if size is not None:
+        raise CalibrationError(f"--board {board}: {trouble}: the images show a larger one; give its inner corners")
+    if not views.seen and board.pattern == "checkerboard":
+        for picture in (p for pair in views.without for p in pair if p is not None):
+            if (size := suggest_size(picture)) is not None:
                 raise CalibrationError(
-                    f"no {options.board} was found, but one of {size[0]}x{size[1]} inner corners: "
+                    f"no {board} was found, but one of {size[0]}x{size[1]} inner corners: "
                     f"give --board {size[0]}x{size[1]}"
                 )
     if not views.shots:
-        moving = f", {stats.moving} times it was moving" if stats.moving else ""
-        raise CalibrationError(
-            f"no view of the {options.board} was taken{moving}: hold it still for half a second at a time"
-        )
-    calibrate([shot.view for shot in views.shots], options.board, views.sizes or ((1, 1), (1, 1)))
+        moving = f", {views.moving} times it was moving" if views.moving else ""
+        raise CalibrationError(f"no view of the {board} was taken{moving}: hold it still for half a second at a time")
+    calibrate([shot.view for shot in views.shots], board, views.sizes or ((1, 1), (1, 1)))

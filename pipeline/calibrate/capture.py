@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections import Counter
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -29,19 +30,6 @@ class CapturedView:
     sight: ViewImages
 
 
-@dataclass(slots=True)
-class CaptureStats:
-    """Counts of pairs examined, boards found and moments skipped, and other boards seen instead."""
-
-    pairs: int = 0
-    visible: int = 0
-    infrared: int = 0
-    moving: int = 0
-    known: int = 0
-    troubles: list[str] = field(default_factory=list)
-    without: list[tuple[Pixels, Pixels | None]] = field(default_factory=list)
-
-
 class Views:
     """Looks for the board in every pair of a session and keeps the views, `most` of them.
 
@@ -50,14 +38,21 @@ class Views:
 
     Attributes:
         found: where the board is in the newest picture of the visible camera that was looked at.
+        seen: whether either camera ever showed the board.
+        moving: number of moments skipped since the board moved.
+        troubles: what was found instead of the board.
+        without: some pairs that lack the board in a camera, grey.
     """
 
     def __init__(self, board: Board, stills: bool, most: int) -> None:
+        self.most = most
         self.found: Found | None = None
         self.shots: list[CapturedView] = []
-        self.stats = CaptureStats()
         self.sizes: tuple[tuple[int, int], tuple[int, int]] | None = None
-        self._board, self._stills, self._most = board, stills, most
+        self.seen, self.moving = False, 0
+        self.troubles: Counter[str] = Counter()
+        self.without: list[tuple[Pixels, Pixels | None]] = []
+        self._board, self._stills = board, stills
         self._finders = Finder(board, thorough=stills), Finder(board)
         self._examined_ns: int | None = None
         self._before: list[Found | None] = []
@@ -65,7 +60,7 @@ class Views:
     @property
     def full(self) -> bool:
         """Whether enough views were taken. Always False for separate images."""
-        return not self._stills and len(self.shots) >= self._most
+        return not self._stills and len(self.shots) >= self.most
 
     def update(self, pair: FramePair) -> None:
         """Examine a pair and keep it if it is a new view."""
@@ -80,10 +75,8 @@ class Views:
         if visible is None:
             self._keep_without(pair)
         elif len(self._before) < 2 or self._distance(self._before[0], visible, pair.visible.size) > _STILL:
-            self.stats.moving += 1
-        elif not self._is_new(visible, pair.visible.size):
-            self.stats.known += 1
-        else:
+            self.moving += 1
+        elif all(self._distance(shot.view.visible, visible, pair.visible.size) > _NEW for shot in self.shots):
             self._take(pair, visible, self._find(1, pair.infrared))
 
     def draw(self, visible: Pixels) -> Pixels:
@@ -101,13 +94,11 @@ class Views:
         finder = self._finders[camera]
         found = finder.find(_grey(frame.pixels))
         if found is None and finder.trouble is not None:
-            self.stats.troubles.append(finder.trouble)
+            self.troubles[finder.trouble] += 1
         return found
 
     def _take(self, pair: FramePair, visible: Found | None, infrared: Found | None) -> None:
-        self.stats.pairs += 1
-        self.stats.visible += visible is not None
-        self.stats.infrared += infrared is not None
+        self.seen |= visible is not None or infrared is not None
         if visible is None or infrared is None:
             self._keep_without(pair)
         if pair.infrared is not None:
@@ -128,12 +119,9 @@ class Views:
         self.shots.append(CapturedView(View(_name(pair), visible, infrared), images))
 
     def _keep_without(self, pair: FramePair) -> None:
-        if len(self.stats.without) < _KEPT_WITHOUT:
+        if len(self.without) < _KEPT_WITHOUT:
             heat = None if pair.infrared is None else pair.infrared.pixels
-            self.stats.without.append((_grey(pair.visible.pixels), heat))
-
-    def _is_new(self, found: Found, size: tuple[int, int]) -> bool:
-        return all(self._distance(shot.view.visible, found, size) > _NEW for shot in self.shots)
+            self.without.append((_grey(pair.visible.pixels), heat))
 
     def _distance(self, one: Found | None, other: Found, size: tuple[int, int]) -> float:
         """Mean distance of equal points as a share of the diagonal, the least over the symmetries of the board."""

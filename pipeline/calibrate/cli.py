@@ -13,6 +13,7 @@ WHAT, BOARD, OUTPUT = "Input", "Board", "Output"
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Calibrate the camera pair: a rig file.")
 
 
+Out = Annotated[Path, option("--out", "-o", panel=OUTPUT, parser=place, metavar="YAML", help="Rig file to write.")]
 Infrared = Annotated[str, option("--ir", panel=WHAT, metavar="SOURCE", help="Infrared: folder, glob, video or camera.")]
 Visible = Annotated[str, option("--vis", panel=WHAT, metavar="SOURCE", help="Visible: likewise, at the same times.")]
 Pairs = Annotated[
@@ -26,8 +27,11 @@ Pairs = Annotated[
     ),
 ]
 Table = Annotated[
-    Path | None,
-    option("--pairs", panel=WHAT, metavar="CSV", help="Table of pairs: columns visible,infrared."),
+    Path | None, option("--pairs", panel=WHAT, metavar="CSV", help="Table of pairs: columns visible,infrared.")
+]
+Offset = Annotated[
+    float | None,
+    option("--offset-ms", panel=WHAT, metavar="X", help="Added to infrared times. Default: measured from videos."),
 ]
 _POOLED = 30
 
@@ -57,7 +61,7 @@ def board(
     square: Annotated[
         str, option("--square", panel=BOARD, metavar="LENGTH", help="Side of a square (or pitch), with unit: 25mm.")
     ],
-    out: Annotated[Path, option("--out", "-o", panel=OUTPUT, parser=place, metavar="YAML", help="Rig file to write.")],
+    out: Out,
     pattern: Annotated[
         str,
         option(
@@ -103,23 +107,21 @@ def board(
     """
     from ...calib.board import make_board
     from ...engines.host.terminal import Terminal
-    from .board import BoardOptions, calibrate_board
+    from .board import calibrate_board
+    from .target import Cameras
 
-    target = make_board(size, square, pattern, marker, dictionary)
-    options = BoardOptions(ir, vis, target, out, distance, views, show, report or out.with_suffix(".html"), pairs)
-    raise typer.Exit(calibrate_board(options, Terminal(stderr=True, emoji=False)))
+    target, report = make_board(size, square, pattern, marker, dictionary), report or out.with_suffix(".html")
+    console = Terminal(stderr=True, emoji=False)
+    raise typer.Exit(calibrate_board(Cameras(ir, vis, pairs), target, out, report, distance, views, show, console))
 
 
 @app.command()
 def scene(
     ir: Infrared,
     vis: Visible,
-    out: Annotated[Path, option("--out", "-o", panel=OUTPUT, parser=place, metavar="YAML", help="Rig file to write.")],
+    out: Out,
     pairs: Pairs = str(_POOLED),
-    offset_ms: Annotated[
-        float | None,
-        option("--offset-ms", panel=WHAT, metavar="X", help="Added to infrared times. Default: measured from videos."),
-    ] = None,
+    offset_ms: Offset = None,
 ) -> None:
     """Calibrate without a board: a homography for distant scenes.
 
@@ -127,11 +129,12 @@ def scene(
     of a drive are enough. Nothing is written if no alignment is clearly the best.
     """
     from ...engines.host.terminal import Terminal
-    from .scene import SceneOptions, calibrate_scene
+    from .scene import calibrate_scene
+    from .target import Cameras
 
-    raise typer.Exit(
-        calibrate_scene(SceneOptions(ir, vis, out, *_pairs(pairs), offset_ms), Terminal(stderr=True, emoji=False))
-    )
+    most, table = _pairs(pairs)
+    console = Terminal(stderr=True, emoji=False)
+    raise typer.Exit(calibrate_scene(Cameras(ir, vis, table, offset_ms), out, most, console))
 
 
 @app.command()
@@ -157,16 +160,18 @@ def reference(
     """
     from ...engines.host.terminal import Terminal
     from .reference import record_reference
+    from .target import Cameras
 
+    most, table = _pairs(pairs)
     console = Terminal(stderr=True, emoji=False)
-    raise typer.Exit(record_reference(ir, vis, rig, out or rig, *_pairs(pairs), offset_ms, console))
+    raise typer.Exit(record_reference(Cameras(ir, vis, table, offset_ms), rig, out or rig, most, console))
 
 
 @app.command()
 def points(
     ir: Infrared,
     vis: Visible,
-    out: Annotated[Path, option("--out", "-o", panel=OUTPUT, parser=place, metavar="YAML", help="Rig file to write.")],
+    out: Out,
     table: Annotated[
         Path | None, typer.Argument(metavar="CSV", help="Columns x_vis,y_vis,x_ir,y_ir, in pixels.", show_default=False)
     ] = None,
@@ -180,10 +185,7 @@ def points(
         ),
     ] = None,
     pairs: Table = None,
-    offset_ms: Annotated[
-        float | None,
-        option("--offset-ms", panel=WHAT, metavar="X", help="Added to infrared times. Default: measured from videos."),
-    ] = None,
+    offset_ms: Offset = None,
 ) -> None:
     """Calibrate from points picked by hand, as a last resort: a homography.
 
@@ -192,10 +194,11 @@ def points(
     the first pixel is (0, 0).
     """
     from ...engines.host.terminal import Terminal
-    from .points import PointsOptions, calibrate_points
+    from .points import calibrate_points
+    from .target import Cameras
 
-    options = PointsOptions(table, ir, vis, out, serve, pairs, offset_ms)
-    raise typer.Exit(calibrate_points(options, Terminal(stderr=True, emoji=False)))
+    console = Terminal(stderr=True, emoji=False)
+    raise typer.Exit(calibrate_points(Cameras(ir, vis, pairs, offset_ms), out, table, serve, console))
 
 
 def view_rig(
@@ -227,10 +230,7 @@ def view_rig(
     show: Annotated[
         bool | None, flag("--show/--no-show", panel=OUTPUT, help="Window; q closes it. Default: on without --out.")
     ] = None,
-    pairs: Annotated[
-        Path | None,
-        option("--pairs", panel=WHAT, metavar="CSV", help="Table of pairs: columns visible,infrared."),
-    ] = None,
+    pairs: Table = None,
 ) -> None:
     """Show both cameras registered by a rig file.
 
@@ -238,7 +238,8 @@ def view_rig(
     Objects off the alignment plane have parallax; see the calibration's report.
     """
     from ...engines.host.terminal import Terminal
+    from .target import Cameras
     from .view import view_rig as run
 
     console = Terminal(stderr=True, emoji=False)
-    raise typer.Exit(run(ir, vis, rig, distance, mode, out, show, offset_ms, pairs, console))
+    raise typer.Exit(run(Cameras(ir, vis, pairs, offset_ms), rig, distance, mode, out, show, console))

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import csv
-from contextlib import ExitStack
-from dataclasses import dataclass
+from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 
@@ -22,10 +21,10 @@ from ..errors import InputError
 from ..monitoring.address import parse_address
 from ..monitoring.watch import check_watching, page_tokens, reachable
 from ..run.console import INTERRUPTED, interruptible
-from ..run.streams import open_streams
+from ..run.streams import frame_size
 from ..sources import open_source
 from .pairs import collected
-from .target import check_target, settings, view_command
+from .target import Cameras
 
 COLUMNS = ("x_vis", "y_vis", "x_ir", "y_ir")
 _TOLD = 3
@@ -33,21 +32,15 @@ _SHOWN = 12  # pairs to choose from
 _LOOK_S = 0.2
 
 
-@dataclass(frozen=True, slots=True)
-class PointsOptions:
-    """Options of the command. serve: address of the page, None for none. pairs: pairs of images."""
-
-    table: Path | None
-    infrared: str
-    visible: str
-    out: Path
-    serve: str | None
-    pairs: Path | None
-    offset_ms: float | None
-
-
-def calibrate_points(options: PointsOptions, console: Console) -> int:
+def calibrate_points(cameras: Cameras, out: Path, table: Path | None, serve: str | None, console: Console) -> int:
     """Take the points of a table, or have them picked; fit, say how well, write.
+
+    Args:
+        cameras: both sources.
+        out: the rig file.
+        table: the points, None to pick all.
+        serve: address of the page, None for none where there is a table.
+        console: for messages.
 
     Returns:
         The exit code, 3 where nothing checks the points.
@@ -56,41 +49,45 @@ def calibrate_points(options: PointsOptions, console: Console) -> int:
         InputError: what cannot be read, written or served.
         CalibrationError: where the points do not determine a rig; nothing is written then.
     """
-    table = options.table
-    check_target(options.out, options.infrared, options.visible, options.pairs, table)
+    cameras.check_target(out, table)
     points = np.zeros((0, len(COLUMNS))) if table is None else read_points(table)
-    if table is None or options.serve is not None:
-        return _picked(options, points, console)
-    if options.pairs is not None or options.offset_ms is not None:
-        raise InputError("--pairs and --offset-ms are for picking on a page: give --serve too, or leave them out")
-    sizes = _size(options.visible, "visible"), _size(options.infrared, "infrared")
-    try:
-        fit = fit_points(points[:, :2], points[:, 2:], sizes)
-    except CalibrationError as error:
-        raise CalibrationError(f"{table}: {error}") from error
-    save_rig(fit.rig, options.out)
-    return _said(fit, options, console)
+    if table is None or serve is not None:
+        fit = _picked(cameras, out, serve or ":0", points, console)
+        if fit is None:
+            return INTERRUPTED
+    else:
+        if cameras.pairs is not None or cameras.offset_ms is not None:
+            raise InputError("--pairs and --offset-ms are for picking on a page: give --serve too, or leave them out")
+        sizes = _size(cameras.visible, "visible"), _size(cameras.infrared, "infrared")
+        try:
+            fit = fit_points(points[:, :2], points[:, 2:], sizes)
+        except CalibrationError as error:
+            raise CalibrationError(f"{table}: {error}") from error
+        save_rig(fit.rig, out)
+    _report(fit, console)
+    say(console, f"rig: {out}, for distant objects; judge it by eye: {cameras.view_command(out)}")
+    return 3 if len(fit.residuals) == 4 else 0
 
 
-def _picked(options: PointsOptions, points: npt.NDArray[np.float64], console: Console) -> int:
-    """Serve the page until the rig is saved. Returns the exit code."""
+def _picked(
+    cameras: Cameras, out: Path, serve: str, points: npt.NDArray[np.float64], console: Console
+) -> PointFit | None:
+    """Serve the page until the rig is saved. None if the user interrupted."""
     from .pick.server import PickPage  # aiohttp is needed only for the page
 
-    config = MonitorConfig(serve=options.serve or ":0")
+    config = MonitorConfig(serve=serve)
     check_watching(config)
-    address = parse_address("--serve", str(config.serve))
+    address = parse_address("--serve", serve)
     token, watch_token, end = page_tokens(config, address)
-    with console.status("opening both cameras"):
-        streams = open_streams(settings(options.infrared, options.visible, options.pairs, options.offset_ms))
-    pairs = collected(streams, _SHOWN, console, fewest=1, colour=True)
+    pairs = collected(cameras.opened(console), _SHOWN, console, fewest=1, colour=True)
     if pairs is None:
-        return INTERRUPTED
+        return None
     if len({(visible.shape, infrared.shape) for visible, infrared in zip(*pairs, strict=True)}) > 1:
-        raise CalibrationError(f"{options.visible}, {options.infrared}: images differ in size; give images of one size")
+        raise CalibrationError(f"{cameras.visible}, {cameras.infrared}: images differ in size; give images of one size")
     fits: list[PointFit] = []
 
     def save(fit: PointFit) -> None:
-        save_rig(fit.rig, options.out)
+        save_rig(fit.rig, out)
         fits.append(fit)
 
     complain = partial(say, console, kind="warning")
@@ -100,23 +97,18 @@ def _picked(options: PointsOptions, points: npt.NDArray[np.float64], console: Co
         say(console, f"pick points: http://{reachable(page.address)}{end}  Ctrl-C ends it without a rig")
         while not page.saved.wait(_LOOK_S):
             if stop.is_set():
-                return INTERRUPTED
-    return _said(fits[0], options, console)
+                return None
+    return fits[0]
 
 
-def _said(fit: PointFit, options: PointsOptions, console: Console) -> int:
-    """Print the fit of the points. Returns the exit code."""
-    rms, order = float(np.sqrt(np.mean(fit.residuals**2))), np.argsort(-fit.residuals)[:_TOLD]
-    worst = ", ".join(f"point {k + 1} {fit.residuals[k]:.1f}" for k in order)
-    exact = len(fit.residuals) == 4
-    if exact:
+def _report(fit: PointFit, console: Console) -> None:
+    if len(fit.residuals) == 4:
         say(console, "4 points fit any homography, so a wrong one cannot be detected; pick more", "doubtful")
     else:
+        rms, order = float(np.sqrt(np.mean(fit.residuals**2))), np.argsort(-fit.residuals)[:_TOLD]
+        worst = ", ".join(f"point {k + 1} {fit.residuals[k]:.1f}" for k in order)
         say(console, f"{len(fit.residuals)} points, {rms:.1f} infrared pixels RMS; worst: {worst}")
     say(console, f"1 pixel of error in each point moves a corner of the image by {fit.corner_px:.1f} infrared pixels")
-    view = view_command(options.infrared, options.visible, options.pairs, options.out)
-    say(console, f"rig: {options.out}, for distant objects; judge it by eye: {view}")
-    return 3 if exact else 0
 
 
 def read_points(path: Path) -> npt.NDArray[np.float64]:
@@ -144,6 +136,5 @@ def read_points(path: Path) -> npt.NDArray[np.float64]:
 
 
 def _size(spec: str, camera: Camera) -> tuple[int, int]:
-    source = open_source(spec, camera, SourceConfig())
-    source.close()
-    return source.info.width, source.info.height
+    with closing(open_source(spec, camera, SourceConfig())) as source:
+        return frame_size(source)

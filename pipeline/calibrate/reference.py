@@ -14,29 +14,18 @@ from ..errors import InputError
 from ..registration.agreement import edge_record
 from ..registration.register import Registrar
 from ..run.console import INTERRUPTED
-from ..run.streams import frame_size, open_streams
+from ..run.streams import frame_size
 from .pairs import collected
-from .target import check_target, settings
+from .target import Cameras
 
 
-def record_reference(
-    infrared: str,
-    visible: str,
-    rig_file: Path,
-    out: Path,
-    pairs: int,
-    table: Path | None,
-    offset_ms: float | None,
-    console: Console,
-) -> int:
-    """Collect pairs, measure, write. Returns the exit code.
+def record_reference(cameras: Cameras, rig_file: Path, out: Path, pairs: int, console: Console) -> int:
+    """Collect up to `pairs` pairs, measure, write. Returns the exit code.
 
     Raises the sources' errors, RigError, and CalibrationError where edges do not agree; nothing is written then.
     """
-    check_target(out, infrared, visible, table)
-    config = settings(infrared, visible, table, offset_ms, rig=rig_file, monitor=MonitorConfig(drift=False))
-    with console.status("opening both cameras"):
-        streams = open_streams(config)
+    cameras.check_target(out)
+    streams = cameras.opened(console, rig=rig_file, monitor=MonitorConfig(drift=False))
     rig = load_rig(rig_file, (frame_size(streams.visible), frame_size(streams.infrared)))
     if rig.foreign and out == rig_file:
         streams.close()
@@ -54,10 +43,10 @@ def record_reference(
     width = seen[0].shape[1]
     save_rig(rig.model_copy(update={"edges": edges.scaled(rig.visible.width / width)}), out)
     x, y = edges.shift_px
-    for line in (
+    say(
+        console,
         f"{edges.pairs} of {len(seen)} pairs: infrared lies at {x:+.1f}, {y:+.1f} px from where the rig puts it, "
         f"all within {edges.spread_px:.1f} px of there; agreement {edges.agreement:.2f}",
-        f"rig: {out}; the drift monitor compares with this from now on",
-    ):
-        say(console, line)
+    )
+    say(console, f"rig: {out}; the drift monitor compares with this from now on")
     return 0

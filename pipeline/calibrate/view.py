@@ -26,7 +26,7 @@ from ..run.session import Session
 from ..run.streams import Streams, frame_size, open_streams
 from ..sinks import Outputs, open_sinks
 from ..sinks.contact_sheet import save
-from .target import settings
+from .target import Cameras
 
 Mode = Literal["blend", "blink", "side"]
 MODES: tuple[Mode, ...] = get_args(Mode)
@@ -96,15 +96,12 @@ class RigPreview:
 
 
 def view_rig(
-    infrared: str,
-    visible: str,
+    cameras: Cameras,
     rig: Path,
     distance: float | None,
     mode: str,
     out: Path | None,
     show: bool | None,
-    offset_ms: float | None,
-    pairs: Path | None,
     console: Console,
 ) -> int:
     """Run the view. Returns the exit code."""
@@ -114,12 +111,12 @@ def view_rig(
     show = out is None if show is None else show
     if show and out is None and not has_display():
         raise InputError("there is no display to show the cameras: give --out FILE (.png, .mp4, .mkv)")
-    inputs = infrared, visible, str(rig), *([] if pairs is None else [str(pairs)])
+    inputs = [str(each) for each in (cameras.infrared, cameras.visible, rig, cameras.pairs) if each is not None]
     if picture and out is not None:
         check_not_input(out, inputs)
         AtomicFile(out, InputError).discard()  # fail before the run if it cannot be written
     output = OutputConfig(out=None if picture else out, show=show)
-    streams = open_streams(settings(infrared, visible, pairs, offset_ms, rig=rig, distance=distance, output=output))
+    streams = open_streams(cameras.settings(rig=rig, distance=distance, output=output))
     with interruptible() as stop, Session(streams, stop=stop) as session:
         info = streams.visible.info
         if mode == "blink" and (picture or info.names is not None):

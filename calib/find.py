@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import cv2
 import numpy as np
@@ -33,8 +33,10 @@ class Found:
     ids: Indices
 
 
-_Way = tuple[str, bool, bool, float, bool]
-"""Algorithm, inverted, contrast evened out, scale, smoothed."""
+_Look = tuple[bool, bool, float, bool]
+"""Of an image: inverted, contrast evened out, scale, smoothed."""
+_Way = tuple[str, _Look]
+"""Algorithm, and on what."""
 
 
 class Finder:
@@ -56,13 +58,12 @@ class Finder:
         self.trouble = None
         ways = _ways(self.board, grey.shape[1], self._thorough)
         ways.sort(key=lambda way: self._recent.index(way) if way in self._recent else len(self._recent))
-        seen: dict[tuple[bool, bool, float, bool], Grey] = {}
+        prepared: dict[_Look, Grey] = {}
         for way in ways:
-            method, *how = way
-            key = cast(tuple[bool, bool, float, bool], tuple(how))
-            if key not in seen:
-                seen[key] = _prepared(grey, *key)
-            found = self._look(method, seen[key], grey, key[2])
+            method, look = way
+            if look not in prepared:
+                prepared[look] = _prepared(grey, *look)
+            found = self._look(method, prepared[look], grey, look[2])
             if found is not None:
                 self.trouble = None
                 self._recent = [way, *(w for w in self._recent if w != way)]
@@ -77,22 +78,16 @@ class Finder:
         if not there:
             return None
         points = (real(places).reshape(-1, 2) + 0.5) / scale - 0.5
-        if self.board.pattern in ("circles", "acircles"):
-            return self._checked_circles(points)
-        points, reliable = grid.refine(grey, grid.handed(points, *size), *size)
-        trouble = grid.check(grey, points, *size)
-        if trouble is None and len(reliable) < _RELIABLE_SHARE * len(points):
-            trouble = "too few of its corners are clear"
-        if trouble is not None:
-            self.trouble = trouble
-            return None
-        return Found(points[reliable], reliable)
-
-    def _checked_circles(self, points: Points) -> Found | None:
-        straight = grid.handed(points, self.board.columns, self.board.rows)
+        straight = grid.handed(points, *size)
         if self.board.pattern == "acircles" and not np.array_equal(straight, points):
             return None  # staggered rows cannot be read backwards: this is a mirror image, and no view of the board
-        return Found(straight, np.arange(len(straight)))
+        if self.board.pattern != "checkerboard":
+            return Found(straight, np.arange(len(straight)))
+        points, reliable = grid.refine(grey, straight, *size)
+        self.trouble = grid.check(grey, points, *size)
+        if self.trouble is None and len(reliable) < _RELIABLE_SHARE * len(points):
+            self.trouble = "too few of its corners are clear"
+        return Found(points[reliable], reliable) if self.trouble is None else None
 
     def _look_charuco(self, prepared: Grey, scale: float) -> Found | None:
         for detector in self._charuco:
@@ -101,10 +96,7 @@ class Finder:
                 points = (corners.reshape(-1, 2).astype(np.float64) + 0.5) / scale - 0.5
                 order = np.argsort(ids.ravel())
                 numbers = ids.ravel()[order].astype(np.intp)
-                if (
-                    np.unique(numbers % self.board.columns).size > 1
-                    and np.unique(numbers // self.board.columns).size > 1
-                ):
+                if all(np.unique(line).size > 1 for line in np.divmod(numbers, self.board.columns)):  # not in one line
                     return Found(points[order], numbers)
         return None
 
@@ -124,29 +116,22 @@ def suggest_size(grey: Grey) -> tuple[int, int] | None:
 def _ways(board: Board, width: int, thorough: bool) -> list[_Way]:
     """Methods to try, in order."""
     scales = [1.0] + ([0.5] if width >= _LARGE else []) + ([2.0] if width < _SMALL else [])
+
+    def ways(*methods: str, even: bool = False, smooth: bool = False) -> list[_Way]:
+        """At every scale each method, as it is and inverted."""
+        return [(m, (inverted, even, s, smooth)) for s in scales for m in methods for inverted in (False, True)]
+
     if board.pattern == "charuco":
-        return [("charuco", False, even, s, False) for even in (False, True) for s in scales]
+        return [("charuco", (False, even, s, False)) for even in (False, True) for s in scales]
     if board.pattern != "checkerboard":
-        ways: list[_Way] = [
-            (board.pattern, inv, even, s, False) for even in (False, True) for s in scales for inv in (False, True)
-        ]
-        return ways if thorough else ways[:2]
-    quick: list[_Way] = [
-        ("adaptive", False, False, 1.0, False),
-        ("adaptive", True, False, 1.0, False),
-        ("sector", False, True, 0.5 if width >= _LARGE else 1.0, False),
-    ]
+        circles = ways(board.pattern) + ways(board.pattern, even=True)
+        return circles if thorough else circles[:2]
+    plain = ways("adaptive")
+    quick = [*plain[:2], ("sector", (False, True, 0.5 if width >= _LARGE else 1.0, False))]
     if not thorough:
         return quick
-    even: list[_Way] = [
-        (method, inverted, True, s, False)
-        for s in scales
-        for method in ("sector", "adaptive", "global")
-        for inverted in (False, True)
-    ]
-    smooth: list[_Way] = [("sector", inverted, False, s, True) for s in scales for inverted in (False, True)]
-    plain: list[_Way] = [("adaptive", inverted, False, s, False) for s in scales for inverted in (False, True)]
-    return list(dict.fromkeys([*quick, *plain, *smooth, *even]))
+    rest = [*plain, *ways("sector", smooth=True), *ways("sector", "adaptive", "global", even=True)]
+    return list(dict.fromkeys([*quick, *rest]))
 
 
 def _prepared(grey: Grey, inverted: bool, even: bool, scale: float, smooth: bool) -> Grey:
@@ -179,9 +164,8 @@ def _charuco_detectors(board: Board) -> list[cv2.aruco.CharucoDetector]:
     dictionary = cv2.aruco.getPredefinedDictionary(getattr(cv2.aruco, name))
     detectors = []
     for legacy in (False, True):
-        layout = cv2.aruco.CharucoBoard(
-            (board.columns + 1, board.rows + 1), board.square, board.marker_side, dictionary
-        )
+        size = board.columns + 1, board.rows + 1
+        layout = cv2.aruco.CharucoBoard(size, board.square, board.marker_side, dictionary)
         layout.setLegacyPattern(legacy)
         marker = cv2.aruco.DetectorParameters()
         marker.detectInvertedMarker = True

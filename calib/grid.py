@@ -34,14 +34,10 @@ def spacing(points: Points, columns: int, rows: int) -> Points:
     """Distance of each point to its nearest neighbour in the grid, (columns * rows,)."""
     grid = points.reshape(rows, columns, 2)
     across, down = np.linalg.norm(np.diff(grid, axis=1), axis=2), np.linalg.norm(np.diff(grid, axis=0), axis=2)
-    far = np.inf
-    sides = [
-        np.pad(across, ((0, 0), (1, 0)), constant_values=far),
-        np.pad(across, ((0, 0), (0, 1)), constant_values=far),
-        np.pad(down, ((1, 0), (0, 0)), constant_values=far),
-        np.pad(down, ((0, 1), (0, 0)), constant_values=far),
-    ]
-    return cast(Points, np.min(sides, axis=0).ravel())
+    near = np.full((rows, columns), np.inf)
+    for part, away in ((near[:, 1:], across), (near[:, :-1], across), (near[1:], down), (near[:-1], down)):
+        np.minimum(part, away, out=part)
+    return near.ravel()
 
 
 def refine(grey: Grey, points: Points, columns: int, rows: int) -> tuple[Points, Indices]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .pair import GIVE_BOTH, ONE_CAMERA, Camera, ForeignError, Pair, distortion_of, fisheye, shaped
+from .pair import GIVE_BOTH, ONE_CAMERA, Camera, ForeignError, Pair, distortion_of, fisheye, kind, shaped
 
 
 def of_camchain(data: Mapping[str, Any], first: str | None) -> Pair:
@@ -25,8 +25,8 @@ def of_camchain(data: Mapping[str, Any], first: str | None) -> Pair:
         poses.append(shaped(camera["T_cn_cnm1"], (4, 4), f"cam{k}.T_cn_cnm1") @ poses[-1])
     one, two = 0, 1
     if len(chain) > 2:
-        infrared = [k for k, c in enumerate(cameras) if c.kind == "infrared"]
-        visible = [k for k, c in enumerate(cameras) if c.kind == "visible"]
+        infrared = [k for k, c in enumerate(cameras) if kind(c.name) == "infrared"]
+        visible = [k for k, c in enumerate(cameras) if kind(c.name) == "visible"]
         if len(infrared) != 1 or not visible:
             raise ForeignError(
                 f"holds {len(chain)} cameras, and their rostopic does not tell which is the infrared and which the "

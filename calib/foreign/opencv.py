@@ -37,14 +37,12 @@ def storage(path: Path) -> dict[str, Any]:
             elif node.isMap() and (matrix := node.mat()) is not None:
                 found[key] = np.asarray(matrix, np.float64)
             elif node.isSeq():
-                found[key] = [
-                    node.at(k).real() for k in range(node.size()) if node.at(k).isReal() or node.at(k).isInt()
-                ]
+                items = [node.at(k) for k in range(node.size())]
+                found[key] = [item.real() for item in items if item.isReal() or item.isInt()]
         store.release()
     except (cv2.error, SystemError) as e:
-        raise YamlFileError(
-            f"not a FileStorage that OpenCV can read: {str(e).split('error: ')[-1].strip()[:200]}"
-        ) from e
+        reason = str(e).split("error: ")[-1].strip()[:200]
+        raise YamlFileError(f"not a FileStorage that OpenCV can read: {reason}") from e
     return found
 
 
@@ -67,11 +65,8 @@ def of_opencv(data: Mapping[str, Any], first: str | None) -> Pair | None:
         )
     cameras = []
     for k in "12":
-        distortion = found[f"D{k}"]
-        numbers = [] if distortion is None else shaped(distortion, None, f"D{k}").tolist()
-        cameras.append(
-            Camera("", shaped(found[f"K{k}"], (3, 3), f"K{k}"), distortion_of(numbers, f"D{k}"), _size_in(data, k))
-        )
+        matrix, distortion = shaped(found[f"K{k}"], (3, 3), f"K{k}"), distortion_of(found[f"D{k}"], f"D{k}")
+        cameras.append(Camera("", matrix, distortion, _size_in(data, k)))
     rotation = shaped(found["R"], None, "R")
     if rotation.size == 3:
         rotation = np.asarray(cv2.Rodrigues(rotation.ravel())[0], np.float64)

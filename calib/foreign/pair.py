@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,18 +38,12 @@ class Foreign:
 
 @dataclass(frozen=True, slots=True)
 class Camera:
-    """name: text that may identify the camera (topic, file, camera_name). size: (width, height), None if
-    the file does not have it."""
+    """name: text that may identify it (topic, file, camera_name). size: None if the file does not have it."""
 
     name: str
     matrix: Matrix
     distortion: tuple[float, ...]
     size: Size | None
-
-    @property
-    def kind(self) -> str | None:
-        """See `kind`."""
-        return kind(self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +81,9 @@ def shaped(value: Any, shape: tuple[int, ...] | None, name: str) -> Matrix:
     return array
 
 
-def distortion_of(numbers: Sequence[float], name: str) -> tuple[float, ...]:
+def distortion_of(value: Any, name: str) -> tuple[float, ...]:
     """OpenCV's distortion as in the rig file, with 4, 5 or 8 coefficients."""
+    numbers = [] if value is None else shaped(value, None, name).tolist()
     if not any(numbers):
         return ()
     if len(numbers) > 8 and not any(numbers[8:]):
@@ -98,7 +92,7 @@ def distortion_of(numbers: Sequence[float], name: str) -> tuple[float, ...]:
         raise ForeignError(
             f"{name}: {len(numbers)} numbers; a pinhole model has 4, 5 or 8: k1 k2 p1 p2 [k3 [k4 k5 k6]]"
         )
-    return tuple(float(number) for number in numbers)
+    return tuple(numbers)
 
 
 def kind(name: str) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .pair import Camera, Foreign, ForeignError, Matrix, Pair, Size
+from .pair import Camera, Foreign, ForeignError, Matrix, Pair, Size, kind
 
 DISTANCE = 20.0
 """Default distance of the alignment plane in metres, as in `fusecam calibrate board`."""
@@ -47,7 +47,7 @@ def as_rig(pair: Pair, sizes: tuple[Size, Size] | None, distance: float | None) 
 def _visible_first(pair: Pair, sizes: tuple[Size, Size] | None, doubts: list[str]) -> Pair:
     if pair.first is not None:
         return pair if pair.first == "visible" else pair.exchanged()
-    one, two = pair.one.kind, pair.two.kind
+    one, two = kind(pair.one.name), kind(pair.two.name)
     if one != two:
         return pair if one == "visible" or two == "infrared" else pair.exchanged()
     other = pair.exchanged()

@@ -42,11 +42,8 @@ def of_recording(path: Path) -> Pair:
 
 def is_camera_info(data: Mapping[str, Any]) -> bool:
     """ROS' calibration files, OpenCV's of one camera, and messages as `rostopic echo` prints them."""
-    return any(name in data for name in ("camera_matrix", "cameraMatrix")) or {
-        "width",
-        "height",
-        "distortion_model",
-    } <= set(data)
+    message = {"width", "height", "distortion_model"}
+    return "camera_matrix" in data or "cameraMatrix" in data or message <= set(data)
 
 
 def of_camera_infos(left: tuple[str, Any], right: tuple[str, Any]) -> Pair:
@@ -81,8 +78,7 @@ def _camera_info(stem: str, data: Mapping[str, Any]) -> _CameraInfo:
     model = str(data.get("distortion_model", "plumb_bob"))
     if model not in ("plumb_bob", "rational_polynomial", "none", ""):
         raise ForeignError(f"{stem}: {fisheye(model)}")
-    distortion = value("distortion_coefficients", "D", "d")
-    numbers = [] if distortion is None else shaped(distortion, None, f"{stem}: distortion_coefficients").tolist()
+    distortion = distortion_of(value("distortion_coefficients", "D", "d"), f"{stem}: distortion_coefficients")
     width, height = value("image_width", "width"), value("image_height", "height")
     if not width or not height:
         raise ForeignError(f"{stem}: image_width and image_height are missing")
@@ -95,5 +91,4 @@ def _camera_info(stem: str, data: Mapping[str, Any]) -> _CameraInfo:
         p = shaped(projection, (3, 4), f"{stem}: projection_matrix")
         if p[0, 0] > 0 and p[1, 1] > 0:
             shift = np.array([p[0, 3] / p[0, 0], p[1, 3] / p[1, 1], 0.0])
-    camera = Camera(name, matrix, distortion_of(numbers, f"{stem}: distortion_coefficients"), (int(width), int(height)))
-    return _CameraInfo(camera, rectification, shift)
+    return _CameraInfo(Camera(name, matrix, distortion, (int(width), int(height))), rectification, shift)

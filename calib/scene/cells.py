@@ -14,9 +14,7 @@ from .structure import Grey, Mask, Matrix, Size, eroded, fitted, resized, resize
 COLUMNS, ROWS = 8, 6
 _OVER = 1.6  # a cell's window in cells: neighbours overlap
 _SEEN = 0.25  # least share of a cell's window in the field of view of both cameras
-_FAINT = (
-    0.05  # of the median cell's energy, added to the norm so that the noise of cells without edges is not amplified
-)
+_FAINT = 0.05  # of the median cell's energy, added to the norm so that cells without edges do not amplify their noise
 _THUMBNAIL = 48  # columns
 
 Surfaces = npt.NDArray[np.float32]
@@ -98,9 +96,8 @@ class _Warped:
         own = images[0].shape[1], images[0].shape[0]
         middle = np.array([(size[0] - 1) / 2, (size[1] - 1) / 2, 1.0])
         depth = float(from_level[2] @ middle)
-        step = float(
-            np.sqrt(abs(np.linalg.det(from_level) / depth**3))
-        )  # side of a pixel of the level, in infrared pixels
+        # side of a pixel of the level, in infrared pixels
+        step = float(np.sqrt(abs(np.linalg.det(from_level) / depth**3)))
         if step > 1.3:
             reduced = max(8, round(own[0] / step)), max(8, round(own[1] / step))
             images = [resized(image, reduced) for image in images]
@@ -108,17 +105,14 @@ class _Warped:
         self._matrix = from_level @ np.array([[1, 0, -reach], [0, 1, -reach], [0, 0, 1.0]])
         self._size = size[0] + 2 * reach, size[1] + 2 * reach
         self._images = images
-        flat = cv2.warpPerspective(
-            area.astype(np.uint8), self._matrix, self._size, flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
-        )
+        flags = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
+        flat = cv2.warpPerspective(area.astype(np.uint8), self._matrix, self._size, flags=flags)
         self.area = eroded(flat > 0)
 
     def image(self, k: int) -> Grey:
         """The k-th image, (h + 2 reach, w + 2 reach) uint8."""
-        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        warped = cv2.warpPerspective(
-            self._images[k], self._matrix, self._size, flags=flags, borderMode=cv2.BORDER_REPLICATE
-        )
+        flags, border = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, cv2.BORDER_REPLICATE
+        warped = cv2.warpPerspective(self._images[k], self._matrix, self._size, flags=flags, borderMode=border)
         return np.asarray(warped, np.uint8)
 
 
@@ -133,9 +127,8 @@ class _Grid:
         self._left = np.round(x - (self._wide - 1) / 2).astype(int)
         self._top = np.round(y - (self._high - 1) / 2).astype(int)
         self.centres: Matrix = np.column_stack([self._left + (self._wide - 1) / 2, self._top + (self._high - 1) / 2])
-        fade = np.outer(np.hanning(self._high + 2)[1:-1], np.hanning(self._wide + 2)[1:-1]).astype(np.float32)
-        self._fade = fade
-        self.weight = float(fade.sum())
+        self._fade = np.outer(np.hanning(self._high + 2)[1:-1], np.hanning(self._wide + 2)[1:-1]).astype(np.float32)
+        self.weight = float(self._fade.sum())
         self._shape = tuple(cv2.getOptimalDFTSize(n + 2 * reach) for n in (self._high, self._wide))
 
     def windows(self, maps: npt.NDArray[np.float32]) -> npt.NDArray[np.complex64]:
@@ -160,12 +153,8 @@ class _Grid:
         rim = max(self._wide, self._high)
         padded = np.pad(maps, ((0, 0), (rim, rim), (rim, rim)))
         high, wide = self._high + 2 * reach, self._wide + 2 * reach
-        cut = np.stack(
-            [
-                padded[:, rim + y : rim + y + high, rim + x : rim + x + wide]
-                for x, y in zip(self._left, self._top, strict=True)
-            ]
-        )
+        places = zip(rim + self._left, rim + self._top, strict=True)
+        cut = np.stack([padded[:, y : y + high, x : x + wide] for x, y in places])
         return np.asarray(np.fft.rfft2(cut if fade is None else cut * fade, self._shape), np.complex64)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -31,28 +30,16 @@ ZOOMS = np.geomspace(0.45, 2.2, 17)
 _TURNS = (-8.0, -4.0, 0.0, 4.0, 8.0)  # degrees
 _OVERLAP = 0.3  # of the smaller view at least
 _REACH = 0.85  # largest shift, of the sum of both sides; beyond it the overlap is too small
+_MOST = 2  # candidates
 _APART = 0.04  # of the visible diagonal between two candidates' corners
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Candidate:
-    """A possible alignment of the views. score: correlation of edge directions, weighted by overlap.
-
-    homography: (3, 3), visible pixel to infrared pixel.
-    """
-
-    score: float
-    homography: Matrix
-
-
-def search(
-    visible: Sequence[Grey], infrared: Sequence[Grey], areas: tuple[Mask, Mask], most: int = 2
-) -> list[Candidate]:
-    """Best alignments of the infrared views with the visible ones, best first, at most `most` different ones.
+def search(visible: Sequence[Grey], infrared: Sequence[Grey], areas: tuple[Mask, Mask]) -> list[Matrix]:
+    """Best alignments of the infrared views with the visible ones, best first, at most _MOST different ones.
 
     visible: (h, w) each, infrared: (k, l) each, areas: image area of each camera. The correlation surfaces of all pairs
     are summed before peaks are searched. Infrared pixels are assumed square and, if the aspect ratios of the two images
-    differ, also stretched to that of the visible image.
+    differ, also stretched to that of the visible image. Returns homographies (3, 3), visible pixel to infrared pixel.
     """
     height, width = visible[0].shape
     size = infrared[0].shape[1], infrared[0].shape[0]
@@ -60,7 +47,7 @@ def search(
     area = eroded(resized_mask(areas[0], small))
     looks = np.stack([structure(resized(image, small), area) for image in visible])
     to_small = scaling((width, height), small)
-    found: list[Candidate] = []
+    found: list[tuple[float, Matrix]] = []
     for aspect in _aspects((width, height), size):
         for zoom in ZOOMS:
             wide = small[0] * zoom
@@ -70,9 +57,9 @@ def search(
             for degrees in _TURNS:
                 score, shift = pool.best(turned, resized_mask(areas[1], shrunk), degrees)
                 there = np.linalg.inv(pool.turn(degrees)) @ shift @ to_small
-                found.append(Candidate(score, scaling(shrunk, size) @ there))
-    found.sort(key=lambda c: -c.score)
-    return _distinct(found, (width, height), most)
+                found.append((score, scaling(shrunk, size) @ there))
+    found.sort(key=lambda scored: -scored[0])
+    return _distinct([homography for _, homography in found], (width, height))
 
 
 class _Pool:
@@ -99,7 +86,10 @@ class _Pool:
         return matrix
 
     def best(self, images: Sequence[Grey], area: Mask, degrees: float) -> tuple[float, Matrix]:
-        """The highest pooled score over all shifts, and the shift as (3, 3), visible to canvas."""
+        """The highest pooled score over all shifts, and the shift as (3, 3), visible to canvas.
+
+        The score is the correlation of edge directions, weighted by overlap.
+        """
         matrix = self.turn(degrees)[:2]
         flat = cv2.warpAffine(area.astype(np.uint8), matrix, self._canvas, flags=cv2.INTER_NEAREST)
         inside = eroded(flat > 0)
@@ -135,14 +125,14 @@ def _aspects(visible: Size, infrared: Size) -> list[float]:
     return [square] if abs(square / stretched - 1) < 0.03 else [square, stretched]
 
 
-def _distinct(found: Sequence[Candidate], size: Size, most: int) -> list[Candidate]:
-    kept: list[Candidate] = []
+def _distinct(found: Sequence[Matrix], size: Size) -> list[Matrix]:
+    kept: list[Matrix] = []
     bound = _APART * float(np.hypot(*size))
-    for candidate in found:
-        back = np.linalg.inv(candidate.homography)
+    for homography in found:
+        back = np.linalg.inv(homography)
         ends = corners(size)
-        if all(np.linalg.norm(apply(back @ k.homography, ends) - ends, axis=1).max() > bound for k in kept):
-            kept.append(candidate)
-        if len(kept) == most:
+        if all(np.linalg.norm(apply(back @ other, ends) - ends, axis=1).max() > bound for other in kept):
+            kept.append(homography)
+        if len(kept) == _MOST:
             break
     return kept

@@ -59,7 +59,7 @@ def _align(visible: Sequence[Grey], infrared: Sequence[Grey], whole: bool) -> Sc
     for name, area in zip(("visible", "infrared"), areas, strict=True):
         if area.mean() < 0.1:
             raise CalibrationError(f"scene: the {name} images show no change, or no scene")
-    frame, parameters = _coarse(seen, felt, areas, sizes[0])
+    frame, parameters = _coarse(seen, felt, areas, sizes[0]), np.zeros(HOMOGRAPHY)
     if whole and (part := _part(frame.homography(parameters), sizes, own[0])) is not None:
         left, top, right, bottom = part
         fit = _align([image[top:bottom, left:right] for image in visible], infrared, whole=False)
@@ -81,23 +81,17 @@ def _align(visible: Sequence[Grey], infrared: Sequence[Grey], whole: bool) -> Sc
     return SceneFit(result / result[2, 2], agreement)
 
 
-def _coarse(
-    seen: Sequence[Grey], felt: Sequence[Grey], areas: tuple[Mask, Mask], size: tuple[int, int]
-) -> tuple[Frame, Parameters]:
-    """The best candidate of the search after refinement of each."""
+def _coarse(seen: Sequence[Grey], felt: Sequence[Grey], areas: tuple[Mask, Mask], size: tuple[int, int]) -> Frame:
+    """Around the best candidate of the search after refinement of each."""
     side, reach, blurs = _START
-    best: tuple[float, Frame, Parameters] | None = None
+    refined: list[tuple[float, Matrix]] = []
     for candidate in search(seen, felt, areas):
-        frame, parameters = Frame.around(candidate.homography, size), np.zeros(HOMOGRAPHY)
-        level = compare(seen, felt, areas, candidate.homography, side, reach)
+        frame = Frame.around(candidate, size)
+        level = compare(seen, felt, areas, candidate, side, reach)
         pooled = level.surfaces.sum(axis=0)
-        parameters = fit(level, pooled, candidate.homography, frame, parameters, blurs, SIMILARITY)
-        homography = frame.homography(parameters)
-        value = float(value_at(pooled, displacements(level, candidate.homography, homography)).sum())
-        if best is None or value > best[0]:
-            best = value, Frame.around(homography, size), np.zeros(HOMOGRAPHY)
-    assert best is not None
-    return best[1], best[2]
+        homography = frame.homography(fit(level, pooled, candidate, frame, np.zeros(HOMOGRAPHY), blurs, SIMILARITY))
+        refined.append((float(value_at(pooled, displacements(level, candidate, homography)).sum()), homography))
+    return Frame.around(max(refined, key=lambda valued: valued[0])[1], size)
 
 
 def _part(homography: Matrix, sizes: list[tuple[int, int]], own: tuple[int, int]) -> tuple[int, int, int, int] | None:

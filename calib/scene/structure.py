@@ -36,10 +36,7 @@ def structure(grey: npt.NDArray[np.uint8] | Features, valid: Mask, sigma: float 
     valid: (h, w) bool, False for pixels to ignore; the result is 0 there. A strength of 1 is that of the neighbourhood.
     """
     smooth = cv2.GaussianBlur(grey.astype(np.float32), (0, 0), sigma)
-    across, down = (
-        cv2.Scharr(smooth, cv2.CV_32F, 1, 0, scale=1 / 32),
-        cv2.Scharr(smooth, cv2.CV_32F, 0, 1, scale=1 / 32),
-    )
+    across, down = (cv2.Scharr(smooth, cv2.CV_32F, x, 1 - x, scale=1 / 32) for x in (1, 0))
     energy = np.asarray(across * across + down * down, np.float32)
     seen = valid.astype(np.float32)
     width = _AROUND * max(sigma, 1.0)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .board import CalibrationError
-from .rig import CameraModel, Rig
+from .rig import Rig
 
 Points = npt.NDArray[np.float64]
 Size = tuple[int, int]
@@ -75,10 +75,8 @@ def fit_points(visible: Points, infrared: Points, sizes: tuple[Size, Size]) -> P
             f"{int(residuals.argmax()) + 1} with {residuals.max():.1f}; correct it, and use distant points only"
         )
     whole = found @ np.array([[on[1], 0, -on[0][0] * on[1]], [0, on[1], -on[0][1] * on[1]], [0, 0, 1]])
-    cameras = {
-        name: CameraModel(width=size[0], height=size[1])
-        for name, size in zip(("visible", "infrared"), sizes, strict=True)
-    }
+    (w, h), (w2, h2) = sizes
+    cameras = {"visible": {"width": w, "height": h}, "infrared": {"width": w2, "height": h2}}
     rig = Rig.model_validate(cameras | {"homography": (whole / whole[2, 2]).tolist()})
     return PointFit(rig, residuals, corner_px)
 

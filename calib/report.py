@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from html import escape
 
 import numpy as np
@@ -135,17 +135,12 @@ def _points(calibration: Calibration, camera: int) -> Points:
 
 
 def _covered(calibration: Calibration, camera: int) -> float:
+    """Share of an image's cells in which board points fell."""
     lens = calibration.fit.lenses[camera]
-    return covered([_points(calibration, camera)], (lens.width, lens.height))
-
-
-def covered(points: Sequence[Points], size: tuple[int, int]) -> float:
-    """Share of an image's 8x6 cells in which board points (n, 2) fell."""
+    cells = (_points(calibration, camera) / np.array([lens.width, lens.height]) * _CELLS).astype(int)
+    i, j = np.clip(cells, 0, np.array(_CELLS) - 1).T
     seen = np.zeros(_CELLS, bool)
-    for some in points:
-        cells = (some / np.array(size) * _CELLS).astype(int)
-        i, j = np.clip(cells, 0, np.array(_CELLS) - 1).T
-        seen[i, j] = True
+    seen[i, j] = True
     return float(seen.mean())
 
 

@@ -31,6 +31,7 @@ Side = Annotated[int, Field(gt=0, le=16384)]  # the maps are fixed-point with 16
 OUTSIDE = -1e4
 """Value of a map, in x and y, for pixels outside the infrared view."""
 
+_HEAD = "# Visible and infrared camera. OpenCV conventions, metres; x_infrared = rotation @ x_visible + translation"
 _FULL = ("rotation", "translation", "distance")
 _STRIP = 1 << 18  # pixels mapped at once, to limit the memory for intermediate results
 
@@ -211,7 +212,8 @@ class Rig(Versioned):
             update["edges"] = self.edges.scaled(visible_size[0] / self.visible.width)
         if self.homography is not None:
             h = _scaling(self.infrared, infrared_size) @ np.array(self.homography)
-            update["homography"] = _rows(h @ np.linalg.inv(_scaling(self.visible, visible_size)))
+            h = h @ np.linalg.inv(_scaling(self.visible, visible_size))
+            update["homography"] = tuple(tuple(row) for row in h.tolist())
         return self.model_copy(update=update)
 
     def at_distance(self, metres: float) -> Rig:
@@ -318,18 +320,9 @@ def load_rig(path: Path, sizes: tuple[Size, Size] | None = None, distance: float
 
 def save_rig(rig: Rig, path: Path) -> None:
     """Write a rig file, whole or not at all. Raises RigError where the place cannot be written."""
-    text = (
-        "# Visible and infrared camera. OpenCV conventions, metres; x_infrared = rotation @ x_visible + translation\n"
-    )
-    text += yaml.dump(
-        rig.model_dump(mode="json", exclude_none=True), sort_keys=False, default_flow_style=None, width=100
-    )
+    content = rig.model_dump(mode="json", exclude_none=True)
+    text = f"{_HEAD}\n{yaml.dump(content, sort_keys=False, default_flow_style=None, width=100)}"
     write_atomic(path, text.encode(), RigError)
-
-
-def _rows(matrix: Array) -> Matrix3:
-    a, b, c = (tuple(float(x) for x in row) for row in matrix)
-    return a, b, c  # type: ignore[return-value]  # rows of a 3x3 matrix
 
 
 def _scaling(camera: CameraModel, size: tuple[int, int]) -> Array:

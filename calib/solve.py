@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,7 +19,7 @@ from .board import Board, CalibrationError, Indices, Points, real
 from .find import Found
 from .joint import INFRARED, VISIBLE, Fit, Lens, View, compose, fit_rig, project
 from .lens import valid_radius
-from .rig import CameraModel, Rig, _rows
+from .rig import Rig
 
 NAMES = ("visible", "infrared")
 _FEWEST = 5  # views with the board in both cameras; with fewer, outliers cannot be detected
@@ -44,22 +45,16 @@ class Calibration:
 
     def rig(self, distance: float) -> Rig:
         """The rig file's content, aligned at `distance` metres."""
-        cameras = [
-            CameraModel(
-                width=lens.width,
-                height=lens.height,
-                intrinsics=_tuple(lens.intrinsics),
-                distortion=_tuple(lens.distortion),
-            )
-            for lens in self.fit.lenses
-        ]
-        return Rig(
-            visible=cameras[VISIBLE],
-            infrared=cameras[INFRARED],
-            rotation=_rows(matrix(self.fit.rotation)),
-            translation=_tuple(self.fit.translation),
-            distance=distance,
-        )
+        fit = self.fit
+        rig: dict[str, Any] = {
+            "rotation": matrix(fit.rotation).tolist(),
+            "translation": _rounded(fit.translation),
+            "distance": distance,
+        }
+        for name, lens in zip(NAMES, fit.lenses, strict=True):
+            numbers = {"intrinsics": _rounded(lens.intrinsics), "distortion": _rounded(lens.distortion)}
+            rig[name] = {"width": lens.width, "height": lens.height, **numbers}
+        return Rig.model_validate(rig)
 
 
 def calibrate(views: Sequence[View], board: Board, sizes: tuple[tuple[int, int], tuple[int, int]]) -> Calibration:
@@ -106,14 +101,12 @@ def calibrate(views: Sequence[View], board: Board, sizes: tuple[tuple[int, int],
     return Calibration(board, used, rejected, fit, notes)
 
 
-def pose_of(lens: Lens, board: Points, found: Found) -> tuple[Points, Points, float]:
-    """The board's pose in a camera from one view: Rodrigues vector, translation, RMS error in pixels."""
+def pose_of(lens: Lens, board: Points, found: Found) -> tuple[Points, Points]:
+    """The board's pose in a camera from one view: Rodrigues vector and translation."""
     ok, r, t = cv2.solvePnP(board[found.ids], found.points, lens.matrix, lens.distortion, flags=cv2.SOLVEPNP_IPPE)
     if ok:
         r, t = cv2.solvePnPRefineLM(board[found.ids], found.points, lens.matrix, lens.distortion, r, t)
-    turn, shift = real(r).ravel(), real(t).ravel()
-    error: Points = found.points - project(lens, board[found.ids], turn, shift)
-    return turn, shift, float(np.sqrt((error**2).sum(axis=1).mean()))
+    return real(r).ravel(), real(t).ravel()
 
 
 def _different(
@@ -168,6 +161,7 @@ def _too_few(views: Sequence[View], both: int, repeated: int, board: Board) -> s
 
 def _alone(views: list[View], board: Points, camera: int, size: tuple[int, int]) -> tuple[Lens, list[tuple[int, str]]]:
     """Initial lens of one camera: focal lengths and one distortion term. The joint fit estimates the rest."""
+    undetermined = f"{NAMES[camera]}: the views do not determine this camera; tilt the board to all sides"
     seen = {k: found for k, view in enumerate(views) if (found := view.found(camera)) is not None}
     bad: list[tuple[int, str]] = []
     flags = cv2.CALIB_FIX_PRINCIPAL_POINT | cv2.CALIB_ZERO_TANGENT_DIST | cv2.CALIB_FIX_K2 | cv2.CALIB_FIX_K3
@@ -175,13 +169,10 @@ def _alone(views: list[View], board: Points, camera: int, size: tuple[int, int])
         objects = [board[found.ids].astype(np.float32) for found in seen.values()]
         images = [found.points.astype(np.float32) for found in seen.values()]
         try:
-            _, k, d, _, _, _, _, errors = cv2.calibrateCameraExtended(
-                objects, images, size, np.eye(3), np.zeros(5), flags=flags
-            )
+            start = np.eye(3), np.zeros(5)
+            _, k, d, _, _, _, _, errors = cv2.calibrateCameraExtended(objects, images, size, *start, flags=flags)
         except cv2.error as e:
-            raise CalibrationError(
-                f"{NAMES[camera]}: the views do not determine this camera; tilt the board to all sides"
-            ) from e
+            raise CalibrationError(undetermined) from e
         worst = int(np.argmax(errors))
         limit = max(2 * _GROSS * float(np.median(errors)), _COARSE_PX)
         if errors[worst] <= limit or len(seen) <= _FEWEST:
@@ -190,7 +181,7 @@ def _alone(views: list[View], board: Points, camera: int, size: tuple[int, int])
         bad.append((gone, f"{NAMES[camera]}: not a flat board of this size ({float(errors[worst].item()):.1f} px)"))
         del seen[gone]
     if not (np.isfinite(k).all() and np.isfinite(d).all()):
-        raise CalibrationError(f"{NAMES[camera]}: the views do not determine this camera; tilt the board to all sides")
+        raise CalibrationError(undetermined)
     intrinsics = np.array([k[0, 0], k[1, 1], k[0, 2], k[1, 2]])
     return Lens(*size, intrinsics, np.array([d.ravel()[0], 0, 0, 0, 0])), bad
 
@@ -207,11 +198,11 @@ def _pose(views: list[View], board: Board, lenses: tuple[Lens, Lens]) -> tuple[F
     proposals: list[tuple[Points, Points]] = []
     for k, view in enumerate(views):
         if view.visible is not None:
-            r, t, _ = pose_of(lenses[VISIBLE], points, view.visible)
+            r, t = pose_of(lenses[VISIBLE], points, view.visible)
             poses[k] = np.concatenate([r, t])
             if view.infrared is not None:
                 for order in orders:
-                    r2, t2, _ = pose_of(lenses[INFRARED], points, _reordered(view.infrared, order))
+                    r2, t2 = pose_of(lenses[INFRARED], points, _reordered(view.infrared, order))
                     turn = matrix(r2) @ matrix(r).T
                     proposals.append((real(cv2.Rodrigues(turn)[0]).ravel(), t2 - turn @ t))
     scores = [_score(views, points, orders, lenses, poses, *proposal) for proposal in proposals]
@@ -225,16 +216,14 @@ def _pose(views: list[View], board: Board, lenses: tuple[Lens, Lens]) -> tuple[F
             continue
         ordered.append(replace(view, infrared=_reordered(view.infrared, orders[chosen[k]])))
         if view.visible is None:
-            r, t, _ = pose_of(lenses[INFRARED], points, view.infrared)
+            r, t = pose_of(lenses[INFRARED], points, view.infrared)
             back = matrix(rotation).T
             turn = real(cv2.Rodrigues(back @ matrix(r))[0]).ravel()
             poses[k] = np.concatenate([turn, back @ (t - translation)])
     turned = sum(c != 0 for c in chosen.values())
-    notes = (
-        [f"{turned} of {len(chosen)} views: the board's first corner differed between the cameras"] if turned else []
-    )
+    note = f"{turned} of {len(chosen)} views: the board's first corner differed between the cameras"
     fit = Fit(lenses, rotation, translation, poses, (1.0, 1.0), [], np.zeros(0))
-    return fit, ordered, notes
+    return fit, ordered, [note] if turned else []
 
 
 def _score(
@@ -271,14 +260,11 @@ def _reordered(found: Found, order: Indices) -> Found:
 
 def _worst(fit: Fit) -> tuple[int, float] | None:
     """The next view to reject by the rule above, and its error relative to the median; None if all are kept."""
-    errors = np.array(
-        [
-            np.sqrt(
-                np.concatenate([(r / fit.noise[c]).ravel() ** 2 for c, r in enumerate(pair) if r is not None]).mean()
-            )
-            for pair in fit.residuals
-        ]
+    squares = (
+        np.concatenate([(r / fit.noise[c]).ravel() ** 2 for c, r in enumerate(pair) if r is not None])
+        for pair in fit.residuals
     )
+    errors = np.sqrt([each.mean() for each in squares])
     k = int(np.argmax(errors))
     times = float(errors[k] / np.median(errors))
     return None if times <= _MILD or fit.rms(view=k) < _HARMLESS_PX else (k, times)
@@ -316,5 +302,5 @@ def matrix(rotation: Points) -> Points:
     return real(cv2.Rodrigues(rotation)[0])
 
 
-def _tuple(values: Points) -> tuple[float, ...]:
-    return tuple(round(float(v), 7) for v in values)
+def _rounded(values: Points) -> list[float]:
+    return [round(float(v), 7) for v in values]

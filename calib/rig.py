@@ -94,12 +94,16 @@ class CameraModel(BaseModel):
 
 
 class SceneRecord(BaseModel):
-    """Reliability of a scene calibration: see `calib.scene.Agreement`."""
+    """Reliability of a scene calibration.
+
+    error_px: from halves of the pairs, without errors that all have in common; None with fewer than four pairs.
+    partners: None if all frames look alike.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     pairs: int = Field(ge=1)
-    used: int = Field(ge=0)
+    used: int = Field(ge=0, description="pairs that agree with the result individually")
     parts: Number = Field(ge=0, le=1, description="share of the image's parts that agree")
     error_px: Number | None = Field(None, ge=0, description="scatter of the visible corners, visible pixels")
     partners: Number | None = Field(None, description="lead of true over exchanged partners, standard deviations")
@@ -211,8 +215,8 @@ class Rig(Versioned):
         if self.edges is not None:
             update["edges"] = self.edges.scaled(visible_size[0] / self.visible.width)
         if self.homography is not None:
-            h = _scaling(self.infrared, infrared_size) @ np.array(self.homography)
-            h = h @ np.linalg.inv(_scaling(self.visible, visible_size))
+            h = scaling(self.infrared.size, infrared_size) @ np.array(self.homography)
+            h = h @ np.linalg.inv(scaling(self.visible.size, visible_size))
             update["homography"] = tuple(tuple(row) for row in h.tolist())
         return self.model_copy(update=update)
 
@@ -325,8 +329,9 @@ def save_rig(rig: Rig, path: Path) -> None:
     write_atomic(path, text.encode(), RigError)
 
 
-def _scaling(camera: CameraModel, size: tuple[int, int]) -> Array:
-    sx, sy = size[0] / camera.width, size[1] / camera.height
+def scaling(size: Size, to: Size) -> Array:
+    """(3, 3): pixels of an image of `size` (width, height) to those of the same image at size `to`."""
+    sx, sy = to[0] / size[0], to[1] / size[1]
     return np.array([[sx, 0, (sx - 1) / 2], [0, sy, (sy - 1) / 2], [0, 0, 1]])
 
 

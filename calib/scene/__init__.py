@@ -1,6 +1,5 @@
 """Calibration without a board: from a scene that both cameras see, pooled over many pairs of frames."""
 
-from .evidence import Agreement
 from .solve import SceneFit, align
 
-__all__ = ["Agreement", "SceneFit", "align"]
+__all__ = ["SceneFit", "align"]

@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from .structure import Grey, Mask, Matrix, Size, eroded, fitted, resized, resized_mask, scaling, structure
+from ..rig import scaling
+from .structure import Grey, Mask, Matrix, Size, eroded, fitted, resized, resized_mask, structure
 
 COLUMNS, ROWS = 8, 6
 _OVER = 1.6  # a cell's window in cells: neighbours overlap
@@ -25,6 +26,7 @@ class Level:
     """The pairs compared at one resolution around one homography.
 
     Attributes:
+        laid_by: that homography, (3, 3), visible pixel to infrared pixel.
         size: (width, height) of the grid in pixels.
         reach: largest displacement in pixels of the grid.
         surfaces: (pairs, cells, 2 reach + 1, 2 reach + 1) float32, correlation by displacement (y, x) of infrared.
@@ -35,6 +37,7 @@ class Level:
         feels: (pairs, n) float32, the same of each aligned infrared view.
     """
 
+    laid_by: Matrix
     size: Size
     reach: int
     surfaces: Surfaces
@@ -84,9 +87,8 @@ def compare(
     share = np.asarray(np.maximum(both, 0) / grid.weight, np.float32)
     norm += _FAINT * float(np.median(norm)) + 1e-9
     surfaces = products * np.where(share > _SEEN, np.sqrt(share) / norm, 0).astype(np.float32)
-    return Level(
-        size, reach, surfaces, grid.centres, to_level, share[:, reach, reach], np.stack(looks), np.stack(feels)
-    )
+    seen = share[:, reach, reach]
+    return Level(homography, size, reach, surfaces, grid.centres, to_level, seen, np.stack(looks), np.stack(feels))
 
 
 class _Warped:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from ..board import CalibrationError
+from ..rig import SceneRecord
 from .cells import Level
 from .fit import value_at
 from .structure import Matrix, Size, apply, corners
@@ -30,27 +30,6 @@ _SCATTER = 0.015  # of the visible diagonal: most that two halves may differ
 _EXCHANGES = 300
 
 
-@dataclass(frozen=True, slots=True)
-class Agreement:
-    """Reliability of a scene calibration.
-
-    Attributes:
-        pairs: number of pairs.
-        used: number of pairs that agree with the result individually.
-        cells: share of the cells whose pooled evidence has its maximum at the result, 0 to 1.
-        error_px: standard error of the visible corners in visible pixels, from halves of the pairs, without errors that
-            all pairs have in common; None with fewer than four pairs.
-        partners: lead of the agreement of true pairs over shuffled ones in standard deviations; None if all frames look
-            alike.
-    """
-
-    pairs: int
-    used: int
-    cells: float
-    error_px: float | None
-    partners: float | None
-
-
 def voters(level: Level, at: Matrix) -> npt.NDArray[np.bool_]:
     """(pairs,) bool: whether the best common displacement of a pair is near the pooled one, `at` (cells, 2)."""
     offsets = np.arange(-_PAIR_REACH, _PAIR_REACH + 1)
@@ -61,7 +40,7 @@ def voters(level: Level, at: Matrix) -> npt.NDArray[np.bool_]:
 
 def judge(
     level: Level, at: Matrix, halves: Sequence[Matrix], votes: npt.NDArray[np.bool_], sizes: tuple[Size, Size]
-) -> Agreement:
+) -> SceneRecord:
     """Run all tests. Raises CalibrationError, naming the one that fails.
 
     at: displacement of the result on the level's surfaces, (cells, 2). halves: homographies from disjoint halves of the
@@ -98,7 +77,7 @@ def judge(
         raise CalibrationError(
             f"scene: two halves of the pairs differ by {2 * error:.1f} px at the corners; give more, more varied ones"
         )
-    return Agreement(pairs, used, round(share, 3), error, partners)
+    return SceneRecord(pairs=pairs, used=used, parts=round(share, 3), error_px=error, partners=partners)
 
 
 def _agreeing(level: Level, at: Matrix, votes: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:

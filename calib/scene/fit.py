@@ -53,31 +53,24 @@ class Frame:
 
 
 def fit(
-    level: Level,
-    surfaces: Surfaces,
-    laid_by: Matrix,
-    frame: Frame,
-    start: Parameters,
-    blurs: Sequence[float],
-    free: int,
+    level: Level, surfaces: Surfaces, frame: Frame, start: Parameters, blurs: Sequence[float], free: int
 ) -> Parameters:
     """Parameters that maximise the sum of `surfaces` (cells, s, s) of `level`.
 
-    laid_by: homography with which the level was computed. blurs: sigmas in pixels for the surfaces, applied in turn.
-    free: number of free parameters, SIMILARITY or HOMOGRAPHY.
+    blurs: sigmas in pixels for the surfaces, applied in turn. free: number of parameters, SIMILARITY or HOMOGRAPHY.
     """
     parameters = start.copy()
     for blur in blurs:
         maps = _derivatives(surfaces, blur)
         unit = float(np.abs(maps[..., 0]).max()) * len(maps) / 10 + 1e-12
         prior = _PRIOR * unit * np.array([0, 0, 0, 0, 1.0, 1.0, 1.0, 1.0])
-        parameters = _climb(level, maps, laid_by, frame, parameters, prior, free)
+        parameters = _climb(level, maps, frame, parameters, prior, free)
     return parameters
 
 
-def displacements(level: Level, laid_by: Matrix, homography: Matrix) -> Matrix:
-    """Displacement of the homography from `laid_by` at each cell, (cells, 2) in pixels of the level."""
-    there = level.to_level @ np.linalg.inv(laid_by) @ homography @ np.linalg.inv(level.to_level)
+def displacements(level: Level, homography: Matrix) -> Matrix:
+    """Displacement of the homography from the level's own at each cell, (cells, 2) in pixels of the level."""
+    there = level.to_level @ np.linalg.inv(level.laid_by) @ homography @ np.linalg.inv(level.to_level)
     return apply(there, level.centres) - level.centres
 
 
@@ -87,13 +80,11 @@ def value_at(surfaces: Surfaces, at: Matrix) -> npt.NDArray[np.float64]:
     return np.moveaxis(_sampled(maps, at), -1, 0).reshape(surfaces.shape[:-2])
 
 
-def _climb(
-    level: Level, maps: Surfaces, laid_by: Matrix, frame: Frame, start: Parameters, prior: Parameters, free: int
-) -> Parameters:
+def _climb(level: Level, maps: Surfaces, frame: Frame, start: Parameters, prior: Parameters, free: int) -> Parameters:
     """Levenberg-Marquardt steps. The evidence is not a sum of squares, so its curvature is computed per cell."""
 
     def evaluate(parameters: Parameters) -> tuple[float, Matrix]:
-        at = displacements(level, laid_by, frame.homography(parameters))
+        at = displacements(level, frame.homography(parameters))
         values = _sampled(maps, at)
         cost = _USUAL**2 * np.log1p((parameters / _USUAL) ** 2)
         return float(values[:, 0].sum() - (prior * cost).sum()), values
@@ -101,7 +92,7 @@ def _climb(
     parameters, damping = start, 1e-3
     best, values = evaluate(parameters)
     for _ in range(_STEPS):
-        jacobian = _jacobian(level, laid_by, frame, parameters)[:, :, :free]
+        jacobian = _jacobian(level, frame, parameters)[:, :, :free]
         pull = 2 * prior / (1 + (parameters / _USUAL) ** 2)
         slope = np.einsum("ck,ckp->p", values[:, 1:3], jacobian) - (pull * parameters)[:free]
         bend = -values[:, [3, 4, 4, 5]].reshape(-1, 2, 2)
@@ -122,13 +113,11 @@ def _climb(
     return parameters
 
 
-def _jacobian(level: Level, laid_by: Matrix, frame: Frame, parameters: Parameters) -> Matrix:
+def _jacobian(level: Level, frame: Frame, parameters: Parameters) -> Matrix:
     """Derivatives of the displacements by the parameters, (cells, 2, 8), in pixels of the level."""
     step = 1e-5
-    here = displacements(level, laid_by, frame.homography(parameters))
-    columns = [
-        (displacements(level, laid_by, frame.homography(parameters + step * row)) - here) / step for row in np.eye(8)
-    ]
+    here = displacements(level, frame.homography(parameters))
+    columns = [(displacements(level, frame.homography(parameters + step * row)) - here) / step for row in np.eye(8)]
     return np.stack(columns, axis=2)
 
 

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from ..rig import scaling
 from .structure import (
     Features,
     Grey,
@@ -20,7 +21,6 @@ from .structure import (
     fitted,
     resized,
     resized_mask,
-    scaling,
     structure,
 )
 

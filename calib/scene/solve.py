@@ -9,11 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ..board import CalibrationError
+from ..rig import SceneRecord, scaling
 from .cells import Level, compare
-from .evidence import Agreement, judge, voters
+from .evidence import judge, voters
 from .fit import HOMOGRAPHY, SIMILARITY, Frame, Parameters, displacements, fit, value_at
 from .search import search
-from .structure import Grey, Mask, Matrix, apply, corners, fitted, image_area, resized, scaling
+from .structure import Grey, Mask, Matrix, apply, corners, fitted, image_area, resized
 
 LARGEST = 640
 """Longer side in pixels to which the images are downscaled; finer detail does not change the result."""
@@ -29,7 +30,7 @@ class SceneFit:
     """The alignment of the views. homography: (3, 3), visible pixel to infrared pixel, at the original sizes."""
 
     homography: Matrix
-    agreement: Agreement
+    agreement: SceneRecord
 
 
 def align(visible: Sequence[Grey], infrared: Sequence[Grey]) -> SceneFit:
@@ -66,15 +67,14 @@ def _align(visible: Sequence[Grey], infrared: Sequence[Grey], whole: bool) -> Sc
         return SceneFit(fit.homography @ np.array([[1, 0, -left], [0, 1, -top], [0, 0, 1.0]]), fit.agreement)
     votes = np.ones(len(seen), bool)
     for side, reach, blurs in _LEVELS:
-        laid_by = frame.homography(parameters)
-        level = compare(seen, felt, areas, laid_by, side, reach)
-        parameters = _agreed(level, laid_by, frame, parameters, blurs, votes)
+        level = compare(seen, felt, areas, frame.homography(parameters), side, reach)
+        parameters = _agreed(level, frame, parameters, blurs, votes)
         homography = frame.homography(parameters)
-        at = displacements(level, laid_by, homography)
+        at = displacements(level, homography)
         agree = voters(level, at)
         # fewer than half are not a majority; `judge` refuses them
         votes = agree if 2 * int(agree.sum()) >= len(agree) else np.ones(len(agree), bool)
-    halves = [frame.homography(_agreed(level, laid_by, frame, parameters, (1.0,), half)) for half in _halves(votes)]
+    halves = [frame.homography(_agreed(level, frame, parameters, (1.0,), half)) for half in _halves(votes)]
     agreement = judge(level, at, halves, agree, (sizes[0], own[0]))
     back = np.linalg.inv(scaling(own[1], sizes[1]))
     result = back @ homography @ scaling(own[0], sizes[0])
@@ -89,8 +89,8 @@ def _coarse(seen: Sequence[Grey], felt: Sequence[Grey], areas: tuple[Mask, Mask]
         frame = Frame.around(candidate, size)
         level = compare(seen, felt, areas, candidate, side, reach)
         pooled = level.surfaces.sum(axis=0)
-        homography = frame.homography(fit(level, pooled, candidate, frame, np.zeros(HOMOGRAPHY), blurs, SIMILARITY))
-        refined.append((float(value_at(pooled, displacements(level, candidate, homography)).sum()), homography))
+        homography = frame.homography(fit(level, pooled, frame, np.zeros(HOMOGRAPHY), blurs, SIMILARITY))
+        refined.append((float(value_at(pooled, displacements(level, homography)).sum()), homography))
     return Frame.around(max(refined, key=lambda valued: valued[0])[1], size)
 
 
@@ -109,9 +109,9 @@ def _part(homography: Matrix, sizes: list[tuple[int, int]], own: tuple[int, int]
 
 
 def _agreed(
-    level: Level, laid_by: Matrix, frame: Frame, start: Parameters, blurs: Sequence[float], votes: npt.NDArray[np.bool_]
+    level: Level, frame: Frame, start: Parameters, blurs: Sequence[float], votes: npt.NDArray[np.bool_]
 ) -> Parameters:
-    return fit(level, level.surfaces[votes].sum(axis=0), laid_by, frame, start, blurs, HOMOGRAPHY)
+    return fit(level, level.surfaces[votes].sum(axis=0), frame, start, blurs, HOMOGRAPHY)
 
 
 def _halves(votes: npt.NDArray[np.bool_]) -> list[npt.NDArray[np.bool_]]:

@@ -62,12 +62,6 @@ def image_area(images: Sequence[Grey]) -> Mask:
     return np.asarray(labels[1:-1, 1:-1] != labels[0, 0])
 
 
-def scaling(size: Size, to: Size) -> Matrix:
-    """(3, 3): pixels of an image of `size` (width, height) to those of the same image at size `to`."""
-    sx, sy = to[0] / size[0], to[1] / size[1]
-    return np.array([[sx, 0, (sx - 1) / 2], [0, sy, (sy - 1) / 2], [0, 0, 1.0]])
-
-
 def fitted(size: Size, side: int) -> Size:
     """The size, reduced if necessary to a longer side of at most `side`."""
     factor = min(1.0, side / max(size))

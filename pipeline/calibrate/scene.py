@@ -7,8 +7,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from ...calib.rig import CameraModel, Rig, SceneRecord, save_rig
-from ...calib.scene import SceneFit, align
+from ...calib.rig import Rig, SceneRecord, save_rig
+from ...calib.scene import align
 from ...engines.host.terminal import say
 from ..config import SourceConfig
 from ..core.doubts import Doubts
@@ -34,22 +34,22 @@ def calibrate_scene(cameras: Cameras, out: Path, pairs: int, console: Console) -
     streams = cameras.opened(console)
     recorded = streams.visible.info.kind == streams.infrared.info.kind == "video"
     offset = cameras.offset_ms
-    found = _attempt(streams, pairs, console)
+    rig = _attempt(streams, pairs, console)
     for _ in range(_PASSES if recorded and offset is None else 0):
-        if found is None:
+        if rig is None:
             break
         taken = streams.alignment.offset_ms
-        offset = _measured_offset(cameras.settings().sources, streams, found[0], console)
+        offset = _measured_offset(cameras.settings().sources, streams, rig, console)
         if offset is None or abs(offset - taken) <= _AGAIN_MS:
             break
         say(console, f"time offset {offset:+.1f} ms, assumed {taken:+.1f}: pairing again")
         streams = replace(cameras, offset_ms=offset).opened(console)
-        found = _attempt(streams, pairs, console)
-    if found is None:
+        rig = _attempt(streams, pairs, console)
+    if rig is None:
         return INTERRUPTED
-    rig, fit = found
     save_rig(rig, out)
-    _report(fit, offset, console)
+    assert rig.scene is not None
+    _report(rig.scene, offset, console)
     say(console, f"rig: {out}; judge it by eye: {cameras.view_command(out)}")
     return 0
 
@@ -65,7 +65,7 @@ def _measured_offset(config: SourceConfig, streams: Streams, rig: Rig, console: 
     return None if doubts else alignment.offset_ms
 
 
-def _attempt(streams: Streams, most: int, console: Console) -> tuple[Rig, SceneFit] | None:
+def _attempt(streams: Streams, most: int, console: Console) -> Rig | None:
     """Align pairs of both streams. None if the user interrupted."""
     pairs = collected(streams, most, console)
     if pairs is None:
@@ -73,25 +73,16 @@ def _attempt(streams: Streams, most: int, console: Console) -> tuple[Rig, SceneF
     visible, infrared = pairs
     with console.status(f"aligning {len(visible)} pairs"):
         fit = align(visible, infrared)
-    agreement = fit.agreement
-    record = SceneRecord(
-        pairs=agreement.pairs,
-        used=agreement.used,
-        parts=agreement.cells,
-        error_px=agreement.error_px,
-        partners=agreement.partners,
-    )
-    cameras = [CameraModel(width=pictures[0].shape[1], height=pictures[0].shape[0]) for pictures in (visible, infrared)]
-    rows = fit.homography.tolist()
-    rig = Rig.model_validate({"visible": cameras[0], "infrared": cameras[1], "homography": rows, "scene": record})
+    sizes = [{"width": images[0].shape[1], "height": images[0].shape[0]} for images in pairs]
+    content = {"visible": sizes[0], "infrared": sizes[1], "homography": fit.homography.tolist(), "scene": fit.agreement}
+    rig = Rig.model_validate(content)
     edges = edge_record(zip(visible, infrared, strict=True), Registrar(rig))
-    return rig.model_copy(update={"edges": edges}), fit
+    return rig.model_copy(update={"edges": edges})
 
 
-def _report(fit: SceneFit, offset_ms: float | None, console: Console) -> None:
-    agreement = fit.agreement
+def _report(agreement: SceneRecord, offset_ms: float | None, console: Console) -> None:
     scatter = "not known from so few" if agreement.error_px is None else f"{agreement.error_px:.1f} px"
-    say(console, f"{agreement.used} of {agreement.pairs} pairs agree, {agreement.cells:.0%} of the image's parts")
+    say(console, f"{agreement.used} of {agreement.pairs} pairs agree, {agreement.parts:.0%} of the image's parts")
     say(
         console,
         f"scatter at the visible image's corners: {scatter} (between halves of the pairs; an error that all pairs "

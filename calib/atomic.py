@@ -80,14 +80,7 @@ class AtomicFile:
 
 
 def write_atomic(target: Path, content: bytes, error: type[Exception] = OSError, durable: bool = True) -> None:
-    """Write a file atomically.
-
-    Args:
-        target: the file.
-        content: the new content.
-        error: as in `AtomicFile`.
-        durable: as in `AtomicFile.commit`.
-    """
+    """Write a file atomically. error: as in `AtomicFile`. durable: as in `AtomicFile.commit`."""
     with atomic(target, error, durable) as aside:
         aside.file.write(content)
 
@@ -96,10 +89,7 @@ def write_atomic(target: Path, content: bytes, error: type[Exception] = OSError,
 def atomic(target: Path, error: type[Exception] = OSError, durable: bool = True) -> Iterator[AtomicFile]:
     """An `AtomicFile` for a `with` block: committed at its end, discarded when it raises.
 
-    Args:
-        target: the file.
-        error: as in `AtomicFile`; OSErrors in the block are converted to it, too.
-        durable: as in `AtomicFile.commit`.
+    error: as in `AtomicFile`; OSErrors in the block are converted to it, too. durable: as in `AtomicFile.commit`.
     """
     aside = AtomicFile(target, error)
     try:

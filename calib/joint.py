@@ -95,10 +95,8 @@ class Fit:
 def fit_rig(views: Sequence[View], board: Points, start: Fit) -> Fit:
     """Fit a rig to all views. board: (N, 3) corners in metres, z = 0. start: initial values, with a pose per view."""
     problem = _Problem(views, board, start)
-    x = np.concatenate(
-        [*(np.concatenate([lens.intrinsics, lens.distortion]) for lens in start.lenses), start.rotation,
-         start.translation, start.poses.ravel()]
-    )  # fmt: skip
+    lenses = (part for lens in start.lenses for part in (lens.intrinsics, lens.distortion))
+    x = np.concatenate([*lenses, start.rotation, start.translation, start.poses.ravel()])
     for _ in range(_ROUNDS):
         x = problem.solve(x)
         found = problem.residuals(x)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from .board import CalibrationError
 from .rig import Rig
+from .scene.structure import apply, corners
 
 Points = npt.NDArray[np.float64]
 Size = tuple[int, int]
@@ -48,18 +49,17 @@ def fit_points(visible: Points, infrared: Points, sizes: tuple[Size, Size]) -> P
             )
         if len(np.unique(points, axis=0)) < 4:
             raise CalibrationError(f"{len(np.unique(points, axis=0))} different {name} points: at least 4 are needed")
-    on = _grid(sizes[0])
-    normal = (visible - on[0]) * on[1]
+    centre, scale = (np.array(sizes[0], np.float64) - 1) / 2, 2 / max(sizes[0])
+    normal = (visible - centre) * scale
     matrix, _ = cv2.findHomography(normal, infrared, 0)
     found = np.zeros((3, 3)) if matrix is None else np.asarray(matrix, np.float64)
     jacobian = np.zeros((1, 8)) if matrix is None else _jacobian(found, normal)
     if not np.isfinite(jacobian).all() or np.linalg.matrix_rank(jacobian, tol=1e-6 * float(np.abs(jacobian).max())) < 8:
         raise CalibrationError("the points lie on a line, or nearly so: pick some all over the image")
-    width, height = sizes[0]
-    corners = (np.array([(0, 0), (width - 1, 0), (width - 1, height - 1), (0, height - 1)]) - on[0]) * on[1]
-    if np.linalg.det(found) <= 0 or (corners @ found[2, :2] + 1 <= 0).any():
+    ends = (corners(sizes[0]) - centre) * scale
+    if np.linalg.det(found) <= 0 or (ends @ found[2, :2] + 1 <= 0).any():
         raise CalibrationError("the points mirror or fold the image: are they in one order in both cameras?")
-    reach = _jacobian(found, corners)
+    reach = _jacobian(found, ends)
     spread = np.sqrt(np.diag(reach @ np.linalg.inv(jacobian.T @ jacobian) @ reach.T).reshape(-1, 2).sum(axis=1))
     corner_px = float(spread.max())
     if corner_px > _MOST_GAIN:
@@ -67,34 +67,24 @@ def fit_points(visible: Points, infrared: Points, sizes: tuple[Size, Size]) -> P
             f"an error of 1 pixel in each point moves a corner by {corner_px:.0f} pixels: the points lie too close "
             "together or on a line; pick some near the corners"
         )
-    residuals = np.hypot(*(_mapped(found, normal) - infrared).T)
+    residuals = np.hypot(*(apply(found, normal) - infrared).T)
     limit = max(2.0, _MOST_PX * sizes[1][0])
     if (rms := float(np.sqrt(np.mean(residuals**2)))) > limit:
         raise CalibrationError(
             f"the points do not fit one homography: {rms:.1f} infrared pixels RMS, the worst is point "
             f"{int(residuals.argmax()) + 1} with {residuals.max():.1f}; correct it, and use distant points only"
         )
-    whole = found @ np.array([[on[1], 0, -on[0][0] * on[1]], [0, on[1], -on[0][1] * on[1]], [0, 0, 1]])
+    whole = found @ np.array([[scale, 0, -centre[0] * scale], [0, scale, -centre[1] * scale], [0, 0, 1]])
     (w, h), (w2, h2) = sizes
     cameras = {"visible": {"width": w, "height": h}, "infrared": {"width": w2, "height": h2}}
     rig = Rig.model_validate(cameras | {"homography": (whole / whole[2, 2]).tolist()})
     return PointFit(rig, residuals, corner_px)
 
 
-def _grid(size: Size) -> tuple[Points, float]:
-    """Centre and scale that normalise pixel coordinates to about -1 to 1."""
-    return (np.array(size, np.float64) - 1) / 2, 2 / max(size)
-
-
-def _mapped(homography: Points, points: Points) -> Points:
-    x, y, w = homography @ np.column_stack([points, np.ones(len(points))]).T
-    return np.column_stack([x / w, y / w])
-
-
 def _jacobian(homography: Points, points: Points) -> Points:
     """(2 N, 8): derivatives of the mapped points by the homography's entries except the last."""
     x, y = points.T
-    u, v = _mapped(homography, points).T
+    u, v = apply(homography, points).T
     w = homography[2, 0] * x + homography[2, 1] * y + homography[2, 2]
     zero, one = np.zeros_like(x), np.ones_like(x)
     across = np.column_stack([x, y, one, zero, zero, zero, -u * x, -u * y])

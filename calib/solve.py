@@ -60,13 +60,8 @@ class Calibration:
 def calibrate(views: Sequence[View], board: Board, sizes: tuple[tuple[int, int], tuple[int, int]]) -> Calibration:
     """Estimate the rig from both cameras' views of the board.
 
-    Args:
-        views: points found in both cameras.
-        board: the board.
-        sizes: (width, height) of the visible and of the infrared images.
-
-    Raises:
-        CalibrationError: the views do not determine a rig; one line.
+    sizes: (width, height) of the visible and of the infrared images. Raises CalibrationError, one line, where the views
+    do not determine a rig.
     """
     points = board.points()
     used, rejected = _different(list(views), sizes)
@@ -205,7 +200,7 @@ def _pose(views: list[View], board: Board, lenses: tuple[Lens, Lens]) -> tuple[F
                     r2, t2 = pose_of(lenses[INFRARED], points, _reordered(view.infrared, order))
                     turn = matrix(r2) @ matrix(r).T
                     proposals.append((real(cv2.Rodrigues(turn)[0]).ravel(), t2 - turn @ t))
-    scores = [_score(views, points, orders, lenses, poses, *proposal) for proposal in proposals]
+    scores = [_score(views, points, orders, lenses[INFRARED], poses, proposal) for proposal in proposals]
     best = int(np.argmin([score for score, _ in scores]))
     rotation, translation = proposals[best]
     chosen = scores[best][1]
@@ -227,13 +222,7 @@ def _pose(views: list[View], board: Board, lenses: tuple[Lens, Lens]) -> tuple[F
 
 
 def _score(
-    views: list[View],
-    points: Points,
-    orders: list[Indices],
-    lenses: tuple[Lens, Lens],
-    poses: Points,
-    rotation: Points,
-    translation: Points,
+    views: list[View], points: Points, orders: list[Indices], lens: Lens, poses: Points, relative: tuple[Points, Points]
 ) -> tuple[float, dict[int, int]]:
     """Median infrared error of the views in pixels under one relative pose, and the best order of each view."""
     errors, chosen = [], {}
@@ -243,11 +232,9 @@ def _score(
         if view.visible is None:
             chosen[k] = 0
             continue
-        seen = project(lenses[INFRARED], points, *compose(poses[k], rotation, translation))
-        each = []
-        for order in orders:
-            found = _reordered(view.infrared, order)
-            each.append(float(np.linalg.norm(found.points - seen[found.ids], axis=1).mean()))
+        seen = project(lens, points, *compose(poses[k], *relative))
+        found = view.infrared
+        each = [float(np.linalg.norm(found.points - seen[order[found.ids]], axis=1).mean()) for order in orders]
         chosen[k] = int(np.argmin(each))
         errors.append(min(each))
     return float(np.median(errors)), chosen

@@ -35,19 +35,9 @@ _LOOK_S = 0.2
 def calibrate_points(cameras: Cameras, out: Path, table: Path | None, serve: str | None, console: Console) -> int:
     """Take the points of a table, or have them picked; fit, say how well, write.
 
-    Args:
-        cameras: both sources.
-        out: the rig file.
-        table: the points, None to pick all.
-        serve: address of the page, None for none where there is a table.
-        console: for messages.
-
-    Returns:
-        The exit code, 3 where nothing checks the points.
-
-    Raises:
-        InputError: what cannot be read, written or served.
-        CalibrationError: where the points do not determine a rig; nothing is written then.
+    table: the points, None to pick all. serve: address of the page; None: no page where there is a table.
+    Returns the exit code, 3 where nothing checks the points. Raises InputError for what cannot be read, written or
+    served, and CalibrationError where the points do not determine a rig; nothing is written then.
     """
     cameras.check_target(out, table)
     points = np.zeros((0, len(COLUMNS))) if table is None else read_points(table)

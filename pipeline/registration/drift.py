@@ -16,12 +16,11 @@ which reduces the effect of haze and noise. The displacement of their maximum is
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from ...calib.rig import EdgeRecord
 from ..core.frames import FramePair, Pixels
@@ -67,7 +66,7 @@ class _Hysteresis:
 
 
 class DriftMonitor:
-    """Monitors the registration of one run. `look` is called from one thread; the properties may be read from any.
+    """Monitors the registration of one run. `update` is called from one thread; the properties may be read from any.
 
     Attributes:
         shift_px: (x, y) shift of infrared in visible pixels since the calibration, or since the start if the rig file
@@ -153,7 +152,8 @@ class DriftMonitor:
             return
         self._last.append(place)
         if len(self._last) == _SCENES:
-            x, y = _median_place(self._last) - _median_place(self._first)
+            before, now = (np.median([peak.at for peak in peaks], axis=0) for peaks in (self._first, self._last))
+            x, y = now - before
             if self._length_px(x, y) >= _MOVED_PX:
                 self._scenes_moved = True
                 self._warn((float(x), float(y)), "the start")
@@ -224,10 +224,6 @@ class DriftMonitor:
 
 def _rounded(shift: tuple[float, float]) -> tuple[float, float]:
     return round(float(shift[0]), 1), round(float(shift[1]), 1)
-
-
-def _median_place(places: Iterable[Peak]) -> npt.NDArray[np.float64]:
-    return np.asarray(np.median([place.at for place in places], axis=0), np.float64)
 
 
 def _thumbnail(pixels: Pixels) -> Array:

@@ -6,9 +6,8 @@ from collections import OrderedDict
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-from ...calib.rig import EdgeRecord, Rig, RigError
+from ...calib.rig import EdgeRecord, Map, Rig, RigError
 from ...engines.warp import Size, Warp
 from ..core.frames import FramePair, Pixels
 
@@ -88,7 +87,8 @@ class Registrar:
             self._warps.move_to_end(key)
             return self._warps[key]
         try:
-            warp = self._plain(visible, infrared) if self._rig is None else self._mapped(self._rig, visible, infrared)
+            maps = self._plain(visible, infrared) if self._rig is None else self._mapped(self._rig, visible, infrared)
+            warp = Warp.of(*maps, infrared, min(*infrared, _reduce(*maps)))
             self._fitted = True
         except RigError as e:
             if not self._fitted:
@@ -100,7 +100,7 @@ class Registrar:
             self._warps.popitem(last=False)
         return warp
 
-    def _plain(self, visible: Size, infrared: Size) -> Warp:
+    def _plain(self, visible: Size, infrared: Size) -> tuple[Map, Map, Pixels]:
         width = infrared[0] * self._pixel_aspect
         if abs(width - visible[0] * infrared[1] / visible[1]) > 0.02 * width + 1 and not self._stretched:
             self._stretched = True
@@ -113,20 +113,18 @@ class Registrar:
             for seen, felt in zip(visible, infrared, strict=True)
         )
         map_x, map_y = np.meshgrid(columns, rows)
-        coverage = np.full(map_x.shape, 255, np.uint8)
-        return Warp.of(map_x, map_y, coverage, infrared, min(*infrared, _reduce(map_x, map_y, coverage)))
+        return map_x, map_y, np.full(map_x.shape, 255, np.uint8)
 
-    def _mapped(self, rig: Rig, visible: Size, infrared: Size) -> Warp:
+    def _mapped(self, rig: Rig, visible: Size, infrared: Size) -> tuple[Map, Map, Pixels]:
         map_x, map_y = rig.for_sizes(visible, infrared).map()
-        coverage = _coverage(map_x, map_y, infrared, self._feather)
-        return Warp.of(map_x, map_y, coverage, infrared, min(*infrared, _reduce(map_x, map_y, coverage)))
+        return map_x, map_y, _coverage(map_x, map_y, infrared, self._feather)
 
     def _warn(self, line: str) -> None:
         if line not in self.warnings:
             self.warnings.append(line)
 
 
-def _coverage(map_x: npt.NDArray[np.float32], map_y: npt.NDArray[np.float32], infrared: Size, feather: float) -> Pixels:
+def _coverage(map_x: Map, map_y: Map, infrared: Size, feather: float) -> Pixels:
     """255 inside, falling by smoothstep to 0 at the infrared image's own border, not at the visible frame's.
 
     The distance is to the nearest visible pixel without infrared, so a frame without such pixels has no ramp.
@@ -143,7 +141,7 @@ def _coverage(map_x: npt.NDArray[np.float32], map_y: npt.NDArray[np.float32], in
     return valid * np.uint8(255)
 
 
-def _reduce(map_x: npt.NDArray[np.float32], map_y: npt.NDArray[np.float32], coverage: Pixels) -> int:
+def _reduce(map_x: Map, map_y: Map, coverage: Pixels) -> int:
     """How many infrared pixels one visible pixel spans, the median over the covered area; 1 where nothing is."""
     if min(map_x.shape) < 2:
         return 1

@@ -119,16 +119,10 @@ class UltralyticsDetector:
             )
         if weights.is_file() and (text := what_text(weights)):
             raise InputError(f"{weights}: {text}")
-        self._weights = weights
+        self.name = weights.name
         with threads_kept():
-            self._predictor, names, self.channels = _load(weights, confidence)
-        self._names = names
-        self._predictor.args.classes = None if classes is None else _ids(weights, names, classes)
-
-    @property
-    def name(self) -> str:
-        """See `Detector`: the name of the weights."""
-        return self._weights.name
+            self._predictor, self._names, self.channels = _load(weights, confidence)
+        self._predictor.args.classes = None if classes is None else _ids(weights, self._names, classes)
 
     def prepare(self, width: int, height: int) -> None:
         """See `Detector`. Nothing is built."""

@@ -99,7 +99,7 @@ def _label(text: str) -> str:
     return redact(text).encode("utf-8", "backslashreplace").decode()
 
 
-class MetricsEndpoint:
+class MetricsEndpoint(Site):
     """`http://ADDRESS/metrics` until it is closed, https with `tls`. Raises InputError where it cannot listen.
 
     complain: called with error messages.
@@ -115,12 +115,7 @@ class MetricsEndpoint:
         guard = Guard(None, open_at=address)
         app = web.Application(middlewares=[guard.middleware], client_max_size=4096)
         app.router.add_get("/metrics", self._answer)
-        self._site = Site("--metrics", address, app, guard, complain, tls)
-        self.address = self._site.address
-
-    def close(self) -> None:
-        """Stop answering."""
-        self._site.close()
+        super().__init__("--metrics", address, app, guard, complain, tls)
 
     async def _answer(self, request: web.Request) -> web.Response:
         encode, kind = choose_encoder(request.headers.get("Accept", ""))

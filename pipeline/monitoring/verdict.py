@@ -50,9 +50,8 @@ class Verdict:
             outputs = _number(run["output_losses"], "output")
             found.append(Trouble("bad", f"{outputs} failed, written no more; see notes"))
         if recent["recording"]:
-            found.append(
-                Trouble("bad", f"the recording lost {_number(recent['recording'], 'frame')} in {seconds:.0f} s")
-            )
+            frames = _number(recent["recording"], "frame")
+            found.append(Trouble("bad", f"the recording lost {frames} in {seconds:.0f} s"))
         if run["engine_losses"]:
             found.append(Trouble("warn", f"the engine failed and was replaced: {self._view.engine()} runs now"))
         if recent["frames"] > _FEW and recent["dropped"] > DROPPED * recent["frames"]:
@@ -73,9 +72,8 @@ class Verdict:
             return None
         level: Level = "bad" if state in ("lost", "frozen") else "warn"
         message = _STATES[state].format(max(health.last_frame_age_s(camera) or 0.0, 1.0))
-        return Trouble(
-            level, f"{camera} camera {state}: {message}" if level == "bad" else f"{camera} camera: {message}"
-        )
+        name = f"{camera} camera {state}" if level == "bad" else f"{camera} camera"
+        return Trouble(level, f"{name}: {message}")
 
     def _recent(self) -> tuple[float, dict[str, int]]:
         """Length of the window in seconds, and the counts in it."""

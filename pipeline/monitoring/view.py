@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
+import shutil
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from threading import Lock
@@ -26,6 +27,8 @@ _KEPT_TRACKS = 4096
 class RunView:
     """Holds the newest result and counts over all results, without copying or encoding frames.
 
+    latest: the newest result, not to be modified; None before the first. haze, illumination: its means, 0 to 1; None
+    while the visible camera is lost.
     engine, detector: return the name in use, None without a detector. warnings: returns all warnings so far.
     available: names of the switches of this run. prompt: of the engine, None if it takes none. on_result: called in
     the output thread after every result; must not block. doubts: returns the warnings that make the result doubtful.
@@ -46,10 +49,10 @@ class RunView:
     palette: Palette = "white-hot"
     recorded: Manifest | None = None
     recorded_at: Path | None = None
+    latest: Result | None = None
+    haze: float | None = None
+    illumination: float | None = None
     _lock: Lock = field(default_factory=Lock)
-    _latest: Result | None = None
-    _haze: float | None = None
-    _illumination: float | None = None
     _detections: Counter[str] = field(default_factory=Counter)
     _objects: Counter[str] = field(default_factory=Counter)
     _tracks: dict[int, None] = field(default_factory=dict)
@@ -61,7 +64,7 @@ class RunView:
         seen = result.pair.led_by == "visible"  # only the visible camera shows haze and darkness
         haze, illumination = (result.fused.haze, result.fused.light) if seen else (None, None)
         with self._lock:
-            self._latest, self._haze, self._illumination = result, haze, illumination
+            self.latest, self.haze, self.illumination = result, haze, illumination
             self._detections.update(result.found)
             self._count_objects(result)
             if seen:
@@ -79,12 +82,6 @@ class RunView:
                 if len(self._tracks) > _KEPT_TRACKS:
                     del self._tracks[next(iter(self._tracks))]  # the oldest: track ids increase
 
-    @property
-    def latest(self) -> Result | None:
-        """The newest result, None before the first. Must not be modified."""
-        with self._lock:
-            return self._latest
-
     def temperature(self) -> dict[str, float | None] | None:
         """Temperatures of the newest result in degrees Celsius: `spot` at the image centre, `low` and `high` of the
         displayed range. None if the infrared camera measures no temperatures.
@@ -95,16 +92,6 @@ class RunView:
         low, high = latest.heat.celsius(latest.heat.shown)
         figures = {"spot": latest.spot, "low": float(low), "high": float(high)}
         return {name: None if value is None else round(value, 1) for name, value in figures.items()}
-
-    @property
-    def haze(self) -> float | None:
-        """Mean haze density of the newest result, 0 to 1; None while the visible camera is lost."""
-        return self._haze
-
-    @property
-    def illumination(self) -> float | None:
-        """Mean illumination of the newest result, 0 to 1; None while the visible camera is lost."""
-        return self._illumination
 
     def means(self) -> tuple[float, float]:
         """Mean haze density and illumination of all results with a visible frame, 0 to 1."""
@@ -125,11 +112,10 @@ class RunView:
         """`on`: whether the recorder is on; `free_gb`: free disk space, None if unknown. None without a recorder."""
         if self.recorded_at is None:
             return None
-        try:
-            disk = os.statvfs(self.recorded_at)
-        except OSError:
-            return {"on": self.switches.recording, "free_gb": None}
-        return {"on": self.switches.recording, "free_gb": round(disk.f_bavail * disk.f_frsize / 1e9, 1)}
+        free = None
+        with suppress(OSError):
+            free = round(shutil.disk_usage(self.recorded_at).free / 1e9, 1)
+        return {"on": self.switches.recording, "free_gb": free}
 
     def stages(self) -> dict[str, tuple[float, float]]:
         """(p50, p99) in ms of every stage over the last two seconds."""
@@ -144,8 +130,8 @@ class RunView:
             "detector": self.detector(),
             "fps": round(self.recorder.fps(2.0), 2),
             "stages": {name: [round(value, 2) for value in pair] for name, pair in self.stages().items()},
-            "haze": self._haze,
-            "illumination": self._illumination,
+            "haze": self.haze,
+            "illumination": self.illumination,
             "temperature": self.temperature(),
             "shown_age_s": self.health_of_run.shown_age_s(),
             "detections": self.detections(),

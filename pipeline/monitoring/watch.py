@@ -6,13 +6,12 @@ import logging
 import os
 import secrets
 import socket
-import ssl
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import SecretStr
 from rich.console import Console
@@ -25,9 +24,6 @@ from ..errors import InputError
 from .address import Address, parse_address
 from .tls import tls_context
 from .view import RunView
-
-if TYPE_CHECKING:
-    from .page.server import PageServer
 
 SHORTEST = 8  # characters of a token
 TOKEN = "FUSECAM_TOKEN"
@@ -52,7 +48,14 @@ def monitor_run(config: MonitorConfig, view: RunView, console: Console) -> Itera
             stack.callback(endpoint.close)
             _announce(console, "metrics", f"{scheme}://{endpoint.address}/metrics")
         if config.serve is not None:
-            stack.callback(_serve(config, config.serve, view, console, tls).close)
+            from .page.server import PageServer
+
+            address = parse_address("--serve", config.serve)
+            token, watch_token, end = page_tokens(config, address)
+            complain = partial(_complain, console, "page")
+            page = PageServer(address, token, view, complain, watch_token=watch_token, tls=tls)
+            stack.callback(page.close)
+            _announce(console, "page", f"{scheme}://{reachable(page.address)}{end}")
         if writing():
             stack.enter_context(_Events(view))
         yield
@@ -78,13 +81,8 @@ def check_watching(config: MonitorConfig) -> None:
 
 def _given_tokens(config: MonitorConfig) -> tuple[str | None, str | None]:
     """Token for full access, and token for read-only access."""
-    token, watch_token = (
-        _given_token(given, option, name)
-        for given, option, name in (
-            (config.token, "--token", TOKEN),
-            (config.watch_token, "--watch-token", WATCH_TOKEN),
-        )
-    )
+    token = _given_token(config.token, "--token", TOKEN)
+    watch_token = _given_token(config.watch_token, "--watch-token", WATCH_TOKEN)
     if token is not None and token == watch_token:
         raise InputError("--watch-token: equals --token, which is not read-only; give another")
     return token, watch_token
@@ -116,17 +114,6 @@ def page_tokens(config: MonitorConfig, address: Address) -> tuple[str | None, st
     given, watch_token = _given_tokens(config)
     made = None if given or (address.loopback and watch_token is None) else secrets.token_urlsafe(16)
     return given or made, watch_token, f"/?token={made}" if made else "/"
-
-
-def _serve(config: MonitorConfig, text: str, view: RunView, console: Console, tls: ssl.SSLContext | None) -> PageServer:
-    from .page.server import PageServer
-
-    address = parse_address("--serve", text)
-    token, watch_token, end = page_tokens(config, address)
-    complain = partial(_complain, console, "page")
-    server = PageServer(address, token, view, complain, watch_token=watch_token, tls=tls)
-    _announce(console, "page", f"http{'s' if tls else ''}://{reachable(server.address)}{end}")
-    return server
 
 
 def reachable(address: Address) -> Address:

@@ -28,7 +28,7 @@ _CAMERAS = ("visible", "infrared")
 Rows = npt.NDArray[np.float64]
 
 
-class PickPage:
+class PickPage(Site):
     """Serves the page until it is closed.
 
     Attributes:
@@ -46,19 +46,12 @@ class PickPage:
         save: Callable[[PointFit], object],
         complain: Callable[[str], None],
     ) -> None:
-        """Begin to serve.
+        """Begin to serve, see `Site`; the tokens as for `PageServer`. Raises InputError where it cannot listen.
 
         Args:
-            address: to listen on.
-            token: required of every client; None only on loopback.
-            watch_token: read-only access.
             pairs: RGB and infrared, uint8, one at least, all of the same sizes.
             points: to begin with, of the first pair.
             save: writes the rig; may raise RigError.
-            complain: told of errors.
-
-        Raises:
-            InputError: where it cannot listen.
         """
         self._pairs, self._save = pairs, save
         self._rows = np.column_stack([np.zeros(len(points)), points])
@@ -67,27 +60,22 @@ class PickPage:
         app = web.Application(middlewares=[guard.middleware], client_max_size=1 << 16)
         add_files(app.router, files(__package__))
         add_files(app.router, files(page), "page.css", "draw.js")
-        app.router.add_get("/start", self._start)
+        app.router.add_get("/start", self._state)
         app.router.add_get("/pairs/{pair:\\d{1,3}}/{camera:visible|infrared}", self._picture)
         app.router.add_post("/points", self._points)
         app.router.add_post("/save", self._write)
-        self._site = Site("--serve", address, app, guard, complain)
-        self.address = self._site.address
+        super().__init__("--serve", address, app, guard, complain)
 
     @property
     def points(self) -> Rows:
         """The points picked so far, see the class."""
         return self._rows[:, 1:]
 
-    def close(self) -> None:
-        """End."""
-        self._site.close()
-
     def _fit(self) -> PointFit:
         sizes = [(image.shape[1], image.shape[0]) for image in self._pairs[0]]
         return fit_points(self.points[:, :2], self.points[:, 2:], (sizes[0], sizes[1]))
 
-    async def _start(self, request: web.Request) -> web.Response:
+    async def _state(self, request: web.Request) -> web.Response:
         """`pairs`: their number. `points`: as in `_points`."""
         return web.json_response({"pairs": len(self._pairs), "points": self._rows.tolist()})
 

@@ -40,7 +40,7 @@ STATE_S = 0.5
 IN_FLIGHT = 2  # frames on the way to a browser: one shown, one coming
 
 
-class PageServer:
+class PageServer(Site):
     """Serves the page until it is closed. Raises InputError where it cannot listen.
 
     token: required of every client; None only on loopback. watch_token: read-only access. complain:
@@ -62,7 +62,7 @@ class PageServer:
         self._verdict = Verdict(view)
         self._encoder = ThreadPoolExecutor(1, "serve-encode")
         self._watchers: set[_Watcher] = set()
-        guard = self._guard = Guard(token, watch_token=watch_token)
+        guard = Guard(token, watch_token=watch_token)
         app = web.Application(middlewares=[guard.middleware], client_max_size=4096)
         add_files(app.router, files(__package__))
         app.router.add_get("/clock", _clock)
@@ -71,20 +71,19 @@ class PageServer:
         app.router.add_post("/switch", self._switch)
         app.router.add_post("/prompt", self._prompt)
         app.on_shutdown.append(self._leave)
-        self._site = Site("--serve", address, app, guard, complain, tls)
-        self.address = self._site.address
+        super().__init__("--serve", address, app, guard, complain, tls)
         view.on_result = self._woken
 
     def close(self) -> None:
         """Send the final figures and the end of the run to the browsers, and close."""
         self._view.on_result = None
-        self._site.close()
+        super().close()
         self._encoder.shutdown()
 
     def _woken(self) -> None:
         """Wake the watchers for a new result. Called by the run; returns at once."""
         if self._watchers:
-            self._site.call(self._wake)
+            self.call(self._wake)
 
     def _wake(self) -> None:
         for watcher in self._watchers:
@@ -176,12 +175,10 @@ class PageServer:
                 elif watcher.owed and result is not None and result is not watcher.sent and now >= watcher.frame_due:
                     watcher.frame_due, watcher.sent = now + FRAME_S, result
                     watcher.owed -= 1
-                    await watcher.socket.send_bytes(await self._packed(result, watcher.views))
+                    packing = self._loop.run_in_executor(self._encoder, self._pictures.packed, result, watcher.views)
+                    await watcher.socket.send_bytes(await packing)
                 else:
                     await watcher.wait(now)
-
-    async def _packed(self, result: Result, views: tuple[str, ...]) -> bytes:
-        return await asyncio.get_running_loop().run_in_executor(self._encoder, self._pictures.packed, result, views)
 
 
 class _Watcher:

@@ -82,8 +82,7 @@ def _strip(segments: tuple[tuple[str, str], ...], alert: str, size: int, width: 
         parts = text_mask(value, size), text_mask(unit, size)
         if x + parts[0].shape[1] + space + parts[1].shape[1] > right:
             break
-        draw_text(strip, parts[0], BRIGHT, x, top)
-        x += parts[0].shape[1] + space
-        draw_text(strip, parts[1], DIM, x, top)
-        x += parts[1].shape[1] + gap
+        for mask, ink, after in zip(parts, (BRIGHT, DIM), (space, gap), strict=True):
+            draw_text(strip, mask, ink, x, top)
+            x += mask.shape[1] + after
     return strip

@@ -25,10 +25,7 @@ def draw_inputs(image: Pixels, pair: FramePair, size: int) -> None:
         if left < margin or top < margin:
             return
         place = image[top : top + target, left:right]
-        if frame is None:
-            place[:] = 0
-        else:
-            place[:] = _small(frame.pixels, inner, target)
+        place[:] = 0 if frame is None else _small(frame.pixels, inner, target)
         cv2.rectangle(image, (left - 1, top - 1), (right, top + target), DIM, 1)
         mask = text_mask(name if frame is not None else f"no {name}", size)
         backing = place[: mask.shape[0], : mask.shape[1] + 2 * (size // 3)]

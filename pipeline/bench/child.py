@@ -14,7 +14,7 @@ from typing import Any
 
 from ...engines.host.lifeline import end_with_parent
 from ..errors import expected_errors
-from .jobs import ChainJob, CostJob, DetectJob, FuseJob, Job, unpack
+from .jobs import ChainJob, CostJob, FuseJob, Job, unpack
 
 PROGRESS_S = 0.1  # between two progress messages
 
@@ -42,18 +42,15 @@ def _run(job: Job, channel: _Channel) -> dict[str, Any]:
         from .cost import count_cost
 
         return count_cost(job)
+    if isinstance(job, ChainJob):
+        from .chain import measure_chain
+
+        return measure_chain(job, channel.progress)
+    from .measure import measure_detector, measure_engine
+
     if isinstance(job, FuseJob):
-        from .measure import measure_engine
-
         return measure_engine(job, channel.progress)
-    if isinstance(job, DetectJob):
-        from .measure import measure_detector
-
-        return measure_detector(job, channel.progress)
-    assert isinstance(job, ChainJob)
-    from .chain import measure_chain
-
-    return measure_chain(job, channel.progress)
+    return measure_detector(job, channel.progress)
 
 
 def main() -> None:

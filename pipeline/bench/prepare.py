@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing, contextmanager
 from fractions import Fraction
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -16,7 +17,7 @@ import yaml
 
 from ...calib.rig import Rig, load_rig, save_rig
 from ..config import SourceConfig
-from ..core.frames import Camera, Frame, Pixels
+from ..core.frames import Pixels
 from ..sources import open_source
 from .jobs import Size
 
@@ -38,14 +39,17 @@ def prepare(folder: Path, size: Size, progress: Callable[[int], None] = lambda d
     with as_file(files("fusecam.samples")) as samples, ExitStack() as open_now:
         rig = _rig_for(load_rig(samples / "rig.yaml"), size)
         save_rig(rig, folder / "rig.yaml")
-        streams = {name: open_now.enter_context(_Stream(folder / f"{name}.mp4", size)) for name in ("vis", "ir")}
+        write_visible, write_infrared = (
+            open_now.enter_context(_written(folder / f"{name}.mp4", size)) for name in ("vis", "ir")
+        )
         taken: list[tuple[Pixels, Pixels]] = []
         done = 0
-        for scene in _scenes(samples):
-            for number, (visible, infrared) in enumerate(_partners(samples, *scene)):
-                visible, infrared = _fit(visible, size), _fit(infrared, size)
-                streams["vis"].write(visible)
-                streams["ir"].write(infrared)
+        truth = yaml.safe_load((samples / "truth.yaml").read_text(encoding="utf-8"))
+        for name, scene in truth["scenes"].items():
+            for number, partners in enumerate(_partners(samples, name, scene["time_offset_ms"])):
+                visible, infrared = (_fit(image, size) for image in partners)
+                write_visible(visible)
+                write_infrared(infrared)
                 if number % EVERY == EVERY // 2:
                     taken.append((visible, infrared))
                 done += 1
@@ -55,26 +59,14 @@ def prepare(folder: Path, size: Size, progress: Callable[[int], None] = lambda d
     return done
 
 
-def _scenes(samples: Path) -> list[tuple[str, float]]:
-    """Name and time offset in ms of each scene."""
-    truth = yaml.safe_load((samples / "truth.yaml").read_text(encoding="utf-8"))
-    return [(name, float(scene["time_offset_ms"])) for name, scene in truth["scenes"].items()]
-
-
 def _partners(samples: Path, scene: str, offset_ms: float) -> Iterator[tuple[Pixels, Pixels]]:
     """Each visible frame of a scene with the infrared frame nearest in time."""
-    infrared = list(_frames(samples / f"{scene}_ir.mp4", "infrared"))
+    with closing(open_source(str(samples / f"{scene}_ir.mp4"), "infrared", SourceConfig())) as source:
+        infrared = list(source)
     times = np.array([frame.time_ns for frame in infrared]) + round(offset_ms * 1e6)
-    for frame in _frames(samples / f"{scene}_vis.mp4", "visible"):
-        yield frame.pixels, infrared[int(np.abs(times - frame.time_ns).argmin())].pixels
-
-
-def _frames(clip: Path, camera: Camera) -> Iterator[Frame]:
-    source = open_source(str(clip), camera, SourceConfig())
-    try:
-        yield from source
-    finally:
-        source.close()
+    with closing(open_source(str(samples / f"{scene}_vis.mp4"), "visible", SourceConfig())) as source:
+        for frame in source:
+            yield frame.pixels, infrared[int(np.abs(times - frame.time_ns).argmin())].pixels
 
 
 def _fit(image: Pixels, size: Size) -> Pixels:
@@ -90,26 +82,19 @@ def _rig_for(rig: Rig, size: Size) -> Rig:
     return rig.model_copy(update={**cameras, "edges": None})
 
 
-class _Stream:
-    """An H.264 file of RATE frames a second."""
+@contextmanager
+def _written(path: Path, size: Size) -> Iterator[Callable[[Pixels], None]]:
+    """An H.264 file of RATE frames a second; gives what to call with each image."""
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("libx264", rate=RATE, options=ENCODING)
+        stream.width, stream.height = size
+        stream.pix_fmt = "yuv420p" if size[0] % 2 == size[1] % 2 == 0 else "yuv444p"
+        places = itertools.count()
 
-    def __init__(self, path: Path, size: Size) -> None:
-        self._out = av.open(str(path), "w")
-        self._stream = self._out.add_stream("libx264", rate=RATE, options=ENCODING)
-        self._stream.width, self._stream.height = size
-        self._stream.pix_fmt = "yuv420p" if size[0] % 2 == size[1] % 2 == 0 else "yuv444p"
-        self._count = 0
+        def write(image: Pixels) -> None:
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), "gray" if image.ndim == 2 else "rgb24")
+            frame.pts, frame.time_base = next(places), Fraction(1, RATE)
+            out.mux(stream.encode(frame))
 
-    def __enter__(self) -> _Stream:
-        return self
-
-    def __exit__(self, kind: object, *rest: object) -> None:
-        if kind is None:
-            self._out.mux(self._stream.encode(None))
-        self._out.close()
-
-    def write(self, image: Pixels) -> None:
-        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), "gray" if image.ndim == 2 else "rgb24")
-        frame.pts, frame.time_base = self._count, Fraction(1, RATE)
-        self._count += 1
-        self._out.mux(self._stream.encode(frame))
+        yield write
+        out.mux(stream.encode(None))

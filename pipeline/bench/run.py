@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.resources import files
@@ -29,10 +29,10 @@ from .jobs import KEPT, ChainJob, CostJob, DetectJob, FuseJob, Job, Size, Varian
 from .pauses import measure_pauses
 from .plan import Plan
 from .prepare import prepare
-from .process import TERMINATING, JobError, run_job
+from .process import JobError, run_job, terminating
 from .rounds import Entry, Row
 from .table import print_report
-from .watch import BUSY, Watch, load_average
+from .watch import BUSY, Watch
 
 SCHEMA = 1
 LOOKED_S = 0.5
@@ -49,7 +49,8 @@ def run_bench(plan: Plan, target: Path | None, out: Console, errors: Console) ->
     if target is not None:
         AtomicFile(target, InputError).discard()  # fail before the measurements if it cannot be written
     try:
-        with _terminable():
+        # SIGTERM like Ctrl-C, so that no process and no file is left; background processes of a script ignore SIGINT
+        with terminating(signal.default_int_handler):
             if busy := _busy_now():
                 errors.print(
                     f"[yellow]warning:[/] this machine is busy: other processes have {busy:.0%} of its cores, "
@@ -86,7 +87,7 @@ def measure(plan: Plan, console: Console) -> Row:
         "fusecam": machine.version("fusecam"),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine.describe(),
-        "load_average": load_average(),
+        "load_average": [round(value, 2) for value in os.getloadavg()],
         "pauses": measure_pauses(),
         "settings": {
             "warmups": plan.warmups,
@@ -225,15 +226,3 @@ def _busy_now() -> float | None:
     time.sleep(LOOKED_S)
     others = float(watch.seen()["others"])
     return others if others >= BUSY else None
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """Handle SIGTERM like Ctrl-C, so that no process and no file is left."""
-    # also SIGINT, which background processes of a script ignore by default
-    before = {number: signal.signal(number, signal.default_int_handler) for number in TERMINATING}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

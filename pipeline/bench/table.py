@@ -13,6 +13,7 @@ from .jobs import KEPT
 from .rounds import Row
 
 FEW = 100
+PARTS = ("networks", "engines", "detectors", "chains")
 WAITING = ("pair", "output queue", "age")
 """Stages of the recorder in which a frame waits, or which span others."""
 
@@ -20,24 +21,17 @@ WAITING = ("pair", "output queue", "age")
 def print_report(report: Row, console: Console) -> None:
     """Everything measured, size by size, and under which conditions."""
     for size in dict.fromkeys(tuple(row["size"]) for row in report["networks"]):
-        engines = [row for row in report["engines"] if tuple(row["size"]) == size]
-        console.print(_engines(engines, size, report["settings"]))
-        console.print(_starts(engines, size))
-        detectors = [row for row in report["detectors"] if tuple(row["size"]) == size and "error" not in row]
-        if detectors:
+        here = {part: [row for row in report[part] if tuple(row["size"]) == size] for part in PARTS}
+        console.print(_engines(here["engines"], size, report["settings"]))
+        console.print(_starts(here["engines"], size))
+        if detectors := [row for row in here["detectors"] if "error" not in row]:
             console.print(_detectors(detectors, size))
-        networks = [row for row in report["networks"] if tuple(row["size"]) == size]
-        console.print(_networks(networks, engines, size, report["published"]))
-        for row in report["chains"]:
-            if tuple(row["size"]) == size:
-                console.print(_chain(row, size))
-    for part in ("networks", "engines", "detectors", "chains"):
-        for row in report[part]:
-            if "error" in row:
-                what = next(row[key] for key in ("engine", "detector", "network") if key in row)
-                console.print(
-                    f"[red]failed:[/] {markup(what)}: {markup(row['error'])}", highlight=False, soft_wrap=True
-                )
+        console.print(_networks(here["networks"], here["engines"], size, report["published"]))
+        for row in here["chains"]:
+            console.print(_chain(row, size))
+    for row in (row for part in PARTS for row in report[part] if "error" in row):
+        what = next(row[key] for key in ("engine", "detector", "network") if key in row)
+        console.print(f"[red]failed:[/] {markup(what)}: {markup(row['error'])}", highlight=False, soft_wrap=True)
     for name in report.get("imported_weights", {}):
         console.print(f"[yellow]{name}: imported weights, not the shipped ones[/]", highlight=False)
     cpu = report["machine"]["cpu"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import sys
 import time
@@ -56,11 +55,6 @@ def peak_mib() -> float:
         return int(status.split("VmHWM:")[1].split()[0]) / 2**10
     except (OSError, IndexError):
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
-
-
-def load_average() -> list[float]:
-    """Runnable processes over 1, 5 and 15 minutes."""
-    return [round(value, 2) for value in os.getloadavg()]
 
 
 def _worked() -> float:

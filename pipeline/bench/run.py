@@ -51,9 +51,11 @@ def run_bench(plan: Plan, target: Path | None, out: Console, errors: Console) ->
     try:
         # SIGTERM like Ctrl-C, so that no process and no file is left; background processes of a script ignore SIGINT
         with terminating(signal.default_int_handler):
-            if busy := _busy_now():
+            watch = Watch()
+            time.sleep(LOOKED_S)
+            if (others := watch.seen()["others"]) >= BUSY:
                 errors.print(
-                    f"[yellow]warning:[/] this machine is busy: other processes have {busy:.0%} of its cores, "
+                    f"[yellow]warning:[/] this machine is busy: other processes have {others:.0%} of its cores, "
                     "so every figure will be too slow",
                     soft_wrap=True,
                     highlight=False,
@@ -218,11 +220,3 @@ class _Bench:
 
     def _tell(self, done: int, total: int | None) -> None:
         self._progress.update(self._one, completed=done, total=total)
-
-
-def _busy_now() -> float | None:
-    """The share of the cores used by other processes, if it is too high."""
-    watch = Watch()
-    time.sleep(LOOKED_S)
-    others = float(watch.seen()["others"])
-    return others if others >= BUSY else None

@@ -84,7 +84,7 @@ class Tracker:
         """
         elapsed_ns, self._before_ns = visible.time_ns - self._before_ns, visible.time_ns
         if self._cuts.cut(visible.pixels) or not 0 < elapsed_ns <= LONGEST_S * 1e9:
-            self._restart()
+            self._tracker, self._first = self._new(), self._highest
         boxes = np.array([found.box for found in detections], np.float32).reshape(-1, 4)
         found_now = self._tracker.update(boxes, np.array([found.score for found in detections], np.float32))
         numbers = {track.index: self._first + track.number for track in found_now}
@@ -125,10 +125,6 @@ class Tracker:
             box = x1, max(y1, 0.0), x2, min(y2, float(height))
             if border < x1 < x2 < width - border and _area(box) >= INSIDE * _area((x1, y1, x2, y2)) > 0:
                 yield Detection(_majority(known.votes), known.score, box, number, coasted=True)
-
-    def _restart(self) -> None:
-        self._tracker = self._new()
-        self._first = self._highest
 
     def _new(self) -> ByteTrack:
         return ByteTrack(self._confidence, min(WEAKEST, self._confidence), REMEMBERED)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -11,6 +13,8 @@ from typer.core import TyperGroup
 from . import options
 
 WHOLE = "fusecam.whole_help"
+TRUTH = frozenset({"true", "false", "yes", "no", "on", "off", "1", "0"})
+"""Values that other programs' flags have."""
 BRIEF = {name: option.brief for name, option in options.OPTIONS.items() if option.brief} | {"help_all": "All options."}
 COMMANDS = {
     "demo": "Run the sample clips.",
@@ -34,7 +38,11 @@ class ShortHelp(TyperGroup):
     """A group of commands whose help is short unless the whole is asked for."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Take old names of options, of commands too, for the new ones."""
+        """Take old names of options, of commands too, for the new ones. Refuse values of flags."""
+        for name, word in pairwise(args):
+            spellings = _flags(self).get(name) if word.lower() in TRUTH else None
+            if spellings and not Path(word).exists():
+                ctx.fail(f"{name} takes no value, but '{word}' follows: write {' or '.join(spellings)} alone")
         named = [(name, equals + value) for name, equals, value in (arg.partition("=") for arg in args)]
         return super().parse_args(ctx, [options.OLD_NAMES.get(name, name) + rest for name, rest in named])
 
@@ -49,6 +57,15 @@ class ShortHelp(TyperGroup):
             } | {name: command for name, command in self.commands.items() if name not in COMMANDS}  # other packages'
             short.list_commands = lambda ctx: list(short.commands)
         super(ShortHelp, short).format_help(ctx, formatter)
+
+
+def _flags(command: Any) -> dict[str, list[str]]:
+    """Spellings of the flags of a command and its subcommands, by each spelling."""
+    every = [[*each.opts, *each.secondary_opts] for each in command.params if getattr(each, "is_flag", False)]
+    found = {name: names for names in every for name in names}
+    for each in getattr(command, "commands", {}).values():
+        found |= _flags(each)
+    return found
 
 
 class ShortCommand(options.BareRay):

@@ -117,3 +117,51 @@ def test_option_overrides_the_run_file(run_file, words, expected, seen, tmp_path
     config = RunConfig.model_validate_json(seen(*first, "--config", "run.yaml", *words)[0].rsplit(" [", 1)[0])
     section, key, value = expected
     assert attrgetter(f"{section}.{key}")(config) == value
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--ir", "a.mp4", "--vis", "b.mp4", "--detect", "true"], "--detect takes no value, but 'true' follows: write"),
+        (["--no-detect", "YES", "--ir", "a.mp4"], "write --detect or --no-detect alone"),
+        (
+            ["batch", "a", "b", "--out", "o", "--force", "1"],
+            "--force takes no value, but '1' follows: write --force al",
+        ),
+        (["batch", "--track", "false", "a", "b", "--out", "o"], "write --track or --no-track alone"),
+        (["eval", "--ir", "a", "--vis", "b", "--video", "no"], "--video takes no value"),
+        (["train", "tiny", "--resume", "on"], "--resume takes no value"),
+    ],
+)
+def test_value_of_a_flag_is_refused_in_plain_words(
+    words: list[str], said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "300")
+    monkeypatch.setattr(sys, "argv", ["fusecam", *words])
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    assert left.value.code == 2 and said in capsys.readouterr().err
+
+
+def test_folder_named_as_a_truth_value_may_follow_a_flag(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "1").mkdir()
+    seen = Seen(monkeypatch, tmp_path)
+    _, others = seen("batch", "--force", "1", "b", "--out", "o")
+    assert "'1'" in others and "True" in others
+
+
+def test_flags_of_one_command_take_no_value_in_another() -> None:
+    """They are told from values by name alone."""
+    flags: set[str] = set()
+    valued: set[str] = set()
+
+    def collect(command: Any) -> None:
+        for each in command.params:
+            if each.param_type_name == "option":
+                (flags if each.is_flag else valued).update([*each.opts, *each.secondary_opts])
+        for each in getattr(command, "commands", {}).values():
+            collect(each)
+
+    collect(get_command(app))
+    assert "--detect" in flags and "--rig" in valued and not flags & valued

@@ -74,8 +74,11 @@ def train(
             training = read_training(named(recipe))
         folder = out or Path("runs") / training.name
         folder.mkdir(parents=True, exist_ok=True)
-        if not resume and (folder / "last.ckpt").exists():
-            raise TrainError(f"{folder}: contains a training; continue it with --resume, or choose another --out")
+        taken = [name for name in ("last.ckpt", "weights.safetensors") if (folder / name).exists()]
+        if not resume and taken:
+            raise TrainError(
+                f"{folder}: contains a training ({taken[0]}); continue it with --resume, or choose another --out"
+            )
         if resume and not (folder / "last.ckpt").exists():
             errors.print(f"{markup(folder)}: no checkpoint yet: starting from scratch", soft_wrap=True)
         weights = training.run(folder, resume, devices)

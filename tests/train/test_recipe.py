@@ -65,6 +65,16 @@ def test_file_as_output_folder_is_refused(recipe: Path, tmp_path: Path) -> None:
     assert result.exit_code == 1 and "taken: File exists; choose another --out" in one_line(result.output)
 
 
+@pytest.mark.parametrize("name", ["last.ckpt", "weights.safetensors"])
+def test_training_in_the_output_folder_is_not_replaced(recipe: Path, tmp_path: Path, name: str) -> None:
+    pytest.importorskip("lightning")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / name).write_text("mine")
+    result = run(str(recipe), "--out", str(tmp_path / "run"), "--devices", "1")
+    assert result.exit_code == 1 and f"run: contains a training ({name}); continue" in one_line(result.output)
+    assert [(path.name, path.read_text()) for path in (tmp_path / "run").iterdir()] == [(name, "mine")]
+
+
 def test_each_stage_has_its_own_warmup_and_losses() -> None:
     stages = [Stage(steps=100, losses=Losses(content=3)), Stage(steps=50)]
     recipe = Recipe(data=[{"root": "pairs"}], stages=stages)

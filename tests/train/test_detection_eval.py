@@ -17,6 +17,7 @@ from fusecam.engines import create_engine
 from fusecam.engines.detection.weights import save_detector
 from fusecam.train.detector.boxes import write_boxes
 from fusecam.train.detector.network import start_network
+from fusecam.train.errors import TrainError
 from fusecam.train.evaluation.cli import evaluate
 from fusecam.train.evaluation.detection.disturb import DISTURBANCES
 from fusecam.train.evaluation.detection.metrics import (
@@ -187,6 +188,21 @@ def test_evaluation_writes_table_curves_and_csv(data: Path, tmp_path: Path) -> N
     assert "hazy night, 1 image " in printed
     assert "hazy night, 1 image: lead over the best baseline" in " ".join(printed.split())
     assert "somebody-teacher " in printed and "…" not in printed
+
+
+def test_engine_may_have_a_baseline_s_name_and_no_file_of_others_is_replaced(data: Path, tmp_path: Path) -> None:
+    detectors = {"": data / "start.safetensors"}
+    settings = Settings(
+        data / "ir", data / "clear", data / "labels", engines=["average"], detectors=detectors, out=tmp_path
+    )
+    (tmp_path / "pr_curves.png").write_bytes(b"mine")
+    with pytest.raises(TrainError, match=r"pr_curves.png: is in the way and was not written by fusecam"):
+        run_detection(settings, Console(quiet=True), Console(quiet=True))
+    assert [path.name for path in tmp_path.iterdir()] == ["pr_curves.png"]
+    (tmp_path / "pr_curves.png").unlink()
+    for _ in range(2):
+        results = run_detection(settings, Console(quiet=True), Console(quiet=True))
+    assert list(results["clear"]) == ["infrared only", "visible only", "average", "average engine"]
 
 
 def test_four_channel_weights_have_a_four_channel_row(data: Path) -> None:

@@ -74,6 +74,34 @@ def test_several_engines_are_compared_and_accept_a_prompt(folders):
     assert both.exit_code == 1 and "prompt and dehaze contradict each other" in both.output
 
 
+def test_engine_named_as_a_baseline_has_a_row_of_its_own(folders):
+    out = folders / "report"
+    result = run(folders, *sources(folders), "--engine", "average", "--lift", "0", "--out", out)
+    assert result.exit_code == 0, result.output
+    rows = json.loads((out / "summary.json").read_text())["groups"]["all"]["fused"]
+    assert list(rows) == ["infrared only", "visible only", "average", "maximum", "average engine"]
+    assert rows["average engine"]["EN"] == pytest.approx(rows["average"]["EN"], abs=0.1)
+    assert "chroma" in rows["average engine"] and "chroma" not in rows["average"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("worst.png", b"\x89PNG"), ("violins.png", b"x"), ("summary.csv", b"a,b\n"), ("summary.json", b"{}")],
+)
+def test_files_of_others_are_not_replaced(folders, name, content):
+    """The evaluation's own are."""
+    out, given = folders / "report", (*sources(folders), "--fused", folders / "fused", "--out", folders / "report")
+    out.mkdir()
+    (out / name).write_bytes(content)
+    result = run(folders, *given)
+    assert result.exit_code == 1 and f"{name}: is in the way and was not written by fusecam" in result.stderr
+    assert [path.name for path in out.iterdir()] == [name] and (out / name).read_bytes() == content
+    (out / name).unlink()
+    for _ in range(2):
+        result = run(folders, *given)
+        assert result.exit_code == 0, result.output
+
+
 def bad_image(folders, content=None, image=None):
     path = folders / "fused/b2N.bmp"
     path.unlink()
@@ -100,7 +128,7 @@ def truncated(folders):
         (None, ["--fused", "{fused}", "--out", "{fused}/a1D.bmp"], r"a1D.bmp: cannot be written"),
         (None, ["--fused", "{fused}", "--out", "/proc/x"], r"/proc/x: cannot be written"),
         (None, ["--fused", "{fused}", "--restored-reference", "{fused}"], r"give --engine NAME with it"),
-        (None, ["--engine", "average"], r"--engine average: is a baseline and always evaluated"),
+        (None, ["--engine", "maximum"], r"--engine maximum: is no engine, but always evaluated .*: leave it out"),
         (None, ["--engine", "magic"], r"unknown name 'magic'"),
         (None, ["--engine", "physics", "--lift", "2"], r"--lift 2: give a number from 0 to 1, or auto"),
         (None, ["--engine", "physics", "--dehaze", "much"], r"--dehaze much: give a number from 0 to 1, or auto"),
@@ -108,7 +136,7 @@ def truncated(folders):
         (lambda f: bad_image(f, b""), ["--fused", "{fused}"], r"b2N.png: not an image that can be read"),
         (truncated, ["--fused", "{fused}"], r"b2N.png: not an image that can be read"),
         (lambda f: bad_image(f, image=np.zeros(SIZE, np.uint16)), ["--fused", "{fused}"], r"more than 8 bits"),
-        (lambda f: bad_image(f, image=picture(1)[1:]), ["--fused", "{fused}"], r"200x191, but .*b2N.png is 200x192"),
+        (lambda f: bad_image(f, image=picture(1)[1:]), ["--fused", "{fused}"], r"200x191, but .*b2N.png is .*; resize"),
         (lambda f: bad_image(f, image=picture(1)[:31, :31]), ["--fused", "{fused}"], r"31x31: too small"),
         (
             lambda f: Image.fromarray(picture(1)).save(f / "fused/a1D.png"),

@@ -1,16 +1,19 @@
 """Steadiness of a fused video, on drawn ones."""
 
 import csv
+import re
 
 import numpy as np
 import pytest
 import typer
+import yaml
 from PIL import Image
 from typer.testing import CliRunner
 
 from fusecam.train.evaluation.cli import evaluate
 from fusecam.train.metrics.steadiness import Steadiness
 
+from ..e2e.command import QUICK, fusecam
 from .pictures import picture
 
 FRAMES = 25
@@ -131,4 +134,39 @@ def test_images_that_form_no_video_are_refused(sequences) -> None:
     assert result.exit_code == 1 and "steady: ends before the others" in " ".join(result.output.split())
     Image.fromarray(np.zeros((50, 60, 3), np.uint8)).save(sequences / "steady/000.png")
     result = run("--video", *sources, "--fused", sequences / "steady")
-    assert result.exit_code == 1 and "60x50 beside 128x96: register it first" in " ".join(result.output.split())
+    assert result.exit_code == 1 and "60x50 beside 128x96; resize it; infrared" in " ".join(result.output.split())
+
+
+def test_infrared_of_another_size_is_registered_by_the_command_in_the_error(
+    sequences, tmp_path, monkeypatch, capfd
+) -> None:
+    for path in (sequences / "ir").iterdir():
+        Image.open(path).resize((64, 48)).save(path)
+    sources = ["--ir", sequences / "ir", "--vis", sequences / "vis"]
+    result = run("--video", *sources, "--engine", "average:torch")
+    assert result.exit_code == 1 and "64x48 beside 128x96" in " ".join(result.output.split())
+    command = re.search(r"fusecam (--ir IR --vis VIS .*) NEW", " ".join(result.output.split()))
+    rig = {"visible": {"width": 128, "height": 96}, "infrared": {"width": 64, "height": 48}}
+    (tmp_path / "rig.yaml").write_text(yaml.safe_dump(rig | {"homography": [[0.5, 0, 0], [0, 0.5, 0], [0, 0, 1]]}))
+    given = {"IR": sequences / "ir", "VIS": sequences / "vis", "RIG": tmp_path / "rig.yaml"}
+    arguments = [str(given.get(word, word)) for word in command[1].split()]
+    (tmp_path / "run.yaml").write_text("sources: {ir: {polarity: white-hot}}")
+    arguments += [tmp_path / "new", "--config", tmp_path / "run.yaml", *QUICK]
+    answer = fusecam(*arguments, monkeypatch=monkeypatch, capfd=capfd)
+    assert answer.code == 0, answer.said
+    result = run("--video", "--ir", tmp_path / "new", "--vis", sequences / "vis", "--engine", "average:torch")
+    assert result.exit_code == 0, result.output
+
+
+def test_baseline_and_engine_of_one_name_are_two_rows(sequences, tmp_path) -> None:
+    sources = ["--ir", sequences / "ir", "--vis", sequences / "vis"]
+    result = run("--video", *sources, "--engine", "average", "--out", tmp_path)
+    assert result.exit_code == 0, result.output
+    with (tmp_path / "steadiness.csv").open() as file:
+        rows = [line["row"] for line in csv.DictReader(file)]
+    assert {"average", "average engine"} <= set(rows)
+    result = run("--video", *sources, "--fused", f"maximum={sequences / 'steady'}")
+    assert result.exit_code == 1 and "--fused maximum: there is another row" in result.output
+    (tmp_path / "steadiness.csv").write_text("mine")
+    result = run("--video", *sources, "--engine", "average", "--out", tmp_path)
+    assert result.exit_code == 1 and (tmp_path / "steadiness.csv").read_text() == "mine"

@@ -161,6 +161,9 @@ def evaluate(
 
 def _check(settings: Settings, detect: bool, video: bool) -> None:
     """Raise TrainError for incompatible options."""
+    from .evaluate import BASELINES
+    from .scenes import MAXIMUM
+
     detection_options = {
         "--hazy": settings.hazy,
         "--hazy-fused": settings.hazy_fused,
@@ -183,6 +186,11 @@ def _check(settings: Settings, detect: bool, video: bool) -> None:
         raise TrainError("--reference and --restored-reference cannot be combined with --detect")
     if detect and settings.labels is None:
         raise TrainError("--detect needs --labels DIR: a YOLO txt file for every image")
+    taken = [] if detect else [name for name in settings.fused if name in (*BASELINES, *settings.engine_rows)]
+    if taken:
+        raise TrainError(f"--fused {taken[0]}: there is another row of that name: give NAME=DIR")
+    if not detect and MAXIMUM in settings.engines:
+        raise TrainError(f"--engine {MAXIMUM}: is no engine, but always evaluated for comparison: leave it out")
     if settings.hazy_fused and settings.hazy is None:
         raise TrainError("--hazy-fused needs --hazy DIR, the hazy visible images that were fused")
     if video and (unused := _first_set(image_options)):

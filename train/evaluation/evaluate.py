@@ -18,10 +18,10 @@ from ...engines.host.lifeline import end_with_parent
 from .. import metrics
 from ..errors import TrainError
 from ..metrics import Colour, Gray, gray
-from .scenes import Images, Scene, fits, mean_and_maximum, read_image, read_sources
+from .scenes import AVERAGE, MAXIMUM, Images, Scene, fits, mean_and_maximum, read_image, read_sources
 from .visibility import ObjectVisibility, score_objects
 
-BASELINES = ("infrared only", "visible only", "average", "maximum")
+BASELINES = ("infrared only", "visible only", AVERAGE, MAXIMUM)
 Scores = dict[str, float]
 
 

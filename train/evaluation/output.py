@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,8 @@ from rich.table import Table
 
 from ...calib.atomic import atomic
 from ...engines.host.terminal import markup
+from ...pipeline.core.paths import check_not_foreign
+from ...pipeline.errors import InputError
 from ..errors import TrainError
 
 
@@ -50,11 +53,21 @@ def write_csv(path: Path, lines: Sequence[Mapping[str, object]]) -> None:
         writer.writerows(lines)
 
 
-def check_writable(folder: Path) -> None:
-    """Create a folder and check that files can be written to it. Raises TrainError."""
+def check_writable(folder: Path, tables: Mapping[str, bytes], pictures: Iterable[str] = ()) -> None:
+    """Create a folder and check that files can be written to it. Raises TrainError, also if one is somebody else's.
+
+    tables: how fusecam's own begin, by name. pictures: names of other files, written beside the tables.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
+        for name, begins in tables.items():
+            check_not_foreign(folder / name, re.compile(re.escape(begins)))
+        if not any((folder / name).exists() for name in tables):
+            for name in pictures:
+                check_not_foreign(folder / name)
+    except InputError as error:
+        raise TrainError(str(error)) from error
     except OSError as error:
         raise TrainError(f"{folder}: cannot be written: {error.strerror or error}: choose another --out") from error

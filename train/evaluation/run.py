@@ -16,10 +16,14 @@ from .evaluate import BASELINES, SceneScores, evaluate_scenes, fuse_scene
 from .output import check_writable, note_on, progress_bar, say_written, write_csv
 from .scenes import Scene, read_image, read_sources
 from .settings import Settings
-from .summary import ALL, LEGEND, Group, group_of, split_rule, summarise, tables, worst, write_files
+from .summary import ALL, LEGEND, TABLES, Group, group_of, split_rule, summarise, tables, worst, write_files
 
 Engines = Mapping[str, FusionEngine]
-"""Engines by the name that the user gave."""
+"""Engines by row."""
+
+PICTURES = ("violins.png", "worst.png")
+VISIBILITY = ("visibility.csv", "least_visible.png")
+"""Files of pictures, and of objects by labels."""
 
 
 def run_evaluation(settings: Settings, console: Console, progress: Console) -> list[Group]:
@@ -31,21 +35,13 @@ def run_evaluation(settings: Settings, console: Console, progress: Console) -> l
         raise TrainError("nothing to evaluate: give --fused DIR, --engine NAME, or both")
     if not settings.engines and settings.restored_reference is not None:
         raise TrainError("--restored-reference is for engines, which restore: give --engine NAME with it, or omit it")
-    taken = [name for name in settings.fused if name in (*BASELINES, *settings.engines)]
-    if taken:
-        raise TrainError(f"--fused {taken[0]}: there is another row of that name: give NAME=DIR")
-    same = [name for name in settings.engines if name in BASELINES]
-    if same:
-        raise TrainError(
-            f"--engine {same[0]}: is a baseline and always evaluated; omit it, and give --fused or another --engine"
-        )
     rule = split_rule(settings.split)
     note = note_on(progress)
     scenes = settings.find_scenes(note)
     if settings.out is not None:
         from . import pictures  # noqa: F401  fail early if matplotlib is missing
 
-        check_writable(settings.out)
+        check_writable(settings.out, TABLES, (*PICTURES, *(VISIBILITY if settings.labels else ())))
     engines = settings.create_engines()
     with progress_bar("scoring", progress) as bar:
         task = bar.add_task("", total=len(scenes))
@@ -83,7 +79,7 @@ def _draw(folder: Path, scenes: Mapping[str, Scene], results: list[SceneScores],
     from .pictures import contact_sheet, violins
 
     method = [row for row in results[0].fused if row not in BASELINES][-1]
-    paths = [folder / "violins.png", folder / "worst.png"]
+    paths = [folder / name for name in PICTURES]
     with atomic(paths[0], TrainError) as aside:
         violins(results, aside.path)
     rows = []
@@ -101,7 +97,7 @@ def _draw_visibility(
     """Write visibility.csv, and least_visible.png with the objects of lowest visibility in the last method."""
     from .pictures import contact_sheet
 
-    paths = [folder / "visibility.csv", folder / "least_visible.png"]
+    paths = [folder / name for name in VISIBILITY]
     columns = ("x1", "y1", "x2", "y2", *seen[0].kept)
     figures = ([f"{value:.6g}" for value in (*entry.box, *entry.kept.values())] for entry in seen)
     names = ({"image": entry.scene, "object": entry.name} for entry in seen)

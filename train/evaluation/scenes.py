@@ -21,6 +21,12 @@ Half = Literal["select", "report"]
 """Half of the scenes sorted by name: `select`, for tuning, the 1st, 3rd, 5th ...; `report`: the others."""
 SMALLEST = 32
 """Minimum width and height in pixels."""
+AVERAGE, MAXIMUM = "average", "maximum"
+"""Rows of the baselines, see `mean_and_maximum`."""
+REGISTER = (
+    "resize it; infrared is registered by fusecam --ir IR --vis VIS --rig RIG --view infrared --no-overlay --out NEW"
+)
+"""What to do about images of different sizes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,8 +177,8 @@ def fits(image: Gray | Colour, path: Path, visible: Gray | Colour, visible_path:
     """Raise TrainError if an image and the visible image differ in size."""
     if image.shape[:2] != visible.shape[:2]:
         raise TrainError(
-            f"{path}: {_size(image)}, but {visible_path} is {_size(visible)}: metrics compare pixel by pixel, "
-            "so register or resize it first"
+            f"{path}: {_size(image)}, but {visible_path} is {_size(visible)}: metrics compare pixel by pixel; "
+            f"{REGISTER}"
         )
 
 
@@ -183,4 +189,4 @@ def _size(image: Gray | Colour) -> str:
 def mean_and_maximum(visible: Gray, infrared: Gray) -> dict[str, Gray]:
     """The fusion baselines: pixel-wise average and maximum of visible luma and infrared, (H, W) uint8 each."""
     average = ((visible.astype(np.uint16) + infrared) // 2).astype(np.uint8)
-    return {"average": average, "maximum": np.maximum(visible, infrared)}
+    return {AVERAGE: average, MAXIMUM: np.maximum(visible, infrared)}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...engines import FusionEngine, Strength, create_engine
-from .scenes import Half, Scene, find_scenes
+from .scenes import AVERAGE, Half, Scene, find_scenes
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +58,14 @@ class Settings:
             self.pairs,
         )
 
+    @property
+    def engine_rows(self) -> dict[str, str]:
+        """The engines by row: the names that the user gave, except where a baseline has that name."""
+        return {f"{name} engine" if name == AVERAGE else name: name for name in self.engines}
+
     def create_engines(self, unlifted: bool = False) -> dict[str, FusionEngine]:
-        """Create the engines, by the names that the user gave. unlifted: see `create_engine`. Raises EngineError."""
+        """Create the engines, by row. unlifted: see `create_engine`. Raises EngineError."""
         return {
-            name: create_engine(name, self.dehaze, self.lift, self.prompt, unlifted=unlifted, hue=self.hue)
-            for name in dict.fromkeys(self.engines)
+            row: create_engine(name, self.dehaze, self.lift, self.prompt, unlifted=unlifted, hue=self.hue)
+            for row, name in self.engine_rows.items()
         }

@@ -41,6 +41,8 @@ LEGEND = (
     "fusion papers, 48.13 dB above a true PSNR. white lost: share of the reference's white pixels whose luma came out "
     "over 80 levels lower."
 )
+TABLES = {"per_image.csv": b"image,group,row,", "summary.csv": b"group,images,row,", "summary.json": b'{\n "settings"'}
+"""Files of tables, and how they begin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +157,7 @@ def write_files(
         "visibility": visibility.by_kind([seen for result in results for seen in result.objects]),
         "names": [result.name for result in results],
     }
-    paths = [folder / name for name in ("per_image.csv", "summary.csv", "summary.json")]
+    paths = [folder / name for name in TABLES]
     for path, lines in zip(paths, (per_image, summary), strict=False):
         write_csv(path, [{key: _cell(value) for key, value in line.items()} for line in lines])
     write_atomic(paths[2], (json.dumps(_plain(content), indent=1, allow_nan=False) + "\n").encode(), TrainError)

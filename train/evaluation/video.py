@@ -22,10 +22,11 @@ from ..errors import TrainError, as_train_error
 from ..metrics.arrays import Colour, Gray, gray
 from ..metrics.steadiness import LAG, Steadiness
 from .output import check_writable, new_table, say_written, write_csv
-from .scenes import mean_and_maximum
+from .scenes import REGISTER, mean_and_maximum
 from .settings import Settings
 
 DIGITS = 2
+TABLE = "steadiness.csv"
 LEGEND = (
     "In grey levels, where both cameras stand still (lower is better). flicker: mean change of a pixel from frame to "
     f"frame; ratio: over the larger of both cameras'. pumping: mean change over {LAG} frames, of blocks of 16x16 "
@@ -41,7 +42,7 @@ def run_video(settings: Settings, console: Console) -> dict[str, dict[str, float
     if not settings.fused and not settings.engines:
         raise TrainError("nothing to evaluate: give --fused VIDEO, --engine NAME, or both")
     if settings.out is not None:
-        check_writable(settings.out)
+        check_writable(settings.out, {TABLE: b"row,"})
     engines = settings.create_engines()
     measured = Steadiness()
     with as_train_error(InputError):
@@ -52,7 +53,7 @@ def run_video(settings: Settings, console: Console) -> dict[str, dict[str, float
     console.print()
     console.print(LEGEND, style="dim")
     if settings.out is not None:
-        path = settings.out / "steadiness.csv"
+        path = settings.out / TABLE
         lines = ({name: f"{value:.6g}" for name, value in values.items()} for values in scores.values())
         write_csv(path, [{"row": row} | line for row, line in zip(scores, lines, strict=True)])
         say_written([path], console)
@@ -81,7 +82,7 @@ def _frames(
             for path, pixels in zip(paths, (visible, infrared, *fused), strict=True):
                 if pixels.shape[:2] != visible.shape[:2]:
                     size = f"{pixels.shape[1]}x{pixels.shape[0]}"
-                    raise TrainError(f"{path}: {size} beside {visible.shape[1]}x{visible.shape[0]}: register it first")
+                    raise TrainError(f"{path}: {size} beside {visible.shape[1]}x{visible.shape[0]}; {REGISTER}")
             coverage = np.full_like(infrared, 255)
             elapsed = None if before is None else (frames[0].time_ns - before) / 1e9
             before = frames[0].time_ns

@@ -17,6 +17,7 @@ from ....engines.detection.weights import DETECTOR_NAMES
 from ...errors import TrainError
 from ..pictures import contact_sheet
 from .metrics import ALL_CLASSES, FrameDetections, Result, SceneDetections, find_detected
+from .tables import PICTURES
 
 SURE = 0.25
 """Score threshold of a detection, the default of `fusecam`."""
@@ -37,7 +38,7 @@ def draw(
     """
     rows = list(looked[0].rows)
     method = rows[3] if len(rows) > 3 else rows[-1]
-    paths = [folder / "pr_curves.png", folder / "found_by_fused.png", folder / "missed_by_fused.png"]
+    paths = [folder / name for name in PICTURES]
     with atomic(paths[0], TrainError) as aside:
         curves(results, aside.path)
     for path, by, without in ((paths[1], method, rows[1]), (paths[2], rows[1], method)):

@@ -20,17 +20,17 @@ from ...errors import TrainError
 from ...metrics import rgb
 from ..evaluate import fuse_scene
 from ..output import check_writable, note_on, progress_bar, say_written
-from ..scenes import Images, Scene, fits, read_image, read_sources
+from ..scenes import AVERAGE, Images, Scene, fits, read_image, read_sources
 from ..settings import Settings
 from ..summary import ALL, OTHER, group_of, split_rule
 from .disturb import DISTURBANCES, INFRARED_LOST, VISIBLE_LOST
 from .metrics import LEAST, Floats, FrameDetections, Results, SceneDetections, pixels, score_frames
-from .tables import LEGEND, leads, leads_table, table, write
+from .tables import LEGEND, PICTURES, TABLES, leads, leads_table, table, write
 
 Find = Callable[[Pixels], Floats]
 """Maps (H, W, 3) uint8 RGB, or (H, W, 4) with infrared, to (N, 6): x1, y1, x2, y2 in pixels, score >= LEAST, class."""
 COCO_HEAD = "model.24.anchors"
-INFRARED, VISIBLE, AVERAGE = "infrared only", "visible only", "average"
+INFRARED, VISIBLE = "infrared only", "visible only"
 BASELINES = (INFRARED, VISIBLE, AVERAGE)
 FOUR = "four channels"
 """Row of visible RGB and infrared as four channels, if `detectors` has weights for it."""
@@ -46,8 +46,8 @@ def run_detection(settings: Settings, console: Console, progress: Console) -> Re
     rule = split_rule(settings.split)
     methods = [
         row
-        for spec in dict.fromkeys(settings.engines)
-        for row in ((spec, spec + SHOWN) if parse(spec)[0] in UNLIFTED else (spec,))
+        for engine, spec in settings.engine_rows.items()
+        for row in ((engine, engine + SHOWN) if parse(spec)[0] in UNLIFTED else (engine,))
     ]
     methods += dict.fromkeys((*settings.fused, *settings.hazy_fused))
     baselines = (*BASELINES, FOUR) if FOUR in settings.detectors else BASELINES
@@ -62,7 +62,7 @@ def run_detection(settings: Settings, console: Console, progress: Console) -> Re
     note = note_on(progress)
     scenes = _scenes(settings, rule, note)
     if settings.out is not None:
-        check_writable(settings.out)
+        check_writable(settings.out, TABLES, PICTURES)
     engines = settings.create_engines(unlifted=True)
     default = settings.detectors.get("", DETECTOR_WEIGHTS)
     weights = {row: settings.detectors.get(row, default) for row in (*baselines, *methods)}

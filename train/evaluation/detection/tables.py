@@ -20,6 +20,9 @@ from .metrics import ALL_CLASSES, CONFIDENCE, RESAMPLES, SEED, Interval, Lead, R
 COLUMNS = {"map50": "mAP50", "map": "mAP50-95", "precision": "precision", "recall": "recall"}
 VERSION = 1
 """Format version of detection.json."""
+TABLES = {"detection.csv": b"condition,row,detector,", "detection.json": b'{\n "version": %d,\n "confidence"' % VERSION}
+"""Files of tables, and how they begin."""
+PICTURES = ("pr_curves.png", "found_by_fused.png", "missed_by_fused.png")
 LEGEND = (
     "In percent. P and R: precision and recall at IoU 0.5, at the score where the mean F1 is highest. A class: "
     "its average precision at IoU 0.5 (number of labels). Matching and average precision are those of Ultralytics. "
@@ -83,7 +86,7 @@ def write(folder: Path, results: Results, weights: Mapping[str, Path], baselines
                 if row in ahead:
                     over, by, within = ahead[row][name]
                     lines[-1] |= {"over": over} | _rounded({"lead": by} | _named("lead", within))
-    paths = [folder / "detection.csv", folder / "detection.json"]
+    paths = [folder / name for name in TABLES]
     write_csv(paths[0], lines)
     content = {"version": VERSION, "confidence": CONFIDENCE, "resamples": RESAMPLES, "seed": SEED, "figures": lines}
     write_atomic(paths[1], (json.dumps(content, indent=1, allow_nan=False) + "\n").encode(), TrainError)

@@ -68,7 +68,12 @@ class SourceHealth:
 
 
 class Source(Protocol):
-    """A camera, file, folder or stream. Iterate once; `close` may be called from another thread and ends it."""
+    """A camera, file, folder or stream. Iterate once; `close` may be called from another thread and ends it.
+
+    Of plug-ins: a live one is opened again, by calling its class anew, when its iteration raises after its first frame,
+    or gives none for `sources.stall_s` (at least five periods of `info.rate`; None: for any time). One that ends is
+    over. A recording is not opened again.
+    """
 
     info: SourceInfo
     health: SourceHealth

@@ -7,15 +7,14 @@ from collections.abc import Callable, Iterator
 
 from ..core.frames import Frame
 from ..errors import InputError
-from .base import SourceHealth, SourceInfo
-from .video import VideoSource
+from .base import Source, SourceHealth, SourceInfo
 
-Opener = Callable[[Callable[[], bool]], VideoSource]
+Opener = Callable[[Callable[[], bool]], Source]
 """Opens the device or address. Its argument is a function that returns whether to give up."""
 
 
 class LiveSource:
-    """Runs a VideoSource in one thread of its own that opens, reads and frees it; nobody else enters FFmpeg with it.
+    """Runs a source in one thread of its own that opens, reads and frees it; nobody else enters FFmpeg with it.
 
     Neither a name server, nor a silent server, nor a camera driver can then hold up the caller: opening gives up
     after `timeout_s`, and `close` ends an iteration at once. The thread hands over one frame at a time and reads the
@@ -25,11 +24,13 @@ class LiveSource:
 
     info: SourceInfo
     health: SourceHealth
+    plugged = False
+    """Another package's, which tells an end from a failure."""
 
     def __init__(self, spec: str, timeout_s: float, opener: Opener) -> None:
         self._changed = threading.Condition()
         self._frame: Frame | None = None
-        self._source: VideoSource | None = None
+        self._source: Source | None = None
         self._error: BaseException | None = None
         self._ended = False
         self._closed = False
@@ -93,7 +94,7 @@ class LiveSource:
                 self._ended = True
                 self._changed.notify_all()
 
-    def _hand_over(self, source: VideoSource) -> None:
+    def _hand_over(self, source: Source) -> None:
         for frame in source:
             with self._changed:
                 self._changed.wait_for(lambda: self._frame is None or self._closed)

@@ -19,7 +19,7 @@ from .images import ImageSource, find_images, has_fourth_picture, is_image
 from .network import SCHEMES, open_network
 from .pipe import open_pipe
 from .pixels.polarity import Polarity
-from .plugged import PluggedSource
+from .plugged import LivePlugged, PluggedSource
 
 
 def open_source(spec: str, camera: Camera, config: SourceConfig, start_s: float = 0.0) -> Source:
@@ -42,7 +42,8 @@ def open_source(spec: str, camera: Camera, config: SourceConfig, start_s: float 
     scheme, separator, rest = spec.partition("://")
     if separator:
         if scheme.lower() not in SCHEMES and scheme in plugins("sources"):
-            return PluggedSource(spec, scheme, rest, camera)
+            source = PluggedSource(spec, scheme, rest, camera)
+            return LivePlugged(source, config.open_timeout_s) if source.info.live else source
         if scheme.lower() not in SCHEMES:
             known = ", ".join((*SCHEMES, *plugins("sources")))
             raise InputError(f"{spec}: unknown kind of address {scheme}://: use one of {known}, or a path")

@@ -15,6 +15,7 @@ from ...engines.host.plugins import blamed, plugin
 from ..core.frames import Camera, Frame
 from ..errors import InputError
 from .base import Kind, SourceHealth, SourceInfo
+from .live import LiveSource
 
 
 class PluggedSource:
@@ -92,3 +93,21 @@ class PluggedSource:
             raise ValueError(f"frame {frame.sequence} has clock {frame.clock}, its source {self.info.clock}")
         if frame.arrival_ns > time.monotonic_ns():
             raise ValueError(f"frame {frame.sequence}: arrival_ns is in the future of time.monotonic_ns()")
+
+
+class LivePlugged(LiveSource):
+    """A live PluggedSource in a thread of its own, so that it can be given up and opened again."""
+
+    plugged = True
+
+    def __init__(self, source: PluggedSource, timeout_s: float) -> None:
+        self._close_plugged = source.close
+        super().__init__(source.info.spec, timeout_s, lambda cancelled: source)
+
+    def close(self) -> None:
+        """See `Source`. The plug-in is closed from this thread, too: it may be waiting for a frame in its own."""
+        try:
+            self._close_plugged()
+        except InputError as error:
+            self.health.warnings.append(str(error))
+        super().close()

@@ -24,13 +24,15 @@ _PERIODS = 5
 class WatchedSource:
     """Iterates over successive live sources as one: sequence numbers and times keep increasing.
 
-    It ends only when it is closed. The counters of the sources are summed in `health`; stalls, reconnects and the state
-    of the camera go to `run`. All losses together take one line of the warnings.
+    It ends only when it is closed, or when a plug-in ends without an error. The counters of the sources are summed in
+    `health`; stalls, reconnects and the state of the camera go to `run`. All losses together take one line of the
+    warnings.
     """
 
     def __init__(self, first: LiveSource, reopen: Callable[[], LiveSource], stall_s: float, run: Health) -> None:
         """first: already open. reopen: opens the same source again; may take long and may raise InputError.
-        stall_s: silence after which a source counts as dead, at least five periods of its nominal rate.
+        stall_s: silence after which a source counts as dead, at least five periods of its nominal rate; a plug-in
+        without one never does.
         """
         self.info = first.info
         self.health = SourceHealth()
@@ -38,7 +40,10 @@ class WatchedSource:
         first.health.doubts.follow(self._doubt)
         self._source = first
         self._reopen = reopen
-        self._stall_s = max(stall_s, _PERIODS / float(first.info.rate)) if first.info.rate else stall_s
+        self._stall_s: float | None = max(stall_s, _PERIODS / float(first.info.rate)) if first.info.rate else stall_s
+        if first.plugged and not first.info.rate:
+            self._stall_s = None
+        self._pause_s = FIRST_PAUSE_S
         self._run = run
         self._closed = threading.Event()
         self._sequence = 0
@@ -58,13 +63,18 @@ class WatchedSource:
                 if not self._closed.is_set():
                     self._run.count(camera, "stalls")
             except InputError as error:
+                if self._source.plugged and not self._sequence:  # it does not keep its promises
+                    raise
                 frame, reason = None, self._plain([str(error)])
-            self._update_health(ended=frame is None and not reason)
+            over = frame is None and not reason and self._source.plugged
+            self._update_health(ended=frame is None and not reason and not over)
             if frame is not None:
                 if not back:
                     back = True
                     self._run.count(camera, "reconnects")
                 yield self._continued(frame)
+            elif over:
+                return
             elif not self._closed.is_set():
                 back = False
                 self._report_loss(reason or self._plain(self._source.health.warnings[-1:]))
@@ -81,6 +91,7 @@ class WatchedSource:
         self._last_ns = time_ns
         frame = replace(frame, sequence=self._sequence, time_ns=time_ns)
         self._sequence += 1
+        self._pause_s = FIRST_PAUSE_S
         self.health.delivered = self._sequence  # without frames that the connection has read ahead
         return frame
 
@@ -89,8 +100,8 @@ class WatchedSource:
         ended, self._finished = self._source, _sum(self._finished, self._source.health)
         ended.close()
         release_memory()
-        pause = FIRST_PAUSE_S
-        while not self._closed.wait(pause):
+        while not self._closed.wait(self._pause_s):
+            self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
             attempt = _Attempt(self._reopen)
             if (source := attempt.wait(self._closed)) is not None:
                 self._source = source
@@ -98,7 +109,6 @@ class WatchedSource:
                 if self._closed.is_set():  # closed in between: `close` may have seen the source before this one
                     source.close()
                 return
-            pause = min(2 * pause, LONGEST_PAUSE_S)
 
     def _update_health(self, ended: bool) -> None:
         """ended: the stream ended; the last warning of the source is the reason and is left out."""

@@ -206,7 +206,7 @@ class DetectorConfig(_Section):
     enabled: bool | None = Field(None, description="none: on when there are weights, given or fusecam's own")
     weights: Path | None = Field(None, description="file, or NAME:ARGUMENT of another package; none: fusecam's own")
     confidence: float = Field(0.25, gt=0, lt=1, description="lowest score kept")
-    classes: list[str] | None = Field(None, description="keep these only")
+    classes: list[str] | None = Field(None, min_length=1, description="keep these only")
     track: bool = Field(False, description="number the objects over time")
     coast_s: float = Field(0.25, ge=0, description="how long a tracked object is predicted (`coasted`) when missed")
 

@@ -80,16 +80,21 @@ def _described(weights: Path) -> tuple[dict[int, str], int]:
 
 
 def _names(metadata: Mapping[str, str]) -> dict[int, str]:
-    """Class names from metadata. Raises ValueError if they are not unique, printable strings of 1 to 64 characters."""
+    """Class names from metadata. Raises ValueError, see `check_names`."""
     if _NAMES not in metadata:
         return dict(DETECTOR_NAMES)
     names = json.loads(metadata[_NAMES])
     if isinstance(names, dict):  # by class index, as in Ultralytics
         names = [names.get(str(number)) for number in range(len(names))]
+    check_names(names)
+    return dict(enumerate(names))
+
+
+def check_names(names: Any) -> None:
+    """Raise ValueError unless weights may have these class names."""
     valid = isinstance(names, list) and all(isinstance(n, str) and n.isprintable() and 0 < len(n) <= 64 for n in names)
     if not valid or not 0 < len(names) == len(set(names)) <= MOST_CLASSES:
-        raise ValueError("invalid class names")
-    return dict(enumerate(names))
+        raise ValueError("invalid class names: give different ones of 1 to 64 printable characters")
 
 
 def save_detector(network: torch.nn.Module, weights: Path) -> None:

@@ -72,3 +72,9 @@ def test_yes_and_no_are_no_numbers(section: dict[str, object]) -> None:
     with pytest.raises(InputError, match="is a switch's value"):
         load(section)
     assert load({"strict": True, "detector": {"track": False}}).strict
+
+
+def test_empty_choice_of_classes_is_refused() -> None:
+    """For plug-ins, too."""
+    with pytest.raises(InputError, match=r"detector\.classes: List should have at least 1 item"):
+        load({"detector": {"classes": [], "weights": "hot:200"}})

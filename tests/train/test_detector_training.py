@@ -140,6 +140,7 @@ def test_shipped_recipe_is_valid_and_relative_to_the_data_root(tmp_path: Path) -
         ("detector: {}\ndata: [{root: x, kinds: [infrared]}]\nkinds: {fused: 1}", "data.0.kinds: of these"),
         ("detector: {}\ndata: [{root: x}]\nsize: [380, 512]", "size.0: Input should be a multiple of 32"),
         ("detector: {}\ndata: [{root: x, hold_out: 1}]", "data.0.hold_out: of every pair none"),
+        ("detector: {}\ndata: [{root: x}]\nnames: []", "names: invalid class names"),
     ],
 )
 def test_invalid_recipes_are_refused(text: str, told: str, tmp_path: Path) -> None:

@@ -118,6 +118,27 @@ def test_unlabelled_pairs_are_counted_and_no_labels_at_all_is_an_error(
         )
 
 
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        ("[]", "names: invalid class names"),
+        ("{}", "names: invalid class names"),
+        ("['']", "names: invalid class names"),
+        ("[deer, deer]", "names: invalid class names"),
+        ("{deer: []}", "names: give deer its names in the label files, as in {deer: [deer]}"),
+        ("{deer: [' ']}", "names: give deer its names"),
+        ("{deer: [Animal], dog: [animal]}", "names: label files' animal belongs to two classes"),
+    ],
+)
+def test_class_map_that_labels_nothing_is_refused_before_anything_is_read(
+    tmp_path: Path, names: str, told: str
+) -> None:
+    """Class names that weights cannot have too: they would be refused after the training."""
+    with pytest.raises(TrainError) as caught:
+        read_recordings(settings(tmp_path, f"names: {names}\n"))
+    assert told in str(caught.value) and "\n" not in str(caught.value)
+
+
 def test_minutes_of_a_recordings_file_overrule_the_recipe(tmp_path: Path) -> None:
     write(tmp_path, "YOLO", [f"{number:03d}" for number in range(8)])
     recipe = Path(__file__).parents[2] / "train" / "recipes" / "detector_own.yaml"

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from ...engines.detection.weights import DETECTOR_NAMES
+from ...engines.detection.weights import DETECTOR_NAMES, check_names
 from ..degrade import Mixture
 from ..recipe import HoldOut, Side, Strict
 
@@ -109,6 +109,12 @@ class DetectorRecipe(Strict):
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "bf16-mixed"
     average: float = Field(0.995, ge=0, lt=1)
     seed: int = Field(0, ge=0, lt=2**32)
+
+    @field_validator("names")
+    @classmethod
+    def _usable(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        check_names(list(value))
+        return value
 
     @field_validator("kinds")
     @classmethod

@@ -15,6 +15,7 @@ from pydantic import Field, field_validator
 from rich.console import Console
 
 from ...calib.rig import RigError, load_rig
+from ...engines.detection.weights import check_names
 from ...engines.host.terminal import markup
 from ...pipeline.registration.register import Registrar
 from ..data import find_pairs
@@ -48,8 +49,16 @@ class Recordings(Strict):
     @field_validator("names")
     @classmethod
     def _some(cls, value: list[str] | dict[str, list[str]] | None) -> list[str] | dict[str, list[str]] | None:
-        if value is not None and not 0 < len(value) == len(set(value)):
-            raise ValueError("name every class once")
+        if value is not None:
+            check_names(list(value))
+        seen: set[str] = set()
+        for name, aliases in value.items() if isinstance(value, dict) else ():
+            lower = {alias.strip().lower() for alias in aliases}
+            if "" in lower or not lower:
+                raise ValueError(f"give {name} its names in the label files, as in {{{name}: [{name}]}}")
+            if seen & lower:
+                raise ValueError(f"label files' {min(seen & lower)} belongs to two classes; leave it in one")
+            seen |= lower
         return value
 
     @property

@@ -157,7 +157,7 @@ def _chain(row: Row, size: tuple[int, ...]) -> Table:
     table.caption = (
         f"{row['out']} of {row['frames']} frames, {row['fps']:.1f} fps, peak memory {row['peak_mib']:.0f} MiB; two "
         f"H.264 streams in, fused H.264 with overlay out, {detector}; others {row['others']:.0%}. write: until the "
-        f"encoder has taken the frame; age: then, since the frame was {'decoded' if fps is None else 'due'}"
+        f"encoder has taken the frame; age: then, since the frame was {'taken up' if fps is None else 'due'}"
     )
     return table
 

@@ -66,7 +66,8 @@ class Frame:
         video can carry it unchanged; None where the source has none (image folders).
     name: what an image is called in outputs: its stem, after its folders and `_` where stems are not unique; else None.
     file: of an image, its path below the folder or pattern that was given, else None.
-    arrival_ns: CLOCK_MONOTONIC when the frame was decoded and handed over, from which its age is counted.
+    arrival_ns: CLOCK_MONOTONIC when the frame was decoded and handed over, of recordings taken up by the run: from then
+        on its age is counted.
     trace: of the raw samples; None of images of a folder.
     counts: (H, W) uint16, of infrared of over 8 bits what the camera gave, oriented as `pixels`; else None.
     temperature: where the camera or its settings give one.

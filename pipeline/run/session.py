@@ -17,6 +17,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from typing import Self
 
 from ...engines.base import BuildStopped
@@ -39,7 +40,7 @@ POLL_S = 0.05  # how soon a waiting thread notices a stop request
 LIVE_POLL_S = 0.01  # how soon it is noticed that a camera's next frame is overdue
 SWITCH_S = 1e-4  # four threads that mostly wait in C: by Python's 5 ms each return from C may wait a whole frame's time
 LIVE_QUEUE = 8  # frames per camera, while another is worked on; then all are paired
-FILE_QUEUE = 4  # decoding is quick; a longer queue only makes frames older at the output
+FILE_QUEUE = 4  # decoding is quick; a longer queue only takes memory
 
 
 class _QuickSwitching:
@@ -267,8 +268,10 @@ class Session:
         synchronizer = self._streams.synchronizer
         if frame is None:
             return synchronizer.expire(time.monotonic_ns()) if self.live else []
-        if not self.live and self._dropped_as_frozen(frame):
-            return []
+        if not self.live:
+            if self._dropped_as_frozen(frame):
+                return []
+            frame = replace(frame, arrival_ns=time.monotonic_ns())  # read ahead of its turn, it has not grown old
         return synchronizer.push_visible(frame) if frame.camera == "visible" else synchronizer.push_infrared(frame)
 
     def _dropped_as_frozen(self, frame: Frame) -> bool:

@@ -115,6 +115,17 @@ def test_slow_consumer_gets_the_newest_live_pair(streams: Streams) -> None:
     assert fates(streams)["frames"] == FRAMES and not streams.doubts
 
 
+def test_recording_read_ahead_of_its_turn_has_not_grown_old(streams: Streams) -> None:
+    """Else the overlay and the page of a slow run call every picture seconds old."""
+    with Session(streams) as session:
+        ages = []
+        for pair in session.pairs():
+            ages.append(time.monotonic_ns() - pair.visible.arrival_ns)
+            time.sleep(0.1)
+    assert len(ages) == FRAMES
+    assert sorted(ages)[FRAMES // 2] < 0.1e9
+
+
 def test_stream_can_be_closed_from_another_thread(clips: tuple[Path, Path], tmp_path: Path) -> None:
     settings = {"sync": {"offset_ms": 0}, "output": {"out": tmp_path / "o.mp4"}}
     with fusecam.open(*clips, engine="average", detect=False, settings=settings) as stream:

@@ -27,7 +27,7 @@ from ..run.streams import Streams, open_streams
 from ..sinks.window import WindowSink
 from ..sources import open_source
 from ..sources.camera import camera_device
-from .capture import Views
+from .capture import KEPT_WITHOUT, Views
 from .target import Cameras
 
 _REPORT = re.compile(rb"<!doctype html><meta charset=utf-8><title>Calibration</title>")
@@ -55,7 +55,7 @@ def calibrate_board(
     for note in streams.notes:
         say(console, note)
     taken = Views(board, streams.visible.info.names is not None, most)
-    if _capture(streams, taken, show, console):
+    if _capture(streams, taken, board, show, console):
         return INTERRUPTED
     views = [shot.view for shot in taken.shots]
     if taken.sizes is None or not any(view.visible and view.infrared for view in views):
@@ -101,9 +101,9 @@ def _colourfulness(frame: Frame | None) -> float:
     return float((sample.max(axis=2) - sample.min(axis=2)).mean())
 
 
-def _capture(streams: Streams, views: Views, show: bool, console: Console) -> bool:
+def _capture(streams: Streams, views: Views, board: Board, show: bool, console: Console) -> bool:
     """Collect the views. Returns whether the user interrupted a recording."""
-    live, taken = streams.visible.info.live, 0
+    live, taken, told = streams.visible.info.live, 0, False
     with interruptible() as stop, Session(streams, stop=stop) as session, ExitStack() as shown:
         window = WindowSink() if show else None
         if window is not None:
@@ -114,6 +114,10 @@ def _capture(streams: Streams, views: Views, show: bool, console: Console) -> bo
             if pair.led_by == "infrared":
                 continue
             views.update(pair)
+            if not told and len(views.without) == KEPT_WITHOUT:
+                told = True
+                if size := _other_size(views, board):
+                    say(console, f"no {board} yet, but one of {size} inner corners: if it is yours, --board {size}")
             if live and len(views.shots) > taken:
                 taken = len(views.shots)
                 say(console, f"view {taken} of {views.most} taken")
@@ -124,18 +128,22 @@ def _capture(streams: Streams, views: Views, show: bool, console: Console) -> bo
         return stop.is_set() and not live and not views.full
 
 
+def _other_size(views: Views, board: Board) -> str:
+    """Inner corners of the checkerboard that the first pictures without the given one show; empty where none does."""
+    if views.seen or board.pattern != "checkerboard":
+        return ""
+    sizes = [suggest_size(picture) for pair in views.without for picture in pair if picture is not None]
+    most = max(filter(None, sizes), key=math.prod, default=None)  # of a blurred or covered board only a part is found
+    return "" if most is None else f"{most[0]}x{most[1]}"
+
+
 def _raise_no_view(views: Views, board: Board) -> None:
     """Raise a CalibrationError that explains why no view shows the board to both cameras."""
     trouble, times = next(iter(views.troubles.most_common(1)), ("", 0))
     if trouble.startswith("the board goes on") and times >= 3:
         raise CalibrationError(f"--board {board}: {trouble}: the images show a larger one; give its inner corners")
-    if not views.seen and board.pattern == "checkerboard":
-        for picture in (p for pair in views.without for p in pair if p is not None):
-            if (size := suggest_size(picture)) is not None:
-                raise CalibrationError(
-                    f"no {board} was found, but one of {size[0]}x{size[1]} inner corners: "
-                    f"give --board {size[0]}x{size[1]}"
-                )
+    if size := _other_size(views, board):
+        raise CalibrationError(f"no {board} was found, but one of {size} inner corners: give --board {size}")
     if not views.shots:
         moving = f", {views.moving} times it was moving" if views.moving else ""
         raise CalibrationError(f"no view of the {board} was taken{moving}: hold it still for half a second at a time")

@@ -19,7 +19,7 @@ _STILL = 0.0015  # of the image's diagonal between two examined frames: 1 px at 
 _NEW = 0.04  # of the image's diagonal from every view taken, on average over its points
 _THUMBNAIL = 480  # width of the images kept for the report
 _YELLOW, _GREEN = (255, 210, 0), (0, 220, 0)
-_KEPT_WITHOUT = 3  # pairs without a board that are kept for the error message
+KEPT_WITHOUT = 3  # pairs without a board that are kept, to find what they show instead
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,7 +119,7 @@ class Views:
         self.shots.append(CapturedView(View(_name(pair), visible, infrared), images))
 
     def _keep_without(self, pair: FramePair) -> None:
-        if len(self.without) < _KEPT_WITHOUT:
+        if len(self.without) < KEPT_WITHOUT:
             heat = None if pair.infrared is None else pair.infrared.pixels
             self.without.append((_grey(pair.visible.pixels), heat))
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fusecam.calib.board import make_board
-from fusecam.calib.find import Found
+from fusecam.calib.find import Finder, Found, suggest_size
 from fusecam.calib.joint import View
 from fusecam.calib.pictures import ViewImages
 from fusecam.calib.rig import load_rig
@@ -80,3 +80,24 @@ def test_folders_of_views_give_a_rig_and_an_html_report(tmp_path, monkeypatch, c
     assert np.linalg.norm(np.array(found.translation) - rig.translation) < 0.05 * np.linalg.norm(rig.translation)
     page = (tmp_path / "rig.html").read_text()
     assert page.count("<td>used") >= 8 and page.count("<img") >= 10
+
+
+def test_size_that_was_miscounted_is_told_at_once_and_rightly(tmp_path, monkeypatch, capfd):
+    """By the largest that is seen: of a board that is partly hidden fewer corners are found."""
+    rig = random_rig(0, 10, ((640, 480), (384, 288)))
+    covered = False
+    for k, images in enumerate(pictures(rig, 0)[:3]):
+        for camera, image in zip(("vis", "ir"), images, strict=True):
+            found = Finder(rig.board).find(image)
+            if found is not None and not covered:
+                image[:, round(float(np.median(found.points[:, 0]))) :] = 90
+                covered = suggest_size(image) not in (None, (8, 6))
+            (tmp_path / camera).mkdir(exist_ok=True)
+            assert cv2.imwrite(str(tmp_path / camera / f"{k}.png"), image)
+    assert covered
+    order = ("calibrate", "board", "--ir", tmp_path / "ir", "--vis", tmp_path / "vis", "--board", "9x7")
+    answer = fusecam(*order, "--square", "30mm", "--out", tmp_path / "rig.yaml", monkeypatch=monkeypatch, capfd=capfd)
+    assert answer.code == 1
+    assert "no 9x7 board yet, but one of 8x6 inner corners: if it is yours, --board 8x6" in answer.said
+    assert "no 9x7 board was found, but one of 8x6 inner corners: give --board 8x6" in answer.said
+    assert not (tmp_path / "rig.yaml").exists()

@@ -71,6 +71,92 @@ def test_public_layouts_are_read_as_published(layout: str, tmp_path: Path, capsy
     assert "left out" in capsys.readouterr().out
 
 
+NAMES = [f"{number:05d}" for number in range(12)]
+
+
+def laid_out(root: Path, text: str = "") -> tuple[list[str], list[str]]:
+    """Names that train and names that validate."""
+    keys = lay_out(read_recordings(settings(root, text)), root / "out" / "pairs", Console(width=300))
+    used = {file.stem.split("_")[1].strip("I") for file in (root / "out" / "pairs" / "labels").glob("*.txt")}
+    held = {name.split("_")[1].strip("I") for name in Path(keys["data"][0]["validation"]).read_text().split()}
+    return sorted(used - held), sorted(held)
+
+
+@pytest.mark.parametrize(
+    ("layout", "here", "there", "trains", "validates"),
+    [
+        ("LLVIP", "train", "test", NAMES[3:], NAMES[11:]),
+        ("LLVIP", "train", "Val", NAMES[3:], NAMES[:3]),
+        ("LLVIP", "train", "night", NAMES, NAMES[11:]),
+        ("KAIST", "set00", "set06", NAMES[3:], NAMES[11:]),
+        ("KAIST", "set00", "set05", NAMES, NAMES[2:3]),  # the last by path
+    ],
+)
+def test_published_parts_are_kept_apart(
+    layout: str, here: str, there: str, trains: list[str], validates: list[str], tmp_path: Path
+) -> None:
+    """Scores on a published test set are worth nothing once it was trained on."""
+    write(tmp_path, layout, NAMES)
+    for name in NAMES[:3]:
+        for image in LAYOUTS[layout][:3]:
+            path, other = (tmp_path / image.replace("NAME", name).replace(here, part) for part in (here, there))
+            other.parent.mkdir(parents=True, exist_ok=True)
+            path.rename(other)
+    trained, held = laid_out(tmp_path)
+    assert held == validates and trained == sorted({*trains} - {*validates})
+
+
+def test_published_list_validates_and_a_lonely_test_folder_trains(tmp_path: Path) -> None:
+    flir, tests = tmp_path / "flir", tmp_path / "tests"
+    write(flir, "FLIR-aligned", NAMES)
+    (flir / "align_validation.txt").write_text("".join(f"FLIR_{name}_PreviewData\n" for name in NAMES[1:4]))
+    keys = lay_out(read_recordings(settings(flir)), flir / "out" / "pairs", Console())
+    held = Path(keys["data"][0]["validation"]).read_text().split()
+    assert held == [f"{number:06d}_FLIR_{NAMES[number]}_RGB" for number in (1, 2, 3)]
+    write(tests / "test", "YOLO", NAMES)
+    assert laid_out(tests) == (NAMES[:11], NAMES[11:])
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("0 160 120 32 48", "13 boxes left out, outside their image or empty, first in "),  # pixels
+        ("0 .5 .5 -.1 .1", "13 boxes left out, outside their image or empty, first in "),
+        ("0 nan .5 .1 .1", "13 boxes left out, outside their image or empty, first in "),
+        ("2 .5 .5 .1 .1", "not one box of class 'bicycle' to train on, so it is unlearned"),
+    ],
+)
+def test_mistaken_labels_are_told(line: str, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(tmp_path, "YOLO", NAMES)
+    for name in NAMES:
+        (tmp_path / "labels" / f"{name}.txt").write_text("0 .5 .5 .1 .1\n" + f"{line}\n" * (1 + (name == NAMES[0])))
+    assert laid_out(tmp_path) == (NAMES[:11], NAMES[11:])
+    said = capsys.readouterr().out
+    assert told in said
+    cars = "car 12" if line.startswith("2") else "car 0"
+    assert f"training pairs: 11; boxes: person 11, bicycle 0, {cars}" in said
+    assert "validation pairs: 1; boxes: person 1, bicycle 0, car" in said
+
+
+def test_validation_without_boxes_is_refused_before_the_training(tmp_path: Path) -> None:
+    write(tmp_path, "YOLO", NAMES)
+    (tmp_path / "labels" / f"{NAMES[11]}.txt").write_text("")
+    with pytest.raises(TrainError, match="not one box for the validation pairs; choose others with train and val"):
+        laid_out(tmp_path)
+
+
+def test_polygons_become_boxes_and_classes_may_be_numbered(tmp_path: Path) -> None:
+    write(tmp_path, "YOLO", NAMES)
+    polygon, scored = "1 .1 .2 .3 .2 .3 .6 .2 .7 .1 .6", "0 .5 .5 .2 .2 .9"
+    for name in NAMES:
+        (tmp_path / "labels" / f"{name}.txt").write_text(f"{polygon}\n{scored}\n")
+    laid_out(tmp_path, "names: {1: deer, 0: person}\n")
+    boxes = read_boxes(tmp_path / "out" / "pairs" / "labels" / f"000000_{NAMES[0]}.txt")
+    np.testing.assert_allclose(boxes, [[1, 0.2, 0.45, 0.2, 0.5], [0, 0.5, 0.5, 0.2, 0.2]], atol=1e-6)
+    with pytest.raises(TrainError, match="names"):
+        read_recordings(settings(tmp_path, "names: {1: deer, 2: person}\n"))
+
+
 def test_folder_names_distinguish_files_of_equal_names(tmp_path: Path) -> None:
     for part, x in (("set00", 8), ("set01", 40)):
         (tmp_path / "annotations" / part / "V000").mkdir(parents=True)
@@ -104,8 +190,8 @@ def test_unreadable_labels_are_named(name: str, text: str, told: str, tmp_path: 
 def test_unlabelled_pairs_are_counted_and_no_labels_at_all_is_an_error(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write(tmp_path, "YOLO", [f"{number:03d}" for number in range(12)])
-    write(tmp_path, "YOLO", [f"{number:03d}" for number in range(12, 16)], labels=False)
+    write(tmp_path, "YOLO", [f"{number:03d}" for number in range(4)], labels=False)
+    write(tmp_path, "YOLO", [f"{number:03d}" for number in range(4, 16)])
     lay_out(read_recordings(settings(tmp_path)), tmp_path / "out" / "pairs", Console(width=200))
     assert "4 of 16 pairs have no label file" in capsys.readouterr().out
     (tmp_path / "none").mkdir()

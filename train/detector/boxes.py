@@ -69,13 +69,15 @@ class Annotations:
     """Label files in a folder and its subfolders.
 
     names: the classes in order, each with its names in the label files (case-insensitive). YOLO files have class
-    numbers, which index this order. left_out: number of boxes of other classes, by class name.
+    numbers, which index this order. left_out: number of boxes of other classes, by class name. outside: the file of
+    each box that has no part in its image.
     """
 
     def __init__(self, folder: Path, names: Mapping[str, Sequence[str]]) -> None:
         """Raises TrainError if there is no label file."""
+        self.folder, self.names = folder, list(names)
         self.left_out: Counter[str] = Counter()
-        self._classes = len(names)
+        self.outside: list[Path] = []
         self._numbers = {alias.lower(): number for number, aliases in enumerate(names.values()) for alias in aliases}
         self._files: dict[str, list[Path]] = defaultdict(list)
         for path in sorted(folder.rglob("*")):
@@ -114,6 +116,7 @@ class Annotations:
         boxes = np.array(rows, np.float64).reshape(-1, 5)
         xyxy = np.clip(boxes[:, 1:] / [width, height, width, height], 0, 1)  # VOC boxes may exceed the frame
         valid = (xyxy[:, 2:] > xyxy[:, :2]).all(1)
+        self.outside += [path] * int((~valid).sum())
         return of_corners(boxes[valid, 0], xyxy[valid])
 
     def _lines(self, text: str, width: int, height: int) -> Iterator[tuple[float, ...]]:
@@ -128,11 +131,12 @@ class Annotations:
                 if (number := self._number(parts[0])) is not None:
                     yield number, x, y, x + w, y + h
                 continue
-            x, y, w, h = (float(value) * side for value, side in zip(parts[1:5], (width, height) * 2, strict=True))
-            if not 0 <= (number := int(parts[0])) < self._classes:
+            x, y, w, h = _box([float(value) for value in parts[1:]])
+            if not 0 <= (number := int(parts[0])) < len(self.names):
                 self.left_out[parts[0]] += 1
             else:
-                yield number, x - w / 2, y - h / 2, x + w / 2, y + h / 2
+                x1, x2, y1, y2 = x - w / 2, x + w / 2, y - h / 2, y + h / 2
+                yield number, x1 * width, y1 * height, x2 * width, y2 * height
 
     def _voc(self, text: str) -> Iterator[tuple[float, ...]]:
         for node in ElementTree.fromstring(text).iter("object"):
@@ -146,3 +150,11 @@ class Annotations:
         if number is None:
             self.left_out[name] += 1
         return number
+
+
+def _box(values: Sequence[float]) -> Sequence[float]:
+    """Centre and size of what stands behind a YOLO file's class: a box, or a polygon's corners."""
+    if len(values) < 6 or len(values) % 2:
+        return values[:4]
+    xs, ys = values[::2], values[1::2]
+    return (min(xs) + max(xs)) / 2, (min(ys) + max(ys)) / 2, max(xs) - min(xs), max(ys) - min(ys)

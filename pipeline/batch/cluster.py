@@ -98,7 +98,8 @@ class _Dispatch:
     def run(self, clips: Sequence[Clip], stop: threading.Event) -> list[Row]:
         """See `run_clips`."""
         columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-        with Progress(*columns, console=self._console, transient=True) as progress:
+        hidden = not self._console.is_terminal
+        with Progress(*columns, console=self._console, transient=True, disable=hidden) as progress:
             bar = progress.add_task("clips", total=len(clips))
             for clip in clips:
                 self._submit(_Job(clip))

@@ -53,9 +53,10 @@ def progress(
     console: Console, title: str, total: int | None, recorder: LatencyRecorder
 ) -> Iterator[Callable[[int], None]]:
     """A progress bar; gives what to call with the number of frames done, from any thread."""
-    columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
-    rate = TextColumn("{task.fields[rate]}")
-    with Progress(*columns, TimeRemainingColumn(), rate, console=console, transient=True) as bar:
+    done = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
+    columns = *done, TimeRemainingColumn(), TextColumn("{task.fields[rate]}")
+    hidden = not console.is_terminal  # a log would get an empty line for each bar
+    with Progress(*columns, console=console, transient=True, disable=hidden) as bar:
         task = bar.add_task(markup(title), total=total, rate="")
         shown = time.monotonic()
 

@@ -134,6 +134,14 @@ def test_link_to_nothing_is_a_one_line_error(tmp_path, run):
     assert f"failed lost: {vis}: a link to a file that is not there\n" in answer.said
 
 
+def test_log_has_one_line_for_each_clip(tmp_path, run):
+    drives = tmp_path / "drives"
+    for name in "abc":
+        pair_of_clips(drives, name=name, frames=3)
+    said = run(drives, drives, "--out", tmp_path / "out", *COMMON).said
+    assert [line[:6] for line in said.splitlines()[:4]] == ["done a", "done b", "done c", "batch "], said
+
+
 def test_unpaired_clip_is_reported(tmp_path, run):
     drives = tmp_path / "drives"
     pair_of_clips(drives, name="a")

@@ -80,14 +80,16 @@ class Row:
     remark: str = ""
 
 
-def find_clips(ir_source: str, vis_source: str, out: Path, table: Path | None = None) -> tuple[list[Clip], list[Path]]:
-    """Pair the clips of two sources by their names, or by a table. Returns the pairs and the clips without a partner.
+def find_clips(
+    ir_source: str, vis_source: str, out: Path, table: Path | None = None
+) -> tuple[list[Clip], list[Path], list[str]]:
+    """Pair the clips of two sources by their names, or by a table. Returns what `pair_clips` does.
 
     Raises InputError if no pair is found, or `out` is a folder of the clips.
     """
     patterns = (ir_source, vis_source) if _across_folders(ir_source) and _across_folders(vis_source) else None
     given = None if table is None else read_pairs(table)
-    pairs, alone = pair_clips(_clips(ir_source, out), _clips(vis_source, out), patterns, given)
+    pairs, alone, doubts = pair_clips(_clips(ir_source, out), _clips(vis_source, out), patterns, given)
     if not pairs:
         raise InputError(
             f"{ir_source}, {vis_source}: no clips match; name them like a_ir.mp4 and a_vis.mp4, "
@@ -97,7 +99,7 @@ def find_clips(ir_source: str, vis_source: str, out: Path, table: Path | None = 
     inputs = {path.resolve().parent for pair in pairs for path in (pair.infrared, pair.visible)}
     if any(clip.fused_path.parent.resolve() in inputs for clip in clips):
         raise InputError(f"{out}: this folder contains the clips, and results would mix with them; give another --out")
-    return clips, alone
+    return clips, alone, doubts
 
 
 def _across_folders(source: str) -> bool:
@@ -209,8 +211,9 @@ def status_line(row: Row) -> str:
     return f"[{colour}]{row.status}[/] {markup(row.name)}" + (f": {markup(row.remark)}" if row.remark else "")
 
 
-def summary_table(rows: Sequence[Row], clips: int, alone: int) -> Table:
-    """Table with one row per processed clip; the caption counts by status. alone: number of unpaired clips."""
+def summary_table(rows: Sequence[Row], clips: int, alone: int, doubts: int) -> Table:
+    """Table with one row per processed clip; the caption counts by status. alone: number of unpaired clips. doubts: of
+    the pairing."""
     table = Table(title="batch", title_justify="left", caption_justify="left")
     for column in ("clip", "status"):
         table.add_column(column)
@@ -230,6 +233,6 @@ def summary_table(rows: Sequence[Row], clips: int, alone: int) -> Table:
             ]
         table.add_row(markup(row.name), row.status, *figures)
     counts = {status: sum(row.status == status for row in rows) for status in STATUSES}
-    counts |= {"not reached": clips - len(rows), "without partner": alone}
+    counts |= {"not reached": clips - len(rows), "without partner": alone, "doubtful in --pairs": doubts}
     table.caption = ", ".join(f"{number} {what}" for what, number in counts.items() if number)
     return table

@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
-from ...engines.host.terminal import markup
+from ...engines.host.terminal import markup, say
 from ..config import MonitorConfig, RunConfig
 from ..core.doubts import DOUBTFUL
 from ..errors import InputError
@@ -38,21 +38,25 @@ def run_batch(
         console.print(f"[yellow]ignored:[/] {told}, which watch a single run", highlight=False)
     if out.exists() and not out.is_dir():
         raise InputError(f"--out {out}: is a file; give a folder for the results")
-    clips, alone = find_clips(ir_source, vis_source, out.absolute(), config.sources.pairs)
+    clips, alone, doubts = find_clips(ir_source, vis_source, out.absolute(), config.sources.pairs)
     config = _settled(config)
     for path in alone:
         console.print(f"[yellow]no partner:[/] {markup(path)}", highlight=False, soft_wrap=True)
+    for line in doubts:
+        if config.strict:
+            raise InputError(f"--strict: {line}")
+        say(console, line, "doubtful")
     with interruptible() as stop:
         if cluster is None:
             rows = _run_here(clips, config, force, stop, console)
         else:
             rows = run_clips(clips, config, force, stop, console, cluster)
-    console.print(summary_table(rows, len(clips), len(alone)))
+    console.print(summary_table(rows, len(clips), len(alone), len(doubts)))
     if stop.is_set():
         return INTERRUPTED
     if alone or len(rows) < len(clips) or any(row.status == "failed" for row in rows):
         return 1
-    return DOUBTFUL if any(row.report is not None and row.report["doubts"] for row in rows) else 0
+    return DOUBTFUL if doubts or any(row.report is not None and row.report["doubts"] for row in rows) else 0
 
 
 def _settled(config: RunConfig) -> RunConfig:

@@ -36,8 +36,8 @@ def pair_clips(
     visible: Sequence[Path],
     patterns: tuple[str, str] | None = None,
     table: PairTable | None = None,
-) -> tuple[list[ClipPair], list[Path]]:
-    """Pair clips (files or folders) by name, and return what has no partner.
+) -> tuple[list[ClipPair], list[Path], list[str]]:
+    """Pair clips (files or folders) by name. Returns the pairs, the clips without a partner, and doubts about a table.
 
     Clips are paired if their names are equal, or equal without the camera marker (`x_ir.mp4` with `x_vis.mp4` or
     `x.mp4`), or equal without the words that every clip of one camera has and none of the other. A path in both lists
@@ -64,8 +64,9 @@ def pair_clips(
     visible = [path for path in dict.fromkeys(visible) if path not in thermal]
 
     if table is not None:
-        partners, names = _by_table(infrared, visible, table)
+        partners, names, doubts = _by_table(infrared, visible, heat_labels, labels, table)
     else:
+        doubts = []
         partners, names = _by_name(infrared, visible, heat_labels, labels)
     pairs: dict[str, ClipPair] = {}
     for path in visible:
@@ -73,14 +74,21 @@ def pair_clips(
             name = names[path]
             pair = pairs.setdefault(name.casefold(), ClipPair(name, partners[path], path))
             if pair.visible != path:
-                raise _ambiguous([pair.visible, path], name)
+                raise InputError(
+                    f"{pair.visible}, {path}: their results would have one name, '{name}' (case does not count); "
+                    "rename one"
+                )
     used = set(partners) | set(partners.values())
-    return list(pairs.values()), [path for path in [*infrared, *visible] if path not in used]
+    return list(pairs.values()), [path for path in [*infrared, *visible] if path not in used], doubts
 
 
 def _by_table(
-    infrared: Sequence[Path], visible: Sequence[Path], table: PairTable
-) -> tuple[dict[Path, Path], dict[Path, str]]:
+    infrared: Sequence[Path],
+    visible: Sequence[Path],
+    heat_labels: dict[Path, Label],
+    labels: dict[Path, Label],
+    table: PairTable,
+) -> tuple[dict[Path, Path], dict[Path, str], list[str]]:
     found = pair_images(
         [(*path.parts[:-1], _stem(path)) for path in visible],
         [(*path.parts[:-1], _stem(path)) for path in infrared],
@@ -89,7 +97,11 @@ def _by_table(
         by_position=False,
     )
     partners = {visible[v]: infrared[i] for v, i in found.pairs if i is not None}
-    return partners, {path: split_marker(_stem(path), "visible").rest or _stem(path) for path in partners}
+    names = {}
+    for path, partner in partners.items():  # as without a table
+        depth = int(labels[path] != heat_labels[partner])
+        names[path] = _without_markers(labels[path], "visible", depth)[0] or "/".join(labels[path])
+    return partners, names, found.notes if found.rule == table.source else found.doubts
 
 
 def _by_name(

@@ -142,6 +142,18 @@ def test_log_has_one_line_for_each_clip(tmp_path, run):
     assert [line[:6] for line in said.splitlines()[:4]] == ["done a", "done b", "done c", "batch "], said
 
 
+def test_row_of_the_pairs_table_without_clips_is_a_doubt(tmp_path, run):
+    drives, out, table = tmp_path / "drives", tmp_path / "out", tmp_path / "pairs.csv"
+    pair_of_clips(drives)
+    table.write_text("a_vis,a_ir\nlost_vis,lost_ir\n")
+    order = drives, drives, "--out", out, "--pairs", table, *COMMON
+    answer = run(*order, "--strict")
+    assert answer.code == 1 and "--strict:" in answer.said and not out.exists()
+    answer = run(*order)
+    assert answer.code == 3 and "1 done, 1 doubtful in --pairs" in answer.said
+    assert "1 of 2 rows name files that are not there, lost_vis,lost_ir first" in answer.said
+
+
 def test_unpaired_clip_is_reported(tmp_path, run):
     drives = tmp_path / "drives"
     pair_of_clips(drives, name="a")

@@ -47,7 +47,7 @@ BOTH = "d/thermal_1_vis.mp4 d/thermal_1_ir.mp4"
     ],
 )
 def test_clips_pair_by_name(infrared: str, visible: str, pairs: list[str], leftovers: str) -> None:
-    found, left = pair_clips([Path(p) for p in infrared.split()], [Path(p) for p in visible.split()])
+    found, left, _ = pair_clips([Path(p) for p in infrared.split()], [Path(p) for p in visible.split()])
     assert [f"{p.name} {p.infrared} {p.visible}" for p in found] == pairs
     assert [str(p) for p in left] == leftovers.split()
 
@@ -80,7 +80,7 @@ def test_glob_patterns_name_clips_by_their_wildcards(
     patterns: str, infrared: str, visible: str, pairs: str, leftovers: str
 ) -> None:
     both = patterns.split()[0], patterns.split()[1]
-    found, left = pair_clips([Path(p) for p in infrared.split()], [Path(p) for p in visible.split()], both)
+    found, left, _ = pair_clips([Path(p) for p in infrared.split()], [Path(p) for p in visible.split()], both)
     assert " ".join(f"{p.name}:{p.infrared}+{p.visible}" for p in found) == pairs
     assert [str(p) for p in left] == leftovers.split()
 
@@ -96,7 +96,7 @@ def test_glob_patterns_name_clips_by_their_wildcards(
     ],
 )
 def test_ambiguous_clips_are_refused(infrared: str, visible: str) -> None:
-    with pytest.raises(InputError, match=r"more than one clip fits 'a") as caught:
+    with pytest.raises(InputError, match=r"(more than one clip fits|their results would have one name,) 'a") as caught:
         pair_clips([Path(p) for p in infrared.split()], [Path(p) for p in visible.split()])
     assert "\n" not in str(caught.value) and "mp4, " in str(caught.value)
 
@@ -104,19 +104,46 @@ def test_ambiguous_clips_are_refused(infrared: str, visible: str) -> None:
 def test_clip_folder_names_keep_their_dots(tmp_path: Path) -> None:
     for name in ("i/run.1_ir", "v/run.1_vis"):
         (tmp_path / name).mkdir(parents=True)
-    found, _ = pair_clips([tmp_path / "i/run.1_ir"], [tmp_path / "v/run.1_vis"])
+    found, _, _ = pair_clips([tmp_path / "i/run.1_ir"], [tmp_path / "v/run.1_vis"])
     assert [p.name for p in found] == ["run.1"]
 
 
 def test_table_overrules_names(tmp_path: Path) -> None:
     (tmp_path / "pairs.csv").write_text("visible,infrared\na.mp4,b.mp4\nb,a\n")
-    found, left = pair_clips(
+    found, left, _ = pair_clips(
         [Path("i/a.mp4"), Path("i/b.mp4"), Path("i/c.mp4")],
         [Path("v/a.mp4"), Path("v/b.mp4")],
         table=read_pairs(tmp_path / "pairs.csv"),
     )
     assert [f"{p.name} {p.infrared} {p.visible}" for p in found] == ["a i/b.mp4 v/a.mp4", "b i/a.mp4 v/b.mp4"]
     assert left == [Path("i/c.mp4")]
+
+
+def test_table_names_clips_by_the_wildcards_too(tmp_path: Path) -> None:
+    (tmp_path / "pairs.csv").write_text("1/a_vis.mp4,1/b_ir.mp4\n2/a_vis.mp4,2/b_ir.mp4\n")
+    found, left, _ = pair_clips(
+        [Path("d/1/b_ir.mp4"), Path("d/2/b_ir.mp4")],
+        [Path("d/1/a_vis.mp4"), Path("d/2/a_vis.mp4")],
+        patterns=("d/*/*ir.mp4", "d/*/*vis.mp4"),
+        table=read_pairs(tmp_path / "pairs.csv"),
+    )
+    assert [p.name for p in found] == ["1/a", "2/a"] and not left
+
+
+def test_rows_of_a_table_without_clips_are_a_doubt(tmp_path: Path) -> None:
+    (tmp_path / "pairs.csv").write_text("a,a\nlost_1,lost_2\n")
+    table = read_pairs(tmp_path / "pairs.csv")
+    found, left, doubts = pair_clips([Path("i/a.mp4")], [Path("v/a.mp4")], table=table)
+    assert len(found) == 1 and not left
+    assert [line.partition(": ")[2] for line in doubts] == [
+        "1 of 2 rows name files that are not there, lost_1,lost_2 first"
+    ]
+
+
+def test_results_of_one_name_are_refused_with_what_helps() -> None:
+    infrared, visible = ([Path(f"d/{day}/{name}.mp4") for day in ("mon", "Mon")] for name in ("ir", "vis"))
+    with pytest.raises(InputError, match=r"^d/mon/vis.mp4, d/Mon/vis.mp4: .*one name, 'Mon' .*; rename one$"):
+        pair_clips(infrared, visible, ("d/*/ir.mp4", "d/*/vis.mp4"))
 
 
 def test_folder_without_clips_error_says_what_to_give(tmp_path):

@@ -205,6 +205,20 @@ def test_table_overrules_names(tmp_path: Path, text: str) -> None:
     assert not found.doubts and "1 visible (x) and 1 infrared (z)" in found.summary
 
 
+@pytest.mark.parametrize("head", ["", "visible,infrared\n", "rgb_file,ir_file\n"])
+@pytest.mark.parametrize("turned", [False, True])
+def test_first_rows_that_read_like_headings_are_rows_if_they_name_images(
+    tmp_path: Path, head: str, turned: bool
+) -> None:
+    lines = f"{head}fog_vis,rain_ir\nrain_vis,fog_ir\n".splitlines()
+    lines = [",".join(line.split(",")[::-1]) for line in lines] if turned else lines
+    (tmp_path / "pairs.csv").write_text("\n".join(lines))
+    found = pair(["fog_vis", "rain_vis"], ["fog_ir", "rain_ir"], table=read_pairs(tmp_path / "pairs.csv"))
+    assert [i for _, i in found.pairs] == [1, 0] and not found.notes
+    whole = pair(["fog_vis/a", "rain_vis/a"], ["fog_ir/a", "rain_ir/a"], table=read_pairs(tmp_path / "pairs.csv"))
+    assert [i for _, i in whole.pairs] == [1, 0]
+
+
 def test_table_of_clips_pairs_images_within_clips(tmp_path: Path) -> None:
     (tmp_path / "clips.csv").write_text("visible,infrared\nZx9,Aq1\nvideo-Ab7,video-Zm4\n")
     visible = [f"video-{clip}-frame-{k:06d}-v{clip}x{k}" for clip in ("Ab7", "Zx9") for k in range(3)]
@@ -220,8 +234,10 @@ def test_table_of_clips_pairs_images_within_clips(tmp_path: Path) -> None:
         ("", "names no pairs"),
         ("a,x,1\n", "line 1: two names are needed"),
         ("visible,infrared\na,\n", "line 2: two names"),
-        ("q,r\n", "no row names two images that are there, such as 'a' of visible with 'x' of infrared"),
+        ("q,r\n", "no row names two files that are there, such as 'a' of visible with 'x' of infrared"),
         ("a,x\na,y\n", "'a' has two infrared partners"),
+        ('a,x\n"' + "b,y\n" * 50_000, "line 2: is not CSV: .*quotation marks"),
+        ('"a\n",x\nb\n', "line 3: two names"),
     ],
 )
 def test_unusable_table_is_refused(tmp_path: Path, text: str, reason: str) -> None:
@@ -233,7 +249,7 @@ def test_unusable_table_is_refused(tmp_path: Path, text: str, reason: str) -> No
 def test_missing_images_of_a_table_are_counted(tmp_path: Path) -> None:
     (tmp_path / "pairs.csv").write_text("a,x\nq,r\n")
     found = pair(["a", "b"], ["x", "y"], table=read_pairs(tmp_path / "pairs.csv"))
-    assert "1 of 2 rows name images that are not there, q,r first" in found.notes[0]
+    assert "1 of 2 rows name files that are not there, q,r first" in found.notes[0]
 
 
 # ------------------------------------------------------------------------------------------------ properties

@@ -12,13 +12,15 @@ from ..errors import InputError
 from ..registration.register import Registrar
 from ..sources import Source, open_source
 from ..sources.base import SourceInfo
-from ..timing.offset import DriftEstimate, measure_drift
+from ..timing.clock_drift import DriftEstimate, measure_drift
 
 _APART_MS = 50.0
 """Two recordings whose times begin further apart than this did not begin together, or count from different zeros."""
 _OTHER_ZEROS_MS = 60_000.0
 """And beyond this they cannot be of one clock."""
-_LENGTHS = 0.02  # difference of two recordings' lengths, as a share, from which one's rate may be false
+_LENGTHS = 0.001  # difference of two recordings' lengths, as a share, from which one's rate may be false
+_PLAIN = 0.02  # and from which that, or an offset of seconds, is likely
+_FALSE = 0.0005  # of a rate, beyond the differences between clocks
 _NEAR_MS, _FAR_MS = 1500.0, 6000.0
 _SHORT_S, _LONG_S = 10.0, 20.0  # of motion that is looked at; the longer for far offsets, and without a rig
 _GOOD_MS = 20.0  # half a frame at 25 fps
@@ -77,30 +79,42 @@ def measure_alignment(
     if _APART_MS <= abs(apart_ms) <= _OTHER_ZEROS_MS:
         zeros.insert(0, apart_ms)
     pace = _pace_by_length(infrared, visible)
-    far = pace is not None or not _length_s(infrared) or not _length_s(visible)
+    likely = pace is not None and abs(pace - 1) > _PLAIN
+    far = likely or not _length_s(infrared) or not _length_s(visible)
     guesses = [_Guess(zero) for zero in zeros] + ([] if pace is None else [_Guess(zeros[-1], pace)])
     found: list[tuple[_Guess, DriftEstimate]] = []
     for guess in guesses:
-        found.append((guess, _measure(config, infrared, visible, registrar, guess, far and guess.pace == 1)))
-        if found[-1][1].ok and _confidence(found[-1][1]) > _SURE:
+        drift = _measure(config, infrared, visible, registrar, guess, far and guess.pace == 1)
+        found.append((guess, drift))
+        even = _agreeing(drift) >= min(2, len(drift.windows)) and abs(drift.ppm) < 1e6 * _FALSE
+        if even and _confidence(drift) > _SURE:
             break
-    good = [pair for pair in found if pair[1].ok]
+    good = [pair for pair in found if pair[1].ok and (pair[0].pace == 1 or likely or _agreeing(pair[1]) > 1)]
     if not good:
         advice = _advice(infrared, visible, pace)
         if not registrar.has_rig:
             advice += _OR_RIG
         doubts.add(f"time offset not measured ({found[0][1].reason}): taken as 0; {advice}")
         return Alignment(0.0, 0.0, f"not measured: {found[0][1].reason}")
-    guess, best = max(good, key=lambda pair: _confidence(pair[1]))
-    first = next(estimate for _, estimate in best.windows if estimate.ok)
-    offset_ms = best.offset_ms + guess.later_ms - apart_ms
-    if guess.pace != 1:
-        rate = float(infrared.rate or 0) / guess.pace
+    guess, best = max(good, key=lambda pair: (min(2, _agreeing(pair[1])), _confidence(pair[1])))
+    told = [(t, estimate) for t, estimate in best.windows if estimate.ok]
+    first = told[0][1]
+    true_pace = guess.pace * (1 + best.ppm * 1e-6)
+    offset_ms = best.offset_ms + guess.later_ms - apart_ms + best.ppm * 1e-6 * min(guess.later_ms, 0.0)
+    if abs(true_pace - 1) > _FALSE:
+        stated = float(infrared.rate or 0)
         doubts.add(
-            f"{infrared.spec}: its frame rate is false by length and motion: taken as {rate:.4g} instead of "
-            f"{float(infrared.rate or 0):.4g}; give sources.ir.rate"
+            f"{infrared.spec}: its frame rate is false by motion{'' if guess.pace == 1 else ' and length'}: taken as "
+            f"{stated / true_pace:.5g} instead of {stated:.5g}; give sources.ir.rate, or sources.vis.rate if that is "
+            "the false one"
         )
-        return Alignment(round(offset_ms, 3), round((guess.pace - 1) * 1e6, 3), best.reason, first.confidence)
+        return Alignment(round(offset_ms, 3), round((true_pace - 1) * 1e6, 3), best.reason, first.confidence)
+    if not best.steady:
+        parts = ", ".join(f"{estimate.offset_ms:+.0f} ms at {t:.0f} s" for t, estimate in told)
+        doubts.add(
+            f"time offset is not constant ({parts}), and taken as {offset_ms:+.0f} ms: frames may be missing in one "
+            "recording; give --offset-ms, or sources.ir.rate if its rate is false"
+        )
     error_ms, none = first.error_ms or 0.0, best.ppm == 0 and abs(offset_ms) < (first.error_ms or 0.0)
     if error_ms > max(_GOOD_MS, 500 / float(min(visible.rate or 25, infrared.rate or 25))):
         doubts.add(
@@ -120,7 +134,7 @@ def _measure(
         return _Recording(open_source(info.spec, camera, config, stored_s), info.start_ns, how)
 
     begun_s = max(0.0, guess.later_ms / 1000)
-    none = DriftEstimate(0.0, 0.0, False, "by their stored times they do not overlap", ())
+    none = DriftEstimate(0.0, 0.0, False, True, "by their stored times they do not overlap", ())
     ends = _length_s(visible), guess.later_ms / 1000 + guess.pace * _length_s(infrared)
     try:
         return measure_drift(
@@ -139,7 +153,12 @@ def _measure(
 
 
 def _confidence(found: DriftEstimate) -> float:
-    return max(estimate.confidence for _, estimate in found.windows)
+    return max((estimate.confidence for _, estimate in found.windows), default=0.0)
+
+
+def _agreeing(found: DriftEstimate) -> int:
+    """Number of windows that one offset and drift explain."""
+    return sum(estimate.ok for _, estimate in found.windows) if found.steady else 1
 
 
 def _pace_by_length(infrared: SourceInfo, visible: SourceInfo) -> float | None:

@@ -1,4 +1,4 @@
-"""The time offset and the clock drift between two streams, measured from motion seen in both.
+"""The time offset between two streams, measured from motion seen in both.
 
     estimate = measure_offset(visible_frames, infrared_frames, Registrar(rig))
     if estimate.ok: Synchronizer(offset_ns=round(estimate.offset_ms * 1e6))
@@ -8,10 +8,10 @@ Sign: `offset_ms` is added to infrared times to give visible times.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
-from typing import Protocol
 
 import cv2
 import numpy as np
@@ -30,8 +30,6 @@ _SHORTEST_S = 3.0
 _FEWEST = 20  # differences of frames
 _FURTHEST_START_S = 60.0
 _LOBE_S = 0.25  # half width of a correlation peak; beyond it another peak is another answer
-_DRIFT_SPAN_S = 120.0  # windows closer together say more about noise than about clocks
-_DRIFT_MISFIT_MS = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,35 +63,6 @@ class OffsetEstimate:
     error_ms: float | None
     ok: bool
     reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class DriftEstimate:
-    """Offset and drift over a long recording.
-
-    offset_ms: at the first infrared frame, as Synchronizer takes it; 0 unless `ok`. ppm: 0 where the recording is too
-    short to tell or the windows do not agree. windows: (middle in seconds from the start, estimate) of each.
-    """
-
-    offset_ms: float
-    ppm: float
-    ok: bool
-    reason: str
-    windows: tuple[tuple[float, OffsetEstimate], ...]
-
-
-class FrameSource(Protocol):
-    """A readable recording: frames in order, closed afterwards. Every Source is one."""
-
-    def __iter__(self) -> Iterator[Frame]: ...
-
-    def close(self) -> None:
-        """Release the file."""
-        ...
-
-
-Opener = Callable[[float], FrameSource]
-"""Opens a recording at, or anywhere before, that many seconds after its start, with times as from the start."""
 
 
 def estimate_offset(
@@ -141,8 +110,8 @@ def measure_offset(
 ) -> OffsetEstimate:
     """Measure over `seconds` of two recordings, from `start_s` on their clocks (None: from where both have begun).
 
-    Frames before that are passed over. The iterables are read one after the other and only as far as needed, so live
-    sources do not fit. Raises RigError where the registrar's rig does not fit the sizes, and what the sources raise.
+    Frames before that are passed over. The iterables are read in two threads and only as far as needed, so live sources
+    do not fit. Raises RigError where the registrar's rig does not fit the sizes, and what the sources raise.
     """
     seen, felt = iter(visible), iter(infrared)
     first_seen, first_felt = next(seen, None), next(felt, None)
@@ -158,66 +127,19 @@ def measure_offset(
     width, height = first_seen.size
     small = SMALL_WIDTH, max(round(SMALL_WIDTH * height / width), 12)
     visible_motion = MotionSignature(aspect=width / height)
-    for frame in _within(chain([first_seen], seen), window):
-        visible_motion.add(_small_gray(frame.pixels, small), frame.time_ns)
     warp = registrar.warp(small, first_felt.size)
     infrared_motion = MotionSignature(warp.coverage, first_felt.size[0] / first_felt.size[1])
-    for frame in _within(chain([first_felt], felt), window):
-        infrared_motion.add(warp.apply(frame.pixels), frame.time_ns)
+
+    def read_infrared() -> None:
+        for frame in _within(chain([first_felt], felt), window):
+            infrared_motion.add(warp.apply(frame.pixels), frame.time_ns)
+
+    with ThreadPoolExecutor(1) as pool:  # decoding takes most of the time
+        infrared_read = pool.submit(read_infrared)
+        for frame in _within(chain([first_seen], seen), window):
+            visible_motion.add(_small_gray(frame.pixels, small), frame.time_ns)
+        infrared_read.result()
     return estimate_offset(visible_motion, infrared_motion, search_ms, registrar.has_rig)
-
-
-def measure_drift(
-    open_visible: Opener,
-    open_infrared: Opener,
-    duration_s: float,
-    registrar: Registrar,
-    windows: int = 3,
-    seconds: float = 10.0,
-    search_ms: float = 1500,
-    begun_s: float = 0.0,
-) -> DriftEstimate:
-    """Measure the offset in windows spread over a recording of `duration_s` from `begun_s` on, and the drift.
-
-    Short recordings are measured once. Raises as `measure_offset`.
-    """
-    last = duration_s - seconds - search_ms / 1000
-    starts = begun_s + (np.linspace(0, last, windows) if windows > 1 and last >= _DRIFT_SPAN_S else np.zeros(1))
-    found: list[tuple[float, OffsetEstimate]] = []
-    for start_s in (float(s) for s in starts):
-        visible, infrared = open_visible(start_s), open_infrared(start_s)
-        try:
-            estimate = measure_offset(visible, infrared, registrar, seconds, search_ms, start_s)
-        finally:
-            visible.close()
-            infrared.close()
-        found.append((start_s - begun_s + seconds / 2, estimate))
-    good = [(t, e.offset_ms, e.confidence) for t, e in found if e.ok]
-    if not good:
-        return DriftEstimate(0.0, 0.0, False, found[0][1].reason, tuple(found))
-    ppm = estimate_drift(good)
-    if ppm is None:
-        offset, reason = good[0][1], next(e.reason for _, e in found if e.ok)
-        return DriftEstimate(offset, 0.0, True, reason, tuple(found))
-    weights = [c for _, _, c in good]
-    offset = float(np.average([o - ppm * 1e-3 * t for t, o, _ in good], weights=weights))
-    return DriftEstimate(offset, ppm, True, f"measured in {len(good)} of {len(found)} windows", tuple(found))
-
-
-def estimate_drift(points: Sequence[tuple[float, float, float]]) -> float | None:
-    """Drift in ppm from (time in s, offset in ms, confidence above 0): the slope of the weighted straight line.
-
-    None with fewer than two points, over less than two minutes, or where a point lies over 20 ms off the line.
-    """
-    if len(points) < 2:
-        return None
-    t, offset, weight = (np.array(column, np.float64) for column in zip(*points, strict=True))
-    if np.ptp(t) < _DRIFT_SPAN_S:
-        return None
-    slope, at_zero = np.polyfit(t, offset, 1, w=np.sqrt(weight))
-    if np.abs(offset - at_zero - slope * t).max() > _DRIFT_MISFIT_MS:
-        return None
-    return float(slope * 1000)
 
 
 def _judged(curve: LagCurve, limits: _Limits, search_s: float, span: float) -> OffsetEstimate:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 from pathlib import Path
 
@@ -84,6 +85,55 @@ def test_wrong_frame_rate_is_corrected_with_a_doubt(tmp_path: Path) -> None:
     assert "taken as 9 instead of 25" in doubt and "sources.ir.rate" in doubt
     told, doubts, _ = aligned(infrared, visible, SourceConfig.model_validate({"ir": {"rate": 9}}))
     assert doubts == [] and told.drift_ppm == 0 and told.offset_ms == pytest.approx(0, abs=20)
+
+
+@pytest.fixture(scope="module")
+def visible(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """45 s at 25 frames per second."""
+    return record(tmp_path_factory.mktemp("long") / "vis.mp4", "visible", 25, 25, 0.0, 45.0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rig", [True, False])
+@pytest.mark.parametrize(("rate", "began", "ended"), [(24.75, 0.0, 45.0), (25.1, 0.0, 45.0), (24.75, 0.15, 44.9)])
+def test_slightly_false_frame_rate_is_found_within_a_minute(
+    tmp_path: Path, visible: Path, rate: float, began: float, ended: float, rig: bool
+) -> None:
+    """Recordings started and stopped together, whose lengths tell it, too, or not, and one cut at both ends."""
+    infrared = record(tmp_path / "ir.mp4", "infrared", rate, 25, began, ended)
+    found, (doubt,), _ = aligned(infrared, visible, registrar=REGISTRAR if rig else Registrar(None))
+    taken = re.search(
+        r"ir\.mp4: its frame rate is false by .*: taken as ([\d.]+) instead of 25; give sources.ir.rate", doubt
+    )
+    assert taken is not None and float(taken[1]) == pytest.approx(rate, abs=0.02)
+    for at_s in (0.0, (ended - began) * rate / 25):  # half a frame
+        offset_ms = began * 1000 + (25 / rate - 1) * at_s * 1000
+        assert found.offset_ms + found.drift_ppm * 1e-3 * at_s == pytest.approx(offset_ms, abs=20)
+    told, doubts, _ = aligned(infrared, visible, SourceConfig.model_validate({"ir": {"rate": rate}}))
+    assert doubts == [] and told.offset_ms == pytest.approx(began * 1000, abs=20) and abs(told.drift_ppm) < 300
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("began", "ended"), [(0.0, 45.0), (0.15, 44.5), (0.0, 44.3), (0.7, 45.0), (0.4, 48.0)])
+def test_recordings_cut_at_different_ends_have_no_drift(
+    tmp_path: Path, visible: Path, began: float, ended: float
+) -> None:
+    infrared = record(tmp_path / "ir.mp4", "infrared", 25, 25, began, ended)
+    found, doubts, _ = aligned(infrared, visible)
+    assert doubts == [] and found.drift_ppm == 0 and found.offset_ms == pytest.approx(began * 1000, abs=15)
+
+
+@pytest.mark.slow
+def test_lost_frames_are_a_doubt(tmp_path: Path, visible: Path) -> None:
+    """15 of them, after 15 s, without a gap in the times."""
+    whole = record(tmp_path / "whole.mp4", "infrared", 25, 25, 0.0, 45.0)
+    pictures = [f.pixels for f in open_source(str(whole), "visible", SourceConfig()) if not 375 <= f.sequence < 390]
+    infrared = write_video(tmp_path / "ir.mp4", range(len(pictures)), pictures=pictures)
+    found, (doubt,), _ = aligned(infrared, visible)
+    assert found.offset_ms == pytest.approx(0, abs=20) and found.drift_ppm == 0
+    assert (
+        "time offset is not constant (" in doubt and re.search(r"\+(59\d|60\d) ms at", doubt) and "--offset-ms" in doubt
+    )
 
 
 @pytest.mark.parametrize("suffix", [".mkv", ".mp4"])

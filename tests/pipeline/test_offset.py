@@ -18,7 +18,7 @@ from fusecam.pipeline.core.frames import Camera, Frame
 from fusecam.pipeline.registration.register import Registrar
 from fusecam.pipeline.sources import open_source
 from fusecam.pipeline.timing.motion import MotionSignature
-from fusecam.pipeline.timing.offset import estimate_drift, estimate_offset, measure_drift, measure_offset
+from fusecam.pipeline.timing.offset import estimate_offset, measure_offset
 
 pytestmark = pytest.mark.slow
 
@@ -250,46 +250,6 @@ def test_size_change_ends_the_measurement() -> None:
     infrared += [Frame(np.zeros((50, 96), np.uint8), infrared[-1].time_ns + 1, "media", 999, "infrared")]
     estimate = measure_offset(visible, infrared, Registrar(identity_rig((160, 120), (96, 72))))
     assert estimate.ok and estimate.offset_ms == pytest.approx(0, abs=10)
-
-
-def test_drift_of_a_long_recording_is_measured() -> None:
-    """Infrared clock 80 ms late and 500 ppm slow: over 300 s another 150 ms."""
-    opened: list[Recording] = []
-
-    def opener(camera: Camera, size: tuple[int, int], clock: tuple[float, float]):  # type: ignore[no-untyped-def]
-        def open_at(start_s: float) -> Recording:
-            opened.append(Recording(Scene(6, ego="shake"), camera, size, max(0, int(start_s) - 2), clock=clock))
-            return opened[-1]
-
-        return open_at
-
-    drift = measure_drift(
-        opener("visible", (160, 120), (1.0, 0.0)),
-        opener("infrared", (96, 72), (1.0005, 0.08)),
-        300.0,
-        Registrar(identity_rig((160, 120), (96, 72))),
-        seconds=5,
-    )
-    assert drift.ok and len(drift.windows) == 3 and all(source.closed for source in opened)
-    assert drift.ppm == pytest.approx(500, abs=40)
-    assert drift.offset_ms == pytest.approx(80, abs=10)
-
-
-@pytest.mark.parametrize(
-    ("points", "ppm"),
-    [
-        ([(0, 10, 1), (1000, 60, 1)], 50),
-        ([(0, 10, 1), (500, 35, 0.1), (1000, 60, 1)], 50),
-        ([(0, 10, 1), (1000, 10, 1)], 0),
-        ([(0, 10, 1)], None),
-        ([], None),
-        ([(0, 10, 1), (60, 13, 1)], None),
-        ([(0, 10, 1), (500, 400, 1), (1000, 60, 1)], None),
-    ],
-)
-def test_estimate_drift_fits_a_line(points: list[tuple[float, float, float]], ppm: float | None) -> None:
-    found = estimate_drift(points)
-    assert found is None if ppm is None else found == pytest.approx(ppm, abs=1e-6)
 
 
 @pytest.mark.slow

@@ -108,7 +108,12 @@ def doubt_never_met(stats: SyncStats, live: bool, doubts: Doubts) -> None:
 
 def write_report(report: dict[str, Any], path: Path) -> None:
     """Write the report as JSON, whole or not at all. Raises InputError naming the file."""
-    write_atomic(path, (json.dumps(redacted(report), indent=2, allow_nan=False) + "\n").encode(), InputError)
+    write_atomic(path, encoded(report), InputError)
+
+
+def encoded(report: dict[str, Any]) -> bytes:
+    """The report as JSON, without secrets."""
+    return (json.dumps(redacted(report), indent=2, allow_nan=False) + "\n").encode()
 
 
 def print_summary(report: dict[str, Any], recorder: LatencyRecorder, config: RunConfig, console: Console) -> None:

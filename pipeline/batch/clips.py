@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import glob
 import hashlib
 import itertools
@@ -11,22 +12,24 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.table import Table
 
+from ...calib.atomic import AtomicFile, naming
 from ...calib.yaml_file import NewerFormatError, refuse_newer
 from ...engines import registry
 from ...engines.build import store
 from ...engines.detection.weights import DETECTOR_WEIGHTS
 from ...engines.host.terminal import markup
 from ..config import RunConfig
+from ..core.memory import release_memory
 from ..core.paths import check_not_foreign
 from ..errors import InputError, expected_errors
 from ..pairing import pair_clips, read_pairs
-from ..report import write_report
-from ..run.streams import Tools, open_streams
+from ..report import encoded
+from ..run.streams import Tools, build_tools, open_streams
 from ..running import run_streams
 from ..sinks.jsonl import LINES
 
@@ -56,13 +59,15 @@ class Clip:
         """Of the report of a finished clip, with its fingerprint."""
         return self.folder / f"{self.name}.report.json"
 
-    def fingerprint(self, config: RunConfig) -> str:
-        """SHA-256 of the settings, the weights of network and detector (content), and of path, size and modification
-        time of the two clips and the rig files. Raises OSError if a file is missing."""
-        weights = registry.weights(registry.parse(config.engine.name)[0])
-        if config.detector.wanted and (detector := config.detector.weights or DETECTOR_WEIGHTS).exists():
-            weights.append(detector)
-        parts: list[Any] = [config.model_dump(mode="json", exclude={"monitor", "version"}), store.digest_of(weights)]
+    @property
+    def results(self) -> tuple[Path, Path]:
+        """The fused video and its JSON lines."""
+        return self.fused_path, self.fused_path.with_suffix(".jsonl")
+
+    def fingerprint(self, config: RunConfig, weights: str) -> str:
+        """SHA-256 of the settings, of `Work.weights`, and of path, size and modification time of the two clips and the
+        rig files. Raises OSError if a file is missing."""
+        parts: list[Any] = [config.model_dump(mode="json", exclude={"monitor", "version"}), weights]
         rig = [] if config.rig is None else sorted(config.rig.iterdir()) if config.rig.is_dir() else [config.rig]
         for path in (self.infrared, self.visible, *rig):
             status = path.stat()
@@ -70,13 +75,58 @@ class Clip:
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What all clips share. weights: SHA-256 of the files from which `tools` were loaded."""
+
+    config: RunConfig
+    tools: Tools
+    weights: str
+    force: bool
+
+    @classmethod
+    def prepare(cls, config: RunConfig, force: bool) -> Work:
+        """Build engine and detector. Their files may be replaced while a batch runs, which changes no clip of it."""
+        weights = digest_weights(config)
+        return cls(config, build_tools(config.engine, config.detector), weights, force)
+
+
+def digest_weights(config: RunConfig) -> str:
+    """SHA-256 of the contents of the weights of network and detector."""
+    weights = registry.weights(registry.parse(config.engine.name)[0])
+    if config.detector.wanted and (detector := config.detector.weights or DETECTOR_WEIGHTS).exists():
+        weights.append(detector)
+    return store.digest_of(weights)
+
+
+class Figures(NamedTuple):
+    """What a batch keeps of a report; thousands of whole ones would fill the memory. share: of frames with infrared."""
+
+    engine: str
+    frames: int
+    fps: float
+    share: float
+    offset_ms: float
+    warnings: int
+    doubts: int
+
+    @classmethod
+    def of(cls, report: dict[str, Any]) -> Figures:
+        """Of a finished clip."""
+        frames, sync = report["frames"], report["sync"]
+        counts = len(report["warnings"]), len(report["doubts"])
+        share = sync["paired"] / max(frames, 1)
+        return cls(report["engine"], frames, report["latency"]["fps"], share, sync["offset_ms"], *counts)
+
+
 @dataclass(slots=True)
 class Row:
-    """Result of one clip. status: one of STATUSES; `kept` if it was finished by an earlier batch."""
+    """Result of one clip. status: one of STATUSES; `kept` if it was finished by an earlier batch. figures: if it is
+    finished."""
 
     name: str
     status: str
-    report: dict[str, Any] | None = None
+    figures: Figures | None = None
     remark: str = ""
 
 
@@ -136,36 +186,47 @@ def _clips(source: str, out: Path) -> list[Path]:
     return found
 
 
-def run_clip(
-    clip: Clip, config: RunConfig, tools: Tools, force: bool, stop: threading.Event, console: Console, title: str
-) -> Row:
+def run_clip(clip: Clip, work: Work, stop: threading.Event, console: Console, title: str) -> Row:
     """Run one clip, or keep it if it is finished. Expected errors are returned as status `failed`."""
     try:
-        mark = clip.fingerprint(config)
-        if not force and (report := _finished(clip, mark)) is not None:
-            return Row(clip.name, "kept", report)
+        mark = clip.fingerprint(work.config, work.weights)
+        if not work.force and (report := _finished(clip, mark)) is not None:
+            return Row(clip.name, "kept", Figures.of(report))
         _spare(clip)
-        clip.report_path.unlink(missing_ok=True)
-        update: dict[str, Any] = {
-            "output": config.output.model_copy(update={"out": clip.fused_path, "show": False, "report": None})
-        }
-        update["sources"] = config.sources.reading(clip.infrared, clip.visible)
-        settings = config.model_copy(update=update)
-        finished = run_streams(settings, open_streams(settings), tools, stop, console, title=title, keep_partial=False)
-        if finished.outcome.failure is not None:
-            raise finished.outcome.failure
-        if finished.outcome.ended == "interrupted":
-            return Row(clip.name, "interrupted")
-        write_report(finished.report | {"fingerprint": mark, "bytes": _bytes(clip)}, clip.report_path)
+        gc.collect()  # the clip before: its run is in cycles, with frames and maps of tens of megabytes
+        release_memory()
+        aside = AtomicFile(clip.report_path, InputError)  # its lock keeps other batches off the clip
+        try:
+            for old in (*clip.results, clip.report_path):  # in this order: a video is known as ours by the others
+                if not old.is_symlink():  # results are written through a link
+                    old.unlink(missing_ok=True)
+            report = _run(clip, work, stop, console, title)
+            if report is None:
+                return Row(clip.name, "interrupted")
+            with naming(clip.report_path, InputError):
+                aside.file.write(encoded(report | {"fingerprint": mark, "bytes": _bytes(clip)}))
+            aside.commit()
+        finally:
+            aside.discard()
     except expected_errors() as error:
         return Row(clip.name, "failed", remark=str(error))
     except OSError as error:
         broken = isinstance(error, FileNotFoundError) and Path(error.filename).is_symlink()
         what = "a link to a file that is not there" if broken else error.strerror
         return Row(clip.name, "failed", remark=f"{error.filename or clip.folder}: {what}")
-    doubts = finished.report["doubts"]
-    remarks = "; ".join([*doubts, *finished.report["warnings"]])
-    return Row(clip.name, "doubtful" if doubts else "done", finished.report, remarks)
+    remarks = "; ".join([*report["doubts"], *report["warnings"]])
+    return Row(clip.name, "doubtful" if report["doubts"] else "done", Figures.of(report), remarks)
+
+
+def _run(clip: Clip, work: Work, stop: threading.Event, console: Console, title: str) -> dict[str, Any] | None:
+    """Write the results of a clip and return its report, None if it was interrupted."""
+    output = work.config.output.model_copy(update={"out": clip.fused_path, "show": False, "report": None})
+    sources = work.config.sources.reading(clip.infrared, clip.visible)
+    settings = work.config.model_copy(update={"output": output, "sources": sources})
+    run = run_streams(settings, open_streams(settings), work.tools, stop, console, title=title, keep_partial=False)
+    if run.outcome.failure is not None:
+        raise run.outcome.failure
+    return None if run.outcome.ended == "interrupted" else run.report
 
 
 def _finished(clip: Clip, mark: str) -> dict[str, Any] | None:
@@ -179,22 +240,22 @@ def _finished(clip: Clip, mark: str) -> dict[str, Any] | None:
     except NewerFormatError as newer:
         raise InputError(f"{clip.report_path}: {newer}, or give --force") from newer
     same = isinstance(report, dict) and report.get("fingerprint") == mark
-    return report if same and report.get("bytes") == _bytes(clip) else None
+    return report if same and (sizes := _bytes(clip)) and report.get("bytes") == sizes else None
 
 
 def _spare(clip: Clip) -> None:
     """InputError where a file that fusecam did not write is in the place of a result."""
-    lines = clip.fused_path.with_suffix(".jsonl")
+    video, lines = clip.results
     check_not_foreign(clip.report_path, _REPORT)
     check_not_foreign(lines, LINES)
     if not lines.exists() and not clip.report_path.exists():  # every video of a batch has one of them
-        check_not_foreign(clip.fused_path)
+        check_not_foreign(video)
 
 
 def _bytes(clip: Clip) -> list[int] | None:
     """Sizes of the results of a clip in bytes, None if one is missing."""
     try:
-        return [path.stat().st_size for path in (clip.fused_path, clip.fused_path.with_suffix(".jsonl"))]
+        return [path.stat().st_size for path in clip.results]
     except OSError:
         return None
 
@@ -216,21 +277,14 @@ def summary_table(rows: Sequence[Row], clips: int, alone: int, doubts: int) -> T
     the pairing."""
     table = Table(title="batch", title_justify="left", caption_justify="left")
     for column in ("clip", "status"):
-        table.add_column(column)
+        table.add_column(column, overflow="fold")
     for column in ("frames", "fps", "with infrared", "offset ms", "warnings"):
         table.add_column(column, justify="right")
     for row in rows:
         figures = [""] * 5
-        if row.report is not None:
-            sync = row.report["sync"]
-            share = sync["paired"] / max(row.report["frames"], 1)
-            figures = [
-                str(row.report["frames"]),
-                f"{row.report['latency']['fps']:.1f}",
-                f"{share:.1%}",
-                f"{sync['offset_ms']:+.1f}",
-                str(len(row.report["warnings"])),
-            ]
+        if (found := row.figures) is not None:
+            shown = f"{found.fps:.1f}", f"{found.share:.1%}", f"{found.offset_ms:+.1f}"
+            figures = [str(found.frames), *shown, str(found.warnings)]
         table.add_row(markup(row.name), row.status, *figures)
     counts = {status: sum(row.status == status for row in rows) for status in STATUSES}
     counts |= {"not reached": clips - len(rows), "without partner": alone, "doubtful in --pairs": doubts}

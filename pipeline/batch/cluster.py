@@ -83,6 +83,14 @@ def worker_resources(nodes: Sequence[dict[str, Any]], cores: int) -> tuple[dict[
     return {"num_cpus": cores, "num_gpus": int(bool(gpus))}, {name: count for name, count in at_once.items() if count}
 
 
+def checked(row: Row, clip: Clip, host: str) -> Row:
+    """The row of a clip from a machine, as failed if it finished the clip on storage that is not this machine's."""
+    if row.figures is None or clip.report_path.exists():
+        return row
+    where = f"{row.status} on {host}, but {clip.report_path} is not here"
+    return Row(row.name, "failed", remark=f"{where}: give an --out on shared storage")
+
+
 class _Dispatch:
     """Submits clips to Ray and retries failed ones until all are done. Not thread-safe."""
 
@@ -112,7 +120,7 @@ class _Dispatch:
                     for reference in self._running:  # running tasks end their clip, pending ones never start
                         self._ray.cancel(reference)
                 progress.update(bar, completed=len(self._rows))
-        engines = {str(row.report["engine"]) for row in self._rows.values() if row.report is not None}
+        engines = {row.figures.engine for row in self._rows.values() if row.figures is not None}
         if len(engines) > 1:
             self._say(f"clips were fused by {', '.join(sorted(engines))}: name one by --engine for the same bits")
         return [self._rows[clip.name] for clip in clips if clip.name in self._rows]
@@ -164,10 +172,7 @@ class _Dispatch:
             self._say(f"failed on {host}, is tried elsewhere: {job.clip.name}: {row.remark}")
             self._submit(job)
             return
-        if row.status == "done" and not job.clip.report_path.exists():
-            where = f"done on {host}, but {job.clip.report_path} is not here"
-            row = Row(row.name, "failed", remark=f"{where}: give an --out on shared storage")
-        self._keep(row)
+        self._keep(checked(row, job.clip, host))
 
     def _keep(self, row: Row) -> None:
         self._rows[row.name] = row

@@ -14,8 +14,7 @@ from ..config import MonitorConfig, RunConfig
 from ..core.doubts import DOUBTFUL
 from ..errors import InputError
 from ..run.console import INTERRUPTED, interruptible
-from ..run.streams import build_tools
-from .clips import Clip, Row, find_clips, run_clip, status_line, summary_table
+from .clips import Clip, Row, Work, find_clips, run_clip, status_line, summary_table
 from .cluster import Cluster, run_clips
 
 
@@ -56,7 +55,7 @@ def run_batch(
         return INTERRUPTED
     if alone or len(rows) < len(clips) or any(row.status == "failed" for row in rows):
         return 1
-    return DOUBTFUL if doubts or any(row.report is not None and row.report["doubts"] for row in rows) else 0
+    return DOUBTFUL if doubts or any(row.figures is not None and row.figures.doubts for row in rows) else 0
 
 
 def _settled(config: RunConfig) -> RunConfig:
@@ -76,10 +75,10 @@ def _run_here(
     clips: Sequence[Clip], config: RunConfig, force: bool, stop: threading.Event, console: Console
 ) -> list[Row]:
     with console.status("building the engine"):
-        tools = build_tools(config.engine, config.detector)
+        work = Work.prepare(config, force)
     rows: list[Row] = []
     for number, clip in enumerate(clips, 1):
-        row = run_clip(clip, config, tools, force, stop, console, f"{number}/{len(clips)} {clip.name}")
+        row = run_clip(clip, work, stop, console, f"{number}/{len(clips)} {clip.name}")
         rows.append(row)
         console.print(status_line(row), highlight=False, soft_wrap=True)
         if stop.is_set():

@@ -7,16 +7,16 @@ import os
 import socket
 import tempfile
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from ...engines.host.devices import cores
 
 if TYPE_CHECKING:
     from ..config import RunConfig
-    from .clips import Clip, Row
+    from .clips import Clip, Row, Work
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +50,12 @@ def run_remote(clip: Clip, settings: BatchSettings) -> tuple[Row, str, str, bool
     try:
         if installed != settings.version:
             raise InputError(f"{here[1]} has fusecam {installed}, not {settings.version}; install the same")
-        tools = _tools(settings.config.model_dump_json(), len(claims))
+        work = _work(settings.config.model_dump_json(), settings.force, len(claims))
+        work = replace(work, config=settings.config)  # which knows its file, too
     except expected_errors() as error:
         return Row(clip.name, "failed", remark=str(error)), *here, False
     with interruptible() as stop:  # Ray cancels a task by an interrupt
-        row = run_clip(clip, settings.config, tools, settings.force, stop, Terminal(quiet=True), clip.name)
+        row = run_clip(clip, work, stop, Terminal(quiet=True), clip.name)
     return row, *here, True
 
 
@@ -64,16 +65,15 @@ def _claims(cores: int) -> dict[int, BinaryIO]:
 
 
 @lru_cache(maxsize=1)
-def _tools(settings: str, cores: int) -> Any:
+def _work(settings: str, force: bool, cores: int) -> Work:
     import cv2
 
     from ..config import RunConfig
-    from ..run.streams import build_tools
+    from .clips import Work
 
     if cores:
         cv2.setNumThreads(cores)
-    config = RunConfig.model_validate_json(settings)
-    return build_tools(config.engine, config.detector)
+    return Work.prepare(RunConfig.model_validate_json(settings), force)
 
 
 def claim_cores(number: int, folder: Path | None = None) -> dict[int, BinaryIO]:

@@ -1,18 +1,26 @@
 """`fusecam batch`: every clip whole or absent, finished ones not done again, failures told by the exit code."""
 
+import gc
+import io
 import json
 import os
+import pickle
 import signal
+import threading
 import time
 from fractions import Fraction
 from functools import partial
 
 import pytest
+from rich.console import Console
 from safetensors.torch import load_file, save_file
 
+from fusecam.calib.atomic import atomic
+from fusecam.engines.base import Fused
 from fusecam.engines.networks import checkpoints
-from fusecam.pipeline.batch.clips import Clip
+from fusecam.pipeline.batch.clips import Clip, Row, Work, digest_weights, run_clip, summary_table
 from fusecam.pipeline.config import RunConfig
+from fusecam.pipeline.core.frames import Frame
 
 from .command import DETECTING, QUICK, fusecam, leftovers, pair_of_clips, presentation_times, start
 
@@ -74,6 +82,13 @@ def test_changed_settings_changed_inputs_or_force_repeat_a_clip(tmp_path, run):
     assert len(presentation_times(out / "a.mp4")) == 12
 
 
+def replace_weights(folder):
+    state = load_file(checkpoints.weights_file("tiny"))
+    state["core.maps.bias"] += 0.1
+    save_file(state, folder / "other.safetensors")
+    checkpoints.import_weights("tiny", [folder / "other.safetensors"])
+
+
 def test_changed_weights_repeat_a_clip(tmp_path, run, monkeypatch):
     monkeypatch.setenv("FUSECAM_HOME", str(tmp_path / "home"))
     drives, out = tmp_path / "drives", tmp_path / "out"
@@ -81,10 +96,7 @@ def test_changed_weights_repeat_a_clip(tmp_path, run, monkeypatch):
     order = drives, drives, "--out", out, "--offset-ms", 0, "--no-detect", "--engine", "tiny:torch:f32"
     assert "1 done" in run(*order).said
     assert "1 kept" in run(*order).said
-    state = load_file(checkpoints.weights_file("tiny"))
-    state["core.maps.bias"] += 0.1
-    save_file(state, tmp_path / "other.safetensors")
-    checkpoints.import_weights("tiny", [tmp_path / "other.safetensors"])
+    replace_weights(tmp_path)
     assert "1 done" in run(*order).said
     assert "1 kept" in run(*order).said
 
@@ -134,12 +146,37 @@ def test_link_to_nothing_is_a_one_line_error(tmp_path, run):
     assert f"failed lost: {vis}: a link to a file that is not there\n" in answer.said
 
 
-def test_log_has_one_line_for_each_clip(tmp_path, run):
-    drives = tmp_path / "drives"
-    for name in "abc":
-        pair_of_clips(drives, name=name, frames=3)
-    said = run(drives, drives, "--out", tmp_path / "out", *COMMON).said
-    assert [line[:6] for line in said.splitlines()[:4]] == ["done a", "done b", "done c", "batch "], said
+def test_clip_that_fails_now_keeps_no_results_of_another_input(tmp_path, run):
+    drives, out = tmp_path / "drives", tmp_path / "out"
+    _, vis = pair_of_clips(drives)
+    assert run(drives, drives, "--out", out, *COMMON).code == 0
+    vis.write_bytes(vis.read_bytes()[:200])
+    assert "1 failed" in run(drives, drives, "--out", out, *COMMON).said
+    assert list(out.iterdir()) == []
+
+
+def test_clip_of_another_batch_is_left_alone(tmp_path, run):
+    drives, out = tmp_path / "drives", tmp_path / "out"
+    pair_of_clips(drives)
+    assert run(drives, drives, "--out", out, *COMMON).code == 0
+    before = {path: path.stat().st_ino for path in out.iterdir()}
+    with pytest.raises(KeyboardInterrupt), atomic(out / "a.report.json"):
+        answer = run(drives, drives, "--out", out, "--force", *COMMON)
+        assert answer.code == 1 and "another run is writing this" in answer.said
+        raise KeyboardInterrupt
+    assert {path: path.stat().st_ino for path in out.iterdir()} == before
+
+
+def test_link_in_the_place_of_a_result_does_not_cost_its_target(tmp_path, run):
+    drives, out = tmp_path / "drives", tmp_path / "out"
+    _, vis = pair_of_clips(drives)
+    clip = vis.read_bytes()
+    assert run(drives, drives, "--out", out, *COMMON).code == 0
+    (out / "a.mp4").unlink()
+    (out / "a.mp4").symlink_to(vis)
+    answer = run(drives, drives, "--out", out, *COMMON)
+    assert answer.code == 1 and "is also the input" in answer.said
+    assert vis.read_bytes() == clip
 
 
 def test_row_of_the_pairs_table_without_clips_is_a_doubt(tmp_path, run):
@@ -152,6 +189,63 @@ def test_row_of_the_pairs_table_without_clips_is_a_doubt(tmp_path, run):
     answer = run(*order)
     assert answer.code == 3 and "1 done, 1 doubtful in --pairs" in answer.said
     assert "1 of 2 rows name files that are not there, lost_vis,lost_ir first" in answer.said
+
+
+def test_log_has_one_line_for_each_clip(tmp_path, run):
+    drives = tmp_path / "drives"
+    for name in "abc":
+        pair_of_clips(drives, name=name, frames=3)
+    said = run(drives, drives, "--out", tmp_path / "out", *COMMON).said
+    assert [line[:6] for line in said.splitlines()[:4]] == ["done a", "done b", "done c", "batch "], said
+
+
+def test_summary_cuts_no_name():
+    text, name = io.StringIO(), "drive_" * 40
+    Console(file=text, width=80).print(summary_table([Row(name, "failed")], 1, 0, 0))
+    cells = [line.split("│")[1].strip() for line in text.getvalue().splitlines() if line.startswith("│")]
+    assert "".join(cells) == name
+
+
+def test_row_stays_small_whatever_the_report(tmp_path):
+    ir, vis = pair_of_clips(tmp_path / "drives", frames=100)
+    settings = {"engine": {"name": "average"}, "detector": {"enabled": False}, "sync": {"offset_ms": 0}}
+    work = Work.prepare(RunConfig.model_validate(settings | {"output": {"frame_latencies": True}}), force=False)
+    clip = Clip("a", ir, vis, tmp_path / "out")
+    for status in ("done", "kept"):
+        row = run_clip(clip, work, threading.Event(), Console(quiet=True), "a")
+        assert row.status == status and row.figures.frames == 100
+        assert len(pickle.dumps(row)) < 1000
+    assert len(json.loads(clip.report_path.read_text())["latency"]["frame_latencies"]) == 100
+
+
+def test_clips_before_the_last_hold_no_frames(tmp_path):
+    settings = {"engine": {"name": "average"}, "detector": {"enabled": False}, "sync": {"offset_ms": 0}}
+    work = Work.prepare(RunConfig.model_validate(settings), force=True)
+    clip = Clip("a", *pair_of_clips(tmp_path / "drives", frames=5), tmp_path / "out")
+    gc.collect()
+    gc.disable()
+    try:
+        held = []
+        for _ in range(4):
+            assert run_clip(clip, work, threading.Event(), Console(quiet=True), "a").status == "done"
+            held.append(sum(type(each) in (Frame, Fused) for each in gc.get_objects()))
+    finally:
+        gc.enable()
+    assert held[-1] <= held[0], held
+
+
+def test_weights_replaced_during_a_batch_are_not_taken_for_its_own(tmp_path, run, monkeypatch):
+    monkeypatch.setenv("FUSECAM_HOME", str(tmp_path / "home"))
+    drives, out = tmp_path / "drives", tmp_path / "out"
+    clip = Clip("a", *pair_of_clips(drives, frames=5), out)
+    settings = {"engine": {"name": "tiny:torch:f32"}, "detector": {"enabled": False}, "sync": {"offset_ms": 0}}
+    work = Work.prepare(RunConfig.model_validate(settings | {"overlay": {"enabled": False}}), force=False)
+    replace_weights(tmp_path)
+    assert run_clip(clip, work, threading.Event(), Console(quiet=True), "a").status == "done"
+    assert run_clip(clip, work, threading.Event(), Console(quiet=True), "a").status == "kept"
+    order = drives, drives, "--out", out, "--offset-ms", 0, "--no-detect", "--engine", "tiny:torch:f32"
+    assert "1 done" in run(*order).said
+    assert "1 kept" in run(*order).said
 
 
 def test_unpaired_clip_is_reported(tmp_path, run):
@@ -199,6 +293,8 @@ def test_clip_with_missing_json_lines_is_repeated(tmp_path, run):
     pair_of_clips(drives)
     run(drives, drives, "--out", out, *COMMON)
     (out / "a.jsonl").unlink()
+    report = json.loads((out / "a.report.json").read_text())
+    (out / "a.report.json").write_text(json.dumps(report | {"bytes": None}))  # they were missing then, too
     assert "1 done" in run(drives, drives, "--out", out, *COMMON).said
     assert (out / "a.jsonl").exists()
 
@@ -253,10 +349,8 @@ def test_unusable_weights_are_refused_once_before_the_first_clip(tmp_path, run):
 def test_exported_weights_folder_is_part_of_the_fingerprint(tmp_path):
     folder = tmp_path / "yolo_openvino_model"
     folder.mkdir()
-    ir, vis = pair_of_clips(tmp_path, frames=3)
-    clip = Clip("a", ir, vis, tmp_path)
     marks = set()
     for content in ("one", "two"):
         (folder / "yolo.bin").write_text(content)
-        marks.add(clip.fingerprint(RunConfig.model_validate({"detector": {"weights": folder}})))
+        marks.add(digest_weights(RunConfig.model_validate({"detector": {"weights": folder}})))
     assert len(marks) == 2

@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from fusecam.pipeline.batch.cluster import worker_resources
+from fusecam.pipeline.batch.clips import Clip, Figures, Row
+from fusecam.pipeline.batch.cluster import checked, worker_resources
 from fusecam.pipeline.batch.worker import claim_cores
 from fusecam.pipeline.options import THIS_CLUSTER, BareRay
 
@@ -31,6 +32,16 @@ def node(name, cpus, gpus=0, alive=True):
 )
 def test_places_depend_on_nodes_and_cores(nodes, cores, share, at_once):
     assert worker_resources(nodes, cores) == ({"num_cpus": share[0], "num_gpus": share[1]}, at_once)
+
+
+@pytest.mark.parametrize("status", ["done", "doubtful", "kept"])
+def test_clip_finished_on_storage_of_its_own_has_failed(tmp_path, status):
+    clip = Clip("a", tmp_path / "ir.mp4", tmp_path / "vis.mp4", tmp_path)
+    row = Row("a", status, Figures("average", 5, 25.0, 1.0, 0.0, 0, 0))
+    failed = checked(row, clip, "far")
+    assert failed.status == "failed" and f"{status} on far, but {clip.report_path} is not here" in failed.remark
+    clip.report_path.write_text("{}")
+    assert checked(row, clip, "far") is row
 
 
 CLAIM = """

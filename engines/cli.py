@@ -32,7 +32,7 @@ def show() -> None:
         key, parity = entry.key, entry.facts.get("parity")
         table.add_row(
             ":".join(key[part] for part in ("network", "backend", "precision") if part in key),
-            key["shape"].replace("any", "any size"),
+            "any size" if key["shape"].startswith("any") else key["shape"],
             f"{entry.size / 2**20:.1f}",
             _ago(time.time() - entry.used),
             "-" if parity is None else _verdict(Parity.from_dict(parity)),

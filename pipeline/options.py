@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -38,6 +39,27 @@ def _score(option: str, value: float) -> float:
     if not 0 < value < 1:
         raise InputError(f"{option} {value}: give a number between 0 and 1")
     return value
+
+
+def _number(option: str, value: float) -> float:
+    if not math.isfinite(value):
+        raise InputError(f"{option} {value:g}: give a number")
+    return value
+
+
+def _metres(option: str, value: float) -> float:
+    if not 0 < value < math.inf:
+        raise InputError(f"{option} {value:g}: give metres above 0")
+    return value
+
+
+def _one_of(names: Sequence[str]) -> Callable[[str, str], str]:
+    def read(option: str, text: str) -> str:
+        if text not in names:
+            raise InputError(f"{option} {text}: unknown; use one of {', '.join(names)}")
+        return text
+
+    return read
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,10 +174,13 @@ OPTIONS = {
         "strict", bool, RUN, None,
         "Treat doubts (uncertain assumptions about the input) as errors instead of exit code 3.", names=("--strict",),
     ),
-    "distance": Option("distance", float, HOW, "METRES", "Distance of the alignment plane. Needs a full rig file."),
+    "distance": Option(
+        "distance", float, HOW, "METRES", "Distance of the alignment plane. Needs a full rig file.", read=_metres,
+    ),
     "offset_ms": Option(
         "sync.offset_ms", float, HOW, "X",
         "Added to infrared times, in milliseconds. Default: measured between recordings, none between live cameras.",
+        read=_number,
     ),
     "hue": Option(
         "engine.hue", str, HOW, "0..1|auto",
@@ -185,10 +210,12 @@ OPTIONS = {
     "view": Option(
         "output.view", str, OUTPUT, "NAME",
         f"What is shown: {', '.join(VIEWS)}. Detection and recordings stay fused. Default: fused.",
+        read=_one_of(VIEWS),
     ),
     "palette": Option(
         "output.palette", str, OUTPUT, "NAME",
         f"Colours of infrared in other views, and on the page: {', '.join(PALETTES)}. Default: white-hot.",
+        read=_one_of(PALETTES),
     ),
     "inset": Option(
         "overlay.inset", bool, OUTPUT, None, "Show both inputs, small, in a corner of the overlay.",
@@ -295,5 +322,5 @@ def overrides(**given: Any) -> dict[str, Any]:
         section = settings
         for each in sections:
             section = section.setdefault(each, {})
-        section[key] = OPTIONS[name].read(f"--{name}", value)
+        section[key] = OPTIONS[name].read(f"--{name.replace('_', '-')}", value)
     return settings

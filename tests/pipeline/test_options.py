@@ -165,3 +165,27 @@ def test_flags_of_one_command_take_no_value_in_another() -> None:
 
     collect(get_command(app))
     assert "--detect" in flags and "--rig" in valued and not flags & valued
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--distance", "-3"], "--distance -3: give metres above 0"),
+        (["--distance", "nan"], "--distance nan: give metres above 0"),
+        (["--offset-ms", "inf"], "--offset-ms inf: give a number"),
+        (["--view", "side"], "--view side: unknown; use one of fused, blend, edges, side-by-side, visible, infrared"),
+        (
+            ["--palette", "red"],
+            "--palette red: unknown; use one of white-hot, black-hot, ironbow, inferno, magma, turbo",
+        ),
+        (["--conf", "7"], "--conf 7.0: give a number between 0 and 1"),
+        (["--lift", "7"], "--lift 7: give a number from 0 to 1, or auto"),
+    ],
+)
+def test_bad_value_names_its_option_and_not_the_run_file(words, told, tmp_path, monkeypatch, capsys):
+    (tmp_path / "run.yaml").write_text("sources: {ir: 0, vis: 1}")
+    monkeypatch.setattr(sys, "argv", ["fusecam", "--config", str(tmp_path / "run.yaml"), *words])
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    assert left.value.code == 1
+    assert capsys.readouterr().err.strip() == f"fusecam: error: {told}"

@@ -84,6 +84,8 @@ def measure_alignment(
     guesses = [_Guess(zero) for zero in zeros] + ([] if pace is None else [_Guess(zeros[-1], pace)])
     found: list[tuple[_Guess, DriftEstimate]] = []
     for guess in guesses:
+        if guess.pace != 1 and not likely and not any(pair[1].ok for pair in found):
+            break
         drift = _measure(config, infrared, visible, registrar, guess, far and guess.pace == 1)
         found.append((guess, drift))
         even = _agreeing(drift) >= min(2, len(drift.windows)) and abs(drift.ppm) < 1e6 * _FALSE

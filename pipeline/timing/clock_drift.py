@@ -2,6 +2,7 @@
 
 Windows of some seconds at both ends tell whether it is constant. If not, windows between them tell how it changes: the
 nearer ones predict where the further ones have to search, so that a false frame rate is found in recordings of hours.
+A short recording whose ends tell nothing is left at that: reading takes time.
 """
 
 from __future__ import annotations
@@ -99,12 +100,12 @@ def measure_drift(
     measure(0.0)
     if last >= _NEAREST_S:
         measure(last)
-        ends = points()
-        if len(ends) < 2 or _differ(ends[0], ends[1], 0.0):
-            nearer = last / 2 if last < 2 * _REACH_S else _REACH_S
+        ends, long = points(), last >= _LONG_S
+        if _differ(ends[0], ends[1], 0.0) if len(ends) == 2 else ends or long:
+            nearer = _REACH_S if long else last / 2
             while nearer < last:
                 measure(nearer)
-                nearer *= _FURTHER if last >= 2 * _REACH_S else 2
+                nearer *= _FURTHER if long else 2
             if abs(_line(points(last))[0] * last) > search_ms / 4:
                 measure(last)
     windows = tuple(found[start_s] for start_s in sorted(found))

@@ -89,10 +89,10 @@ def test_constant_offset_takes_no_further_window(duration_s: float) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("moving", [(0, 10), (50, 100), (25, 40)])
-def test_one_window_in_which_something_moves_gives_the_offset(moving: tuple[float, float]) -> None:
+@pytest.mark.parametrize(("duration_s", "moving"), [(70, (0, 10)), (70, (50, 100)), (200, (50, 90))])
+def test_one_window_in_which_something_moves_gives_the_offset(duration_s: float, moving: tuple[float, float]) -> None:
     """Standing at one end or at both: no drift is made of that."""
-    found = Reels((1.0, 0.1), moving).measured(70)
+    found = Reels((1.0, 0.1), moving).measured(duration_s)
     assert found.ok and found.steady and found.ppm == 0 and found.offset_ms == pytest.approx(100, abs=10)
 
 
@@ -100,6 +100,7 @@ def test_one_window_in_which_something_moves_gives_the_offset(moving: tuple[floa
 def test_still_recording_tells_nothing() -> None:
     found = Reels((1.01, 0.1), (-2, -1)).measured(70)
     assert not found.ok and found.steady and found.ppm == 0 and "nothing moves" in found.reason
+    assert len(found.windows) == 2
 
 
 @pytest.mark.slow

@@ -144,6 +144,8 @@ class Device:
 class Connection:
     """One opening of a simulated camera."""
 
+    plugged = False
+
     def __init__(self, device: Device) -> None:
         self._device = device
         self.info = device.info

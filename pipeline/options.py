@@ -47,7 +47,8 @@ def _number(option: str, value: float) -> float:
     return value
 
 
-def _metres(option: str, value: float) -> float:
+def metres(option: str, value: float) -> float:
+    """A distance. Raises InputError unless it is above 0 and finite."""
     if not 0 < value < math.inf:
         raise InputError(f"{option} {value:g}: give metres above 0")
     return value
@@ -175,7 +176,7 @@ OPTIONS = {
         "Treat doubts (uncertain assumptions about the input) as errors instead of exit code 3.", names=("--strict",),
     ),
     "distance": Option(
-        "distance", float, HOW, "METRES", "Distance of the alignment plane. Needs a full rig file.", read=_metres,
+        "distance", float, HOW, "METRES", "Distance of the alignment plane. Needs a full rig file.", read=metres,
     ),
     "offset_ms": Option(
         "sync.offset_ms", float, HOW, "X",

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from ..backends.graph import OUTPUTS, ImagePath
-from ..detection.network import DetectorGraph as DetectorGraph
 from ..detection.weights import DETECTOR_NAMES
 from ..networks.io import Network
 from ..networks.smoothing import CONTROLS, STATE

@@ -20,10 +20,11 @@ from ..build.parity import LIMITS_DB, gate_frames
 from ..build.parity.frames import SCENES
 from ..detection import parity as boxes
 from ..detection.letterbox import STRIDE, Letterbox
+from ..detection.network import DetectorGraph
 from ..detection.weights import DETECTOR_NAMES
 from ..networks.smoothing import CONTROLS
 from .graph import export_model, optimise, serialize
-from .networks import DETECTOR, DETECTOR_INPUT, DETECTOR_OUTPUT, INPUTS, DetectorGraph, FusionGraph, Port, remove_uint8
+from .networks import DETECTOR, DETECTOR_INPUT, DETECTOR_OUTPUT, INPUTS, FusionGraph, Port, remove_uint8
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession

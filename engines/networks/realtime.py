@@ -154,7 +154,7 @@ class RealtimeFusion(Network):
         return step, max(1, round(self.factor * side / step)), height % step == width % step == 0
 
     def forward(self, visible: Tensor, infrared: Tensor, coverage: Tensor, controls: Tensor) -> tuple[Tensor, ...]:
-        """See `Network`. Of the strengths those of dehazing, lift and the hue are used, negative: HUE.
+        """See `Network`. Uses the strengths of dehazing and lift, and the hue; a negative hue means HUE.
 
         Haze density and illumination are on the core's grid, about 160x120, 80x60 for `tiny`.
         """

@@ -21,6 +21,7 @@ from ..config import SourceConfig
 from ..core.frames import Frame
 from ..core.paths import check_not_foreign, check_not_input
 from ..errors import InputError
+from ..options import metres
 from ..run.console import INTERRUPTED, interruptible, pairs_seen
 from ..run.session import Session
 from ..run.streams import Streams, open_streams
@@ -42,8 +43,7 @@ def calibrate_board(
     Returns the exit code; writes nothing on an error.
     """
     config = cameras.settings()
-    if not 0 < distance < math.inf:
-        raise InputError(f"--distance {distance:g}: give metres above 0")
+    metres("--distance", distance)
     cameras.check_target(out)
     check_not_input(report, [cameras.infrared, cameras.visible, cameras.pairs], option="--report")
     check_not_input(report, [out], "the output", "--report")

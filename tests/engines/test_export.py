@@ -12,8 +12,9 @@ import pytest
 import torch
 
 from fusecam.engines import EngineError, registry
+from fusecam.engines.detection.network import DetectorGraph
 from fusecam.engines.export import onnx_file
-from fusecam.engines.export.networks import DETECTOR, INPUTS, DetectorGraph
+from fusecam.engines.export.networks import DETECTOR, INPUTS
 from fusecam.engines.export.onnx_file import OPSET, export_onnx
 from fusecam.engines.networks.smoothing import CONTROLS, STRENGTHS
 

@@ -17,7 +17,7 @@ from fusecam.engines.warp import Shape
 
 pytestmark = pytest.mark.slow
 
-SHAPE = Shape.of(320, 240)
+SHAPE = Shape.of(640, 480)
 needs_nncf = pytest.mark.skipif(int8.missing() is not None, reason=str(int8.missing()))
 
 
@@ -59,12 +59,12 @@ def test_int8_engines_pass_the_gate_at_uncalibrated_sizes(name: str, size: tuple
 
 @needs_nncf
 def test_infrared_larger_than_visible_passes_the_gate() -> None:
-    create_engine("tiny:openvino:int8").prepare(160, 120, (320, 240), 2)
+    calibrated("tiny").prepare(160, 120, (320, 240), 2)
 
 
 @needs_nncf
 def test_int8_is_close_to_f32_but_not_equal(street) -> None:
-    visible, infrared = street(240, 320)
+    visible, infrared = street(480, 640)
     near, exact = (
         engine.fuse(visible, infrared, np.full_like(infrared, 255)).image
         for engine in (calibrated("tiny"), create_engine("tiny:openvino:f32"))

@@ -9,6 +9,7 @@ from pathlib import Path
 import av
 import numpy as np
 import numpy.typing as npt
+from av.video.reformatter import VideoReformatter
 
 WIDTH, HEIGHT = 96, 64
 MS = Fraction(1, 1000)
@@ -47,10 +48,12 @@ def write_video(
             stream.codec_context.sample_aspect_ratio = pixel_aspect
         if rotation is not None:
             stream.set_display_rotation(rotation)
+        stream.codec_context.thread_count = 1  # threads cost more than they save in frames this small
+        convert = VideoReformatter()
         for time, pixels in zip(times, pictures, strict=True):
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format=layout)
             if layout != pix_fmt:
-                frame = frame.reformat(format=pix_fmt)
+                frame = convert.reformat(frame, format=pix_fmt, threads=1)
             frame.pts, frame.time_base = time, time_base
             out.mux(stream.encode(frame))
         out.mux(stream.encode(None))

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from ..engines.host.media import open_image
 from .errors import TrainError
@@ -32,10 +32,5 @@ def read_image(path: Path, mode: Literal["RGB", "L"] | None = None) -> npt.NDArr
     except FileNotFoundError as error:
         raise TrainError(f"{path}: no such file") from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise TrainError(f"{path}: not an image that can be read ({_reason(error)}): replace or remove it") from error
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, UnidentifiedImageError):
-        return "unknown or damaged format"
-    return (getattr(error, "strerror", None) or str(error) or type(error).__name__).splitlines()[0]
+        reason = (getattr(error, "strerror", None) or str(error) or type(error).__name__).splitlines()[0]
+        raise TrainError(f"{path}: not an image that can be read ({reason}): replace or remove it") from error

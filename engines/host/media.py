@@ -6,7 +6,7 @@ import warnings
 from pathlib import Path
 from typing import BinaryIO
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 MOST_PIXELS = 40_000_000
 """Maximum of one image; 8K video has 33 million. A file of a few kilobytes may expand to more than the memory."""
@@ -20,10 +20,13 @@ def open_image(file: Path | BinaryIO) -> Image.Image:
     """Open an image with Pillow, not decoded yet. Use the result in a `with` block.
 
     Raises:
-        ValueError: It is larger than MOST_PIXELS.
+        ValueError: It is none of FORMATS, or larger than MOST_PIXELS.
         Exception: Pillow cannot read it, mostly OSError.
     """
-    image = Image.open(file, formats=FORMATS)
+    try:
+        image = Image.open(file, formats=FORMATS)
+    except UnidentifiedImageError as error:  # it names a Python object
+        raise ValueError("empty, or of an unknown or damaged format") from error
     try:
         check_pixels(*image.size)
     except ValueError:

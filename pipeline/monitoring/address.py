@@ -39,5 +39,7 @@ def parse_address(option: str, text: str) -> Address:
     """
     found = _ADDRESS.fullmatch(text)
     if found is None or int(found["port"]) > 65535:
-        raise InputError(f"{option} {text}: give [HOST]:PORT, for example :8080 (this machine only) or 0.0.0.0:8080")
+        raise InputError(
+            f"{option} {text}: give [HOST]:PORT, PORT up to 65535: :8080 (this machine only), or 0.0.0.0:8080"
+        )
     return Address(found["v6"] or found["name"] or "127.0.0.1", int(found["port"]))

@@ -69,7 +69,8 @@ class _Recording:
 def measure_alignment(
     config: SourceConfig, infrared: SourceInfo, visible: SourceInfo, registrar: Registrar, doubts: Doubts
 ) -> Alignment:
-    """Offset and drift from motion in both recordings; 0, with a doubt, where they cannot be estimated.
+    """Offset and drift from motion in both recordings. Where they cannot be estimated, with a doubt: 0, or the offset
+    by which both begin together if they would have no time in common.
 
     Stored times count from a zero of the file's own, or from one that both share: both are tried where they differ.
     Where the recordings are not of one length, a larger offset is looked for, and a rate of infrared by which they are.
@@ -93,11 +94,13 @@ def measure_alignment(
             break
     good = [pair for pair in found if pair[1].ok and (pair[0].pace == 1 or likely or _agreeing(pair[1]) > 1)]
     if not good:
-        advice = _advice(infrared, visible, pace)
+        common = _overlap(infrared, visible)
+        offset_ms, taken = (0.0, "0") if common else (-apart_ms, f"{-apart_ms:+.0f} ms, by which both begin together")
+        advice = _advice(infrared, visible, pace, common)
         if not registrar.has_rig:
             advice += _OR_RIG
-        doubts.add(f"time offset not measured ({found[0][1].reason}): taken as 0; {advice}")
-        return Alignment(0.0, 0.0, f"not measured: {found[0][1].reason}")
+        doubts.add(f"time offset not measured ({found[0][1].reason}): taken as {taken}; {advice}")
+        return Alignment(round(offset_ms, 3), 0.0, f"not measured: {found[0][1].reason}")
     guess, best = max(good, key=lambda pair: (min(2, _agreeing(pair[1])), _confidence(pair[1])))
     told = [(t, estimate) for t, estimate in best.windows if estimate.ok]
     first = told[0][1]
@@ -171,8 +174,18 @@ def _pace_by_length(infrared: SourceInfo, visible: SourceInfo) -> float | None:
     return lengths[1] / lengths[0]
 
 
-def _advice(infrared: SourceInfo, visible: SourceInfo, pace: float | None) -> str:
-    """What to do about an offset that is not known. Formats count from zeros of their own: MPEG-TS from 1.4 s or so."""
+def _overlap(infrared: SourceInfo, visible: SourceInfo) -> bool:
+    """Whether two recordings have time in common by their stored times; True where they do not say when they end."""
+    first, second = sorted((infrared, visible), key=lambda info: info.start_ns)
+    apart_ms = (second.start_ns - first.start_ns) / 1e6
+    return apart_ms <= _OTHER_ZEROS_MS and (first.end_ns is None or second.start_ns < first.end_ns)
+
+
+def _advice(infrared: SourceInfo, visible: SourceInfo, pace: float | None, common: bool) -> str:
+    """What to do about an offset that is not known. Formats count from zeros of their own: MPEG-TS from 1.4 s or so.
+
+    common: whether stored times are used; else both are taken to begin together.
+    """
     later_ms = (infrared.start_ns - visible.start_ns) / 1e6
     if pace is not None and infrared.rate is not None:
         return (
@@ -180,7 +193,7 @@ def _advice(infrared: SourceInfo, visible: SourceInfo, pace: float | None) -> st
             f"and stopped together, the true rate of infrared is {float(infrared.rate) / pace:.4g} (sources.ir.rate in "
             f"the run file), else give --offset-ms (searched: +-{_FAR_MS / 1000:g} s)"
         )
-    if abs(later_ms) < _APART_MS:
+    if abs(later_ms) < _APART_MS or not common:
         return f"give --offset-ms if the recordings did not start together (searched: +-{_NEAR_MS / 1000:g} s)"
     which = "after" if later_ms > 0 else "before"
     return (

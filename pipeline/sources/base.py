@@ -20,7 +20,8 @@ class SourceInfo:
     spec: what the user wrote. width, height: of the first frame. rate: nominal frames per second, None if unknown.
     frames: how many to expect, None if unknown (live, pipes, files without an index). live: frames are lost when
     not taken in time. names: file stems of an image folder in order, else None. pixel_aspect: width of a pixel over
-    its height, as stored. start_ns: the first frame's time in a video file.
+    its height, as stored. start_ns: the first frame's time in a video file. end_ns: where its header says that it ends,
+    None if it does not.
     """
 
     spec: str
@@ -35,6 +36,7 @@ class SourceInfo:
     names: tuple[str, ...] | None = None
     pixel_aspect: Fraction = Fraction(1)
     start_ns: int = 0
+    end_ns: int | None = None
 
 
 @dataclass(slots=True)

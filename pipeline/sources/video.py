@@ -26,6 +26,7 @@ from .timing import ChunkTimes, MediaTimes, Stamp, Stamper, to_ns
 _THREADED_LINES = 720
 _DEMUX_FAILURES = 8
 _GAP_PERIODS = 10
+_EVEN_FRAMES, _EVEN_GAP_PERIODS = 25, 5  # a shorter gap is damage where so many frames came evenly before it
 _MOST_HELD = 100
 _LOOK_S = 0.2
 _PACE_NS = 400_000_000  # for which a stream just opened has to come at its pace
@@ -81,6 +82,7 @@ class VideoSource:
         self._freed = False
         self._sequence = 0
         self._last: Stamp | None = None
+        self._widest_ns = 0
         self._ended_early = False
         self._failure: str | None = None
         self._decoded = self._arrivals()
@@ -104,6 +106,7 @@ class VideoSource:
             width, height = self._next.size
             aspect = self._stream.sample_aspect_ratio or Fraction(1)
             frames = None if traits.live else stated_frames(container, self._stream)
+            end_s = None if traits.live or self._pace != 1 else stated_end(container, self._stream)
             self.info = SourceInfo(
                 spec,
                 traits.kind,
@@ -116,6 +119,7 @@ class VideoSource:
                 clock=traits.clock,
                 pixel_aspect=1 / aspect if self._pixels.turned else aspect,
                 start_ns=self._next.time_ns,
+                end_ns=None if end_s is None else round(end_s * 1e9),
             )
         except BaseException:
             self.close()
@@ -313,8 +317,10 @@ class VideoSource:
         rate = self._stream.average_rate
         if self._last is None or self._traits.live or not rate:
             return
-        missing = stamp.time_ns - self._last.time_ns
-        if missing > max(1_000_000_000, _GAP_PERIODS * 1e9 / rate):
+        missing, period = stamp.time_ns - self._last.time_ns, 1e9 / rate
+        even = self._sequence >= _EVEN_FRAMES and self._widest_ns < 2 * period
+        self._widest_ns = max(self._widest_ns, missing)
+        if missing > (_EVEN_GAP_PERIODS * period if even else max(1_000_000_000, _GAP_PERIODS * period)):
             start, end = self._last.time_ns / 1e9, stamp.time_ns / 1e9
             self.health.warn("gap", f"{self._spec}: no frames from {start:.3f} to {end:.3f} s")
 
@@ -332,10 +338,9 @@ class VideoSource:
             if came < info.frames:
                 self._warn_short(f"{self.health.delivered} frames", f"{info.frames}")
             return
-        promised = stated_end(self._container, self._stream)
-        if promised is None or self._last is None or not info.rate or self._pace != 1:
+        if info.end_ns is None or self._last is None or not info.rate:
             return
-        got = self._last.time_ns / 1e9 + 1 / float(info.rate)
+        got, promised = self._last.time_ns / 1e9 + 1 / float(info.rate), info.end_ns / 1e9
         if got < promised - 3 / float(info.rate):
             self._warn_short(f"{got:.2f} s", f"{promised:.2f} s")
 

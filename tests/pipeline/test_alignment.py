@@ -172,6 +172,18 @@ def test_unexplained_length_difference_is_a_doubt(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(("start_s", "offset_ms"), [(0, 0), (1, 0), (5, -5000), (500, -500_000)])
+def test_recordings_too_short_to_measure_begin_together_if_stored_times_do_not_overlap(
+    tmp_path: Path, start_s: int, offset_ms: int
+) -> None:
+    infrared, visible = (write_video(tmp_path / f"{name}.mkv", range(50), options={"bf": "0"}) for name in ("ir", "v"))
+    moved = remux(infrared, tmp_path / "moved.mkv", shift=1000 * start_s)
+    for paths, expected in (((moved, visible), offset_ms), ((visible, moved), -offset_ms)):
+        found, (doubt,), _ = aligned(*paths, registrar=Registrar(None))
+        assert found.offset_ms == expected
+        assert ("by which both begin together" in doubt) == (offset_ms != 0)
+
+
 @pytest.mark.parametrize("name", ["fog_day", "fog_night"])
 def test_alignment_in_fog_without_a_rig_is_a_doubt_that_asks_for_one(name: str) -> None:
     """True: +73 and +36 ms; neither can be told to half a frame."""

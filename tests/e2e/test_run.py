@@ -215,12 +215,21 @@ def test_interrupted_run_leaves_a_playable_video(tmp_path, interrupt):
 
 @pytest.mark.slow
 def test_recordings_that_start_apart_are_reported_with_the_offset_to_set(tmp_path, run):
+    later, _ = pair_of_clips(tmp_path, name="later", times=range(10, 40))
+    _, vis = pair_of_clips(tmp_path, name="early")
+    answer = run("--ir", later, "--vis", vis, "-o", tmp_path / "o.mp4", *QUICK[:2])
+    assert "time offset not measured" in answer.said and "give --offset-ms -400" in answer.said
+    given = run("--ir", later, "--vis", vis, "-o", tmp_path / "o.mp4", *QUICK, "--offset-ms", "-400")
+    assert "infrared paired 30," in given.said, given.said
+
+
+@pytest.mark.slow
+def test_recordings_without_common_times_are_fused_from_their_starts_on_with_a_doubt(tmp_path, run):
     late, _ = pair_of_clips(tmp_path, name="late", times=range(50, 80))
     _, vis = pair_of_clips(tmp_path, name="early")
     answer = run("--ir", late, "--vis", vis, "-o", tmp_path / "o.mp4", *QUICK[:2])
-    assert "time offset not measured" in answer.said and "give --offset-ms -2000" in answer.said
-    given = run("--ir", late, "--vis", vis, "-o", tmp_path / "o.mp4", *QUICK, "--offset-ms", "-2000")
-    assert "infrared paired 30," in given.said, given.said
+    assert "taken as -2000 ms, by which both begin together" in answer.said
+    assert answer.code == 3 and "infrared paired 30," in answer.said, answer.said
 
 
 @pytest.mark.slow
